@@ -1,0 +1,3 @@
+//! HTTP: every route, one file per noun.
+
+pub mod problem;

@@ -1,0 +1,1 @@
+//! Protocols that others defined, parsed and written without knowing the catalog.

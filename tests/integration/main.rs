@@ -1,0 +1,1 @@
+//! The whole product from outside: the real server, the real components.
