@@ -1,3 +1,135 @@
-//! HTTP: every route, one file per noun.
+//! HTTP: every route in one list, one file per noun.
+//!
+//! Handlers extract, call the catalog, convert. What all of them share stands in one place each:
+//! [`caller`] (who, with the right in the type), [`body`], [`conditional`], [`page`], [`idempotency`],
+//! [`problem`] (the one form of refusal), [`fallback`] (404 and 405), [`file_response`] (bytes).
 
+pub mod audit;
+pub mod body;
+pub mod brakes;
+pub mod caller;
+pub mod channels;
+pub mod assignments;
+pub mod conditional;
+pub mod documentation;
+pub mod fallback;
+pub mod file_response;
+pub mod files;
+pub mod health;
+pub mod idempotency;
+pub mod images;
+pub mod page;
 pub mod problem;
+pub mod publications;
+pub mod revisions;
+pub mod tree;
+pub mod updates;
+pub mod users;
+pub mod whoami;
+
+use actix_web::web;
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Deserialize;
+use url::Url;
+use utoipa::IntoParams;
+use utoipa_actix_web::scope::scope;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use crate::access::Authenticator;
+use crate::catalog::Catalog;
+use brakes::Brakes;
+
+/// What handlers work with; one for all workers.
+#[derive(Clone)]
+pub struct Depot {
+    pub catalog: Catalog,
+    pub authenticator: Authenticator,
+    pub links: Links,
+    pub brakes: Brakes,
+    pub metrics: PrometheusHandle,
+}
+
+/// How paths of the tree become links.
+#[derive(Debug, Clone)]
+pub struct Links {
+    pub public_url: Option<Url>,
+    /// The first part of the tree's HTTP paths.
+    pub alias: String,
+}
+
+impl Links {
+    /// The link to a file of the tree: absolute where the server knows its public name.
+    pub fn tree(&self, path: &str) -> String {
+        let base = self.public_url.as_ref().map_or("", |url| url.as_str().trim_end_matches('/'));
+        format!("{base}/{}/{path}", self.alias)
+    }
+}
+
+/// Whether a change is only to be tried.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DryRun {
+    /// Check everything and answer as if, but change nothing.
+    #[serde(default)]
+    #[param(default = false)]
+    pub dry_run: bool,
+}
+
+/// Every operation of the API, in the order of an image's life.
+pub fn operations(config: &mut ServiceConfig) {
+    config
+        .service(health::livez)
+        .service(health::readyz)
+        .service(health::metrics)
+        .service(
+            scope("/api/v1")
+                .service(images::list)
+                .service(images::create)
+                .service(images::show)
+                .service(images::change)
+                .service(images::delete)
+                .service(revisions::list)
+                .service(revisions::create)
+                .service(revisions::show)
+                .service(revisions::change)
+                .service(revisions::delete)
+                .service(files::put)
+                .service(files::get)
+                .service(files::head)
+                .service(revisions::seal)
+                .service(revisions::revoke)
+                .service(channels::list)
+                .service(channels::create)
+                .service(channels::show)
+                .service(channels::change)
+                .service(channels::delete)
+                .service(assignments::list)
+                .service(assignments::show)
+                .service(assignments::promote)
+                .service(assignments::roll_back)
+                .service(assignments::history)
+                .service(updates::check)
+                .service(updates::check_many)
+                .service(publications::list)
+                .service(publications::reconcile)
+                .service(users::list)
+                .service(users::create)
+                .service(users::show)
+                .service(users::change)
+                .service(users::delete)
+                .service(whoami::show)
+                .service(audit::list),
+        );
+}
+
+/// What is served beside the operations: the tree and the documentation.
+pub fn files_and_pages(config: &mut web::ServiceConfig, alias: &str) {
+    config
+        .service(
+            web::resource(format!("/{alias}/{{path:.*}}"))
+                .route(web::get().to(tree::serve))
+                .route(web::head().to(tree::serve))
+                .default_service(web::to(fallback::nothing_here)),
+        )
+        .configure(documentation::pages);
+}

@@ -1,11 +1,20 @@
-//! Problem documents (RFC 9457): the one form in which the API says no.
+//! Problem documents (RFC 9457): the one form in which the API says no, and the one table that gives
+//! the catalog's errors their status and code.
 //!
-//! Each carries a stable `code` for programs, a sentence for people that says what to do, and the
-//! request's id for whoever reads the logs.
+//! Each document carries a stable `code` for programs, a sentence for people that says what to do,
+//! and the request's id for whoever reads the logs. What went wrong inside the server is logged once,
+//! here, and not told.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::access::{Denied, basic};
+use crate::catalog::Error;
+use crate::storage::StorageError;
+use crate::telemetry::request;
 
 /// Why a request was refused.
 #[derive(Debug, Clone)]
@@ -14,6 +23,28 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+/// A problem document as it is sent, `application/problem+json`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Problem, example = json!({
+    "type": "/docs/problems#image_not_found", "title": "Not Found", "status": 404,
+    "detail": "there is no image of this name", "code": "image_not_found",
+    "request_id": "0198f2a4c3d47e0b9d3a6f1e2b4c5d6e"
+}))]
+pub struct ProblemDocument {
+    /// A URI for the kind of problem.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The status in words.
+    title: String,
+    status: u16,
+    /// What is wrong with this request, and what to do.
+    detail: String,
+    /// The kind of problem for programs; never changes its meaning.
+    code: String,
+    /// The `X-Request-Id` of the answer, for whoever reads the server's logs.
+    request_id: String,
 }
 
 impl Problem {
@@ -27,6 +58,34 @@ impl Problem {
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
+    }
+
+    /// 503: nothing is wrong with the request, it may come again in `seconds`.
+    pub fn come_back(code: &'static str, detail: impl Into<String>, seconds: u16) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).with_header(header::RETRY_AFTER, seconds.into())
+    }
+
+    /// 404 for what does not exist, and for what the caller may not know of.
+    pub fn not_found() -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
+    }
+
+    /// 401 with every challenge that is offered.
+    fn unauthorised(code: &'static str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, code, detail)
+            .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(basic::CHALLENGE))
+    }
+
+    /// What is sent.
+    pub fn document(&self) -> ProblemDocument {
+        ProblemDocument {
+            kind: format!("/docs/problems#{}", self.code),
+            title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: self.status.as_u16(),
+            detail: self.detail.clone(),
+            code: self.code.to_owned(),
+            request_id: request::current_id().unwrap_or_default(),
+        }
     }
 }
 
@@ -46,14 +105,135 @@ impl ResponseError for Problem {
         for (name, value) in &self.headers {
             response.insert_header((name.clone(), value.clone()));
         }
-        response
-            .insert_header((header::CONTENT_TYPE, "application/problem+json"))
-            .json(serde_json::json!({
-                "type": format!("/docs/problems#{}", self.code),
-                "title": self.status.canonical_reason().unwrap_or("Error"),
-                "status": self.status.as_u16(),
-                "detail": self.detail,
-                "code": self.code,
-            }))
+        response.insert_header((header::CONTENT_TYPE, "application/problem+json")).json(self.document())
     }
 }
+
+impl From<Denied> for Problem {
+    fn from(denied: Denied) -> Self {
+        let detail = denied.to_string();
+        match denied {
+            Denied::Anonymous => Self::unauthorised("credentials_required", detail),
+            Denied::WrongCredentials => Self::unauthorised("credentials_wrong", detail),
+            Denied::Unreadable => Self::unauthorised("credentials_unreadable", detail),
+            Denied::Busy => Self::come_back("logins_busy", detail, 5),
+        }
+    }
+}
+
+/// The table: one line for each way in which the catalog refuses.
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        use StatusCode as S;
+        let (status, code) = match &error {
+            Error::ImageNotFound => (S::NOT_FOUND, "image_not_found"),
+            Error::RevisionNotFound(_) => (S::NOT_FOUND, "revision_not_found"),
+            Error::RevisionDeleted(_) => (S::GONE, "revision_deleted"),
+            Error::FileNotFound(_) => (S::NOT_FOUND, "file_not_found"),
+            Error::ChannelNotFound => (S::NOT_FOUND, "channel_not_found"),
+            Error::AccountNotFound => (S::NOT_FOUND, "user_not_found"),
+            Error::NothingAssigned => (S::NOT_FOUND, "nothing_assigned"),
+            Error::NameTaken(_) => (S::CONFLICT, "name_taken"),
+            Error::Invalid { .. } => (S::UNPROCESSABLE_ENTITY, "invalid_value"),
+            Error::RoleUnknown { .. } => (S::UNPROCESSABLE_ENTITY, "role_unknown"),
+            Error::RevisionSealed(_) => (S::CONFLICT, "revision_sealed"),
+            Error::RevisionNotReady { .. } => (S::CONFLICT, "revision_not_ready"),
+            Error::RevisionIncomplete { .. } => (S::CONFLICT, "revision_incomplete"),
+            Error::RevisionAssigned { .. } => (S::CONFLICT, "revision_assigned"),
+            Error::RevisionProtected(_) => (S::CONFLICT, "revision_protected"),
+            Error::NothingToRollBackTo => (S::CONFLICT, "nothing_to_roll_back_to"),
+            Error::ChannelRequired { .. } => (S::CONFLICT, "channel_required"),
+            Error::ChannelInUse { .. } => (S::CONFLICT, "channel_in_use"),
+            Error::LastAdministrator => (S::CONFLICT, "last_administrator"),
+            Error::Stale => (S::PRECONDITION_FAILED, "precondition_failed"),
+            Error::UploadLost => (S::CONFLICT, "upload_lost"),
+            Error::Forbidden(_) => (S::FORBIDDEN, "forbidden"),
+            Error::DigestMismatch { .. } => (S::UNPROCESSABLE_ENTITY, "digest_mismatch"),
+            Error::Truncated { .. } => (S::BAD_REQUEST, "body_truncated"),
+            Error::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "file_too_large"),
+            Error::NoRoom { .. } => (S::INSUFFICIENT_STORAGE, "no_room"),
+            Error::Storage(storage) => return Self::from_storage(storage),
+        };
+        Self::new(status, code, error.to_string())
+    }
+}
+
+impl Problem {
+    fn from_storage(error: &StorageError) -> Self {
+        let request_id = request::current_id().unwrap_or_default();
+        match error {
+            StorageError::Unavailable(_) => {
+                tracing::warn!(%error, request.id = request_id, "the database keeps requests waiting");
+                Self::come_back("database_unavailable", "the database is busy or away; try again", 2)
+            }
+            StorageError::NoRoom(_) => {
+                tracing::error!(%error, request.id = request_id, "the disk is full");
+                Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    "no_room",
+                    "the server's disk is full; nothing was changed",
+                )
+            }
+            StorageError::Store(_) | StorageError::File { .. } => {
+                tracing::error!(%error, request.id = request_id, "the store failed");
+                Self::come_back("store_unavailable", "the store of files does not work at the moment", 10)
+            }
+            _ => {
+                tracing::error!(%error, request.id = request_id, "a request failed");
+                Self::internal()
+            }
+        }
+    }
+
+    /// 500, about which the log says more.
+    pub fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "something went wrong in the server; its log says what, under this request_id",
+        )
+    }
+}
+
+macro_rules! refusals {
+    ($(#[$doc:meta])* $type:ident: $($status:literal $variant:ident $text:literal),+ $(,)?) => {
+        $(#[$doc])*
+        #[derive(utoipa::IntoResponses)]
+        pub enum $type {
+            $(
+                #[doc = $text]
+                #[response(status = $status, content_type = "application/problem+json")]
+                $variant(#[to_schema] ProblemDocument),
+            )+
+        }
+    };
+}
+
+refusals!(
+    /// How reading operations refuse, for the OpenAPI document.
+    ReadRefusals:
+    400 Malformed "The request is malformed: `bad_limit`, `bad_cursor`, `bad_query`",
+    401 Unknown "Credentials are missing or wrong; `WWW-Authenticate` has the challenges",
+    403 Forbidden "The caller lacks the right",
+    404 NotFound "There is no such thing, or the caller may not know of it",
+    410 Gone "The revision was deleted",
+    503 Unavailable "The server cannot answer now; `Retry-After` says when to ask again",
+);
+
+refusals!(
+    /// How changing operations refuse, for the OpenAPI document.
+    ChangeRefusals:
+    400 Malformed "The request is malformed: `malformed_json`, `body_truncated`, `malformed_digest`",
+    401 Unknown "Credentials are missing or wrong; `WWW-Authenticate` has the challenges",
+    403 Forbidden "The caller lacks the right",
+    404 NotFound "There is no such thing, or the caller may not know of it",
+    409 Conflict "The state of things forbids it; `code` says which and `detail` what to do",
+    410 Gone "The revision was deleted",
+    411 LengthRequired "An upload has to say its length",
+    412 PreconditionFailed "It was changed in the meantime: `If-Match` names an older state",
+    413 TooLarge "The body is larger than the limit that `detail` names",
+    415 MediaType "The body is not of the expected type",
+    422 Invalid "Well-formed but wrong: an unknown field, a bad name, another digest than was named",
+    503 Unavailable "The server cannot answer now; `Retry-After` says when to ask again",
+    507 NoRoom "The bytes do not fit on the server's disk",
+);

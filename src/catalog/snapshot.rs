@@ -14,6 +14,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::channel::PRODUCTION;
 use super::{Catalog, Result};
 use crate::model::{Account, AccountName, Channel, ChannelName, Digest, FileRole, ImageName, Promotion, ReadAccess};
 
@@ -99,6 +100,11 @@ impl Snapshot {
         self.channels.get(&name.key())
     }
 
+    /// The channel that is meant when none is named.
+    pub fn production(&self) -> Option<&Arc<ChannelOffer>> {
+        self.channels.get(PRODUCTION)
+    }
+
     pub fn channels(&self) -> impl Iterator<Item = &Arc<ChannelOffer>> {
         self.channels.values()
     }
@@ -144,6 +150,20 @@ impl Catalog {
         let snapshot = load::load(&mut tx, version, &self.rules).await?;
         self.shared.snapshot.store(Arc::new(snapshot));
         Ok(())
+    }
+
+    /// Parts that do not work at the moment; what is left is answered from the picture.
+    pub async fn degraded_parts(&self) -> Vec<&'static str> {
+        const PATIENCE: Duration = Duration::from_secs(1);
+        let asked = tokio::time::timeout(PATIENCE, async { self.db.read().await?.catalog_version().await });
+        let mut degraded = Vec::new();
+        if !matches!(asked.await, Ok(Ok(_))) {
+            degraded.push("catalog");
+        }
+        if self.blobs.free_bytes().is_err() {
+            degraded.push("store");
+        }
+        degraded
     }
 
     /// Follows changes that other processes make (replicas, the command line), until cancelled.

@@ -15,7 +15,7 @@ use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use url::Url;
 
-use super::disk;
+use super::{disk, instance};
 use super::error::StorageError;
 pub use reader::BlobReader;
 pub use writer::{BlobWriter, Written};
@@ -44,7 +44,7 @@ impl Blobs {
 
     /// A local folder, made if absent. Files and folders are synced before a write is acknowledged.
     pub fn open_folder(folder: &Path) -> Result<Self, StorageError> {
-        super::instance::make_private_folder(folder)?;
+        instance::make_folder(folder, instance::PRIVATE)?;
         let folder = folder.canonicalize().map_err(StorageError::file(folder.display().to_string()))?;
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
         Ok(Self { store: Arc::new(store), prefix: StorePath::default(), folder: Some(folder) })

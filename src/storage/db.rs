@@ -63,8 +63,9 @@ impl Db {
     /// Opens `sqlite:PATH` (the file is made if absent) or `postgres://…`.
     pub async fn open(url: &str) -> Result<Self, StorageError> {
         if let Some(path) = url.strip_prefix("sqlite:") {
-            let options = SqliteConnectOptions::from_str(&format!("sqlite:{path}"))?
-                .create_if_missing(true)
+            super::instance::make_private_file(std::path::Path::new(path))?;
+            let options = SqliteConnectOptions::new()
+                .filename(path)
                 .foreign_keys(true)
                 .journal_mode(SqliteJournalMode::Wal)
                 // A commit that was acknowledged survives a power cut; NORMAL would lose the last ones.

@@ -20,9 +20,9 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Takes the data folder, which is made (0700) if absent; `InUse` while another server has it.
+    /// Takes the data folder, which is made if absent; `InUse` while another server has it.
     pub fn take(data: &Path, ids: Ids) -> Result<Self, StorageError> {
-        make_private_folder(data)?;
+        make_folder(data, OPEN)?;
         let path = data.join("instance");
         let what = || path.display().to_string();
         let mut file = File::options()
@@ -63,12 +63,28 @@ impl Instance {
     }
 }
 
-/// Only the owner looks in: the folder holds the catalog with its password hashes.
-pub fn make_private_folder(path: &Path) -> Result<(), StorageError> {
+/// Anyone may pass through: the tree below is for nginx and others to serve.
+pub(super) const OPEN: u32 = 0o755;
+/// Only the owner looks in.
+pub(super) const PRIVATE: u32 = 0o700;
+
+pub(super) fn make_folder(path: &Path, mode: u32) -> Result<(), StorageError> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
         .recursive(true)
-        .mode(0o700)
+        .mode(mode)
         .create(path)
+        .map_err(StorageError::file(path.display().to_string()))
+}
+
+/// Makes the file if absent, for its owner's eyes only: the catalog holds password hashes.
+pub fn make_private_file(path: &Path) -> Result<(), StorageError> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    File::options()
+        .append(true)
+        .create(true)
+        .mode(0o600)
+        .open(path)
+        .map(drop)
         .map_err(StorageError::file(path.display().to_string()))
 }

@@ -1,0 +1,71 @@
+//! `/audit`: who changed what.
+
+use actix_web::get;
+use actix_web::web::{Data, Query};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::Depot;
+use super::caller::Caller;
+use super::page::{Page, PageQuery};
+use super::problem::{Problem, ReadRefusals};
+use crate::access::permission::Administer;
+use crate::storage::AuditRow;
+
+/// One change.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "id": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d6e", "at": "2026-01-05T10:00:00Z", "caller": "admin",
+    "action": "channel.promote", "subject": "images/win7-office/channels/production",
+    "before": {"revision": 11, "epoch": 16, "mandatory": false},
+    "after": {"revision": 12, "epoch": 17, "mandatory": false},
+    "request_id": "0198f2a4c3d47e0b9d3a6f1e2b4c5d6e"
+}))]
+pub struct AuditEntry {
+    id: Uuid,
+    at: DateTime<Utc>,
+    caller: String,
+    /// Noun and verb.
+    action: String,
+    /// The path of what was changed, below `/api/v1`.
+    subject: String,
+    #[schema(required = true)]
+    before: Option<serde_json::Value>,
+    #[schema(required = true)]
+    after: Option<serde_json::Value>,
+    #[schema(required = true)]
+    request_id: Option<String>,
+}
+
+impl From<AuditRow> for AuditEntry {
+    fn from(row: AuditRow) -> Self {
+        Self {
+            id: row.id,
+            at: row.at,
+            caller: row.caller,
+            action: row.action,
+            subject: row.subject,
+            before: row.state_before.map(|state| state.0),
+            after: row.state_after.map(|state| state.0),
+            request_id: row.request_id,
+        }
+    }
+}
+
+/// List changes
+///
+/// Every change of the catalog, newest first, with what was before and after.
+#[utoipa::path(tag = "maintenance", operation_id = "list_audit", params(PageQuery), responses(
+    (status = 200, description = "A page of changes", body = Page<AuditEntry>), ReadRefusals
+))]
+#[get("/audit")]
+pub async fn list(
+    _caller: Caller<Administer>,
+    depot: Data<Depot>,
+    page: Query<PageQuery>,
+) -> Result<Page<AuditEntry>, Problem> {
+    let rows = depot.catalog.audit_rows(page.position()?, page.fetch()?).await?;
+    page.page(rows, |row| row.id, |row| Some(row.into()))
+}

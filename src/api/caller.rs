@@ -1,0 +1,135 @@
+//! The caller of an operation, with the right that the operation needs, in its signature.
+
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+
+use actix_web::dev::Payload;
+use actix_web::http::{StatusCode, header};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+
+use super::Depot;
+use super::problem::Problem;
+use crate::access::{Denied, Identity, Permission, basic};
+use crate::catalog::{Actor, Error};
+use crate::model::{ImageName, ReadAccess};
+use crate::telemetry::request::{self, CallerName};
+
+type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
+
+/// Somebody who was recognised and holds the right `P`: there is no other way to make one.
+pub struct Caller<P> {
+    identity: Identity,
+    right: PhantomData<P>,
+}
+
+impl<P> Caller<P> {
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// For the catalog: who makes the change.
+    pub fn actor(&self) -> Actor {
+        Actor {
+            name: self.identity.name().to_owned(),
+            roles: self.identity.roles().to_vec(),
+            request_id: request::current_id(),
+        }
+    }
+
+    /// A name outside of the caller's images is no secret, having come from the caller: 403.
+    pub fn may_create(&self, image: &ImageName) -> Result<(), Problem> {
+        if self.identity.covers(image) {
+            return Ok(());
+        }
+        let detail = format!("{} is confined to other images than {image}", self.identity.name());
+        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+    }
+
+    /// For what shows all images at once.
+    pub fn sees_all_images(&self) -> Result<(), Problem> {
+        if self.identity.images().is_empty() {
+            return Ok(());
+        }
+        let detail = format!("{} is confined to some images, and this shows all", self.identity.name());
+        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+    }
+
+    /// Callers that are confined to other images get the answer for one that does not exist.
+    pub fn may_know(&self, image: &ImageName) -> Result<(), Problem> {
+        if self.identity.covers(image) { Ok(()) } else { Err(Error::ImageNotFound.into()) }
+    }
+}
+
+impl<P: Permission> FromRequest for Caller<P> {
+    type Error = Problem;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let request = request.clone();
+        Box::pin(async move {
+            let identity = identify(&request).await?.ok_or(Denied::Anonymous)?;
+            if identity.holds_any(P::ROLES) {
+                Ok(Self { identity, right: PhantomData })
+            } else {
+                let detail = format!("this needs the right to {}, which {} does not have", P::NAME, identity.name());
+                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+            }
+        })
+    }
+}
+
+/// Whoever comes, known or not: for what everyone may read, where the channel says so.
+pub struct Visitor(Option<Identity>);
+
+impl Visitor {
+    /// 401 where the channel wants credentials and none came; 404 for images out of the caller's reach.
+    pub fn may_read(&self, access: ReadAccess, image: Option<&ImageName>) -> Result<(), Problem> {
+        match (access, &self.0) {
+            (ReadAccess::Everyone, _) => Ok(()),
+            (ReadAccess::Authenticated, None) => Err(Denied::Anonymous.into()),
+            (ReadAccess::Authenticated, Some(identity)) => {
+                if image.is_none_or(|image| identity.covers(image)) {
+                    Ok(())
+                } else {
+                    Err(Error::ImageNotFound.into())
+                }
+            }
+        }
+    }
+}
+
+impl FromRequest for Visitor {
+    type Error = Problem;
+    type Future = Extracting<Self>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        if !request.headers().contains_key(header::AUTHORIZATION) {
+            return Box::pin(std::future::ready(Ok(Self(None))));
+        }
+        let request = request.clone();
+        Box::pin(async move { Ok(Self(identify(&request).await?)) })
+    }
+}
+
+/// Reads and checks the credentials of a request, if it has any.
+pub(super) async fn identify(request: &HttpRequest) -> Result<Option<Identity>, Problem> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+    let Some(header) = headers.next() else { return Ok(None) };
+    // Two headers would let a proxy check one and this server another.
+    let text = if headers.next().is_none() { header.to_str().ok() } else { None };
+    let credentials = basic::parse(text.ok_or(Denied::Unreadable)?)?;
+    let depot = request.app_data::<web::Data<Depot>>().ok_or_else(Problem::internal)?;
+    let name = credentials.name.clone();
+    match depot.authenticator.authenticate(credentials).await {
+        Ok(identity) => {
+            request.extensions_mut().insert(CallerName(identity.name().to_owned()));
+            Ok(Some(identity))
+        }
+        Err(denied) => {
+            metrics::counter!("imagedepot_login_failures_total").increment(1);
+            tracing::info!(caller.name = name, client.address = ?request.peer_addr(), "log-in refused: {denied}");
+            Err(denied.into())
+        }
+    }
+}

@@ -1,0 +1,244 @@
+//! `/channels`
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpResponse, delete, get, patch, post};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Depot;
+use super::body::{JsonBody, given};
+use super::caller::Caller;
+use super::conditional::{Condition, Resource};
+use super::page::Page;
+use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use crate::access::permission::{Administer, Read};
+use crate::catalog::Error;
+use crate::catalog::channel::ChannelSettings;
+use crate::model::{Channel, ChannelName, ReadAccess, Role};
+
+/// A channel.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Channel, example = json!({
+    "name": "test", "folder": "test", "read": "everyone", "keep_old": 1, "tree_during_rollout": false,
+    "promoters": ["publisher"], "requires_channel": null, "approvals": 0, "sequence": 4,
+    "created_at": "2026-01-05T09:30:00Z", "updated_at": "2026-01-05T09:30:00Z"
+}))]
+pub struct ChannelBody {
+    name: String,
+    /// Below the tree's root; empty for the root itself.
+    folder: String,
+    read: ReadAccess,
+    /// How many earlier revisions the folder keeps beside the assigned one.
+    keep_old: i64,
+    tree_during_rollout: bool,
+    /// Roles besides promoter and admin that may promote here.
+    promoters: Vec<Role>,
+    #[schema(required = true)]
+    requires_channel: Option<String>,
+    approvals: i64,
+    /// Raised with every change of what the channel offers.
+    sequence: i64,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<&Channel> for ChannelBody {
+    fn from(channel: &Channel) -> Self {
+        Self {
+            name: channel.name.to_string(),
+            folder: channel.folder.clone(),
+            read: channel.read_access,
+            keep_old: channel.keep_old,
+            tree_during_rollout: channel.tree_during_rollout,
+            promoters: channel.promoters.clone(),
+            requires_channel: channel.requires_channel.as_ref().map(ToString::to_string),
+            approvals: channel.approvals,
+            sequence: channel.sequence,
+            created_at: channel.created_at,
+            updated_at: channel.updated_at,
+        }
+    }
+}
+
+/// A new channel; what is left out has its default.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "pilot", "promoters": ["publisher"], "requires_channel": "test"}))]
+pub struct NewChannel {
+    /// 1 to 40 letters, digits, `.`, `_` or `-`; unique without regard to case.
+    #[schema(value_type = String)]
+    name: ChannelName,
+    /// One plain folder below the tree's root, or empty for the root; the channel's name if left out.
+    #[serde(default)]
+    folder: Option<String>,
+    #[serde(default)]
+    read: Option<ReadAccess>,
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1000)]
+    keep_old: Option<i64>,
+    #[serde(default)]
+    tree_during_rollout: Option<bool>,
+    #[serde(default)]
+    promoters: Option<Vec<Role>>,
+    /// A channel that a revision must have been assigned in before it may come here.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    requires_channel: Option<ChannelName>,
+    /// How many people besides the first must agree to a promotion; for now 0.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 0)]
+    approvals: Option<i64>,
+}
+
+impl NewChannel {
+    // serde cannot flatten the words into this and refuse unknown fields too.
+    fn into_parts(self) -> (ChannelName, ChannelWords) {
+        let words = ChannelWords {
+            folder: self.folder,
+            read: self.read,
+            keep_old: self.keep_old,
+            tree_during_rollout: self.tree_during_rollout,
+            promoters: self.promoters,
+            requires_channel: Some(self.requires_channel),
+            approvals: self.approvals,
+        };
+        (self.name, words)
+    }
+}
+
+/// What changes; fields that are left out stay.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"read": "authenticated", "keep_old": 2}))]
+pub struct ChannelWords {
+    /// One plain folder below the tree's root, or empty for the root.
+    #[serde(default)]
+    folder: Option<String>,
+    #[serde(default)]
+    read: Option<ReadAccess>,
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 1000)]
+    keep_old: Option<i64>,
+    #[serde(default)]
+    tree_during_rollout: Option<bool>,
+    #[serde(default)]
+    promoters: Option<Vec<Role>>,
+    /// A channel that a revision must have been assigned in before it may come here; null for none.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<String>)]
+    requires_channel: Option<Option<ChannelName>>,
+    /// How many people besides the first must agree to a promotion; for now 0.
+    #[serde(default)]
+    #[schema(minimum = 0, maximum = 0)]
+    approvals: Option<i64>,
+}
+
+impl TryFrom<ChannelWords> for ChannelSettings {
+    type Error = Problem;
+
+    fn try_from(words: ChannelWords) -> Result<Self, Problem> {
+        if words.approvals.is_some_and(|approvals| approvals != 0) {
+            return Err(Error::invalid("approvals", "promotions need no second person yet: 0").into());
+        }
+        Ok(Self {
+            folder: words.folder,
+            read: words.read,
+            keep_old: words.keep_old,
+            tree_during_rollout: words.tree_during_rollout,
+            promoters: words.promoters,
+            requires_channel: words.requires_channel,
+        })
+    }
+}
+
+/// How a channel is deleted.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct DeleteQuery {
+    /// Take the images that are promoted to it out of the tree; without it they make the call fail.
+    #[serde(default)]
+    #[param(default = false)]
+    withdraw: bool,
+}
+
+/// List channels
+#[utoipa::path(tag = "channels", operation_id = "list_channels", description = "All of them, by name.",
+    responses((status = 200, description = "The channels", body = Page<ChannelBody>), ReadRefusals)
+)]
+#[get("/channels")]
+pub async fn list(_caller: Caller<Read>, depot: Data<Depot>) -> Result<Page<ChannelBody>, Problem> {
+    let channels = depot.catalog.channels().await?;
+    Ok(Page::whole(channels.iter().map(ChannelBody::from).collect()))
+}
+
+/// Create a channel
+///
+/// It publishes to a folder of its name below the tree's root, unless told otherwise.
+#[utoipa::path(tag = "channels", operation_id = "create_channel", request_body = NewChannel, responses(
+    (status = 201, description = "The channel", body = ChannelBody), ChangeRefusals
+))]
+#[post("/channels")]
+pub async fn create(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    new: JsonBody<NewChannel>,
+) -> Result<Resource<ChannelBody>, Problem> {
+    let (name, words) = new.0.into_parts();
+    let channel = depot.catalog.create_channel(&caller.actor(), name, words.try_into()?).await?;
+    Ok(Resource::created(channel.tag(), format!("/api/v1/channels/{}", channel.name), (&channel).into()))
+}
+
+/// Show a channel
+#[utoipa::path(tag = "channels", operation_id = "get_channel", description = "With an `ETag` for changes.",
+    params(("channel" = String, Path, description = "The channel's name")),
+    responses((status = 200, description = "The channel", body = ChannelBody), ReadRefusals)
+)]
+#[get("/channels/{channel}")]
+pub async fn show(
+    _caller: Caller<Read>,
+    depot: Data<Depot>,
+    name: Path<ChannelName>,
+) -> Result<Resource<ChannelBody>, Problem> {
+    let channel = depot.catalog.channel(&name).await?;
+    Ok(Resource::tagged(channel.tag(), (&channel).into()))
+}
+
+/// Change a channel
+///
+/// A new folder is filled before the old one is emptied. Honours `If-Match`.
+#[utoipa::path(tag = "channels", operation_id = "change_channel", request_body = ChannelWords,
+    params(("channel" = String, Path, description = "The channel's name")),
+    responses((status = 200, description = "The channel as it is now", body = ChannelBody), ChangeRefusals)
+)]
+#[patch("/channels/{channel}")]
+pub async fn change(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    name: Path<ChannelName>,
+    condition: Condition,
+    words: JsonBody<ChannelWords>,
+) -> Result<Resource<ChannelBody>, Problem> {
+    let settings = words.0.try_into()?;
+    let channel = depot.catalog.change_channel(&caller.actor(), &name, settings, &condition.0).await?;
+    Ok(Resource::tagged(channel.tag(), (&channel).into()))
+}
+
+/// Delete a channel
+///
+/// Refused while images are promoted to it, unless `withdraw=true` takes them out of the tree.
+#[utoipa::path(tag = "channels", operation_id = "delete_channel",
+    params(("channel" = String, Path, description = "The channel's name"), DeleteQuery),
+    responses((status = 204, description = "It is gone"), ChangeRefusals)
+)]
+#[delete("/channels/{channel}")]
+pub async fn delete(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    name: Path<ChannelName>,
+    condition: Condition,
+    query: Query<DeleteQuery>,
+) -> Result<HttpResponse, Problem> {
+    depot.catalog.delete_channel(&caller.actor(), &name, &condition.0, query.withdraw).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

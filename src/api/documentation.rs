@@ -1,0 +1,67 @@
+//! The OpenAPI document and the page to browse it; both come out of the binary.
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, get, web};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{LicenseBuilder, SecurityRequirement};
+use utoipa_actix_web::AppExt as _;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+const DESCRIPTION: &str = "The repository from which an organisation's machines get their virtual-machine images.
+
+An image's life: create the image, create a draft revision, PUT its files, seal it, promote it to a \
+channel; it is then published in the tree `/MEDVImages/` and found by update checks.
+
+Errors are problem documents (RFC 9457) with a stable `code`. Lists take `limit` and `cursor`. Single \
+resources carry an `ETag`; changes accept `If-Match`. POSTs accept an `Idempotency-Key`: a repeat gets the same \
+answer. Files travel as raw `application/octet-stream`, never as forms.";
+
+/// The document, from the operations themselves.
+pub fn document() -> OpenApi {
+    let (_, collected) =
+        actix_web::App::new().into_utoipa_app().openapi(base()).configure(super::operations).split_for_parts();
+    collected
+}
+
+/// The document as it is committed and served.
+pub fn document_text() -> String {
+    document().to_pretty_json().unwrap_or_default() + "\n"
+}
+
+fn base() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("imagedepot")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build()))
+        .build();
+    let basic = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Basic)
+        .description(Some("A user of the catalog, by name and password."))
+        .build();
+    let components = ComponentsBuilder::new().security_scheme("basic", SecurityScheme::Http(basic)).build();
+    OpenApiBuilder::new()
+        .info(info)
+        .components(Some(components))
+        .security(Some([SecurityRequirement::new("basic", Vec::<String>::new())]))
+        .build()
+}
+
+/// The served document and the browsable page, both open.
+pub(super) fn pages(config: &mut web::ServiceConfig) {
+    let page = SwaggerUi::new("/docs/{_:.*}").config(Config::new(["/api/openapi.json"]).try_it_out_enabled(true));
+    config.service(served_document).service(page).route("/docs", web::get().to(to_page));
+}
+
+#[get("/api/openapi.json")]
+async fn served_document(text: web::Data<DocumentText>) -> HttpResponse {
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json")).body(text.0.clone())
+}
+
+async fn to_page() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+}
+
+/// The document's text, made once.
+pub struct DocumentText(pub web::Bytes);

@@ -1,0 +1,87 @@
+//! Paths and methods that nobody serves: 404, or 405 with `Allow`.
+//!
+//! The router matches path and method together and tells only that nothing fits, so the difference
+//! is found here, from the same OpenAPI document that the routes are collected into.
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, web};
+use utoipa::openapi::OpenApi;
+
+use super::problem::Problem;
+
+/// Every path with its methods.
+#[derive(Clone, Default)]
+pub struct Routes(Vec<Route>);
+
+#[derive(Clone)]
+struct Route {
+    segments: Vec<String>,
+    methods: Vec<&'static str>,
+}
+
+impl Routes {
+    pub fn of(document: &OpenApi) -> Self {
+        let routes = document.paths.paths.iter().map(|(path, item)| {
+            let present = [
+                ("GET", item.get.is_some()),
+                ("HEAD", item.get.is_some() || item.head.is_some()),
+                ("POST", item.post.is_some()),
+                ("PUT", item.put.is_some()),
+                ("PATCH", item.patch.is_some()),
+                ("DELETE", item.delete.is_some()),
+            ];
+            let methods = present.into_iter().filter(|(_, present)| *present).map(|(method, _)| method);
+            Route { segments: segments(path).map(str::to_owned).collect(), methods: methods.collect() }
+        });
+        Self(routes.collect())
+    }
+
+    /// Adds what is not part of the document: files below a path.
+    #[must_use]
+    pub fn with_files_below(mut self, path: &str) -> Self {
+        let mut segments: Vec<String> = segments(path).map(str::to_owned).collect();
+        segments.push("**".to_owned());
+        self.0.push(Route { segments, methods: vec!["GET", "HEAD"] });
+        self
+    }
+
+    fn allowed(&self, path: &str) -> Option<String> {
+        let path: Vec<&str> = segments(path).collect();
+        let route = self.0.iter().find(|route| route.matches(&path))?;
+        Some(route.methods.join(", "))
+    }
+}
+
+impl Route {
+    fn matches(&self, path: &[&str]) -> bool {
+        if self.segments.last().is_some_and(|last| last == "**") {
+            let fixed = &self.segments[..self.segments.len() - 1];
+            return path.len() > fixed.len() && fixed.iter().zip(path).all(|(segment, given)| segment == given);
+        }
+        path.len() == self.segments.len()
+            && self.segments.iter().zip(path).all(|(segment, given)| segment == given || segment.starts_with('{'))
+    }
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').skip(1)
+}
+
+/// The answer where no route fits.
+pub async fn nothing_here(request: HttpRequest, routes: web::Data<Routes>) -> Result<HttpResponse, Problem> {
+    let allowed = routes.allowed(request.path()).ok_or_else(Problem::not_found)?;
+    if *request.method() == Method::OPTIONS {
+        return Ok(HttpResponse::NoContent().insert_header((header::ALLOW, allowed)).finish());
+    }
+    // The router refused although the method fits: the path itself is not one that it can read.
+    if allowed.split(", ").any(|method| method == request.method().as_str()) {
+        return Err(Problem::not_found());
+    }
+    let detail = format!("{} is not possible here; possible are {allowed}", request.method());
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+    Err(match HeaderValue::from_str(&allowed) {
+        Ok(value) => problem.with_header(header::ALLOW, value),
+        Err(_) => problem,
+    })
+}

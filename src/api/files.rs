@@ -1,0 +1,213 @@
+//! `/images/{image}/revisions/{revision}/files/{role}`: bytes in and out.
+
+use actix_web::dev::Payload;
+use actix_web::http::{StatusCode, header};
+use actix_web::web::{Data, Path};
+use actix_web::{FromRequest, HttpRequest, HttpResponse, get, head, put, web};
+use futures_util::StreamExt as _;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Depot;
+use super::caller::Caller;
+use super::file_response::{self, ServedFile};
+use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::revisions::FileBody;
+use crate::access::permission::{Publish, Read};
+use crate::catalog::upload::{Announcement, Incoming};
+use crate::catalog::{Catalog, Error};
+use crate::model::{Digest, FileRole, ImageName, RevisionState};
+use crate::wire::digest_fields::{self, CONTENT_DIGEST, REPR_DIGEST};
+
+/// Raw bytes of a file.
+#[derive(Serialize, ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub struct FileBytes(());
+
+/// Upload a file
+///
+/// The whole file in one request (`curl -T`). `Content-Length` is needed; `Repr-Digest` or
+/// `Content-Digest` (RFC 9530) is verified when sent. 201, or 200 when it replaced a file of the draft.
+/// What breaks on the way leaves nothing.
+#[utoipa::path(tag = "files", operation_id = "put_file",
+    request_body(content = FileBytes, content_type = "application/octet-stream"),
+    params(("image" = String, Path, description = "The image's name"),
+           ("revision" = i64, Path, description = "The revision's number"),
+           ("role" = FileRole, Path, description = "`ckm` or `index` for kind `medv`, `image` for kind `single`")),
+    responses(
+        (status = 200, description = "It replaced the draft's file of this role", body = FileBody),
+        (status = 201, description = "The draft has the file", body = FileBody),
+        ChangeRefusals
+    )
+)]
+#[put("/images/{image}/revisions/{revision}/files/{role}")]
+pub async fn put(
+    caller: Caller<Publish>,
+    depot: Data<Depot>,
+    path: Path<(ImageName, i64, String)>,
+    arriving: ArrivingFile,
+    payload: web::Payload,
+) -> Result<HttpResponse, Problem> {
+    let (image, revision, role) = path.into_inner();
+    caller.may_know(&image)?;
+    let role = known_role(&role)?;
+    let announced = Announcement { image, revision, role, size: arriving.size, digest: arriving.digest };
+    let incoming = receive_body(depot.catalog.receive(announced).await?, payload).await?;
+    let received = incoming.finish(&caller.actor()).await?;
+    metrics::counter!("imagedepot_uploaded_bytes_total").increment(received.file.size);
+    let mut response = if received.replaced { HttpResponse::Ok() } else { HttpResponse::Created() };
+    response.insert_header((REPR_DIGEST.clone(), digest_fields::write(received.file.digest)));
+    Ok(response.json(FileBody::from(&received.file)))
+}
+
+/// Download a file
+///
+/// The bytes of a revision's file, whole or in ranges: several ranges are answered in the order
+/// asked. Also of drafts and revoked revisions.
+#[utoipa::path(tag = "files", operation_id = "get_file",
+    params(("image" = String, Path, description = "The image's name"),
+           ("revision" = i64, Path, description = "The revision's number"),
+           ("role" = FileRole, Path, description = "`ckm` or `index` for kind `medv`, `image` for kind `single`")),
+    responses(
+        (status = 200, description = "The file", body = FileBytes, content_type = "application/octet-stream"),
+        (status = 206, description = "The ranges asked for", body = FileBytes, content_type = "application/octet-stream"),
+        ReadRefusals
+    )
+)]
+#[get("/images/{image}/revisions/{revision}/files/{role}")]
+pub async fn get(
+    caller: Caller<Read>,
+    depot: Data<Depot>,
+    path: Path<(ImageName, i64, String)>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let (image, revision, role) = path.into_inner();
+    caller.may_know(&image)?;
+    let file = served_file(&depot.catalog, &image, revision, known_role(&role)?).await?;
+    file_response::respond(&request, file)
+}
+
+/// Ask about a file
+///
+/// What a GET would say of the whole file, without its bytes.
+#[utoipa::path(tag = "files", operation_id = "head_file",
+    params(("image" = String, Path, description = "The image's name"),
+           ("revision" = i64, Path, description = "The revision's number"),
+           ("role" = FileRole, Path, description = "`ckm` or `index` for kind `medv`, `image` for kind `single`")),
+    responses((status = 200, description = "Size, date, tag and digest"), ReadRefusals)
+)]
+#[head("/images/{image}/revisions/{revision}/files/{role}")]
+pub async fn head(
+    caller: Caller<Read>,
+    depot: Data<Depot>,
+    path: Path<(ImageName, i64, String)>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let (image, revision, role) = path.into_inner();
+    caller.may_know(&image)?;
+    let file = served_file(&depot.catalog, &image, revision, known_role(&role)?).await?;
+    file_response::respond(&request, file)
+}
+
+async fn served_file(
+    catalog: &Catalog,
+    image: &ImageName,
+    revision: i64,
+    role: FileRole,
+) -> Result<ServedFile, Problem> {
+    let details = catalog.revision(image, revision).await?;
+    let file = details.file(role)?;
+    let reader = catalog.blobs().reader(&file.blob_key, file.size).await.map_err(Error::from)?;
+    Ok(ServedFile {
+        reader,
+        digest: file.digest,
+        last_modified: details.revision.sealed_at.unwrap_or(details.revision.updated_at),
+        content_type: "application/octet-stream".into(),
+        // A draft's file may still be replaced.
+        cache_control: match details.revision.state {
+            RevisionState::Draft => "no-cache",
+            _ => "private, max-age=31536000, immutable",
+        },
+    })
+}
+
+/// A role that no kind of image has is a path that leads nowhere.
+fn known_role(text: &str) -> Result<FileRole, Problem> {
+    text.parse().map_err(|()| Problem::not_found())
+}
+
+async fn receive_body(mut incoming: Incoming, mut payload: web::Payload) -> Result<Incoming, Problem> {
+    while let Some(chunk) = payload.next().await {
+        let refused: Problem = match chunk {
+            Ok(bytes) => match incoming.write(bytes).await {
+                Ok(()) => continue,
+                Err(error) => error.into(),
+            },
+            Err(error) => {
+                let detail = format!("the upload broke off ({error}); nothing was kept, send the file again");
+                Problem::new(StatusCode::BAD_REQUEST, "body_truncated", detail)
+            }
+        };
+        incoming.abandon().await;
+        return Err(refused);
+    }
+    Ok(incoming)
+}
+
+/// What the headers of an upload say of the file.
+pub struct ArrivingFile {
+    size: u64,
+    digest: Option<Digest>,
+}
+
+impl FromRequest for ArrivingFile {
+    type Error = Problem;
+    type Future = std::future::Ready<Result<Self, Problem>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        std::future::ready(read_headers(request))
+    }
+}
+
+fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {
+    let text = |name: header::HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
+    let essence = text(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).map(str::trim);
+    if essence.is_some_and(|essence| !essence.eq_ignore_ascii_case("application/octet-stream")) {
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "raw_bytes_expected",
+            "the body is the file itself: send it as application/octet-stream or without a Content-Type (curl -T FILE)",
+        ));
+    }
+    if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+        let detail = "files are sent as they are, without a content coding";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_coding_refused", detail));
+    }
+    if text(header::CONTENT_RANGE).is_some() {
+        let detail = "a PUT sends the whole file (RFC 9110 section 14.5)";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "content_range_refused", detail));
+    }
+    let length = text(header::CONTENT_LENGTH).ok_or_else(|| {
+        let detail = "say how long the file is with Content-Length; chunked uploads cannot be given their room";
+        Problem::new(StatusCode::LENGTH_REQUIRED, "length_required", detail)
+    })?;
+    let size = length
+        .parse()
+        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "bad_length", "Content-Length is a number of bytes"))?;
+    Ok(ArrivingFile { size, digest: named_digest(request)? })
+}
+
+/// In a request without ranges both fields speak of the same bytes.
+fn named_digest(request: &HttpRequest) -> Result<Option<Digest>, Problem> {
+    let read = |name| {
+        digest_fields::read(request.headers(), name)
+            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed_digest", error.to_string()))
+    };
+    match (read(&REPR_DIGEST)?, read(&CONTENT_DIGEST)?) {
+        (Some(a), Some(b)) if a != b => {
+            let detail = "Repr-Digest and Content-Digest name different digests of the same bytes";
+            Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_digest", detail))
+        }
+        (a, b) => Ok(a.or(b)),
+    }
+}

@@ -1,0 +1,75 @@
+//! `/livez`, `/readyz`, `/metrics`: for whoever watches the server.
+
+use actix_web::http::header;
+use actix_web::web::Data;
+use actix_web::{HttpResponse, get};
+use metrics_exporter_prometheus::PrometheusHandle;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::Depot;
+use super::caller::Caller;
+use super::problem::ReadRefusals;
+use crate::access::permission::Read;
+use crate::catalog::Catalog;
+
+/// How the server is.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"ready": true, "degraded": []}))]
+pub struct Readiness {
+    /// Update checks and downloads are answered.
+    ready: bool,
+    /// Parts that do not work at the moment, such as `catalog` while the database is away.
+    degraded: Vec<&'static str>,
+}
+
+/// Is the process alive?
+#[utoipa::path(tag = "health", operation_id = "livez", description = "Open to everyone.", security(()),
+    responses((status = 200, description = "It is", body = String, content_type = "text/plain"))
+)]
+#[get("/livez")]
+pub async fn livez() -> &'static str {
+    "ok\n"
+}
+
+/// Is the server ready?
+///
+/// Ready as soon as it can answer update checks, also while the database is away; parts that do not
+/// work are named. Open to everyone.
+#[utoipa::path(tag = "health", operation_id = "readyz", security(()), responses(
+    (status = 200, description = "It is", body = Readiness),
+    (status = 503, description = "It is not", body = Readiness)
+))]
+#[get("/readyz")]
+pub async fn readyz(depot: Data<Depot>) -> HttpResponse {
+    let ready = depot.catalog.snapshot().is_loaded();
+    let degraded = depot.catalog.degraded_parts().await;
+    let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
+    response.json(Readiness { ready, degraded })
+}
+
+/// Metrics for Prometheus
+///
+/// For the role reader; open on an address of its own by `metrics.listen`.
+#[utoipa::path(tag = "health", operation_id = "metrics", responses(
+    (status = 200, description = "In Prometheus's text format", body = String, content_type = "text/plain"),
+    ReadRefusals
+))]
+#[get("/metrics")]
+pub async fn metrics(_caller: Caller<Read>, depot: Data<Depot>) -> HttpResponse {
+    metrics_text(&depot.catalog, &depot.metrics)
+}
+
+/// The same without asking who reads it, for the listener of its own.
+pub async fn open_metrics(catalog: Data<Catalog>, handle: Data<PrometheusHandle>) -> HttpResponse {
+    metrics_text(&catalog, &handle)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge has no better number")]
+fn metrics_text(catalog: &Catalog, handle: &PrometheusHandle) -> HttpResponse {
+    ::metrics::gauge!("imagedepot_snapshot_version").set(catalog.snapshot().version() as f64);
+    if let Ok(Some(free)) = catalog.blobs().free_bytes() {
+        ::metrics::gauge!("imagedepot_store_free_bytes").set(free as f64);
+    }
+    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4")).body(handle.render())
+}

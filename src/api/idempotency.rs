@@ -1,0 +1,149 @@
+//! `Idempotency-Key` on POSTs: the same answer to a repeat, 409 to another request with the key.
+//!
+//! A middleware in front of all operations. The key is claimed in the catalog before the operation
+//! runs and gets the answer after it. A server that is killed in between leaves the key unanswered:
+//! then nobody knows whether the change was made, and the repeat is told so rather than made twice.
+
+use actix_web::body::{BoxBody, MessageBody, to_bytes};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, ResponseError as _, web};
+use sha2::{Digest as _, Sha256};
+
+use super::Depot;
+use super::caller::identify;
+use super::problem::Problem;
+use crate::catalog::idempotency::Claim;
+use crate::storage::RememberedAnswer;
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Headers that belong to the answer and not to its sending.
+const REMEMBERED_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
+
+pub async fn answer_repeats(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if *request.method() != Method::POST || !request.headers().contains_key(KEY) {
+        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    }
+    let (request, claimed) = match claim(request).await {
+        Ok(claimed) => claimed,
+        Err(Refused { request, problem }) => return Ok(request.into_response(problem.error_response())),
+    };
+    let key = match claimed {
+        Claimed::Now(key) => key,
+        Claimed::Before(answer) => return Ok(request.into_response(replay(answer))),
+    };
+    let response = next.call(request).await?;
+    let (request, response) = response.into_parts();
+    let response = key.remember(response).await;
+    Ok(ServiceResponse::new(request, response))
+}
+
+struct Refused {
+    request: ServiceRequest,
+    problem: Problem,
+}
+
+enum Claimed {
+    Now(HeldKey),
+    Before(RememberedAnswer),
+}
+
+async fn claim(mut request: ServiceRequest) -> Result<(ServiceRequest, Claimed), Refused> {
+    match try_claim(&mut request).await {
+        Ok(claimed) => Ok((request, claimed)),
+        Err(problem) => Err(Refused { request, problem }),
+    }
+}
+
+async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
+    let depot = request.app_data::<web::Data<Depot>>().cloned().ok_or_else(Problem::internal)?;
+    let key = read_key(request)?;
+    // A key is the caller's own; without credentials the operation itself will refuse.
+    let caller = identify(request.request()).await?.map(|identity| identity.name().to_owned()).unwrap_or_default();
+    let body = request.extract::<web::Bytes>().await.map_err(|error| {
+        let status = error.as_response_error().status_code();
+        Problem::new(status, "body_unreadable", format!("the body could not be read: {error}"))
+    })?;
+    let fingerprint = fingerprint(request, &body);
+    request.set_payload(Payload::from(body));
+    let conflict = |code, detail| Err(Problem::new(StatusCode::CONFLICT, code, detail));
+    match depot.catalog.claim_key(&caller, &key, &fingerprint).await? {
+        Claim::Proceed => Ok(Claimed::Now(HeldKey { depot, caller, key })),
+        Claim::Answered(answer) => Ok(Claimed::Before(answer)),
+        Claim::OtherRequest => conflict("idempotency_key_reused", "the key came with another request; take a new one"),
+        Claim::Unanswered => conflict(
+            "idempotency_unanswered",
+            "the first request with this key has no answer: it is under way, or the server was stopped before it \
+             answered. Look whether the change is there; if not, repeat it with a new key",
+        ),
+    }
+}
+
+fn read_key(request: &ServiceRequest) -> Result<String, Problem> {
+    let key = request.headers().get(KEY).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let key = key.trim_matches('"');
+    if (1..=255).contains(&key.len()) {
+        Ok(key.to_owned())
+    } else {
+        Err(Problem::new(StatusCode::BAD_REQUEST, "bad_idempotency_key", "Idempotency-Key has 1 to 255 visible characters"))
+    }
+}
+
+fn fingerprint(request: &ServiceRequest, body: &[u8]) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(request.uri().to_string());
+    hasher.update([0]);
+    hasher.update(body);
+    hex::encode(hasher.finalize())
+}
+
+fn replay(answer: RememberedAnswer) -> HttpResponse {
+    let mut response = HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK));
+    for (name, value) in answer.headers {
+        response.insert_header((name, value));
+    }
+    response.insert_header((REPLAYED, HeaderValue::from_static("true"))).body(answer.body)
+}
+
+/// A key that this request holds until it is answered.
+struct HeldKey {
+    depot: web::Data<Depot>,
+    caller: String,
+    key: String,
+}
+
+impl HeldKey {
+    /// Notes the answer; failures of the server's own are not kept, so that a repeat may succeed.
+    async fn remember(self, response: HttpResponse<impl MessageBody + 'static>) -> HttpResponse<BoxBody> {
+        let (head, body) = response.into_parts();
+        let Ok(bytes) = to_bytes(body).await else {
+            return Problem::internal().error_response();
+        };
+        let catalog = &self.depot.catalog;
+        let noted = if head.status().is_server_error() {
+            catalog.release_key(&self.caller, &self.key).await
+        } else {
+            let headers = REMEMBERED_HEADERS.iter().filter_map(|name| {
+                let value = head.headers().get(name)?.to_str().ok()?;
+                Some((name.to_string(), value.to_owned()))
+            });
+            let answer = RememberedAnswer {
+                status: head.status().as_u16(),
+                headers: headers.collect(),
+                body: String::from_utf8_lossy(&bytes).into_owned(),
+            };
+            catalog.remember(&self.caller, &self.key, &answer).await
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%error, "an answer could not be kept for repeats of its request");
+        }
+        head.set_body(BoxBody::new(bytes))
+    }
+}

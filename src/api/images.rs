@@ -1,0 +1,193 @@
+//! `/images`
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpResponse, delete, get, patch, post};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::body::{JsonBody, given};
+use super::caller::Caller;
+use super::conditional::{Condition, Resource};
+use super::page::{Page, PageQuery};
+use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::{Depot, DryRun};
+use crate::access::permission::{Administer, Publish, Read};
+use crate::catalog::image::{ImageChange, ImageDraft};
+use crate::model::{Image, ImageKind, ImageName, Labels};
+
+/// An image.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Image, example = json!({
+    "name": "win7-office", "kind": "medv", "extension": "ckm", "description": "Windows 7 with Office 2010",
+    "labels": {"owner": "desktop-team"}, "keep_revisions": null, "created_by": "admin",
+    "created_at": "2026-01-05T09:30:00Z", "updated_at": "2026-01-05T09:30:00Z"
+}))]
+pub struct ImageBody {
+    name: String,
+    kind: ImageKind,
+    /// Of the published files.
+    extension: String,
+    description: String,
+    labels: Labels,
+    /// How many sealed revisions retention leaves; null keeps all.
+    #[schema(required = true)]
+    keep_revisions: Option<i64>,
+    created_by: String,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<Image> for ImageBody {
+    fn from(image: Image) -> Self {
+        Self {
+            name: image.name.to_string(),
+            kind: image.kind,
+            extension: image.extension,
+            description: image.description,
+            labels: image.labels,
+            keep_revisions: image.keep_revisions,
+            created_by: image.created_by,
+            created_at: image.created_at,
+            updated_at: image.updated_at,
+        }
+    }
+}
+
+/// A new image.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "win7-office", "kind": "medv", "description": "Windows 7 with Office 2010"}))]
+pub struct NewImage {
+    /// 1 to 100 letters, digits, `.`, `_` or `-`; unique without regard to case.
+    #[schema(value_type = String)]
+    name: ImageName,
+    kind: ImageKind,
+    /// For kind `single`: the extension of its published file, such as `vhdx`; `img` if left out.
+    #[serde(default)]
+    extension: Option<String>,
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    labels: Option<Labels>,
+    #[serde(default)]
+    #[schema(minimum = 1)]
+    keep_revisions: Option<i64>,
+}
+
+/// What changes; fields that are left out stay.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"description": "Windows 7 with Office 2010 SP2", "keep_revisions": 10}))]
+pub struct ChangedImage {
+    #[serde(default)]
+    description: Option<String>,
+    #[serde(default)]
+    labels: Option<Labels>,
+    /// null keeps all revisions again.
+    #[serde(default, deserialize_with = "given")]
+    #[schema(value_type = Option<i64>, minimum = 1)]
+    keep_revisions: Option<Option<i64>>,
+}
+
+/// List images
+///
+/// In the order of their names; only those that the caller may know of.
+#[utoipa::path(tag = "images", operation_id = "list_images", params(PageQuery), responses(
+    (status = 200, description = "A page of images", body = Page<ImageBody>), ReadRefusals
+))]
+#[get("/images")]
+pub async fn list(
+    caller: Caller<Read>,
+    depot: Data<Depot>,
+    page: Query<PageQuery>,
+) -> Result<Page<ImageBody>, Problem> {
+    let after: Option<String> = page.position()?;
+    let images = depot.catalog.images(&after.unwrap_or_default(), page.fetch()?).await?;
+    page.page(images, |image| image.name.key(), |image| caller.may_know(&image.name).ok().map(|()| image.into()))
+}
+
+/// Create an image
+///
+/// The name of a deleted image may be taken again; its revision numbers go on where they ended.
+#[utoipa::path(tag = "images", operation_id = "create_image", request_body = NewImage, responses(
+    (status = 201, description = "The image", body = ImageBody), ChangeRefusals
+))]
+#[post("/images")]
+pub async fn create(
+    caller: Caller<Publish>,
+    depot: Data<Depot>,
+    new: JsonBody<NewImage>,
+) -> Result<Resource<ImageBody>, Problem> {
+    let JsonBody(new) = new;
+    caller.may_create(&new.name)?;
+    let draft = ImageDraft {
+        name: new.name,
+        kind: new.kind,
+        extension: new.extension,
+        description: new.description.unwrap_or_default(),
+        labels: new.labels.unwrap_or_default(),
+        keep_revisions: new.keep_revisions,
+    };
+    let image = depot.catalog.create_image(&caller.actor(), &draft).await?;
+    Ok(Resource::created(image.tag(), format!("/api/v1/images/{}", image.name), image.into()))
+}
+
+/// Show an image
+#[utoipa::path(tag = "images", operation_id = "get_image", description = "With an `ETag` for changes.",
+    params(("image" = String, Path, description = "The image's name")),
+    responses((status = 200, description = "The image", body = ImageBody), ReadRefusals)
+)]
+#[get("/images/{image}")]
+pub async fn show(
+    caller: Caller<Read>,
+    depot: Data<Depot>,
+    name: Path<ImageName>,
+) -> Result<Resource<ImageBody>, Problem> {
+    caller.may_know(&name)?;
+    let image = depot.catalog.image(&name).await?;
+    Ok(Resource::tagged(image.tag(), image.into()))
+}
+
+/// Change an image
+///
+/// Its description, labels or retention; name and kind are for good. Honours `If-Match`.
+#[utoipa::path(tag = "images", operation_id = "change_image", request_body = ChangedImage,
+    params(("image" = String, Path, description = "The image's name")),
+    responses((status = 200, description = "The image as it is now", body = ImageBody), ChangeRefusals)
+)]
+#[patch("/images/{image}")]
+pub async fn change(
+    caller: Caller<Publish>,
+    depot: Data<Depot>,
+    name: Path<ImageName>,
+    condition: Condition,
+    changed: JsonBody<ChangedImage>,
+) -> Result<Resource<ImageBody>, Problem> {
+    caller.may_know(&name)?;
+    let JsonBody(ChangedImage { description, labels, keep_revisions }) = changed;
+    let change = ImageChange { description, labels, keep_revisions };
+    let image = depot.catalog.change_image(&caller.actor(), &name, change, &condition.0).await?;
+    Ok(Resource::tagged(image.tag(), image.into()))
+}
+
+/// Delete an image
+///
+/// With all its revisions; refused while a channel is assigned to one or one is protected. Their
+/// numbers are never used again.
+#[utoipa::path(tag = "images", operation_id = "delete_image",
+    params(("image" = String, Path, description = "The image's name"), DryRun),
+    responses((status = 204, description = "It is gone"), ChangeRefusals)
+)]
+#[delete("/images/{image}")]
+pub async fn delete(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    name: Path<ImageName>,
+    condition: Condition,
+    query: Query<DryRun>,
+) -> Result<HttpResponse, Problem> {
+    caller.may_know(&name)?;
+    depot.catalog.delete_image(&caller.actor(), &name, &condition.0, query.dry_run).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

@@ -1,0 +1,100 @@
+//! Lists, page by page: `limit` and an opaque `cursor` in, `{items, next_cursor}` and `Link` out.
+
+use actix_web::body::BoxBody;
+use actix_web::http::{StatusCode, header};
+use actix_web::{HttpRequest, HttpResponse, Responder};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::problem::Problem;
+
+const DEFAULT_LIMIT: u16 = 50;
+const LARGEST_LIMIT: u16 = 500;
+
+/// Which part of a list is asked for.
+#[derive(Debug, Clone, Default, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PageQuery {
+    /// How many items at the most, 1 to 500.
+    #[param(minimum = 1, maximum = 500, default = 50)]
+    limit: Option<u16>,
+    /// `next_cursor` of the page before.
+    cursor: Option<String>,
+}
+
+/// One page of a list.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Page<T> {
+    pub items: Vec<T>,
+    /// Asks for the next page; none on the last one.
+    #[schema(required = true)]
+    pub next_cursor: Option<String>,
+}
+
+impl PageQuery {
+    pub fn limit(&self) -> Result<u16, Problem> {
+        match self.limit.unwrap_or(DEFAULT_LIMIT) {
+            limit @ 1..=LARGEST_LIMIT => Ok(limit),
+            _ => Err(Problem::new(StatusCode::BAD_REQUEST, "bad_limit", "limit is 1 to 500")),
+        }
+    }
+
+    /// One more than the limit: it tells whether there is a next page.
+    pub fn fetch(&self) -> Result<i64, Problem> {
+        self.limit().map(|limit| i64::from(limit) + 1)
+    }
+
+    /// Where the page before ended, in the list's own terms.
+    pub fn position<P: DeserializeOwned>(&self) -> Result<Option<P>, Problem> {
+        let bad = || {
+            let detail = "the cursor is not one that this list gave; begin again without it";
+            Problem::new(StatusCode::BAD_REQUEST, "bad_cursor", detail)
+        };
+        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
+        serde_json::from_slice(&bytes).map(Some).map_err(|_| bad())
+    }
+
+    /// Makes a page of rows that were fetched with [`Self::fetch`]; `item` leaves out what the caller may
+    /// not see.
+    pub fn page<R, T, P: Serialize>(
+        &self,
+        mut rows: Vec<R>,
+        position: impl Fn(&R) -> P,
+        item: impl Fn(R) -> Option<T>,
+    ) -> Result<Page<T>, Problem> {
+        let limit = usize::from(self.limit()?);
+        let more = rows.len() > limit;
+        rows.truncate(limit);
+        let last = rows.last().filter(|_| more).map(position);
+        let next_cursor = last.and_then(|position| serde_json::to_vec(&position).ok()).map(|p| URL_SAFE_NO_PAD.encode(p));
+        Ok(Page { items: rows.into_iter().filter_map(item).collect(), next_cursor })
+    }
+}
+
+impl<T> Page<T> {
+    /// A list that is short by nature, whole.
+    pub fn whole(items: Vec<T>) -> Self {
+        Self { items, next_cursor: None }
+    }
+}
+
+impl<T: Serialize> Responder for Page<T> {
+    type Body = BoxBody;
+
+    fn respond_to(self, request: &HttpRequest) -> HttpResponse<BoxBody> {
+        let mut response = HttpResponse::Ok();
+        if let Some(cursor) = &self.next_cursor {
+            // RFC 8288; the other parameters stay as they were.
+            let others = request.query_string().split('&').filter(|part| !part.is_empty() && !part.starts_with("cursor="));
+            let query: Vec<&str> = others.collect();
+            let joint = if query.is_empty() { "" } else { "&" };
+            let link = format!("<{}?{}{joint}cursor={cursor}>; rel=\"next\"", request.path(), query.join("&"));
+            response.insert_header((header::LINK, link));
+        }
+        response.insert_header((header::CACHE_CONTROL, "no-cache")).json(self)
+    }
+}

@@ -1,0 +1,112 @@
+//! `/publications`: the tree as it should be and is.
+
+use actix_web::web::{Data, Query};
+use actix_web::{get, post, web};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::caller::Caller;
+use super::page::{Page, PageQuery};
+use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::{Depot, DryRun};
+use crate::access::permission::{Administer, Read};
+use crate::catalog::publication::plan::Plan;
+use crate::model::{FileRole, Publication, PublicationState};
+
+/// A file that imagedepot put into the tree.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Publication, example = json!({
+    "path": "win7-office_12.ckm", "role": "ckm", "state": "published", "withdraw_at": null,
+    "digest": "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+}))]
+pub struct PublicationBody {
+    /// Below the tree's root.
+    path: String,
+    role: FileRole,
+    digest: String,
+    state: PublicationState,
+    /// When a withdrawn file goes.
+    #[schema(required = true)]
+    withdraw_at: Option<DateTime<Utc>>,
+}
+
+impl From<Publication> for PublicationBody {
+    fn from(publication: Publication) -> Self {
+        Self {
+            path: publication.path,
+            role: publication.role,
+            digest: publication.digest.to_string(),
+            state: publication.state,
+            withdraw_at: publication.withdraw_at,
+        }
+    }
+}
+
+/// What was done, or is to be done, to make the tree what the catalog says.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Plan, example = json!({
+    "dry_run": true, "steps": [{"step": "publish", "path": "win7-office_12.ckm"}], "foreign": ["readme.txt"]
+}))]
+pub struct PlanBody {
+    dry_run: bool,
+    /// In the order in which they are done.
+    steps: Vec<StepBody>,
+    /// Files that imagedepot did not make; it never touches them.
+    foreign: Vec<String>,
+}
+
+/// One step.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Step)]
+pub struct StepBody {
+    /// `publish`, `acknowledge`, `write_manifest`, `remove_manifest`, `withdraw`, `remove`, `forget`
+    /// or `conflict`.
+    step: &'static str,
+    path: String,
+}
+
+impl PlanBody {
+    fn new(plan: &Plan, dry_run: bool) -> Self {
+        let step = |step: &crate::catalog::publication::plan::Step| StepBody {
+            step: step.verb(),
+            path: step.path().to_owned(),
+        };
+        Self { dry_run, steps: plan.steps.iter().map(step).collect(), foreign: plan.foreign.clone() }
+    }
+}
+
+/// List publications
+///
+/// Every file that imagedepot put into the tree, in the order of the paths.
+#[utoipa::path(tag = "publication", operation_id = "list_publications", params(PageQuery), responses(
+    (status = 200, description = "A page of publications", body = Page<PublicationBody>), ReadRefusals
+))]
+#[get("/publications")]
+pub async fn list(
+    caller: Caller<Read>,
+    depot: Data<Depot>,
+    page: Query<PageQuery>,
+) -> Result<Page<PublicationBody>, Problem> {
+    caller.sees_all_images()?;
+    let after: Option<String> = page.position()?;
+    let publications = depot.catalog.publications(&after.unwrap_or_default(), page.fetch()?).await?;
+    page.page(publications, |publication| publication.path.clone(), |publication| Some(publication.into()))
+}
+
+/// Reconcile the tree
+///
+/// Makes the tree what the catalog says, at once instead of within the minute; with `dry_run=true` it
+/// only says what would be done.
+#[utoipa::path(tag = "publication", operation_id = "reconcile", params(DryRun), responses(
+    (status = 200, description = "The steps", body = PlanBody), ChangeRefusals
+))]
+#[post("/publications/reconcile")]
+pub async fn reconcile(
+    _caller: Caller<Administer>,
+    depot: Data<Depot>,
+    query: Query<DryRun>,
+) -> Result<web::Json<PlanBody>, Problem> {
+    let plan = if query.dry_run { depot.catalog.plan().await? } else { depot.catalog.reconcile().await? };
+    Ok(web::Json(PlanBody::new(&plan, query.dry_run)))
+}

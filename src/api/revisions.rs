@@ -1,0 +1,276 @@
+//! `/images/{image}/revisions`
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpResponse, delete, get, patch, post};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::body::{JsonBody, OptionalBody};
+use super::caller::Caller;
+use super::conditional::{Condition, Resource};
+use super::page::{Page, PageQuery};
+use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::{Depot, DryRun};
+use crate::access::permission::{Publish, Read, Revoke};
+use crate::catalog::revision::{RevisionChange, RevisionDetails};
+use crate::model::{File, FileRole, ImageName, Labels, RevisionState};
+
+/// A revision with its files.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Revision, example = json!({
+    "image": "win7-office", "number": 12, "state": "ready", "notes": "", "labels": {}, "protected": false,
+    "files": [
+        {"role": "ckm", "size": 5_368_709_120_u64,
+         "digest": "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"role": "index", "size": 1_048_576,
+         "digest": "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"}
+    ],
+    "created_by": "admin", "created_at": "2026-01-05T09:30:00Z", "updated_at": "2026-01-05T09:42:00Z",
+    "sealed_at": "2026-01-05T09:42:00Z"
+}))]
+pub struct RevisionBody {
+    image: String,
+    number: i64,
+    state: RevisionState,
+    notes: String,
+    labels: Labels,
+    /// Refuses deletion.
+    protected: bool,
+    files: Vec<FileBody>,
+    created_by: String,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+    #[schema(required = true)]
+    sealed_at: Option<DateTime<Utc>>,
+}
+
+/// A file of a revision.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = File)]
+pub struct FileBody {
+    role: FileRole,
+    /// In bytes.
+    size: u64,
+    /// `sha256:` and 64 hex digits.
+    digest: String,
+}
+
+impl From<&File> for FileBody {
+    fn from(file: &File) -> Self {
+        Self { role: file.role, size: file.size, digest: file.digest.to_string() }
+    }
+}
+
+impl From<RevisionDetails> for RevisionBody {
+    fn from(details: RevisionDetails) -> Self {
+        let revision = details.revision;
+        Self {
+            image: details.image.name.to_string(),
+            number: revision.number,
+            state: revision.state,
+            notes: revision.notes,
+            labels: revision.labels,
+            protected: revision.protected,
+            files: details.files.iter().map(FileBody::from).collect(),
+            created_by: revision.created_by,
+            created_at: revision.created_at,
+            updated_at: revision.updated_at,
+            sealed_at: revision.sealed_at,
+        }
+    }
+}
+
+/// What is said of a revision; fields that are left out stay.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"notes": "January patches", "labels": {"build": "4711"}, "protected": true}))]
+pub struct RevisionWords {
+    #[serde(default)]
+    notes: Option<String>,
+    #[serde(default)]
+    labels: Option<Labels>,
+    /// Refuses deletion until it is taken away.
+    #[serde(default)]
+    protected: Option<bool>,
+}
+
+impl From<RevisionWords> for RevisionChange {
+    fn from(words: RevisionWords) -> Self {
+        Self { notes: words.notes, labels: words.labels, protected: words.protected }
+    }
+}
+
+/// How a revision is revoked.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct RevokeQuery {
+    /// Roll back the channels that are assigned to it; without it they make the call fail.
+    #[serde(default)]
+    #[param(default = false)]
+    rollback: bool,
+    /// Check everything and answer as if, but change nothing.
+    #[serde(default)]
+    #[param(default = false)]
+    dry_run: bool,
+}
+
+impl Resource<RevisionBody> {
+    fn revision(details: RevisionDetails) -> Self {
+        Self::tagged(details.revision.tag(), details.into())
+    }
+}
+
+/// List revisions
+///
+/// Newest first, without deleted ones.
+#[utoipa::path(tag = "revisions", operation_id = "list_revisions",
+    params(("image" = String, Path, description = "The image's name"), PageQuery),
+    responses((status = 200, description = "A page of revisions", body = Page<RevisionBody>), ReadRefusals)
+)]
+#[get("/images/{image}/revisions")]
+pub async fn list(
+    caller: Caller<Read>,
+    depot: Data<Depot>,
+    name: Path<ImageName>,
+    page: Query<PageQuery>,
+) -> Result<Page<RevisionBody>, Problem> {
+    caller.may_know(&name)?;
+    let before: Option<i64> = page.position()?;
+    let revisions = depot.catalog.revisions(&name, before.unwrap_or(i64::MAX), page.fetch()?).await?;
+    page.page(revisions, |details| details.revision.number, |details| Some(details.into()))
+}
+
+/// Create a draft
+///
+/// The image's next revision, which then collects its files. A draft that nobody touches goes after
+/// 14 days (`uploads.expire_after`).
+#[utoipa::path(tag = "revisions", operation_id = "create_revision", request_body = Option<RevisionWords>,
+    params(("image" = String, Path, description = "The image's name")),
+    responses((status = 201, description = "The draft", body = RevisionBody), ChangeRefusals)
+)]
+#[post("/images/{image}/revisions")]
+pub async fn create(
+    caller: Caller<Publish>,
+    depot: Data<Depot>,
+    name: Path<ImageName>,
+    words: OptionalBody<RevisionWords>,
+) -> Result<Resource<RevisionBody>, Problem> {
+    caller.may_know(&name)?;
+    let details = depot.catalog.create_draft(&caller.actor(), &name, words.0.into()).await?;
+    let location = format!("/api/v1/images/{}/revisions/{}", details.image.name, details.revision.number);
+    Ok(Resource::created(details.revision.tag(), location, details.into()))
+}
+
+/// Show a revision
+///
+/// 410 for one that was deleted.
+#[utoipa::path(tag = "revisions", operation_id = "get_revision",
+    params(("image" = String, Path, description = "The image's name"),
+           ("revision" = i64, Path, description = "The revision's number")),
+    responses((status = 200, description = "The revision", body = RevisionBody), ReadRefusals)
+)]
+#[get("/images/{image}/revisions/{revision}")]
+pub async fn show(
+    caller: Caller<Read>,
+    depot: Data<Depot>,
+    path: Path<(ImageName, i64)>,
+) -> Result<Resource<RevisionBody>, Problem> {
+    let (name, number) = path.into_inner();
+    caller.may_know(&name)?;
+    Ok(Resource::revision(depot.catalog.revision(&name, number).await?))
+}
+
+/// Change a revision's words
+///
+/// Notes, labels and protection; the bytes of a sealed revision never change. Honours `If-Match`.
+#[utoipa::path(tag = "revisions", operation_id = "change_revision", request_body = RevisionWords,
+    params(("image" = String, Path, description = "The image's name"),
+           ("revision" = i64, Path, description = "The revision's number")),
+    responses((status = 200, description = "The revision as it is now", body = RevisionBody), ChangeRefusals)
+)]
+#[patch("/images/{image}/revisions/{revision}")]
+pub async fn change(
+    caller: Caller<Publish>,
+    depot: Data<Depot>,
+    path: Path<(ImageName, i64)>,
+    condition: Condition,
+    words: JsonBody<RevisionWords>,
+) -> Result<Resource<RevisionBody>, Problem> {
+    let (name, number) = path.into_inner();
+    caller.may_know(&name)?;
+    let (actor, change) = (caller.actor(), words.0.into());
+    let changed = depot.catalog.change_revision(&actor, &name, number, change, &condition.0).await?;
+    Ok(Resource::revision(changed))
+}
+
+/// Delete a revision
+///
+/// Refused while a channel is assigned to it or it is protected. Publishers delete drafts of their
+/// own; other revisions need an admin. The number is never used again.
+#[utoipa::path(tag = "revisions", operation_id = "delete_revision",
+    params(("image" = String, Path, description = "The image's name"),
+           ("revision" = i64, Path, description = "The revision's number"), DryRun),
+    responses((status = 204, description = "It is gone"), ChangeRefusals)
+)]
+#[delete("/images/{image}/revisions/{revision}")]
+pub async fn delete(
+    caller: Caller<Publish>,
+    depot: Data<Depot>,
+    path: Path<(ImageName, i64)>,
+    condition: Condition,
+    query: Query<DryRun>,
+) -> Result<HttpResponse, Problem> {
+    let (name, number) = path.into_inner();
+    caller.may_know(&name)?;
+    depot.catalog.delete_revision(&caller.actor(), &name, number, &condition.0, query.dry_run).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Seal a draft
+///
+/// A complete draft becomes `ready`: from then on its bytes never change, and it may be promoted.
+/// 409 names the files that are missing.
+#[utoipa::path(tag = "revisions", operation_id = "seal_revision",
+    params(("image" = String, Path, description = "The image's name"),
+           ("revision" = i64, Path, description = "The revision's number"), DryRun),
+    responses((status = 200, description = "The sealed revision", body = RevisionBody), ChangeRefusals)
+)]
+#[post("/images/{image}/revisions/{revision}/seal")]
+pub async fn seal(
+    caller: Caller<Publish>,
+    depot: Data<Depot>,
+    path: Path<(ImageName, i64)>,
+    condition: Condition,
+    query: Query<DryRun>,
+) -> Result<Resource<RevisionBody>, Problem> {
+    let (name, number) = path.into_inner();
+    caller.may_know(&name)?;
+    let actor = caller.actor();
+    let sealed = depot.catalog.seal(&actor, &name, number, &condition.0, query.dry_run).await?;
+    Ok(Resource::revision(sealed))
+}
+
+/// Revoke a revision
+///
+/// No channel may be assigned to it any more, and clients that have it are told to move. Refused
+/// while a channel is assigned to it, unless `rollback=true` rolls those channels back in the same step.
+#[utoipa::path(tag = "revisions", operation_id = "revoke_revision",
+    params(("image" = String, Path, description = "The image's name"),
+           ("revision" = i64, Path, description = "The revision's number"), RevokeQuery),
+    responses((status = 200, description = "The revoked revision", body = RevisionBody), ChangeRefusals)
+)]
+#[post("/images/{image}/revisions/{revision}/revoke")]
+pub async fn revoke(
+    caller: Caller<Revoke>,
+    depot: Data<Depot>,
+    path: Path<(ImageName, i64)>,
+    condition: Condition,
+    query: Query<RevokeQuery>,
+) -> Result<Resource<RevisionBody>, Problem> {
+    let (name, number) = path.into_inner();
+    caller.may_know(&name)?;
+    let (actor, RevokeQuery { rollback, dry_run }) = (caller.actor(), query.into_inner());
+    let revoked = depot.catalog.revoke(&actor, &name, number, &condition.0, rollback, dry_run).await?;
+    Ok(Resource::revision(revoked))
+}

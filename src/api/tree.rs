@@ -1,0 +1,65 @@
+//! `/MEDVImages/…`: the tree over HTTP, for BITS and everything else that fetches files.
+//!
+//! Names come from the snapshot, bytes from the blobs; the folder on disk need not have followed yet.
+//! Nothing else is reachable: no path of the request ever meets the file system.
+
+use actix_web::web::{Data, Path};
+use actix_web::{HttpRequest, HttpResponse};
+
+use super::Depot;
+use super::brakes::Braked;
+use super::caller::Visitor;
+use super::file_response::{self, ServedFile};
+use super::problem::Problem;
+use crate::catalog::Error;
+use crate::catalog::snapshot::{ChannelOffer, TreeEntry, TreeFile};
+use crate::storage::blobs::BlobReader;
+
+/// A revision's file never changes under its name. `no-transform`: a proxy that recodes it would
+/// break ranges and digests.
+const FOR_GOOD: &str = "public, max-age=31536000, immutable, no-transform";
+/// What the manifest says may change any moment; a proxy may take that burst of requests.
+const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
+
+/// Answers GET and HEAD.
+pub async fn serve(
+    visitor: Visitor,
+    depot: Data<Depot>,
+    path: Path<String>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let entry = depot.catalog.snapshot().tree_entry(&path).cloned().ok_or_else(Problem::not_found)?;
+    match entry {
+        TreeEntry::Manifest(channel) => {
+            visitor.may_read(channel.channel.read_access, None)?;
+            file_response::respond(&request, manifest(&channel))
+        }
+        TreeEntry::File(file) => {
+            visitor.may_read(file.read_access, Some(&file.image))?;
+            let turn = depot.brakes.admit(&request)?;
+            let response = file_response::respond(&request, opened(&depot, &file).await?)?;
+            Ok(response.map_body(|_, body| Braked::new(body, turn)).map_into_boxed_body())
+        }
+    }
+}
+
+async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {
+    let reader = depot.catalog.blobs().reader(&file.blob_key, file.size).await.map_err(Error::from)?;
+    Ok(ServedFile {
+        reader,
+        digest: file.digest,
+        last_modified: file.sealed_at,
+        content_type: "application/octet-stream".into(),
+        cache_control: FOR_GOOD,
+    })
+}
+
+fn manifest(channel: &ChannelOffer) -> ServedFile {
+    ServedFile {
+        reader: BlobReader::bytes(channel.manifest.clone()),
+        digest: channel.manifest_digest,
+        last_modified: channel.channel.issued_at,
+        content_type: "application/json".into(),
+        cache_control: A_SHORT_WHILE,
+    }
+}

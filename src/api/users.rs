@@ -1,0 +1,177 @@
+//! `/users`
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpResponse, delete, get, patch, post};
+use chrono::{DateTime, Utc};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Depot;
+use super::body::JsonBody;
+use super::caller::Caller;
+use super::conditional::{Condition, Resource};
+use super::page::{Page, PageQuery};
+use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use crate::access::password::{UnfitPassword, hash_in_background};
+use crate::access::permission::Administer;
+use crate::catalog::Error;
+use crate::catalog::account::{AccountChange, AccountDraft};
+use crate::model::{Account, AccountName, Role};
+
+/// A user. The password is never shown.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = User, example = json!({
+    "name": "packer", "roles": ["publisher"], "images": ["win7-*"], "disabled": false,
+    "created_at": "2026-01-05T09:30:00Z", "updated_at": "2026-01-05T09:30:00Z"
+}))]
+pub struct UserBody {
+    name: String,
+    roles: Vec<Role>,
+    /// Patterns of the images that the user is confined to; none is all images.
+    images: Vec<String>,
+    disabled: bool,
+    created_at: DateTime<Utc>,
+    updated_at: DateTime<Utc>,
+}
+
+impl From<Account> for UserBody {
+    fn from(account: Account) -> Self {
+        Self {
+            name: account.name.to_string(),
+            roles: account.roles,
+            images: account.images,
+            disabled: account.disabled,
+            created_at: account.created_at,
+            updated_at: account.updated_at,
+        }
+    }
+}
+
+/// A new user.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "packer", "password": "correct horse battery", "roles": ["publisher"], "images": ["win7-*"]}))]
+pub struct NewUser {
+    #[schema(value_type = String)]
+    name: AccountName,
+    /// 8 to 1,000 bytes.
+    #[schema(value_type = String, format = Password)]
+    password: SecretString,
+    roles: Vec<Role>,
+    /// Patterns with `*`; all images if left out.
+    #[serde(default)]
+    images: Vec<String>,
+}
+
+/// What changes; fields that are left out stay.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"roles": ["publisher", "promoter"]}))]
+pub struct ChangedUser {
+    #[serde(default)]
+    #[schema(value_type = Option<String>, format = Password)]
+    password: Option<SecretString>,
+    #[serde(default)]
+    roles: Option<Vec<Role>>,
+    #[serde(default)]
+    images: Option<Vec<String>>,
+    #[serde(default)]
+    disabled: Option<bool>,
+}
+
+impl From<UnfitPassword> for Problem {
+    fn from(unfit: UnfitPassword) -> Self {
+        Error::invalid("password", unfit).into()
+    }
+}
+
+/// List users
+#[utoipa::path(tag = "access", operation_id = "list_users", description = "In the order of their names.",
+    params(PageQuery),
+    responses((status = 200, description = "A page of users", body = Page<UserBody>), ReadRefusals)
+)]
+#[get("/users")]
+pub async fn list(
+    _caller: Caller<Administer>,
+    depot: Data<Depot>,
+    page: Query<PageQuery>,
+) -> Result<Page<UserBody>, Problem> {
+    let after: Option<String> = page.position()?;
+    let accounts = depot.catalog.accounts(&after.unwrap_or_default(), page.fetch()?).await?;
+    page.page(accounts, |account| account.name.key(), |account| Some(account.into()))
+}
+
+/// Create a user
+#[utoipa::path(tag = "access", operation_id = "create_user", request_body = NewUser,
+    description = "With a password, roles, and the images that the user is confined to.",
+    responses((status = 201, description = "The user", body = UserBody), ChangeRefusals)
+)]
+#[post("/users")]
+pub async fn create(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    new: JsonBody<NewUser>,
+) -> Result<Resource<UserBody>, Problem> {
+    let JsonBody(NewUser { name, password, roles, images }) = new;
+    let password_hash = hash_in_background(password).await?;
+    let draft = AccountDraft { name, password_hash, roles, images };
+    let account = depot.catalog.create_account(&caller.actor(), draft).await?;
+    Ok(Resource::created(account.tag(), format!("/api/v1/users/{}", account.name), account.into()))
+}
+
+/// Show a user
+#[utoipa::path(tag = "access", operation_id = "get_user", description = "With an `ETag` for changes.",
+    params(("name" = String, Path, description = "The user's name")),
+    responses((status = 200, description = "The user", body = UserBody), ReadRefusals)
+)]
+#[get("/users/{name}")]
+pub async fn show(
+    _caller: Caller<Administer>,
+    depot: Data<Depot>,
+    name: Path<AccountName>,
+) -> Result<Resource<UserBody>, Problem> {
+    let account = depot.catalog.account(&name).await?;
+    Ok(Resource::tagged(account.tag(), account.into()))
+}
+
+/// Change a user
+///
+/// Password, roles, images, disabled; in force at once. The last administrator cannot lose the role.
+#[utoipa::path(tag = "access", operation_id = "change_user", request_body = ChangedUser,
+    params(("name" = String, Path, description = "The user's name")),
+    responses((status = 200, description = "The user as it is now", body = UserBody), ChangeRefusals)
+)]
+#[patch("/users/{name}")]
+pub async fn change(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    name: Path<AccountName>,
+    condition: Condition,
+    changed: JsonBody<ChangedUser>,
+) -> Result<Resource<UserBody>, Problem> {
+    let JsonBody(ChangedUser { password, roles, images, disabled }) = changed;
+    let password_hash = match password {
+        Some(password) => Some(hash_in_background(password).await?),
+        None => None,
+    };
+    let change = AccountChange { password_hash, roles, images, disabled };
+    let account = depot.catalog.change_account(&caller.actor(), &name, change, &condition.0).await?;
+    Ok(Resource::tagged(account.tag(), account.into()))
+}
+
+/// Delete a user
+#[utoipa::path(tag = "access", operation_id = "delete_user", description = "Not the last administrator.",
+    params(("name" = String, Path, description = "The user's name")),
+    responses((status = 204, description = "It is gone"), ChangeRefusals)
+)]
+#[delete("/users/{name}")]
+pub async fn delete(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    name: Path<AccountName>,
+    condition: Condition,
+) -> Result<HttpResponse, Problem> {
+    depot.catalog.delete_account(&caller.actor(), &name, &condition.0).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

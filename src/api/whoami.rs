@@ -1,0 +1,36 @@
+//! `/whoami`: whom the server takes the caller for.
+
+use actix_web::{get, web};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::caller::Caller;
+use super::problem::ReadRefusals;
+use crate::access::permission::BeKnown;
+use crate::model::Role;
+
+/// The caller.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"name": "packer", "roles": ["publisher"], "images": ["win7-*"]}))]
+pub struct WhoAmI {
+    name: String,
+    roles: Vec<Role>,
+    /// Patterns of the images that the caller is confined to; none is all images.
+    images: Vec<String>,
+}
+
+/// Show the caller
+///
+/// Name, roles and images of whoever the credentials belong to.
+#[utoipa::path(tag = "access", operation_id = "whoami", responses(
+    (status = 200, description = "The caller", body = WhoAmI), ReadRefusals
+))]
+#[get("/whoami")]
+pub async fn show(caller: Caller<BeKnown>) -> web::Json<WhoAmI> {
+    let identity = caller.identity();
+    web::Json(WhoAmI {
+        name: identity.name().to_owned(),
+        roles: identity.roles().to_vec(),
+        images: identity.images().to_vec(),
+    })
+}

@@ -1,0 +1,266 @@
+//! Which server, and as whom: flags first, then the environment.
+//!
+//! The environment is read here and not by clap, for two reasons: a flag for one way in must win
+//! over the variables of another (`--user` over `IMAGEDEPOT_TOKEN`), and clap cannot tell them apart
+//! once merged; and tests hand in an environment of their own. Secrets are [`SecretString`]s from
+//! the first moment, so that no derived `Debug` and no log line can show them.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+use url::Url;
+
+use super::failure::Failure;
+
+/// Where `imagedepot serve` listens with nothing set.
+const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
+
+/// For `#[command(flatten)]` in every command that talks to a server. A derived doc comment would show
+/// its Markdown in `--help`; so the help texts are attributes.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Server and credentials")]
+pub struct ServerArgs {
+    #[arg(
+        long,
+        value_name = "URL",
+        visible_alias = "url",
+        help = "The server's address [env: IMAGEDEPOT_URL] [default: http://127.0.0.1:8080]"
+    )]
+    pub server: Option<String>,
+
+    #[arg(
+        long,
+        value_name = "NAME",
+        help = "User for Basic authentication [env: IMAGEDEPOT_USER]"
+    )]
+    pub user: Option<String>,
+
+    #[arg(
+        long,
+        value_name = "TEXT",
+        conflicts_with = "password_file",
+        help = "The user's password [env: IMAGEDEPOT_PASSWORD]; as a flag, everybody on this \
+                machine can see it in the list of processes"
+    )]
+    pub password: Option<SecretString>,
+
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "File with the user's password [env: IMAGEDEPOT_PASSWORD_FILE]"
+    )]
+    pub password_file: Option<PathBuf>,
+
+    #[arg(
+        long,
+        value_name = "TEXT",
+        conflicts_with_all = ["user", "password", "password_file", "token_file"],
+        help = "API token, instead of user and password [env: IMAGEDEPOT_TOKEN]; as visible as \
+                --password is"
+    )]
+    pub token: Option<SecretString>,
+
+    #[arg(
+        long,
+        value_name = "FILE",
+        conflicts_with_all = ["user", "password", "password_file"],
+        help = "File with the API token [env: IMAGEDEPOT_TOKEN_FILE]"
+    )]
+    pub token_file: Option<PathBuf>,
+
+    #[arg(
+        long,
+        value_name = "FILE",
+        help = "Certificates (PEM) of the authority to trust, instead of the system's"
+    )]
+    pub ca: Option<PathBuf>,
+}
+
+/// How this client says who it is.
+#[derive(Debug, Clone)]
+pub enum Credentials {
+    Anonymous,
+    Basic { user: String, password: SecretString },
+    Token(SecretString),
+}
+
+/// One environment variable; an empty one counts as unset, as scripts write it to switch it off.
+type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
+
+impl ServerArgs {
+    /// The server's address, ending in a slash so that paths can be joined to it.
+    pub fn address(&self, environment: Environment) -> Result<Url, Failure> {
+        let text = match &self.server {
+            Some(text) => text.clone(),
+            None => variable(environment, "IMAGEDEPOT_URL")?
+                .unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
+        };
+        // The text is not repeated: people do write passwords into addresses.
+        let mut url = Url::parse(&text)
+            .map_err(|error| Failure::usage(format!("the server's address is no URL: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+            return Err(Failure::usage("the server's address begins with http:// or https://"));
+        }
+        if !url.username().is_empty() || url.password().is_some() {
+            return Err(Failure::usage(
+                "credentials do not belong into the server's address; use --user and \
+                 --password-file, or IMAGEDEPOT_USER and IMAGEDEPOT_PASSWORD",
+            ));
+        }
+        url.set_query(None);
+        url.set_fragment(None);
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        Ok(url)
+    }
+
+    /// Flags win over the environment; within the environment a token wins over a password.
+    pub fn credentials(&self, environment: Environment) -> Result<Credentials, Failure> {
+        let basic_by_flag =
+            self.user.is_some() || self.password.is_some() || self.password_file.is_some();
+        if !basic_by_flag {
+            let token = secret(
+                self.token.as_ref(),
+                self.token_file.as_deref(),
+                environment,
+                "IMAGEDEPOT_TOKEN",
+            )?;
+            if let Some(token) = token {
+                return Ok(Credentials::Token(token));
+            }
+        }
+        let user = match &self.user {
+            Some(user) => Some(user.clone()),
+            None => variable(environment, "IMAGEDEPOT_USER")?,
+        };
+        let password = secret(
+            self.password.as_ref(),
+            self.password_file.as_deref(),
+            environment,
+            "IMAGEDEPOT_PASSWORD",
+        )?;
+        match (user, password) {
+            (Some(user), Some(password)) => Ok(Credentials::Basic { user, password }),
+            (None, None) => Ok(Credentials::Anonymous),
+            (Some(_), None) => Err(Failure::usage(
+                "a user without a password: give --password-file or IMAGEDEPOT_PASSWORD",
+            )),
+            (None, Some(_)) => {
+                Err(Failure::usage("a password without a user: give --user or IMAGEDEPOT_USER"))
+            }
+        }
+    }
+}
+
+/// By flag, by flag naming a file, by variable, by variable naming a file: the first that is there.
+fn secret(
+    flag: Option<&SecretString>,
+    file: Option<&Path>,
+    environment: Environment,
+    name: &str,
+) -> Result<Option<SecretString>, Failure> {
+    if let Some(secret) = flag {
+        return Ok(Some(secret.clone()));
+    }
+    if let Some(file) = file {
+        return from_file(file).map(Some);
+    }
+    if let Some(text) = variable(environment, name)? {
+        return Ok(Some(SecretString::from(text)));
+    }
+    match environment(&format!("{name}_FILE")).filter(|path| !path.is_empty()) {
+        Some(path) => from_file(Path::new(&path)).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn variable(environment: Environment, name: &str) -> Result<Option<String>, Failure> {
+    environment(name)
+        .filter(|value| !value.is_empty())
+        // The value is not shown: it may be a secret.
+        .map(|value| {
+            value.into_string().map_err(|_| Failure::usage(format!("{name} is not UTF-8")))
+        })
+        .transpose()
+}
+
+/// The whole file without the line end that editors add.
+fn from_file(path: &Path) -> Result<SecretString, Failure> {
+    let text = fs::read_to_string(path).map_err(|error| Failure::local("read", path, &error))?;
+    let secret = text.trim_end_matches(['\r', '\n']);
+    if secret.is_empty() {
+        return Err(Failure::usage(format!("{} is empty", path.display())));
+    }
+    Ok(SecretString::from(secret))
+}
+
+#[cfg(test)]
+mod tests {
+    use secrecy::ExposeSecret as _;
+
+    use super::*;
+
+    fn environment(
+        pairs: &'static [(&'static str, &'static str)],
+    ) -> impl Fn(&str) -> Option<OsString> {
+        |name| pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| OsString::from(value))
+    }
+
+    #[test]
+    fn with_nothing_set_it_is_the_local_server_and_nobody() {
+        let nothing = environment(&[]);
+        let args = ServerArgs::default();
+        assert_eq!(args.address(&nothing).unwrap().as_str(), "http://127.0.0.1:8080/");
+        assert!(matches!(args.credentials(&nothing).unwrap(), Credentials::Anonymous));
+    }
+
+    #[test]
+    fn a_user_given_by_flag_wins_over_a_token_in_the_environment() {
+        let environment =
+            environment(&[("IMAGEDEPOT_TOKEN", "t"), ("IMAGEDEPOT_PASSWORD", "from outside")]);
+        let args = ServerArgs { user: Some("alice".to_owned()), ..ServerArgs::default() };
+        let Credentials::Basic { user, password } = args.credentials(&environment).unwrap() else {
+            panic!("the token was used");
+        };
+        assert_eq!((user.as_str(), password.expose_secret()), ("alice", "from outside"));
+    }
+
+    #[test]
+    fn a_secret_in_a_file_loses_its_line_end_only() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), " two words \r\n").unwrap();
+        let args = ServerArgs { token_file: Some(file.path().to_owned()), ..ServerArgs::default() };
+        let Credentials::Token(token) = args.credentials(&environment(&[])).unwrap() else {
+            panic!("no token");
+        };
+        assert_eq!(token.expose_secret(), " two words ");
+    }
+
+    #[test]
+    fn half_of_the_credentials_is_a_usage_error() {
+        let half = environment(&[("IMAGEDEPOT_USER", "alice"), ("IMAGEDEPOT_PASSWORD", "")]);
+        let failure = ServerArgs::default().credentials(&half).unwrap_err();
+        assert!(failure.to_string().contains("IMAGEDEPOT_PASSWORD"), "{failure}");
+    }
+
+    #[test]
+    fn a_password_in_the_address_is_refused_and_not_repeated() {
+        let url = environment(&[("IMAGEDEPOT_URL", "https://alice:hunter2@depot.example/")]);
+        let failure = ServerArgs::default().address(&url).unwrap_err();
+        assert!(!failure.to_string().contains("hunter2"), "{failure}");
+    }
+
+    #[test]
+    fn debug_output_shows_no_secret() {
+        let args = ServerArgs {
+            user: Some("alice".to_owned()),
+            password: Some(SecretString::from("hunter2")),
+            ..ServerArgs::default()
+        };
+        let shown = format!("{args:?} {:?}", args.credentials(&environment(&[])).unwrap());
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
+}

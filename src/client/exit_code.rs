@@ -1,0 +1,75 @@
+//! The exit codes that scripts may rely on.
+//!
+//! They tell apart what a script would handle differently: try later, fix the credentials, pick
+//! another revision, free some disk. They are part of the interface: a number never changes its
+//! meaning.
+
+/// How a command that talks to a server ended, when it did not end well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// None of the others; the message says what.
+    Other = 1,
+    /// The command line does not make sense, or the server says so of a value in it (400, 422).
+    Usage = 2,
+    /// No answer, a broken line, an untrusted certificate, or "not now" (429, 503) to the last try.
+    Unreachable = 3,
+    /// The credentials are wrong or do not suffice (401, 403).
+    Refused = 4,
+    /// No such image, revision or channel, or nothing is offered (404, 410).
+    NotFound = 5,
+    /// The state of things does not allow it, or somebody else was first (409, 412).
+    Conflict = 6,
+    /// The bytes are not those that the digest names.
+    Verification = 7,
+    /// No room, here or there (413, 507), or a local file cannot be read or written.
+    Storage = 8,
+}
+
+/// For `after_help` of every command that talks to a server.
+pub const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed for another reason than those below
+  2  the command line is wrong, or the server refuses a value in it
+  3  the server cannot be reached, or is too busy even after several tries
+  4  refused: the credentials are wrong or do not suffice
+  5  not found: no such image, revision or channel, or nothing is assigned to it
+  6  conflict: the state of the image, revision or channel does not allow it
+  7  verification failed: the bytes do not match their digest
+  8  no room, or a local file or folder cannot be read or written";
+
+impl From<Exit> for u8 {
+    fn from(exit: Exit) -> Self {
+        exit as Self
+    }
+}
+
+impl From<Exit> for std::process::ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(u8::from(exit))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_help_names_every_exit_code() {
+        let all = [
+            Exit::Other,
+            Exit::Usage,
+            Exit::Unreachable,
+            Exit::Refused,
+            Exit::NotFound,
+            Exit::Conflict,
+            Exit::Verification,
+            Exit::Storage,
+        ];
+        for (exit, number) in all.into_iter().zip(1..) {
+            assert_eq!(u8::from(exit), number);
+            assert!(EXIT_CODES.contains(&format!("\n  {number}  ")), "{number}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! Why a command could not do its job: one sentence for the person, one exit code for the script.
+//!
+//! Everything that goes wrong on this side of the API becomes a [`Failure`] where it happens, with
+//! the words that fit there. `main` prints it and ends with its code. No credentials get in: an
+//! error of the HTTP library is shown without its address, which might carry some.
+
+use std::error::Error;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use reqwest::{Response, StatusCode};
+use serde::Deserialize;
+use tokio::time::timeout;
+
+use super::exit_code::Exit;
+
+/// A problem document is a few hundred bytes; of anything longer the rest is not read.
+const LONGEST_PROBLEM: usize = 64 * 1024;
+/// The status is known by then; its explanation is not worth a longer wait.
+const PROBLEM_STALL: Duration = Duration::from_secs(5);
+
+/// A job that could not be done.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Failure {
+    exit: Exit,
+    message: String,
+}
+
+/// What this side reads of a problem document (RFC 9457).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    code: Option<String>,
+    title: Option<String>,
+    detail: Option<String>,
+    request_id: Option<String>,
+}
+
+impl Failure {
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self { exit, message: message.into() }
+    }
+
+    pub fn usage(message: impl Into<String>) -> Self {
+        Self::new(Exit::Usage, message)
+    }
+
+    /// A file or folder of this machine; `action` is a verb as in "cannot read".
+    pub fn local(action: &str, path: &Path, error: &io::Error) -> Self {
+        Self::new(Exit::Storage, format!("cannot {action} {}: {error}", path.display()))
+    }
+
+    /// A task of this program ended without a result. Only a defect of ours gets here.
+    pub fn lost_task(error: &tokio::task::JoinError) -> Self {
+        Self::new(Exit::Other, format!("a background task ended unexpectedly: {error}"))
+    }
+
+    /// The server's answer is not what the API promises.
+    pub fn unreadable(what: &str, reason: impl std::fmt::Display) -> Self {
+        Self::new(Exit::Other, format!("the server's {what} cannot be understood: {reason}"))
+    }
+
+    /// No answer came, or it broke off.
+    pub fn line(server: &str, error: &reqwest::Error) -> Self {
+        let hint = if is_untrusted_certificate(error) {
+            "; if its authority is a private one, name it with --ca FILE"
+        } else {
+            ""
+        };
+        let reason = innermost(error);
+        Self::new(Exit::Unreachable, format!("cannot reach {server}: {reason}{hint}"))
+    }
+
+    /// The server said no: reads the problem document, if it is one.
+    pub async fn answered(response: Response) -> Self {
+        let status = response.status();
+        let problem: Problem =
+            serde_json::from_slice(&start_of_body(response).await).unwrap_or_default();
+        Self::new(exit_for(status), describe(status, problem))
+    }
+
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+
+    /// Says where in a longer job it happened.
+    #[must_use]
+    pub fn while_doing(self, what: &str) -> Self {
+        Self { message: format!("{what}: {}", self.message), ..self }
+    }
+
+    /// Adds what the person can do, or should know.
+    #[must_use]
+    pub fn with_hint(self, hint: &str) -> Self {
+        Self { message: format!("{}; {hint}", self.message), ..self }
+    }
+}
+
+async fn start_of_body(mut response: Response) -> Vec<u8> {
+    let mut body = Vec::new();
+    while body.len() < LONGEST_PROBLEM
+        && let Ok(Ok(Some(chunk))) = timeout(PROBLEM_STALL, response.chunk()).await
+    {
+        body.extend_from_slice(&chunk);
+    }
+    body
+}
+
+fn exit_for(status: StatusCode) -> Exit {
+    match status.as_u16() {
+        400 | 422 => Exit::Usage,
+        401 | 403 => Exit::Refused,
+        404 | 410 => Exit::NotFound,
+        409 | 412 => Exit::Conflict,
+        413 | 507 => Exit::Storage,
+        429 | 502 | 503 | 504 => Exit::Unreachable,
+        _ => Exit::Other,
+    }
+}
+
+/// `the server refused (409 not_a_draft): Revision 3 is sealed (request 0198…)`
+fn describe(status: StatusCode, problem: Problem) -> String {
+    let code = problem.code.map(|code| format!(" {code}")).unwrap_or_default();
+    let reason = problem
+        .detail
+        .or(problem.title)
+        .unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_owned());
+    let request = problem.request_id.map(|id| format!(" (request {id})")).unwrap_or_default();
+    let hint = if status == StatusCode::UNAUTHORIZED {
+        "; credentials come from --user and --password-file, --token-file, or IMAGEDEPOT_USER, \
+         IMAGEDEPOT_PASSWORD and IMAGEDEPOT_TOKEN"
+    } else {
+        ""
+    };
+    let text = format!("the server refused ({}{code}): {reason}{request}{hint}", status.as_u16());
+    // Another machine's words go to a terminal: no escape sequences.
+    text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
+}
+
+/// The cause at the end of the chain: "Connection refused", not "error sending request".
+fn innermost(error: &reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let mut cause: &dyn Error = error;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    // The outermost error is the only one that prints the address.
+    if error.source().is_none() { "the request failed".to_owned() } else { cause.to_string() }
+}
+
+/// Trying again does not help then.
+pub fn is_untrusted_certificate(error: &reqwest::Error) -> bool {
+    let mut cause: Option<&(dyn Error + 'static)> = error.source();
+    while let Some(current) = cause {
+        if let Some(tls) = current.downcast_ref::<rustls::Error>() {
+            return matches!(tls, rustls::Error::InvalidCertificate(_));
+        }
+        // An `io::Error` hides the error it carries from the chain, and may carry another one.
+        let carried = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause = match carried {
+            Some(carried) => Some(carried),
+            None => current.source(),
+        };
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_problem_is_told_with_code_detail_and_request() {
+        let problem = Problem {
+            code: Some("revision_sealed".to_owned()),
+            title: Some("Conflict".to_owned()),
+            detail: Some("Revision 3 is sealed; \x1b[31mits files stay as they are.".to_owned()),
+            request_id: Some("0198".to_owned()),
+        };
+        assert_eq!(
+            describe(StatusCode::CONFLICT, problem),
+            "the server refused (409 revision_sealed): Revision 3 is sealed;  [31mits files stay \
+             as they are. (request 0198)"
+        );
+    }
+
+    #[test]
+    fn an_answer_that_is_no_problem_document_still_makes_a_sentence() {
+        assert_eq!(
+            describe(StatusCode::BAD_GATEWAY, Problem::default()),
+            "the server refused (502): Bad Gateway"
+        );
+    }
+
+    #[test]
+    fn a_script_can_tell_the_refusals_apart() {
+        for (status, exit) in [
+            (401, Exit::Refused),
+            (404, Exit::NotFound),
+            (412, Exit::Conflict),
+            (503, Exit::Unreachable),
+            (507, Exit::Storage),
+            (500, Exit::Other),
+        ] {
+            assert_eq!(exit_for(StatusCode::from_u16(status).unwrap()), exit, "{status}");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! What a command says on standard output: sentences for people or JSON for scripts.
+
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use super::failure::Failure;
+
+/// `--output`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum Output {
+    /// Sentences, and progress bars when standard error is a terminal.
+    #[default]
+    Text,
+    /// One JSON object as the last line; no progress bars.
+    Json,
+}
+
+impl Output {
+    /// Writes the result, as the form asked for has it.
+    ///
+    /// `println!` would panic when whoever reads the output is gone; here the job is done by then,
+    /// so a closed pipe is no failure.
+    pub fn result(self, sentence: &str, document: &serde_json::Value) -> Result<(), Failure> {
+        let line = match self {
+            Self::Text => sentence.to_owned(),
+            Self::Json => document.to_string(),
+        };
+        match writeln!(io::stdout(), "{line}") {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Failure::local("write to", Path::new("standard output"), &error))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! `imagedepot pull`: from what a channel offers, or a revision by number, to verified files on this
+//! disk.
+//!
+//! `target` asks the server what to fetch, `download` fetches one file over however many
+//! connections it takes, and `partial` is that file while it is not whole. The index comes last, as
+//! in the tree: whoever sees an index finds its image. Under its final name a file is complete and
+//! verified, or not there.
+//!
+//! Nothing is remembered between two pulls but unfinished files. Watching a channel and swapping
+//! revisions is left to the agent, fetching only what changed to delta transfers.
+
+mod download;
+mod partial;
+mod target;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::json;
+
+use self::download::Fetched;
+use self::target::Target;
+use super::connection::Connection;
+use super::credentials::ServerArgs;
+use super::exit_code::EXIT_CODES;
+use super::failure::Failure;
+use super::output::Output;
+use super::progress::Progress;
+
+/// Download what a channel offers of an image, or a revision by its number, and verify it
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Args {
+    /// Name of the image
+    #[arg(value_name = "NAME")]
+    pub image: String,
+
+    /// Take the revision that this channel offers
+    #[arg(long, value_name = "CHANNEL", default_value = "production", conflicts_with = "revision")]
+    pub channel: String,
+
+    /// Take this revision, whatever the channels say
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub revision: Option<u64>,
+
+    /// Folder for the files; made if it is not there. Unfinished files stay in it as NAME.partial
+    /// and are continued by the next pull
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+
+    /// Sentences for people or JSON for scripts
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Does it and says what came of it on standard output.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let connection = Connection::open(&args.server)?;
+    let started = Instant::now();
+    let target = match args.revision {
+        Some(number) => target::by_number(&connection, &args.image, number).await?,
+        None => target::offered(&connection, &args.image, &args.channel).await?,
+    };
+    let progress = Progress::for_output(args.output);
+    let fetched = pull(&connection, &target, &args.to, progress).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    args.output.result(
+        &sentence(&target, &args.to, fetched, seconds),
+        &document(&target, &args.to, fetched, seconds),
+    )
+}
+
+/// All files of the target, one after the other; the index last.
+async fn pull(
+    connection: &Connection,
+    target: &Target,
+    folder: &Path,
+    progress: Progress,
+) -> Result<Fetched, Failure> {
+    std::fs::create_dir_all(folder).map_err(|error| Failure::local("make", folder, &error))?;
+    let mut sum = Fetched::default();
+    for file in &target.files {
+        let bar = progress.file(&file.name, file.size);
+        let fetched = download::fetch(connection, file, folder, &bar)
+            .await
+            .map_err(|failure| failure.while_doing(&file.name))?;
+        sum.fetched += fetched.fetched;
+        sum.reused += fetched.reused;
+        bar.finish_and_clear();
+    }
+    Ok(sum)
+}
+
+/// `path` is the image itself; `files` lists it and what belongs to it.
+fn document(target: &Target, folder: &Path, sum: Fetched, seconds: f64) -> serde_json::Value {
+    json!({
+        "image": target.image,
+        "revision": target.revision,
+        "path": folder.join(&target.main_file().name),
+        "bytes_total": target.size(),
+        "bytes_fetched": sum.fetched,
+        "bytes_reused": sum.reused,
+        "seconds": seconds,
+        "files": target.files.iter().map(|file| json!({
+            "role": file.role,
+            "path": folder.join(&file.name),
+            "size": file.size,
+            "digest": file.digest.to_string(),
+        })).collect::<Vec<_>>(),
+    })
+}
+
+fn sentence(target: &Target, folder: &Path, sum: Fetched, seconds: f64) -> String {
+    format!(
+        "{} revision {} is in {}, verified ({} fetched, {} already there, {seconds:.1} s)",
+        target.image,
+        target.revision,
+        folder.display(),
+        indicatif::BinaryBytes(sum.fetched),
+        indicatif::BinaryBytes(sum.reused),
+    )
+}
+
+#[cfg(test)]
+mod tests;

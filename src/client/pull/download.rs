@@ -1,0 +1,218 @@
+//! One file, fetched over as many connections as it takes, verified, and only then given its name.
+
+use std::path::Path;
+
+use indicatif::ProgressBar;
+use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, RANGE};
+use reqwest::{Method, Response, StatusCode};
+use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+
+use super::super::connection::Connection;
+use super::super::exit_code::Exit;
+use super::super::failure::Failure;
+use super::super::retry::{Attempts, Setback};
+use super::partial::{Partial, digest_of};
+use super::target::TargetFile;
+
+/// Pieces (tens of kilobytes each) that the network may be ahead of the disk.
+const PIECES_AHEAD: usize = 64;
+
+/// Where a file's bytes came from.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Fetched {
+    /// Over the network, in this pull; more than the size when something had to be fetched again.
+    pub fetched: u64,
+    /// Already on this disk.
+    pub reused: u64,
+}
+
+/// Brings the file into the folder. A file that is there and right is left alone.
+///
+/// Exit codes: `Verification` when the bytes are not those of the digest; then nothing is left under
+/// the final name that was not there before.
+pub async fn fetch(
+    connection: &Connection,
+    file: &TargetFile,
+    folder: &Path,
+    bar: &ProgressBar,
+) -> Result<Fetched, Failure> {
+    bar.set_message("(looking what is there)");
+    let path = folder.join(&file.name);
+    let (size, digest) = (file.size, file.digest);
+    if blocking(move || digest_of(&path, size)).await? == Some(digest) {
+        return Ok(Fetched { fetched: 0, reused: size });
+    }
+    let (place, name) = (folder.to_owned(), file.name.clone());
+    let mut partial = blocking(move || Partial::open(&place, &name, size)).await?;
+    bar.set_message("");
+
+    let mut sum = Fetched { fetched: 0, reused: partial.length() };
+    loop {
+        partial = complete(connection, file, partial, bar, &mut sum).await?;
+        if partial.digest() == digest {
+            blocking(move || partial.finish()).await?;
+            return Ok(sum);
+        }
+        if sum.reused == 0 {
+            let got = partial.digest();
+            blocking(move || partial.discard()).await?;
+            let message = format!("the bytes received are not those of {digest}, but of {got}");
+            return Err(Failure::new(Exit::Verification, message));
+        }
+        // What lay here from an earlier pull may have suffered since, by a power cut for one.
+        tracing::warn!(name = file.name, "the unfinished file was damaged, starting anew");
+        partial.restart(None)?;
+        sum.reused = 0;
+    }
+}
+
+/// Fetches until the length is right. Getting further than ever renews the patience; the same
+/// bytes once more, from a server that cannot continue, do not.
+async fn complete(
+    connection: &Connection,
+    file: &TargetFile,
+    mut partial: Partial,
+    bar: &ProgressBar,
+    sum: &mut Fetched,
+) -> Result<Partial, Failure> {
+    let mut attempts = Attempts::new(connection.transfers);
+    let mut furthest = partial.length();
+    while partial.length() < file.size {
+        bar.set_position(partial.length());
+        bar.reset_eta();
+        let outcome;
+        (partial, outcome) = continue_once(connection, file, partial, bar, sum).await?;
+        if partial.length() > furthest {
+            furthest = partial.length();
+            attempts.renew();
+        }
+        if let Err(setback) = outcome {
+            bar.set_message("(line broken, going on)");
+            attempts.next(setback).await?;
+        }
+    }
+    Ok(partial)
+}
+
+/// One connection: asks for what is missing and appends what comes.
+async fn continue_once(
+    connection: &Connection,
+    file: &TargetFile,
+    mut partial: Partial,
+    bar: &ProgressBar,
+    sum: &mut Fetched,
+) -> Result<(Partial, Result<(), Setback>), Failure> {
+    let mut request = connection.request(Method::GET, file.url.clone());
+    if let Some(etag) = partial.etag().filter(|_| partial.length() > 0) {
+        request =
+            request.header(RANGE, format!("bytes={}-", partial.length())).header(IF_RANGE, etag);
+    }
+    let response = match timeout(connection.stall, request.send()).await {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => return Ok((partial, Err(connection.broken(&error)))),
+        Err(_) => return Ok((partial, Err(stalled(connection)))),
+    };
+    match response.status() {
+        StatusCode::PARTIAL_CONTENT if continues(response.headers(), &partial, file) => {}
+        StatusCode::OK => {
+            must_have_the_size(&response, file)?;
+            partial.restart(strong_etag(response.headers()))?;
+            sum.reused = 0;
+            bar.set_position(0);
+        }
+        // Not the rest of what is here: ask for the whole, which has no range to misunderstand.
+        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if partial.length() > 0 => {
+            partial.restart(None)?;
+            sum.reused = 0;
+            let message = "the server could not continue the file";
+            let setback = Setback::passing(Failure::new(Exit::Unreachable, message));
+            return Ok((partial, Err(setback)));
+        }
+        _ => return Ok((partial, Err(Setback::answered(response).await))),
+    }
+    receive(connection, response, file.size, partial, bar, sum).await
+}
+
+/// The body, into the file: the network here, disk and hashing on a thread of their own.
+async fn receive(
+    connection: &Connection,
+    mut response: Response,
+    size: u64,
+    mut partial: Partial,
+    bar: &ProgressBar,
+    sum: &mut Fetched,
+) -> Result<(Partial, Result<(), Setback>), Failure> {
+    let mut missing = size - partial.length();
+    let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+    let writer = spawn_blocking(move || {
+        let written = partial.append(pieces);
+        (partial, written)
+    });
+    let outcome = loop {
+        let piece = match timeout(connection.stall, response.chunk()).await {
+            Ok(Ok(Some(piece))) => piece,
+            Ok(Ok(None)) if missing == 0 => break Ok(()),
+            Ok(Ok(None)) => {
+                let short = Failure::new(Exit::Unreachable, "the file broke off");
+                break Err(Setback::passing(short));
+            }
+            Ok(Err(error)) => break Err(connection.broken(&error)),
+            Err(_) => break Err(stalled(connection)),
+        };
+        let count = piece.len() as u64;
+        if count > missing {
+            break Err(Setback::lasting(wrong_size(size)));
+        }
+        missing -= count;
+        sum.fetched += count;
+        bar.inc(count);
+        if sender.send(piece).await.is_err() {
+            // The disk failed; the writer says how.
+            break Ok(());
+        }
+    };
+    drop(sender);
+    let (partial, written) = writer.await.map_err(|error| Failure::lost_task(&error))?;
+    written?;
+    Ok((partial, outcome))
+}
+
+/// `206` with exactly the rest of the same bytes (RFC 9110 section 15.3.7).
+fn continues(headers: &HeaderMap, partial: &Partial, file: &TargetFile) -> bool {
+    let rest = format!("bytes {}-{}/{}", partial.length(), file.size - 1, file.size);
+    headers.get(CONTENT_RANGE).is_some_and(|range| range.as_bytes() == rest.as_bytes())
+        && partial.etag().is_some()
+        && strong_etag(headers).is_none_or(|etag| Some(etag) == partial.etag())
+}
+
+fn strong_etag(headers: &HeaderMap) -> Option<&str> {
+    headers.get(ETAG)?.to_str().ok().filter(|etag| etag.starts_with('"'))
+}
+
+/// Known before the first byte, as the tree never leaves out `Content-Length`.
+fn must_have_the_size(response: &Response, file: &TargetFile) -> Result<(), Failure> {
+    let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    match length.and_then(|length| length.parse::<u64>().ok()) {
+        Some(length) if length != file.size => Err(wrong_size(file.size)),
+        _ => Ok(()),
+    }
+}
+
+fn wrong_size(expected: u64) -> Failure {
+    let message = format!("the server sends a file of another size than {expected} bytes");
+    Failure::new(Exit::Verification, message)
+}
+
+fn stalled(connection: &Connection) -> Setback {
+    let seconds = connection.stall.as_secs();
+    let message = format!("{} sent nothing for {seconds} s", connection.server());
+    Setback::passing(Failure::new(Exit::Unreachable, message))
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
+    spawn_blocking(work).await.map_err(|error| Failure::lost_task(&error))?
+}

@@ -1,0 +1,238 @@
+//! A file that is not whole yet: `NAME.partial`, and `NAME.partial.etag` beside it.
+//!
+//! The sidecar holds the `ETag` of the bytes so far, so that the rest is only ever taken from
+//! the same ones (`If-Range`). Without it, or when it does not match, the file starts anew. What is on disk
+//! is trusted for nothing else: it is hashed when it is taken up again, and the whole is compared
+//! with the digest before it gets its name.
+//!
+//! Everything here blocks; callers are on a thread for that.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::mpsc;
+
+use super::super::exit_code::Exit;
+use super::super::failure::Failure;
+use crate::model::Digest;
+
+const BUFFER: usize = 1024 * 1024;
+
+/// A file on its way, locked against a second pull into the same folder.
+#[derive(Debug)]
+pub struct Partial {
+    folder: PathBuf,
+    name: String,
+    file: File,
+    /// Of the bytes up to `length`.
+    hasher: Sha256,
+    length: u64,
+    etag: Option<String>,
+}
+
+impl Partial {
+    /// Takes up what an earlier pull left, or starts with nothing.
+    pub fn open(folder: &Path, name: &str, size: u64) -> Result<Self, Failure> {
+        let path = folder.join(format!("{name}.partial"));
+        let file = open_locked(&path)?;
+        let mut partial = Self {
+            folder: folder.to_owned(),
+            name: name.to_owned(),
+            file,
+            hasher: Sha256::new(),
+            length: 0,
+            etag: None,
+        };
+        partial.take_up(size).map_err(|error| Failure::local("read", &path, &error))?;
+        partial.must_have_room(size)?;
+        Ok(partial)
+    }
+
+    pub const fn length(&self) -> u64 {
+        self.length
+    }
+
+    /// Of the bytes that are here; none when there are none.
+    pub fn etag(&self) -> Option<&str> {
+        self.etag.as_deref()
+    }
+
+    /// Back to nothing, for bytes of this `ETag`; without a strong one they cannot be continued
+    /// later.
+    pub fn restart(&mut self, etag: Option<&str>) -> Result<(), Failure> {
+        self.forget().map_err(|error| self.failed("empty", &error))?;
+        let Some(etag) = etag else { return Ok(()) };
+        fs::write(self.sidecar(), etag).map_err(|error| self.failed("write beside", &error))?;
+        self.etag = Some(etag.to_owned());
+        Ok(())
+    }
+
+    /// Appends what comes until the sender is gone.
+    pub fn append(&mut self, mut pieces: mpsc::Receiver<Bytes>) -> Result<(), Failure> {
+        let mut writer = BufWriter::with_capacity(BUFFER, &self.file);
+        let mut write = || {
+            while let Some(piece) = pieces.blocking_recv() {
+                writer.write_all(&piece)?;
+                self.hasher.update(&piece);
+                self.length += piece.len() as u64;
+            }
+            writer.flush()
+        };
+        write().map_err(|error| self.failed("write", &error))
+    }
+
+    pub fn digest(&self) -> Digest {
+        Digest::from_bytes(self.hasher.clone().finalize().into())
+    }
+
+    /// Gives the file its name, for good: file and folder are on stable storage afterwards.
+    pub fn finish(self) -> Result<(), Failure> {
+        let whole = self.folder.join(&self.name);
+        let finish = || {
+            self.file.sync_all()?;
+            // Before the rename: a whole file without sidecar is still finished by the next pull,
+            // a sidecar alone would stay for ever.
+            remove_if_there(&self.sidecar())?;
+            fs::rename(self.path(), &whole)?;
+            File::open(&self.folder)?.sync_all()
+        };
+        finish().map_err(|error: io::Error| Failure::local("finish", &whole, &error))
+    }
+
+    /// Leaves nothing behind.
+    pub fn discard(self) -> Result<(), Failure> {
+        remove_if_there(&self.sidecar())
+            .and_then(|()| remove_if_there(&self.path()))
+            .map_err(|error| self.failed("remove", &error))
+    }
+
+    fn take_up(&mut self, size: u64) -> io::Result<()> {
+        let there = self.file.metadata()?.len();
+        let etag = match fs::read_to_string(self.sidecar()) {
+            Ok(etag) => Some(etag),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => return Err(error),
+        };
+        // A whole file needs no `ETag`: nothing is left to ask for.
+        if there == 0 || there > size || (etag.is_none() && there < size) {
+            return self.forget();
+        }
+        self.etag = etag;
+        self.length = hash(&mut self.file, &mut self.hasher)?;
+        Ok(())
+    }
+
+    fn forget(&mut self) -> io::Result<()> {
+        remove_if_there(&self.sidecar())?;
+        self.etag = None;
+        self.file.set_len(0)?;
+        self.file.seek(SeekFrom::Start(0))?;
+        self.hasher = Sha256::new();
+        self.length = 0;
+        Ok(())
+    }
+
+    /// Better now than after twenty gigabytes.
+    fn must_have_room(&self, size: u64) -> Result<(), Failure> {
+        let room = rustix::fs::fstatvfs(&self.file)
+            .map_err(|error| self.failed("measure the room for", &error.into()))?;
+        let free = room.f_bavail.saturating_mul(room.f_frsize);
+        let needed = size.saturating_sub(self.length);
+        if needed <= free {
+            return Ok(());
+        }
+        let folder = self.folder.display();
+        let message = format!("{needed} bytes are still to come, {folder} has room for {free}");
+        Err(Failure::new(Exit::Storage, message))
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.join(format!("{}.partial", self.name))
+    }
+
+    fn sidecar(&self) -> PathBuf {
+        self.folder.join(format!("{}.partial.etag", self.name))
+    }
+
+    fn failed(&self, action: &str, error: &io::Error) -> Failure {
+        Failure::local(action, &self.path(), error)
+    }
+}
+
+/// The digest of a file that is there already; none if there is none, or not of this size.
+pub fn digest_of(path: &Path, size: u64) -> Result<Option<Digest>, Failure> {
+    let digest = || {
+        let mut file = match File::open(path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if file.metadata()?.len() != size {
+            return Ok(None);
+        }
+        let mut hasher = Sha256::new();
+        hash(&mut file, &mut hasher)?;
+        Ok(Some(Digest::from_bytes(hasher.finalize().into())))
+    };
+    digest().map_err(|error| Failure::local("read", path, &error))
+}
+
+/// The lock goes with the file, also when the process is killed.
+fn open_locked(path: &Path) -> Result<File, Failure> {
+    loop {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(path)
+            .map_err(|error| Failure::local("write", path, &error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let message = format!("another pull is writing {}", path.display());
+                return Err(Failure::new(Exit::Conflict, message));
+            }
+            Err(TryLockError::Error(error)) => return Err(Failure::local("lock", path, &error)),
+        }
+        // Another pull may have finished between our opening and locking: then this is its finished
+        // file under a new name, and not ours to write.
+        if is_still_at(&file, path).map_err(|error| Failure::local("read", path, &error))? {
+            return Ok(file);
+        }
+    }
+}
+
+fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// From where the file stands to its end; answers how many bytes that were.
+fn hash(file: &mut File, hasher: &mut Sha256) -> io::Result<u64> {
+    let mut buffer = vec![0; BUFFER];
+    let mut total = 0;
+    loop {
+        let count = file.read(&mut buffer)?;
+        if count == 0 {
+            return Ok(total);
+        }
+        hasher.update(&buffer[..count]);
+        total += count as u64;
+    }
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

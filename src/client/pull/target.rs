@@ -1,0 +1,215 @@
+//! What to fetch: asked of the update check for a channel, of the revision itself for a number.
+
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use url::Url;
+
+use super::super::connection::Connection;
+use super::super::exit_code::Exit;
+use super::super::failure::Failure;
+use crate::model::Digest;
+
+/// One revision's files, the index last.
+#[derive(Debug)]
+pub struct Target {
+    pub image: String,
+    pub revision: u64,
+    pub files: Vec<TargetFile>,
+}
+
+/// One file to fetch, and how to know that it is right.
+#[derive(Debug)]
+pub struct TargetFile {
+    pub role: String,
+    /// A plain name, safe to join to a folder.
+    pub name: String,
+    pub url: Url,
+    pub size: u64,
+    pub digest: Digest,
+}
+
+impl Target {
+    fn new(image: String, revision: u64, mut files: Vec<TargetFile>) -> Result<Self, Failure> {
+        if files.is_empty() {
+            return Err(Failure::unreadable("answer", "it names no files"));
+        }
+        files.sort_by_key(|file| file.role == "index");
+        Ok(Self { image, revision, files })
+    }
+
+    /// The `.ckm`, or the one file of an image of kind `single`. A target is never empty.
+    pub fn main_file(&self) -> &TargetFile {
+        &self.files[0]
+    }
+
+    pub fn size(&self) -> u64 {
+        self.files.iter().map(|file| file.size).sum()
+    }
+}
+
+/// What this side reads of an update check (DESIGN section 7).
+#[derive(Debug, Deserialize)]
+struct Check {
+    image: String,
+    reason: String,
+    target: Option<CheckTarget>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CheckTarget {
+    revision: u64,
+    files: Vec<CheckFile>,
+}
+
+#[derive(Debug, Deserialize)]
+struct CheckFile {
+    role: String,
+    url: String,
+    size: u64,
+    digest: String,
+}
+
+/// What the channel offers to a machine that has nothing yet.
+pub async fn offered(
+    connection: &Connection,
+    image: &str,
+    channel: &str,
+) -> Result<Target, Failure> {
+    let mut question = connection.api(&["update-check"])?;
+    question.query_pairs_mut().append_pair("image", image).append_pair("channel", channel);
+    let check: Check = connection.get(question).await?;
+    let Some(target) = check.target else {
+        return Err(Failure::new(Exit::NotFound, nothing_offered(image, channel, &check.reason)));
+    };
+    let mut files = Vec::new();
+    for file in target.files {
+        let url = connection.resolve(&file.url)?;
+        files.push(TargetFile {
+            name: name_in(&url)?,
+            url,
+            size: file.size,
+            digest: digest(&file.digest)?,
+            role: file.role,
+        });
+    }
+    Target::new(check.image, target.revision, files)
+}
+
+fn nothing_offered(image: &str, channel: &str, reason: &str) -> String {
+    if reason == "nothing_assigned" {
+        format!("no revision of {image} is assigned to the channel {channel} yet")
+    } else {
+        format!("the channel {channel} offers no revision of {image} now ({reason})")
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Image {
+    name: String,
+    extension: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Revision {
+    state: String,
+    files: Vec<RevisionFile>,
+}
+
+#[derive(Debug, Deserialize)]
+struct RevisionFile {
+    role: String,
+    size: u64,
+    digest: String,
+}
+
+/// Revision `number`, from the API: it need not be in any channel's tree.
+///
+/// The files are called as the tree's default pattern would call them. The server's own pattern is not
+/// asked for: it governs the tree, and this is not from there.
+pub async fn by_number(
+    connection: &Connection,
+    image: &str,
+    number: u64,
+) -> Result<Target, Failure> {
+    let image: Image = connection.get(connection.api(&["images", image])?).await?;
+    let digits = number.to_string();
+    let address = ["images", &image.name, "revisions", &digits];
+    let revision: Revision = connection.get(connection.api(&address)?).await?;
+    if revision.state == "draft" {
+        let unfinished = format!("{} revision {number} is still a draft", image.name);
+        return Err(Failure::new(Exit::Conflict, unfinished));
+    }
+    let mut files = Vec::new();
+    for file in revision.files {
+        let extension = match file.role.as_str() {
+            "ckm" => "ckm",
+            "index" => "ckm.index",
+            _ => image.extension.as_deref().unwrap_or("img"),
+        };
+        let name = format!("{}_{number}.{extension}", image.name);
+        files.push(TargetFile {
+            name: plain(name)?,
+            url: connection.api(&[&address[..], &["files", &file.role]].concat())?,
+            size: file.size,
+            digest: digest(&file.digest)?,
+            role: file.role,
+        });
+    }
+    Target::new(image.name, number, files)
+}
+
+fn digest(text: &str) -> Result<Digest, Failure> {
+    text.parse().map_err(|error| Failure::unreadable("digest", error))
+}
+
+/// The last segment of an address, unescaped.
+fn name_in(url: &Url) -> Result<String, Failure> {
+    let segment = url.path_segments().and_then(Iterator::last).unwrap_or_default();
+    let name = percent_decode_str(segment)
+        .decode_utf8()
+        .map_err(|error| Failure::unreadable("file name", error))?;
+    plain(name.into_owned())
+}
+
+/// Whatever a server answers, a file lands in the folder asked for and nowhere else.
+fn plain(name: String) -> Result<String, Failure> {
+    let outside =
+        name.contains(|letter: char| matches!(letter, '/' | '\\' | ':') || letter.is_control());
+    if outside || matches!(name.as_str(), "" | "." | "..") {
+        return Err(Failure::unreadable("file name", format!("{name:?} is no plain name")));
+    }
+    Ok(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_file_is_called_as_in_the_tree() {
+        let url = Url::parse("http://depot/MEDVImages/test/win%207_12.ckm.index?x=1").unwrap();
+        assert_eq!(name_in(&url).unwrap(), "win 7_12.ckm.index");
+    }
+
+    #[test]
+    fn a_name_that_leads_out_of_the_folder_is_refused() {
+        for path in ["/a/", "/..%2f..%2fetc%2fpasswd", "/a%5Cb", "/C%3Aa", "/a%00", "/a%ff"] {
+            let url = Url::parse(&format!("http://depot{path}")).unwrap();
+            assert!(name_in(&url).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn the_index_comes_last() {
+        let file = |role: &str| TargetFile {
+            role: role.to_owned(),
+            name: role.to_owned(),
+            url: Url::parse("http://depot/").unwrap(),
+            size: 1,
+            digest: Digest::of(b""),
+        };
+        let target = Target::new("a".to_owned(), 1, vec![file("index"), file("ckm")]).unwrap();
+        assert_eq!(target.main_file().role, "ckm");
+        assert_eq!(target.files[1].role, "index");
+    }
+}

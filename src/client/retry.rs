@@ -1,0 +1,184 @@
+//! When to try again, and how long to wait before.
+//!
+//! A loop asks [`Attempts::next`] after each [`Setback`]: it either sleeps or hands the failure
+//! back. What may be repeated at all is decided where the request is made, by the setback's kind.
+
+use std::time::{Duration, SystemTime};
+
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use reqwest::{Response, StatusCode};
+
+use super::failure::Failure;
+
+/// Past this the person is told when to come back instead of being kept waiting.
+const LONGEST_OBEYED: Duration = Duration::from_mins(5);
+
+/// How often one thing is tried, with pauses that double from `first` to `longest`.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
+    pub attempts: u32,
+    pub first: Duration,
+    pub longest: Duration,
+}
+
+impl Patience {
+    /// For a question to the server: someone waits for the answer, so give up within seconds.
+    pub const CALL: Self =
+        Self { attempts: 5, first: Duration::from_millis(250), longest: Duration::from_secs(4) };
+
+    /// For gigabytes under way: worth sitting out the restart of a server, about a minute.
+    pub const TRANSFER: Self =
+        Self { attempts: 9, first: Duration::from_millis(250), longest: Duration::from_secs(16) };
+}
+
+/// What kept one attempt from succeeding.
+#[derive(Debug)]
+pub struct Setback {
+    failure: Failure,
+    again: Again,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Again {
+    Never,
+    AfterPause,
+    After(Duration),
+}
+
+impl Setback {
+    /// Another try would end the same way, or must not be made.
+    pub fn lasting(failure: Failure) -> Self {
+        Self { failure, again: Again::Never }
+    }
+
+    /// Another try may well succeed.
+    pub fn passing(failure: Failure) -> Self {
+        Self { failure, again: Again::AfterPause }
+    }
+
+    /// The server's own "no", or "not now".
+    pub async fn answered(response: Response) -> Self {
+        let again = match response.status() {
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
+                retry_after(response.headers(), SystemTime::now())
+                    .map_or(Again::AfterPause, Again::After)
+            }
+            // A proxy whose server restarts just now.
+            StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Again::AfterPause,
+            _ => Again::Never,
+        };
+        Self { failure: Failure::answered(response).await, again }
+    }
+}
+
+/// The tries made for one thing.
+#[derive(Debug)]
+pub struct Attempts {
+    patience: Patience,
+    failed: u32,
+}
+
+impl Attempts {
+    pub const fn new(patience: Patience) -> Self {
+        Self { patience, failed: 0 }
+    }
+
+    /// Waits until the next try is due, or answers the failure when there is to be none.
+    pub async fn next(&mut self, setback: Setback) -> Result<(), Failure> {
+        self.failed += 1;
+        let pause = match setback.again {
+            Again::Never => return Err(setback.failure),
+            Again::AfterPause => shortened_at_random(self.pause()),
+            Again::After(asked) if asked > LONGEST_OBEYED => {
+                let hint = format!("it asks to come back in {} s", asked.as_secs());
+                return Err(setback.failure.with_hint(&hint));
+            }
+            Again::After(asked) => asked,
+        };
+        if self.failed >= self.patience.attempts {
+            return Err(setback.failure.with_hint(&format!("tried {} times", self.failed)));
+        }
+        tracing::warn!(reason = %setback.failure, ?pause, "trying again");
+        tokio::time::sleep(pause).await;
+        Ok(())
+    }
+
+    /// Something was achieved: the count starts anew.
+    pub const fn renew(&mut self) {
+        self.failed = 0;
+    }
+
+    fn pause(&self) -> Duration {
+        let doublings = self.failed.saturating_sub(1).min(16);
+        self.patience.first.saturating_mul(1 << doublings).min(self.patience.longest)
+    }
+}
+
+/// Between half and the whole of it, so that many clients of one broken server do not come back
+/// in step.
+fn shortened_at_random(pause: Duration) -> Duration {
+    let mut byte = [0];
+    // Without randomness the full pause is as good.
+    if getrandom::fill(&mut byte).is_err() {
+        return pause;
+    }
+    pause.mul_f64(0.5 + f64::from(byte[0]) / 512.0)
+}
+
+/// `Retry-After` in either form (RFC 9110 section 10.2.3); a date that has passed is "now".
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = text.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    let date = httpdate::parse_http_date(text).ok()?;
+    Some(date.duration_since(now).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use reqwest::header::HeaderValue;
+
+    use super::super::exit_code::Exit;
+    use super::*;
+
+    fn headers(value: &'static str) -> HeaderMap {
+        HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(value))])
+    }
+
+    #[test]
+    fn retry_after_is_read_as_seconds_and_as_a_date() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        let wait = |value| retry_after(&headers(value), now);
+        assert_eq!(wait("7"), Some(Duration::from_secs(7)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:40 GMT"), Some(Duration::from_secs(3)));
+        assert_eq!(wait("Sun, 06 Nov 1994 08:49:30 GMT"), Some(Duration::ZERO));
+        assert_eq!(wait("soon"), None);
+    }
+
+    #[test]
+    fn pauses_double_up_to_the_longest() {
+        let patience = Patience {
+            attempts: 9,
+            first: Duration::from_secs(1),
+            longest: Duration::from_secs(5),
+        };
+        let seconds: Vec<u64> =
+            (1..6).map(|failed| Attempts { patience, failed }.pause().as_secs()).collect();
+        assert_eq!(seconds, [1, 2, 4, 5, 5]);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_asks_for_an_hour_is_not_waited_for() {
+        let failure = Failure::new(Exit::Unreachable, "busy");
+        let setback = Setback { failure, again: Again::After(Duration::from_hours(1)) };
+        let given_up = Attempts::new(Patience::CALL).next(setback).await.unwrap_err();
+        assert_eq!(given_up.to_string(), "busy; it asks to come back in 3600 s");
+    }
+
+    #[tokio::test]
+    async fn what_lasts_is_not_tried_again() {
+        let setback = Setback::lasting(Failure::usage("no"));
+        assert!(Attempts::new(Patience::TRANSFER).next(setback).await.is_err());
+    }
+}

@@ -1,0 +1,121 @@
+//! The command line: one subcommand a job, each in a file of its own.
+
+mod catalog_commands;
+mod check_config;
+mod demo;
+mod serve;
+mod user;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::client;
+use crate::config::{Config, ConfigError, DEFAULT_DATA};
+
+/// The repository from which an organisation's machines get their virtual-machine images.
+#[derive(Debug, Parser)]
+#[command(name = "imagedepot", version, about, after_help = client::EXIT_CODES)]
+pub struct CommandLine {
+    /// File of settings (TOML); see `check-config --example`
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the server
+    Serve(serve::ServeArgs),
+    /// Run a server in a fresh folder, with a sample image taken through its whole life
+    Demo(demo::DemoArgs),
+    /// Upload an image's files as a new revision, seal and promote it
+    Push(client::push::Args),
+    /// Download an image, verified; resumes what was begun
+    Pull(client::pull::Args),
+    /// Manage users, on the catalog itself
+    User(user::UserArgs),
+    /// Say what is wrong with the settings, and where
+    CheckConfig(check_config::CheckConfigArgs),
+    /// Bring the catalog's schema up to this version
+    Migrate(DataArgs),
+    /// Print the `OpenAPI` document
+    Openapi,
+}
+
+/// Where the data lies.
+#[derive(Debug, Args)]
+struct DataArgs {
+    /// Folder of the data, for what the settings leave open
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    data: PathBuf,
+}
+
+impl DataArgs {
+    fn config(&self, file: Option<&std::path::Path>) -> Result<Config, ConfigError> {
+        Config::read(file)?.complete(&self.data, None)
+    }
+}
+
+impl CommandLine {
+    /// Runs the subcommand to its end.
+    pub fn run(self) -> ExitCode {
+        let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+            Ok(runtime) => runtime,
+            Err(error) => return fail(&error.into()),
+        };
+        runtime.block_on(self.dispatch())
+    }
+
+    async fn dispatch(self) -> ExitCode {
+        let config = self.config.as_deref();
+        let done = match self.command {
+            Command::Push(args) => return client_exit(client::push::run(args).await),
+            Command::Pull(args) => return client_exit(client::pull::run(args).await),
+            Command::Serve(args) => serve::run(args, config).await,
+            Command::Demo(args) => demo::run(args).await,
+            Command::User(args) => user::run(args, config).await,
+            Command::CheckConfig(args) => check_config::run(&args, config),
+            Command::Migrate(args) => catalog_commands::migrate(&args, config).await,
+            Command::Openapi => catalog_commands::openapi(),
+        };
+        done.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
+    }
+}
+
+fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("imagedepot: {error:#}");
+    ExitCode::FAILURE
+}
+
+fn client_exit(done: Result<(), client::Failure>) -> ExitCode {
+    done.map_or_else(
+        |failure| {
+            eprintln!("imagedepot: {failure}");
+            ExitCode::from(failure.exit())
+        },
+        |()| ExitCode::SUCCESS,
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn the_settings_file_may_be_named_before_or_after_the_subcommand() {
+        for words in [["--config", "f", "serve"], ["serve", "--config", "f"]] {
+            let line = CommandLine::try_parse_from(["imagedepot"].iter().chain(&words)).unwrap();
+            assert_eq!(line.config, Some("f".into()));
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Small commands: `imagedepot migrate`, `imagedepot openapi`.
+
+use std::path::Path;
+
+use super::DataArgs;
+use crate::api::documentation;
+use crate::server;
+
+pub async fn migrate(args: &DataArgs, file: Option<&Path>) -> anyhow::Result<()> {
+    let config = args.config(file)?;
+    std::fs::create_dir_all(&args.data)?;
+    let db = server::open_database(&config).await?;
+    db.migrate().await?;
+    db.close().await;
+    println!("the catalog has this version's schema");
+    Ok(())
+}
+
+pub fn openapi() -> anyhow::Result<()> {
+    print!("{}", documentation::document_text());
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! `imagedepot demo`
+use clap::Args;
+/// x
+#[derive(Debug, Args)]
+pub struct DemoArgs {}
+pub async fn run(_args: DemoArgs) -> anyhow::Result<()> {
+    Ok(())
+}

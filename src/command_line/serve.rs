@@ -1,0 +1,59 @@
+//! `imagedepot serve`
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use secrecy::ExposeSecret as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::config::{Config, DEFAULT_DATA};
+use crate::server::{self, Bound};
+use crate::telemetry;
+
+/// How the server is run.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Folder of the data, for what the settings leave open
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    data: PathBuf,
+    /// Plain HTTP listener, beside those of the settings [default: 127.0.0.1:8080 if they have none]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Option<SocketAddr>,
+}
+
+pub async fn run(args: ServeArgs, file: Option<&Path>) -> anyhow::Result<()> {
+    let config = Config::read(file)?.complete(&args.data, args.listen)?;
+    telemetry::start_logging(&config.log)?;
+    let bound = server::bind(config, &args.data).await?;
+    announce_admin(&bound);
+    bound.serve(stop_signal()?).await?;
+    Ok(())
+}
+
+/// Printed, not logged: the log is kept, and by others.
+fn announce_admin(bound: &Bound) {
+    if let Some(admin) = &bound.opened().first_admin
+        && let Some(file) = &admin.file
+    {
+        println!(
+            "first start: the user admin has the password {}\nit is kept in {} until you delete that file; \
+             `imagedepot user passwd admin` sets another",
+            admin.password.expose_secret(),
+            file.display()
+        );
+    }
+}
+
+/// SIGTERM, as service managers send it, or Ctrl-C.
+pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping: downloads and uploads under way may finish");
+    })
+}

@@ -1,0 +1,128 @@
+//! `imagedepot user`: users, managed on the catalog itself, also while the server runs.
+
+use std::io::{IsTerminal as _, Read as _};
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use clap::{Args, Subcommand, ValueEnum};
+use secrecy::SecretString;
+
+use super::DataArgs;
+use crate::access::password::hash_in_background;
+use crate::catalog::account::{AccountChange, AccountDraft};
+use crate::catalog::{Actor, Catalog, Precondition};
+use crate::config::secret_from_environment;
+use crate::model::{AccountName, Role};
+use crate::server;
+
+/// What is to be done.
+#[derive(Debug, Args)]
+pub struct UserArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Create a user; the password comes from `IMAGEDEPOT_NEW_PASSWORD` or standard input
+    Add {
+        name: AccountName,
+        /// What the user may do; may be given several times
+        #[arg(long = "role", value_enum, required = true)]
+        roles: Vec<RoleName>,
+        /// Pattern of images that the user is confined to; may be given several times
+        #[arg(long = "image", value_name = "PATTERN")]
+        images: Vec<String>,
+    },
+    /// Set a user's password, from `IMAGEDEPOT_NEW_PASSWORD` or standard input
+    Passwd { name: AccountName },
+    /// List users
+    List,
+    /// Delete a user
+    Delete { name: AccountName },
+}
+
+/// A role as the command line writes it.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum RoleName {
+    Client,
+    Reader,
+    Publisher,
+    Promoter,
+    Admin,
+}
+
+impl From<RoleName> for Role {
+    fn from(role: RoleName) -> Self {
+        match role {
+            RoleName::Client => Self::Client,
+            RoleName::Reader => Self::Reader,
+            RoleName::Publisher => Self::Publisher,
+            RoleName::Promoter => Self::Promoter,
+            RoleName::Admin => Self::Admin,
+        }
+    }
+}
+
+pub async fn run(args: UserArgs, file: Option<&Path>) -> anyhow::Result<()> {
+    let config = args.data.config(file)?;
+    let db = server::open_database(&config).await.context("the catalog")?;
+    // No server of its own: the id is only for work that such a command never begins.
+    let catalog = server::open_catalog(&config, db, uuid::Uuid::nil())?;
+    let done = act(&catalog, args.action).await;
+    catalog.close().await;
+    done
+}
+
+async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
+    let actor = Actor::system("command-line");
+    match action {
+        Action::Add { name, roles, images } => {
+            let password_hash = hash_in_background(new_password()?).await?;
+            let roles = roles.into_iter().map(Role::from).collect();
+            let account = catalog.create_account(&actor, AccountDraft { name, password_hash, roles, images }).await?;
+            println!("{} was created", account.name);
+        }
+        Action::Passwd { name } => {
+            let password_hash = Some(hash_in_background(new_password()?).await?);
+            let change = AccountChange { password_hash, ..AccountChange::default() };
+            catalog.change_account(&actor, &name, change, &Precondition::None).await?;
+            println!("{name} has a new password");
+        }
+        Action::List => {
+            for account in catalog.accounts("", i64::MAX).await? {
+                let roles = serde_json::to_string(&account.roles)?;
+                let state = if account.disabled { " disabled" } else { "" };
+                println!("{}\t{roles}\t{}{state}", account.name, account.images.join(" "));
+            }
+        }
+        Action::Delete { name } => {
+            catalog.delete_account(&actor, &name, &Precondition::None).await?;
+            println!("{name} was deleted");
+        }
+    }
+    Ok(())
+}
+
+/// Never an argument: those show in process lists.
+fn new_password() -> anyhow::Result<SecretString> {
+    if let Some(password) = secret_from_environment("IMAGEDEPOT_NEW_PASSWORD")? {
+        return Ok(password);
+    }
+    if std::io::stdin().is_terminal() {
+        return Ok(dialoguer::Password::new()
+            .with_prompt("New password")
+            .with_confirmation("Again", "the two differ")
+            .interact()?
+            .into());
+    }
+    let mut text = String::new();
+    std::io::stdin().take(4096).read_to_string(&mut text)?;
+    let password = text.lines().next().unwrap_or_default();
+    if password.is_empty() {
+        bail!("no password came on standard input");
+    }
+    Ok(password.to_owned().into())
+}

@@ -1,0 +1,356 @@
+//! The settings: one documented structure, from one file, the environment and a few flags.
+//!
+//! Read in this order, later wins: `--config FILE` (TOML), `IMAGEDEPOT__SECTION__KEY` in the
+//! environment (also `…_FILE`, which names a file that holds the value, for secrets), flags. Unknown
+//! keys are refused. `check-config --example` prints `config/example.toml`, which a test keeps equal
+//! to the defaults here.
+
+mod check;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+use url::Url;
+
+use crate::catalog::Rules;
+use crate::model::FilePattern;
+
+/// The settings file with every key, commented, set to its default.
+pub const EXAMPLE: &str = include_str!("config/example.toml");
+
+/// Where `serve` keeps its data when nothing is said.
+pub const DEFAULT_DATA: &str = "./imagedepot-data";
+
+/// Where `serve` listens when nothing is said.
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub listener: Vec<Listener>,
+    pub catalog: CatalogSettings,
+    pub store: Store,
+    pub tree: Tree,
+    pub uploads: Uploads,
+    pub checks: Checks,
+    pub metrics: Metrics,
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// What links are made with, where the server is reached under another name than its own:
+    /// `https://images.example.com`. Without it links are paths.
+    pub public_url: Option<Url>,
+    /// How long a stopping server waits for downloads and uploads under way.
+    #[serde(with = "humantime_serde")]
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self { public_url: None, shutdown_grace: Duration::from_secs(30) }
+    }
+}
+
+/// `[[listener]]`, any number of them.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    pub address: SocketAddr,
+    /// PEM files; both or neither. With them the listener speaks TLS.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+/// `[catalog]`
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CatalogSettings {
+    /// `sqlite:PATH` or `postgres://…`; without it `catalog.sqlite` in the data folder.
+    pub url: Option<String>,
+}
+
+/// A database's address may hold its password.
+impl std::fmt::Debug for CatalogSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CatalogSettings").finish_non_exhaustive()
+    }
+}
+
+/// `[store]`
+#[derive(Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// `file:///…`; without it `blobs` in the data folder.
+    pub url: Option<Url>,
+    /// Names and values that the store's client knows (`object_store`'s own).
+    pub options: std::collections::BTreeMap<String, String>,
+    /// Free bytes that uploads leave on the disk, for the database to go on.
+    pub min_free: ByteSize,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self { url: None, options: std::collections::BTreeMap::new(), min_free: ByteSize::mib(256) }
+    }
+}
+
+/// Options may be keys.
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// `[tree]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tree {
+    /// A folder, `file:///…`; without it `MEDVImages` in the data folder.
+    pub url: Option<Url>,
+    /// The first part of the tree's HTTP paths.
+    pub alias: String,
+    /// How published files are named.
+    pub pattern: String,
+    /// How long a withdrawn file stays for those who are fetching it.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+    /// Downloads at once, in all; past them 503 with `Retry-After`. 0 is no limit.
+    pub max_downloads: usize,
+    /// The same for one client's address.
+    pub max_downloads_per_client: usize,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self {
+            url: None,
+            alias: "MEDVImages".to_owned(),
+            pattern: FilePattern::default().to_string(),
+            grace: Duration::from_secs(24 * 3600),
+            max_downloads: 0,
+            max_downloads_per_client: 0,
+        }
+    }
+}
+
+/// `[uploads]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Uploads {
+    /// The largest file.
+    pub max_size: ByteSize,
+    /// A draft that nobody touched for so long goes.
+    #[serde(with = "humantime_serde")]
+    pub expire_after: Duration,
+}
+
+impl Default for Uploads {
+    fn default() -> Self {
+        Self { max_size: ByteSize::tib(1), expire_after: Duration::from_secs(14 * 24 * 3600) }
+    }
+}
+
+/// `[checks]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Checks {
+    /// How often a client asks for updates.
+    #[serde(with = "humantime_serde")]
+    pub period: Duration,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self { period: Duration::from_secs(900) }
+    }
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// An address of its own, on which `/metrics` is open to whoever reaches it.
+    pub listen: Option<SocketAddr>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    /// A filter as tracing has it: `info`, `imagedepot=debug,sqlx=warn`.
+    pub level: String,
+    /// A file for the access log, in the W3C extended format that IIS writes. Without it none is kept.
+    pub access: Option<PathBuf>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: "info".to_owned(), access: None }
+    }
+}
+
+/// What is wrong with the settings, and where.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(String);
+
+impl ConfigError {
+    pub fn new(what: impl Into<String>) -> Self {
+        Self(what.into())
+    }
+
+    /// Something is wrong with a file that the settings name.
+    pub fn at(path: &Path, error: &dyn std::fmt::Display) -> Self {
+        Self(format!("{}: {error}", path.display()))
+    }
+}
+
+impl Config {
+    /// Reads the file, if one is named, and the environment.
+    pub fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut builder = config::Config::builder();
+        if let Some(file) = file {
+            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+        }
+        builder = builder.add_source(
+            config::Environment::with_prefix("IMAGEDEPOT").prefix_separator("__").separator("__").try_parsing(true),
+        );
+        for (key, value) in values_from_files()? {
+            builder = builder.set_override(key, value).map_err(|error| ConfigError(error.to_string()))?;
+        }
+        let config = builder.build().map_err(|error| ConfigError(error.to_string()))?;
+        config.try_deserialize().map_err(|error| ConfigError(error.to_string()))
+    }
+
+    /// Fills in what depends on the data folder and on `--listen`.
+    pub fn complete(mut self, data: &Path, listen: Option<SocketAddr>) -> Result<Self, ConfigError> {
+        let data = std::path::absolute(data).map_err(|error| ConfigError(format!("{}: {error}", data.display())))?;
+        let folder_url = |name: &str| {
+            Url::from_directory_path(data.join(name))
+                .map_err(|()| ConfigError(format!("{} is no path for a URL", data.display())))
+        };
+        if self.catalog.url.is_none() {
+            self.catalog.url = Some(format!("sqlite:{}", data.join("catalog.sqlite").display()));
+        }
+        if self.store.url.is_none() {
+            self.store.url = Some(folder_url("blobs")?);
+        }
+        if self.tree.url.is_none() {
+            self.tree.url = Some(folder_url("MEDVImages")?);
+        }
+        if listen.is_some() || self.listener.is_empty() {
+            let address = listen.unwrap_or(DEFAULT_LISTEN);
+            self.listener.push(Listener { address, certificate: None, key: None });
+        }
+        self.check()?;
+        Ok(self)
+    }
+
+    /// The catalog's share of the settings.
+    pub fn rules(&self) -> Result<Rules, ConfigError> {
+        Ok(Rules {
+            pattern: self.tree.pattern.parse().map_err(|error| ConfigError(format!("tree.pattern: {error}")))?,
+            grace: self.tree.grace,
+            max_file_size: self.uploads.max_size.as_u64(),
+            min_free: self.store.min_free.as_u64(),
+            draft_lifetime: self.uploads.expire_after,
+            check_period: u32::try_from(self.checks.period.as_secs())
+                .map_err(|_| ConfigError("checks.period: at most 100 years".to_owned()))?,
+        })
+    }
+
+    /// The tree's folder on this machine.
+    pub fn tree_folder(&self) -> Result<PathBuf, ConfigError> {
+        local_folder("tree.url", self.tree.url.as_ref())
+    }
+}
+
+/// A secret from the environment variable `name`, or from the file that `name_FILE` names.
+pub fn secret_from_environment(name: &str) -> Result<Option<secrecy::SecretString>, ConfigError> {
+    if let Ok(path) = std::env::var(format!("{name}_FILE")) {
+        return Ok(Some(read_value(name, &path)?.into()));
+    }
+    Ok(std::env::var(name).ok().filter(|value| !value.is_empty()).map(Into::into))
+}
+
+fn local_folder(key: &str, url: Option<&Url>) -> Result<PathBuf, ConfigError> {
+    url.filter(|url| url.scheme() == "file")
+        .and_then(|url| url.to_file_path().ok())
+        .ok_or_else(|| ConfigError(format!("{key}: a folder of this machine, as file:///path")))
+}
+
+/// `IMAGEDEPOT__CATALOG__URL_FILE=/run/secrets/url` sets `catalog.url` to what the file holds.
+fn values_from_files() -> Result<Vec<(String, String)>, ConfigError> {
+    let mut values = Vec::new();
+    for (name, path) in std::env::vars() {
+        let Some(key) = name.strip_prefix("IMAGEDEPOT__").and_then(|name| name.strip_suffix("_FILE")) else {
+            continue;
+        };
+        values.push((key.to_ascii_lowercase().replace("__", "."), read_value(&name, &path)?));
+    }
+    Ok(values)
+}
+
+fn read_value(name: &str, path: &str) -> Result<String, ConfigError> {
+    let text = std::fs::read_to_string(path).map_err(|error| ConfigError(format!("{name}: {path}: {error}")))?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn the_example_says_what_the_defaults_are() {
+        let uncommented: String = EXAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("#= ").unwrap_or(line).to_owned() + "\n")
+            .collect();
+        let example = parse(&uncommented).unwrap();
+        let default = Config::default();
+        assert_eq!(format!("{:?}", example.tree), format!("{:?}", default.tree));
+        assert_eq!(format!("{:?}", example.uploads), format!("{:?}", default.uploads));
+        assert_eq!(format!("{:?}", example.checks), format!("{:?}", default.checks));
+        assert_eq!(format!("{:?}", example.log), format!("{:?}", default.log));
+        assert_eq!(example.store.min_free, default.store.min_free);
+        assert_eq!(example.server.shutdown_grace, default.server.shutdown_grace);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error = parse("[tree]\npatern = 'x'").unwrap_err().to_string();
+        assert!(error.contains("patern"), "{error}");
+    }
+
+    #[test]
+    fn a_database_password_does_not_show_in_debug_output() {
+        let config = parse("[catalog]\nurl = 'postgres://u:hunter2@db/x'").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

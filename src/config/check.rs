@@ -1,0 +1,45 @@
+//! What one key alone cannot tell: values that do not fit together or do not exist.
+
+use super::{Config, ConfigError, Listener, local_folder};
+use crate::model::ChannelName;
+
+impl Config {
+    /// Says what is wrong, and where.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        self.rules()?;
+        if self.tree.alias.parse::<ChannelName>().is_err() || self.tree.alias.eq_ignore_ascii_case("api") {
+            return Err(ConfigError("tree.alias: one plain path segment, and not api".to_owned()));
+        }
+        if self.checks.period.as_secs() < 30 {
+            return Err(ConfigError("checks.period: at least 30s".to_owned()));
+        }
+        self.check_folders()?;
+        for (number, listener) in self.listener.iter().enumerate() {
+            check_listener(listener).map_err(|error| ConfigError(format!("listener {}: {error}", number + 1)))?;
+        }
+        Ok(())
+    }
+
+    /// The tree is served as it stands: blobs below it would be, too.
+    fn check_folders(&self) -> Result<(), ConfigError> {
+        let tree = local_folder("tree.url", self.tree.url.as_ref())?;
+        let store = local_folder("store.url", self.store.url.as_ref())?;
+        if store.starts_with(&tree) || tree.starts_with(&store) {
+            return Err(ConfigError("store.url and tree.url: neither may lie in the other".to_owned()));
+        }
+        Ok(())
+    }
+}
+
+fn check_listener(listener: &Listener) -> Result<(), String> {
+    match (&listener.certificate, &listener.key) {
+        (None, None) => Ok(()),
+        (Some(certificate), Some(key)) => {
+            for path in [certificate, key] {
+                std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+            }
+            Ok(())
+        }
+        _ => Err("certificate and key go together".to_owned()),
+    }
+}

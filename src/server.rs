@@ -1,0 +1,133 @@
+//! The running server: opens what it needs, listens, serves, keeps background work going, and stops
+//! without breaking what is under way.
+
+mod app;
+mod start;
+mod tls;
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::HttpServer;
+use tokio::task::JoinSet;
+
+pub use start::{Opened, open_catalog, open_database};
+
+use crate::config::{Config, ConfigError, Listener};
+use crate::storage::StorageError;
+
+/// How long an idle connection is kept: longer than most proxies keep theirs, so that they are the
+/// ones to close it and never write into a closing one.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// Why the server did not start, or stopped.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    #[error("{0}")]
+    Config(#[from] ConfigError),
+    #[error("{0}")]
+    Catalog(#[from] crate::catalog::Error),
+    #[error("{0}")]
+    Storage(#[from] StorageError),
+    #[error("{what}: {source}")]
+    Listen { what: String, source: std::io::Error },
+    #[error("{0}")]
+    Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    #[error("{0}")]
+    Password(#[from] crate::access::password::UnfitPassword),
+}
+
+/// A server that is listening and not yet serving.
+pub struct Bound {
+    config: Config,
+    opened: Opened,
+    sockets: Vec<(Listener, TcpListener)>,
+    metrics_socket: Option<TcpListener>,
+}
+
+/// Opens everything and binds all addresses, so that what is wrong is said before anything is served.
+pub async fn bind(config: Config, data: &std::path::Path) -> Result<Bound, ServerError> {
+    let opened = start::open(&config, data).await?;
+    let mut sockets = Vec::new();
+    for listener in &config.listener {
+        sockets.push((listener.clone(), listen(listener.address)?));
+    }
+    let metrics_socket = config.metrics.listen.map(listen).transpose()?;
+    Ok(Bound { config, opened, sockets, metrics_socket })
+}
+
+fn listen(address: std::net::SocketAddr) -> Result<TcpListener, ServerError> {
+    TcpListener::bind(address)
+        .map_err(|source| ServerError::Listen { what: format!("cannot listen on {address}"), source })
+}
+
+impl Bound {
+    /// Where the server can be reached, one URL for each listener.
+    pub fn urls(&self) -> Vec<String> {
+        let url = |(listener, socket): &(Listener, TcpListener)| {
+            let scheme = if listener.certificate.is_some() { "https" } else { "http" };
+            let address = socket.local_addr().unwrap_or(listener.address);
+            format!("{scheme}://{address}")
+        };
+        self.sockets.iter().map(url).collect()
+    }
+
+    pub fn opened(&self) -> &Opened {
+        &self.opened
+    }
+
+    /// Serves until `stop` is ready, then lets downloads and uploads under way finish, up to
+    /// `server.shutdown_grace`.
+    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
+        let urls = self.urls();
+        let Self { config, opened, sockets, metrics_socket } = self;
+        let fail = |what: &str| {
+            let what = what.to_owned();
+            move |source| ServerError::Listen { what, source }
+        };
+        let depot = app::depot(&config, &opened)?;
+        let observer = app::observer(&config, &opened)?;
+        let shared = app::Shared::new(depot, observer, &config.tree.alias);
+        let mut server = HttpServer::new(move || app::app(&shared))
+            .keep_alive(KEEP_ALIVE)
+            .shutdown_timeout(config.server.shutdown_grace.as_secs())
+            .shutdown_signal(stop);
+        for (listener, socket) in sockets {
+            server = match tls::config(&listener)? {
+                Some(tls) => server.listen_rustls_0_23(socket, tls),
+                None => server.listen(socket),
+            }
+            .map_err(fail("cannot serve"))?;
+        }
+        let metrics_handle = opened.metrics.clone();
+        let metrics_server = metrics_socket
+            .map(|socket| app::metrics_server(socket, metrics_handle, opened.catalog.clone()))
+            .transpose()
+            .map_err(fail("metrics.listen"))?;
+        let mut background = background(&opened);
+        for url in urls {
+            tracing::info!("listening on {url}");
+        }
+        let served = server.run().await.map_err(fail("serving ended"));
+        if let Some(server) = metrics_server {
+            server.stop(true).await;
+        }
+        tracing::info!("stopped serving, closing the catalog");
+        background.shutdown().await;
+        opened.catalog.close().await;
+        served
+    }
+}
+
+/// Work that goes on beside requests. Each loop looks for itself what is to be done, so that one that
+/// is cut off loses nothing.
+fn background(opened: &Opened) -> JoinSet<()> {
+    let mut tasks = JoinSet::new();
+    let catalog = opened.catalog.clone();
+    tasks.spawn(async move { catalog.follow().await });
+    let catalog = opened.catalog.clone();
+    tasks.spawn(async move { catalog.keep_publishing().await });
+    let catalog = opened.catalog.clone();
+    tasks.spawn(async move { catalog.keep_sweeping().await });
+    tasks
+}

@@ -1,0 +1,137 @@
+//! The application that every worker serves: state, middleware, routes.
+
+use std::net::TcpListener;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::web::{self, Data};
+use actix_web::{App, Error, HttpServer};
+use metrics_exporter_prometheus::PrometheusHandle;
+use utoipa_actix_web::AppExt as _;
+
+use super::{Opened, ServerError};
+use crate::access::Authenticator;
+use crate::api::brakes::{Brakes, Limits};
+use crate::api::documentation::{self, DocumentText};
+use crate::api::fallback::{self, Routes};
+use crate::api::problem::Problem;
+use crate::api::{self, Depot, Links, body, idempotency};
+use crate::catalog::Catalog;
+use crate::config::Config;
+use crate::model::{Clock, Ids};
+use crate::telemetry::access_log::AccessLog;
+use crate::telemetry::request::{self, Observer};
+
+pub(super) fn depot(config: &Config, opened: &Opened) -> Result<Depot, ServerError> {
+    Ok(Depot {
+        catalog: opened.catalog.clone(),
+        authenticator: Authenticator::new(opened.catalog.clone(), Ids)?,
+        links: Links { public_url: config.server.public_url.clone(), alias: config.tree.alias.clone() },
+        brakes: Brakes::new(Limits {
+            downloads: config.tree.max_downloads,
+            downloads_per_client: config.tree.max_downloads_per_client,
+        }),
+        metrics: opened.metrics.clone(),
+    })
+}
+
+pub(super) fn observer(config: &Config, opened: &Opened) -> Result<Observer, ServerError> {
+    let clock = opened.catalog.clock().clone();
+    let open = |path: &std::path::PathBuf| {
+        AccessLog::open(path, clock.now())
+            .map_err(|source| ServerError::Listen { what: format!("log.access {}", path.display()), source })
+    };
+    Ok(Observer { access_log: config.log.access.as_ref().map(open).transpose()?, clock: Clock::System, ids: Ids })
+}
+
+/// What the workers have in common.
+#[derive(Clone)]
+pub(super) struct Shared {
+    depot: Data<Depot>,
+    observer: Data<Observer>,
+    document: Data<DocumentText>,
+    routes: Data<Routes>,
+    alias: String,
+}
+
+impl Shared {
+    pub(super) fn new(depot: Depot, observer: Observer, alias: &str) -> Self {
+        let document = documentation::document();
+        Self {
+            depot: Data::new(depot),
+            observer: Data::new(observer),
+            routes: Data::new(Routes::of(&document).with_files_below(&format!("/{alias}"))),
+            document: Data::new(DocumentText(documentation::document_text().into())),
+            alias: alias.to_owned(),
+        }
+    }
+}
+
+pub(super) fn app(
+    shared: &Shared,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<impl MessageBody + use<>>,
+        Error = Error,
+        InitError = (),
+    > + use<>,
+> {
+    let alias = shared.alias.clone();
+    App::new()
+        .app_data(shared.depot.clone())
+        .app_data(shared.observer.clone())
+        .app_data(shared.document.clone())
+        .app_data(shared.routes.clone())
+        .app_data(web::PayloadConfig::new(body::LIMIT))
+        .app_data(web::PathConfig::default().error_handler(|_, _| Problem::not_found().into()))
+        .app_data(web::QueryConfig::default().error_handler(|error, _| {
+            Problem::new(StatusCode::BAD_REQUEST, "bad_query", format!("the query is not understood: {error}")).into()
+        }))
+        .into_utoipa_app()
+        .configure(api::operations)
+        .into_app()
+        .configure(|config| api::files_and_pages(config, &alias))
+        .default_service(web::to(fallback::nothing_here))
+        .wrap(from_fn(idempotency::answer_repeats))
+        .wrap(from_fn(answer_head_as_get))
+        .wrap(from_fn(request::observe))
+}
+
+/// What can be got can be asked about: HEAD goes to the handler of GET, and no body is sent. Files
+/// have handlers of their own, for there a HEAD must not open anything to send.
+async fn answer_head_as_get<B: MessageBody>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let path = request.path();
+    let page = path.starts_with("/api/") || ["/livez", "/readyz", "/metrics"].contains(&path) || path.starts_with("/docs");
+    if *request.method() == Method::HEAD && page && !path.contains("/files/") {
+        request.head_mut().method = Method::GET;
+    }
+    next.call(request).await
+}
+
+/// `/metrics` on an address of its own, open to whoever reaches it.
+pub(super) fn metrics_server(
+    socket: TcpListener,
+    handle: PrometheusHandle,
+    catalog: Catalog,
+) -> std::io::Result<ServerHandle> {
+    let server: Server = HttpServer::new(move || {
+        App::new()
+            .app_data(Data::new(handle.clone()))
+            .app_data(Data::new(catalog.clone()))
+            .route("/metrics", web::get().to(api::health::open_metrics))
+    })
+    .workers(1)
+    .disable_signals()
+    .listen(socket)?
+    .run();
+    let stop = server.handle();
+    tokio::spawn(server);
+    Ok(stop)
+}

@@ -1,0 +1,91 @@
+//! Opening what the server works with, in the order in which it can fail.
+
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::ServerError;
+use crate::access::password;
+use crate::catalog::Catalog;
+use crate::config::{Config, ConfigError, secret_from_environment};
+use crate::model::{AccountName, Clock, Ids};
+use crate::storage::instance::Instance;
+use crate::storage::tree::TreeFolder;
+use crate::storage::{Blobs, Db, StorageError};
+use crate::telemetry;
+
+/// The administrator that a first start creates.
+pub const ADMIN: &str = "admin";
+
+/// What a server holds while it runs.
+pub struct Opened {
+    pub catalog: Catalog,
+    pub metrics: PrometheusHandle,
+    pub first_admin: Option<FirstAdmin>,
+    /// Keeps other servers out of the data folder.
+    _instance: Instance,
+}
+
+/// The administrator that this start created.
+pub struct FirstAdmin {
+    pub password: SecretString,
+    /// Where the password stands, if it was made up.
+    pub file: Option<PathBuf>,
+}
+
+pub(super) async fn open(config: &Config, data: &Path) -> Result<Opened, ServerError> {
+    let instance = Instance::take(data, Ids)?;
+    let db = open_database(config).await?;
+    db.migrate().await?;
+    let catalog = open_catalog(config, db, instance.id())?;
+    catalog.recover().await?;
+    let first_admin = if catalog.is_new().await? { create_admin(&catalog, data).await? } else { None };
+    catalog.try_refresh().await?;
+    let metrics = telemetry::metrics::start()?;
+    Ok(Opened { catalog, metrics, first_admin, _instance: instance })
+}
+
+pub async fn open_database(config: &Config) -> Result<Db, ServerError> {
+    let url = config.catalog.url.as_deref().unwrap_or_default();
+    Ok(Db::open(url).await?)
+}
+
+pub fn open_catalog(config: &Config, db: Db, instance: uuid::Uuid) -> Result<Catalog, ServerError> {
+    let store = config.store.url.as_ref().ok_or_else(|| ConfigError::new("store.url is not set"))?;
+    let blobs = Blobs::open(store, config.store.options.clone())?;
+    let tree = TreeFolder::open(&config.tree_folder()?)?;
+    Ok(Catalog::new(db, blobs, tree, config.rules()?, Clock::System, Ids, instance))
+}
+
+/// The password is the one that the environment gives, or one made up and written to a file that
+/// only the owner can read, before the account exists: what was promised is never lost.
+async fn create_admin(catalog: &Catalog, data: &Path) -> Result<Option<FirstAdmin>, ServerError> {
+    let (password, file) = match secret_from_environment("IMAGEDEPOT_ADMIN_PASSWORD")? {
+        Some(password) => (password, None),
+        None => {
+            let password: SecretString = Ids.password().into();
+            let file = data.join("admin-password");
+            write_secret(&file, &password)?;
+            (password, Some(file))
+        }
+    };
+    let name: AccountName = ADMIN.parse().map_err(crate::catalog::Error::from)?;
+    let hash = password::hash_in_background(password.clone()).await?;
+    let created = catalog.initialise(&name, &hash).await?;
+    Ok(created.then_some(FirstAdmin { password, file }))
+}
+
+fn write_secret(path: &Path, secret: &SecretString) -> Result<(), StorageError> {
+    let fail = |source| StorageError::File { what: path.display().to_string(), source };
+    let mut file = std::fs::File::options()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(fail)?;
+    writeln!(file, "{}", secret.expose_secret()).and_then(|()| file.sync_all()).map_err(fail)
+}

@@ -1,0 +1,91 @@
+//! Streaming an object from a store.
+
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
+use object_store::path::Path;
+use object_store::{GetOptions, GetRange, ObjectStore};
+
+use super::{BlobStream, Piece, too_short};
+
+/// Ranges up to this long are fetched whole, a few at a time and ahead of their turn; a longer one
+/// is a request of its own whose body flows through as it comes.
+const SMALL: u64 = 256 * 1024;
+
+/// Small ranges under way at once: enough to hide a store's latency, at most 2 MiB in memory.
+///
+/// `ObjectStore::get_ranges` would do it alike, but joins ranges less than 1 MiB apart into one
+/// fetch without a limit: 500 scattered ranges could become half a gigabyte in memory.
+const AHEAD: usize = 8;
+
+pub(super) fn stream(
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+    pieces: impl Iterator<Item = Piece> + Send + 'static,
+) -> BlobStream {
+    let object = Arc::new(Object { store, path, size });
+    stream::iter(pieces)
+        .map(move |piece| fetch(Arc::clone(&object), piece))
+        .buffered(AHEAD)
+        .try_flatten()
+        .boxed()
+}
+
+struct Object {
+    store: Arc<dyn ObjectStore>,
+    path: Path,
+    size: u64,
+}
+
+async fn fetch(
+    object: Arc<Object>,
+    piece: Piece,
+) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
+    match piece {
+        Piece::Literal(text) => Ok(stream::once(async { Ok(text) }).boxed()),
+        Piece::Range(range) if range.is_empty() => Ok(stream::empty().boxed()),
+        Piece::Range(range) if range.end - range.start <= SMALL => {
+            let chunks: Vec<Bytes> = object.open(range).await?.try_collect().await?;
+            Ok(stream::iter(chunks).map(Ok).boxed())
+        }
+        // Asked for only at its turn: opened ahead it would idle, and the store would hang up.
+        Piece::Range(range) => {
+            Ok(stream::once(async move { object.open(range).await }).try_flatten().boxed())
+        }
+    }
+}
+
+impl Object {
+    async fn open(&self, range: Range<u64>) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
+        let options =
+            GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
+        let answer = self.store.get_opts(&self.path, options).await.map_err(io::Error::other)?;
+        // A store cuts a range at the end of the object without a word.
+        if answer.meta.size != self.size || answer.range != range {
+            return Err(too_short());
+        }
+        Ok(whole(answer.into_stream().map_err(io::Error::other).boxed(), range.end - range.start))
+    }
+}
+
+/// The same chunks; an error where the body ends before `length` bytes have come.
+fn whole(
+    body: BoxStream<'static, io::Result<Bytes>>,
+    length: u64,
+) -> BoxStream<'static, io::Result<Bytes>> {
+    stream::try_unfold((body, length), |(mut body, missing)| async move {
+        match body.try_next().await? {
+            Some(chunk) => {
+                let missing = missing.checked_sub(chunk.len() as u64).ok_or_else(too_short)?;
+                Ok(Some((chunk, (body, missing))))
+            }
+            None if missing == 0 => Ok(None),
+            None => Err(too_short()),
+        }
+    })
+    .boxed()
+}

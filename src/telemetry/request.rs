@@ -1,0 +1,196 @@
+//! Every request: its id in and out, its line in the access log, its place in the metrics.
+//!
+//! One middleware, around everything else. The id is the caller's `X-Request-Id` where that is plain,
+//! or a new one; problem documents and audit rows carry it.
+
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use actix_web::body::{BodySize, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
+use actix_web::http::{Method, Version};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _, web};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use super::access_log::{AccessLog, Line};
+use crate::model::{Clock, Ids};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+tokio::task_local! {
+    static CURRENT: String;
+}
+
+/// The id of the request that is being answered; none outside of one.
+pub fn current_id() -> Option<String> {
+    CURRENT.try_with(Clone::clone).ok()
+}
+
+/// The recognised caller's name, put into the request's extensions for the access log.
+#[derive(Clone)]
+pub struct CallerName(pub String);
+
+/// What the middleware works with; one for all workers.
+#[derive(Clone)]
+pub struct Observer {
+    pub access_log: Option<AccessLog>,
+    pub clock: Clock,
+    pub ids: Ids,
+}
+
+/// Observes a request until its body is sent.
+pub async fn observe<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<Observed<B>>, Error> {
+    let observer = request.app_data::<web::Data<Observer>>().cloned();
+    let id = given_id(request.headers()).unwrap_or_else(|| observer.as_ref().map(new_id).unwrap_or_default());
+    let started = Instant::now();
+    let record = observer.filter(|observer| observer.access_log.is_some()).map(|observer| {
+        Box::new(Record::begin(&request, observer, &id))
+    });
+    let mut response = CURRENT.scope(id.clone(), next.call(request)).await?;
+    if let Ok(value) = HeaderValue::try_from(&id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
+    count(response.request().method(), response.status().as_u16());
+    let record = record.map(|mut record| {
+        record.status = response.status().as_u16();
+        record.user = response.request().extensions().get::<CallerName>().map(|caller| caller.0.clone());
+        record
+    });
+    // Before HTTP/1.1 there is no other way to tell where a body ends.
+    if response.request().version() < Version::HTTP_11 {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    Ok(response.map_body(|_, body| Observed { body, sent: 0, started, record }))
+}
+
+fn given_id(headers: &HeaderMap) -> Option<String> {
+    let id = headers.get(REQUEST_ID)?.to_str().ok()?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    ((1..=64).contains(&id.len()) && id.chars().all(plain)).then(|| id.to_owned())
+}
+
+fn new_id(observer: &web::Data<Observer>) -> String {
+    observer.ids.next().simple().to_string()
+}
+
+fn count(method: &Method, status: u16) {
+    // Only methods that the server knows become labels: a client must not make series of its own.
+    let method = match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    };
+    let class = match status {
+        0..200 => "1xx",
+        200..300 => "2xx",
+        300..400 => "3xx",
+        400..500 => "4xx",
+        _ => "5xx",
+    };
+    metrics::counter!("imagedepot_requests_total", "method" => method, "status" => class).increment(1);
+}
+
+/// What the access log wants to know and the response no longer says.
+struct Record {
+    observer: web::Data<Observer>,
+    at: DateTime<Utc>,
+    server: Option<SocketAddr>,
+    client: Option<SocketAddr>,
+    method: Method,
+    path: String,
+    query: String,
+    agent: Option<String>,
+    user: Option<String>,
+    received: u64,
+    status: u16,
+    request_id: String,
+}
+
+impl Record {
+    fn begin(request: &ServiceRequest, observer: web::Data<Observer>, id: &str) -> Self {
+        let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
+        Self {
+            at: observer.clock.now(),
+            observer,
+            server: Some(request.app_config().local_addr()),
+            client: request.peer_addr(),
+            method: request.method().clone(),
+            path: request.path().to_owned(),
+            query: request.query_string().to_owned(),
+            agent: text(header::USER_AGENT).map(str::to_owned),
+            user: None,
+            received: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()).unwrap_or(0),
+            status: 0,
+            request_id: id.to_owned(),
+        }
+    }
+
+    fn write(&self, sent: u64, started: Instant) {
+        let Some(log) = &self.observer.access_log else { return };
+        log.write(&Line {
+            at: self.at,
+            server: self.server,
+            method: self.method.as_str(),
+            path: &self.path,
+            query: &self.query,
+            user: self.user.as_deref(),
+            client: self.client,
+            agent: self.agent.as_deref(),
+            status: self.status,
+            sent,
+            received: self.received,
+            milliseconds: started.elapsed().as_millis(),
+            request_id: &self.request_id,
+        });
+    }
+}
+
+pin_project_lite::pin_project! {
+    /// A body that is counted on its way out; its end, or the client's hanging up, ends the record.
+    pub struct Observed<B> {
+        #[pin]
+        body: B,
+        sent: u64,
+        started: Instant,
+        record: Option<Box<Record>>,
+    }
+
+    impl<B> PinnedDrop for Observed<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            metrics::counter!("imagedepot_sent_bytes_total").increment(*this.sent);
+            if let Some(record) = this.record.take() {
+                record.write(*this.sent, *this.started);
+            }
+        }
+    }
+}
+
+impl<B: MessageBody> MessageBody for Observed<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        let this = self.project();
+        let polled = this.body.poll_next(cx);
+        if let Poll::Ready(Some(Ok(bytes))) = &polled {
+            *this.sent += bytes.len() as u64;
+        }
+        polled
+    }
+}
