@@ -20,7 +20,9 @@ pub enum Denied {
     Anonymous,
     #[error("the name or the password is wrong, or the user is disabled")]
     WrongCredentials,
-    #[error("the Authorization header is not one that this server reads: send Basic credentials, once")]
+    #[error(
+        "the Authorization header is not one that this server reads: send Basic credentials, once"
+    )]
     Unreadable,
     /// Too many passwords are being checked already.
     #[error("too many log-ins at once")]

@@ -4,12 +4,12 @@
 //! [`caller`] (who, with the right in the type), [`body`], [`conditional`], [`page`], [`idempotency`],
 //! [`problem`] (the one form of refusal), [`fallback`] (404 and 405), [`file_response`] (bytes).
 
+pub mod assignments;
 pub mod audit;
 pub mod body;
 pub mod brakes;
 pub mod caller;
 pub mod channels;
-pub mod assignments;
 pub mod conditional;
 pub mod documentation;
 pub mod fallback;
@@ -77,49 +77,45 @@ pub struct DryRun {
 
 /// Every operation of the API, in the order of an image's life.
 pub fn operations(config: &mut ServiceConfig) {
-    config
-        .service(health::livez)
-        .service(health::readyz)
-        .service(health::metrics)
-        .service(
-            scope("/api/v1")
-                .service(images::list)
-                .service(images::create)
-                .service(images::show)
-                .service(images::change)
-                .service(images::delete)
-                .service(revisions::list)
-                .service(revisions::create)
-                .service(revisions::show)
-                .service(revisions::change)
-                .service(revisions::delete)
-                .service(files::put)
-                .service(files::get)
-                .service(files::head)
-                .service(revisions::seal)
-                .service(revisions::revoke)
-                .service(channels::list)
-                .service(channels::create)
-                .service(channels::show)
-                .service(channels::change)
-                .service(channels::delete)
-                .service(assignments::list)
-                .service(assignments::show)
-                .service(assignments::promote)
-                .service(assignments::roll_back)
-                .service(assignments::history)
-                .service(updates::check)
-                .service(updates::check_many)
-                .service(publications::list)
-                .service(publications::reconcile)
-                .service(users::list)
-                .service(users::create)
-                .service(users::show)
-                .service(users::change)
-                .service(users::delete)
-                .service(whoami::show)
-                .service(audit::list),
-        );
+    config.service(health::livez).service(health::readyz).service(health::metrics).service(
+        scope("/api/v1")
+            .service(images::list)
+            .service(images::create)
+            .service(images::show)
+            .service(images::change)
+            .service(images::delete)
+            .service(revisions::list)
+            .service(revisions::create)
+            .service(revisions::show)
+            .service(revisions::change)
+            .service(revisions::delete)
+            .service(files::put)
+            .service(files::get)
+            .service(files::head)
+            .service(revisions::seal)
+            .service(revisions::revoke)
+            .service(channels::list)
+            .service(channels::create)
+            .service(channels::show)
+            .service(channels::change)
+            .service(channels::delete)
+            .service(assignments::list)
+            .service(assignments::show)
+            .service(assignments::promote)
+            .service(assignments::roll_back)
+            .service(assignments::history)
+            .service(updates::check)
+            .service(updates::check_many)
+            .service(publications::list)
+            .service(publications::reconcile)
+            .service(users::list)
+            .service(users::create)
+            .service(users::show)
+            .service(users::change)
+            .service(users::delete)
+            .service(whoami::show)
+            .service(audit::list),
+    );
 }
 
 /// What is served beside the operations: the tree and the documentation.

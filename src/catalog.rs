@@ -62,10 +62,10 @@ impl Default for Rules {
     fn default() -> Self {
         Self {
             pattern: FilePattern::default(),
-            grace: Duration::from_secs(24 * 3600),
+            grace: Duration::from_hours(24),
             max_file_size: 1 << 40,
             min_free: 256 << 20,
-            draft_lifetime: Duration::from_secs(14 * 24 * 3600),
+            draft_lifetime: Duration::from_hours(14 * 24),
             check_period: 900,
         }
     }
@@ -113,7 +113,16 @@ impl Catalog {
             tree_is_due: Notify::new(),
             sweep_is_due: Notify::new(),
         };
-        Self { db, blobs, tree, rules: Arc::new(rules), clock, ids, instance, shared: Arc::new(shared) }
+        Self {
+            db,
+            blobs,
+            tree,
+            rules: Arc::new(rules),
+            clock,
+            ids,
+            instance,
+            shared: Arc::new(shared),
+        }
     }
 
     pub fn rules(&self) -> &Rules {

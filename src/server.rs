@@ -11,7 +11,7 @@ use std::time::Duration;
 use actix_web::HttpServer;
 use tokio::task::JoinSet;
 
-pub use start::{Opened, open_catalog, open_database};
+pub use start::{ADMIN, Opened, open_catalog, open_database};
 
 use crate::config::{Config, ConfigError, Listener};
 use crate::storage::StorageError;
@@ -57,8 +57,10 @@ pub async fn bind(config: Config, data: &std::path::Path) -> Result<Bound, Serve
 }
 
 fn listen(address: std::net::SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address)
-        .map_err(|source| ServerError::Listen { what: format!("cannot listen on {address}"), source })
+    TcpListener::bind(address).map_err(|source| ServerError::Listen {
+        what: format!("cannot listen on {address}"),
+        source,
+    })
 }
 
 impl Bound {
@@ -78,7 +80,10 @@ impl Bound {
 
     /// Serves until `stop` is ready, then lets downloads and uploads under way finish, up to
     /// `server.shutdown_grace`.
-    pub async fn serve(self, stop: impl Future<Output = ()> + Send + 'static) -> Result<(), ServerError> {
+    pub async fn serve(
+        self,
+        stop: impl Future<Output = ()> + Send + 'static,
+    ) -> Result<(), ServerError> {
         let urls = self.urls();
         let Self { config, opened, sockets, metrics_socket } = self;
         let fail = |what: &str| {
@@ -108,14 +113,14 @@ impl Bound {
         for url in urls {
             tracing::info!("listening on {url}");
         }
-        let served = server.run().await.map_err(fail("serving ended"));
+        let result = server.run().await.map_err(fail("serving ended"));
         if let Some(server) = metrics_server {
             server.stop(true).await;
         }
         tracing::info!("stopped serving, closing the catalog");
         background.shutdown().await;
         opened.catalog.close().await;
-        served
+        result
     }
 }
 

@@ -12,7 +12,9 @@ use crate::config::{ConfigError, Log, LogFormat};
 
 /// Starts logging to stderr: text on a terminal, JSON otherwise, unless the settings say which.
 pub fn start_logging(settings: &Log) -> Result<(), ConfigError> {
-    let filter = EnvFilter::try_new(&settings.level).map_err(|error| ConfigError::new(format!("log.level: {error}")))?;
+    // The framework's own lines on every start are no news; a level that names it still wins.
+    let filter = EnvFilter::try_new(format!("actix_server=warn,{}", settings.level))
+        .map_err(|error| ConfigError::new(format!("log.level: {error}")))?;
     let terminal = std::io::stderr().is_terminal();
     let json = match settings.format {
         LogFormat::Auto => !terminal,

@@ -36,7 +36,10 @@ mod tests {
     #[test]
     fn a_password_may_hold_colons() {
         let credentials = parse("basic YWxpY2U6YTpi").unwrap();
-        assert_eq!((credentials.name.as_str(), credentials.password.expose_secret()), ("alice", "a:b"));
+        assert_eq!(
+            (credentials.name.as_str(), credentials.password.expose_secret()),
+            ("alice", "a:b")
+        );
     }
 
     #[test]

@@ -32,7 +32,8 @@ impl Identity {
 
     /// Whether the image is one that the caller may know of.
     pub fn covers(&self, image: &ImageName) -> bool {
-        self.0.images.is_empty() || self.0.images.iter().any(|pattern| matches(pattern, image.as_str()))
+        self.0.images.is_empty()
+            || self.0.images.iter().any(|pattern| matches(pattern, image.as_str()))
     }
 }
 
@@ -59,10 +60,14 @@ mod tests {
 
     #[test]
     fn a_star_stands_for_any_run_of_characters() {
-        for (pattern, name) in [("win*", "WIN7"), ("*", "x"), ("a*b*c", "a-b-b-c"), ("lab-*-x", "lab--x"), ("x", "X")] {
+        for (pattern, name) in
+            [("win*", "WIN7"), ("*", "x"), ("a*b*c", "a-b-b-c"), ("lab-*-x", "lab--x"), ("x", "X")]
+        {
             assert!(matches(pattern, name), "{pattern} {name}");
         }
-        for (pattern, name) in [("win*", "xwin"), ("a*b", "abc"), ("ab*ba", "aba"), ("a*b*c", "acb"), ("x", "xy")] {
+        for (pattern, name) in
+            [("win*", "xwin"), ("a*b", "abc"), ("ab*ba", "aba"), ("a*b*c", "acb"), ("x", "xy")]
+        {
             assert!(!matches(pattern, name), "{pattern} {name}");
         }
     }

@@ -16,7 +16,7 @@ use crate::catalog::Catalog;
 use crate::model::Ids;
 
 /// A script that calls once a second pays for Argon2 once in this time.
-const REMEMBERED_FOR: Duration = Duration::from_secs(60);
+const REMEMBERED_FOR: Duration = Duration::from_mins(1);
 const REMEMBERED_AT_MOST: u64 = 10_000;
 
 /// Each check takes 19 MiB and tens of milliseconds of a core: more at once would starve downloads.
@@ -46,7 +46,10 @@ impl Authenticator {
         let secret = ids.password();
         Ok(Self {
             catalog,
-            remembered: Cache::builder().max_capacity(REMEMBERED_AT_MOST).time_to_live(REMEMBERED_FOR).build(),
+            remembered: Cache::builder()
+                .max_capacity(REMEMBERED_AT_MOST)
+                .time_to_live(REMEMBERED_FOR)
+                .build(),
             decoy: hash(&secret.clone().into())?.into(),
             secret: secret.into(),
             checks: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
@@ -61,8 +64,10 @@ impl Authenticator {
             .ok()
             .and_then(|name| self.catalog.snapshot().account(&name).cloned())
             .filter(|account| !account.disabled);
-        let stored: Arc<str> =
-            account.as_ref().map_or_else(|| Arc::clone(&self.decoy), |account| account.password_hash.as_str().into());
+        let stored: Arc<str> = account.as_ref().map_or_else(
+            || Arc::clone(&self.decoy),
+            |account| account.password_hash.as_str().into(),
+        );
         let key = self.memory_key(&stored, &credentials.password);
         if self.remembered.get(&key).await.is_none() {
             let matched = self.verify(stored, credentials.password).await?;

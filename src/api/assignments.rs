@@ -102,7 +102,11 @@ impl TryFrom<NewPromotion> for PromotionOrder {
     fn try_from(new: NewPromotion) -> Result<Self, Problem> {
         let rollout = new.rollout.unwrap_or_default();
         if rollout != Rollout::default() {
-            return Err(Error::invalid("rollout.percent", "promotions reach all clients at once for now: 100").into());
+            return Err(Error::invalid(
+                "rollout.percent",
+                "promotions reach all clients at once for now: 100",
+            )
+            .into());
         }
         Ok(Self {
             revision: new.revision,
@@ -230,7 +234,8 @@ pub async fn promote(
     let (image, channel) = path.into_inner();
     caller.may_know(&image)?;
     let (order, actor) = (new.0.try_into()?, caller.actor());
-    let promoted = depot.catalog.promote(&actor, &image, &channel, order, &condition.0, query.dry_run).await?;
+    let promoted =
+        depot.catalog.promote(&actor, &image, &channel, order, &condition.0, query.dry_run).await?;
     metrics::counter!("imagedepot_promotions_total").increment(1);
     Ok(Resource::assignment(&image, &channel, promoted))
 }
@@ -256,8 +261,12 @@ pub async fn roll_back(
     let (image, channel) = path.into_inner();
     caller.may_know(&image)?;
     let OptionalBody(NewRollback { as_new_revision, note }) = new;
-    let (order, actor) = (RollbackOrder { as_new_revision, note: note.unwrap_or_default() }, caller.actor());
-    let rolled = depot.catalog.roll_back(&actor, &image, &channel, order, &condition.0, query.dry_run).await?;
+    let (order, actor) =
+        (RollbackOrder { as_new_revision, note: note.unwrap_or_default() }, caller.actor());
+    let rolled = depot
+        .catalog
+        .roll_back(&actor, &image, &channel, order, &condition.0, query.dry_run)
+        .await?;
     metrics::counter!("imagedepot_promotions_total").increment(1);
     Ok(Resource::assignment(&image, &channel, rolled))
 }
@@ -278,7 +287,11 @@ pub async fn history(
 ) -> Result<Page<PromotionBody>, Problem> {
     caller.may_know(&image)?;
     let promotions = depot.catalog.promotions(&image, page.position()?, page.fetch()?).await?;
-    page.page(promotions, |(promotion, _)| (promotion.created_at, promotion.id), |row| Some(row.into()))
+    page.page(
+        promotions,
+        |(promotion, _)| (promotion.created_at, promotion.id),
+        |row| Some(row.into()),
+    )
 }
 
 impl Resource<AssignmentBody> {

@@ -61,9 +61,13 @@ where
 }
 
 fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
-    let value = request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-    let essence = value.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if essence == "application/json" || (essence.starts_with("application/") && essence.ends_with("+json")) {
+    let value =
+        request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let essence =
+        value.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if essence == "application/json"
+        || (essence.starts_with("application/") && essence.ends_with("+json"))
+    {
         return Ok(());
     }
     Err(Problem::new(
@@ -75,16 +79,28 @@ fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
 
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-        Category::Data => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", error.to_string()),
-        _ => Problem::new(StatusCode::BAD_REQUEST, "malformed_json", format!("the body is no JSON: {error}")),
+        Category::Data => {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", error.to_string())
+        }
+        _ => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "malformed_json",
+            format!("the body is no JSON: {error}"),
+        ),
     })
 }
 
 fn unreadable(error: &actix_web::Error) -> Problem {
     match error.as_response_error().status_code() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", format!("at most {LIMIT} bytes of JSON"))
-        }
-        _ => Problem::new(StatusCode::BAD_REQUEST, "body_unreadable", format!("the body could not be read: {error}")),
+        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            format!("at most {LIMIT} bytes of JSON"),
+        ),
+        _ => Problem::new(
+            StatusCode::BAD_REQUEST,
+            "body_unreadable",
+            format!("the body could not be read: {error}"),
+        ),
     }
 }

@@ -124,7 +124,10 @@ impl<B: MessageBody> MessageBody for Braked<B> {
         self.body.size()
     }
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         self.project().body.poll_next(cx)
     }
 }
@@ -136,7 +139,8 @@ mod tests {
     #[test]
     fn a_turn_is_free_again_when_its_download_ends() {
         let brakes = Brakes::new(Limits { downloads: 2, downloads_per_client: 1 });
-        let (alice, bob, carol) = ([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), [10, 0, 0, 3].into());
+        let (alice, bob, carol) =
+            ([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), [10, 0, 0, 3].into());
         let first = brakes.take_turn(Some(alice));
         assert!(first.is_some());
         assert!(brakes.take_turn(Some(alice)).is_none(), "one for each client");

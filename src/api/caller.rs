@@ -51,7 +51,8 @@ impl<P> Caller<P> {
         if self.identity.images().is_empty() {
             return Ok(());
         }
-        let detail = format!("{} is confined to some images, and this shows all", self.identity.name());
+        let detail =
+            format!("{} is confined to some images, and this shows all", self.identity.name());
         Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
     }
 
@@ -72,7 +73,11 @@ impl<P: Permission> FromRequest for Caller<P> {
             if identity.holds_any(P::ROLES) {
                 Ok(Self { identity, right: PhantomData })
             } else {
-                let detail = format!("this needs the right to {}, which {} does not have", P::NAME, identity.name());
+                let detail = format!(
+                    "this needs the right to {}, which {} does not have",
+                    P::NAME,
+                    identity.name()
+                );
                 Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
             }
         })

@@ -139,7 +139,9 @@ impl TryFrom<ChannelWords> for ChannelSettings {
 
     fn try_from(words: ChannelWords) -> Result<Self, Problem> {
         if words.approvals.is_some_and(|approvals| approvals != 0) {
-            return Err(Error::invalid("approvals", "promotions need no second person yet: 0").into());
+            return Err(
+                Error::invalid("approvals", "promotions need no second person yet: 0").into()
+            );
         }
         Ok(Self {
             folder: words.folder,
@@ -186,7 +188,11 @@ pub async fn create(
 ) -> Result<Resource<ChannelBody>, Problem> {
     let (name, words) = new.0.into_parts();
     let channel = depot.catalog.create_channel(&caller.actor(), name, words.try_into()?).await?;
-    Ok(Resource::created(channel.tag(), format!("/api/v1/channels/{}", channel.name), (&channel).into()))
+    Ok(Resource::created(
+        channel.tag(),
+        format!("/api/v1/channels/{}", channel.name),
+        (&channel).into(),
+    ))
 }
 
 /// Show a channel
@@ -220,7 +226,8 @@ pub async fn change(
     words: JsonBody<ChannelWords>,
 ) -> Result<Resource<ChannelBody>, Problem> {
     let settings = words.0.try_into()?;
-    let channel = depot.catalog.change_channel(&caller.actor(), &name, settings, &condition.0).await?;
+    let channel =
+        depot.catalog.change_channel(&caller.actor(), &name, settings, &condition.0).await?;
     Ok(Resource::tagged(channel.tag(), (&channel).into()))
 }
 

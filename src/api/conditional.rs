@@ -32,7 +32,8 @@ fn read(request: &HttpRequest) -> Result<Precondition, Problem> {
             None => Err(malformed("If-Match")),
         };
     }
-    match headers.get(header::IF_NONE_MATCH).map(|value| value.to_str().unwrap_or_default().trim()) {
+    match headers.get(header::IF_NONE_MATCH).map(|value| value.to_str().unwrap_or_default().trim())
+    {
         None => Ok(Precondition::None),
         Some("*") => Ok(Precondition::Absent),
         Some(_) => Err(malformed("If-None-Match: * is the only form that changes know;")),
@@ -40,7 +41,11 @@ fn read(request: &HttpRequest) -> Result<Precondition, Problem> {
 }
 
 fn malformed(what: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "malformed_condition", format!("{what} takes * or quoted tags, as ETag gave them"))
+    Problem::new(
+        StatusCode::BAD_REQUEST,
+        "malformed_condition",
+        format!("{what} takes * or quoted tags, as ETag gave them"),
+    )
 }
 
 enum Tags {
@@ -90,11 +95,16 @@ impl<T: Serialize> Responder for Resource<T> {
 
     fn respond_to(self, request: &HttpRequest) -> HttpResponse<BoxBody> {
         let quoted = self.tag.map(|tag| format!("\"{tag}\""));
-        let known = request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+        let known =
+            request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
         if let (&Method::GET, Some(known), Some(tag)) = (request.method(), known, &quoted)
-            && known.split(',').any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*")
+            && known
+                .split(',')
+                .any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*")
         {
-            return HttpResponse::NotModified().insert_header((header::ETAG, tag.as_str())).finish();
+            return HttpResponse::NotModified()
+                .insert_header((header::ETAG, tag.as_str()))
+                .finish();
         }
         let mut response = HttpResponse::build(self.status);
         if let Some(tag) = quoted {

@@ -19,8 +19,11 @@ answer. Files travel as raw `application/octet-stream`, never as forms.";
 
 /// The document, from the operations themselves.
 pub fn document() -> OpenApi {
-    let (_, collected) =
-        actix_web::App::new().into_utoipa_app().openapi(base()).configure(super::operations).split_for_parts();
+    let (_, collected) = actix_web::App::new()
+        .into_utoipa_app()
+        .openapi(base())
+        .configure(super::operations)
+        .split_for_parts();
     collected
 }
 
@@ -34,13 +37,19 @@ fn base() -> OpenApi {
         .title("imagedepot")
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(DESCRIPTION))
-        .license(Some(LicenseBuilder::new().name("MIT OR Apache-2.0").identifier(Some("MIT OR Apache-2.0")).build()))
+        .license(Some(
+            LicenseBuilder::new()
+                .name("MIT OR Apache-2.0")
+                .identifier(Some("MIT OR Apache-2.0"))
+                .build(),
+        ))
         .build();
     let basic = HttpBuilder::new()
         .scheme(HttpAuthScheme::Basic)
         .description(Some("A user of the catalog, by name and password."))
         .build();
-    let components = ComponentsBuilder::new().security_scheme("basic", SecurityScheme::Http(basic)).build();
+    let components =
+        ComponentsBuilder::new().security_scheme("basic", SecurityScheme::Http(basic)).build();
     OpenApiBuilder::new()
         .info(info)
         .components(Some(components))
@@ -50,13 +59,16 @@ fn base() -> OpenApi {
 
 /// The served document and the browsable page, both open.
 pub(super) fn pages(config: &mut web::ServiceConfig) {
-    let page = SwaggerUi::new("/docs/{_:.*}").config(Config::new(["/api/openapi.json"]).try_it_out_enabled(true));
+    let page = SwaggerUi::new("/docs/{_:.*}")
+        .config(Config::new(["/api/openapi.json"]).try_it_out_enabled(true));
     config.service(served_document).service(page).route("/docs", web::get().to(to_page));
 }
 
 #[get("/api/openapi.json")]
 async fn served_document(text: web::Data<DocumentText>) -> HttpResponse {
-    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "application/json")).body(text.0.clone())
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .body(text.0.clone())
 }
 
 async fn to_page() -> HttpResponse {

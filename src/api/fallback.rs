@@ -31,8 +31,12 @@ impl Routes {
                 ("PATCH", item.patch.is_some()),
                 ("DELETE", item.delete.is_some()),
             ];
-            let methods = present.into_iter().filter(|(_, present)| *present).map(|(method, _)| method);
-            Route { segments: segments(path).map(str::to_owned).collect(), methods: methods.collect() }
+            let methods =
+                present.into_iter().filter(|(_, present)| *present).map(|(method, _)| method);
+            Route {
+                segments: segments(path).map(str::to_owned).collect(),
+                methods: methods.collect(),
+            }
         });
         Self(routes.collect())
     }
@@ -57,10 +61,15 @@ impl Route {
     fn matches(&self, path: &[&str]) -> bool {
         if self.segments.last().is_some_and(|last| last == "**") {
             let fixed = &self.segments[..self.segments.len() - 1];
-            return path.len() > fixed.len() && fixed.iter().zip(path).all(|(segment, given)| segment == given);
+            return path.len() > fixed.len()
+                && fixed.iter().zip(path).all(|(segment, given)| segment == given);
         }
         path.len() == self.segments.len()
-            && self.segments.iter().zip(path).all(|(segment, given)| segment == given || segment.starts_with('{'))
+            && self
+                .segments
+                .iter()
+                .zip(path)
+                .all(|(segment, given)| segment == given || segment.starts_with('{'))
     }
 }
 
@@ -69,7 +78,10 @@ fn segments(path: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The answer where no route fits.
-pub async fn nothing_here(request: HttpRequest, routes: web::Data<Routes>) -> Result<HttpResponse, Problem> {
+pub async fn nothing_here(
+    request: HttpRequest,
+    routes: web::Data<Routes>,
+) -> Result<HttpResponse, Problem> {
     let allowed = routes.allowed(request.path()).ok_or_else(Problem::not_found)?;
     if *request.method() == Method::OPTIONS {
         return Ok(HttpResponse::NoContent().insert_header((header::ALLOW, allowed)).finish());

@@ -51,7 +51,8 @@ pub async fn put(
     let (image, revision, role) = path.into_inner();
     caller.may_know(&image)?;
     let role = known_role(&role)?;
-    let announced = Announcement { image, revision, role, size: arriving.size, digest: arriving.digest };
+    let announced =
+        Announcement { image, revision, role, size: arriving.size, digest: arriving.digest };
     let incoming = receive_body(depot.catalog.receive(announced).await?, payload).await?;
     let received = incoming.finish(&caller.actor()).await?;
     metrics::counter!("imagedepot_uploaded_bytes_total").increment(received.file.size);
@@ -136,7 +137,10 @@ fn known_role(text: &str) -> Result<FileRole, Problem> {
     text.parse().map_err(|()| Problem::not_found())
 }
 
-async fn receive_body(mut incoming: Incoming, mut payload: web::Payload) -> Result<Incoming, Problem> {
+async fn receive_body(
+    mut incoming: Incoming,
+    mut payload: web::Payload,
+) -> Result<Incoming, Problem> {
     while let Some(chunk) = payload.next().await {
         let refused: Problem = match chunk {
             Ok(bytes) => match incoming.write(bytes).await {
@@ -144,7 +148,9 @@ async fn receive_body(mut incoming: Incoming, mut payload: web::Payload) -> Resu
                 Err(error) => error.into(),
             },
             Err(error) => {
-                let detail = format!("the upload broke off ({error}); nothing was kept, send the file again");
+                let detail = format!(
+                    "the upload broke off ({error}); nothing was kept, send the file again"
+                );
                 Problem::new(StatusCode::BAD_REQUEST, "body_truncated", detail)
             }
         };
@@ -170,8 +176,11 @@ impl FromRequest for ArrivingFile {
 }
 
 fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {
-    let text = |name: header::HeaderName| request.headers().get(name).map(|value| value.to_str().unwrap_or("?"));
-    let essence = text(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).map(str::trim);
+    let text = |name: header::HeaderName| {
+        request.headers().get(name).map(|value| value.to_str().unwrap_or("?"))
+    };
+    let essence =
+        text(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).map(str::trim);
     if essence.is_some_and(|essence| !essence.eq_ignore_ascii_case("application/octet-stream")) {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -179,9 +188,14 @@ fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {
             "the body is the file itself: send it as application/octet-stream or without a Content-Type (curl -T FILE)",
         ));
     }
-    if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity")) {
+    if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
+    {
         let detail = "files are sent as they are, without a content coding";
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_coding_refused", detail));
+        return Err(Problem::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "content_coding_refused",
+            detail,
+        ));
     }
     if text(header::CONTENT_RANGE).is_some() {
         let detail = "a PUT sends the whole file (RFC 9110 section 14.5)";
@@ -191,17 +205,18 @@ fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {
         let detail = "say how long the file is with Content-Length; chunked uploads cannot be given their room";
         Problem::new(StatusCode::LENGTH_REQUIRED, "length_required", detail)
     })?;
-    let size = length
-        .parse()
-        .map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "bad_length", "Content-Length is a number of bytes"))?;
+    let size = length.parse().map_err(|_| {
+        Problem::new(StatusCode::BAD_REQUEST, "bad_length", "Content-Length is a number of bytes")
+    })?;
     Ok(ArrivingFile { size, digest: named_digest(request)? })
 }
 
 /// In a request without ranges both fields speak of the same bytes.
 fn named_digest(request: &HttpRequest) -> Result<Option<Digest>, Problem> {
     let read = |name| {
-        digest_fields::read(request.headers(), name)
-            .map_err(|error| Problem::new(StatusCode::BAD_REQUEST, "malformed_digest", error.to_string()))
+        digest_fields::read(request.headers(), name).map_err(|error| {
+            Problem::new(StatusCode::BAD_REQUEST, "malformed_digest", error.to_string())
+        })
     };
     match (read(&REPR_DIGEST)?, read(&CONTENT_DIGEST)?) {
         (Some(a), Some(b)) if a != b => {

@@ -71,5 +71,7 @@ fn metrics_text(catalog: &Catalog, handle: &PrometheusHandle) -> HttpResponse {
     if let Ok(Some(free)) = catalog.blobs().free_bytes() {
         ::metrics::gauge!("imagedepot_store_free_bytes").set(free as f64);
     }
-    HttpResponse::Ok().insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4")).body(handle.render())
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4"))
+        .body(handle.render())
 }

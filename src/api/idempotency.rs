@@ -33,7 +33,9 @@ pub async fn answer_repeats(
     }
     let (request, claimed) = match claim(request).await {
         Ok(claimed) => claimed,
-        Err(Refused { request, problem }) => return Ok(request.into_response(problem.error_response())),
+        Err(Refused { request, problem }) => {
+            return Ok(request.into_response(problem.error_response()));
+        }
     };
     let key = match claimed {
         Claimed::Now(key) => key,
@@ -66,7 +68,10 @@ async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
     let depot = request.app_data::<web::Data<Depot>>().cloned().ok_or_else(Problem::internal)?;
     let key = read_key(request)?;
     // A key is the caller's own; without credentials the operation itself will refuse.
-    let caller = identify(request.request()).await?.map(|identity| identity.name().to_owned()).unwrap_or_default();
+    let caller = identify(request.request())
+        .await?
+        .map(|identity| identity.name().to_owned())
+        .unwrap_or_default();
     let body = request.extract::<web::Bytes>().await.map_err(|error| {
         let status = error.as_response_error().status_code();
         Problem::new(status, "body_unreadable", format!("the body could not be read: {error}"))
@@ -77,7 +82,9 @@ async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
     match depot.catalog.claim_key(&caller, &key, &fingerprint).await? {
         Claim::Proceed => Ok(Claimed::Now(HeldKey { depot, caller, key })),
         Claim::Answered(answer) => Ok(Claimed::Before(answer)),
-        Claim::OtherRequest => conflict("idempotency_key_reused", "the key came with another request; take a new one"),
+        Claim::OtherRequest => {
+            conflict("idempotency_key_reused", "the key came with another request; take a new one")
+        }
         Claim::Unanswered => conflict(
             "idempotency_unanswered",
             "the first request with this key has no answer: it is under way, or the server was stopped before it \
@@ -92,7 +99,11 @@ fn read_key(request: &ServiceRequest) -> Result<String, Problem> {
     if (1..=255).contains(&key.len()) {
         Ok(key.to_owned())
     } else {
-        Err(Problem::new(StatusCode::BAD_REQUEST, "bad_idempotency_key", "Idempotency-Key has 1 to 255 visible characters"))
+        Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "bad_idempotency_key",
+            "Idempotency-Key has 1 to 255 visible characters",
+        ))
     }
 }
 
@@ -105,7 +116,8 @@ fn fingerprint(request: &ServiceRequest, body: &[u8]) -> String {
 }
 
 fn replay(answer: RememberedAnswer) -> HttpResponse {
-    let mut response = HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK));
+    let mut response =
+        HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK));
     for (name, value) in answer.headers {
         response.insert_header((name, value));
     }
@@ -121,7 +133,10 @@ struct HeldKey {
 
 impl HeldKey {
     /// Notes the answer; failures of the server's own are not kept, so that a repeat may succeed.
-    async fn remember(self, response: HttpResponse<impl MessageBody + 'static>) -> HttpResponse<BoxBody> {
+    async fn remember(
+        self,
+        response: HttpResponse<impl MessageBody + 'static>,
+    ) -> HttpResponse<BoxBody> {
         let (head, body) = response.into_parts();
         let Ok(bytes) = to_bytes(body).await else {
             return Problem::internal().error_response();

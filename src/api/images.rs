@@ -104,7 +104,11 @@ pub async fn list(
 ) -> Result<Page<ImageBody>, Problem> {
     let after: Option<String> = page.position()?;
     let images = depot.catalog.images(&after.unwrap_or_default(), page.fetch()?).await?;
-    page.page(images, |image| image.name.key(), |image| caller.may_know(&image.name).ok().map(|()| image.into()))
+    page.page(
+        images,
+        |image| image.name.key(),
+        |image| caller.may_know(&image.name).ok().map(|()| image.into()),
+    )
 }
 
 /// Create an image

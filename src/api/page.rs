@@ -70,7 +70,9 @@ impl PageQuery {
         let more = rows.len() > limit;
         rows.truncate(limit);
         let last = rows.last().filter(|_| more).map(position);
-        let next_cursor = last.and_then(|position| serde_json::to_vec(&position).ok()).map(|p| URL_SAFE_NO_PAD.encode(p));
+        let next_cursor = last
+            .and_then(|position| serde_json::to_vec(&position).ok())
+            .map(|p| URL_SAFE_NO_PAD.encode(p));
         Ok(Page { items: rows.into_iter().filter_map(item).collect(), next_cursor })
     }
 }
@@ -89,10 +91,17 @@ impl<T: Serialize> Responder for Page<T> {
         let mut response = HttpResponse::Ok();
         if let Some(cursor) = &self.next_cursor {
             // RFC 8288; the other parameters stay as they were.
-            let others = request.query_string().split('&').filter(|part| !part.is_empty() && !part.starts_with("cursor="));
+            let others = request
+                .query_string()
+                .split('&')
+                .filter(|part| !part.is_empty() && !part.starts_with("cursor="));
             let query: Vec<&str> = others.collect();
             let joint = if query.is_empty() { "" } else { "&" };
-            let link = format!("<{}?{}{joint}cursor={cursor}>; rel=\"next\"", request.path(), query.join("&"));
+            let link = format!(
+                "<{}?{}{joint}cursor={cursor}>; rel=\"next\"",
+                request.path(),
+                query.join("&")
+            );
             response.insert_header((header::LINK, link));
         }
         response.insert_header((header::CACHE_CONTROL, "no-cache")).json(self)

@@ -62,7 +62,8 @@ impl Problem {
 
     /// 503: nothing is wrong with the request, it may come again in `seconds`.
     pub fn come_back(code: &'static str, detail: impl Into<String>, seconds: u16) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail).with_header(header::RETRY_AFTER, seconds.into())
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
+            .with_header(header::RETRY_AFTER, seconds.into())
     }
 
     /// 404 for what does not exist, and for what the caller may not know of.
@@ -105,7 +106,9 @@ impl ResponseError for Problem {
         for (name, value) in &self.headers {
             response.insert_header((name.clone(), value.clone()));
         }
-        response.insert_header((header::CONTENT_TYPE, "application/problem+json")).json(self.document())
+        response
+            .insert_header((header::CONTENT_TYPE, "application/problem+json"))
+            .json(self.document())
     }
 }
 
@@ -164,7 +167,11 @@ impl Problem {
         match error {
             StorageError::Unavailable(_) => {
                 tracing::warn!(%error, request.id = request_id, "the database keeps requests waiting");
-                Self::come_back("database_unavailable", "the database is busy or away; try again", 2)
+                Self::come_back(
+                    "database_unavailable",
+                    "the database is busy or away; try again",
+                    2,
+                )
             }
             StorageError::NoRoom(_) => {
                 tracing::error!(%error, request.id = request_id, "the disk is full");
@@ -176,7 +183,11 @@ impl Problem {
             }
             StorageError::Store(_) | StorageError::File { .. } => {
                 tracing::error!(%error, request.id = request_id, "the store failed");
-                Self::come_back("store_unavailable", "the store of files does not work at the moment", 10)
+                Self::come_back(
+                    "store_unavailable",
+                    "the store of files does not work at the moment",
+                    10,
+                )
             }
             _ => {
                 tracing::error!(%error, request.id = request_id, "a request failed");

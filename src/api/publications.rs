@@ -72,7 +72,11 @@ impl PlanBody {
             step: step.verb(),
             path: step.path().to_owned(),
         };
-        Self { dry_run, steps: plan.steps.iter().map(step).collect(), foreign: plan.foreign.clone() }
+        Self {
+            dry_run,
+            steps: plan.steps.iter().map(step).collect(),
+            foreign: plan.foreign.clone(),
+        }
     }
 }
 
@@ -90,8 +94,13 @@ pub async fn list(
 ) -> Result<Page<PublicationBody>, Problem> {
     caller.sees_all_images()?;
     let after: Option<String> = page.position()?;
-    let publications = depot.catalog.publications(&after.unwrap_or_default(), page.fetch()?).await?;
-    page.page(publications, |publication| publication.path.clone(), |publication| Some(publication.into()))
+    let publications =
+        depot.catalog.publications(&after.unwrap_or_default(), page.fetch()?).await?;
+    page.page(
+        publications,
+        |publication| publication.path.clone(),
+        |publication| Some(publication.into()),
+    )
 }
 
 /// Reconcile the tree
@@ -107,6 +116,7 @@ pub async fn reconcile(
     depot: Data<Depot>,
     query: Query<DryRun>,
 ) -> Result<web::Json<PlanBody>, Problem> {
-    let plan = if query.dry_run { depot.catalog.plan().await? } else { depot.catalog.reconcile().await? };
+    let plan =
+        if query.dry_run { depot.catalog.plan().await? } else { depot.catalog.reconcile().await? };
     Ok(web::Json(PlanBody::new(&plan, query.dry_run)))
 }

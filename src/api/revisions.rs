@@ -137,7 +137,8 @@ pub async fn list(
 ) -> Result<Page<RevisionBody>, Problem> {
     caller.may_know(&name)?;
     let before: Option<i64> = page.position()?;
-    let revisions = depot.catalog.revisions(&name, before.unwrap_or(i64::MAX), page.fetch()?).await?;
+    let revisions =
+        depot.catalog.revisions(&name, before.unwrap_or(i64::MAX), page.fetch()?).await?;
     page.page(revisions, |details| details.revision.number, |details| Some(details.into()))
 }
 
@@ -158,7 +159,8 @@ pub async fn create(
 ) -> Result<Resource<RevisionBody>, Problem> {
     caller.may_know(&name)?;
     let details = depot.catalog.create_draft(&caller.actor(), &name, words.0.into()).await?;
-    let location = format!("/api/v1/images/{}/revisions/{}", details.image.name, details.revision.number);
+    let location =
+        format!("/api/v1/images/{}/revisions/{}", details.image.name, details.revision.number);
     Ok(Resource::created(details.revision.tag(), location, details.into()))
 }
 
@@ -200,7 +202,8 @@ pub async fn change(
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
     let (actor, change) = (caller.actor(), words.0.into());
-    let changed = depot.catalog.change_revision(&actor, &name, number, change, &condition.0).await?;
+    let changed =
+        depot.catalog.change_revision(&actor, &name, number, change, &condition.0).await?;
     Ok(Resource::revision(changed))
 }
 
@@ -223,7 +226,10 @@ pub async fn delete(
 ) -> Result<HttpResponse, Problem> {
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
-    depot.catalog.delete_revision(&caller.actor(), &name, number, &condition.0, query.dry_run).await?;
+    depot
+        .catalog
+        .delete_revision(&caller.actor(), &name, number, &condition.0, query.dry_run)
+        .await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -271,6 +277,7 @@ pub async fn revoke(
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
     let (actor, RevokeQuery { rollback, dry_run }) = (caller.actor(), query.into_inner());
-    let revoked = depot.catalog.revoke(&actor, &name, number, &condition.0, rollback, dry_run).await?;
+    let revoked =
+        depot.catalog.revoke(&actor, &name, number, &condition.0, rollback, dry_run).await?;
     Ok(Resource::revision(revoked))
 }

@@ -28,7 +28,8 @@ pub async fn serve(
     path: Path<String>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let entry = depot.catalog.snapshot().tree_entry(&path).cloned().ok_or_else(Problem::not_found)?;
+    let entry =
+        depot.catalog.snapshot().tree_entry(&path).cloned().ok_or_else(Problem::not_found)?;
     match entry {
         TreeEntry::Manifest(channel) => {
             visitor.may_read(channel.channel.read_access, None)?;
@@ -44,7 +45,8 @@ pub async fn serve(
 }
 
 async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {
-    let reader = depot.catalog.blobs().reader(&file.blob_key, file.size).await.map_err(Error::from)?;
+    let reader =
+        depot.catalog.blobs().reader(&file.blob_key, file.size).await.map_err(Error::from)?;
     Ok(ServedFile {
         reader,
         digest: file.digest,

@@ -126,7 +126,8 @@ pub async fn check(
     let wait = question.wait(&depot, request.peer_addr().map(|address| address.ip()));
     let (tag, body) = answer.with_tag(wait)?;
     let known = request.headers().get(header::IF_NONE_MATCH);
-    let unchanged = known.and_then(|known| known.to_str().ok()).is_some_and(|known| known.contains(&tag));
+    let unchanged =
+        known.and_then(|known| known.to_str().ok()).is_some_and(|known| known.contains(&tag));
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::ETAG, tag))
@@ -135,7 +136,9 @@ pub async fn check(
     if unchanged {
         return Ok(response.finish());
     }
-    Ok(response.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json"))).body(body))
+    Ok(response
+        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        .body(body))
 }
 
 /// The answers to a list of questions, in its order.
@@ -177,12 +180,14 @@ pub async fn check_many(
     let snapshot = depot.catalog.snapshot();
     let address = request.peer_addr().map(|address| address.ip());
     let answer = |question: &'_ Question| match question.answer(&visitor, &snapshot, &depot.links) {
-        Ok(answer) => {
-            serde_json::to_value(UpdateAnswer { check_after_seconds: Some(question.wait(&depot, address)), ..answer })
-        }
-        Err(problem) => {
-            serde_json::to_value(AnswerOrProblem::Problem { image: question.image.as_str(), problem: problem.document() })
-        }
+        Ok(answer) => serde_json::to_value(UpdateAnswer {
+            check_after_seconds: Some(question.wait(&depot, address)),
+            ..answer
+        }),
+        Err(problem) => serde_json::to_value(AnswerOrProblem::Problem {
+            image: question.image.as_str(),
+            problem: problem.document(),
+        }),
     };
     let items = questions.0.iter().map(answer).collect::<Result<Vec<_>, _>>();
     let items = items.map_err(|_| Problem::internal())?;
@@ -201,7 +206,11 @@ impl Question {
         }
         let current = self.revision.unwrap_or(0);
         if current < 0 {
-            return Err(Error::invalid("revision", "0 for none, or the number of the one installed").into());
+            return Err(Error::invalid(
+                "revision",
+                "0 for none, or the number of the one installed",
+            )
+            .into());
         }
         let channel = match &self.channel {
             Some(name) => snapshot.channel(name),
@@ -210,8 +219,10 @@ impl Question {
         let channel = &channel.ok_or(Error::ChannelNotFound)?.channel;
         visitor.may_read(channel.read_access, Some(&self.image))?;
         let image = snapshot.image(&self.image).ok_or(Error::ImageNotFound)?;
-        let decision = update_check::decide(image, image.offer(&channel.name).map(AsRef::as_ref), current);
-        metrics::counter!("imagedepot_update_checks_total", "action" => decision.action.as_str()).increment(1);
+        let decision =
+            update_check::decide(image, image.offer(&channel.name).map(AsRef::as_ref), current);
+        metrics::counter!("imagedepot_update_checks_total", "action" => decision.action.as_str())
+            .increment(1);
         let promotion = decision.offer.map(|offer| &offer.promotion);
         Ok(UpdateAnswer {
             action: decision.action,
@@ -229,11 +240,14 @@ impl Question {
 
     /// Seconds until the client's slot; clients without an id are told apart by their address.
     fn wait(&self, depot: &Depot, address: Option<IpAddr>) -> u64 {
-        let by_address = || address.and_then(|address| address.to_string().replace(':', "-").parse().ok());
+        let by_address =
+            || address.and_then(|address| address.to_string().replace(':', "-").parse().ok());
         let client = self.client.clone().or_else(by_address);
         let period = depot.catalog.rules().check_period;
         let now = depot.catalog.clock().now();
-        client.map_or(u64::from(period), |client| update_check::seconds_until_slot(&client, period, now))
+        client.map_or(u64::from(period), |client| {
+            update_check::seconds_until_slot(&client, period, now)
+        })
     }
 }
 

@@ -156,7 +156,8 @@ pub async fn change(
         None => None,
     };
     let change = AccountChange { password_hash, roles, images, disabled };
-    let account = depot.catalog.change_account(&caller.actor(), &name, change, &condition.0).await?;
+    let account =
+        depot.catalog.change_account(&caller.actor(), &name, change, &condition.0).await?;
     Ok(Resource::tagged(account.tag(), account.into()))
 }
 

@@ -44,7 +44,12 @@ impl Account {
     }
 
     fn shown(&self, password_changed: bool) -> Shown<'_> {
-        Shown { roles: &self.roles, images: &self.images, disabled: self.disabled, password_changed }
+        Shown {
+            roles: &self.roles,
+            images: &self.images,
+            disabled: self.disabled,
+            password_changed,
+        }
     }
 
     fn administers(&self) -> bool {
@@ -69,7 +74,13 @@ impl Catalog {
         }
         tx.insert_account(&new).await.map_err(Error::name_taken(&draft.name))?;
         let account = known_account(&mut tx, &draft.name).await?;
-        self.audit(&mut tx, entry("user.create", actor, &account), NOTHING, Some(&account.shown(true))).await?;
+        self.audit(
+            &mut tx,
+            entry("user.create", actor, &account),
+            NOTHING,
+            Some(&account.shown(true)),
+        )
+        .await?;
         self.conclude_account(tx).await?;
         Ok(account)
     }
@@ -113,7 +124,12 @@ impl Catalog {
         Ok(account)
     }
 
-    pub async fn delete_account(&self, actor: &Actor, name: &AccountName, condition: &Precondition) -> Result<()> {
+    pub async fn delete_account(
+        &self,
+        actor: &Actor,
+        name: &AccountName,
+        condition: &Precondition,
+    ) -> Result<()> {
         let mut tx = self.db.write().await?;
         let account = known_account(&mut tx, name).await?;
         condition.check(Some(&account.tag()))?;
@@ -121,7 +137,13 @@ impl Catalog {
             check_another_administrator(&mut tx, &account).await?;
         }
         tx.delete_account(account.id).await?;
-        self.audit(&mut tx, entry("user.delete", actor, &account), Some(&account.shown(false)), NOTHING).await?;
+        self.audit(
+            &mut tx,
+            entry("user.delete", actor, &account),
+            Some(&account.shown(false)),
+            NOTHING,
+        )
+        .await?;
         self.conclude_account(tx).await
     }
 
@@ -153,9 +175,14 @@ async fn check_another_administrator(tx: &mut Tx, but: &Account) -> Result<()> {
 
 fn check_patterns(patterns: &[String]) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '*');
-    if patterns.len() <= 100 && patterns.iter().all(|p| (1..=100).contains(&p.len()) && p.chars().all(plain)) {
+    if patterns.len() <= 100
+        && patterns.iter().all(|p| (1..=100).contains(&p.len()) && p.chars().all(plain))
+    {
         Ok(())
     } else {
-        Err(Error::invalid("images", "at most 100 patterns of image names, in which * stands for any characters"))
+        Err(Error::invalid(
+            "images",
+            "at most 100 patterns of image names, in which * stands for any characters",
+        ))
     }
 }

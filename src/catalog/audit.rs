@@ -25,7 +25,9 @@ impl Catalog {
         before: Option<&(impl Serialize + Sync)>,
         after: Option<&(impl Serialize + Sync)>,
     ) -> Result<()> {
-        let value = |state: Option<serde_json::Result<serde_json::Value>>| state.and_then(Result::ok).map(Json);
+        let value = |state: Option<serde_json::Result<serde_json::Value>>| {
+            state.and_then(Result::ok).map(Json)
+        };
         tx.insert_audit(&AuditRow {
             id: self.ids.next(),
             at: self.clock.now(),

@@ -46,7 +46,8 @@ impl Channel {
         self.keep_old = settings.keep_old.unwrap_or(self.keep_old);
         self.tree_during_rollout = settings.tree_during_rollout.unwrap_or(self.tree_during_rollout);
         self.promoters = settings.promoters.unwrap_or_else(|| self.promoters.clone());
-        self.requires_channel = settings.requires_channel.unwrap_or_else(|| self.requires_channel.clone());
+        self.requires_channel =
+            settings.requires_channel.unwrap_or_else(|| self.requires_channel.clone());
     }
 }
 
@@ -118,7 +119,13 @@ impl Catalog {
         let mut channel = living_channel(&mut tx, name).await?;
         condition.check(Some(&channel.tag()))?;
         let before = channel.settings();
-        self.audit(&mut tx, entry("channel.change", actor, &channel), Some(&before), Some(&settings)).await?;
+        self.audit(
+            &mut tx,
+            entry("channel.change", actor, &channel),
+            Some(&before),
+            Some(&settings),
+        )
+        .await?;
         channel.apply(settings);
         check(&mut tx, &channel).await?;
         channel.version += 1;
@@ -149,7 +156,8 @@ impl Catalog {
         }
         tx.delete_channel(channel.id, self.clock.now()).await?;
         let before = channel.settings();
-        self.audit(&mut tx, entry("channel.delete", actor, &channel), Some(&before), NOTHING).await?;
+        self.audit(&mut tx, entry("channel.delete", actor, &channel), Some(&before), NOTHING)
+            .await?;
         tx.raise_catalog_version().await?;
         tx.commit().await?;
         self.refresh().await;
@@ -172,9 +180,14 @@ async fn check(tx: &mut Tx, channel: &Channel) -> Result<()> {
     let folder = &channel.folder;
     if !folder.is_empty() {
         folder.parse::<ChannelName>().map_err(|_| {
-            Error::invalid("folder", "empty for the tree's root, or one plain folder name without slashes")
+            Error::invalid(
+                "folder",
+                "empty for the tree's root, or one plain folder name without slashes",
+            )
         })?;
-        let file_like = ["ckm", "index", "json", "jws", "chunks"].iter().any(|end| folder.ends_with(&format!(".{end}")));
+        let file_like = ["ckm", "index", "json", "jws", "chunks"]
+            .iter()
+            .any(|end| folder.ends_with(&format!(".{end}")));
         if file_like {
             return Err(Error::invalid("folder", "ends like a file of the tree"));
         }
@@ -188,7 +201,10 @@ async fn check(tx: &mut Tx, channel: &Channel) -> Result<()> {
         return Err(Error::invalid("keep_old", "0 to 1,000"));
     }
     if let Some(required) = &channel.requires_channel {
-        let known = tx.channel_by_key(&required.key()).await?.is_some_and(|required| required.id != channel.id);
+        let known = tx
+            .channel_by_key(&required.key())
+            .await?
+            .is_some_and(|required| required.id != channel.id);
         if !known {
             return Err(Error::invalid("requires_channel", "another channel that exists"));
         }

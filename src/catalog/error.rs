@@ -34,7 +34,10 @@ pub enum Error {
     RevisionNotReady { number: i64, state: RevisionState },
     #[error("the revision cannot be sealed: {} missing", list(missing))]
     RevisionIncomplete { missing: Vec<FileRole> },
-    #[error("channels are assigned to revision {number}: {}; promote another one there first", list(channels))]
+    #[error(
+        "channels are assigned to revision {number}: {}; promote another one there first",
+        list(channels)
+    )]
     RevisionAssigned { number: i64, channels: Vec<ChannelName> },
     #[error("revision {0} is protected; take the protection away first")]
     RevisionProtected(i64),
@@ -42,7 +45,9 @@ pub enum Error {
     NothingToRollBackTo,
     #[error("revision {revision} has to be promoted to {channel} first")]
     ChannelRequired { revision: i64, channel: ChannelName },
-    #[error("{images} images are promoted to the channel; ?withdraw=true takes them out of the tree")]
+    #[error(
+        "{images} images are promoted to the channel; ?withdraw=true takes them out of the tree"
+    )]
     ChannelInUse { images: i64 },
     #[error("the last administrator cannot be deleted, disabled or lose the role")]
     LastAdministrator,

@@ -28,9 +28,13 @@ impl Catalog {
             now: self.clock.now(),
         })
         .await?;
-        let test = ChannelSettings { promoters: Some(vec![Role::Publisher]), ..ChannelSettings::default() };
+        let test = ChannelSettings {
+            promoters: Some(vec![Role::Publisher]),
+            ..ChannelSettings::default()
+        };
         self.insert_channel(&mut tx, &actor, TEST.parse()?, test).await?;
-        self.insert_channel(&mut tx, &actor, PRODUCTION.parse()?, ChannelSettings::default()).await?;
+        self.insert_channel(&mut tx, &actor, PRODUCTION.parse()?, ChannelSettings::default())
+            .await?;
         tx.raise_catalog_version().await?;
         tx.commit().await?;
         Ok(true)

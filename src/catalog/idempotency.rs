@@ -26,7 +26,10 @@ impl Catalog {
                 None => Claim::Unanswered,
             });
         }
-        match tx.claim_idempotency_key(caller, key, fingerprint, self.instance, self.clock.now()).await {
+        match tx
+            .claim_idempotency_key(caller, key, fingerprint, self.instance, self.clock.now())
+            .await
+        {
             Ok(()) => {}
             // Another replica was faster by a moment.
             Err(StorageError::Duplicate) => return Ok(Claim::Unanswered),

@@ -89,7 +89,8 @@ impl Catalog {
             labels: Some(image.labels.clone()),
             keep_revisions: Some(image.keep_revisions),
         };
-        self.audit(&mut tx, entry("image.change", actor, &image), Some(&before), Some(&change)).await?;
+        self.audit(&mut tx, entry("image.change", actor, &image), Some(&before), Some(&change))
+            .await?;
         image.description = change.description.unwrap_or(image.description);
         image.labels = change.labels.unwrap_or(image.labels);
         image.keep_revisions = change.keep_revisions.unwrap_or(image.keep_revisions);
@@ -166,7 +167,10 @@ fn checked_extension(kind: ImageKind, extension: Option<&str>) -> Result<String>
             if plain {
                 Ok(extension.to_owned())
             } else {
-                Err(Error::invalid("extension", "1 to 16 letters and digits, and not ckm, index, chunks, json or jws"))
+                Err(Error::invalid(
+                    "extension",
+                    "1 to 16 letters and digits, and not ckm, index, chunks, json or jws",
+                ))
             }
         }
     }
@@ -177,11 +181,18 @@ pub(super) fn check_labels(labels: &Labels) -> Result<()> {
     if labels.len() <= 64 && labels.iter().all(|(key, value)| fits(key, 100) && fits(value, 1000)) {
         Ok(())
     } else {
-        Err(Error::invalid("labels", "at most 64, with keys up to 100 and values up to 1,000 bytes"))
+        Err(Error::invalid(
+            "labels",
+            "at most 64, with keys up to 100 and values up to 1,000 bytes",
+        ))
     }
 }
 
-fn check_description(description: &str, labels: &Labels, keep_revisions: Option<i64>) -> Result<()> {
+fn check_description(
+    description: &str,
+    labels: &Labels,
+    keep_revisions: Option<i64>,
+) -> Result<()> {
     if description.len() > 10_000 {
         return Err(Error::invalid("description", "at most 10,000 bytes"));
     }

@@ -9,7 +9,8 @@ use super::image::{living_image, locked_image};
 use super::revision::details;
 use super::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{
-    Assignment, Channel, ChannelName, Image, ImageName, Promotion, PromotionKind, Revision, RevisionState, Rollout,
+    Assignment, Channel, ChannelName, Image, ImageName, Promotion, PromotionKind, Revision,
+    RevisionState, Rollout,
 };
 use crate::storage::Tx;
 
@@ -92,7 +93,9 @@ impl Catalog {
         if order.as_new_revision {
             revision = self.reissue(&mut tx, actor, &image, &revision).await?;
         }
-        let promotion = self.turn_back(&mut tx, actor, &image, &channel, &current, &revision, order.note).await?;
+        let promotion = self
+            .turn_back(&mut tx, actor, &image, &channel, &current, &revision, order.note)
+            .await?;
         self.conclude(tx, promotion, dry_run).await
     }
 
@@ -112,7 +115,10 @@ impl Catalog {
         Ok(())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "each is a different thing, and the callers read well")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is a different thing, and the callers read well"
+    )]
     async fn turn_back(
         &self,
         tx: &mut Tx,
@@ -173,7 +179,11 @@ impl Catalog {
             PromotionKind::Promote => "channel.promote",
             PromotionKind::Rollback => "channel.rollback",
         };
-        let entry = Entry { action, subject: format!("images/{}/channels/{}", image.name, channel.name), actor };
+        let entry = Entry {
+            action,
+            subject: format!("images/{}/channels/{}", image.name, channel.name),
+            actor,
+        };
         let assigned = |promotion: &Promotion| Assigned {
             revision: promotion.revision,
             epoch: promotion.epoch,
@@ -193,7 +203,13 @@ impl Catalog {
 
     /// A new revision with the bytes of an earlier one. It shares the blobs and keeps the date of
     /// their sealing: the published files of both are the same inodes.
-    async fn reissue(&self, tx: &mut Tx, actor: &Actor, image: &Image, earlier: &Revision) -> Result<Revision> {
+    async fn reissue(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        image: &Image,
+        earlier: &Revision,
+    ) -> Result<Revision> {
         let now = self.clock.now();
         let revision = Revision {
             id: self.ids.next(),
@@ -209,7 +225,8 @@ impl Catalog {
         tx.insert_revision(&revision).await?;
         for file in tx.files_of(earlier.id).await? {
             let size = i64::try_from(file.size).unwrap_or(i64::MAX);
-            tx.insert_file(revision.id, file.role, file.blob_id, size, &file.digest.to_string()).await?;
+            tx.insert_file(revision.id, file.role, file.blob_id, size, &file.digest.to_string())
+                .await?;
         }
         Ok(revision)
     }
@@ -245,7 +262,8 @@ impl Catalog {
     ) -> Result<Vec<(Promotion, ChannelName)>> {
         let mut tx = self.db.read().await?;
         let image = living_image(&mut tx, image).await?;
-        let (before, id) = before.unwrap_or((self.clock.now() + chrono::TimeDelta::days(1), uuid::Uuid::max()));
+        let (before, id) =
+            before.unwrap_or((self.clock.now() + chrono::TimeDelta::days(1), uuid::Uuid::max()));
         Ok(tx.promotions_before(image.id, before, id, limit).await?)
     }
 }
@@ -254,7 +272,10 @@ impl Catalog {
 async fn followed(tx: &mut Tx, image: &Image, promotion: Promotion) -> Result<Assignment> {
     let published = tx.count_published(promotion.channel_id, promotion.revision_id).await?;
     let wanted = image.kind.roles().len();
-    Ok(Assignment { promotion, published: usize::try_from(published).is_ok_and(|published| published == wanted) })
+    Ok(Assignment {
+        promotion,
+        published: usize::try_from(published).is_ok_and(|published| published == wanted),
+    })
 }
 
 async fn promotable_channel(tx: &mut Tx, actor: &Actor, name: &ChannelName) -> Result<Channel> {

@@ -21,7 +21,7 @@ use crate::storage::{Blobs, KnownFile, StorageError};
 use plan::{Found, Known, Plan, Step, Wanted};
 
 /// Without a bell the tree is looked at so often: somebody may have deleted a file.
-const LOOK_EVERY: Duration = Duration::from_secs(60);
+const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// After a failure, such as a full disk.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
@@ -46,7 +46,8 @@ impl Catalog {
     }
 
     fn until_next_withdrawal(&self, plan: &Plan) -> Duration {
-        let next = plan.next_withdrawal.map(|at| (at - self.clock.now()).to_std().unwrap_or_default());
+        let next =
+            plan.next_withdrawal.map(|at| (at - self.clock.now()).to_std().unwrap_or_default());
         next.unwrap_or(LOOK_EVERY)
     }
 
@@ -80,7 +81,9 @@ impl Catalog {
         let snapshot = self.snapshot().clone();
         let manifests: BTreeMap<String, Bytes> = snapshot
             .channels()
-            .map(|offer| (in_folder(&offer.channel.folder, manifest::FILE_NAME), offer.manifest.clone()))
+            .map(|offer| {
+                (in_folder(&offer.channel.folder, manifest::FILE_NAME), offer.manifest.clone())
+            })
             .collect();
         let (wanted, known, known_manifests) = self.read_plan_rows().await?;
         let (tree, blobs) = (self.tree.clone(), self.blobs.clone());
@@ -88,10 +91,15 @@ impl Catalog {
         let grace = chrono::TimeDelta::from_std(self.rules.grace).unwrap_or(chrono::TimeDelta::MAX);
         let looked = tokio::task::spawn_blocking(move || -> Result<Plan, StorageError> {
             let mut eye = Eye { tree: &tree, blobs: &blobs, folders: BTreeMap::new() };
-            for path in wanted.keys().chain(known.iter().map(|file| &file.publication.path)).chain(manifests.keys()) {
+            for path in wanted
+                .keys()
+                .chain(known.iter().map(|file| &file.publication.path))
+                .chain(manifests.keys())
+            {
                 eye.look_into_folder_of(path)?;
             }
-            let wanted = wanted.into_iter().map(|(path, wanted)| eye.wanted(path, wanted)).collect();
+            let wanted =
+                wanted.into_iter().map(|(path, wanted)| eye.wanted(path, wanted)).collect();
             let known = known.into_iter().map(|file| eye.known(file)).collect();
             let mut plan = plan::plan(wanted, known, now, grace);
             let stale = known_manifests.into_iter().filter(|path| !manifests.contains_key(path));
@@ -107,18 +115,22 @@ impl Catalog {
         Ok(looked.await.map_err(|error| StorageError::Unavailable(error.to_string()))??)
     }
 
-    #[expect(clippy::type_complexity, reason = "three plain lists from one moment of the catalog")]
-    async fn read_plan_rows(&self) -> Result<(BTreeMap<String, Wanted>, Vec<KnownFile>, BTreeSet<String>)> {
+    async fn read_plan_rows(
+        &self,
+    ) -> Result<(BTreeMap<String, Wanted>, Vec<KnownFile>, BTreeSet<String>)> {
         let mut tx = self.db.read().await?;
         let channels: BTreeMap<_, _> =
             tx.channels().await?.into_iter().map(|channel| (channel.id, channel.folder)).collect();
         let names: BTreeMap<_, _> = tx.image_names().await?.into_iter().collect();
         let mut wanted = BTreeMap::new();
         for file in tx.offered_files().await? {
-            let (Some(folder), Some(image)) = (channels.get(&file.channel_id), names.get(&file.image_id)) else {
+            let (Some(folder), Some(image)) =
+                (channels.get(&file.channel_id), names.get(&file.image_id))
+            else {
                 continue;
             };
-            let name = self.rules.pattern.file_name(image, file.revision, &file.extension, file.role);
+            let name =
+                self.rules.pattern.file_name(image, file.revision, &file.extension, file.role);
             wanted.insert(in_folder(folder, &name), Wanted::of(file));
         }
         let manifests = tx.known_manifests().await?.into_iter().map(|(path,)| path).collect();
@@ -134,13 +146,18 @@ impl Catalog {
                 let (path, wanted) = (publication.path.clone(), wanted.clone());
                 on_disk(move || {
                     let blob = local_blob(&blobs, &wanted.blob_key)?;
-                    tree.publish(&path, &Original { path: &blob, size: wanted.size, sealed_at: wanted.sealed_at })
+                    tree.publish(
+                        &path,
+                        &Original { path: &blob, size: wanted.size, sealed_at: wanted.sealed_at },
+                    )
                 })
                 .await?;
                 self.note(publication, PublicationState::Published, None).await?;
                 tracing::info!(tree.path = publication.path, "published");
             }
-            Step::Acknowledge { publication } => self.note(publication, PublicationState::Published, None).await?,
+            Step::Acknowledge { publication } => {
+                self.note(publication, PublicationState::Published, None).await?;
+            }
             Step::WriteManifest { path, content } => {
                 let mut tx = self.db.write().await?;
                 tx.put_manifest(path).await?;
@@ -168,7 +185,10 @@ impl Catalog {
                 return Ok(true);
             }
             Step::Conflict { path } => {
-                tracing::error!(tree.path = path, "a file that imagedepot did not make stands in the way; move it");
+                tracing::error!(
+                    tree.path = path,
+                    "a file that imagedepot did not make stands in the way; move it"
+                );
             }
         }
         Ok(false)
@@ -208,9 +228,9 @@ async fn on_disk(work: impl FnOnce() -> Result<(), StorageError> + Send + 'stati
 }
 
 fn local_blob(blobs: &Blobs, key: &str) -> Result<std::path::PathBuf, StorageError> {
-    blobs
-        .local_path(key)
-        .ok_or_else(|| StorageError::Unusable("a local tree is published from a local store only".to_owned()))
+    blobs.local_path(key).ok_or_else(|| {
+        StorageError::Unusable("a local tree is published from a local store only".to_owned())
+    })
 }
 
 /// Looks at the tree, each folder once.

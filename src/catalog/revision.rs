@@ -46,7 +46,12 @@ impl RevisionDetails {
 }
 
 impl Catalog {
-    pub async fn create_draft(&self, actor: &Actor, name: &ImageName, change: RevisionChange) -> Result<RevisionDetails> {
+    pub async fn create_draft(
+        &self,
+        actor: &Actor,
+        name: &ImageName,
+        change: RevisionChange,
+    ) -> Result<RevisionDetails> {
         let mut tx = self.db.write().await?;
         let image = locked_image(&mut tx, name).await?;
         let now = self.clock.now();
@@ -79,7 +84,12 @@ impl Catalog {
     }
 
     /// Newest first, those below `before`.
-    pub async fn revisions(&self, name: &ImageName, before: i64, limit: i64) -> Result<Vec<RevisionDetails>> {
+    pub async fn revisions(
+        &self,
+        name: &ImageName,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<RevisionDetails>> {
         let mut tx = self.db.read().await?;
         let image = living_image(&mut tx, name).await?;
         let mut list = Vec::new();
@@ -107,7 +117,8 @@ impl Catalog {
             labels: Some(revision.labels.clone()),
             protected: Some(revision.protected),
         };
-        self.audit(&mut tx, details.entry("revision.change", actor), Some(&before), Some(&change)).await?;
+        self.audit(&mut tx, details.entry("revision.change", actor), Some(&before), Some(&change))
+            .await?;
         let revision = &mut details.revision;
         if let Some(notes) = change.notes {
             revision.notes = notes;
@@ -137,8 +148,14 @@ impl Catalog {
         if details.revision.state != RevisionState::Draft {
             return Err(Error::RevisionSealed(number));
         }
-        let missing: Vec<_> =
-            details.image.kind.roles().iter().copied().filter(|role| details.file(*role).is_err()).collect();
+        let missing: Vec<_> = details
+            .image
+            .kind
+            .roles()
+            .iter()
+            .copied()
+            .filter(|role| details.file(*role).is_err())
+            .collect();
         if !missing.is_empty() {
             return Err(Error::RevisionIncomplete { missing });
         }
@@ -203,9 +220,12 @@ impl Catalog {
         let mut tx = self.db.write().await?;
         let mut details = locked_details(&mut tx, name, number).await?;
         condition.check(Some(&details.revision.tag()))?;
-        let own_draft = details.revision.state == RevisionState::Draft && details.revision.created_by == actor.name;
+        let own_draft = details.revision.state == RevisionState::Draft
+            && details.revision.created_by == actor.name;
         if !(actor.holds(Role::Admin) || own_draft) {
-            return Err(Error::Forbidden("publishers delete drafts of their own; other revisions need an admin"));
+            return Err(Error::Forbidden(
+                "publishers delete drafts of their own; other revisions need an admin",
+            ));
         }
         self.bury(&mut tx, &mut details.revision).await?;
         self.audit(&mut tx, details.entry("revision.delete", actor), NOTHING, NOTHING).await?;
@@ -254,7 +274,11 @@ pub(super) async fn details(tx: &mut Tx, image: Image, number: i64) -> Result<Re
 }
 
 /// The revision, kept from other changes until the commit.
-pub(super) async fn locked_details(tx: &mut Tx, name: &ImageName, number: i64) -> Result<RevisionDetails> {
+pub(super) async fn locked_details(
+    tx: &mut Tx,
+    name: &ImageName,
+    number: i64,
+) -> Result<RevisionDetails> {
     let image = locked_image(tx, name).await?;
     details(tx, image, number).await
 }

@@ -16,7 +16,9 @@ use uuid::Uuid;
 
 use super::channel::PRODUCTION;
 use super::{Catalog, Result};
-use crate::model::{Account, AccountName, Channel, ChannelName, Digest, FileRole, ImageName, Promotion, ReadAccess};
+use crate::model::{
+    Account, AccountName, Channel, ChannelName, Digest, FileRole, ImageName, Promotion, ReadAccess,
+};
 
 /// How often a process looks whether another one changed the catalog.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -155,7 +157,8 @@ impl Catalog {
     /// Parts that do not work at the moment; what is left is answered from the picture.
     pub async fn degraded_parts(&self) -> Vec<&'static str> {
         const PATIENCE: Duration = Duration::from_secs(1);
-        let asked = tokio::time::timeout(PATIENCE, async { self.db.read().await?.catalog_version().await });
+        let asked =
+            tokio::time::timeout(PATIENCE, async { self.db.read().await?.catalog_version().await });
         let mut degraded = Vec::new();
         if !matches!(asked.await, Ok(Ok(_))) {
             degraded.push("catalog");

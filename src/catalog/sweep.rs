@@ -10,7 +10,7 @@ use super::{Actor, Catalog, Result};
 use crate::model::RevisionState;
 
 /// Without a bell the sweep comes by so often.
-const SWEEP_EVERY: Duration = Duration::from_secs(600);
+const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
 /// An upload of another server that noted no progress for so long has lost its writer. A single
 /// 256 MiB step takes a day only on lines slower than 3 KiB/s.
@@ -41,7 +41,8 @@ impl Catalog {
             if let Err(error) = self.sweep().await {
                 tracing::warn!(%error, "the sweep stopped early and will be repeated");
             }
-            let _either = tokio::time::timeout(SWEEP_EVERY, self.shared.sweep_is_due.notified()).await;
+            let _either =
+                tokio::time::timeout(SWEEP_EVERY, self.shared.sweep_is_due.notified()).await;
         }
     }
 
@@ -66,8 +67,11 @@ impl Catalog {
             tx.lock_image(draft.image_id).await?;
             // It may have been touched since the list was read.
             let Some(mut draft) = tx.revision_by_id(draft.id).await? else { continue };
-            let untouched = draft.state == RevisionState::Draft && draft.updated_at < since && !draft.protected;
-            let Some(image) = tx.image_by_id(draft.image_id).await?.filter(|_| untouched) else { continue };
+            let untouched =
+                draft.state == RevisionState::Draft && draft.updated_at < since && !draft.protected;
+            let Some(image) = tx.image_by_id(draft.image_id).await?.filter(|_| untouched) else {
+                continue;
+            };
             self.bury(&mut tx, &mut draft).await?;
             let subject = format!("images/{}/revisions/{}", image.name, draft.number);
             let entry = Entry { action: "revision.expire", subject, actor: &actor };

@@ -67,13 +67,20 @@ pub struct Decision<'a> {
 /// Decides for a client that has revision `current` (0 for none).
 pub fn decide<'a>(image: &ImageOffer, offer: Option<&'a Offer>, current: i64) -> Decision<'a> {
     let Some(assigned) = offer else {
-        return Decision { action: Action::None, reason: Reason::NothingAssigned, target: None, offer };
+        return Decision {
+            action: Action::None,
+            reason: Reason::NothingAssigned,
+            target: None,
+            offer,
+        };
     };
     let offered = assigned.promotion.revision;
     let (action, reason) = match current.cmp(&offered) {
         std::cmp::Ordering::Equal => (Action::None, Reason::UpToDate),
         _ if current == 0 => (Action::Update, Reason::FirstInstall),
-        std::cmp::Ordering::Less if image.revoked.contains(&current) => (Action::Update, Reason::RevisionRevoked),
+        std::cmp::Ordering::Less if image.revoked.contains(&current) => {
+            (Action::Update, Reason::RevisionRevoked)
+        }
         std::cmp::Ordering::Less => (Action::Update, Reason::NewerRevision),
         std::cmp::Ordering::Greater if image.revoked.contains(&current) => {
             (Action::Rollback, Reason::RevisionRevoked)
@@ -93,8 +100,8 @@ const SHORTEST_WAIT: u64 = 30;
 pub fn seconds_until_slot(client: &ClientId, period: u32, now: DateTime<Utc>) -> u64 {
     let period = u64::from(period.max(1));
     let digest = Digest::of(client.as_str().as_bytes());
-    let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
-    let slot = u64::from_be_bytes([a, b, c, d, e, f, g, h]) % period;
+    let number = digest.as_bytes().first_chunk().map_or(0, |first| u64::from_be_bytes(*first));
+    let slot = number % period;
     let second = now.timestamp().unsigned_abs() % period;
     let wait = (slot + period - second) % period;
     if wait < SHORTEST_WAIT { wait + period.max(SHORTEST_WAIT) } else { wait }

@@ -52,7 +52,12 @@ impl Catalog {
         if announced.size > limit {
             return Err(Error::TooLarge { size: announced.size, limit });
         }
-        let blob = Reservation { catalog: self.clone(), id: self.ids.next(), key: self.ids.blob_key(), kept: false };
+        let blob = Reservation {
+            catalog: self.clone(),
+            id: self.ids.next(),
+            key: self.ids.blob_key(),
+            kept: false,
+        };
         self.reserve(&announced, &blob).await?;
         let writer = self.blobs.writer(&blob.key).await?;
         Ok(Incoming { catalog: self.clone(), announced, blob, writer: Some(writer), noted: 0 })
@@ -129,8 +134,12 @@ impl Incoming {
             return Err(Error::Truncated { announced: self.announced.size, received });
         }
         let written = self.writer.take().ok_or(Error::UploadLost)?.finish().await?;
-        if let Some(expected) = self.announced.digest.filter(|expected| *expected != written.digest) {
-            return Err(Error::DigestMismatch { expected: expected.to_string(), actual: written.digest.to_string() });
+        if let Some(expected) = self.announced.digest.filter(|expected| *expected != written.digest)
+        {
+            return Err(Error::DigestMismatch {
+                expected: expected.to_string(),
+                actual: written.digest.to_string(),
+            });
         }
         self.attach(actor, written).await
     }
@@ -153,7 +162,8 @@ impl Incoming {
             tx.discard_blob(old.blob_id, now).await?;
         }
         let digest = written.digest.to_string();
-        tx.insert_file(details.revision.id, *role, self.blob.id, as_stored(written.size)?, &digest).await?;
+        tx.insert_file(details.revision.id, *role, self.blob.id, as_stored(written.size)?, &digest)
+            .await?;
         let before = old.as_ref().map(|file| file.digest.to_string());
         let entry = details.entry("file.put", actor);
         self.catalog.audit(&mut tx, entry, before.as_ref(), Some(&(role, digest))).await?;

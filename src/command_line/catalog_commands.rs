@@ -1,5 +1,6 @@
-//! Small commands: `imagedepot migrate`, `imagedepot openapi`.
+//! Small commands that need the catalog at most: `imagedepot migrate`, `imagedepot openapi`.
 
+use std::io::Write as _;
 use std::path::Path;
 
 use super::DataArgs;
@@ -16,7 +17,7 @@ pub async fn migrate(args: &DataArgs, file: Option<&Path>) -> anyhow::Result<()>
     Ok(())
 }
 
+/// The document, as `openapi/imagedepot.json` keeps it.
 pub fn openapi() -> anyhow::Result<()> {
-    print!("{}", documentation::document_text());
-    Ok(())
+    Ok(std::io::stdout().write_all(documentation::document_text().as_bytes())?)
 }

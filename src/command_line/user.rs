@@ -82,7 +82,9 @@ async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
         Action::Add { name, roles, images } => {
             let password_hash = hash_in_background(new_password()?).await?;
             let roles = roles.into_iter().map(Role::from).collect();
-            let account = catalog.create_account(&actor, AccountDraft { name, password_hash, roles, images }).await?;
+            let account = catalog
+                .create_account(&actor, AccountDraft { name, password_hash, roles, images })
+                .await?;
             println!("{} was created", account.name);
         }
         Action::Passwd { name } => {

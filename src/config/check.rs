@@ -7,7 +7,9 @@ impl Config {
     /// Says what is wrong, and where.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         self.rules()?;
-        if self.tree.alias.parse::<ChannelName>().is_err() || self.tree.alias.eq_ignore_ascii_case("api") {
+        if self.tree.alias.parse::<ChannelName>().is_err()
+            || self.tree.alias.eq_ignore_ascii_case("api")
+        {
             return Err(ConfigError("tree.alias: one plain path segment, and not api".to_owned()));
         }
         if self.checks.period.as_secs() < 30 {
@@ -15,7 +17,8 @@ impl Config {
         }
         self.check_folders()?;
         for (number, listener) in self.listener.iter().enumerate() {
-            check_listener(listener).map_err(|error| ConfigError(format!("listener {}: {error}", number + 1)))?;
+            check_listener(listener)
+                .map_err(|error| ConfigError(format!("listener {}: {error}", number + 1)))?;
         }
         Ok(())
     }
@@ -25,7 +28,9 @@ impl Config {
         let tree = local_folder("tree.url", self.tree.url.as_ref())?;
         let store = local_folder("store.url", self.store.url.as_ref())?;
         if store.starts_with(&tree) || tree.starts_with(&store) {
-            return Err(ConfigError("store.url and tree.url: neither may lie in the other".to_owned()));
+            return Err(ConfigError(
+                "store.url and tree.url: neither may lie in the other".to_owned(),
+            ));
         }
         Ok(())
     }
@@ -36,7 +41,8 @@ fn check_listener(listener: &Listener) -> Result<(), String> {
         (None, None) => Ok(()),
         (Some(certificate), Some(key)) => {
             for path in [certificate, key] {
-                std::fs::File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
+                std::fs::File::open(path)
+                    .map_err(|error| format!("{}: {error}", path.display()))?;
             }
             Ok(())
         }

@@ -45,6 +45,9 @@ pub struct Account {
 /// The hash stays out of logs.
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Account").field("name", &self.name).field("roles", &self.roles).finish_non_exhaustive()
+        f.debug_struct("Account")
+            .field("name", &self.name)
+            .field("roles", &self.roles)
+            .finish_non_exhaustive()
     }
 }

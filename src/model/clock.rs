@@ -35,7 +35,7 @@ impl Clock {
     }
 }
 
-/// Gives ids that sort by time (UUIDv7), and secrets from the system's random source.
+/// Gives ids that sort by time (`UUIDv7`), and secrets from the system's random source.
 #[derive(Clone, Copy, Default)]
 pub struct Ids;
 

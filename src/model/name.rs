@@ -19,9 +19,8 @@ const DEVICE_NAMES: [&str; 4] = ["con", "prn", "aux", "nul"];
 
 fn is_device_name(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).to_ascii_lowercase();
-    let numbered = |port: &str| {
-        stem.strip_prefix(port).is_some_and(|n| matches!(n.as_bytes(), [b'1'..=b'9']))
-    };
+    let numbered =
+        |port: &str| stem.strip_prefix(port).is_some_and(|n| matches!(n.as_bytes(), [b'1'..=b'9']));
     DEVICE_NAMES.contains(&stem.as_str()) || numbered("com") || numbered("lpt")
 }
 
@@ -118,9 +117,10 @@ mod tests {
     #[test]
     fn names_that_a_path_or_windows_would_misread_are_refused() {
         let too_long = "x".repeat(101);
-        for name in
-            ["", "../x", "a/b", "a\\b", ".hidden", "-x", "dot.", "CON", "con.ckm", "Lpt1", "a b", "ä", &too_long]
-        {
+        for name in [
+            "", "../x", "a/b", "a\\b", ".hidden", "-x", "dot.", "CON", "con.ckm", "Lpt1", "a b",
+            "ä", &too_long,
+        ] {
             assert!(name.parse::<ImageName>().is_err(), "{name}");
         }
     }

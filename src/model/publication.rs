@@ -57,7 +57,13 @@ pub struct InvalidPattern;
 
 impl FilePattern {
     /// The name under which a revision's file is published.
-    pub fn file_name(&self, image: &ImageName, revision: i64, extension: &str, role: FileRole) -> String {
+    pub fn file_name(
+        &self,
+        image: &ImageName,
+        revision: i64,
+        extension: &str,
+        role: FileRole,
+    ) -> String {
         let name = self
             .0
             .replace("{revision}", &revision.to_string())
@@ -109,12 +115,20 @@ mod tests {
         let pattern = FilePattern::default();
         let image = "win7-office".parse().unwrap();
         assert_eq!(pattern.file_name(&image, 12, "ckm", FileRole::Ckm), "win7-office_12.ckm");
-        assert_eq!(pattern.file_name(&image, 12, "ckm", FileRole::Index), "win7-office_12.ckm.index");
+        assert_eq!(
+            pattern.file_name(&image, 12, "ckm", FileRole::Index),
+            "win7-office_12.ckm.index"
+        );
     }
 
     #[test]
     fn a_pattern_that_could_name_two_files_alike_is_refused() {
-        for text in ["{image}.{ext}", "{image}{revision}.{ext}", "x/{image}_{revision}.{ext}", "{image}_{revision}"] {
+        for text in [
+            "{image}.{ext}",
+            "{image}{revision}.{ext}",
+            "x/{image}_{revision}.{ext}",
+            "{image}_{revision}",
+        ] {
             assert_eq!(text.parse::<FilePattern>(), Err(InvalidPattern), "{text}");
         }
     }

@@ -28,7 +28,10 @@ pub(super) fn depot(config: &Config, opened: &Opened) -> Result<Depot, ServerErr
     Ok(Depot {
         catalog: opened.catalog.clone(),
         authenticator: Authenticator::new(opened.catalog.clone(), Ids)?,
-        links: Links { public_url: config.server.public_url.clone(), alias: config.tree.alias.clone() },
+        links: Links {
+            public_url: config.server.public_url.clone(),
+            alias: config.tree.alias.clone(),
+        },
         brakes: Brakes::new(Limits {
             downloads: config.tree.max_downloads,
             downloads_per_client: config.tree.max_downloads_per_client,
@@ -40,10 +43,16 @@ pub(super) fn depot(config: &Config, opened: &Opened) -> Result<Depot, ServerErr
 pub(super) fn observer(config: &Config, opened: &Opened) -> Result<Observer, ServerError> {
     let clock = opened.catalog.clock().clone();
     let open = |path: &std::path::PathBuf| {
-        AccessLog::open(path, clock.now())
-            .map_err(|source| ServerError::Listen { what: format!("log.access {}", path.display()), source })
+        AccessLog::open(path, clock.now()).map_err(|source| ServerError::Listen {
+            what: format!("log.access {}", path.display()),
+            source,
+        })
     };
-    Ok(Observer { access_log: config.log.access.as_ref().map(open).transpose()?, clock: Clock::System, ids: Ids })
+    Ok(Observer {
+        access_log: config.log.access.as_ref().map(open).transpose()?,
+        clock: Clock::System,
+        ids: Ids,
+    })
 }
 
 /// What the workers have in common.
@@ -89,7 +98,12 @@ pub(super) fn app(
         .app_data(web::PayloadConfig::new(body::LIMIT))
         .app_data(web::PathConfig::default().error_handler(|_, _| Problem::not_found().into()))
         .app_data(web::QueryConfig::default().error_handler(|error, _| {
-            Problem::new(StatusCode::BAD_REQUEST, "bad_query", format!("the query is not understood: {error}")).into()
+            Problem::new(
+                StatusCode::BAD_REQUEST,
+                "bad_query",
+                format!("the query is not understood: {error}"),
+            )
+            .into()
         }))
         .into_utoipa_app()
         .configure(api::operations)
@@ -108,7 +122,9 @@ async fn answer_head_as_get<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
     let path = request.path();
-    let page = path.starts_with("/api/") || ["/livez", "/readyz", "/metrics"].contains(&path) || path.starts_with("/docs");
+    let page = path.starts_with("/api/")
+        || ["/livez", "/readyz", "/metrics"].contains(&path)
+        || path.starts_with("/docs");
     if *request.method() == Method::HEAD && page && !path.contains("/files/") {
         request.head_mut().method = Method::GET;
     }

@@ -42,7 +42,8 @@ pub(super) async fn open(config: &Config, data: &Path) -> Result<Opened, ServerE
     db.migrate().await?;
     let catalog = open_catalog(config, db, instance.id())?;
     catalog.recover().await?;
-    let first_admin = if catalog.is_new().await? { create_admin(&catalog, data).await? } else { None };
+    let first_admin =
+        if catalog.is_new().await? { create_admin(&catalog, data).await? } else { None };
     catalog.try_refresh().await?;
     let metrics = telemetry::metrics::start()?;
     Ok(Opened { catalog, metrics, first_admin, _instance: instance })
@@ -54,7 +55,8 @@ pub async fn open_database(config: &Config) -> Result<Db, ServerError> {
 }
 
 pub fn open_catalog(config: &Config, db: Db, instance: uuid::Uuid) -> Result<Catalog, ServerError> {
-    let store = config.store.url.as_ref().ok_or_else(|| ConfigError::new("store.url is not set"))?;
+    let store =
+        config.store.url.as_ref().ok_or_else(|| ConfigError::new("store.url is not set"))?;
     let blobs = Blobs::open(store, config.store.options.clone())?;
     let tree = TreeFolder::open(&config.tree_folder()?)?;
     Ok(Catalog::new(db, blobs, tree, config.rules()?, Clock::System, Ids, instance))
@@ -63,15 +65,15 @@ pub fn open_catalog(config: &Config, db: Db, instance: uuid::Uuid) -> Result<Cat
 /// The password is the one that the environment gives, or one made up and written to a file that
 /// only the owner can read, before the account exists: what was promised is never lost.
 async fn create_admin(catalog: &Catalog, data: &Path) -> Result<Option<FirstAdmin>, ServerError> {
-    let (password, file) = match secret_from_environment("IMAGEDEPOT_ADMIN_PASSWORD")? {
-        Some(password) => (password, None),
-        None => {
+    let (password, file) =
+        if let Some(password) = secret_from_environment("IMAGEDEPOT_ADMIN_PASSWORD")? {
+            (password, None)
+        } else {
             let password: SecretString = Ids.password().into();
             let file = data.join("admin-password");
             write_secret(&file, &password)?;
             (password, Some(file))
-        }
-    };
+        };
     let name: AccountName = ADMIN.parse().map_err(crate::catalog::Error::from)?;
     let hash = password::hash_in_background(password.clone()).await?;
     let created = catalog.initialise(&name, &hash).await?;

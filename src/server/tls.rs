@@ -12,7 +12,9 @@ use crate::config::{ConfigError, Listener};
 
 /// The listener's TLS settings; none where it speaks plain HTTP.
 pub(super) fn config(listener: &Listener) -> Result<Option<ServerConfig>, ConfigError> {
-    let (Some(certificate), Some(key)) = (&listener.certificate, &listener.key) else { return Ok(None) };
+    let (Some(certificate), Some(key)) = (&listener.certificate, &listener.key) else {
+        return Ok(None);
+    };
     let chain = CertificateDer::pem_file_iter(certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|error| wrong(certificate, &error))?;

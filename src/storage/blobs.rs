@@ -15,8 +15,8 @@ use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use url::Url;
 
-use super::{disk, instance};
 use super::error::StorageError;
+use super::{disk, instance};
 pub use reader::BlobReader;
 pub use writer::{BlobWriter, Written};
 
@@ -31,11 +31,14 @@ pub struct Blobs {
 
 impl Blobs {
     /// Opens `file:///…`, `s3://bucket/prefix`, `az://…` or `gs://…`; options are `object_store`'s own.
-    pub fn open(url: &Url, options: impl IntoIterator<Item = (String, String)>) -> Result<Self, StorageError> {
+    pub fn open(
+        url: &Url,
+        options: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, StorageError> {
         if url.scheme() == "file" {
-            let folder = url
-                .to_file_path()
-                .map_err(|()| StorageError::Unusable(format!("store.url {url} is no path of this machine")))?;
+            let folder = url.to_file_path().map_err(|()| {
+                StorageError::Unusable(format!("store.url {url} is no path of this machine"))
+            })?;
             return Self::open_folder(&folder);
         }
         let (store, prefix) = object_store::parse_url_opts(url, options)?;
@@ -45,7 +48,8 @@ impl Blobs {
     /// A local folder, made if absent. Files and folders are synced before a write is acknowledged.
     pub fn open_folder(folder: &Path) -> Result<Self, StorageError> {
         instance::make_folder(folder, instance::PRIVATE)?;
-        let folder = folder.canonicalize().map_err(StorageError::file(folder.display().to_string()))?;
+        let folder =
+            folder.canonicalize().map_err(StorageError::file(folder.display().to_string()))?;
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
         Ok(Self { store: Arc::new(store), prefix: StorePath::default(), folder: Some(folder) })
     }
@@ -65,7 +69,8 @@ impl Blobs {
     /// Room for more, where the store can tell.
     pub fn free_bytes(&self) -> Result<Option<u64>, StorageError> {
         let Some(folder) = &self.folder else { return Ok(None) };
-        let free = disk::free_bytes(folder).map_err(StorageError::file(folder.display().to_string()))?;
+        let free =
+            disk::free_bytes(folder).map_err(StorageError::file(folder.display().to_string()))?;
         Ok(Some(free))
     }
 
@@ -84,7 +89,8 @@ impl Blobs {
     /// Begins to write a new blob.
     pub async fn writer(&self, key: &str) -> Result<BlobWriter, StorageError> {
         let upload = self.store.put_multipart(&self.location(key)).await?;
-        let part_size = if self.folder.is_some() { writer::LOCAL_PART } else { writer::REMOTE_PART };
+        let part_size =
+            if self.folder.is_some() { writer::LOCAL_PART } else { writer::REMOTE_PART };
         Ok(BlobWriter::new(upload, part_size))
     }
 

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use sqlx::migrate::Migrator;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
 use sqlx::{ConnectOptions as _, Postgres, Sqlite, Transaction};
 
 use super::error::StorageError;
@@ -32,7 +34,10 @@ const POSTGRES_CONNECTIONS: u32 = 16;
 pub enum Db {
     /// SQLite has one writer at a time: one connection that all changes queue for is fair, where
     /// several would fight for the file's lock.
-    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Sqlite {
+        writer: SqlitePool,
+        readers: SqlitePool,
+    },
     Postgres(PgPool),
 }
 
@@ -84,7 +89,9 @@ impl Db {
                 .await?;
             Ok(Self::Sqlite { writer, readers })
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let options = PgConnectOptions::from_str(url)?.application_name("imagedepot").disable_statement_logging();
+            let options = PgConnectOptions::from_str(url)?
+                .application_name("imagedepot")
+                .disable_statement_logging();
             let pool = PgPoolOptions::new()
                 .max_connections(POSTGRES_CONNECTIONS)
                 .acquire_timeout(PATIENCE)
@@ -109,9 +116,9 @@ impl Db {
     pub async fn read(&self) -> Result<Tx, StorageError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
-            Self::Postgres(pool) => {
-                Tx::Postgres(pool.begin_with("begin isolation level repeatable read read only").await?)
-            }
+            Self::Postgres(pool) => Tx::Postgres(
+                pool.begin_with("begin isolation level repeatable read read only").await?,
+            ),
         })
     }
 
@@ -131,10 +138,12 @@ impl Db {
             Self::Postgres(pool) => {
                 let listener = PgListener::connect_with(pool).await;
                 match listener {
-                    Ok(mut listener) => match listener.listen(super::queries::changes::CHANNEL).await {
-                        Ok(()) => News::Postgres(Box::new(listener)),
-                        Err(_) => News::None,
-                    },
+                    Ok(mut listener) => {
+                        match listener.listen(super::queries::changes::CHANNEL).await {
+                            Ok(()) => News::Postgres(Box::new(listener)),
+                            Err(_) => News::None,
+                        }
+                    }
                     Err(_) => News::None,
                 }
             }

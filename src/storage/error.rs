@@ -31,7 +31,9 @@ pub enum StorageError {
 impl StorageError {
     pub(crate) fn file(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
         move |source| match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::NoRoom(source.to_string()),
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+                Self::NoRoom(source.to_string())
+            }
             _ => Self::File { what: what.into(), source },
         }
     }
@@ -59,7 +61,10 @@ impl From<sqlx::Error> for StorageError {
                     Self::Duplicate
                 } else if code == SQLITE_FULL {
                     Self::NoRoom(error.to_string())
-                } else if SQLITE_BUSY.contains(&code) || POSTGRES_RETRY.contains(&code) || POSTGRES_AWAY.contains(&code) {
+                } else if SQLITE_BUSY.contains(&code)
+                    || POSTGRES_RETRY.contains(&code)
+                    || POSTGRES_AWAY.contains(&code)
+                {
                     Self::Unavailable(error.to_string())
                 } else {
                     Self::Database(error)
@@ -76,7 +81,10 @@ impl From<object_store::Error> for StorageError {
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
         while let Some(inner) = cause {
             if let Some(io) = inner.downcast_ref::<std::io::Error>()
-                && matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+                && matches!(
+                    io.kind(),
+                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
+                )
             {
                 return Self::NoRoom(io.to_string());
             }

@@ -40,7 +40,9 @@ impl Instance {
                     data.display()
                 )));
             }
-            Err(TryLockError::Error(source)) => return Err(StorageError::File { what: what(), source }),
+            Err(TryLockError::Error(source)) => {
+                return Err(StorageError::File { what: what(), source });
+            }
         }
         let mut text = String::new();
         file.read_to_string(&mut text).map_err(StorageError::file(what()))?;

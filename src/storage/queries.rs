@@ -6,8 +6,8 @@
 pub(super) mod accounts;
 pub(super) mod audit;
 mod blobs;
-mod channels;
 pub(super) mod changes;
+mod channels;
 pub(super) mod idempotency;
 pub(super) mod images;
 pub(super) mod offers;

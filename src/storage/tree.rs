@@ -173,7 +173,8 @@ fn copy(mut blob: File, temporary: &Path, sealed_at: DateTime<Utc>) -> io::Resul
 }
 
 fn temporary_beside(target: &Path) -> PathBuf {
-    let name = target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    let name =
+        target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     target.with_file_name(format!("{TEMPORARY}{name}"))
 }
 

@@ -52,7 +52,9 @@ impl AccessLog {
         writeln!(file, "#Date: {started}\n#Fields: {FIELDS}")?;
         file.flush()?;
         let (sender, receiver) = sync_channel(QUEUE);
-        std::thread::Builder::new().name("access-log".to_owned()).spawn(move || write_lines(file, &receiver))?;
+        std::thread::Builder::new()
+            .name("access-log".to_owned())
+            .spawn(move || write_lines(file, &receiver))?;
         Ok(Self(sender))
     }
 
@@ -81,7 +83,9 @@ fn write_lines(mut file: BufWriter<File>, lines: &Receiver<String>) {
 
 impl std::fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ip = |address: Option<SocketAddr>| address.map_or_else(|| "-".to_owned(), |a| a.ip().to_string());
+        let ip = |address: Option<SocketAddr>| {
+            address.map_or_else(|| "-".to_owned(), |a| a.ip().to_string())
+        };
         let port = self.server.map_or(0, |address| address.port());
         writeln!(
             f,

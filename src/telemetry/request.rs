@@ -49,11 +49,12 @@ pub async fn observe<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<Observed<B>>, Error> {
     let observer = request.app_data::<web::Data<Observer>>().cloned();
-    let id = given_id(request.headers()).unwrap_or_else(|| observer.as_ref().map(new_id).unwrap_or_default());
+    let id = given_id(request.headers())
+        .unwrap_or_else(|| observer.as_ref().map(new_id).unwrap_or_default());
     let started = Instant::now();
-    let record = observer.filter(|observer| observer.access_log.is_some()).map(|observer| {
-        Box::new(Record::begin(&request, observer, &id))
-    });
+    let record = observer
+        .filter(|observer| observer.access_log.is_some())
+        .map(|observer| Box::new(Record::begin(&request, observer, &id)));
     let mut response = CURRENT.scope(id.clone(), next.call(request)).await?;
     if let Ok(value) = HeaderValue::try_from(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -61,7 +62,8 @@ pub async fn observe<B: MessageBody>(
     count(response.request().method(), response.status().as_u16());
     let record = record.map(|mut record| {
         record.status = response.status().as_u16();
-        record.user = response.request().extensions().get::<CallerName>().map(|caller| caller.0.clone());
+        record.user =
+            response.request().extensions().get::<CallerName>().map(|caller| caller.0.clone());
         record
     });
     // Before HTTP/1.1 there is no other way to tell where a body ends.
@@ -99,7 +101,8 @@ fn count(method: &Method, status: u16) {
         400..500 => "4xx",
         _ => "5xx",
     };
-    metrics::counter!("imagedepot_requests_total", "method" => method, "status" => class).increment(1);
+    metrics::counter!("imagedepot_requests_total", "method" => method, "status" => class)
+        .increment(1);
 }
 
 /// What the access log wants to know and the response no longer says.
@@ -131,7 +134,9 @@ impl Record {
             query: request.query_string().to_owned(),
             agent: text(header::USER_AGENT).map(str::to_owned),
             user: None,
-            received: text(header::CONTENT_LENGTH).and_then(|length| length.parse().ok()).unwrap_or(0),
+            received: text(header::CONTENT_LENGTH)
+                .and_then(|length| length.parse().ok())
+                .unwrap_or(0),
             status: 0,
             request_id: id.to_owned(),
         }
@@ -185,7 +190,10 @@ impl<B: MessageBody> MessageBody for Observed<B> {
         self.body.size()
     }
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+    fn poll_next(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let this = self.project();
         let polled = this.body.poll_next(cx);
         if let Poll::Ready(Some(Ok(bytes))) = &polled {

@@ -71,19 +71,38 @@ pub struct Known {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// Make the file appear, or replace a damaged one.
-    Publish { publication: Publication, wanted: Wanted },
+    Publish {
+        publication: Publication,
+        wanted: Wanted,
+    },
     /// The file is right; its record is brought up to date.
-    Acknowledge { publication: Publication },
-    WriteManifest { path: String, content: Bytes },
-    RemoveManifest { path: String },
+    Acknowledge {
+        publication: Publication,
+    },
+    WriteManifest {
+        path: String,
+        content: Bytes,
+    },
+    RemoveManifest {
+        path: String,
+    },
     /// The file is no longer offered, and goes at the given time.
-    Withdraw { publication: Publication, at: DateTime<Utc> },
+    Withdraw {
+        publication: Publication,
+        at: DateTime<Utc>,
+    },
     /// Take the file out of the tree.
-    Remove { publication: Publication },
+    Remove {
+        publication: Publication,
+    },
     /// The file is gone, or is somebody else's by now: only the record goes.
-    Forget { publication: Publication },
+    Forget {
+        publication: Publication,
+    },
     /// A foreign file stands where one of ours should: only a person can decide.
-    Conflict { path: String },
+    Conflict {
+        path: String,
+    },
 }
 
 impl Step {
@@ -108,7 +127,9 @@ impl Step {
             | Self::Withdraw { publication, .. }
             | Self::Remove { publication }
             | Self::Forget { publication } => &publication.path,
-            Self::WriteManifest { path, .. } | Self::RemoveManifest { path } | Self::Conflict { path } => path,
+            Self::WriteManifest { path, .. }
+            | Self::RemoveManifest { path }
+            | Self::Conflict { path } => path,
         }
     }
 
@@ -185,14 +206,21 @@ pub fn plan(
     plan
 }
 
-fn step_for_wanted(path: &str, wanted: Wanted, found: Found, record: Option<&Known>) -> Option<Step> {
+fn step_for_wanted(
+    path: &str,
+    wanted: Wanted,
+    found: Found,
+    record: Option<&Known>,
+) -> Option<Step> {
     let publication = wanted.publication(path);
     match (found, record) {
         (Found::Right, Some(known)) if known.publication == publication => None,
         (Found::Right, _) => Some(Step::Acknowledge { publication }),
         // Without a record the file is not ours, whatever it is called.
         (Found::Other, None) => Some(Step::Conflict { path: path.to_owned() }),
-        (Found::Other, Some(_)) | (Found::Nothing, _) => Some(Step::Publish { publication, wanted }),
+        (Found::Other, Some(_)) | (Found::Nothing, _) => {
+            Some(Step::Publish { publication, wanted })
+        }
     }
 }
 
@@ -253,11 +281,19 @@ mod tests {
             ("b.ckm.index".to_owned(), wanted(FileRole::Index), Found::Nothing),
             ("b.ckm".to_owned(), wanted(FileRole::Ckm), Found::Nothing),
         ];
-        let known = vec![known("a.ckm", FileRole::Ckm, Found::Right), known("a.ckm.index", FileRole::Index, Found::Right)];
+        let known = vec![
+            known("a.ckm", FileRole::Ckm, Found::Right),
+            known("a.ckm.index", FileRole::Index, Found::Right),
+        ];
         let plan = plan(wanted, known, at(100), TimeDelta::seconds(50));
         assert_eq!(
             verbs(&plan),
-            [("publish", "b.ckm"), ("publish", "b.ckm.index"), ("remove", "a.ckm.index"), ("withdraw", "a.ckm")]
+            [
+                ("publish", "b.ckm"),
+                ("publish", "b.ckm.index"),
+                ("remove", "a.ckm.index"),
+                ("withdraw", "a.ckm")
+            ]
         );
         assert_eq!(plan.next_withdrawal, Some(at(150)));
     }
@@ -265,23 +301,35 @@ mod tests {
     #[test]
     fn what_is_right_is_not_touched() {
         let wanted = vec![("a.ckm".to_owned(), wanted(FileRole::Ckm), Found::Right)];
-        let plan = plan(wanted, vec![known("a.ckm", FileRole::Ckm, Found::Right)], at(0), TimeDelta::zero());
+        let plan = plan(
+            wanted,
+            vec![known("a.ckm", FileRole::Ckm, Found::Right)],
+            at(0),
+            TimeDelta::zero(),
+        );
         assert_eq!(plan.steps, []);
     }
 
     #[test]
     fn a_foreign_file_is_neither_replaced_nor_removed() {
         let in_the_way = vec![("a.ckm".to_owned(), wanted(FileRole::Ckm), Found::Other)];
-        assert_eq!(verbs(&plan(in_the_way, vec![], at(0), TimeDelta::zero())), [("conflict", "a.ckm")]);
+        assert_eq!(
+            verbs(&plan(in_the_way, vec![], at(0), TimeDelta::zero())),
+            [("conflict", "a.ckm")]
+        );
         let replaced = vec![known("a.ckm.index", FileRole::Index, Found::Other)];
-        assert_eq!(verbs(&plan(vec![], replaced, at(0), TimeDelta::zero())), [("forget", "a.ckm.index")]);
+        assert_eq!(
+            verbs(&plan(vec![], replaced, at(0), TimeDelta::zero())),
+            [("forget", "a.ckm.index")]
+        );
     }
 
     #[test]
     fn a_missing_or_damaged_file_of_ours_is_published_again() {
         for found in [Found::Nothing, Found::Other] {
             let wanted = vec![("a.ckm".to_owned(), wanted(FileRole::Ckm), found)];
-            let plan = plan(wanted, vec![known("a.ckm", FileRole::Ckm, found)], at(0), TimeDelta::zero());
+            let plan =
+                plan(wanted, vec![known("a.ckm", FileRole::Ckm, found)], at(0), TimeDelta::zero());
             assert_eq!(verbs(&plan), [("publish", "a.ckm")]);
         }
     }
@@ -292,6 +340,9 @@ mod tests {
         file.publication.withdraw_at = Some(at(10));
         let early = plan(vec![], vec![file.clone()], at(9), TimeDelta::zero());
         assert_eq!((verbs(&early), early.next_withdrawal), (vec![], Some(at(10))));
-        assert_eq!(verbs(&plan(vec![], vec![file], at(10), TimeDelta::zero())), [("remove", "a.ckm")]);
+        assert_eq!(
+            verbs(&plan(vec![], vec![file], at(10), TimeDelta::zero())),
+            [("remove", "a.ckm")]
+        );
     }
 }

@@ -19,7 +19,15 @@ pub(super) async fn load(tx: &mut Tx, version: i64, rules: &Rules) -> Result<Sna
         .await?
         .into_iter()
         .map(|(id, name)| {
-            (id, ImageOffer { id, name, revoked: std::collections::HashSet::new(), offers: HashMap::new() })
+            (
+                id,
+                ImageOffer {
+                    id,
+                    name,
+                    revoked: std::collections::HashSet::new(),
+                    offers: HashMap::new(),
+                },
+            )
         })
         .collect();
     for (image, number) in tx.revoked_revisions().await? {
@@ -35,12 +43,19 @@ pub(super) async fn load(tx: &mut Tx, version: i64, rules: &Rules) -> Result<Sna
     }
     let mut assigned: HashMap<(Uuid, Uuid), Vec<OfferedPath>> = HashMap::new();
     for file in tx.offered_files().await? {
-        let (Some(channel), Some(image)) = (channels.get(&file.channel_id), images.get(&file.image_id)) else {
+        let (Some(channel), Some(image)) =
+            (channels.get(&file.channel_id), images.get(&file.image_id))
+        else {
             continue;
         };
         let path = tree_path(channel, &image.name, &file, rules);
         if file.age == 0 {
-            let offered = OfferedPath { role: file.role, path: path.clone(), size: file.size, digest: file.digest };
+            let offered = OfferedPath {
+                role: file.role,
+                path: path.clone(),
+                size: file.size,
+                digest: file.digest,
+            };
             assigned.entry((file.image_id, file.channel_id)).or_default().push(offered);
         }
         let entry = TreeFile {
@@ -55,7 +70,9 @@ pub(super) async fn load(tx: &mut Tx, version: i64, rules: &Rules) -> Result<Sna
     }
     for promotion in tx.promotions_in_force().await? {
         let key = (promotion.image_id, promotion.channel_id);
-        let (Some(channel), Some(image)) = (channels.get(&key.1), images.get_mut(&key.0)) else { continue };
+        let (Some(channel), Some(image)) = (channels.get(&key.1), images.get_mut(&key.0)) else {
+            continue;
+        };
         let files = assigned.remove(&key).unwrap_or_default();
         image.offers.insert(channel.name.key(), Arc::new(Offer { promotion, files }));
     }
@@ -64,15 +81,21 @@ pub(super) async fn load(tx: &mut Tx, version: i64, rules: &Rules) -> Result<Sna
     for channel in channels.into_values() {
         snapshot.add_channel(channel);
     }
-    snapshot.accounts =
-        tx.accounts().await?.into_iter().map(|account| (account.name.key(), Arc::new(account))).collect();
+    snapshot.accounts = tx
+        .accounts()
+        .await?
+        .into_iter()
+        .map(|account| (account.name.key(), Arc::new(account)))
+        .collect();
     Ok(snapshot)
 }
 
 impl Snapshot {
     fn linger(&mut self, file: LingeringFile, channels: &HashMap<Uuid, Channel>) {
         // Of a deleted channel nobody can say any more who may read it.
-        let access = channels.get(&file.channel_id).map_or(ReadAccess::Authenticated, |channel| channel.read_access);
+        let access = channels
+            .get(&file.channel_id)
+            .map_or(ReadAccess::Authenticated, |channel| channel.read_access);
         let entry = TreeFile {
             image: file.image,
             read_access: access,
@@ -87,12 +110,16 @@ impl Snapshot {
     fn add_channel(&mut self, channel: Channel) {
         let manifest = manifest::render(&channel, self.images.values());
         let path = in_folder(&channel.folder, manifest::FILE_NAME);
-        let offer = Arc::new(ChannelOffer { manifest_digest: Digest::of(&manifest), manifest, channel });
+        let offer =
+            Arc::new(ChannelOffer { manifest_digest: Digest::of(&manifest), manifest, channel });
         self.tree.insert(path.to_ascii_lowercase(), TreeEntry::Manifest(Arc::clone(&offer)));
         self.channels.insert(offer.channel.name.key(), offer);
     }
 }
 
 fn tree_path(channel: &Channel, image: &ImageName, file: &OfferedFile, rules: &Rules) -> String {
-    in_folder(&channel.folder, &rules.pattern.file_name(image, file.revision, &file.extension, file.role))
+    in_folder(
+        &channel.folder,
+        &rules.pattern.file_name(image, file.revision, &file.extension, file.role),
+    )
 }

@@ -118,6 +118,8 @@ impl BlobWriter {
             self.hasher = Some(hashed.map_err(lost)?);
             stored.map_err(lost)??;
         }
-        self.hasher.take().ok_or_else(|| StorageError::Unavailable("the write failed before".to_owned()))
+        self.hasher
+            .take()
+            .ok_or_else(|| StorageError::Unavailable("the write failed before".to_owned()))
     }
 }

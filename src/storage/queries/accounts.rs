@@ -36,7 +36,10 @@ impl Tx {
         Ok(())
     }
 
-    pub async fn account_by_key(&mut self, name_key: &str) -> Result<Option<Account>, StorageError> {
+    pub async fn account_by_key(
+        &mut self,
+        name_key: &str,
+    ) -> Result<Option<Account>, StorageError> {
         optional!(self, "select * from account where name_key = $1", name_key)
     }
 
@@ -44,8 +47,17 @@ impl Tx {
         all!(self, "select * from account order by name_key")
     }
 
-    pub async fn accounts_after(&mut self, after: &str, limit: i64) -> Result<Vec<Account>, StorageError> {
-        all!(self, "select * from account where name_key > $1 order by name_key limit $2", after, limit)
+    pub async fn accounts_after(
+        &mut self,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Account>, StorageError> {
+        all!(
+            self,
+            "select * from account where name_key > $1 order by name_key limit $2",
+            after,
+            limit
+        )
     }
 
     pub async fn count_accounts(&mut self) -> Result<i64, StorageError> {

@@ -40,7 +40,11 @@ impl Tx {
     }
 
     /// Newest first, those before `before`.
-    pub async fn audit_before(&mut self, before: Uuid, limit: i64) -> Result<Vec<AuditRow>, StorageError> {
+    pub async fn audit_before(
+        &mut self,
+        before: Uuid,
+        limit: i64,
+    ) -> Result<Vec<AuditRow>, StorageError> {
         all!(self, "select * from audit where id < $1 order by id desc limit $2", before, limit)
     }
 }

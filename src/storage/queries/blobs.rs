@@ -33,7 +33,10 @@ impl Tx {
     /// Bytes that are promised to uploads under way and not on the disk yet.
     pub async fn reserved_bytes(&mut self) -> Result<i64, StorageError> {
         // sum() of bigints is numeric on PostgreSQL.
-        value!(self, "select cast(coalesce(sum(size - received), 0) as bigint) from blob where state = 'arriving'")
+        value!(
+            self,
+            "select cast(coalesce(sum(size - received), 0) as bigint) from blob where state = 'arriving'"
+        )
     }
 
     /// Lets one transaction at a time compare free space with what is reserved. SQLite's writer is
@@ -41,13 +44,21 @@ impl Tx {
     pub async fn lock_reservations(&mut self) -> Result<(), StorageError> {
         const RESERVATIONS: i64 = 0x696d_6467_0001;
         if let Self::Postgres(tx) = self {
-            sqlx::query("select pg_advisory_xact_lock($1)").bind(RESERVATIONS).execute(&mut **tx).await?;
+            sqlx::query("select pg_advisory_xact_lock($1)")
+                .bind(RESERVATIONS)
+                .execute(&mut **tx)
+                .await?;
         }
         Ok(())
     }
 
     /// Notes progress; says whether the reservation is still there.
-    pub async fn note_received(&mut self, id: Uuid, received: i64, now: DateTime<Utc>) -> Result<bool, StorageError> {
+    pub async fn note_received(
+        &mut self,
+        id: Uuid,
+        received: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StorageError> {
         let changed = execute!(
             self,
             "update blob set received = $2, updated_at = $3 where id = $1 and state = 'arriving'",
@@ -59,7 +70,11 @@ impl Tx {
     }
 
     /// Says whether the reservation was still there to be fulfilled.
-    pub async fn settle_blob(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<bool, StorageError> {
+    pub async fn settle_blob(
+        &mut self,
+        id: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StorageError> {
         let changed = execute!(
             self,
             "update blob set state = 'stored', received = size, updated_at = $2 where id = $1 and state = 'arriving'",
@@ -82,7 +97,11 @@ impl Tx {
     }
 
     /// What a stopped server of this instance left arriving becomes garbage.
-    pub async fn discard_arriving_of(&mut self, instance: Uuid, now: DateTime<Utc>) -> Result<u64, StorageError> {
+    pub async fn discard_arriving_of(
+        &mut self,
+        instance: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StorageError> {
         execute!(
             self,
             "update blob set state = 'garbage', updated_at = $2 where state = 'arriving' and instance = $1",

@@ -36,8 +36,15 @@ impl Tx {
         Ok(())
     }
 
-    pub async fn channel_by_key(&mut self, name_key: &str) -> Result<Option<Channel>, StorageError> {
-        optional!(self, "select * from channel where name_key = $1 and deleted_at is null", name_key)
+    pub async fn channel_by_key(
+        &mut self,
+        name_key: &str,
+    ) -> Result<Option<Channel>, StorageError> {
+        optional!(
+            self,
+            "select * from channel where name_key = $1 and deleted_at is null",
+            name_key
+        )
     }
 
     pub async fn channels(&mut self) -> Result<Vec<Channel>, StorageError> {
@@ -66,13 +73,26 @@ impl Tx {
     }
 
     /// What the channel offers has changed: its manifest gets a new number and date.
-    pub async fn raise_channel_sequence(&mut self, channel: Uuid, now: DateTime<Utc>) -> Result<(), StorageError> {
-        execute!(self, "update channel set sequence = sequence + 1, issued_at = $2 where id = $1", channel, now)?;
+    pub async fn raise_channel_sequence(
+        &mut self,
+        channel: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update channel set sequence = sequence + 1, issued_at = $2 where id = $1",
+            channel,
+            now
+        )?;
         Ok(())
     }
 
     /// Frees the channel's name and folder; its history stays.
-    pub async fn delete_channel(&mut self, channel: Uuid, now: DateTime<Utc>) -> Result<(), StorageError> {
+    pub async fn delete_channel(
+        &mut self,
+        channel: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
         let tombstone = format!("deleted:{channel}");
         execute!(self, "delete from assignment where channel_id = $1", channel)?;
         execute!(

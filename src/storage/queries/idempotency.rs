@@ -48,7 +48,11 @@ impl Tx {
         Ok(())
     }
 
-    pub async fn remembered(&mut self, caller: &str, key: &str) -> Result<Option<Remembered>, StorageError> {
+    pub async fn remembered(
+        &mut self,
+        caller: &str,
+        key: &str,
+    ) -> Result<Option<Remembered>, StorageError> {
         optional!(
             self,
             "select fingerprint, answer, instance from idempotency where caller = $1 and key = $2",
@@ -73,12 +77,19 @@ impl Tx {
         Ok(())
     }
 
-    pub async fn release_idempotency_key(&mut self, caller: &str, key: &str) -> Result<(), StorageError> {
+    pub async fn release_idempotency_key(
+        &mut self,
+        caller: &str,
+        key: &str,
+    ) -> Result<(), StorageError> {
         execute!(self, "delete from idempotency where caller = $1 and key = $2", caller, key)?;
         Ok(())
     }
 
-    pub async fn forget_answers_before(&mut self, before: DateTime<Utc>) -> Result<u64, StorageError> {
+    pub async fn forget_answers_before(
+        &mut self,
+        before: DateTime<Utc>,
+    ) -> Result<u64, StorageError> {
         execute!(self, "delete from idempotency where created_at < $1", before)
     }
 }

@@ -73,7 +73,11 @@ impl Tx {
     }
 
     /// In the order of their names, those behind `after`.
-    pub async fn images_after(&mut self, after: &str, limit: i64) -> Result<Vec<Image>, StorageError> {
+    pub async fn images_after(
+        &mut self,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Image>, StorageError> {
         all!(
             self,
             "select * from image where deleted_at is null and name_key > $1 order by name_key limit $2",
@@ -110,7 +114,10 @@ impl Tx {
     /// Keeps other changes of the image out until the commit. SQLite's writer is alone as it is.
     pub async fn lock_image(&mut self, image: Uuid) -> Result<(), StorageError> {
         if let Self::Postgres(tx) = self {
-            sqlx::query("select 1 from image where id = $1 for update").bind(image).execute(&mut **tx).await?;
+            sqlx::query("select 1 from image where id = $1 for update")
+                .bind(image)
+                .execute(&mut **tx)
+                .await?;
         }
         Ok(())
     }

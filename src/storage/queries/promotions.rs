@@ -20,26 +20,40 @@ macro_rules! promotion {
 
 impl Tx {
     /// The promotion that is in force.
-    pub async fn assigned(&mut self, image: Uuid, channel: Uuid) -> Result<Option<Promotion>, StorageError> {
+    pub async fn assigned(
+        &mut self,
+        image: Uuid,
+        channel: Uuid,
+    ) -> Result<Option<Promotion>, StorageError> {
         optional!(
             self,
-            promotion!("join assignment a on a.promotion_id = p.id where a.image_id = $1 and a.channel_id = $2"),
+            promotion!(
+                "join assignment a on a.promotion_id = p.id where a.image_id = $1 and a.channel_id = $2"
+            ),
             image,
             channel
         )
     }
 
     /// The promotions in force for an image, one for each channel that has one.
-    pub async fn assigned_everywhere(&mut self, image: Uuid) -> Result<Vec<Promotion>, StorageError> {
+    pub async fn assigned_everywhere(
+        &mut self,
+        image: Uuid,
+    ) -> Result<Vec<Promotion>, StorageError> {
         all!(
             self,
-            promotion!("join assignment a on a.promotion_id = p.id where a.image_id = $1 order by p.created_at"),
+            promotion!(
+                "join assignment a on a.promotion_id = p.id where a.image_id = $1 order by p.created_at"
+            ),
             image
         )
     }
 
     /// The names of the channels that are assigned to a revision.
-    pub async fn channels_assigned_to(&mut self, revision: Uuid) -> Result<Vec<ChannelName>, StorageError> {
+    pub async fn channels_assigned_to(
+        &mut self,
+        revision: Uuid,
+    ) -> Result<Vec<ChannelName>, StorageError> {
         let names: Vec<(ChannelName,)> = all!(
             self,
             "select c.name from assignment a join promotion p on p.id = a.promotion_id \
@@ -50,7 +64,11 @@ impl Tx {
     }
 
     /// Whether the revision was ever assigned in the channel.
-    pub async fn was_assigned(&mut self, revision: Uuid, channel: Uuid) -> Result<bool, StorageError> {
+    pub async fn was_assigned(
+        &mut self,
+        revision: Uuid,
+        channel: Uuid,
+    ) -> Result<bool, StorageError> {
         let found: Option<(i64,)> = optional!(
             self,
             "select epoch from promotion where revision_id = $1 and channel_id = $2 limit 1",
@@ -121,7 +139,10 @@ impl Tx {
     }
 
     /// The newest earlier promotion to another revision that is ready and was not rolled back.
-    pub async fn rollback_target(&mut self, current: &Promotion) -> Result<Option<Promotion>, StorageError> {
+    pub async fn rollback_target(
+        &mut self,
+        current: &Promotion,
+    ) -> Result<Option<Promotion>, StorageError> {
         optional!(
             self,
             promotion!(

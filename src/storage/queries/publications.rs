@@ -43,7 +43,11 @@ impl Tx {
     }
 
     /// In the order of the paths, those behind `after`.
-    pub async fn publications_after(&mut self, after: &str, limit: i64) -> Result<Vec<Publication>, StorageError> {
+    pub async fn publications_after(
+        &mut self,
+        after: &str,
+        limit: i64,
+    ) -> Result<Vec<Publication>, StorageError> {
         all!(self, "select * from publication where path > $1 order by path limit $2", after, limit)
     }
 
@@ -53,7 +57,11 @@ impl Tx {
     }
 
     pub async fn put_manifest(&mut self, path: &str) -> Result<(), StorageError> {
-        execute!(self, "insert into manifest (path) values ($1) on conflict (path) do nothing", path)?;
+        execute!(
+            self,
+            "insert into manifest (path) values ($1) on conflict (path) do nothing",
+            path
+        )?;
         Ok(())
     }
 
@@ -101,7 +109,11 @@ impl Tx {
     }
 
     /// How many of a revision's files stand in a channel's folder.
-    pub async fn count_published(&mut self, channel: Uuid, revision: Uuid) -> Result<i64, StorageError> {
+    pub async fn count_published(
+        &mut self,
+        channel: Uuid,
+        revision: Uuid,
+    ) -> Result<i64, StorageError> {
         value!(
             self,
             "select count(*) from publication where channel_id = $1 and revision_id = $2 and state = $3",

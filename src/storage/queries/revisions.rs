@@ -30,7 +30,11 @@ impl Tx {
         Ok(())
     }
 
-    pub async fn revision(&mut self, image: Uuid, number: i64) -> Result<Option<Revision>, StorageError> {
+    pub async fn revision(
+        &mut self,
+        image: Uuid,
+        number: i64,
+    ) -> Result<Option<Revision>, StorageError> {
         optional!(self, "select * from revision where image_id = $1 and number = $2", image, number)
     }
 
@@ -56,7 +60,11 @@ impl Tx {
     }
 
     pub async fn living_revisions(&mut self, image: Uuid) -> Result<Vec<Revision>, StorageError> {
-        all!(self, "select * from revision where image_id = $1 and state <> 'deleted' order by number", image)
+        all!(
+            self,
+            "select * from revision where image_id = $1 and state <> 'deleted' order by number",
+            image
+        )
     }
 
     pub async fn update_revision(&mut self, revision: &Revision) -> Result<(), StorageError> {
@@ -77,7 +85,10 @@ impl Tx {
     }
 
     /// Drafts that nobody touched since `untouched_since`.
-    pub async fn stale_drafts(&mut self, untouched_since: DateTime<Utc>) -> Result<Vec<Revision>, StorageError> {
+    pub async fn stale_drafts(
+        &mut self,
+        untouched_since: DateTime<Utc>,
+    ) -> Result<Vec<Revision>, StorageError> {
         all!(
             self,
             "select * from revision where state = 'draft' and updated_at < $1 order by updated_at limit 100",
@@ -85,8 +96,17 @@ impl Tx {
         )
     }
 
-    pub async fn count_revisions(&mut self, image: Uuid, state: RevisionState) -> Result<i64, StorageError> {
-        super::value!(self, "select count(*) from revision where image_id = $1 and state = $2", image, state)
+    pub async fn count_revisions(
+        &mut self,
+        image: Uuid,
+        state: RevisionState,
+    ) -> Result<i64, StorageError> {
+        super::value!(
+            self,
+            "select count(*) from revision where image_id = $1 and state = $2",
+            image,
+            state
+        )
     }
 
     pub async fn files_of(&mut self, revision: Uuid) -> Result<Vec<File>, StorageError> {
@@ -98,7 +118,11 @@ impl Tx {
         )
     }
 
-    pub async fn file_of(&mut self, revision: Uuid, role: FileRole) -> Result<Option<File>, StorageError> {
+    pub async fn file_of(
+        &mut self,
+        revision: Uuid,
+        role: FileRole,
+    ) -> Result<Option<File>, StorageError> {
         optional!(
             self,
             "select f.revision_id, f.role, f.blob_id, b.key as blob_key, f.size, f.digest \
@@ -129,7 +153,11 @@ impl Tx {
         Ok(())
     }
 
-    pub async fn delete_file(&mut self, revision: Uuid, role: FileRole) -> Result<(), StorageError> {
+    pub async fn delete_file(
+        &mut self,
+        revision: Uuid,
+        role: FileRole,
+    ) -> Result<(), StorageError> {
         execute!(self, "delete from file where revision_id = $1 and role = $2", revision, role)?;
         Ok(())
     }
