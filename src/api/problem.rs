@@ -46,14 +46,14 @@ impl ResponseError for Problem {
         for (name, value) in &self.headers {
             response.insert_header((name.clone(), value.clone()));
         }
-        response
-            .insert_header((header::CONTENT_TYPE, "application/problem+json"))
-            .json(serde_json::json!({
+        response.insert_header((header::CONTENT_TYPE, "application/problem+json")).json(
+            serde_json::json!({
                 "type": format!("/docs/problems#{}", self.code),
                 "title": self.status.canonical_reason().unwrap_or("Error"),
                 "status": self.status.as_u16(),
                 "detail": self.detail,
                 "code": self.code,
-            }))
+            }),
+        )
     }
 }
