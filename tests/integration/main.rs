@@ -4,8 +4,8 @@
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
 //!   [`update_check`], [`bits_downloads`], [`large_files`];
 //! - how it behaves to callers: [`house_rules`], [`bad_input`], [`access`], [`openapi`],
-//!   [`generated_clients`], [`command_line`];
-//! - what it survives: [`crash`], [`concurrency`];
+//!   [`generated_clients`], [`push_and_pull`], [`command_line`], [`settings`];
+//! - what it survives: [`crash`], [`concurrency`], [`graceful_stop`];
 //! - how the code stands: [`layers`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
@@ -17,6 +17,7 @@ mod command_line;
 mod concurrency;
 mod crash;
 mod generated_clients;
+mod graceful_stop;
 mod harness;
 mod house_rules;
 mod large_files;
@@ -25,4 +26,6 @@ mod life_of_an_image;
 mod openapi;
 mod promotion;
 mod publication;
+mod push_and_pull;
+mod settings;
 mod update_check;

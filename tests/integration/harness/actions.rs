@@ -102,6 +102,15 @@ impl Person {
         revision
     }
 
+    /// A new image of one file, promoted to production.
+    pub async fn publish_single(&self, image: &str, extension: &str, bytes: &[u8]) {
+        self.create_single_image(image, extension).await;
+        let revision = self.draft(image).await;
+        self.put_file(image, revision, "image", bytes).await.expecting(201);
+        self.seal(image, revision).await.expecting(200);
+        self.promote(image, "production", revision).await.expecting(200);
+    }
+
     /// A new image with one sealed revision that is promoted to `channel` and published.
     pub async fn published_image(&self, image: &str, channel: &str) -> u64 {
         self.create_image(image).await;

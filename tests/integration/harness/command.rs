@@ -1,6 +1,7 @@
 //! Other programs, run to their end without stopping the test's own tasks.
 
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
 
 /// What a program said and how it ended.
 pub struct Finished {
@@ -21,6 +22,19 @@ pub async fn run(mut command: Command) -> Finished {
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
         stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
     }
+}
+
+/// Whether a program ends well, within half a minute.
+pub async fn ends_well(process: &mut Child) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < deadline {
+        if let Some(status) = process.try_wait().expect("look after the process") {
+            return status.success();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    process.kill().expect("end it");
+    panic!("a program does not end");
 }
 
 impl Finished {

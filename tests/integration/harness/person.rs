@@ -43,11 +43,6 @@ impl Person {
         }
     }
 
-    /// Where the server is, without a slash at the end.
-    pub fn base(&self) -> &str {
-        &self.base
-    }
-
     /// `name:password` as curl's `--user` takes it.
     pub fn name_and_password(&self) -> String {
         let (name, password) = self.credentials.as_ref().expect("not anonymous");
@@ -56,10 +51,6 @@ impl Person {
 
     pub fn get(&self, path: &str) -> Call {
         self.call(&Method::GET, path)
-    }
-
-    pub fn head(&self, path: &str) -> Call {
-        self.call(&Method::HEAD, path)
     }
 
     pub fn post(&self, path: &str) -> Call {

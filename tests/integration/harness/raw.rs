@@ -72,11 +72,6 @@ impl Connection {
         })
     }
 
-    /// Whether the server hangs up, and nothing more comes.
-    pub async fn is_closed_by_server(&mut self) -> bool {
-        self.read_more("the end").await.is_none()
-    }
-
     async fn read_more(&mut self, question: &str) -> Option<()> {
         let read = self.stream.read_buf(&mut self.received);
         let count = tokio::time::timeout(Duration::from_secs(30), read)
