@@ -2,6 +2,7 @@
 //! virtual-machine images.
 
 pub mod api;
+pub mod catalog;
 pub mod client;
 pub mod model;
 pub mod storage;

@@ -1,7 +1,24 @@
-//! The words of the trade: names, states, digests, as types that cannot hold a wrong value.
+//! The words of the trade (names, states, digests, records) as types that cannot hold a wrong value.
 //!
-//! The lowest room: everything above speaks in these types, and they know neither rows nor HTTP.
+//! The lowest room: every other one speaks in these types. They know how they are written in a row
+//! and in JSON, because both are text with the same words, and nothing of queries or HTTP.
 
+pub mod account;
+pub mod channel;
+pub mod clock;
 pub mod digest;
+pub mod image;
+pub mod name;
+pub mod promotion;
+pub mod publication;
+pub mod revision;
 
+pub use account::{Account, Role};
+pub use channel::{Channel, ReadAccess};
+pub use clock::{Clock, Ids};
 pub use digest::Digest;
+pub use image::{Image, ImageKind, Labels};
+pub use name::{AccountName, ChannelName, ClientId, ImageName, InvalidName};
+pub use promotion::{Assignment, Promotion, PromotionKind, Rollout};
+pub use publication::{FilePattern, Publication, PublicationState};
+pub use revision::{Blob, BlobState, File, FileRole, Revision, RevisionState};

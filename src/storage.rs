@@ -1,1 +1,21 @@
-//! Rows and bytes.
+//! Rows and bytes: the two databases behind one type, and the store of blobs behind another.
+//!
+//! Below the catalog, which holds the rules; nothing here decides whether a change is allowed.
+
+pub mod blobs;
+pub mod db;
+pub mod disk;
+pub mod error;
+pub mod instance;
+mod queries;
+pub mod tree;
+
+pub use blobs::Blobs;
+pub use db::{Db, Tx};
+pub use error::StorageError;
+pub use queries::accounts::NewAccount;
+pub use queries::audit::AuditRow;
+pub use queries::idempotency::{Remembered, RememberedAnswer};
+pub use queries::images::NewImage;
+pub use queries::offers::OfferedFile;
+pub use queries::publications::{KnownFile, LingeringFile};

@@ -1,0 +1,134 @@
+//! The rules of an image's life, in its order; no HTTP, no SQL.
+//!
+//! Read along the life: [`image`], [`revision`], [`upload`] (how a draft gets its bytes), [`channel`],
+//! [`promotion`], then [`snapshot`] (what every channel offers, in memory), [`publication`] (the
+//! physical tree follows), [`manifest`] (`channel.json`) and [`update_check`]. Beside the road:
+//! [`account`], [`audit`], [`idempotency`], and [`sweep`], which takes away what is left behind.
+//!
+//! Every change has the same shape: begin a transaction, look up, decide, write, audit, commit, then
+//! let the snapshot follow. No transaction is open while bytes move.
+
+pub mod account;
+pub mod actor;
+pub mod audit;
+pub mod channel;
+pub mod error;
+pub mod first_start;
+pub mod idempotency;
+pub mod image;
+pub mod manifest;
+pub mod promotion;
+pub mod publication;
+pub mod revision;
+pub mod snapshot;
+pub mod sweep;
+pub mod update_check;
+pub mod upload;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::sync::{Mutex, Notify};
+use uuid::Uuid;
+
+pub use actor::{Actor, Precondition};
+pub use error::Error;
+pub use snapshot::Snapshot;
+
+use crate::model::{Clock, FilePattern, Ids};
+use crate::storage::tree::TreeFolder;
+use crate::storage::{Blobs, Db};
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What the rules are told from outside: see the settings of the same names.
+#[derive(Debug, Clone)]
+pub struct Rules {
+    pub pattern: FilePattern,
+    /// How long a withdrawn file stays for those who are fetching it.
+    pub grace: Duration,
+    /// The largest file, in bytes.
+    pub max_file_size: u64,
+    /// Free bytes that uploads leave on the disk, for the database to go on.
+    pub min_free: u64,
+    /// A draft that nobody touched for so long goes.
+    pub draft_lifetime: Duration,
+    /// How often a client asks for updates, in seconds.
+    pub check_period: u32,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            pattern: FilePattern::default(),
+            grace: Duration::from_secs(24 * 3600),
+            max_file_size: 1 << 40,
+            min_free: 256 << 20,
+            draft_lifetime: Duration::from_secs(14 * 24 * 3600),
+            check_period: 900,
+        }
+    }
+}
+
+/// The catalog: rows, bytes, and the snapshot made of them. Cheap to clone, shared by all workers.
+#[derive(Clone)]
+pub struct Catalog {
+    db: Db,
+    blobs: Blobs,
+    tree: TreeFolder,
+    rules: Arc<Rules>,
+    clock: Clock,
+    ids: Ids,
+    instance: Uuid,
+    shared: Arc<Shared>,
+}
+
+/// What all clones of a catalog hold together. None of it decides anything: it is a copy of what the
+/// rows say, and bells that wake background work.
+struct Shared {
+    snapshot: ArcSwap<Snapshot>,
+    /// One refresh at a time; those who wait find their change already there.
+    refreshing: Mutex<()>,
+    /// One reconciliation at a time, whether a person or the clock asked for it.
+    reconciling: Mutex<()>,
+    tree_is_due: Notify,
+    sweep_is_due: Notify,
+}
+
+impl Catalog {
+    pub fn new(
+        db: Db,
+        blobs: Blobs,
+        tree: TreeFolder,
+        rules: Rules,
+        clock: Clock,
+        ids: Ids,
+        instance: Uuid,
+    ) -> Self {
+        let shared = Shared {
+            snapshot: ArcSwap::default(),
+            refreshing: Mutex::default(),
+            reconciling: Mutex::default(),
+            tree_is_due: Notify::new(),
+            sweep_is_due: Notify::new(),
+        };
+        Self { db, blobs, tree, rules: Arc::new(rules), clock, ids, instance, shared: Arc::new(shared) }
+    }
+
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub fn blobs(&self) -> &Blobs {
+        &self.blobs
+    }
+
+    pub async fn close(&self) {
+        self.db.close().await;
+    }
+}

@@ -1,0 +1,62 @@
+//! Who makes a change, and on what condition.
+
+use super::Error;
+use crate::model::{Channel, Role};
+
+/// The person or program behind a change, as the access room recognised it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Actor {
+    pub name: String,
+    pub roles: Vec<Role>,
+    /// Ties audit rows to the access log.
+    pub request_id: Option<String>,
+}
+
+impl Actor {
+    /// The server itself, or an administrator at the machine's own command line.
+    pub fn system(name: &str) -> Self {
+        Self { name: name.to_owned(), roles: vec![Role::Admin], request_id: None }
+    }
+
+    pub fn holds(&self, role: Role) -> bool {
+        self.roles.contains(&role)
+    }
+
+    /// Promoters and administrators everywhere, others where the channel names one of their roles.
+    pub fn may_promote_to(&self, channel: &Channel) -> bool {
+        self.holds(Role::Admin)
+            || self.holds(Role::Promoter)
+            || channel.promoters.iter().any(|role| self.holds(*role))
+    }
+}
+
+/// What a caller demands of the present state (`If-Match`, `If-None-Match: *`).
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Precondition {
+    #[default]
+    None,
+    /// There is something, whatever it is.
+    Exists,
+    /// There is nothing yet.
+    Absent,
+    /// What there is has one of these tags.
+    OneOf(Vec<String>),
+}
+
+impl Precondition {
+    /// `Stale` unless the tag of what there is now satisfies the condition.
+    pub fn check(&self, current: Option<&str>) -> Result<(), Error> {
+        let satisfied = match self {
+            Self::None => true,
+            Self::Exists => current.is_some(),
+            Self::Absent => current.is_none(),
+            Self::OneOf(tags) => current.is_some_and(|tag| tags.iter().any(|wanted| wanted == tag)),
+        };
+        if satisfied { Ok(()) } else { Err(Error::Stale) }
+    }
+}
+
+/// The tag of a record that counts its changes.
+pub fn version_tag(version: i64) -> String {
+    format!("v{version}")
+}

@@ -1,0 +1,51 @@
+//! Every change leaves a row: who, what, before, after; in the change's own transaction.
+
+use serde::Serialize;
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{Actor, Catalog, Result};
+use crate::storage::{AuditRow, Tx};
+
+/// What was done, and to what.
+pub(super) struct Entry<'a> {
+    /// Noun and verb: `revision.seal`.
+    pub action: &'static str,
+    /// The path of the resource below `/api/v1`.
+    pub subject: String,
+    pub actor: &'a Actor,
+}
+
+impl Catalog {
+    /// Secrets have no place in `before` and `after`: callers pass what the API would show.
+    pub(super) async fn audit(
+        &self,
+        tx: &mut Tx,
+        entry: Entry<'_>,
+        before: Option<&(impl Serialize + Sync)>,
+        after: Option<&(impl Serialize + Sync)>,
+    ) -> Result<()> {
+        let value = |state: Option<serde_json::Result<serde_json::Value>>| state.and_then(Result::ok).map(Json);
+        tx.insert_audit(&AuditRow {
+            id: self.ids.next(),
+            at: self.clock.now(),
+            caller: entry.actor.name.clone(),
+            action: entry.action.to_owned(),
+            subject: entry.subject,
+            state_before: value(before.map(serde_json::to_value)),
+            state_after: value(after.map(serde_json::to_value)),
+            request_id: entry.actor.request_id.clone(),
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// Newest first, those before `before`.
+    pub async fn audit_rows(&self, before: Option<Uuid>, limit: i64) -> Result<Vec<AuditRow>> {
+        let mut tx = self.db.read().await?;
+        Ok(tx.audit_before(before.unwrap_or(Uuid::max()), limit).await?)
+    }
+}
+
+/// For changes that have nothing before or after them.
+pub(super) const NOTHING: Option<&()> = None;

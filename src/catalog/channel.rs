@@ -1,0 +1,197 @@
+//! Channels: the rings through which a revision goes, each with a folder of the tree.
+
+use serde::Serialize;
+
+use super::actor::version_tag;
+use super::audit::{Entry, NOTHING};
+use super::{Actor, Catalog, Error, Precondition, Result};
+use crate::model::{Channel, ChannelName, ReadAccess, Role};
+use crate::storage::Tx;
+
+/// Where the channel of this name publishes when nothing else is said: at the tree's root.
+pub const PRODUCTION: &str = "production";
+pub const TEST: &str = "test";
+
+/// What is said of a channel; `None` is the default at creation and leaves a field as it is later.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ChannelSettings {
+    pub folder: Option<String>,
+    pub read: Option<ReadAccess>,
+    pub keep_old: Option<i64>,
+    pub tree_during_rollout: Option<bool>,
+    pub promoters: Option<Vec<Role>>,
+    /// `Some(None)` requires none again.
+    pub requires_channel: Option<Option<ChannelName>>,
+}
+
+impl Channel {
+    pub fn tag(&self) -> String {
+        version_tag(self.version)
+    }
+
+    fn settings(&self) -> ChannelSettings {
+        ChannelSettings {
+            folder: Some(self.folder.clone()),
+            read: Some(self.read_access),
+            keep_old: Some(self.keep_old),
+            tree_during_rollout: Some(self.tree_during_rollout),
+            promoters: Some(self.promoters.clone()),
+            requires_channel: Some(self.requires_channel.clone()),
+        }
+    }
+
+    fn apply(&mut self, settings: ChannelSettings) {
+        self.folder = settings.folder.unwrap_or_else(|| self.folder.clone());
+        self.read_access = settings.read.unwrap_or(self.read_access);
+        self.keep_old = settings.keep_old.unwrap_or(self.keep_old);
+        self.tree_during_rollout = settings.tree_during_rollout.unwrap_or(self.tree_during_rollout);
+        self.promoters = settings.promoters.unwrap_or_else(|| self.promoters.clone());
+        self.requires_channel = settings.requires_channel.unwrap_or_else(|| self.requires_channel.clone());
+    }
+}
+
+impl Catalog {
+    pub async fn create_channel(
+        &self,
+        actor: &Actor,
+        name: ChannelName,
+        settings: ChannelSettings,
+    ) -> Result<Channel> {
+        let mut tx = self.db.write().await?;
+        let channel = self.insert_channel(&mut tx, actor, name, settings).await?;
+        tx.raise_catalog_version().await?;
+        tx.commit().await?;
+        self.refresh().await;
+        self.tree_is_due();
+        Ok(channel)
+    }
+
+    pub(super) async fn insert_channel(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        name: ChannelName,
+        settings: ChannelSettings,
+    ) -> Result<Channel> {
+        let now = self.clock.now();
+        let mut channel = Channel {
+            id: self.ids.next(),
+            folder: if name.as_str() == PRODUCTION { String::new() } else { name.to_string() },
+            name,
+            read_access: ReadAccess::Everyone,
+            keep_old: 1,
+            tree_during_rollout: false,
+            promoters: Vec::new(),
+            requires_channel: None,
+            approvals: 0,
+            sequence: 1,
+            issued_at: now,
+            version: 1,
+            created_at: now,
+            updated_at: now,
+        };
+        channel.apply(settings);
+        check(tx, &channel).await?;
+        tx.insert_channel(&channel).await.map_err(Error::name_taken(&channel.name))?;
+        let after = channel.settings();
+        self.audit(tx, entry("channel.create", actor, &channel), NOTHING, Some(&after)).await?;
+        Ok(channel)
+    }
+
+    pub async fn channel(&self, name: &ChannelName) -> Result<Channel> {
+        living_channel(&mut self.db.read().await?, name).await
+    }
+
+    /// All of them: an organisation has a handful.
+    pub async fn channels(&self) -> Result<Vec<Channel>> {
+        Ok(self.db.read().await?.channels().await?)
+    }
+
+    pub async fn change_channel(
+        &self,
+        actor: &Actor,
+        name: &ChannelName,
+        settings: ChannelSettings,
+        condition: &Precondition,
+    ) -> Result<Channel> {
+        let mut tx = self.db.write().await?;
+        let mut channel = living_channel(&mut tx, name).await?;
+        condition.check(Some(&channel.tag()))?;
+        let before = channel.settings();
+        self.audit(&mut tx, entry("channel.change", actor, &channel), Some(&before), Some(&settings)).await?;
+        channel.apply(settings);
+        check(&mut tx, &channel).await?;
+        channel.version += 1;
+        channel.updated_at = self.clock.now();
+        tx.update_channel(&channel).await.map_err(Error::name_taken(&channel.folder))?;
+        tx.raise_channel_sequence(channel.id, channel.updated_at).await?;
+        tx.raise_catalog_version().await?;
+        tx.commit().await?;
+        self.refresh().await;
+        self.tree_is_due();
+        Ok(channel)
+    }
+
+    /// Deletes a channel; where images are promoted to it only if `withdraw` says so.
+    pub async fn delete_channel(
+        &self,
+        actor: &Actor,
+        name: &ChannelName,
+        condition: &Precondition,
+        withdraw: bool,
+    ) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        let channel = living_channel(&mut tx, name).await?;
+        condition.check(Some(&channel.tag()))?;
+        let images = tx.count_assigned(channel.id).await?;
+        if images > 0 && !withdraw {
+            return Err(Error::ChannelInUse { images });
+        }
+        tx.delete_channel(channel.id, self.clock.now()).await?;
+        let before = channel.settings();
+        self.audit(&mut tx, entry("channel.delete", actor, &channel), Some(&before), NOTHING).await?;
+        tx.raise_catalog_version().await?;
+        tx.commit().await?;
+        self.refresh().await;
+        self.tree_is_due();
+        Ok(())
+    }
+}
+
+pub(super) async fn living_channel(tx: &mut Tx, name: &ChannelName) -> Result<Channel> {
+    tx.channel_by_key(&name.key()).await?.ok_or(Error::ChannelNotFound)
+}
+
+fn entry<'a>(action: &'static str, actor: &'a Actor, channel: &Channel) -> Entry<'a> {
+    Entry { action, subject: format!("channels/{}", channel.name), actor }
+}
+
+/// A folder is the root or one plain folder below it: not nested in another channel's, and no name
+/// that a published file could have (those end in an extension).
+async fn check(tx: &mut Tx, channel: &Channel) -> Result<()> {
+    let folder = &channel.folder;
+    if !folder.is_empty() {
+        folder.parse::<ChannelName>().map_err(|_| {
+            Error::invalid("folder", "empty for the tree's root, or one plain folder name without slashes")
+        })?;
+        let file_like = ["ckm", "index", "json", "jws", "chunks"].iter().any(|end| folder.ends_with(&format!(".{end}")));
+        if file_like {
+            return Err(Error::invalid("folder", "ends like a file of the tree"));
+        }
+    }
+    for other in tx.channels().await? {
+        if other.id != channel.id && other.folder.eq_ignore_ascii_case(folder) {
+            return Err(Error::NameTaken(format!("folder {folder:?}")));
+        }
+    }
+    if !(0..=1000).contains(&channel.keep_old) {
+        return Err(Error::invalid("keep_old", "0 to 1,000"));
+    }
+    if let Some(required) = &channel.requires_channel {
+        let known = tx.channel_by_key(&required.key()).await?.is_some_and(|required| required.id != channel.id);
+        if !known {
+            return Err(Error::invalid("requires_channel", "another channel that exists"));
+        }
+    }
+    Ok(())
+}

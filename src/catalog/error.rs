@@ -1,0 +1,98 @@
+//! Why the catalog refuses. Knows no HTTP: `api::problem` has the one table of statuses.
+
+use crate::model::{ChannelName, FileRole, InvalidName, RevisionState};
+use crate::storage::StorageError;
+
+/// A refusal or a failure. Each variant's sentence says what to do where that is not plain.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("there is no image of this name")]
+    ImageNotFound,
+    #[error("the image has no revision {0}")]
+    RevisionNotFound(i64),
+    #[error("revision {0} was deleted; its number is not used again")]
+    RevisionDeleted(i64),
+    #[error("the revision has no file in the role {0} yet")]
+    FileNotFound(FileRole),
+    #[error("there is no channel of this name")]
+    ChannelNotFound,
+    #[error("there is no user of this name")]
+    AccountNotFound,
+    #[error("no revision of the image was promoted to this channel yet")]
+    NothingAssigned,
+
+    #[error("the name {0} is taken")]
+    NameTaken(String),
+    #[error("{field}: {reason}")]
+    Invalid { field: &'static str, reason: String },
+    #[error("an image of kind {kind} has no file in the role {role}")]
+    RoleUnknown { kind: &'static str, role: FileRole },
+
+    #[error("revision {0} is sealed: its bytes never change; make a new revision")]
+    RevisionSealed(i64),
+    #[error("revision {number} is {}, and this needs one that is ready", state.as_str())]
+    RevisionNotReady { number: i64, state: RevisionState },
+    #[error("the revision cannot be sealed: {} missing", list(missing))]
+    RevisionIncomplete { missing: Vec<FileRole> },
+    #[error("channels are assigned to revision {number}: {}; promote another one there first", list(channels))]
+    RevisionAssigned { number: i64, channels: Vec<ChannelName> },
+    #[error("revision {0} is protected; take the protection away first")]
+    RevisionProtected(i64),
+    #[error("there is no earlier revision of this channel that is ready and was not rolled back")]
+    NothingToRollBackTo,
+    #[error("revision {revision} has to be promoted to {channel} first")]
+    ChannelRequired { revision: i64, channel: ChannelName },
+    #[error("{images} images are promoted to the channel; ?withdraw=true takes them out of the tree")]
+    ChannelInUse { images: i64 },
+    #[error("the last administrator cannot be deleted, disabled or lose the role")]
+    LastAdministrator,
+    #[error("it was changed in the meantime; read it again and repeat with the new ETag")]
+    Stale,
+    #[error("the upload was given up in the meantime; send the file again")]
+    UploadLost,
+    #[error("{0}")]
+    Forbidden(&'static str),
+
+    #[error("the bytes have the digest {actual}, but {expected} was named")]
+    DigestMismatch { expected: String, actual: String },
+    #[error("{received} of {announced} bytes came; nothing was kept, send the file again")]
+    Truncated { announced: u64, received: u64 },
+    #[error("the file has {size} bytes and the limit uploads.max_size is {limit}")]
+    TooLarge { size: u64, limit: u64 },
+    #[error("{needed} bytes do not fit: {available} are free beside what is reserved")]
+    NoRoom { needed: u64, available: u64 },
+
+    #[error(transparent)]
+    Storage(StorageError),
+}
+
+fn list<T: std::fmt::Display>(items: &[T]) -> String {
+    items.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+impl Error {
+    pub fn invalid(field: &'static str, reason: impl std::fmt::Display) -> Self {
+        Self::Invalid { field, reason: reason.to_string() }
+    }
+
+    /// For use where a unique name was taken: other storage errors pass as they are.
+    pub(crate) fn name_taken(name: &impl std::fmt::Display) -> impl FnOnce(StorageError) -> Self {
+        let name = name.to_string();
+        move |error| match error {
+            StorageError::Duplicate => Self::NameTaken(name),
+            other => Self::Storage(other),
+        }
+    }
+}
+
+impl From<StorageError> for Error {
+    fn from(error: StorageError) -> Self {
+        Self::Storage(error)
+    }
+}
+
+impl From<InvalidName> for Error {
+    fn from(error: InvalidName) -> Self {
+        Self::invalid("name", error)
+    }
+}

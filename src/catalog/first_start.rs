@@ -1,0 +1,38 @@
+//! What a new catalog is given: the channels `test` and `production`, and an administrator.
+
+use super::channel::{ChannelSettings, PRODUCTION, TEST};
+use super::{Actor, Catalog, Result};
+use crate::model::{AccountName, Role};
+use crate::storage::NewAccount;
+
+impl Catalog {
+    /// Whether nobody can log in yet.
+    pub async fn is_new(&self) -> Result<bool> {
+        Ok(self.db.read().await?.count_accounts().await? == 0)
+    }
+
+    /// Fills a new catalog; says whether it was new. Of several replicas that start together one wins.
+    pub async fn initialise(&self, admin: &AccountName, password_hash: &str) -> Result<bool> {
+        let actor = Actor::system("first-start");
+        let mut tx = self.db.write().await?;
+        tx.lock_reservations().await?;
+        if tx.count_accounts().await? > 0 {
+            return Ok(false);
+        }
+        tx.insert_account(&NewAccount {
+            id: self.ids.next(),
+            name: admin,
+            password_hash,
+            roles: &[Role::Admin],
+            images: &[],
+            now: self.clock.now(),
+        })
+        .await?;
+        let test = ChannelSettings { promoters: Some(vec![Role::Publisher]), ..ChannelSettings::default() };
+        self.insert_channel(&mut tx, &actor, TEST.parse()?, test).await?;
+        self.insert_channel(&mut tx, &actor, PRODUCTION.parse()?, ChannelSettings::default()).await?;
+        tx.raise_catalog_version().await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+}

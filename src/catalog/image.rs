@@ -1,0 +1,192 @@
+//! Images: made, described, deleted; a deleted name revives with its counter.
+
+use serde::Serialize;
+
+use super::actor::version_tag;
+use super::audit::{Entry, NOTHING};
+use super::{Actor, Catalog, Error, Precondition, Result};
+use crate::model::{Image, ImageKind, ImageName, Labels};
+use crate::storage::{NewImage, Tx};
+
+/// What an administrator says of a new image.
+#[derive(Debug, Clone, Serialize)]
+pub struct ImageDraft {
+    pub name: ImageName,
+    pub kind: ImageKind,
+    /// For kind `single`; none is `img`.
+    pub extension: Option<String>,
+    pub description: String,
+    pub labels: Labels,
+    pub keep_revisions: Option<i64>,
+}
+
+/// What changes; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct ImageChange {
+    pub description: Option<String>,
+    pub labels: Option<Labels>,
+    /// `Some(None)` keeps all revisions again.
+    pub keep_revisions: Option<Option<i64>>,
+}
+
+impl Image {
+    pub fn tag(&self) -> String {
+        version_tag(self.version)
+    }
+}
+
+impl Catalog {
+    pub async fn create_image(&self, actor: &Actor, draft: &ImageDraft) -> Result<Image> {
+        let extension = checked_extension(draft.kind, draft.extension.as_deref())?;
+        check_description(&draft.description, &draft.labels, draft.keep_revisions)?;
+        let new = NewImage {
+            id: self.ids.next(),
+            name: &draft.name,
+            kind: draft.kind,
+            extension: &extension,
+            description: &draft.description,
+            labels: &draft.labels,
+            keep_revisions: draft.keep_revisions,
+            created_by: &actor.name,
+            now: self.clock.now(),
+        };
+        let mut tx = self.db.write().await?;
+        match tx.image_by_key(&draft.name.key()).await? {
+            Some(old) if old.deleted_at.is_some() => tx.revive_image(old.id, &new).await?,
+            Some(_) => return Err(Error::NameTaken(draft.name.to_string())),
+            None => tx.insert_image(&new).await.map_err(Error::name_taken(&draft.name))?,
+        }
+        let image = living_image(&mut tx, &draft.name).await?;
+        self.audit(&mut tx, entry("image.create", actor, &image), NOTHING, Some(draft)).await?;
+        // The snapshot tells an image that offers nothing from one that does not exist.
+        tx.raise_catalog_version().await?;
+        tx.commit().await?;
+        self.refresh().await;
+        Ok(image)
+    }
+
+    pub async fn image(&self, name: &ImageName) -> Result<Image> {
+        living_image(&mut self.db.read().await?, name).await
+    }
+
+    /// In the order of their names, those behind `after`.
+    pub async fn images(&self, after: &str, limit: i64) -> Result<Vec<Image>> {
+        Ok(self.db.read().await?.images_after(after, limit).await?)
+    }
+
+    pub async fn change_image(
+        &self,
+        actor: &Actor,
+        name: &ImageName,
+        change: ImageChange,
+        condition: &Precondition,
+    ) -> Result<Image> {
+        let mut tx = self.db.write().await?;
+        let mut image = locked_image(&mut tx, name).await?;
+        condition.check(Some(&image.tag()))?;
+        let before = ImageChange {
+            description: Some(image.description.clone()),
+            labels: Some(image.labels.clone()),
+            keep_revisions: Some(image.keep_revisions),
+        };
+        self.audit(&mut tx, entry("image.change", actor, &image), Some(&before), Some(&change)).await?;
+        image.description = change.description.unwrap_or(image.description);
+        image.labels = change.labels.unwrap_or(image.labels);
+        image.keep_revisions = change.keep_revisions.unwrap_or(image.keep_revisions);
+        check_description(&image.description, &image.labels, image.keep_revisions)?;
+        image.version += 1;
+        image.updated_at = self.clock.now();
+        tx.update_image(&image).await?;
+        tx.commit().await?;
+        Ok(image)
+    }
+
+    /// Deletes the image with all its revisions; refused while a channel is assigned to one.
+    pub async fn delete_image(
+        &self,
+        actor: &Actor,
+        name: &ImageName,
+        condition: &Precondition,
+        dry_run: bool,
+    ) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        let mut image = locked_image(&mut tx, name).await?;
+        condition.check(Some(&image.tag()))?;
+        for mut revision in tx.living_revisions(image.id).await? {
+            self.bury(&mut tx, &mut revision).await?;
+        }
+        image.version += 1;
+        image.updated_at = self.clock.now();
+        image.deleted_at = Some(image.updated_at);
+        tx.update_image(&image).await?;
+        self.audit(&mut tx, entry("image.delete", actor, &image), NOTHING, NOTHING).await?;
+        tx.raise_catalog_version().await?;
+        if dry_run {
+            return Ok(());
+        }
+        tx.commit().await?;
+        self.refresh().await;
+        self.tree_is_due();
+        self.sweep_is_due();
+        Ok(())
+    }
+}
+
+fn entry<'a>(action: &'static str, actor: &'a Actor, image: &Image) -> Entry<'a> {
+    Entry { action, subject: format!("images/{}", image.name), actor }
+}
+
+pub(super) async fn living_image(tx: &mut Tx, name: &ImageName) -> Result<Image> {
+    let image = tx.image_by_key(&name.key()).await?;
+    image.filter(|image| image.deleted_at.is_none()).ok_or(Error::ImageNotFound)
+}
+
+/// The image, kept from other changes until the commit.
+pub(super) async fn locked_image(tx: &mut Tx, name: &ImageName) -> Result<Image> {
+    let image = living_image(tx, name).await?;
+    tx.lock_image(image.id).await?;
+    // Read again under the lock: another replica may have changed it while this one waited.
+    let image: Option<Image> = tx.image_by_id(image.id).await?;
+    image.filter(|image| image.deleted_at.is_none()).ok_or(Error::ImageNotFound)
+}
+
+fn checked_extension(kind: ImageKind, extension: Option<&str>) -> Result<String> {
+    match (kind, extension) {
+        (ImageKind::Medv, None | Some("ckm")) => Ok("ckm".to_owned()),
+        (ImageKind::Medv, Some(_)) => {
+            Err(Error::invalid("extension", "images of kind medv have the extension ckm"))
+        }
+        (ImageKind::Single, None) => Ok("img".to_owned()),
+        (ImageKind::Single, Some(extension)) => {
+            let plain = extension.len() <= 16
+                && !extension.is_empty()
+                && extension.chars().all(|c| c.is_ascii_alphanumeric())
+                // These would pass for the files of other kinds.
+                && !["index", "ckm", "chunks", "json", "jws"].contains(&extension.to_ascii_lowercase().as_str());
+            if plain {
+                Ok(extension.to_owned())
+            } else {
+                Err(Error::invalid("extension", "1 to 16 letters and digits, and not ckm, index, chunks, json or jws"))
+            }
+        }
+    }
+}
+
+pub(super) fn check_labels(labels: &Labels) -> Result<()> {
+    let fits = |text: &String, longest| text.len() <= longest;
+    if labels.len() <= 64 && labels.iter().all(|(key, value)| fits(key, 100) && fits(value, 1000)) {
+        Ok(())
+    } else {
+        Err(Error::invalid("labels", "at most 64, with keys up to 100 and values up to 1,000 bytes"))
+    }
+}
+
+fn check_description(description: &str, labels: &Labels, keep_revisions: Option<i64>) -> Result<()> {
+    if description.len() > 10_000 {
+        return Err(Error::invalid("description", "at most 10,000 bytes"));
+    }
+    if keep_revisions.is_some_and(|keep| !(1..=1_000_000).contains(&keep)) {
+        return Err(Error::invalid("keep_revisions", "1 to 1,000,000, or null to keep all"));
+    }
+    check_labels(labels)
+}

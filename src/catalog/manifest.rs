@@ -1,0 +1,103 @@
+//! `channel.json`: what a channel's folder holds, for readers that have nothing but the tree.
+//!
+//! A pure function of the catalog's rows, so that every replica and the physical tree have the same
+//! bytes. `sequence` and `issued` change with the channel; readers refuse a lower sequence than they
+//! have seen, and a manifest past `expires`.
+
+use bytes::Bytes;
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::snapshot::ImageOffer;
+use super::{Catalog, Result};
+use crate::model::{Channel, ChannelName, Digest, FileRole, ImageName};
+
+pub const FILE_NAME: &str = "channel.json";
+
+/// A manifest that nothing changed is issued anew when half of this has passed.
+const LIFETIME: TimeDelta = TimeDelta::days(30);
+
+#[derive(Serialize)]
+struct Manifest<'a> {
+    channel: &'a ChannelName,
+    sequence: i64,
+    issued: String,
+    expires: String,
+    images: Vec<Image<'a>>,
+}
+
+#[derive(Serialize)]
+struct Image<'a> {
+    image: &'a ImageName,
+    revision: i64,
+    epoch: i64,
+    promotion: Uuid,
+    files: Vec<File<'a>>,
+}
+
+#[derive(Serialize)]
+struct File<'a> {
+    role: FileRole,
+    /// Relative to the manifest.
+    path: &'a str,
+    size: u64,
+    digest: String,
+}
+
+/// The manifest's bytes, images in the order of their names.
+pub(super) fn render<'a>(channel: &Channel, images: impl Iterator<Item = &'a ImageOffer>) -> Bytes {
+    let mut images: Vec<_> = images.filter_map(|image| entry(image, channel)).collect();
+    images.sort_by_key(|image| image.image.key());
+    let manifest = Manifest {
+        channel: &channel.name,
+        sequence: channel.sequence,
+        issued: rfc3339(channel.issued_at),
+        expires: rfc3339(channel.issued_at + LIFETIME),
+        images,
+    };
+    // Only maps with keys that are no text can fail to be written, and there are none.
+    serde_json::to_vec_pretty(&manifest).unwrap_or_default().into()
+}
+
+fn entry<'a>(image: &'a ImageOffer, channel: &Channel) -> Option<Image<'a>> {
+    let offer = image.offer(&channel.name)?;
+    let file_name = |path: &'a str| path.rsplit('/').next().unwrap_or(path);
+    let file = |file: &'a super::snapshot::OfferedPath| File {
+        role: file.role,
+        path: file_name(&file.path),
+        size: file.size,
+        digest: Digest::to_string(&file.digest),
+    };
+    Some(Image {
+        image: &image.name,
+        revision: offer.promotion.revision,
+        epoch: offer.promotion.epoch,
+        promotion: offer.promotion.id,
+        files: offer.files.iter().map(file).collect(),
+    })
+}
+
+fn rfc3339(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+}
+
+impl Catalog {
+    /// Gives a new number and date to manifests that are past half of their life.
+    pub(super) async fn reissue_manifests(&self) -> Result<()> {
+        let now = self.clock.now();
+        let aged = |channel: &&Channel| channel.issued_at + LIFETIME / 2 < now;
+        if self.db.read().await?.channels().await?.iter().filter(aged).count() == 0 {
+            return Ok(());
+        }
+        let mut tx = self.db.write().await?;
+        for channel in tx.channels().await?.iter().filter(aged) {
+            tx.raise_channel_sequence(channel.id, now).await?;
+        }
+        tx.raise_catalog_version().await?;
+        tx.commit().await?;
+        self.refresh().await;
+        self.tree_is_due();
+        Ok(())
+    }
+}

@@ -1,0 +1,294 @@
+//! Promotion: assigning a revision to a channel. Every one is kept, each with a higher epoch.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::audit::Entry;
+use super::channel::living_channel;
+use super::image::{living_image, locked_image};
+use super::revision::details;
+use super::{Actor, Catalog, Error, Precondition, Result};
+use crate::model::{
+    Assignment, Channel, ChannelName, Image, ImageName, Promotion, PromotionKind, Revision, RevisionState, Rollout,
+};
+use crate::storage::Tx;
+
+/// What a promoter asks for.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct PromotionOrder {
+    pub revision: i64,
+    pub rollout: Rollout,
+    pub mandatory: bool,
+    pub deadline: Option<DateTime<Utc>>,
+    pub note: String,
+}
+
+/// How a rollback is asked for.
+#[derive(Debug, Clone, Default)]
+pub struct RollbackOrder {
+    /// Reissue the earlier bytes under the next number, for clients that only go up.
+    pub as_new_revision: bool,
+    pub note: String,
+}
+
+impl Promotion {
+    /// Differs for every promotion of an image to a channel.
+    pub fn tag(&self) -> String {
+        format!("epoch-{}", self.epoch)
+    }
+}
+
+/// What the audit keeps of an assignment.
+#[derive(Serialize)]
+struct Assigned {
+    revision: i64,
+    epoch: i64,
+    mandatory: bool,
+}
+
+impl Catalog {
+    /// Assigns a ready revision to a channel. The update check and the tree's HTTP names show it
+    /// when this returns; the physical tree follows.
+    pub async fn promote(
+        &self,
+        actor: &Actor,
+        image: &ImageName,
+        channel: &ChannelName,
+        order: PromotionOrder,
+        condition: &Precondition,
+        dry_run: bool,
+    ) -> Result<Assignment> {
+        let mut tx = self.db.write().await?;
+        let image = locked_image(&mut tx, image).await?;
+        let channel = promotable_channel(&mut tx, actor, channel).await?;
+        let current = tx.assigned(image.id, channel.id).await?;
+        condition.check(current.as_ref().map(Promotion::tag).as_deref())?;
+        let revision = ready_revision(&mut tx, image.clone(), order.revision).await?;
+        check_required_channel(&mut tx, &channel, &revision).await?;
+        check_note(&order.note)?;
+        let promotion = self.next_promotion(&mut tx, actor, &channel, &revision, order).await?;
+        self.put_in_force(&mut tx, actor, &image, &channel, current.as_ref(), &promotion).await?;
+        self.conclude(tx, promotion, dry_run).await
+    }
+
+    /// Takes up the newest earlier assignment to another revision that is ready and was not itself
+    /// rolled back. It is a promotion like any other: a new epoch, to all clients.
+    pub async fn roll_back(
+        &self,
+        actor: &Actor,
+        image: &ImageName,
+        channel: &ChannelName,
+        order: RollbackOrder,
+        condition: &Precondition,
+        dry_run: bool,
+    ) -> Result<Assignment> {
+        let mut tx = self.db.write().await?;
+        let image = locked_image(&mut tx, image).await?;
+        let channel = promotable_channel(&mut tx, actor, channel).await?;
+        let current = tx.assigned(image.id, channel.id).await?.ok_or(Error::NothingAssigned)?;
+        condition.check(Some(&current.tag()))?;
+        check_note(&order.note)?;
+        let mut revision = rollback_revision(&mut tx, &current).await?;
+        if order.as_new_revision {
+            revision = self.reissue(&mut tx, actor, &image, &revision).await?;
+        }
+        let promotion = self.turn_back(&mut tx, actor, &image, &channel, &current, &revision, order.note).await?;
+        self.conclude(tx, promotion, dry_run).await
+    }
+
+    /// Rolls one channel back as part of a larger change.
+    pub(super) async fn roll_back_within(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        image: &Image,
+        channel: &ChannelName,
+        note: &str,
+    ) -> Result<()> {
+        let channel = living_channel(tx, channel).await?;
+        let current = tx.assigned(image.id, channel.id).await?.ok_or(Error::NothingAssigned)?;
+        let revision = rollback_revision(tx, &current).await?;
+        self.turn_back(tx, actor, image, &channel, &current, &revision, note.to_owned()).await?;
+        Ok(())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "each is a different thing, and the callers read well")]
+    async fn turn_back(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        image: &Image,
+        channel: &Channel,
+        current: &Promotion,
+        revision: &Revision,
+        note: String,
+    ) -> Result<Promotion> {
+        tx.mark_rolled_back(image.id, channel.id, current.revision_id).await?;
+        let order = PromotionOrder { revision: revision.number, note, ..PromotionOrder::default() };
+        let mut promotion = self.next_promotion(tx, actor, channel, revision, order).await?;
+        promotion.kind = PromotionKind::Rollback;
+        self.put_in_force(tx, actor, image, channel, Some(current), &promotion).await?;
+        Ok(promotion)
+    }
+
+    async fn next_promotion(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        channel: &Channel,
+        revision: &Revision,
+        order: PromotionOrder,
+    ) -> Result<Promotion> {
+        Ok(Promotion {
+            id: self.ids.next(),
+            image_id: revision.image_id,
+            channel_id: channel.id,
+            revision_id: revision.id,
+            revision: revision.number,
+            epoch: tx.last_epoch(revision.image_id, channel.id).await? + 1,
+            kind: PromotionKind::Promote,
+            mandatory: order.mandatory,
+            deadline: order.deadline,
+            rollout: order.rollout,
+            note: order.note,
+            rolled_back: false,
+            created_by: actor.name.clone(),
+            created_at: self.clock.now(),
+        })
+    }
+
+    async fn put_in_force(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        image: &Image,
+        channel: &Channel,
+        current: Option<&Promotion>,
+        promotion: &Promotion,
+    ) -> Result<()> {
+        tx.assign(promotion).await?;
+        tx.raise_channel_sequence(channel.id, promotion.created_at).await?;
+        tx.raise_catalog_version().await?;
+        let action = match promotion.kind {
+            PromotionKind::Promote => "channel.promote",
+            PromotionKind::Rollback => "channel.rollback",
+        };
+        let entry = Entry { action, subject: format!("images/{}/channels/{}", image.name, channel.name), actor };
+        let assigned = |promotion: &Promotion| Assigned {
+            revision: promotion.revision,
+            epoch: promotion.epoch,
+            mandatory: promotion.mandatory,
+        };
+        self.audit(tx, entry, current.map(assigned).as_ref(), Some(&assigned(promotion))).await
+    }
+
+    async fn conclude(&self, tx: Tx, promotion: Promotion, dry_run: bool) -> Result<Assignment> {
+        if !dry_run {
+            tx.commit().await?;
+            self.refresh().await;
+            self.tree_is_due();
+        }
+        Ok(Assignment { promotion, published: false })
+    }
+
+    /// A new revision with the bytes of an earlier one. It shares the blobs and keeps the date of
+    /// their sealing: the published files of both are the same inodes.
+    async fn reissue(&self, tx: &mut Tx, actor: &Actor, image: &Image, earlier: &Revision) -> Result<Revision> {
+        let now = self.clock.now();
+        let revision = Revision {
+            id: self.ids.next(),
+            number: tx.take_revision_number(image.id).await?,
+            notes: format!("revision {} again", earlier.number),
+            protected: false,
+            version: 1,
+            created_by: actor.name.clone(),
+            created_at: now,
+            updated_at: now,
+            ..earlier.clone()
+        };
+        tx.insert_revision(&revision).await?;
+        for file in tx.files_of(earlier.id).await? {
+            let size = i64::try_from(file.size).unwrap_or(i64::MAX);
+            tx.insert_file(revision.id, file.role, file.blob_id, size, &file.digest.to_string()).await?;
+        }
+        Ok(revision)
+    }
+
+    /// What an image offers in a channel now.
+    pub async fn assignment(&self, image: &ImageName, channel: &ChannelName) -> Result<Assignment> {
+        let mut tx = self.db.read().await?;
+        let image = living_image(&mut tx, image).await?;
+        let channel = living_channel(&mut tx, channel).await?;
+        let promotion = tx.assigned(image.id, channel.id).await?.ok_or(Error::NothingAssigned)?;
+        followed(&mut tx, &image, promotion).await
+    }
+
+    /// What an image offers in every channel that it was promoted to.
+    pub async fn assignments(&self, image: &ImageName) -> Result<Vec<(ChannelName, Assignment)>> {
+        let mut tx = self.db.read().await?;
+        let image = living_image(&mut tx, image).await?;
+        let mut list = Vec::new();
+        for channel in tx.channels().await? {
+            if let Some(promotion) = tx.assigned(image.id, channel.id).await? {
+                list.push((channel.name, followed(&mut tx, &image, promotion).await?));
+            }
+        }
+        Ok(list)
+    }
+
+    /// An image's history, newest first, those behind the one given.
+    pub async fn promotions(
+        &self,
+        image: &ImageName,
+        before: Option<(DateTime<Utc>, uuid::Uuid)>,
+        limit: i64,
+    ) -> Result<Vec<(Promotion, ChannelName)>> {
+        let mut tx = self.db.read().await?;
+        let image = living_image(&mut tx, image).await?;
+        let (before, id) = before.unwrap_or((self.clock.now() + chrono::TimeDelta::days(1), uuid::Uuid::max()));
+        Ok(tx.promotions_before(image.id, before, id, limit).await?)
+    }
+}
+
+/// An assignment and whether the tree has followed it.
+async fn followed(tx: &mut Tx, image: &Image, promotion: Promotion) -> Result<Assignment> {
+    let published = tx.count_published(promotion.channel_id, promotion.revision_id).await?;
+    let wanted = image.kind.roles().len();
+    Ok(Assignment { promotion, published: usize::try_from(published).is_ok_and(|published| published == wanted) })
+}
+
+async fn promotable_channel(tx: &mut Tx, actor: &Actor, name: &ChannelName) -> Result<Channel> {
+    let channel = living_channel(tx, name).await?;
+    if actor.may_promote_to(&channel) {
+        Ok(channel)
+    } else {
+        Err(Error::Forbidden("the channel does not name a role of yours among its promoters"))
+    }
+}
+
+async fn ready_revision(tx: &mut Tx, image: Image, number: i64) -> Result<Revision> {
+    let revision = details(tx, image, number).await?.revision;
+    match revision.state {
+        RevisionState::Ready => Ok(revision),
+        state => Err(Error::RevisionNotReady { number, state }),
+    }
+}
+
+async fn check_required_channel(tx: &mut Tx, channel: &Channel, revision: &Revision) -> Result<()> {
+    let Some(name) = &channel.requires_channel else { return Ok(()) };
+    let required = living_channel(tx, name).await?;
+    if tx.was_assigned(revision.id, required.id).await? {
+        Ok(())
+    } else {
+        Err(Error::ChannelRequired { revision: revision.number, channel: required.name })
+    }
+}
+
+async fn rollback_revision(tx: &mut Tx, current: &Promotion) -> Result<Revision> {
+    let target = tx.rollback_target(current).await?.ok_or(Error::NothingToRollBackTo)?;
+    tx.revision_by_id(target.revision_id).await?.ok_or(Error::NothingToRollBackTo)
+}
+
+fn check_note(note: &str) -> Result<()> {
+    if note.len() <= 10_000 { Ok(()) } else { Err(Error::invalid("note", "at most 10,000 bytes")) }
+}

@@ -1,0 +1,268 @@
+//! Publication: the physical tree follows the catalog.
+//!
+//! One reconciler looks at what the catalog wants, what it put there before and what is there, makes
+//! a [`plan`] and carries it out. It holds nothing in memory between runs, so a crash at any point is
+//! repaired by the next run. Files appear complete, `.ckm` before `.ckm.index`; they go in the
+//! reverse order, the `.ckm` after a grace. What is right is not touched, what is foreign not deleted.
+
+pub mod plan;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use super::{Catalog, Result, manifest};
+use crate::model::publication::in_folder;
+use crate::model::{Publication, PublicationState};
+use crate::storage::tree::{Original, TreeFolder};
+use crate::storage::{Blobs, KnownFile, StorageError};
+use plan::{Found, Known, Plan, Step, Wanted};
+
+/// Without a bell the tree is looked at so often: somebody may have deleted a file.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
+/// After a failure, such as a full disk.
+const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+impl Catalog {
+    pub(super) fn tree_is_due(&self) {
+        self.shared.tree_is_due.notify_one();
+    }
+
+    /// Keeps the tree up with the catalog, until cancelled.
+    pub async fn keep_publishing(&self) {
+        loop {
+            let wait = match self.reconcile().await {
+                Ok(plan) => self.until_next_withdrawal(&plan).min(LOOK_EVERY),
+                Err(error) => {
+                    tracing::error!(%error, "the tree could not be brought up to date; trying again");
+                    RETRY_AFTER
+                }
+            };
+            let _either = tokio::time::timeout(wait, self.shared.tree_is_due.notified()).await;
+        }
+    }
+
+    fn until_next_withdrawal(&self, plan: &Plan) -> Duration {
+        let next = plan.next_withdrawal.map(|at| (at - self.clock.now()).to_std().unwrap_or_default());
+        next.unwrap_or(LOOK_EVERY)
+    }
+
+    /// What there is in the tree by the catalog's own record, in the order of the paths.
+    pub async fn publications(&self, after: &str, limit: i64) -> Result<Vec<Publication>> {
+        Ok(self.db.read().await?.publications_after(after, limit).await?)
+    }
+
+    /// Makes the tree what the catalog says, and tells what was done.
+    pub async fn reconcile(&self) -> Result<Plan> {
+        let _one_at_a_time = self.shared.reconciling.lock().await;
+        let plan = self.plan().await?;
+        let mut forgotten = false;
+        for step in &plan.steps {
+            forgotten |= self.carry_out(step).await?;
+        }
+        if forgotten {
+            // Lingering names have to leave the snapshot before their bytes may go.
+            let mut tx = self.db.write().await?;
+            tx.raise_catalog_version().await?;
+            tx.commit().await?;
+            self.refresh().await;
+            self.sweep_is_due();
+        }
+        Ok(plan)
+    }
+
+    /// What [`Self::reconcile`] would do now.
+    pub async fn plan(&self) -> Result<Plan> {
+        self.try_refresh().await?;
+        let snapshot = self.snapshot().clone();
+        let manifests: BTreeMap<String, Bytes> = snapshot
+            .channels()
+            .map(|offer| (in_folder(&offer.channel.folder, manifest::FILE_NAME), offer.manifest.clone()))
+            .collect();
+        let (wanted, known, known_manifests) = self.read_plan_rows().await?;
+        let (tree, blobs) = (self.tree.clone(), self.blobs.clone());
+        let now = self.clock.now();
+        let grace = chrono::TimeDelta::from_std(self.rules.grace).unwrap_or(chrono::TimeDelta::MAX);
+        let looked = tokio::task::spawn_blocking(move || -> Result<Plan, StorageError> {
+            let mut eye = Eye { tree: &tree, blobs: &blobs, folders: BTreeMap::new() };
+            for path in wanted.keys().chain(known.iter().map(|file| &file.publication.path)).chain(manifests.keys()) {
+                eye.look_into_folder_of(path)?;
+            }
+            let wanted = wanted.into_iter().map(|(path, wanted)| eye.wanted(path, wanted)).collect();
+            let known = known.into_iter().map(|file| eye.known(file)).collect();
+            let mut plan = plan::plan(wanted, known, now, grace);
+            let stale = known_manifests.into_iter().filter(|path| !manifests.contains_key(path));
+            plan.remove_manifests(stale);
+            for (path, content) in manifests {
+                if tree.read(&path)?.as_deref() != Some(content.as_ref()) {
+                    plan.write_manifest(path, content);
+                }
+            }
+            plan.foreign = eye.others(&plan);
+            Ok(plan)
+        });
+        Ok(looked.await.map_err(|error| StorageError::Unavailable(error.to_string()))??)
+    }
+
+    #[expect(clippy::type_complexity, reason = "three plain lists from one moment of the catalog")]
+    async fn read_plan_rows(&self) -> Result<(BTreeMap<String, Wanted>, Vec<KnownFile>, BTreeSet<String>)> {
+        let mut tx = self.db.read().await?;
+        let channels: BTreeMap<_, _> =
+            tx.channels().await?.into_iter().map(|channel| (channel.id, channel.folder)).collect();
+        let names: BTreeMap<_, _> = tx.image_names().await?.into_iter().collect();
+        let mut wanted = BTreeMap::new();
+        for file in tx.offered_files().await? {
+            let (Some(folder), Some(image)) = (channels.get(&file.channel_id), names.get(&file.image_id)) else {
+                continue;
+            };
+            let name = self.rules.pattern.file_name(image, file.revision, &file.extension, file.role);
+            wanted.insert(in_folder(folder, &name), Wanted::of(file));
+        }
+        let manifests = tx.known_manifests().await?.into_iter().map(|(path,)| path).collect();
+        Ok((wanted, tx.known_files().await?, manifests))
+    }
+
+    /// Does one step; says whether a file that clients could still see was forgotten.
+    async fn carry_out(&self, step: &Step) -> Result<bool> {
+        match step {
+            Step::Publish { publication, wanted } => {
+                self.note(publication, PublicationState::Publishing, None).await?;
+                let (tree, blobs) = (self.tree.clone(), self.blobs.clone());
+                let (path, wanted) = (publication.path.clone(), wanted.clone());
+                on_disk(move || {
+                    let blob = local_blob(&blobs, &wanted.blob_key)?;
+                    tree.publish(&path, &Original { path: &blob, size: wanted.size, sealed_at: wanted.sealed_at })
+                })
+                .await?;
+                self.note(publication, PublicationState::Published, None).await?;
+                tracing::info!(tree.path = publication.path, "published");
+            }
+            Step::Acknowledge { publication } => self.note(publication, PublicationState::Published, None).await?,
+            Step::WriteManifest { path, content } => {
+                let mut tx = self.db.write().await?;
+                tx.put_manifest(path).await?;
+                tx.commit().await?;
+                let (tree, path, content) = (self.tree.clone(), path.clone(), content.clone());
+                on_disk(move || tree.write(&path, &content)).await?;
+            }
+            Step::RemoveManifest { path } => {
+                self.take_out(path).await?;
+                let mut tx = self.db.write().await?;
+                tx.delete_manifest(path).await?;
+                tx.commit().await?;
+            }
+            Step::Withdraw { publication, at } => {
+                self.note(publication, PublicationState::Withdrawing, Some(*at)).await?;
+            }
+            Step::Remove { publication } => {
+                self.take_out(&publication.path).await?;
+                self.forget(publication).await?;
+                tracing::info!(tree.path = publication.path, "withdrawn");
+                return Ok(true);
+            }
+            Step::Forget { publication } => {
+                self.forget(publication).await?;
+                return Ok(true);
+            }
+            Step::Conflict { path } => {
+                tracing::error!(tree.path = path, "a file that imagedepot did not make stands in the way; move it");
+            }
+        }
+        Ok(false)
+    }
+
+    async fn take_out(&self, path: &str) -> Result<()> {
+        let (tree, path) = (self.tree.clone(), path.to_owned());
+        on_disk(move || {
+            tree.remove(&path)?;
+            tree.remove_folder_if_empty(path.rsplit_once('/').map_or("", |(folder, _)| folder));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn note(
+        &self,
+        publication: &Publication,
+        state: PublicationState,
+        withdraw_at: Option<DateTime<Utc>>,
+    ) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        tx.put_publication(&Publication { state, withdraw_at, ..publication.clone() }).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn forget(&self, publication: &Publication) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        tx.delete_publication(&publication.path).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+async fn on_disk(work: impl FnOnce() -> Result<(), StorageError> + Send + 'static) -> Result<()> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|error| StorageError::Unavailable(error.to_string()))??)
+}
+
+fn local_blob(blobs: &Blobs, key: &str) -> Result<std::path::PathBuf, StorageError> {
+    blobs
+        .local_path(key)
+        .ok_or_else(|| StorageError::Unusable("a local tree is published from a local store only".to_owned()))
+}
+
+/// Looks at the tree, each folder once.
+struct Eye<'a> {
+    tree: &'a TreeFolder,
+    blobs: &'a Blobs,
+    folders: BTreeMap<String, BTreeMap<String, std::fs::Metadata>>,
+}
+
+impl Eye<'_> {
+    fn look_into_folder_of(&mut self, path: &str) -> Result<(), StorageError> {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        if !self.folders.contains_key(folder) {
+            self.folders.insert(folder.to_owned(), self.tree.list(folder)?);
+        }
+        Ok(())
+    }
+
+    fn found(&self, path: &str, blob_key: &str, size: u64, sealed_at: DateTime<Utc>) -> Found {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        let Some(metadata) = self.folders.get(folder).and_then(|files| files.get(name)) else {
+            return Found::Nothing;
+        };
+        let blob = self.blobs.local_path(blob_key).unwrap_or_default();
+        if TreeFolder::is_published(metadata, &Original { path: &blob, size, sealed_at }) {
+            Found::Right
+        } else {
+            Found::Other
+        }
+    }
+
+    fn wanted(&self, path: String, wanted: Wanted) -> (String, Wanted, Found) {
+        let found = self.found(&path, &wanted.blob_key, wanted.size, wanted.sealed_at);
+        (path, wanted, found)
+    }
+
+    fn known(&self, file: KnownFile) -> Known {
+        let found = self.found(&file.publication.path, &file.blob_key, file.size, file.sealed_at);
+        Known { publication: file.publication, found }
+    }
+
+    /// The files that are nobody's business but their owner's.
+    fn others(&self, plan: &Plan) -> Vec<String> {
+        let mut others = Vec::new();
+        for (folder, files) in &self.folders {
+            for name in files.keys() {
+                let path = in_folder(folder, name);
+                if name != manifest::FILE_NAME && !plan.ours.contains(&path) {
+                    others.push(path);
+                }
+            }
+        }
+        others
+    }
+}

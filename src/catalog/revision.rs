@@ -1,0 +1,267 @@
+//! Revisions: drafted, sealed, revoked, deleted. Never changed once sealed, never numbered twice.
+
+use serde::Serialize;
+
+use super::actor::version_tag;
+use super::audit::{Entry, NOTHING};
+use super::image::{check_labels, living_image, locked_image};
+use super::{Actor, Catalog, Error, Precondition, Result};
+use crate::model::{File, FileRole, Image, ImageName, Labels, Revision, RevisionState, Role};
+use crate::storage::Tx;
+
+/// A revision with its image and its files.
+#[derive(Debug, Clone)]
+pub struct RevisionDetails {
+    pub image: Image,
+    pub revision: Revision,
+    pub files: Vec<File>,
+}
+
+/// What changes; `None` leaves a field as it is.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct RevisionChange {
+    pub notes: Option<String>,
+    pub labels: Option<Labels>,
+    pub protected: Option<bool>,
+}
+
+impl Revision {
+    pub fn tag(&self) -> String {
+        version_tag(self.version)
+    }
+}
+
+impl RevisionDetails {
+    pub fn file(&self, role: FileRole) -> Result<&File> {
+        self.files.iter().find(|file| file.role == role).ok_or(Error::FileNotFound(role))
+    }
+
+    pub(super) fn subject(&self) -> String {
+        format!("images/{}/revisions/{}", self.image.name, self.revision.number)
+    }
+
+    pub(super) fn entry<'a>(&self, action: &'static str, actor: &'a Actor) -> Entry<'a> {
+        Entry { action, subject: self.subject(), actor }
+    }
+}
+
+impl Catalog {
+    pub async fn create_draft(&self, actor: &Actor, name: &ImageName, change: RevisionChange) -> Result<RevisionDetails> {
+        let mut tx = self.db.write().await?;
+        let image = locked_image(&mut tx, name).await?;
+        let now = self.clock.now();
+        let revision = Revision {
+            id: self.ids.next(),
+            image_id: image.id,
+            number: tx.take_revision_number(image.id).await?,
+            state: RevisionState::Draft,
+            notes: change.notes.unwrap_or_default(),
+            labels: change.labels.unwrap_or_default(),
+            protected: change.protected.unwrap_or(false),
+            version: 1,
+            created_by: actor.name.clone(),
+            created_at: now,
+            updated_at: now,
+            sealed_at: None,
+        };
+        check_notes(&revision)?;
+        tx.insert_revision(&revision).await?;
+        let details = RevisionDetails { image, revision, files: Vec::new() };
+        self.audit(&mut tx, details.entry("revision.create", actor), NOTHING, NOTHING).await?;
+        tx.commit().await?;
+        Ok(details)
+    }
+
+    pub async fn revision(&self, name: &ImageName, number: i64) -> Result<RevisionDetails> {
+        let mut tx = self.db.read().await?;
+        let image = living_image(&mut tx, name).await?;
+        details(&mut tx, image, number).await
+    }
+
+    /// Newest first, those below `before`.
+    pub async fn revisions(&self, name: &ImageName, before: i64, limit: i64) -> Result<Vec<RevisionDetails>> {
+        let mut tx = self.db.read().await?;
+        let image = living_image(&mut tx, name).await?;
+        let mut list = Vec::new();
+        for revision in tx.revisions_before(image.id, before, limit).await? {
+            let files = tx.files_of(revision.id).await?;
+            list.push(RevisionDetails { image: image.clone(), revision, files });
+        }
+        Ok(list)
+    }
+
+    pub async fn change_revision(
+        &self,
+        actor: &Actor,
+        name: &ImageName,
+        number: i64,
+        change: RevisionChange,
+        condition: &Precondition,
+    ) -> Result<RevisionDetails> {
+        let mut tx = self.db.write().await?;
+        let mut details = locked_details(&mut tx, name, number).await?;
+        condition.check(Some(&details.revision.tag()))?;
+        let revision = &details.revision;
+        let before = RevisionChange {
+            notes: Some(revision.notes.clone()),
+            labels: Some(revision.labels.clone()),
+            protected: Some(revision.protected),
+        };
+        self.audit(&mut tx, details.entry("revision.change", actor), Some(&before), Some(&change)).await?;
+        let revision = &mut details.revision;
+        if let Some(notes) = change.notes {
+            revision.notes = notes;
+        }
+        if let Some(labels) = change.labels {
+            revision.labels = labels;
+        }
+        revision.protected = change.protected.unwrap_or(revision.protected);
+        check_notes(revision)?;
+        self.save(&mut tx, revision).await?;
+        tx.commit().await?;
+        Ok(details)
+    }
+
+    /// A complete draft becomes `ready`; from then on its bytes never change.
+    pub async fn seal(
+        &self,
+        actor: &Actor,
+        name: &ImageName,
+        number: i64,
+        condition: &Precondition,
+        dry_run: bool,
+    ) -> Result<RevisionDetails> {
+        let mut tx = self.db.write().await?;
+        let mut details = locked_details(&mut tx, name, number).await?;
+        condition.check(Some(&details.revision.tag()))?;
+        if details.revision.state != RevisionState::Draft {
+            return Err(Error::RevisionSealed(number));
+        }
+        let missing: Vec<_> =
+            details.image.kind.roles().iter().copied().filter(|role| details.file(*role).is_err()).collect();
+        if !missing.is_empty() {
+            return Err(Error::RevisionIncomplete { missing });
+        }
+        details.revision.state = RevisionState::Ready;
+        details.revision.sealed_at = Some(self.clock.now());
+        self.save(&mut tx, &mut details.revision).await?;
+        self.audit(&mut tx, details.entry("revision.seal", actor), NOTHING, NOTHING).await?;
+        if !dry_run {
+            tx.commit().await?;
+        }
+        Ok(details)
+    }
+
+    /// Takes a ready revision out of use. Where channels are assigned to it, each is rolled back in
+    /// the same step if `roll_back` says so, and the whole is refused otherwise.
+    pub async fn revoke(
+        &self,
+        actor: &Actor,
+        name: &ImageName,
+        number: i64,
+        condition: &Precondition,
+        roll_back: bool,
+        dry_run: bool,
+    ) -> Result<RevisionDetails> {
+        let mut tx = self.db.write().await?;
+        let mut details = locked_details(&mut tx, name, number).await?;
+        condition.check(Some(&details.revision.tag()))?;
+        let state = details.revision.state;
+        if state != RevisionState::Ready {
+            return Err(Error::RevisionNotReady { number, state });
+        }
+        let channels = tx.channels_assigned_to(details.revision.id).await?;
+        if !channels.is_empty() && !roll_back {
+            return Err(Error::RevisionAssigned { number, channels });
+        }
+        details.revision.state = RevisionState::Revoked;
+        self.save(&mut tx, &mut details.revision).await?;
+        for channel in &channels {
+            let note = format!("revision {number} was revoked");
+            self.roll_back_within(&mut tx, actor, &details.image, channel, &note).await?;
+        }
+        self.audit(&mut tx, details.entry("revision.revoke", actor), NOTHING, NOTHING).await?;
+        tx.raise_catalog_version().await?;
+        if dry_run {
+            return Ok(details);
+        }
+        tx.commit().await?;
+        self.refresh().await;
+        self.tree_is_due();
+        Ok(details)
+    }
+
+    /// Deletes a revision; a tombstone keeps its number. Publishers may delete their own drafts only.
+    pub async fn delete_revision(
+        &self,
+        actor: &Actor,
+        name: &ImageName,
+        number: i64,
+        condition: &Precondition,
+        dry_run: bool,
+    ) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        let mut details = locked_details(&mut tx, name, number).await?;
+        condition.check(Some(&details.revision.tag()))?;
+        let own_draft = details.revision.state == RevisionState::Draft && details.revision.created_by == actor.name;
+        if !(actor.holds(Role::Admin) || own_draft) {
+            return Err(Error::Forbidden("publishers delete drafts of their own; other revisions need an admin"));
+        }
+        self.bury(&mut tx, &mut details.revision).await?;
+        self.audit(&mut tx, details.entry("revision.delete", actor), NOTHING, NOTHING).await?;
+        tx.raise_catalog_version().await?;
+        if dry_run {
+            return Ok(());
+        }
+        tx.commit().await?;
+        self.refresh().await;
+        self.tree_is_due();
+        self.sweep_is_due();
+        Ok(())
+    }
+
+    /// Makes a tombstone of a revision and garbage of its bytes.
+    pub(super) async fn bury(&self, tx: &mut Tx, revision: &mut Revision) -> Result<()> {
+        let channels = tx.channels_assigned_to(revision.id).await?;
+        if !channels.is_empty() {
+            return Err(Error::RevisionAssigned { number: revision.number, channels });
+        }
+        if revision.protected {
+            return Err(Error::RevisionProtected(revision.number));
+        }
+        for file in tx.files_of(revision.id).await? {
+            tx.delete_file(revision.id, file.role).await?;
+            tx.discard_blob(file.blob_id, self.clock.now()).await?;
+        }
+        revision.state = RevisionState::Deleted;
+        self.save(tx, revision).await
+    }
+
+    pub(super) async fn save(&self, tx: &mut Tx, revision: &mut Revision) -> Result<()> {
+        revision.version += 1;
+        revision.updated_at = self.clock.now();
+        Ok(tx.update_revision(revision).await?)
+    }
+}
+
+pub(super) async fn details(tx: &mut Tx, image: Image, number: i64) -> Result<RevisionDetails> {
+    let revision = tx.revision(image.id, number).await?.ok_or(Error::RevisionNotFound(number))?;
+    if revision.state == RevisionState::Deleted {
+        return Err(Error::RevisionDeleted(number));
+    }
+    let files = tx.files_of(revision.id).await?;
+    Ok(RevisionDetails { image, revision, files })
+}
+
+/// The revision, kept from other changes until the commit.
+pub(super) async fn locked_details(tx: &mut Tx, name: &ImageName, number: i64) -> Result<RevisionDetails> {
+    let image = locked_image(tx, name).await?;
+    details(tx, image, number).await
+}
+
+fn check_notes(revision: &Revision) -> Result<()> {
+    if revision.notes.len() > 100_000 {
+        return Err(Error::invalid("notes", "at most 100,000 bytes"));
+    }
+    check_labels(&revision.labels)
+}

@@ -1,0 +1,164 @@
+//! What every channel offers, in memory: one immutable picture of one moment of the catalog.
+//!
+//! Update checks, the tree's HTTP names and log-ins are answered from it, without the database, and
+//! go on while that is away. Every change replaces it before the change is acknowledged; changes by
+//! other processes reach it within a second ([`Catalog::follow`]).
+
+mod load;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{Catalog, Result};
+use crate::model::{Account, AccountName, Channel, ChannelName, Digest, FileRole, ImageName, Promotion, ReadAccess};
+
+/// How often a process looks whether another one changed the catalog.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+/// One moment of the catalog.
+#[derive(Default)]
+pub struct Snapshot {
+    /// None until the first one is loaded.
+    version: Option<i64>,
+    images: HashMap<String, ImageOffer>,
+    channels: HashMap<String, Arc<ChannelOffer>>,
+    /// By path below the tree's root, in lower case: Windows clients do not keep case.
+    tree: HashMap<String, TreeEntry>,
+    accounts: HashMap<String, Arc<Account>>,
+}
+
+/// A channel and its manifest.
+pub struct ChannelOffer {
+    pub channel: Channel,
+    /// `channel.json`.
+    pub manifest: Bytes,
+    pub manifest_digest: Digest,
+}
+
+/// An image and what it offers in each channel, by the channel's key.
+pub struct ImageOffer {
+    pub id: Uuid,
+    pub name: ImageName,
+    pub revoked: HashSet<i64>,
+    offers: HashMap<String, Arc<Offer>>,
+}
+
+/// What an image offers in one channel.
+pub struct Offer {
+    pub promotion: Promotion,
+    pub files: Vec<OfferedPath>,
+}
+
+/// A file of the assigned revision, with its path below the tree's root.
+#[derive(Debug, Clone)]
+pub struct OfferedPath {
+    pub role: FileRole,
+    pub path: String,
+    pub size: u64,
+    pub digest: Digest,
+}
+
+/// What a path of the tree leads to.
+#[derive(Clone)]
+pub enum TreeEntry {
+    File(Arc<TreeFile>),
+    /// The channel's `channel.json`.
+    Manifest(Arc<ChannelOffer>),
+}
+
+/// A revision's file in the tree.
+#[derive(Debug)]
+pub struct TreeFile {
+    pub image: ImageName,
+    pub read_access: ReadAccess,
+    pub blob_key: String,
+    pub size: u64,
+    pub digest: Digest,
+    pub sealed_at: DateTime<Utc>,
+}
+
+impl Snapshot {
+    pub fn is_loaded(&self) -> bool {
+        self.version.is_some()
+    }
+
+    pub fn version(&self) -> i64 {
+        self.version.unwrap_or(0)
+    }
+
+    pub fn image(&self, name: &ImageName) -> Option<&ImageOffer> {
+        self.images.get(&name.key())
+    }
+
+    pub fn channel(&self, name: &ChannelName) -> Option<&Arc<ChannelOffer>> {
+        self.channels.get(&name.key())
+    }
+
+    pub fn channels(&self) -> impl Iterator<Item = &Arc<ChannelOffer>> {
+        self.channels.values()
+    }
+
+    pub fn tree_entry(&self, path: &str) -> Option<&TreeEntry> {
+        self.tree.get(&path.to_ascii_lowercase())
+    }
+
+    pub fn account(&self, name: &AccountName) -> Option<&Arc<Account>> {
+        self.accounts.get(&name.key())
+    }
+}
+
+impl ImageOffer {
+    pub fn offer(&self, channel: &ChannelName) -> Option<&Arc<Offer>> {
+        self.offers.get(&channel.key())
+    }
+}
+
+impl Catalog {
+    /// The newest picture.
+    pub fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.shared.snapshot.load()
+    }
+
+    /// Brings the picture up to the catalog's state. A change that cannot be shown at once, because
+    /// the database went away behind its commit, is shown by [`Self::follow`] later.
+    pub async fn refresh(&self) {
+        if let Err(error) = self.try_refresh().await {
+            tracing::warn!(%error, "the snapshot could not be refreshed; clients see the state before");
+        }
+    }
+
+    /// As [`Self::refresh`], for those who must know whether it worked.
+    pub async fn try_refresh(&self) -> Result<()> {
+        // Whoever waited here finds its change in the picture that was made meanwhile, or makes it.
+        let _one_at_a_time = self.shared.refreshing.lock().await;
+        let mut tx = self.db.read().await?;
+        let version = tx.catalog_version().await?;
+        if self.snapshot().version == Some(version) {
+            return Ok(());
+        }
+        let snapshot = load::load(&mut tx, version, &self.rules).await?;
+        self.shared.snapshot.store(Arc::new(snapshot));
+        Ok(())
+    }
+
+    /// Follows changes that other processes make (replicas, the command line), until cancelled.
+    ///
+    /// Asks for the version number, which is one indexed row; on PostgreSQL a notification wakes it
+    /// at once, and the asking is what stands behind lost notifications.
+    pub async fn follow(&self) {
+        let mut news = self.db.news().await;
+        loop {
+            news.wait(LOOK_EVERY).await;
+            let before = self.snapshot().version();
+            self.refresh().await;
+            if self.snapshot().version() != before {
+                self.tree_is_due();
+            }
+        }
+    }
+}

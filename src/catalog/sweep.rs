@@ -1,0 +1,92 @@
+//! What is left behind is taken away: bytes of broken uploads and deleted revisions, stale drafts,
+//! old answers.
+
+use std::time::Duration;
+
+use chrono::TimeDelta;
+
+use super::audit::{Entry, NOTHING};
+use super::{Actor, Catalog, Result};
+use crate::model::RevisionState;
+
+/// Without a bell the sweep comes by so often.
+const SWEEP_EVERY: Duration = Duration::from_secs(600);
+
+/// An upload of another server that noted no progress for so long has lost its writer. A single
+/// 256 MiB step takes a day only on lines slower than 3 KiB/s.
+const UPLOAD_IDLE: TimeDelta = TimeDelta::days(1);
+
+/// Repeats of a request come within minutes; a day is what clients that queue may need.
+const ANSWERS_KEPT: TimeDelta = TimeDelta::days(1);
+
+impl Catalog {
+    pub(super) fn sweep_is_due(&self) {
+        self.shared.sweep_is_due.notify_one();
+    }
+
+    /// Cleans what a stopped server of this instance left; to be called before requests are served.
+    pub async fn recover(&self) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        let left = tx.discard_arriving_of(self.instance, self.clock.now()).await?;
+        tx.commit().await?;
+        if left > 0 {
+            tracing::info!(uploads.broken = left, "taking away uploads that the last stop cut off");
+        }
+        self.remove_garbage().await
+    }
+
+    /// Sweeps whenever something was left behind, until cancelled.
+    pub async fn keep_sweeping(&self) {
+        loop {
+            if let Err(error) = self.sweep().await {
+                tracing::warn!(%error, "the sweep stopped early and will be repeated");
+            }
+            let _either = tokio::time::timeout(SWEEP_EVERY, self.shared.sweep_is_due.notified()).await;
+        }
+    }
+
+    async fn sweep(&self) -> Result<()> {
+        self.delete_stale_drafts().await?;
+        let now = self.clock.now();
+        let mut tx = self.db.write().await?;
+        tx.discard_arriving_before(now - UPLOAD_IDLE, now).await?;
+        tx.forget_answers_before(now - ANSWERS_KEPT).await?;
+        tx.commit().await?;
+        self.remove_garbage().await?;
+        self.reissue_manifests().await
+    }
+
+    async fn delete_stale_drafts(&self) -> Result<()> {
+        let lifetime = TimeDelta::from_std(self.rules.draft_lifetime).unwrap_or(TimeDelta::MAX);
+        let Some(since) = self.clock.now().checked_sub_signed(lifetime) else { return Ok(()) };
+        let actor = Actor::system("sweep");
+        let stale = self.db.read().await?.stale_drafts(since).await?;
+        for draft in stale {
+            let mut tx = self.db.write().await?;
+            tx.lock_image(draft.image_id).await?;
+            // It may have been touched since the list was read.
+            let Some(mut draft) = tx.revision_by_id(draft.id).await? else { continue };
+            let untouched = draft.state == RevisionState::Draft && draft.updated_at < since && !draft.protected;
+            let Some(image) = tx.image_by_id(draft.image_id).await?.filter(|_| untouched) else { continue };
+            self.bury(&mut tx, &mut draft).await?;
+            let subject = format!("images/{}/revisions/{}", image.name, draft.number);
+            let entry = Entry { action: "revision.expire", subject, actor: &actor };
+            self.audit(&mut tx, entry, NOTHING, NOTHING).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the bytes of every blob that nothing refers to, then its row: killed in between, the
+    /// row brings the sweep back.
+    pub(super) async fn remove_garbage(&self) -> Result<()> {
+        let garbage = self.db.read().await?.removable_blobs().await?;
+        for blob in garbage {
+            self.blobs.remove(&blob.key).await?;
+            let mut tx = self.db.write().await?;
+            tx.delete_blob(blob.id).await?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+}

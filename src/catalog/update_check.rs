@@ -1,0 +1,121 @@
+//! The update check: what a client machine is told to do. A pure function of the snapshot, the
+//! question and the time: no database on the way.
+//!
+//! The rules stand in [`decide`] in their order. Rollout rules (pin, pause, canary, window,
+//! percentage) belong between "nothing assigned" and "offered": there the offer is chosen.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::snapshot::{ImageOffer, Offer};
+use crate::model::{ClientId, Digest};
+
+/// What the client is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Action {
+    /// Nothing.
+    None,
+    /// Fetch the target and change to it.
+    Update,
+    /// Wait: there is something newer, and not yet for this client.
+    Hold,
+    /// Go back to the target, which is lower than what the client has.
+    Rollback,
+}
+
+/// Why.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Reason {
+    /// The client has what the channel offers.
+    UpToDate,
+    /// The channel offers a higher revision.
+    NewerRevision,
+    /// The client has none.
+    FirstInstall,
+    /// The channel went back to a lower revision.
+    RolledBack,
+    /// What the client has was revoked.
+    RevisionRevoked,
+    /// Nothing was promoted to the channel yet.
+    NothingAssigned,
+}
+
+/// The answer's substance; how it is written is the API's.
+pub struct Decision<'a> {
+    pub action: Action,
+    pub reason: Reason,
+    /// What the client is to have; none where there is nothing to do.
+    pub target: Option<&'a Offer>,
+    /// The assignment in force, whatever the client is told.
+    pub offer: Option<&'a Offer>,
+}
+
+/// Decides for a client that has revision `current` (0 for none).
+pub fn decide<'a>(image: &ImageOffer, offer: Option<&'a Offer>, current: i64) -> Decision<'a> {
+    let Some(assigned) = offer else {
+        return Decision { action: Action::None, reason: Reason::NothingAssigned, target: None, offer };
+    };
+    let offered = assigned.promotion.revision;
+    let (action, reason) = match current.cmp(&offered) {
+        std::cmp::Ordering::Equal => (Action::None, Reason::UpToDate),
+        _ if current == 0 => (Action::Update, Reason::FirstInstall),
+        std::cmp::Ordering::Less if image.revoked.contains(&current) => (Action::Update, Reason::RevisionRevoked),
+        std::cmp::Ordering::Less => (Action::Update, Reason::NewerRevision),
+        std::cmp::Ordering::Greater if image.revoked.contains(&current) => {
+            (Action::Rollback, Reason::RevisionRevoked)
+        }
+        std::cmp::Ordering::Greater => (Action::Rollback, Reason::RolledBack),
+    };
+    let target = (action != Action::None).then_some(assigned);
+    Decision { action, reason, target, offer }
+}
+
+/// The least time between two checks, in seconds: a client that has just asked in its slot is not
+/// told to ask again at once.
+const SHORTEST_WAIT: u64 = 30;
+
+/// Seconds until the client's slot: a second of the period that is its own, the same on every
+/// server, so that a fleet that was switched on together does not ask together. 30 to period + 29.
+pub fn seconds_until_slot(client: &ClientId, period: u32, now: DateTime<Utc>) -> u64 {
+    let period = u64::from(period.max(1));
+    let digest = Digest::of(client.as_str().as_bytes());
+    let [a, b, c, d, e, f, g, h, ..] = *digest.as_bytes();
+    let slot = u64::from_be_bytes([a, b, c, d, e, f, g, h]) % period;
+    let second = now.timestamp().unsigned_abs() % period;
+    let wait = (slot + period - second) % period;
+    if wait < SHORTEST_WAIT { wait + period.max(SHORTEST_WAIT) } else { wait }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn every_client_keeps_its_own_slot(name in "[a-z0-9]{1,20}", from in 0_i64..4_000_000_000, later in 0_i64..899) {
+            let client: ClientId = name.parse().unwrap();
+            let at = |second: i64| DateTime::from_timestamp(second, 0).unwrap();
+            let wait = |second: i64| i64::try_from(seconds_until_slot(&client, 900, at(second))).unwrap();
+            prop_assert!((30..930).contains(&wait(from)));
+            prop_assert_eq!((from + wait(from)) % 900, (from + later + wait(from + later)) % 900);
+        }
+    }
+
+    #[test]
+    fn a_fleet_spreads_over_the_period() {
+        let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+        let mut minutes = [0_u32; 16];
+        for n in 0..9000 {
+            let client: ClientId = format!("pc-{n}").parse().unwrap();
+            let wait = usize::try_from(seconds_until_slot(&client, 900, now)).unwrap();
+            minutes[wait / 60] += 1;
+        }
+        // 600 a minute on average; the first and the last minute are shared by the 30 s border.
+        assert!(minutes[1..15].iter().all(|count| (480..720).contains(count)), "{minutes:?}");
+    }
+}

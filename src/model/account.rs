@@ -1,0 +1,50 @@
+//! Users and what they may.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::name::AccountName;
+
+/// What a user may do; a user holds any number of them. Each includes what `reader` and `client`
+/// may, but for `client` itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Reads the tree, checks for updates, reports for itself.
+    Client,
+    /// Reads images, channels, publications, metrics.
+    Reader,
+    /// Makes images, uploads, seals, deletes own drafts; promotes where a channel names the role.
+    Publisher,
+    /// Promotes, rolls back, revokes.
+    Promoter,
+    /// Everything.
+    Admin,
+}
+
+/// A user as the catalog knows it.
+#[derive(Clone, sqlx::FromRow)]
+pub struct Account {
+    pub id: Uuid,
+    pub name: AccountName,
+    /// Argon2id, as a PHC string.
+    pub password_hash: String,
+    #[sqlx(json)]
+    pub roles: Vec<Role>,
+    /// Patterns of image names, with `*` for any run of characters; none is all images.
+    #[sqlx(json)]
+    pub images: Vec<String>,
+    pub disabled: bool,
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}
+
+/// The hash stays out of logs.
+impl std::fmt::Debug for Account {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Account").field("name", &self.name).field("roles", &self.roles).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,47 @@
+//! A channel: a named ring of client machines, and the folder of the tree that serves it.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::account::Role;
+use super::name::ChannelName;
+
+/// Who may read a channel's files and ask for its updates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum ReadAccess {
+    /// Anyone who reaches the server, as the MED-V set-up has it.
+    Everyone,
+    /// Whoever has credentials for the image.
+    Authenticated,
+}
+
+/// A channel as the catalog knows it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Channel {
+    pub id: Uuid,
+    pub name: ChannelName,
+    /// The folder below the tree's root; empty is the root itself.
+    pub folder: String,
+    pub read_access: ReadAccess,
+    /// How many earlier revisions the folder keeps beside the assigned one.
+    pub keep_old: i64,
+    pub tree_during_rollout: bool,
+    /// The roles, besides promoter and admin, that may promote here.
+    #[sqlx(json)]
+    pub promoters: Vec<Role>,
+    /// A channel that a revision must have been assigned in before it may come here.
+    pub requires_channel: Option<ChannelName>,
+    /// How many people besides the first must agree to a promotion.
+    pub approvals: i64,
+    /// Raised with every change of what the channel offers; readers of its manifest refuse a lower one.
+    pub sequence: i64,
+    /// When `sequence` was last raised.
+    pub issued_at: DateTime<Utc>,
+    pub version: i64,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+}

@@ -1,0 +1,58 @@
+//! An image: a named thing that has revisions.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::name::ImageName;
+use super::revision::FileRole;
+
+/// What an image consists of. Fixed when the image is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum ImageKind {
+    /// A MED-V image: a `.ckm` and its `.ckm.index`, both required, both opaque.
+    Medv,
+    /// One file with an extension of its own: vhdx, qcow2, iso, wim.
+    Single,
+}
+
+impl ImageKind {
+    /// The roles that a revision must fill before it can be sealed, in the order of publication:
+    /// clients fetch the index first, so it appears last.
+    pub const fn roles(self) -> &'static [FileRole] {
+        match self {
+            Self::Medv => &[FileRole::Ckm, FileRole::Index],
+            Self::Single => &[FileRole::Image],
+        }
+    }
+}
+
+/// Free words that an administrator hangs on an image or a revision.
+pub type Labels = BTreeMap<String, String>;
+
+/// An image as the catalog knows it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Image {
+    pub id: Uuid,
+    pub name: ImageName,
+    pub kind: ImageKind,
+    /// The `{ext}` of the published files: `ckm`, or what kind `single` was given.
+    pub extension: String,
+    pub description: String,
+    #[sqlx(json)]
+    pub labels: Labels,
+    /// How many sealed revisions retention leaves; none keeps all.
+    pub keep_revisions: Option<i64>,
+    /// Raised by every change; the resource's `ETag`.
+    pub version: i64,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    /// Set on an image that was deleted: its row keeps the counter, for the name may come back.
+    pub deleted_at: Option<DateTime<Utc>>,
+}

@@ -1,0 +1,121 @@
+//! A publication: a file's presence in the tree, and how such files are named.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::digest::Digest;
+use super::name::ImageName;
+use super::revision::FileRole;
+
+/// Where a published file is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum PublicationState {
+    /// About to appear: the row is written first, so that after a crash the file is known as ours.
+    Publishing,
+    /// In the tree, complete.
+    Published,
+    /// No longer offered; stays until clients that are fetching it had time to finish.
+    Withdrawing,
+}
+
+/// The record of one file that imagedepot put into the tree.
+#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+pub struct Publication {
+    /// Relative to the tree's root, with `/` between folder and file.
+    pub path: String,
+    pub channel_id: Uuid,
+    pub revision_id: Uuid,
+    pub role: FileRole,
+    pub blob_id: Uuid,
+    #[sqlx(try_from = "String")]
+    pub digest: Digest,
+    pub state: PublicationState,
+    /// When a withdrawn file may go.
+    pub withdraw_at: Option<DateTime<Utc>>,
+}
+
+/// A path below the tree's root: channels that publish at the root have an empty folder.
+pub fn in_folder(folder: &str, name: &str) -> String {
+    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// How published files are named: `{image}_{revision}.{ext}`, index files with `.index` behind it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FilePattern(String);
+
+/// The text is no pattern for file names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "a file-name pattern holds {{image}} and {{revision}} once each, ends in .{{ext}}, and otherwise \
+     letters, digits, '.', '_' and '-'"
+)]
+pub struct InvalidPattern;
+
+impl FilePattern {
+    /// The name under which a revision's file is published.
+    pub fn file_name(&self, image: &ImageName, revision: i64, extension: &str, role: FileRole) -> String {
+        let name = self
+            .0
+            .replace("{revision}", &revision.to_string())
+            .replace("{ext}", extension)
+            .replace("{image}", image.as_str());
+        match role {
+            FileRole::Index => name + ".index",
+            FileRole::Ckm | FileRole::Image => name,
+        }
+    }
+}
+
+impl std::str::FromStr for FilePattern {
+    type Err = InvalidPattern;
+
+    fn from_str(text: &str) -> Result<Self, InvalidPattern> {
+        let stem = text.strip_suffix(".{ext}").ok_or(InvalidPattern)?;
+        if stem.matches("{image}").count() != 1 || stem.matches("{revision}").count() != 1 {
+            return Err(InvalidPattern);
+        }
+        // Two placeholders side by side would let x1 revision 2 and x revision 12 share a name.
+        if stem.contains("}{") || stem.starts_with('.') {
+            return Err(InvalidPattern);
+        }
+        let rest = stem.replace("{image}", "").replace("{revision}", "");
+        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+        if rest.chars().all(plain) { Ok(Self(text.to_owned())) } else { Err(InvalidPattern) }
+    }
+}
+
+impl Default for FilePattern {
+    fn default() -> Self {
+        Self("{image}_{revision}.{ext}".to_owned())
+    }
+}
+
+impl std::fmt::Display for FilePattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_after_image_and_revision() {
+        let pattern = FilePattern::default();
+        let image = "win7-office".parse().unwrap();
+        assert_eq!(pattern.file_name(&image, 12, "ckm", FileRole::Ckm), "win7-office_12.ckm");
+        assert_eq!(pattern.file_name(&image, 12, "ckm", FileRole::Index), "win7-office_12.ckm.index");
+    }
+
+    #[test]
+    fn a_pattern_that_could_name_two_files_alike_is_refused() {
+        for text in ["{image}.{ext}", "{image}{revision}.{ext}", "x/{image}_{revision}.{ext}", "{image}_{revision}"] {
+            assert_eq!(text.parse::<FilePattern>(), Err(InvalidPattern), "{text}");
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! Revisions, their files and the stored bytes behind them.
+
+use std::fmt;
+use std::str::FromStr;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::digest::{Digest, InvalidDigest};
+use super::image::Labels;
+
+/// Where a revision is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum RevisionState {
+    /// Collects its files; each may still be replaced. Left by sealing or deletion.
+    Draft,
+    /// Sealed: its bytes never change again, and channels may be assigned to it.
+    Ready,
+    /// Withdrawn by an administrator: no channel may be assigned to it, clients on it must move.
+    Revoked,
+    /// Found damaged: kept from clients until healed.
+    Quarantined,
+    /// A tombstone: the number is never given out again.
+    Deleted,
+}
+
+impl RevisionState {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Draft => "draft",
+            Self::Ready => "ready",
+            Self::Revoked => "revoked",
+            Self::Quarantined => "quarantined",
+            Self::Deleted => "deleted",
+        }
+    }
+}
+
+/// An immutable version of an image, or the draft of one.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Revision {
+    pub id: Uuid,
+    pub image_id: Uuid,
+    /// From 1, never reused.
+    pub number: i64,
+    pub state: RevisionState,
+    pub notes: String,
+    #[sqlx(json)]
+    pub labels: Labels,
+    /// Refuses deletion until it is taken away.
+    pub protected: bool,
+    pub version: i64,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+    pub updated_at: DateTime<Utc>,
+    pub sealed_at: Option<DateTime<Utc>>,
+}
+
+/// What a file is to its revision.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, sqlx::Type, ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum FileRole {
+    /// The packed machine of a MED-V image.
+    Ckm,
+    /// The list of the CKM's blocks, which clients fetch first.
+    Index,
+    /// The one file of an image of kind `single`.
+    Image,
+}
+
+impl FileRole {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ckm => "ckm",
+            Self::Index => "index",
+            Self::Image => "image",
+        }
+    }
+}
+
+impl fmt::Display for FileRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for FileRole {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "ckm" => Ok(Self::Ckm),
+            "index" => Ok(Self::Index),
+            "image" => Ok(Self::Image),
+            _ => Err(()),
+        }
+    }
+}
+
+/// One of a revision's files.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct File {
+    pub revision_id: Uuid,
+    pub role: FileRole,
+    pub blob_id: Uuid,
+    /// Where the bytes lie in the store.
+    pub blob_key: String,
+    /// In bytes.
+    #[sqlx(try_from = "i64")]
+    pub size: u64,
+    #[sqlx(try_from = "String")]
+    pub digest: Digest,
+}
+
+/// Where stored bytes are in their life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum BlobState {
+    /// Bytes are arriving; the row is their reservation. Without its writer it is garbage.
+    Arriving,
+    /// Complete and on stable storage; a file refers to it.
+    Stored,
+    /// No file refers to it: its bytes go as soon as no published copy needs them.
+    Garbage,
+}
+
+/// The stored bytes of a file, under a random key that never derives from their content.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Blob {
+    pub id: Uuid,
+    pub key: String,
+    pub state: BlobState,
+}
+
+impl TryFrom<String> for Digest {
+    type Error = InvalidDigest;
+
+    fn try_from(text: String) -> Result<Self, InvalidDigest> {
+        text.parse()
+    }
+}

@@ -1,0 +1,187 @@
+//! The two databases behind one type: one SQL text serves SQLite and PostgreSQL.
+//!
+//! A [`Tx`] is the only way to a row. [`Db::read`] gives one that sees a single moment, [`Db::write`]
+//! one whose changes appear with [`Tx::commit`] or not at all: dropping it rolls back. The queries
+//! themselves are methods of `Tx`, in `queries/`, by noun.
+//!
+//! Rejected: `sqlx::Any` (knows neither UUIDs nor times), a trait with an implementation for each
+//! database (they drift apart). Every query runs in the tests on both.
+
+use std::str::FromStr as _;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{ConnectOptions as _, Postgres, Sqlite, Transaction};
+
+use super::error::StorageError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// How long a caller waits for a connection or for SQLite's write lock before it is told to come back.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// SQLite readers beside the one writer. Readers do not block in WAL mode; more than cores gain nothing.
+const SQLITE_READERS: u32 = 4;
+
+const POSTGRES_CONNECTIONS: u32 = 16;
+
+/// The database, SQLite or PostgreSQL.
+#[derive(Clone)]
+pub enum Db {
+    /// SQLite has one writer at a time: one connection that all changes queue for is fair, where
+    /// several would fight for the file's lock.
+    Sqlite { writer: SqlitePool, readers: SqlitePool },
+    Postgres(PgPool),
+}
+
+/// A transaction on either database.
+pub enum Tx {
+    Sqlite(Transaction<'static, Sqlite>),
+    Postgres(Transaction<'static, Postgres>),
+}
+
+/// Evaluates the body for the database at hand, with `$conn` bound to the transaction's connection.
+macro_rules! on {
+    ($tx:expr, $conn:ident => $body:expr) => {
+        match $tx {
+            $crate::storage::db::Tx::Sqlite(tx) => {
+                let $conn = &mut **tx;
+                $body
+            }
+            $crate::storage::db::Tx::Postgres(tx) => {
+                let $conn = &mut **tx;
+                $body
+            }
+        }
+    };
+}
+pub(crate) use on;
+
+impl Db {
+    /// Opens `sqlite:PATH` (the file is made if absent) or `postgres://…`.
+    pub async fn open(url: &str) -> Result<Self, StorageError> {
+        if let Some(path) = url.strip_prefix("sqlite:") {
+            let options = SqliteConnectOptions::from_str(&format!("sqlite:{path}"))?
+                .create_if_missing(true)
+                .foreign_keys(true)
+                .journal_mode(SqliteJournalMode::Wal)
+                // A commit that was acknowledged survives a power cut; NORMAL would lose the last ones.
+                .synchronous(SqliteSynchronous::Full)
+                .busy_timeout(PATIENCE)
+                .disable_statement_logging();
+            let writer = SqlitePoolOptions::new()
+                .max_connections(1)
+                .acquire_timeout(PATIENCE)
+                .connect_with(options.clone())
+                .await?;
+            let readers = SqlitePoolOptions::new()
+                .max_connections(SQLITE_READERS)
+                .acquire_timeout(PATIENCE)
+                .connect_with(options.read_only(true))
+                .await?;
+            Ok(Self::Sqlite { writer, readers })
+        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
+            let options = PgConnectOptions::from_str(url)?.application_name("imagedepot").disable_statement_logging();
+            let pool = PgPoolOptions::new()
+                .max_connections(POSTGRES_CONNECTIONS)
+                .acquire_timeout(PATIENCE)
+                .connect_with(options)
+                .await?;
+            Ok(Self::Postgres(pool))
+        } else {
+            Err(StorageError::Unusable("catalog.url begins with sqlite: or postgres://".to_owned()))
+        }
+    }
+
+    /// Brings the schema up to this program's version; refuses a newer one.
+    pub async fn migrate(&self) -> Result<(), StorageError> {
+        match self {
+            Self::Sqlite { writer, .. } => MIGRATIONS.run(writer).await?,
+            Self::Postgres(pool) => MIGRATIONS.run(pool).await?,
+        }
+        Ok(())
+    }
+
+    /// A transaction that reads one moment of the database.
+    pub async fn read(&self) -> Result<Tx, StorageError> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
+            Self::Postgres(pool) => {
+                Tx::Postgres(pool.begin_with("begin isolation level repeatable read read only").await?)
+            }
+        })
+    }
+
+    /// A transaction that changes rows. On SQLite it takes the write lock at once: a transaction that
+    /// read first and asked for the lock later would fail when another had written in between.
+    pub async fn write(&self) -> Result<Tx, StorageError> {
+        Ok(match self {
+            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
+            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        })
+    }
+
+    /// News of changes by other processes.
+    pub async fn news(&self) -> News {
+        match self {
+            Self::Sqlite { .. } => News::None,
+            Self::Postgres(pool) => {
+                let listener = PgListener::connect_with(pool).await;
+                match listener {
+                    Ok(mut listener) => match listener.listen(super::queries::changes::CHANNEL).await {
+                        Ok(()) => News::Postgres(Box::new(listener)),
+                        Err(_) => News::None,
+                    },
+                    Err(_) => News::None,
+                }
+            }
+        }
+    }
+
+    pub async fn close(&self) {
+        match self {
+            Self::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Self::Postgres(pool) => pool.close().await,
+        }
+    }
+}
+
+/// Where the database tells of other processes' changes by itself.
+pub enum News {
+    /// SQLite does not: whoever wants to know asks.
+    None,
+    Postgres(Box<PgListener>),
+}
+
+impl News {
+    /// Returns when something changed, or after `at_most`.
+    pub async fn wait(&mut self, at_most: Duration) {
+        let heard = async {
+            match self {
+                Self::None => std::future::pending().await,
+                Self::Postgres(listener) => listener.recv().await.is_ok(),
+            }
+        };
+        let started = tokio::time::Instant::now();
+        if let Ok(false) = tokio::time::timeout(at_most, heard).await {
+            // The connection is gone: it would answer so at once, again and again.
+            tokio::time::sleep_until(started + at_most).await;
+        }
+    }
+}
+
+impl Tx {
+    /// Makes the changes durable and visible.
+    pub async fn commit(self) -> Result<(), StorageError> {
+        match self {
+            Self::Sqlite(tx) => tx.commit().await?,
+            Self::Postgres(tx) => tx.commit().await?,
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,16 @@
+//! What the local disk has to say: free space, and making names durable.
+
+use std::fs::File;
+use std::io;
+use std::path::Path;
+
+/// Bytes that an ordinary process may still write on the file system of `path`.
+pub fn free_bytes(path: &Path) -> io::Result<u64> {
+    let stat = rustix::fs::statvfs(path)?;
+    Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
+}
+
+/// Makes the names in a folder durable: a file's own sync does not cover the name it was given.
+pub fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()
+}

@@ -1,0 +1,87 @@
+//! What goes wrong with rows and bytes, sorted by who can do something about it.
+
+/// An error of the database, the store or the disk.
+#[derive(Debug, thiserror::Error)]
+pub enum StorageError {
+    /// A unique constraint refused the row: someone else has the name, or was faster.
+    #[error("the row exists already")]
+    Duplicate,
+    /// The database did not give a connection or its write lock in time; trying again helps.
+    #[error("the database is busy or away: {0}")]
+    Unavailable(String),
+    /// The disk or bucket has no room for the bytes.
+    #[error("no room in the store: {0}")]
+    NoRoom(String),
+    #[error("database: {0}")]
+    Database(sqlx::Error),
+    #[error("migrations: {0}")]
+    Migration(#[from] sqlx::migrate::MigrateError),
+    #[error("store: {0}")]
+    Store(object_store::Error),
+    #[error("{what}: {source}")]
+    File { what: String, source: std::io::Error },
+    /// Another server holds this data folder.
+    #[error("{0}")]
+    InUse(String),
+    /// The settings name something that cannot be used.
+    #[error("{0}")]
+    Unusable(String),
+}
+
+impl StorageError {
+    pub(crate) fn file(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| match source.kind() {
+            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => Self::NoRoom(source.to_string()),
+            _ => Self::File { what: what.into(), source },
+        }
+    }
+}
+
+/// SQLite's result codes for a lock that somebody else holds.
+const SQLITE_BUSY: [&str; 4] = ["5", "6", "261", "517"];
+/// SQLite's code for a full disk.
+const SQLITE_FULL: &str = "13";
+/// PostgreSQL: serialization failure, deadlock; the transaction may be tried again.
+const POSTGRES_RETRY: [&str; 2] = ["40001", "40P01"];
+/// PostgreSQL: connection exceptions, too many connections, shutting down, starting up.
+const POSTGRES_AWAY: [&str; 7] = ["08000", "08003", "08006", "53300", "57P01", "57P02", "57P03"];
+
+impl From<sqlx::Error> for StorageError {
+    fn from(error: sqlx::Error) -> Self {
+        match &error {
+            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
+                Self::Unavailable(error.to_string())
+            }
+            sqlx::Error::Database(database) => {
+                let code = database.code().unwrap_or_default();
+                let code = code.as_ref();
+                if database.is_unique_violation() {
+                    Self::Duplicate
+                } else if code == SQLITE_FULL {
+                    Self::NoRoom(error.to_string())
+                } else if SQLITE_BUSY.contains(&code) || POSTGRES_RETRY.contains(&code) || POSTGRES_AWAY.contains(&code) {
+                    Self::Unavailable(error.to_string())
+                } else {
+                    Self::Database(error)
+                }
+            }
+            _ => Self::Database(error),
+        }
+    }
+}
+
+impl From<object_store::Error> for StorageError {
+    fn from(error: object_store::Error) -> Self {
+        // object_store wraps the system's error several layers deep.
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(inner) = cause {
+            if let Some(io) = inner.downcast_ref::<std::io::Error>()
+                && matches!(io.kind(), std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)
+            {
+                return Self::NoRoom(io.to_string());
+            }
+            cause = inner.source();
+        }
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,74 @@
+//! Which server this is: an id kept in the data folder, and the lock that keeps a second one out.
+//!
+//! Rows that belong to work under way carry the id. Whoever holds the lock knows that no other
+//! process works under it, so what such rows left behind can be cleaned at the next start at once,
+//! without waiting for a lease to run out.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::error::StorageError;
+use crate::model::Ids;
+
+/// Holds the data folder for as long as it lives.
+pub struct Instance {
+    id: Uuid,
+    _lock: File,
+}
+
+impl Instance {
+    /// Takes the data folder, which is made (0700) if absent; `InUse` while another server has it.
+    pub fn take(data: &Path, ids: Ids) -> Result<Self, StorageError> {
+        make_private_folder(data)?;
+        let path = data.join("instance");
+        let what = || path.display().to_string();
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(StorageError::file(what()))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(StorageError::InUse(format!(
+                    "another imagedepot server uses {}; stop it, or name another folder with --data",
+                    data.display()
+                )));
+            }
+            Err(TryLockError::Error(source)) => return Err(StorageError::File { what: what(), source }),
+        }
+        let mut text = String::new();
+        file.read_to_string(&mut text).map_err(StorageError::file(what()))?;
+        let id = if let Ok(id) = text.trim().parse() {
+            id
+        } else {
+            let id = ids.next();
+            file.set_len(0)
+                .and_then(|()| file.rewind())
+                .and_then(|()| writeln!(file, "{id}"))
+                .and_then(|()| file.sync_all())
+                .map_err(StorageError::file(what()))?;
+            id
+        };
+        Ok(Self { id, _lock: file })
+    }
+
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+}
+
+/// Only the owner looks in: the folder holds the catalog with its password hashes.
+pub fn make_private_folder(path: &Path) -> Result<(), StorageError> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(StorageError::file(path.display().to_string()))
+}

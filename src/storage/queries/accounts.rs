@@ -1,0 +1,75 @@
+//! Users.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{all, execute, optional, value};
+use crate::model::{Account, AccountName, Role};
+use crate::storage::{StorageError, Tx};
+
+/// What a new user starts with.
+pub struct NewAccount<'a> {
+    pub id: Uuid,
+    pub name: &'a AccountName,
+    pub password_hash: &'a str,
+    pub roles: &'a [Role],
+    pub images: &'a [String],
+    pub now: DateTime<Utc>,
+}
+
+impl Tx {
+    /// `Duplicate` where the name is taken.
+    pub async fn insert_account(&mut self, new: &NewAccount<'_>) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into account (id, name, name_key, password_hash, roles, images, disabled, version, \
+             created_at, updated_at) values ($1, $2, $3, $4, $5, $6, false, 1, $7, $7)",
+            new.id,
+            new.name,
+            new.name.key(),
+            new.password_hash,
+            Json(new.roles),
+            Json(new.images),
+            new.now,
+        )?;
+        Ok(())
+    }
+
+    pub async fn account_by_key(&mut self, name_key: &str) -> Result<Option<Account>, StorageError> {
+        optional!(self, "select * from account where name_key = $1", name_key)
+    }
+
+    pub async fn accounts(&mut self) -> Result<Vec<Account>, StorageError> {
+        all!(self, "select * from account order by name_key")
+    }
+
+    pub async fn accounts_after(&mut self, after: &str, limit: i64) -> Result<Vec<Account>, StorageError> {
+        all!(self, "select * from account where name_key > $1 order by name_key limit $2", after, limit)
+    }
+
+    pub async fn count_accounts(&mut self) -> Result<i64, StorageError> {
+        value!(self, "select count(*) from account")
+    }
+
+    pub async fn update_account(&mut self, account: &Account) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update account set password_hash = $2, roles = $3, images = $4, disabled = $5, version = $6, \
+             updated_at = $7 where id = $1",
+            account.id,
+            &account.password_hash,
+            Json(&account.roles),
+            Json(&account.images),
+            account.disabled,
+            account.version,
+            account.updated_at,
+        )?;
+        Ok(())
+    }
+
+    pub async fn delete_account(&mut self, id: Uuid) -> Result<(), StorageError> {
+        execute!(self, "delete from account where id = $1", id)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,126 @@
+//! Blobs: reservations of bytes that arrive, stored bytes, and garbage.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{all, execute, optional, value};
+use crate::model::Blob;
+use crate::storage::{StorageError, Tx};
+
+impl Tx {
+    /// Reserves `size` bytes for what is about to arrive.
+    pub async fn insert_arriving_blob(
+        &mut self,
+        id: Uuid,
+        key: &str,
+        size: i64,
+        instance: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into blob (id, key, state, size, received, instance, created_at, updated_at) \
+             values ($1, $2, 'arriving', $3, 0, $4, $5, $5)",
+            id,
+            key,
+            size,
+            instance,
+            now
+        )?;
+        Ok(())
+    }
+
+    /// Bytes that are promised to uploads under way and not on the disk yet.
+    pub async fn reserved_bytes(&mut self) -> Result<i64, StorageError> {
+        // sum() of bigints is numeric on PostgreSQL.
+        value!(self, "select cast(coalesce(sum(size - received), 0) as bigint) from blob where state = 'arriving'")
+    }
+
+    /// Lets one transaction at a time compare free space with what is reserved. SQLite's writer is
+    /// alone as it is.
+    pub async fn lock_reservations(&mut self) -> Result<(), StorageError> {
+        const RESERVATIONS: i64 = 0x696d_6467_0001;
+        if let Self::Postgres(tx) = self {
+            sqlx::query("select pg_advisory_xact_lock($1)").bind(RESERVATIONS).execute(&mut **tx).await?;
+        }
+        Ok(())
+    }
+
+    /// Notes progress; says whether the reservation is still there.
+    pub async fn note_received(&mut self, id: Uuid, received: i64, now: DateTime<Utc>) -> Result<bool, StorageError> {
+        let changed = execute!(
+            self,
+            "update blob set received = $2, updated_at = $3 where id = $1 and state = 'arriving'",
+            id,
+            received,
+            now
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Says whether the reservation was still there to be fulfilled.
+    pub async fn settle_blob(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<bool, StorageError> {
+        let changed = execute!(
+            self,
+            "update blob set state = 'stored', received = size, updated_at = $2 where id = $1 and state = 'arriving'",
+            id,
+            now
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Gives up blobs that no file refers to any more; shared ones stay.
+    pub async fn discard_blob(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update blob set state = 'garbage', updated_at = $2 where id = $1 \
+             and not exists (select 1 from file where file.blob_id = blob.id)",
+            id,
+            now
+        )?;
+        Ok(())
+    }
+
+    /// What a stopped server of this instance left arriving becomes garbage.
+    pub async fn discard_arriving_of(&mut self, instance: Uuid, now: DateTime<Utc>) -> Result<u64, StorageError> {
+        execute!(
+            self,
+            "update blob set state = 'garbage', updated_at = $2 where state = 'arriving' and instance = $1",
+            instance,
+            now
+        )
+    }
+
+    /// Uploads of any instance that made no progress for so long that their writer must be gone.
+    pub async fn discard_arriving_before(
+        &mut self,
+        idle_since: DateTime<Utc>,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StorageError> {
+        execute!(
+            self,
+            "update blob set state = 'garbage', updated_at = $2 where state = 'arriving' and updated_at < $1",
+            idle_since,
+            now
+        )
+    }
+
+    /// Garbage that nothing in the tree was made from.
+    pub async fn removable_blobs(&mut self) -> Result<Vec<Blob>, StorageError> {
+        all!(
+            self,
+            "select id, key, state from blob where state = 'garbage' \
+             and not exists (select 1 from publication p where p.blob_id = blob.id) order by id limit 500"
+        )
+    }
+
+    pub async fn blob(&mut self, id: Uuid) -> Result<Option<Blob>, StorageError> {
+        optional!(self, "select id, key, state from blob where id = $1", id)
+    }
+
+    /// Forgets a blob whose bytes are gone.
+    pub async fn delete_blob(&mut self, id: Uuid) -> Result<(), StorageError> {
+        execute!(self, "delete from blob where id = $1 and state = 'garbage'", id)?;
+        Ok(())
+    }
+}

@@ -1,0 +1,92 @@
+//! Channels.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{all, execute, optional};
+use crate::model::Channel;
+use crate::storage::{StorageError, Tx};
+
+impl Tx {
+    /// `Duplicate` where the name or the folder is taken.
+    pub async fn insert_channel(&mut self, channel: &Channel) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into channel (id, name, name_key, folder, folder_key, read_access, keep_old, \
+             tree_during_rollout, promoters, requires_channel, approvals, sequence, issued_at, version, \
+             created_at, updated_at) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)",
+            channel.id,
+            &channel.name,
+            channel.name.key(),
+            &channel.folder,
+            channel.folder.to_ascii_lowercase(),
+            channel.read_access,
+            channel.keep_old,
+            channel.tree_during_rollout,
+            Json(&channel.promoters),
+            &channel.requires_channel,
+            channel.approvals,
+            channel.sequence,
+            channel.issued_at,
+            channel.version,
+            channel.created_at,
+        )?;
+        Ok(())
+    }
+
+    pub async fn channel_by_key(&mut self, name_key: &str) -> Result<Option<Channel>, StorageError> {
+        optional!(self, "select * from channel where name_key = $1 and deleted_at is null", name_key)
+    }
+
+    pub async fn channels(&mut self) -> Result<Vec<Channel>, StorageError> {
+        all!(self, "select * from channel where deleted_at is null order by name_key")
+    }
+
+    pub async fn update_channel(&mut self, channel: &Channel) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update channel set folder = $2, folder_key = $3, read_access = $4, keep_old = $5, \
+             tree_during_rollout = $6, promoters = $7, requires_channel = $8, approvals = $9, version = $10, \
+             updated_at = $11 where id = $1",
+            channel.id,
+            &channel.folder,
+            channel.folder.to_ascii_lowercase(),
+            channel.read_access,
+            channel.keep_old,
+            channel.tree_during_rollout,
+            Json(&channel.promoters),
+            &channel.requires_channel,
+            channel.approvals,
+            channel.version,
+            channel.updated_at,
+        )?;
+        Ok(())
+    }
+
+    /// What the channel offers has changed: its manifest gets a new number and date.
+    pub async fn raise_channel_sequence(&mut self, channel: Uuid, now: DateTime<Utc>) -> Result<(), StorageError> {
+        execute!(self, "update channel set sequence = sequence + 1, issued_at = $2 where id = $1", channel, now)?;
+        Ok(())
+    }
+
+    /// Frees the channel's name and folder; its history stays.
+    pub async fn delete_channel(&mut self, channel: Uuid, now: DateTime<Utc>) -> Result<(), StorageError> {
+        let tombstone = format!("deleted:{channel}");
+        execute!(self, "delete from assignment where channel_id = $1", channel)?;
+        execute!(
+            self,
+            "update channel set deleted_at = $2, name_key = $3, folder_key = $3, version = version + 1 where id = $1",
+            channel,
+            now,
+            &tombstone
+        )?;
+        Ok(())
+    }
+
+    /// How many images have an assignment in the channel.
+    pub async fn count_assigned(&mut self, channel: Uuid) -> Result<i64, StorageError> {
+        super::value!(self, "select count(*) from assignment where channel_id = $1", channel)
+    }
+}

@@ -1,0 +1,84 @@
+//! Answers that were given under an `Idempotency-Key`.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{execute, optional};
+use crate::storage::{StorageError, Tx};
+
+/// The answer as it was sent, to be sent again.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct RememberedAnswer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+/// What is known of a key.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Remembered {
+    /// Digest of the request that came with the key.
+    pub fingerprint: String,
+    /// None while the first request is under way, and for good if its server was stopped.
+    pub answer: Option<Json<RememberedAnswer>>,
+    pub instance: Uuid,
+}
+
+impl Tx {
+    /// `Duplicate` where the caller used the key before.
+    pub async fn claim_idempotency_key(
+        &mut self,
+        caller: &str,
+        key: &str,
+        fingerprint: &str,
+        instance: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into idempotency (caller, key, fingerprint, instance, created_at) values ($1, $2, $3, $4, $5)",
+            caller,
+            key,
+            fingerprint,
+            instance,
+            now
+        )?;
+        Ok(())
+    }
+
+    pub async fn remembered(&mut self, caller: &str, key: &str) -> Result<Option<Remembered>, StorageError> {
+        optional!(
+            self,
+            "select fingerprint, answer, instance from idempotency where caller = $1 and key = $2",
+            caller,
+            key
+        )
+    }
+
+    pub async fn remember_answer(
+        &mut self,
+        caller: &str,
+        key: &str,
+        answer: &RememberedAnswer,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update idempotency set answer = $3 where caller = $1 and key = $2",
+            caller,
+            key,
+            Json(answer)
+        )?;
+        Ok(())
+    }
+
+    pub async fn release_idempotency_key(&mut self, caller: &str, key: &str) -> Result<(), StorageError> {
+        execute!(self, "delete from idempotency where caller = $1 and key = $2", caller, key)?;
+        Ok(())
+    }
+
+    pub async fn forget_answers_before(&mut self, before: DateTime<Utc>) -> Result<u64, StorageError> {
+        execute!(self, "delete from idempotency where created_at < $1", before)
+    }
+}

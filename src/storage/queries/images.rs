@@ -1,0 +1,117 @@
+//! Images.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{all, execute, optional, value};
+use crate::model::{Image, ImageKind, ImageName, Labels};
+use crate::storage::{StorageError, Tx};
+
+/// What a new image starts with.
+pub struct NewImage<'a> {
+    pub id: Uuid,
+    pub name: &'a ImageName,
+    pub kind: ImageKind,
+    pub extension: &'a str,
+    pub description: &'a str,
+    pub labels: &'a Labels,
+    pub keep_revisions: Option<i64>,
+    pub created_by: &'a str,
+    pub now: DateTime<Utc>,
+}
+
+impl Tx {
+    /// `Duplicate` where the name is taken, also by a deleted image.
+    pub async fn insert_image(&mut self, new: &NewImage<'_>) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into image (id, name, name_key, kind, extension, description, labels, keep_revisions, \
+             next_revision, version, created_by, created_at, updated_at) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, 1, 1, $9, $10, $10)",
+            new.id,
+            new.name,
+            new.name.key(),
+            new.kind,
+            new.extension,
+            new.description,
+            Json(new.labels),
+            new.keep_revisions,
+            new.created_by,
+            new.now,
+        )?;
+        Ok(())
+    }
+
+    /// Takes a deleted image's name into use again; its revision counter goes on.
+    pub async fn revive_image(&mut self, id: Uuid, new: &NewImage<'_>) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update image set name = $2, kind = $3, extension = $4, description = $5, labels = $6, \
+             keep_revisions = $7, version = version + 1, created_by = $8, created_at = $9, updated_at = $9, \
+             deleted_at = null where id = $1",
+            id,
+            new.name,
+            new.kind,
+            new.extension,
+            new.description,
+            Json(new.labels),
+            new.keep_revisions,
+            new.created_by,
+            new.now,
+        )?;
+        Ok(())
+    }
+
+    /// Also finds an image that was deleted.
+    pub async fn image_by_key(&mut self, name_key: &str) -> Result<Option<Image>, StorageError> {
+        optional!(self, "select * from image where name_key = $1", name_key)
+    }
+
+    pub async fn image_by_id(&mut self, id: Uuid) -> Result<Option<Image>, StorageError> {
+        optional!(self, "select * from image where id = $1", id)
+    }
+
+    /// In the order of their names, those behind `after`.
+    pub async fn images_after(&mut self, after: &str, limit: i64) -> Result<Vec<Image>, StorageError> {
+        all!(
+            self,
+            "select * from image where deleted_at is null and name_key > $1 order by name_key limit $2",
+            after,
+            limit
+        )
+    }
+
+    pub async fn update_image(&mut self, image: &Image) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update image set description = $2, labels = $3, keep_revisions = $4, version = $5, updated_at = $6, \
+             deleted_at = $7 where id = $1",
+            image.id,
+            &image.description,
+            Json(&image.labels),
+            image.keep_revisions,
+            image.version,
+            image.updated_at,
+            image.deleted_at,
+        )?;
+        Ok(())
+    }
+
+    /// The image's next revision number, never given out twice: the row stays locked until the commit.
+    pub async fn take_revision_number(&mut self, image: Uuid) -> Result<i64, StorageError> {
+        value!(
+            self,
+            "update image set next_revision = next_revision + 1 where id = $1 returning next_revision - 1",
+            image
+        )
+    }
+
+    /// Keeps other changes of the image out until the commit. SQLite's writer is alone as it is.
+    pub async fn lock_image(&mut self, image: Uuid) -> Result<(), StorageError> {
+        if let Self::Postgres(tx) = self {
+            sqlx::query("select 1 from image where id = $1 for update").bind(image).execute(&mut **tx).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! What imagedepot put into the tree.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{all, execute, value};
+use crate::model::{Digest, ImageName, Publication, PublicationState};
+use crate::storage::{StorageError, Tx};
+
+/// A file that stands in the tree, offered or about to go: those who fetch it may finish.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct LingeringFile {
+    pub path: String,
+    pub channel_id: Uuid,
+    pub image: ImageName,
+    pub blob_key: String,
+    #[sqlx(try_from = "i64")]
+    pub size: u64,
+    #[sqlx(try_from = "String")]
+    pub digest: Digest,
+    pub sealed_at: DateTime<Utc>,
+}
+
+/// A publication with what its file must be like.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct KnownFile {
+    #[sqlx(flatten)]
+    pub publication: Publication,
+    pub blob_key: String,
+    #[sqlx(try_from = "i64")]
+    pub size: u64,
+    pub sealed_at: DateTime<Utc>,
+}
+
+impl Tx {
+    /// Everything that imagedepot put into the tree, in the order of the paths.
+    pub async fn known_files(&mut self) -> Result<Vec<KnownFile>, StorageError> {
+        all!(
+            self,
+            "select p.*, b.key as blob_key, b.size, r.sealed_at from publication p \
+             join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id order by p.path"
+        )
+    }
+
+    /// In the order of the paths, those behind `after`.
+    pub async fn publications_after(&mut self, after: &str, limit: i64) -> Result<Vec<Publication>, StorageError> {
+        all!(self, "select * from publication where path > $1 order by path limit $2", after, limit)
+    }
+
+    /// The manifests that imagedepot wrote into the tree.
+    pub async fn known_manifests(&mut self) -> Result<Vec<(String,)>, StorageError> {
+        all!(self, "select path from manifest order by path")
+    }
+
+    pub async fn put_manifest(&mut self, path: &str) -> Result<(), StorageError> {
+        execute!(self, "insert into manifest (path) values ($1) on conflict (path) do nothing", path)?;
+        Ok(())
+    }
+
+    pub async fn delete_manifest(&mut self, path: &str) -> Result<(), StorageError> {
+        execute!(self, "delete from manifest where path = $1", path)?;
+        Ok(())
+    }
+
+    /// What stands in the tree, without index files: those go at once, so that nobody begins to fetch.
+    /// Nor what was found damaged.
+    pub async fn lingering_files(&mut self) -> Result<Vec<LingeringFile>, StorageError> {
+        all!(
+            self,
+            "select p.path, p.channel_id, i.name as image, b.key as blob_key, b.size, p.digest, r.sealed_at \
+             from publication p join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \
+             join image i on i.id = r.image_id \
+             where p.role <> 'index' and r.state <> 'quarantined' and r.sealed_at is not null"
+        )
+    }
+
+    /// Inserts the row, or changes what it says.
+    pub async fn put_publication(&mut self, publication: &Publication) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into publication (path, channel_id, revision_id, role, blob_id, digest, state, withdraw_at) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (path) do update set \
+             channel_id = excluded.channel_id, revision_id = excluded.revision_id, role = excluded.role, \
+             blob_id = excluded.blob_id, digest = excluded.digest, state = excluded.state, \
+             withdraw_at = excluded.withdraw_at",
+            &publication.path,
+            publication.channel_id,
+            publication.revision_id,
+            publication.role,
+            publication.blob_id,
+            publication.digest.to_string(),
+            publication.state,
+            publication.withdraw_at,
+        )?;
+        Ok(())
+    }
+
+    pub async fn delete_publication(&mut self, path: &str) -> Result<(), StorageError> {
+        execute!(self, "delete from publication where path = $1", path)?;
+        Ok(())
+    }
+
+    /// How many of a revision's files stand in a channel's folder.
+    pub async fn count_published(&mut self, channel: Uuid, revision: Uuid) -> Result<i64, StorageError> {
+        value!(
+            self,
+            "select count(*) from publication where channel_id = $1 and revision_id = $2 and state = $3",
+            channel,
+            revision,
+            PublicationState::Published
+        )
+    }
+}

@@ -1,0 +1,136 @@
+//! Revisions and their files.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{all, execute, optional};
+use crate::model::{File, FileRole, Revision, RevisionState};
+use crate::storage::{StorageError, Tx};
+
+impl Tx {
+    pub async fn insert_revision(&mut self, revision: &Revision) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into revision (id, image_id, number, state, notes, labels, protected, version, created_by, \
+             created_at, updated_at, sealed_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+            revision.id,
+            revision.image_id,
+            revision.number,
+            revision.state,
+            &revision.notes,
+            Json(&revision.labels),
+            revision.protected,
+            revision.version,
+            &revision.created_by,
+            revision.created_at,
+            revision.updated_at,
+            revision.sealed_at,
+        )?;
+        Ok(())
+    }
+
+    pub async fn revision(&mut self, image: Uuid, number: i64) -> Result<Option<Revision>, StorageError> {
+        optional!(self, "select * from revision where image_id = $1 and number = $2", image, number)
+    }
+
+    pub async fn revision_by_id(&mut self, id: Uuid) -> Result<Option<Revision>, StorageError> {
+        optional!(self, "select * from revision where id = $1", id)
+    }
+
+    /// Newest first, those below `before`, without tombstones.
+    pub async fn revisions_before(
+        &mut self,
+        image: Uuid,
+        before: i64,
+        limit: i64,
+    ) -> Result<Vec<Revision>, StorageError> {
+        all!(
+            self,
+            "select * from revision where image_id = $1 and number < $2 and state <> 'deleted' \
+             order by number desc limit $3",
+            image,
+            before,
+            limit
+        )
+    }
+
+    pub async fn living_revisions(&mut self, image: Uuid) -> Result<Vec<Revision>, StorageError> {
+        all!(self, "select * from revision where image_id = $1 and state <> 'deleted' order by number", image)
+    }
+
+    pub async fn update_revision(&mut self, revision: &Revision) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update revision set state = $2, notes = $3, labels = $4, protected = $5, version = $6, \
+             updated_at = $7, sealed_at = $8 where id = $1",
+            revision.id,
+            revision.state,
+            &revision.notes,
+            Json(&revision.labels),
+            revision.protected,
+            revision.version,
+            revision.updated_at,
+            revision.sealed_at,
+        )?;
+        Ok(())
+    }
+
+    /// Drafts that nobody touched since `untouched_since`.
+    pub async fn stale_drafts(&mut self, untouched_since: DateTime<Utc>) -> Result<Vec<Revision>, StorageError> {
+        all!(
+            self,
+            "select * from revision where state = 'draft' and updated_at < $1 order by updated_at limit 100",
+            untouched_since
+        )
+    }
+
+    pub async fn count_revisions(&mut self, image: Uuid, state: RevisionState) -> Result<i64, StorageError> {
+        super::value!(self, "select count(*) from revision where image_id = $1 and state = $2", image, state)
+    }
+
+    pub async fn files_of(&mut self, revision: Uuid) -> Result<Vec<File>, StorageError> {
+        all!(
+            self,
+            "select f.revision_id, f.role, f.blob_id, b.key as blob_key, f.size, f.digest \
+             from file f join blob b on b.id = f.blob_id where f.revision_id = $1 order by f.role",
+            revision
+        )
+    }
+
+    pub async fn file_of(&mut self, revision: Uuid, role: FileRole) -> Result<Option<File>, StorageError> {
+        optional!(
+            self,
+            "select f.revision_id, f.role, f.blob_id, b.key as blob_key, f.size, f.digest \
+             from file f join blob b on b.id = f.blob_id where f.revision_id = $1 and f.role = $2",
+            revision,
+            role
+        )
+    }
+
+    /// Puts a file in its role; one that had the role before must have been taken away.
+    pub async fn insert_file(
+        &mut self,
+        revision: Uuid,
+        role: FileRole,
+        blob: Uuid,
+        size: i64,
+        digest: &str,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into file (revision_id, role, blob_id, size, digest) values ($1, $2, $3, $4, $5)",
+            revision,
+            role,
+            blob,
+            size,
+            digest
+        )?;
+        Ok(())
+    }
+
+    pub async fn delete_file(&mut self, revision: Uuid, role: FileRole) -> Result<(), StorageError> {
+        execute!(self, "delete from file where revision_id = $1 and role = $2", revision, role)?;
+        Ok(())
+    }
+}
