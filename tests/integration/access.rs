@@ -12,7 +12,6 @@ use crate::harness::{Answer, Database, Depot, Person, eventually, on_both_databa
 on_both_databases![
     a_wrong_password_is_challenged_and_a_right_one_is_not,
     malformed_credentials_are_challenged,
-    guessing_is_slowed_down,
     the_first_start_makes_an_admin_whose_password_only_the_owner_reads,
     the_admin_s_password_may_come_from_a_file,
     a_password_set_on_the_command_line_counts_at_once,
@@ -52,24 +51,6 @@ async fn malformed_credentials_are_challenged(database: Database) {
         let answer = depot.anonymous().get("/api/v1/whoami").header("Authorization", value).await;
         answer.problem_of(&[400, 401]);
     }
-}
-
-async fn guessing_is_slowed_down(database: Database) {
-    let depot = Depot::start(database).await;
-    depot.user_with_role("reader").await.get("/api/v1/whoami").await.expecting(200);
-    let mut refused = Vec::new();
-    for number in 0..60 {
-        let answer = depot.user("admin", &format!("guess {number}")).get("/api/v1/whoami").await;
-        refused.push(answer.status);
-        if answer.status == 429 {
-            answer.problem(429);
-            let seconds: u64 = answer.required_header("retry-after").parse().expect("seconds");
-            assert!(seconds > 0);
-            return;
-        }
-        answer.problem(401);
-    }
-    panic!("sixty guesses were free: {refused:?}");
 }
 
 async fn the_first_start_makes_an_admin_whose_password_only_the_owner_reads(database: Database) {
