@@ -3,7 +3,7 @@
 //! One binary (one link step, one harness); one file a subject:
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
 //!   [`update_check`], [`bits_downloads`], [`large_files`];
-//! - how it behaves to callers: [`house_rules`], [`bad_input`], [`access`], [`openapi`],
+//! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`], [`access`], [`openapi`],
 //!   [`generated_clients`], [`push_and_pull`], [`command_line`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`graceful_stop`];
 //! - how the code stands: [`layers`].
@@ -11,7 +11,9 @@
 //! What touches the catalog runs on SQLite and on PostgreSQL.
 
 mod access;
-mod bad_input;
+mod bad_json;
+mod bad_names;
+mod bad_uploads;
 mod bits_downloads;
 mod command_line;
 mod concurrency;
