@@ -183,7 +183,6 @@ async fn what_is_unknown_or_malformed_is_refused(database: Database) {
     for query in [
         "",
         "channel=production&client=pc-1",
-        "image=win7-office&client=pc-1",
         "image=win7-office&channel=production&client=pc-1&revision=x",
         "image=win7-office&channel=production&client=pc-1&revision=-1",
         "image=win7-office&channel=production&client=a%20b",
