@@ -1,1 +1,33 @@
-//! The whole product from outside: the real server, the real components.
+//! The whole product from outside: the real server on a free port, the real components.
+//!
+//! One binary (one link step, one harness); one file a subject:
+//! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
+//!   [`update_check`], [`bits_downloads`], [`large_files`];
+//! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`], [`access`], [`openapi`],
+//!   [`generated_clients`], [`push_and_pull`], [`command_line`], [`settings`];
+//! - what it survives: [`crash`], [`concurrency`], [`graceful_stop`];
+//! - how the code stands: [`layers`].
+//!
+//! What touches the catalog runs on SQLite and on PostgreSQL.
+
+mod access;
+mod bad_json;
+mod bad_names;
+mod bad_uploads;
+mod bits_downloads;
+mod command_line;
+mod concurrency;
+mod crash;
+mod generated_clients;
+mod graceful_stop;
+mod harness;
+mod house_rules;
+mod large_files;
+mod layers;
+mod life_of_an_image;
+mod openapi;
+mod promotion;
+mod publication;
+mod push_and_pull;
+mod settings;
+mod update_check;

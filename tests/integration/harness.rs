@@ -1,0 +1,57 @@
+//! What the tests stand on: the real server in a folder of its own, a real PostgreSQL, and people
+//! who use the server over HTTP.
+//!
+//! Read in this order: [`database`] (on what a test runs), [`postgres`] (the throw-away cluster),
+//! [`server`] (the process), [`depot`] (a server with its data folder, the start of each test),
+//! [`person`] and [`actions`] (who calls, and what they do), [`answer`] (what they are told).
+//! [`raw`] sends what a well-behaved HTTP library refuses to send, [`multipart`] takes answers to
+//! several ranges apart, [`folder`] and [`watch`] look at files, [`command`] runs other programs, [`sample`]
+//! makes bytes, [`broken_link`] is a network that fails.
+//!
+//! Nothing here uses the library: a test sees what a user sees.
+
+pub mod actions;
+pub mod answer;
+pub mod broken_link;
+pub mod command;
+pub mod database;
+pub mod depot;
+pub mod folder;
+pub mod multipart;
+pub mod person;
+pub mod postgres;
+pub mod raw;
+pub mod sample;
+pub mod server;
+pub mod watch;
+
+pub use answer::Answer;
+pub use database::Database;
+pub(crate) use database::on_both_databases;
+pub use depot::Depot;
+pub use person::Person;
+
+use std::future::Future;
+use std::time::{Duration, Instant};
+
+/// Whether full sizes and counts are asked for (`tests/run --long`).
+pub fn is_long_run() -> bool {
+    std::env::var_os("IMAGEDEPOT_TEST_LONG").is_some_and(|value| value == "1")
+}
+
+/// Waits until `condition` gives a value; fails with `what` after half a minute.
+///
+/// For what the contract lets happen a little later. What must hold at once is asserted at once.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(
+    what: &str,
+    mut condition: impl FnMut() -> F,
+) -> T {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        if let Some(value) = condition().await {
+            return value;
+        }
+        assert!(Instant::now() < deadline, "waited in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}

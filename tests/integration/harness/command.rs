@@ -1,0 +1,71 @@
+//! Other programs, run to their end without stopping the test's own tasks.
+
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
+
+/// What a program said and how it ended.
+pub struct Finished {
+    pub code: i32,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `command` to its end, on a thread where waiting hurts nobody.
+pub async fn run(mut command: Command) -> Finished {
+    let shown = format!("{command:?}");
+    let output: Output = tokio::task::spawn_blocking(move || command.output())
+        .await
+        .expect("the waiting thread")
+        .unwrap_or_else(|error| panic!("{shown}: {error}"));
+    Finished {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Whether a program ends well, within half a minute.
+pub async fn ends_well(process: &mut Child) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while Instant::now() < deadline {
+        if let Some(status) = process.try_wait().expect("look after the process") {
+            return status.success();
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    process.kill().expect("end it");
+    panic!("a program does not end");
+}
+
+impl Finished {
+    /// The same, after making sure that it ended well.
+    #[track_caller]
+    pub fn successful(self) -> Self {
+        assert_eq!(self.code, 0, "stdout: {}\nstderr: {}", self.stdout, self.stderr);
+        self
+    }
+}
+
+/// The program under test, without any setting that the developer's shell may hold.
+pub fn imagedepot<const N: usize>(arguments: [&str; N]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_imagedepot"));
+    command.args(arguments);
+    without_own_settings(&mut command);
+    command
+}
+
+/// Takes every `IMAGEDEPOT…` variable away from a program to be started.
+pub fn without_own_settings(command: &mut Command) {
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("IMAGEDEPOT") {
+            command.env_remove(name);
+        }
+    }
+}
+
+/// curl as a script would call it: silent, failing on an error status, no settings file.
+pub fn curl() -> Command {
+    let mut command = Command::new("curl");
+    command.args(["--disable", "--silent", "--show-error", "--fail-with-body", "--noproxy", "*"]);
+    command
+}

@@ -1,0 +1,151 @@
+//! A server with its data folder and its catalog: where most tests begin.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use tempfile::TempDir;
+
+use super::folder::files_below;
+use super::postgres::TestDatabase;
+use super::server::{Server, ServerSetup};
+use super::{Database, Person};
+
+/// The password of `admin` in each test.
+pub const ADMIN_PASSWORD: &str = "correct horse battery staple";
+
+/// A running server, its data folder, and the people who use it.
+pub struct Depot {
+    /// Dropped first: the process must be gone before its folder and its database are.
+    pub server: Server,
+    environment: Vec<(String, String)>,
+    folder: Option<TempDir>,
+    _catalog: Option<TestDatabase>,
+}
+
+/// What a depot is to be started with.
+pub struct DepotSetup {
+    database: Database,
+    environment: Vec<(String, String)>,
+    settings_file: Option<String>,
+}
+
+impl Depot {
+    /// Begins to set up a depot whose catalog lies in `database`.
+    pub fn on(database: Database) -> DepotSetup {
+        let environment = vec![("IMAGEDEPOT_ADMIN_PASSWORD".to_owned(), ADMIN_PASSWORD.to_owned())];
+        DepotSetup { database, environment, settings_file: None }
+    }
+
+    /// A depot with the settings that nobody has touched.
+    pub async fn start(database: Database) -> Self {
+        Self::on(database).start().await
+    }
+
+    pub fn anonymous(&self) -> Person {
+        Person::new(&self.server.url(), None)
+    }
+
+    pub fn admin(&self) -> Person {
+        self.user("admin", ADMIN_PASSWORD)
+    }
+
+    pub fn user(&self, name: &str, password: &str) -> Person {
+        Person::new(&self.server.url(), Some((name, password)))
+    }
+
+    /// A new user who holds `role` on all images; the role is the name.
+    pub async fn user_with_role(&self, role: &str) -> Person {
+        let password = format!("password of the {role}");
+        let user = serde_json::json!({"name": role, "password": password, "roles": [role]});
+        self.admin().post("/api/v1/users").json(&user).await.expecting(201);
+        self.user(role, &password)
+    }
+
+    /// The server's environment: commands that open its catalog need the same.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        self.environment.clone()
+    }
+
+    /// The folder with the physical tree.
+    pub fn tree(&self) -> PathBuf {
+        self.server.data().join("MEDVImages")
+    }
+
+    /// A folder for the test's own files, on the same disk as the data.
+    pub fn scratch(&self) -> &Path {
+        self.folder.as_ref().expect("kept until the end").path()
+    }
+
+    /// The files that hold bytes of images, by path. The data folder's own files (the catalog, its
+    /// journal, the first password) lie at its top; what lies deeper, the tree apart, is blobs and
+    /// whatever was left over on the way to becoming one.
+    pub fn stored_files(&self) -> BTreeSet<String> {
+        files_below(self.server.data())
+            .into_keys()
+            .filter(|path| path.contains('/') && !path.starts_with("MEDVImages/"))
+            .collect()
+    }
+}
+
+impl DepotSetup {
+    /// A setting by section and key, such as `("tree", "grace", "1s")`.
+    pub fn setting(mut self, section: &str, key: &str, value: &str) -> Self {
+        let name = format!("IMAGEDEPOT__{}__{}", section.to_uppercase(), key.to_uppercase());
+        self.environment.push((name, value.to_owned()));
+        self
+    }
+
+    /// An environment variable of the server, `None` to take one away.
+    pub fn environment(mut self, name: &str, value: Option<&str>) -> Self {
+        self.environment.retain(|(existing, _)| existing != name);
+        if let Some(value) = value {
+            self.environment.push((name.to_owned(), value.to_owned()));
+        }
+        self
+    }
+
+    /// A file of settings, given with `--config`.
+    pub fn settings_file(mut self, text: &str) -> Self {
+        self.settings_file = Some(text.to_owned());
+        self
+    }
+
+    pub async fn start(mut self) -> Depot {
+        let folder = tempfile::Builder::new()
+            .prefix("depot-")
+            .tempdir_in(env!("CARGO_TARGET_TMPDIR"))
+            .expect("a folder for the test");
+        let catalog = match self.database {
+            Database::Sqlite => None,
+            Database::Postgres => Some(TestDatabase::create()),
+        };
+        if let Some(catalog) = &catalog {
+            self = self.setting("catalog", "url", &catalog.url());
+        }
+        let mut arguments = Vec::new();
+        if let Some(text) = &self.settings_file {
+            let path = folder.path().join("imagedepot.toml");
+            std::fs::write(&path, text).expect("write the settings");
+            arguments.extend(["--config".to_owned(), path.display().to_string()]);
+        }
+        let server = Server::start(ServerSetup {
+            data: folder.path().join("data"),
+            log: folder.path().join("server.log"),
+            environment: self.environment.clone(),
+            arguments,
+        })
+        .await;
+        let environment = self.environment;
+        Depot { server, environment, folder: Some(folder), _catalog: catalog }
+    }
+}
+
+impl Drop for Depot {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            && let Some(folder) = self.folder.take()
+        {
+            eprintln!("the test's files stay in {}", folder.keep().display());
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The settings: an example that is true, and mistakes named with their place.
+
+use crate::harness::command::{imagedepot, run};
+
+#[tokio::test]
+async fn the_example_settings_pass_their_own_check() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let example = run(imagedepot(["check-config", "--example"])).await.successful().stdout;
+    for section in ["[server]", "[[listener]]", "[catalog]", "[store]", "[tree]", "[uploads]"] {
+        assert!(example.contains(section), "{section} is missing:\n{example}");
+    }
+    let file = folder.path().join("imagedepot.toml");
+    std::fs::write(&file, &example).expect("write the example");
+    let file = file.display().to_string();
+    run(imagedepot(["check-config", "--config", &file])).await.successful();
+    run(imagedepot(["--config", &file, "check-config"])).await.successful();
+    // What it offers beside the defaults exists, too: with each of those lines in force nothing is
+    // unknown (that a certificate is not there is another matter).
+    let all_in_force = example.replace("#= ", "");
+    assert!(all_in_force.len() < example.len(), "no line shows a key without a default");
+    std::fs::write(&file, &all_in_force).expect("write the example");
+    let checked = run(imagedepot(["check-config", "--config", &file])).await;
+    assert!(!checked.stderr.contains("unknown"), "{}", checked.stderr);
+}
+
+#[tokio::test]
+async fn wrong_settings_are_named_with_their_place() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("imagedepot.toml");
+    let file_name = file.display().to_string();
+    for (text, named) in [
+        ("[tree]\ngrase = \"1h\"\n", "grase"),
+        ("[tre]\ngrace = \"1h\"\n", "tre"),
+        ("[tree]\ngrace = \"a while\"\n", "grace"),
+        ("[tree]\npattern = \"{image}.{ext}\"\n", "pattern"),
+        ("[catalog]\nurl = \"mysql://x/y\"\n", "url"),
+        ("[[listener]]\naddress = \"nowhere\"\n", "address"),
+        ("[[listener]]\naddress = \"127.0.0.1:1\"\ncertificate = \"/no/such.pem\"\n", "key"),
+        ("[store\n", "1"),
+    ] {
+        std::fs::write(&file, text).expect("write the settings");
+        for arguments in
+            [["check-config", "--config", &file_name], ["serve", "--config", &file_name]]
+        {
+            let refused = run(imagedepot(arguments)).await;
+            assert!(refused.code > 0, "{arguments:?} took {text}");
+            assert!(refused.stderr.contains(named), "{text}: {}", refused.stderr);
+        }
+    }
+    let mut by_environment = imagedepot(["check-config"]);
+    by_environment.env("IMAGEDEPOT__TREE__GRASE", "1h");
+    let refused = run(by_environment).await;
+    assert!(
+        refused.code > 0 && refused.stderr.to_lowercase().contains("grase"),
+        "{}",
+        refused.stderr
+    );
+    let missing = run(imagedepot(["check-config", "--config", "/no/such/file.toml"])).await;
+    assert!(
+        missing.code > 0 && missing.stderr.contains("/no/such/file.toml"),
+        "{}",
+        missing.stderr
+    );
+}
