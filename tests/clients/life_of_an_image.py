@@ -15,7 +15,7 @@ from imagedepot_client.api.promotion import get_assignment, promote
 from imagedepot_client.api.revisions import create_revision, seal_revision
 from imagedepot_client.api.updates import check_for_update
 from imagedepot_client.models import FileRole, ImageKind, NewImage, NewPromotion, Problem
-from imagedepot_client.models import RevisionState
+from imagedepot_client.models import RevisionState, RevisionWords
 from imagedepot_client.types import File
 
 
@@ -29,7 +29,8 @@ def main(server: str, user: str, password: str, ckm: Path, index: Path) -> None:
 
     new = NewImage(name="win7-office", kind=ImageKind.MEDV)
     image = create_image.sync(client=administrator, body=new)
-    draft = create_revision.sync(image.name, client=administrator)
+    words = RevisionWords(notes="made by a program")
+    draft = create_revision.sync(image.name, client=administrator, body=words)
     for role, path in ((FileRole.CKM, ckm), (FileRole.INDEX, index)):
         body = File(payload=BytesIO(path.read_bytes()), mime_type="application/octet-stream")
         uploaded = put_file.sync(image.name, draft.number, role, client=administrator, body=body)

@@ -4,6 +4,7 @@ import type { components, paths } from "./imagedepot";
 
 type NewImage = paths["/api/v1/images"]["post"]["requestBody"]["content"]["application/json"];
 type Check = paths["/api/v1/update-check"]["get"];
+type Question = NonNullable<Check["parameters"]["query"]>;
 type UpdateAnswer = Check["responses"][200]["content"]["application/json"];
 type Problem = Check["responses"][404]["content"]["application/problem+json"];
 
@@ -20,12 +21,8 @@ export async function createImage(server: string): Promise<number> {
 
 /** The addresses of the files to fetch; empty when there is nothing new. */
 export async function filesToFetch(server: string, client: string): Promise<string[]> {
-  const query: NonNullable<Check["parameters"]["query"]> = {
-    image: image.name,
-    channel: "production",
-    client,
-  };
-  const parameters = new URLSearchParams(query as Record<string, string>);
+  const query = { image: image.name, channel: "production", client } satisfies Question;
+  const parameters = new URLSearchParams(query);
   const response = await fetch(`${server}/api/v1/update-check?${parameters}`);
   if (!response.ok) {
     const problem: Problem = await response.json();

@@ -124,7 +124,10 @@ async fn a_body_longer_than_allowed_is_refused_before_it_is_sent(database: Datab
 }
 
 async fn more_than_the_disk_holds_is_refused_before_it_is_sent(database: Database) {
-    let (depot, _) = depot_with_a_draft(database).await;
+    let allowed = Depot::on(database).setting("uploads", "max_size", "4000000000000001");
+    let depot = allowed.start().await;
+    depot.admin().create_image("win7-office").await;
+    depot.admin().draft("win7-office").await;
     refused_on_its_head(&depot, "4000000000000000", 507).await;
     nothing_is_left(&depot).await;
 }
