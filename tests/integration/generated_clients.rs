@@ -83,7 +83,7 @@ async fn types_generated_for_typescript_pass_the_type_check() {
     let check = |file: &str| {
         let mut check = Command::new(&compiler);
         check.args(["--noEmit", "--strict", "--target", "es2022", "--lib", "es2022,dom"]);
-        check.args(["--module", "es2022", "--moduleResolution", "bundler", "--types", ""]);
+        check.args(["--module", "es2022", "--moduleResolution", "bundler"]);
         check.arg(file).current_dir(folder.path());
         run(check)
     };

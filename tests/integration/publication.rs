@@ -27,9 +27,10 @@ on_both_databases![
     a_deleted_channel_leaves_the_tree,
 ];
 
-/// Names of the files in a folder of the tree; what is not there holds nothing.
+/// Names of the files in a folder of the tree; what is not there holds nothing. The channel `test`,
+/// which most tests leave empty, has its manifest all the same.
 fn names(folder: &Path) -> BTreeSet<String> {
-    files_below(folder).into_keys().collect()
+    files_below(folder).into_keys().filter(|name| name != "test/channel.json").collect()
 }
 
 fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
