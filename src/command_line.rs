@@ -49,7 +49,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct DataArgs {
     /// Folder of the data, for what the settings leave open
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_DATA)]
     data: PathBuf,
 }
 

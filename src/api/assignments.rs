@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::body::{JsonBody, OptionalBody};
+use super::body::JsonBody;
 use super::caller::Caller;
 use super::conditional::{Condition, Resource};
 use super::page::{Page, PageQuery};
@@ -177,7 +177,7 @@ impl From<(Promotion, ChannelName)> for PromotionBody {
 ///
 /// One for each channel that the image was promoted to.
 #[utoipa::path(tag = "promotion", operation_id = "list_assignments",
-    params(("image" = String, Path, description = "The image's name")),
+    params(("image" = String, Path, description = "The image's name"), PageQuery),
     responses((status = 200, description = "The assignments", body = Page<AssignmentBody>), ReadRefusals)
 )]
 #[get("/images/{image}/channels")]
@@ -185,11 +185,15 @@ pub async fn list(
     caller: Caller<Read>,
     depot: Data<Depot>,
     image: Path<ImageName>,
+    page: Query<PageQuery>,
 ) -> Result<Page<AssignmentBody>, Problem> {
     caller.may_know(&image)?;
-    let list = depot.catalog.assignments(&image).await?;
-    let body = |(channel, assignment)| AssignmentBody::new(&image, &channel, assignment);
-    Ok(Page::whole(list.into_iter().map(body).collect()))
+    let assignments = depot.catalog.assignments(&image).await?;
+    page.page_of(
+        assignments,
+        |(channel, _)| channel.key(),
+        |(channel, assignment)| AssignmentBody::new(&image, &channel, assignment),
+    )
 }
 
 /// Show an assignment
@@ -233,7 +237,7 @@ pub async fn promote(
 ) -> Result<Resource<AssignmentBody>, Problem> {
     let (image, channel) = path.into_inner();
     caller.may_know(&image)?;
-    let (order, actor) = (new.0.try_into()?, caller.actor());
+    let (order, actor) = (new.read()?.try_into()?, caller.actor());
     let promoted =
         depot.catalog.promote(&actor, &image, &channel, order, &condition.0, query.dry_run).await?;
     metrics::counter!("imagedepot_promotions_total").increment(1);
@@ -256,11 +260,11 @@ pub async fn roll_back(
     path: Path<(ImageName, ChannelName)>,
     condition: Condition,
     query: Query<DryRun>,
-    new: OptionalBody<NewRollback>,
+    new: JsonBody<NewRollback>,
 ) -> Result<Resource<AssignmentBody>, Problem> {
     let (image, channel) = path.into_inner();
     caller.may_know(&image)?;
-    let OptionalBody(NewRollback { as_new_revision, note }) = new;
+    let NewRollback { as_new_revision, note } = new.read_or_default()?;
     let (order, actor) =
         (RollbackOrder { as_new_revision, note: note.unwrap_or_default() }, caller.actor());
     let rolled = depot

@@ -1,53 +1,77 @@
 //! JSON bodies in: unknown fields are refused, and every refusal says what to do.
 
+use std::convert::Infallible;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpRequest, web};
-use serde::de::DeserializeOwned;
-use serde_json::error::Category;
+use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::problem::Problem;
 
 /// The largest JSON body, in bytes.
 pub const LIMIT: usize = 1024 * 1024;
 
-/// A JSON body that must be there.
-pub struct JsonBody<T>(pub T);
+/// A JSON body. It is judged when it is read, which handlers do after they took their caller: who has
+/// no right learns nothing of what is wrong with the body.
+pub struct JsonBody<T> {
+    content: Result<Content, Problem>,
+    parsed_as: PhantomData<T>,
+}
 
-/// A JSON body that may be left out where nothing is to be said.
-pub struct OptionalBody<T>(pub T);
+struct Content {
+    bytes: web::Bytes,
+    is_json: bool,
+}
 
-impl<T: DeserializeOwned + 'static> FromRequest for JsonBody<T> {
-    type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
+impl<T> FromRequest for JsonBody<T> {
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self, Infallible>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, bytes) = (request.clone(), web::Bytes::from_request(request, payload));
+        let (bytes, is_json) = (web::Bytes::from_request(request, payload), is_json(request));
         Box::pin(async move {
-            let bytes = bytes.await.map_err(|error| unreadable(&error))?;
-            check_content_type(&request)?;
-            parse(&bytes).map(Self)
+            let content = match bytes.await {
+                Ok(bytes) => Ok(Content { bytes, is_json }),
+                Err(error) => Err(unreadable(&error)),
+            };
+            Ok(Self { content, parsed_as: PhantomData })
         })
     }
 }
 
-impl<T: DeserializeOwned + Default + 'static> FromRequest for OptionalBody<T> {
-    type Error = Problem;
-    type Future = Pin<Box<dyn Future<Output = Result<Self, Problem>>>>;
-
-    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (request, bytes) = (request.clone(), web::Bytes::from_request(request, payload));
-        Box::pin(async move {
-            let bytes = bytes.await.map_err(|error| unreadable(&error))?;
-            if bytes.is_empty() {
-                return Ok(Self(T::default()));
-            }
-            check_content_type(&request)?;
-            parse(&bytes).map(Self)
+impl<T: DeserializeOwned> JsonBody<T> {
+    pub fn read(self) -> Result<T, Problem> {
+        let Content { bytes, is_json } = self.content?;
+        if !is_json {
+            return Err(Problem::new(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "json_expected",
+                "the body is JSON: say so with Content-Type: application/json",
+            ));
+        }
+        let malformed = |error: serde_json::Error| {
+            let detail = format!("the body is no JSON: {error}");
+            Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
+        };
+        // Twice, for a wrong field would hide that what follows it is no JSON at all.
+        let _well_formed: IgnoredAny = serde_json::from_slice(&bytes).map_err(malformed)?;
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", error.to_string())
         })
+    }
+}
+
+impl<T: DeserializeOwned + Default> JsonBody<T> {
+    /// For bodies that may be left out where nothing is to be said.
+    pub fn read_or_default(self) -> Result<T, Problem> {
+        match &self.content {
+            Ok(content) if content.bytes.is_empty() => Ok(T::default()),
+            _ => self.read(),
+        }
     }
 }
 
@@ -60,34 +84,12 @@ where
     T::deserialize(deserializer).map(Some)
 }
 
-fn check_content_type(request: &HttpRequest) -> Result<(), Problem> {
-    let value =
-        request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+fn is_json(request: &HttpRequest) -> bool {
+    let value = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let essence =
         value.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if essence == "application/json"
+    essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"))
-    {
-        return Ok(());
-    }
-    Err(Problem::new(
-        StatusCode::UNSUPPORTED_MEDIA_TYPE,
-        "json_expected",
-        "the body is JSON: say so with Content-Type: application/json",
-    ))
-}
-
-fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
-    serde_json::from_slice(bytes).map_err(|error| match error.classify() {
-        Category::Data => {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", error.to_string())
-        }
-        _ => Problem::new(
-            StatusCode::BAD_REQUEST,
-            "malformed_json",
-            format!("the body is no JSON: {error}"),
-        ),
-    })
 }
 
 fn unreadable(error: &actix_web::Error) -> Problem {

@@ -10,7 +10,7 @@ use super::Depot;
 use super::body::{JsonBody, given};
 use super::caller::Caller;
 use super::conditional::{Condition, Resource};
-use super::page::Page;
+use super::page::{Page, PageQuery};
 use super::problem::{ChangeRefusals, Problem, ReadRefusals};
 use crate::access::permission::{Administer, Read};
 use crate::catalog::Error;
@@ -165,13 +165,17 @@ pub struct DeleteQuery {
 }
 
 /// List channels
-#[utoipa::path(tag = "channels", operation_id = "list_channels", description = "All of them, by name.",
-    responses((status = 200, description = "The channels", body = Page<ChannelBody>), ReadRefusals)
+#[utoipa::path(tag = "channels", operation_id = "list_channels", description = "In the order of their names.",
+    params(PageQuery), responses((status = 200, description = "The channels", body = Page<ChannelBody>), ReadRefusals)
 )]
 #[get("/channels")]
-pub async fn list(_caller: Caller<Read>, depot: Data<Depot>) -> Result<Page<ChannelBody>, Problem> {
+pub async fn list(
+    _caller: Caller<Read>,
+    depot: Data<Depot>,
+    page: Query<PageQuery>,
+) -> Result<Page<ChannelBody>, Problem> {
     let channels = depot.catalog.channels().await?;
-    Ok(Page::whole(channels.iter().map(ChannelBody::from).collect()))
+    page.page_of(channels, |channel| channel.name.key(), |channel| ChannelBody::from(&channel))
 }
 
 /// Create a channel
@@ -186,7 +190,7 @@ pub async fn create(
     depot: Data<Depot>,
     new: JsonBody<NewChannel>,
 ) -> Result<Resource<ChannelBody>, Problem> {
-    let (name, words) = new.0.into_parts();
+    let (name, words) = new.read()?.into_parts();
     let channel = depot.catalog.create_channel(&caller.actor(), name, words.try_into()?).await?;
     Ok(Resource::created(
         channel.tag(),
@@ -225,7 +229,7 @@ pub async fn change(
     condition: Condition,
     words: JsonBody<ChannelWords>,
 ) -> Result<Resource<ChannelBody>, Problem> {
-    let settings = words.0.try_into()?;
+    let settings = words.read()?.try_into()?;
     let channel =
         depot.catalog.change_channel(&caller.actor(), &name, settings, &condition.0).await?;
     Ok(Resource::tagged(channel.tag(), (&channel).into()))

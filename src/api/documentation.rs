@@ -2,9 +2,10 @@
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
+use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
-use utoipa::openapi::{LicenseBuilder, SecurityRequirement};
+use utoipa::openapi::{LicenseBuilder, RefOr, Required, Schema, SecurityRequirement};
 use utoipa_actix_web::AppExt as _;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -19,12 +20,32 @@ answer. Files travel as raw `application/octet-stream`, never as forms.";
 
 /// The document, from the operations themselves.
 pub fn document() -> OpenApi {
-    let (_, collected) = actix_web::App::new()
+    let (_, mut collected) = actix_web::App::new()
         .into_utoipa_app()
         .openapi(base())
         .configure(super::operations)
         .split_for_parts();
+    let items = collected.paths.paths.values_mut();
+    for operation in
+        items.flat_map(|item| [&mut item.post, &mut item.put, &mut item.patch]).flatten()
+    {
+        unwrap_optional_body(operation);
+    }
     collected
+}
+
+/// A body that may be left out is written "this or null", which no caller means and generators
+/// stumble over: it becomes "this", not required.
+fn unwrap_optional_body(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        let RefOr::T(content) = content else { continue };
+        let Some(RefOr::T(Schema::OneOf(one_of))) = &content.schema else { continue };
+        if let Some(named) = one_of.items.iter().find(|item| matches!(item, RefOr::Ref(_))) {
+            content.schema = Some(named.clone());
+            body.required = Some(Required::False);
+        }
+    }
 }
 
 /// The document as it is committed and served.
@@ -61,7 +82,11 @@ fn base() -> OpenApi {
 pub(super) fn pages(config: &mut web::ServiceConfig) {
     let page = SwaggerUi::new("/docs/{_:.*}")
         .config(Config::new(["/api/openapi.json"]).try_it_out_enabled(true));
-    config.service(served_document).service(page).route("/docs", web::get().to(to_page));
+    config
+        .service(served_document)
+        .service(page)
+        .route("/docs", web::get().to(to_page))
+        .route("/", web::get().to(to_page));
 }
 
 #[get("/api/openapi.json")]

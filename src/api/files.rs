@@ -1,9 +1,8 @@
 //! `/images/{image}/revisions/{revision}/files/{role}`: bytes in and out.
 
-use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Path};
-use actix_web::{FromRequest, HttpRequest, HttpResponse, get, head, put, web};
+use actix_web::{HttpRequest, HttpResponse, get, head, put, web};
 use futures_util::StreamExt as _;
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -45,12 +44,13 @@ pub async fn put(
     caller: Caller<Publish>,
     depot: Data<Depot>,
     path: Path<(ImageName, i64, String)>,
-    arriving: ArrivingFile,
+    request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let (image, revision, role) = path.into_inner();
     caller.may_know(&image)?;
     let role = known_role(&role)?;
+    let arriving = read_headers(&request)?;
     let announced =
         Announcement { image, revision, role, size: arriving.size, digest: arriving.digest };
     let incoming = receive_body(depot.catalog.receive(announced).await?, payload).await?;
@@ -161,18 +161,9 @@ async fn receive_body(
 }
 
 /// What the headers of an upload say of the file.
-pub struct ArrivingFile {
+struct ArrivingFile {
     size: u64,
     digest: Option<Digest>,
-}
-
-impl FromRequest for ArrivingFile {
-    type Error = Problem;
-    type Future = std::future::Ready<Result<Self, Problem>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        std::future::ready(read_headers(request))
-    }
 }
 
 fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {

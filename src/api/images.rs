@@ -123,7 +123,7 @@ pub async fn create(
     depot: Data<Depot>,
     new: JsonBody<NewImage>,
 ) -> Result<Resource<ImageBody>, Problem> {
-    let JsonBody(new) = new;
+    let new = new.read()?;
     caller.may_create(&new.name)?;
     let draft = ImageDraft {
         name: new.name,
@@ -169,7 +169,7 @@ pub async fn change(
     changed: JsonBody<ChangedImage>,
 ) -> Result<Resource<ImageBody>, Problem> {
     caller.may_know(&name)?;
-    let JsonBody(ChangedImage { description, labels, keep_revisions }) = changed;
+    let ChangedImage { description, labels, keep_revisions } = changed.read()?;
     let change = ImageChange { description, labels, keep_revisions };
     let image = depot.catalog.change_image(&caller.actor(), &name, change, &condition.0).await?;
     Ok(Resource::tagged(image.tag(), image.into()))

@@ -58,6 +58,19 @@ impl PageQuery {
         serde_json::from_slice(&bytes).map(Some).map_err(|_| bad())
     }
 
+    /// A page of a list that is short by nature and at hand whole, in the order of `key`.
+    pub fn page_of<R, T>(
+        &self,
+        rows: Vec<R>,
+        key: impl Fn(&R) -> String,
+        item: impl Fn(R) -> T,
+    ) -> Result<Page<T>, Problem> {
+        let (after, fetch) = (self.position::<String>()?, usize::from(self.limit()?) + 1);
+        let behind = |row: &R| after.as_ref().is_none_or(|after| key(row) > *after);
+        let rows = rows.into_iter().filter(behind).take(fetch).collect();
+        self.page(rows, &key, |row| Some(item(row)))
+    }
+
     /// Makes a page of rows that were fetched with [`Self::fetch`]; `item` leaves out what the caller may
     /// not see.
     pub fn page<R, T, P: Serialize>(
@@ -74,13 +87,6 @@ impl PageQuery {
             .and_then(|position| serde_json::to_vec(&position).ok())
             .map(|p| URL_SAFE_NO_PAD.encode(p));
         Ok(Page { items: rows.into_iter().filter_map(item).collect(), next_cursor })
-    }
-}
-
-impl<T> Page<T> {
-    /// A list that is short by nature, whole.
-    pub fn whole(items: Vec<T>) -> Self {
-        Self { items, next_cursor: None }
     }
 }
 

@@ -214,7 +214,7 @@ macro_rules! refusals {
             $(
                 #[doc = $text]
                 #[response(status = $status, content_type = "application/problem+json")]
-                $variant(#[to_schema] ProblemDocument),
+                $variant(ProblemDocument),
             )+
         }
     };

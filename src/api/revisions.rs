@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::body::{JsonBody, OptionalBody};
+use super::body::JsonBody;
 use super::caller::Caller;
 use super::conditional::{Condition, Resource};
 use super::page::{Page, PageQuery};
@@ -155,10 +155,11 @@ pub async fn create(
     caller: Caller<Publish>,
     depot: Data<Depot>,
     name: Path<ImageName>,
-    words: OptionalBody<RevisionWords>,
+    words: JsonBody<RevisionWords>,
 ) -> Result<Resource<RevisionBody>, Problem> {
     caller.may_know(&name)?;
-    let details = depot.catalog.create_draft(&caller.actor(), &name, words.0.into()).await?;
+    let draft = words.read_or_default()?.into();
+    let details = depot.catalog.create_draft(&caller.actor(), &name, draft).await?;
     let location =
         format!("/api/v1/images/{}/revisions/{}", details.image.name, details.revision.number);
     Ok(Resource::created(details.revision.tag(), location, details.into()))
@@ -201,9 +202,8 @@ pub async fn change(
 ) -> Result<Resource<RevisionBody>, Problem> {
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
-    let (actor, change) = (caller.actor(), words.0.into());
-    let changed =
-        depot.catalog.change_revision(&actor, &name, number, change, &condition.0).await?;
+    let (actor, words) = (caller.actor(), words.read()?.into());
+    let changed = depot.catalog.change_revision(&actor, &name, number, words, &condition.0).await?;
     Ok(Resource::revision(changed))
 }
 

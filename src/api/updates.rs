@@ -17,7 +17,7 @@ use super::{Depot, Links};
 use crate::catalog::snapshot::{Offer, OfferedPath};
 use crate::catalog::update_check::{self, Action, Reason};
 use crate::catalog::{Error, Snapshot};
-use crate::model::{ChannelName, ClientId, Digest, FileRole, ImageName};
+use crate::model::{ClientId, Digest, FileRole, ImageName};
 
 const CHECK_AFTER: HeaderName = HeaderName::from_static("check-after");
 
@@ -28,14 +28,13 @@ const MOST_QUESTIONS: usize = 100;
 #[derive(Debug, Deserialize, ToSchema, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Question {
-    #[param(value_type = String)]
-    #[schema(value_type = String, example = "win7-office")]
-    image: ImageName,
+    /// The image's name.
+    #[schema(example = "win7-office")]
+    image: String,
     /// `production` if left out.
     #[serde(default)]
-    #[param(value_type = Option<String>)]
-    #[schema(value_type = Option<String>, example = "production")]
-    channel: Option<ChannelName>,
+    #[schema(example = "production")]
+    channel: Option<String>,
     /// What the client has; 0 or left out for none.
     #[serde(default)]
     #[param(minimum = 0)]
@@ -174,7 +173,8 @@ pub async fn check_many(
     questions: JsonBody<Vec<Question>>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    if questions.0.len() > MOST_QUESTIONS {
+    let questions = questions.read()?;
+    if questions.len() > MOST_QUESTIONS {
         return Err(Error::invalid("body", format!("at most {MOST_QUESTIONS} questions")).into());
     }
     let snapshot = depot.catalog.snapshot();
@@ -185,11 +185,11 @@ pub async fn check_many(
             ..answer
         }),
         Err(problem) => serde_json::to_value(AnswerOrProblem::Problem {
-            image: question.image.as_str(),
+            image: &question.image,
             problem: problem.document(),
         }),
     };
-    let items = questions.0.iter().map(answer).collect::<Result<Vec<_>, _>>();
+    let items = questions.iter().map(answer).collect::<Result<Vec<_>, _>>();
     let items = items.map_err(|_| Problem::internal())?;
     Ok(HttpResponse::Ok().json(serde_json::json!({ "items": items })))
 }
@@ -212,13 +212,15 @@ impl Question {
             )
             .into());
         }
+        // A name that cannot exist is a name that does not exist.
+        let name: ImageName = self.image.parse().map_err(|_| Error::ImageNotFound)?;
         let channel = match &self.channel {
-            Some(name) => snapshot.channel(name),
+            Some(name) => name.parse().ok().and_then(|name| snapshot.channel(&name)),
             None => snapshot.production(),
         };
         let channel = &channel.ok_or(Error::ChannelNotFound)?.channel;
-        visitor.may_read(channel.read_access, Some(&self.image))?;
-        let image = snapshot.image(&self.image).ok_or(Error::ImageNotFound)?;
+        visitor.may_read(channel.read_access, Some(&name))?;
+        let image = snapshot.image(&name).ok_or(Error::ImageNotFound)?;
         let decision =
             update_check::decide(image, image.offer(&channel.name).map(AsRef::as_ref), current);
         metrics::counter!("imagedepot_update_checks_total", "action" => decision.action.as_str())

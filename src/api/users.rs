@@ -113,7 +113,7 @@ pub async fn create(
     depot: Data<Depot>,
     new: JsonBody<NewUser>,
 ) -> Result<Resource<UserBody>, Problem> {
-    let JsonBody(NewUser { name, password, roles, images }) = new;
+    let NewUser { name, password, roles, images } = new.read()?;
     let password_hash = hash_in_background(password).await?;
     let draft = AccountDraft { name, password_hash, roles, images };
     let account = depot.catalog.create_account(&caller.actor(), draft).await?;
@@ -150,7 +150,7 @@ pub async fn change(
     condition: Condition,
     changed: JsonBody<ChangedUser>,
 ) -> Result<Resource<UserBody>, Problem> {
-    let JsonBody(ChangedUser { password, roles, images, disabled }) = changed;
+    let ChangedUser { password, roles, images, disabled } = changed.read()?;
     let password_hash = match password {
         Some(password) => Some(hash_in_background(password).await?),
         None => None,

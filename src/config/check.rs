@@ -15,6 +15,13 @@ impl Config {
         if self.checks.period.as_secs() < 30 {
             return Err(ConfigError("checks.period: at least 30s".to_owned()));
         }
+        let catalog = self.catalog.url.as_deref().unwrap_or_default();
+        if !["sqlite:", "postgres://", "postgresql://"]
+            .iter()
+            .any(|scheme| catalog.starts_with(scheme))
+        {
+            return Err(ConfigError::new("catalog.url: sqlite:PATH or postgres://…"));
+        }
         self.check_folders()?;
         for (number, listener) in self.listener.iter().enumerate() {
             check_listener(listener)

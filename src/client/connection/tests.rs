@@ -1,3 +1,5 @@
+//! The connection against a server that fails in every way a line can.
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
