@@ -57,20 +57,29 @@ impl Authenticator {
     }
 
     /// Finds out whose credentials these are.
-    pub async fn authenticate(&self, credentials: Credentials) -> Result<Identity, Denied> {
-        let account = credentials
-            .name
+    pub async fn authenticate(&self, credentials: &Credentials) -> Result<Identity, Denied> {
+        match self.check(credentials).await {
+            // Another process may just have set the password: worth one look before refusing.
+            Err(Denied::WrongCredentials) if self.catalog.has_news().await => {
+                self.check(credentials).await
+            }
+            checked => checked,
+        }
+    }
+
+    async fn check(
+        &self,
+        Credentials { name, password }: &Credentials,
+    ) -> Result<Identity, Denied> {
+        let account = name
             .parse()
             .ok()
             .and_then(|name| self.catalog.snapshot().account(&name).cloned())
             .filter(|account| !account.disabled);
-        let stored: Arc<str> = account.as_ref().map_or_else(
-            || Arc::clone(&self.decoy),
-            |account| account.password_hash.as_str().into(),
-        );
-        let key = self.memory_key(&stored, &credentials.password);
+        let stored = account.as_ref().map_or(&*self.decoy, |account| &account.password_hash);
+        let key = self.memory_key(stored, password);
         if self.remembered.get(&key).await.is_none() {
-            let matched = self.verify(stored, credentials.password).await?;
+            let matched = self.verify(stored.into(), password.clone()).await?;
             if !matched || account.is_none() {
                 return Err(Denied::WrongCredentials);
             }

@@ -9,6 +9,7 @@ use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::error::Category;
 
 use super::problem::Problem;
 
@@ -59,8 +60,12 @@ impl<T: DeserializeOwned> JsonBody<T> {
         };
         // Twice, for a wrong field would hide that what follows it is no JSON at all.
         let _well_formed: IgnoredAny = serde_json::from_slice(&bytes).map_err(malformed)?;
-        serde_json::from_slice(&bytes).map_err(|error| {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", error.to_string())
+        serde_json::from_slice(&bytes).map_err(|error| match error.classify() {
+            Category::Data => {
+                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", error.to_string())
+            }
+            // What is skipped is not looked at closely: half a surrogate pair, say.
+            _ => malformed(error),
         })
     }
 }

@@ -125,15 +125,14 @@ pub(super) async fn identify(request: &HttpRequest) -> Result<Option<Identity>, 
     let text = if headers.next().is_none() { header.to_str().ok() } else { None };
     let credentials = basic::parse(text.ok_or(Denied::Unreadable)?)?;
     let depot = request.app_data::<web::Data<Depot>>().ok_or_else(Problem::internal)?;
-    let name = credentials.name.clone();
-    match depot.authenticator.authenticate(credentials).await {
+    match depot.authenticator.authenticate(&credentials).await {
         Ok(identity) => {
             request.extensions_mut().insert(CallerName(identity.name().to_owned()));
             Ok(Some(identity))
         }
         Err(denied) => {
             metrics::counter!("imagedepot_login_failures_total").increment(1);
-            tracing::info!(caller.name = name, client.address = ?request.peer_addr(), "log-in refused: {denied}");
+            tracing::info!(caller.name = credentials.name, client.address = ?request.peer_addr(), "log-in refused: {denied}");
             Err(denied.into())
         }
     }

@@ -145,6 +145,7 @@ impl Catalog {
         revision: &Revision,
         order: PromotionOrder,
     ) -> Result<Promotion> {
+        let now = self.clock.now();
         Ok(Promotion {
             id: self.ids.next(),
             image_id: revision.image_id,
@@ -152,6 +153,7 @@ impl Catalog {
             revision_id: revision.id,
             revision: revision.number,
             epoch: tx.last_epoch(revision.image_id, channel.id).await? + 1,
+            sequence: tx.raise_channel_sequence(channel.id, now).await?,
             kind: PromotionKind::Promote,
             mandatory: order.mandatory,
             deadline: order.deadline,
@@ -159,7 +161,7 @@ impl Catalog {
             note: order.note,
             rolled_back: false,
             created_by: actor.name.clone(),
-            created_at: self.clock.now(),
+            created_at: now,
         })
     }
 
@@ -173,7 +175,6 @@ impl Catalog {
         promotion: &Promotion,
     ) -> Result<()> {
         tx.assign(promotion).await?;
-        tx.raise_channel_sequence(channel.id, promotion.created_at).await?;
         tx.raise_catalog_version().await?;
         let action = match promotion.kind {
             PromotionKind::Promote => "channel.promote",
@@ -270,7 +271,8 @@ impl Catalog {
 
 /// An assignment and whether the tree has followed it.
 async fn followed(tx: &mut Tx, image: &Image, promotion: Promotion) -> Result<Assignment> {
-    let published = tx.count_published(promotion.channel_id, promotion.revision_id).await?;
+    let published =
+        tx.count_published(promotion.channel_id, promotion.revision_id, promotion.sequence).await?;
     let wanted = image.kind.roles().len();
     Ok(Assignment {
         promotion,

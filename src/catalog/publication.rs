@@ -7,18 +7,18 @@
 
 pub mod plan;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use super::snapshot::ChannelOffer;
 use super::{Catalog, Result, manifest};
 use crate::model::publication::in_folder;
 use crate::model::{Publication, PublicationState};
 use crate::storage::tree::{Original, TreeFolder};
 use crate::storage::{Blobs, KnownFile, StorageError};
-use plan::{Found, Known, Plan, Step, Wanted};
+use plan::{Found, Known, Manifest, Plan, Step, Wanted};
 
 /// Without a bell the tree is looked at so often: somebody may have deleted a file.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
@@ -60,18 +60,10 @@ impl Catalog {
     pub async fn reconcile(&self) -> Result<Plan> {
         let _one_at_a_time = self.shared.reconciling.lock().await;
         let plan = self.plan().await?;
-        let mut forgotten = false;
         for step in &plan.steps {
-            forgotten |= self.carry_out(step).await?;
+            self.carry_out(step).await?;
         }
-        if forgotten {
-            // Lingering names have to leave the snapshot before their bytes may go.
-            let mut tx = self.db.write().await?;
-            tx.raise_catalog_version().await?;
-            tx.commit().await?;
-            self.refresh().await;
-            self.sweep_is_due();
-        }
+        self.remove_files(&plan).await?;
         Ok(plan)
     }
 
@@ -79,11 +71,10 @@ impl Catalog {
     pub async fn plan(&self) -> Result<Plan> {
         self.try_refresh().await?;
         let snapshot = self.snapshot().clone();
-        let manifests: BTreeMap<String, Bytes> = snapshot
+        let manifests: BTreeMap<String, Manifest> = snapshot
             .channels()
-            .map(|offer| {
-                (in_folder(&offer.channel.folder, manifest::FILE_NAME), offer.manifest.clone())
-            })
+            .map(|offer| wanted_manifest(offer))
+            .map(|wanted| (wanted.path.clone(), wanted))
             .collect();
         let (wanted, known, known_manifests) = self.read_plan_rows().await?;
         let (tree, blobs) = (self.tree.clone(), self.blobs.clone());
@@ -102,11 +93,14 @@ impl Catalog {
                 wanted.into_iter().map(|(path, wanted)| eye.wanted(path, wanted)).collect();
             let known = known.into_iter().map(|file| eye.known(file)).collect();
             let mut plan = plan::plan(wanted, known, now, grace);
-            let stale = known_manifests.into_iter().filter(|path| !manifests.contains_key(path));
+            let stale =
+                known_manifests.keys().filter(|path| !manifests.contains_key(*path)).cloned();
             plan.remove_manifests(stale);
-            for (path, content) in manifests {
-                if tree.read(&path)?.as_deref() != Some(content.as_ref()) {
-                    plan.write_manifest(path, content);
+            for wanted in manifests.into_values() {
+                if known_manifests.get(&wanted.path) != Some(&wanted.sequence)
+                    || tree.read(&wanted.path)?.as_deref() != Some(wanted.content.as_ref())
+                {
+                    plan.write_manifest(wanted);
                 }
             }
             plan.foreign = eye.others(&plan);
@@ -117,7 +111,7 @@ impl Catalog {
 
     async fn read_plan_rows(
         &self,
-    ) -> Result<(BTreeMap<String, Wanted>, Vec<KnownFile>, BTreeSet<String>)> {
+    ) -> Result<(BTreeMap<String, Wanted>, Vec<KnownFile>, BTreeMap<String, i64>)> {
         let mut tx = self.db.read().await?;
         let channels: BTreeMap<_, _> =
             tx.channels().await?.into_iter().map(|channel| (channel.id, channel.folder)).collect();
@@ -133,12 +127,12 @@ impl Catalog {
                 self.rules.pattern.file_name(image, file.revision, &file.extension, file.role);
             wanted.insert(in_folder(folder, &name), Wanted::of(file));
         }
-        let manifests = tx.known_manifests().await?.into_iter().map(|(path,)| path).collect();
+        let manifests = tx.known_manifests().await?.into_iter().collect();
         Ok((wanted, tx.known_files().await?, manifests))
     }
 
-    /// Does one step; says whether a file that clients could still see was forgotten.
-    async fn carry_out(&self, step: &Step) -> Result<bool> {
+    /// Does one step.
+    async fn carry_out(&self, step: &Step) -> Result<()> {
         match step {
             Step::Publish { publication, wanted } => {
                 self.note(publication, PublicationState::Publishing, None).await?;
@@ -158,12 +152,12 @@ impl Catalog {
             Step::Acknowledge { publication } => {
                 self.note(publication, PublicationState::Published, None).await?;
             }
-            Step::WriteManifest { path, content } => {
+            Step::WriteManifest(manifest) => {
+                let (tree, wanted) = (self.tree.clone(), manifest.clone());
+                on_disk(move || tree.write(&wanted.path, &wanted.content)).await?;
                 let mut tx = self.db.write().await?;
-                tx.put_manifest(path).await?;
+                tx.put_manifest(&manifest.path, manifest.channel_id, manifest.sequence).await?;
                 tx.commit().await?;
-                let (tree, path, content) = (self.tree.clone(), path.clone(), content.clone());
-                on_disk(move || tree.write(&path, &content)).await?;
             }
             Step::RemoveManifest { path } => {
                 self.take_out(path).await?;
@@ -174,16 +168,9 @@ impl Catalog {
             Step::Withdraw { publication, at } => {
                 self.note(publication, PublicationState::Withdrawing, Some(*at)).await?;
             }
-            Step::Remove { publication } => {
-                self.take_out(&publication.path).await?;
-                self.forget(publication).await?;
-                tracing::info!(tree.path = publication.path, "withdrawn");
-                return Ok(true);
-            }
-            Step::Forget { publication } => {
-                self.forget(publication).await?;
-                return Ok(true);
-            }
+            // Together at the end: see `remove_files`.
+            Step::Remove { .. } => {}
+            Step::Forget { publication } => self.forget(publication).await?,
             Step::Conflict { path } => {
                 tracing::error!(
                     tree.path = path,
@@ -191,7 +178,35 @@ impl Catalog {
                 );
             }
         }
-        Ok(false)
+        Ok(())
+    }
+
+    /// Takes files out of the tree whose time has come: first their HTTP names go, then the files,
+    /// then the records, so that after a crash in between the next run goes on where this one was.
+    async fn remove_files(&self, plan: &Plan) -> Result<()> {
+        let due = plan.steps.iter().filter_map(|step| match step {
+            Step::Remove { publication } => Some(publication),
+            _ => None,
+        });
+        let due: Vec<&Publication> = due.collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.db.write().await?;
+        for publication in &due {
+            let state = PublicationState::Removing;
+            tx.put_publication(&Publication { state, ..Publication::clone(publication) }).await?;
+        }
+        tx.raise_catalog_version().await?;
+        tx.commit().await?;
+        self.try_refresh().await?;
+        for publication in due {
+            self.take_out(&publication.path).await?;
+            self.forget(publication).await?;
+            tracing::info!(tree.path = publication.path, "withdrawn");
+        }
+        self.sweep_is_due();
+        Ok(())
     }
 
     async fn take_out(&self, path: &str) -> Result<()> {
@@ -219,6 +234,16 @@ impl Catalog {
         let mut tx = self.db.write().await?;
         tx.delete_publication(&publication.path).await?;
         Ok(tx.commit().await?)
+    }
+}
+
+fn wanted_manifest(offer: &ChannelOffer) -> Manifest {
+    let channel = &offer.channel;
+    Manifest {
+        path: in_folder(&channel.folder, manifest::FILE_NAME),
+        channel_id: channel.id,
+        sequence: channel.sequence,
+        content: offer.manifest.clone(),
     }
 }
 

@@ -154,6 +154,13 @@ impl Catalog {
         Ok(())
     }
 
+    /// Looks at the catalog now; says whether it had changed.
+    pub async fn has_news(&self) -> bool {
+        let before = self.snapshot().version;
+        self.refresh().await;
+        self.snapshot().version != before
+    }
+
     /// Parts that do not work at the moment; what is left is answered from the picture.
     pub async fn degraded_parts(&self) -> Vec<&'static str> {
         const PATIENCE: Duration = Duration::from_secs(1);

@@ -20,6 +20,8 @@ pub enum PublicationState {
     Published,
     /// No longer offered; stays until clients that are fetching it had time to finish.
     Withdrawing,
+    /// Its HTTP name is gone, its file is about to go.
+    Removing,
 }
 
 /// The record of one file that imagedepot put into the tree.

@@ -67,6 +67,15 @@ pub struct Known {
     pub found: Found,
 }
 
+/// A channel's manifest as it is to stand in the tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    pub path: String,
+    pub channel_id: Uuid,
+    pub sequence: i64,
+    pub content: Bytes,
+}
+
 /// One step; they are carried out in the order of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
@@ -79,10 +88,7 @@ pub enum Step {
     Acknowledge {
         publication: Publication,
     },
-    WriteManifest {
-        path: String,
-        content: Bytes,
-    },
+    WriteManifest(Manifest),
     RemoveManifest {
         path: String,
     },
@@ -111,7 +117,7 @@ impl Step {
         match self {
             Self::Publish { .. } => "publish",
             Self::Acknowledge { .. } => "acknowledge",
-            Self::WriteManifest { .. } => "write_manifest",
+            Self::WriteManifest(_) => "write_manifest",
             Self::RemoveManifest { .. } => "remove_manifest",
             Self::Withdraw { .. } => "withdraw",
             Self::Remove { .. } => "remove",
@@ -127,9 +133,8 @@ impl Step {
             | Self::Withdraw { publication, .. }
             | Self::Remove { publication }
             | Self::Forget { publication } => &publication.path,
-            Self::WriteManifest { path, .. }
-            | Self::RemoveManifest { path }
-            | Self::Conflict { path } => path,
+            Self::WriteManifest(manifest) => &manifest.path,
+            Self::RemoveManifest { path } | Self::Conflict { path } => path,
         }
     }
 
@@ -139,7 +144,7 @@ impl Step {
             Self::Publish { publication, .. } if publication.role == FileRole::Index => 1,
             Self::Publish { .. } => 0,
             Self::Acknowledge { .. } | Self::Conflict { .. } => 2,
-            Self::WriteManifest { .. } => 3,
+            Self::WriteManifest(_) => 3,
             Self::RemoveManifest { .. } => 4,
             Self::Remove { publication } if publication.role == FileRole::Index => 5,
             Self::Withdraw { .. } => 6,
@@ -162,8 +167,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(super) fn write_manifest(&mut self, path: String, content: Bytes) {
-        self.insert(Step::WriteManifest { path, content });
+    pub(super) fn write_manifest(&mut self, manifest: Manifest) {
+        self.insert(Step::WriteManifest(manifest));
     }
 
     pub(super) fn remove_manifests(&mut self, paths: impl Iterator<Item = String>) {

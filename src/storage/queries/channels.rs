@@ -72,19 +72,18 @@ impl Tx {
         Ok(())
     }
 
-    /// What the channel offers has changed: its manifest gets a new number and date.
+    /// What the channel offers has changed: its manifest gets the number that is answered, and a date.
     pub async fn raise_channel_sequence(
         &mut self,
         channel: Uuid,
         now: DateTime<Utc>,
-    ) -> Result<(), StorageError> {
-        execute!(
+    ) -> Result<i64, StorageError> {
+        super::value!(
             self,
-            "update channel set sequence = sequence + 1, issued_at = $2 where id = $1",
+            "update channel set sequence = sequence + 1, issued_at = $2 where id = $1 returning sequence",
             channel,
             now
-        )?;
-        Ok(())
+        )
     }
 
     /// Frees the channel's name and folder; its history stays.

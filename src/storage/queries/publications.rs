@@ -51,16 +51,25 @@ impl Tx {
         all!(self, "select * from publication where path > $1 order by path limit $2", after, limit)
     }
 
-    /// The manifests that imagedepot wrote into the tree.
-    pub async fn known_manifests(&mut self) -> Result<Vec<(String,)>, StorageError> {
-        all!(self, "select path from manifest order by path")
+    /// The manifests that imagedepot wrote into the tree, with their numbers.
+    pub async fn known_manifests(&mut self) -> Result<Vec<(String, i64)>, StorageError> {
+        all!(self, "select path, sequence from manifest")
     }
 
-    pub async fn put_manifest(&mut self, path: &str) -> Result<(), StorageError> {
+    /// Notes that the manifest under `path` is the channel's with this number.
+    pub async fn put_manifest(
+        &mut self,
+        path: &str,
+        channel: Uuid,
+        sequence: i64,
+    ) -> Result<(), StorageError> {
         execute!(
             self,
-            "insert into manifest (path) values ($1) on conflict (path) do nothing",
-            path
+            "insert into manifest (path, channel_id, sequence) values ($1, $2, $3) on conflict (path) \
+             do update set channel_id = excluded.channel_id, sequence = excluded.sequence",
+            path,
+            channel,
+            sequence
         )?;
         Ok(())
     }
@@ -78,7 +87,7 @@ impl Tx {
             "select p.path, p.channel_id, i.name as image, b.key as blob_key, b.size, p.digest, r.sealed_at \
              from publication p join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \
              join image i on i.id = r.image_id \
-             where p.role <> 'index' and r.state <> 'quarantined' and r.sealed_at is not null"
+             where p.role <> 'index' and p.state <> 'removing' and r.state <> 'quarantined' and r.sealed_at is not null"
         )
     }
 
@@ -108,18 +117,22 @@ impl Tx {
         Ok(())
     }
 
-    /// How many of a revision's files stand in a channel's folder.
+    /// How many of a revision's files stand in a channel's folder beside a manifest that is at least
+    /// as new as `sequence`.
     pub async fn count_published(
         &mut self,
         channel: Uuid,
         revision: Uuid,
+        sequence: i64,
     ) -> Result<i64, StorageError> {
         value!(
             self,
-            "select count(*) from publication where channel_id = $1 and revision_id = $2 and state = $3",
+            "select count(*) from publication where channel_id = $1 and revision_id = $2 and state = $3 \
+             and exists (select 1 from manifest m where m.channel_id = $1 and m.sequence >= $4)",
             channel,
             revision,
-            PublicationState::Published
+            PublicationState::Published,
+            sequence
         )
     }
 }
