@@ -120,7 +120,9 @@ fn bodies_have_examples() {
         // An optional body is "null or this".
         let variants = body["schema"]["oneOf"].as_array();
         let schema = variants.and_then(|variants| variants.last()).unwrap_or(&body["schema"]);
+        // A list shows one of its items.
         let schema = resolved(&document, schema);
+        let schema = schema.get("items").map_or(schema, |items| resolved(&document, items));
         let has_example =
             [&body["example"], &body["examples"], &schema["example"], &schema["examples"]]
                 .iter()
