@@ -14,7 +14,7 @@ on_both_databases![
     malformed_credentials_are_challenged,
     the_first_start_makes_an_admin_whose_password_only_the_owner_reads,
     the_admin_s_password_may_come_from_a_file,
-    a_password_set_on_the_command_line_counts_at_once,
+    a_password_set_on_the_command_line_counts_within_a_second,
     every_operation_asks_for_the_right_it_needs,
     a_client_reads_the_tree_and_nothing_else,
     a_reader_reads_everything_and_changes_nothing,
@@ -97,14 +97,15 @@ async fn user_command<const N: usize>(depot: &Depot, arguments: [&str; N], input
     run(command).await.successful();
 }
 
-async fn a_password_set_on_the_command_line_counts_at_once(database: Database) {
+async fn a_password_set_on_the_command_line_counts_within_a_second(database: Database) {
     let depot = Depot::start(database).await;
     depot.admin().get("/api/v1/whoami").await.expecting(200);
     user_command(&depot, ["passwd", "admin"], "another long password\n").await;
+    // A change from the command line reaches a running server within a second, and ends what the
+    // server remembers of the old password.
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
     let new = depot.user("admin", "another long password");
     new.get("/api/v1/whoami").await.expecting(200);
-    // The verified old one is remembered for a moment only; a change reaches it within a second.
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
     assert_challenged(&depot.admin().get("/api/v1/whoami").await);
 }
 

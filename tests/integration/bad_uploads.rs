@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::harness::actions::{ckm, file_path};
 use crate::harness::raw::{self, Connection, basic, head};
-use crate::harness::{Database, Depot, Person, eventually, on_both_databases, sample};
+use crate::harness::{Database, Depot, Person, on_both_databases, sample};
 
 on_both_databases![
     a_wrong_digest_is_refused_and_its_bytes_go,
@@ -31,10 +31,7 @@ async fn depot_with_a_draft(database: Database) -> (Depot, Person) {
 
 /// Nothing that a refused upload brought is to be found, in the folder or in the API.
 async fn nothing_is_left(depot: &Depot) {
-    eventually("what a broken upload left is gone", || async {
-        depot.stored_files().is_empty().then_some(())
-    })
-    .await;
+    depot.comes_to_store(0).await;
     let revision = depot.admin().revision("win7-office", 1).await;
     assert_eq!((&revision["state"], &revision["files"]), (&json!("draft"), &json!([])));
     depot.admin().get(&file_path("win7-office", 1, "ckm")).await.problem(404);
@@ -54,7 +51,7 @@ async fn a_wrong_digest_is_refused_and_its_bytes_go(database: Database) {
     admin.put(&path).header("Repr-Digest", &right).body(ckm(1)).await.expecting(201);
     admin.put(&path).header("Repr-Digest", &right).body(ckm(2)).await.problem_of(&[400, 422]);
     assert!(admin.get(&path).await.expecting(200).body == ckm(1), "the right file is gone");
-    assert_eq!(depot.stored_files().len(), 1);
+    depot.comes_to_store(1).await;
     // Algorithms that the server does not know are none of its business (RFC 9530, 2).
     let with_unknown = format!("unixsum=:AAE=:, {}", sample::digest_field(&ckm(2)));
     admin.put(&path).header("Content-Digest", &with_unknown).body(ckm(2)).await.expecting(200);
@@ -84,7 +81,7 @@ async fn a_body_that_ends_too_early_leaves_nothing(database: Database) {
     }
     // The draft is none the worse for it.
     admin.put_file("win7-office", 1, "ckm", &ckm(1)).await.expecting(201);
-    assert_eq!(depot.stored_files().len(), 1);
+    depot.comes_to_store(1).await;
 }
 
 async fn a_body_without_a_length_is_refused(database: Database) {

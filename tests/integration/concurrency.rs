@@ -63,7 +63,7 @@ async fn of_two_puts_of_one_file_at_once_one_stays_whole(database: Database) {
     let path = format!("/api/v1/images/win7-office/revisions/{draft}/files/ckm");
     let bytes = admin.get(&path).await.expecting(200).body;
     assert!(bytes == first || bytes == second, "a mixture of both");
-    assert_eq!(depot.stored_files().len(), 2, "a replaced file's bytes are still there");
+    depot.comes_to_store(2).await;
 }
 
 async fn readers_see_whole_promotions_while_writers_work(database: Database) {

@@ -217,8 +217,5 @@ async fn nothing_is_left_over(depot: &Depot) {
             format!("/api/v1/images/win7-office/revisions?limit=500&cursor={cursor}")
         });
     }
-    eventually("orphans are cleared away", || async {
-        (depot.stored_files().len() == files).then_some(())
-    })
-    .await;
+    depot.comes_to_store(files).await;
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::folder::files_below;
 use super::postgres::TestDatabase;
 use super::server::{Server, ServerSetup};
-use super::{Database, Person};
+use super::{Database, Person, eventually};
 
 /// The password of `admin` in each test.
 pub const ADMIN_PASSWORD: &str = "correct horse battery staple";
@@ -84,6 +84,15 @@ impl Depot {
             .into_keys()
             .filter(|path| path.contains('/') && !path.starts_with("MEDVImages/"))
             .collect()
+    }
+
+    /// Waits until exactly so many files are stored: what was replaced, refused or deleted goes in
+    /// the background.
+    pub async fn comes_to_store(&self, files: usize) {
+        eventually(&format!("the data folder holds {files} files of images"), || async {
+            (self.stored_files().len() == files).then_some(())
+        })
+        .await;
     }
 }
 
