@@ -128,6 +128,11 @@ pub struct Tree {
     pub max_downloads: usize,
     /// The same for one client's address.
     pub max_downloads_per_client: usize,
+    /// Bytes a second that downloads may take, in all; past it they wait, and new ones get 503. 0 is
+    /// no limit.
+    pub bandwidth: ByteSize,
+    /// The same for one client's address.
+    pub bandwidth_per_client: ByteSize,
 }
 
 impl Default for Tree {
@@ -139,6 +144,8 @@ impl Default for Tree {
             grace: Duration::from_hours(24),
             max_downloads: 0,
             max_downloads_per_client: 0,
+            bandwidth: ByteSize::b(0),
+            bandwidth_per_client: ByteSize::b(0),
         }
     }
 }

@@ -1,47 +1,67 @@
-//! The brakes of the tree: how many downloads at once, in all and for one client.
+//! The brakes of the tree: how many downloads at once and how many bytes a second, in all and for
+//! one client.
 //!
 //! Past them 503 with `Retry-After`: BITS takes that for "later", where 403 or 429 would end its job.
 //! The counts are this process's own: they protect this machine's line, and decide nothing else.
+
+mod pace;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use actix_web::HttpRequest;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::Method;
 use bytes::Bytes;
+use tokio::time::Sleep;
 
 use super::problem::Problem;
+use pace::Pace;
 
 /// When BITS is to come back, in seconds.
 const RETRY_AFTER: u16 = 60;
 
-/// How many at once; 0 is no limit.
+/// A line with more than this queued before it is full: another download would only slow the rest.
+const FULL: Duration = Duration::from_secs(5);
+
+/// The settings of the same names; 0 is no limit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
     pub downloads: usize,
     pub downloads_per_client: usize,
+    /// In bytes a second.
+    pub bandwidth: u64,
+    pub bandwidth_per_client: u64,
 }
 
 /// Counts the downloads under way. Cheap to clone, shared by all workers.
 #[derive(Clone, Default)]
 pub struct Brakes {
     limits: Limits,
+    pace: Option<Arc<Pace>>,
     under_way: Arc<Mutex<UnderWay>>,
 }
 
 #[derive(Default)]
 struct UnderWay {
     all: usize,
-    by_client: HashMap<IpAddr, usize>,
+    by_client: HashMap<IpAddr, Client>,
+}
+
+/// A client that is downloading.
+struct Client {
+    downloads: usize,
+    pace: Option<Arc<Pace>>,
 }
 
 impl Brakes {
     pub fn new(limits: Limits) -> Self {
-        Self { limits, under_way: Arc::default() }
+        let pace = Pace::new(limits.bandwidth, Instant::now()).map(Arc::new);
+        Self { limits, pace, under_way: Arc::default() }
     }
 
     /// A turn to download, kept until the body is sent. A HEAD costs nothing and needs none.
@@ -50,28 +70,35 @@ impl Brakes {
             return Ok(None);
         }
         let client = request.peer_addr().map(|address| address.ip());
-        self.take_turn(client).map(Some).ok_or_else(|| {
+        self.take_turn(client, Instant::now()).map(Some).ok_or_else(|| {
             let detail = "as many downloads as the server allows are under way; come back later";
             Problem::come_back("too_many_downloads", detail, RETRY_AFTER)
         })
     }
 
-    fn take_turn(&self, client: Option<IpAddr>) -> Option<Turn> {
+    fn take_turn(&self, address: Option<IpAddr>, now: Instant) -> Option<Turn> {
         let full = |count: usize, limit: usize| limit != 0 && count >= limit;
+        let crowded =
+            |pace: &Option<Arc<Pace>>| pace.as_ref().is_some_and(|pace| pace.backlog(now) > FULL);
         let mut under_way = self.lock();
-        if full(under_way.all, self.limits.downloads) {
+        if full(under_way.all, self.limits.downloads) || crowded(&self.pace) {
             return None;
         }
-        if let Some(client) = client {
-            let count = under_way.by_client.entry(client).or_default();
-            if full(*count, self.limits.downloads_per_client) {
+        let mut paces: Vec<Arc<Pace>> = self.pace.iter().cloned().collect();
+        if let Some(address) = address {
+            let client = under_way.by_client.entry(address).or_insert_with(|| Client {
+                downloads: 0,
+                pace: Pace::new(self.limits.bandwidth_per_client, now).map(Arc::new),
+            });
+            if full(client.downloads, self.limits.downloads_per_client) || crowded(&client.pace) {
                 return None;
             }
-            *count += 1;
+            client.downloads += 1;
+            paces.extend(client.pace.clone());
         }
         under_way.all += 1;
         metrics::gauge!("imagedepot_downloads").increment(1);
-        Some(Turn { brakes: self.clone(), client })
+        Some(Turn { brakes: self.clone(), address, paces })
     }
 
     // The numbers are whole at every moment, whoever panicked while holding them.
@@ -83,19 +110,31 @@ impl Brakes {
 /// A download that was admitted; over when dropped.
 pub struct Turn {
     brakes: Brakes,
-    client: Option<IpAddr>,
+    address: Option<IpAddr>,
+    paces: Vec<Arc<Pace>>,
+}
+
+impl Turn {
+    /// How long to wait before more may be sent.
+    fn sent(&self, bytes: usize) -> Duration {
+        if self.paces.is_empty() {
+            return Duration::ZERO;
+        }
+        let now = Instant::now();
+        self.paces.iter().map(|pace| pace.take(bytes as u64, now)).max().unwrap_or_default()
+    }
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
         let mut under_way = self.brakes.lock();
         under_way.all = under_way.all.saturating_sub(1);
-        if let Some(client) = self.client
-            && let Some(count) = under_way.by_client.get_mut(&client)
+        if let Some(address) = self.address
+            && let Some(client) = under_way.by_client.get_mut(&address)
         {
-            *count -= 1;
-            if *count == 0 {
-                under_way.by_client.remove(&client);
+            client.downloads = client.downloads.saturating_sub(1);
+            if client.downloads == 0 {
+                under_way.by_client.remove(&address);
             }
         }
         metrics::gauge!("imagedepot_downloads").decrement(1);
@@ -103,17 +142,18 @@ impl Drop for Turn {
 }
 
 pin_project_lite::pin_project! {
-    /// A body that keeps its turn until it is sent.
+    /// A body that keeps its turn, and its pace, until it is sent.
     pub struct Braked<B> {
         #[pin]
         body: B,
         turn: Option<Turn>,
+        pause: Option<Pin<Box<Sleep>>>,
     }
 }
 
 impl<B> Braked<B> {
     pub fn new(body: B, turn: Option<Turn>) -> Self {
-        Self { body, turn }
+        Self { body, turn, pause: None }
     }
 }
 
@@ -128,7 +168,19 @@ impl<B: MessageBody> MessageBody for Braked<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.project().body.poll_next(cx)
+        let this = self.project();
+        if let Some(pause) = this.pause {
+            ready!(pause.as_mut().poll(cx));
+            *this.pause = None;
+        }
+        let chunk = ready!(this.body.poll_next(cx));
+        if let (Some(Ok(bytes)), Some(turn)) = (&chunk, this.turn) {
+            let wait = turn.sent(bytes.len());
+            if !wait.is_zero() {
+                *this.pause = Some(Box::pin(tokio::time::sleep(wait)));
+            }
+        }
+        Poll::Ready(chunk)
     }
 }
 
@@ -136,18 +188,41 @@ impl<B: MessageBody> MessageBody for Braked<B> {
 mod tests {
     use super::*;
 
+    const ALICE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
+    const BOB: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
+    const CAROL: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 3)));
+
     #[test]
     fn a_turn_is_free_again_when_its_download_ends() {
-        let brakes = Brakes::new(Limits { downloads: 2, downloads_per_client: 1 });
-        let (alice, bob, carol) =
-            ([10, 0, 0, 1].into(), [10, 0, 0, 2].into(), [10, 0, 0, 3].into());
-        let first = brakes.take_turn(Some(alice));
+        let limits = Limits { downloads: 2, downloads_per_client: 1, ..Limits::default() };
+        let (brakes, now) = (Brakes::new(limits), Instant::now());
+        let first = brakes.take_turn(ALICE, now);
         assert!(first.is_some());
-        assert!(brakes.take_turn(Some(alice)).is_none(), "one for each client");
-        let second = brakes.take_turn(Some(bob));
+        assert!(brakes.take_turn(ALICE, now).is_none(), "one for each client");
+        let second = brakes.take_turn(BOB, now);
         assert!(second.is_some());
-        assert!(brakes.take_turn(Some(carol)).is_none(), "two in all");
+        assert!(brakes.take_turn(CAROL, now).is_none(), "two in all");
         drop(first);
-        assert!(brakes.take_turn(Some(carol)).is_some());
+        assert!(brakes.take_turn(CAROL, now).is_some());
+    }
+
+    #[test]
+    fn a_full_line_takes_no_more_downloads_until_it_is_free() {
+        let brakes = Brakes::new(Limits { bandwidth: 1_000, ..Limits::default() });
+        let now = Instant::now();
+        let turn = brakes.take_turn(ALICE, now).unwrap();
+        assert!(!turn.sent(10_000).is_zero());
+        assert!(brakes.take_turn(BOB, now).is_none());
+        assert!(brakes.take_turn(BOB, now + Duration::from_secs(8)).is_some());
+    }
+
+    #[test]
+    fn one_client_at_its_pace_leaves_the_line_to_others() {
+        let brakes = Brakes::new(Limits { bandwidth_per_client: 1_000, ..Limits::default() });
+        let now = Instant::now();
+        let turn = brakes.take_turn(ALICE, now).unwrap();
+        turn.sent(10_000);
+        assert!(brakes.take_turn(ALICE, now).is_none());
+        assert!(brakes.take_turn(BOB, now).is_some());
     }
 }

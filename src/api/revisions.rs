@@ -46,8 +46,9 @@ pub struct RevisionBody {
 }
 
 /// A file of a revision.
+// Named in full: a generated Python client has a `File` of its own.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = File)]
+#[schema(as = RevisionFile)]
 pub struct FileBody {
     role: FileRole,
     /// In bytes.

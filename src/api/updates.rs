@@ -27,6 +27,7 @@ const MOST_QUESTIONS: usize = 100;
 /// A client's question.
 #[derive(Debug, Deserialize, ToSchema, IntoParams)]
 #[into_params(parameter_in = Query)]
+#[schema(example = json!({"image": "win7-office", "channel": "production", "revision": 11, "client": "PC-0815"}))]
 pub struct Question {
     /// The image's name.
     #[schema(example = "win7-office")]

@@ -47,7 +47,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 
 async fn serve_demo(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     let mut config = Config::read(None)?;
-    config.log.level = "warn".to_owned();
+    "warn".clone_into(&mut config.log.level);
     let config = config.complete(data, Some(listen))?;
     telemetry::start_logging(&config.log)?;
     let bound = server::bind(config, data).await?;

@@ -35,6 +35,8 @@ pub(super) fn depot(config: &Config, opened: &Opened) -> Result<Depot, ServerErr
         brakes: Brakes::new(Limits {
             downloads: config.tree.max_downloads,
             downloads_per_client: config.tree.max_downloads_per_client,
+            bandwidth: config.tree.bandwidth.as_u64(),
+            bandwidth_per_client: config.tree.bandwidth_per_client.as_u64(),
         }),
         metrics: opened.metrics.clone(),
     })

@@ -1,3 +1,5 @@
+//! Pulling from a server that cuts lines, lies about digests and changes its mind.
+
 use std::fs;
 use std::sync::{Arc, Mutex};
 

@@ -1,3 +1,5 @@
+//! Pushing to a server that refuses, breaks off and stores other bytes.
+
 use std::fs;
 use std::sync::{Arc, Mutex};
 
