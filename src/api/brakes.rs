@@ -115,6 +115,12 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// How long to wait before the first bytes may be sent.
+    fn backlog(&self) -> Duration {
+        let now = Instant::now();
+        self.paces.iter().map(|pace| pace.backlog(now)).max().unwrap_or_default()
+    }
+
     /// How long to wait before more may be sent.
     fn sent(&self, bytes: usize) -> Duration {
         if self.paces.is_empty() {
@@ -153,7 +159,9 @@ pin_project_lite::pin_project! {
 
 impl<B> Braked<B> {
     pub fn new(body: B, turn: Option<Turn>) -> Self {
-        Self { body, turn, pause: None }
+        // Behind those who were there before; or many small files would pass the line unpaced.
+        let wait = turn.as_ref().map(Turn::backlog).filter(|wait| !wait.is_zero());
+        Self { body, turn, pause: wait.map(|wait| Box::pin(tokio::time::sleep(wait))) }
     }
 }
 

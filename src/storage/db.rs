@@ -10,7 +10,7 @@
 use std::str::FromStr as _;
 use std::time::Duration;
 
-use sqlx::migrate::Migrator;
+use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
@@ -103,13 +103,19 @@ impl Db {
         }
     }
 
-    /// Brings the schema up to this program's version; refuses a newer one.
+    /// Brings the schema up to this program's version; `Unusable` where it is newer: an older program
+    /// would misread it.
     pub async fn migrate(&self) -> Result<(), StorageError> {
-        match self {
-            Self::Sqlite { writer, .. } => MIGRATIONS.run(writer).await?,
-            Self::Postgres(pool) => MIGRATIONS.run(pool).await?,
-        }
-        Ok(())
+        let migrated = match self {
+            Self::Sqlite { writer, .. } => MIGRATIONS.run(writer).await,
+            Self::Postgres(pool) => MIGRATIONS.run(pool).await,
+        };
+        migrated.map_err(|error| match error {
+            MigrateError::VersionMissing(version) => StorageError::Unusable(format!(
+                "the catalog's schema {version} is newer than this program knows; start the newer program"
+            )),
+            other => other.into(),
+        })
     }
 
     /// A transaction that reads one moment of the database.

@@ -4,9 +4,10 @@
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
 //!   [`update_check`], [`bits_downloads`], [`large_files`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`], [`access`], [`openapi`],
-//!   [`generated_clients`], [`push_and_pull`], [`command_line`], [`settings`];
-//! - what it survives: [`crash`], [`concurrency`], [`graceful_stop`];
-//! - how the code stands: [`layers`].
+//!   [`generated_clients`], [`push_and_pull`], [`command_line`];
+//! - how it is run: [`brakes`], [`observability`], [`settings`];
+//! - what it survives: [`crash`], [`concurrency`], [`graceful_stop`], [`outages`];
+//! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
 
@@ -15,6 +16,7 @@ mod bad_json;
 mod bad_names;
 mod bad_uploads;
 mod bits_downloads;
+mod brakes;
 mod command_line;
 mod concurrency;
 mod crash;
@@ -25,9 +27,12 @@ mod house_rules;
 mod large_files;
 mod layers;
 mod life_of_an_image;
+mod observability;
 mod openapi;
+mod outages;
 mod promotion;
 mod publication;
 mod push_and_pull;
+mod schema;
 mod settings;
 mod update_check;

@@ -350,4 +350,94 @@ mod tests {
             [("remove", "a.ckm")]
         );
     }
+
+    use proptest::prelude::*;
+
+    /// A path of the tree: what is wanted there, what is recorded, what is found. An index or a
+    /// big file by its name.
+    type Place = (bool, Option<Option<i64>>, Found);
+
+    fn place() -> impl Strategy<Value = Place> {
+        let recorded = proptest::option::of(proptest::option::of(0_i64..20));
+        let found = prop_oneof![Just(Found::Nothing), Just(Found::Right), Just(Found::Other)];
+        (any::<bool>(), recorded, found)
+    }
+
+    fn role_of(number: usize) -> (String, FileRole) {
+        if number % 2 == 0 {
+            (format!("{number}.ckm"), FileRole::Ckm)
+        } else {
+            (format!("{number}.ckm.index"), FileRole::Index)
+        }
+    }
+
+    fn plan_of(places: &[Place], now: i64) -> Plan {
+        let (mut all_wanted, mut all_known) = (Vec::new(), Vec::new());
+        for (number, (is_wanted, recorded, found)) in places.iter().enumerate() {
+            let (path, role) = role_of(number);
+            if *is_wanted {
+                all_wanted.push((path.clone(), wanted(role), *found));
+            }
+            if let Some(withdraw_at) = recorded {
+                let mut file = known(&path, role, *found);
+                file.publication.withdraw_at = withdraw_at.map(at);
+                all_known.push(file);
+            }
+        }
+        plan(all_wanted, all_known, at(now), TimeDelta::seconds(5))
+    }
+
+    /// What the world is like after the first `steps` steps of a plan.
+    fn carried_out(places: &[Place], plan: &Plan, steps: usize) -> Vec<Place> {
+        let mut places = places.to_vec();
+        for step in plan.steps.iter().take(steps) {
+            let number: usize = step.path().split('.').next().unwrap().parse().unwrap();
+            let (_, recorded, found) = &mut places[number];
+            match step {
+                Step::Publish { .. } => (*recorded, *found) = (Some(None), Found::Right),
+                Step::Acknowledge { .. } => *recorded = Some(None),
+                Step::Withdraw { at, .. } => *recorded = Some(Some(at.timestamp())),
+                Step::Remove { .. } => (*recorded, *found) = (None, Found::Nothing),
+                Step::Forget { .. } => *recorded = None,
+                _ => {}
+            }
+        }
+        places
+    }
+
+    proptest! {
+        #[test]
+        fn wherever_a_run_is_cut_off_the_next_ones_end_where_nothing_is_to_be_done(
+            places in proptest::collection::vec(place(), 1..8), cut in 0_usize..20,
+        ) {
+            let cut_off = carried_out(&places, &plan_of(&places, 10), cut);
+            let second = plan_of(&cut_off, 11);
+            let settled = carried_out(&cut_off, &second, usize::MAX);
+            for step in plan_of(&settled, 11).steps {
+                prop_assert!(matches!(step, Step::Conflict { .. }), "{step:?}");
+            }
+            let late = carried_out(&settled, &plan_of(&settled, 100), usize::MAX);
+            for (number, ((is_wanted, recorded, found), before)) in late.iter().zip(&places).enumerate() {
+                if *is_wanted {
+                    let foreign = before.1.is_none() && before.2 == Found::Other;
+                    prop_assert!(foreign || *found == Found::Right, "{number} is wanted and not there");
+                } else {
+                    prop_assert_eq!(*recorded, None);
+                }
+            }
+        }
+
+        #[test]
+        fn what_is_not_recorded_as_ours_is_never_replaced_or_removed(
+            places in proptest::collection::vec(place(), 1..8),
+        ) {
+            let plan = plan_of(&places, 10);
+            let after = carried_out(&places, &plan, usize::MAX);
+            for (before, after) in places.iter().zip(after) {
+                if before.1.is_none() && before.2 != Found::Nothing {
+                    prop_assert_eq!(before.2, after.2);
+                }
+            }
+        }
+    }
 }

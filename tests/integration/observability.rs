@@ -1,0 +1,74 @@
+//! What the server tells whoever runs it: the access log, metrics, readiness.
+
+use crate::harness::{Database, Depot, eventually, on_both_databases};
+
+on_both_databases![metrics_count_what_happened, a_ready_server_says_so];
+
+#[tokio::test]
+async fn the_access_log_is_the_one_that_iis_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("access.log");
+    let depot = Depot::on(Database::Sqlite)
+        .setting("log", "access", &path.display().to_string())
+        .start()
+        .await;
+    depot.admin().published_image("win7-office", "production").await;
+    let fetched = depot.anonymous().get_tree("win7-office_1.ckm").await;
+    let id = fetched.expecting(200).required_header("x-request-id").to_owned();
+    let log = eventually("the download is in the log", || async {
+        let log = std::fs::read_to_string(&path).ok()?;
+        log.contains(&id).then_some(log)
+    })
+    .await;
+    let fields = log.lines().find_map(|line| line.strip_prefix("#Fields: ")).expect("#Fields");
+    let line = log.lines().find(|line| line.contains(&id)).expect("the line");
+    let value = |name: &str| {
+        let place = fields.split(' ').position(|field| field == name).expect(name);
+        line.split(' ').nth(place).expect(name)
+    };
+    assert_eq!(value("cs-method"), "GET");
+    assert_eq!(value("cs-uri-stem"), "/MEDVImages/win7-office_1.ckm");
+    assert_eq!(value("cs-uri-query"), "-");
+    assert_eq!(value("sc-status"), "200");
+    assert_eq!(value("sc-bytes"), "300000");
+    assert_eq!(value("c-ip"), "127.0.0.1");
+    assert_eq!(value("s-port"), depot.server.port().to_string());
+    let upload = log.lines().find(|line| line.contains("/files/ckm")).expect("the upload's line");
+    assert!(upload.contains(" admin ") && upload.contains(" 300000 "), "{upload}");
+}
+
+async fn metrics_count_what_happened(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    depot.anonymous().check_for_update("win7-office", "production", 0, "pc-1").await;
+    depot.anonymous().get("/metrics").await.problem(401);
+    let text = admin.get("/metrics").await.expecting(200).text();
+    for line in [
+        "imagedepot_update_checks_total{action=\"update\"} 1",
+        "imagedepot_promotions_total 1",
+        "imagedepot_uploaded_bytes_total 304000",
+    ] {
+        assert!(text.contains(line), "{line} is not in\n{text}");
+    }
+}
+
+async fn a_ready_server_says_so(database: Database) {
+    let depot = Depot::start(database).await;
+    let ready = depot.anonymous().get("/readyz").await.expecting(200).json();
+    assert_eq!(ready["ready"], true);
+    assert_eq!(ready["degraded"], serde_json::json!([]));
+    depot.anonymous().get("/livez").await.expecting(200);
+}
+
+#[tokio::test]
+async fn metrics_are_open_on_an_address_of_their_own() {
+    let port = crate::harness::server::free_port();
+    let address = format!("127.0.0.1:{port}");
+    let depot = Depot::on(Database::Sqlite).setting("metrics", "listen", &address).start().await;
+    let open = reqwest::get(format!("http://{address}/metrics")).await.expect("an answer");
+    assert_eq!(open.status(), 200);
+    let other = reqwest::get(format!("http://{address}/api/v1/images")).await.expect("an answer");
+    assert_eq!(other.status(), 404, "only metrics are there");
+    depot.anonymous().get("/metrics").await.problem(401);
+}

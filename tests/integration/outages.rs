@@ -1,0 +1,99 @@
+//! What goes on while a part is away: the database stopped, the disk full.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::harness::actions::file_path;
+use crate::harness::sample;
+use crate::harness::{Database, Depot, eventually};
+
+/// A database that is locked by somebody else's long transaction.
+#[tokio::test]
+async fn update_checks_and_downloads_go_on_while_the_catalog_is_locked() {
+    use sqlx::{Connection as _, SqliteConnection};
+    let depot = Depot::start(Database::Sqlite).await;
+    depot.admin().published_image("win7-office", "production").await;
+    let path = depot.server.data().join("catalog.sqlite");
+    let mut other = SqliteConnection::connect(&format!("sqlite:{}", path.display()))
+        .await
+        .expect("the catalog");
+    sqlx::query("begin exclusive").execute(&mut other).await.expect("the lock");
+    let started = Instant::now();
+    let client = depot.anonymous();
+    for number in 0..50 {
+        let id = format!("pc-{number}");
+        client.check_for_update("win7-office", "production", 0, &id).await.expecting(200);
+    }
+    depot.anonymous().get_tree("win7-office_1.ckm").await.expecting(200);
+    assert!(started.elapsed() < Duration::from_secs(5), "{:?}", started.elapsed());
+    // A change waits its turn, and is made when the lock is gone.
+    let admin = depot.admin();
+    let change =
+        tokio::spawn(async move { admin.post("/api/v1/images/win7-office/revisions").await });
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    sqlx::query("rollback").execute(&mut other).await.expect("the lock's end");
+    change.await.expect("the change").expecting(201);
+}
+
+/// A small file system of its own, which only root can make; elsewhere the limit of free space, which
+/// is checked by the same code, stands for it (`bad_uploads`).
+struct SmallDisk(tempfile::TempDir);
+
+impl SmallDisk {
+    fn mounted(megabytes: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let size = format!("size={megabytes}m");
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(folder.path());
+        let mounted = mount.status().is_ok_and(|status| status.success());
+        mounted.then_some(Self(folder))
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let unmounted = Command::new("umount").arg("--lazy").arg(self.0.path()).status();
+        assert!(unmounted.is_ok_and(|status| status.success()), "the small disk stays mounted");
+    }
+}
+
+#[tokio::test]
+async fn a_full_disk_refuses_uploads_and_nothing_else() {
+    let Some(disk) = SmallDisk::mounted(64) else {
+        assert!(!is_root(), "root can mount a small disk");
+        return;
+    };
+    let depot = Depot::on(Database::Sqlite)
+        .setting("store", "url", &format!("file://{}/blobs", disk.0.path().display()))
+        .setting("store", "min_free", "8 MiB")
+        .setting("tree", "grace", "0s")
+        .start()
+        .await;
+    let admin = depot.admin();
+    admin.publish_single("small", "qcow2", &sample::bytes(1, 30_000_000)).await;
+    admin.create_single_image("big", "qcow2").await;
+    let draft = admin.draft("big").await;
+    let big = admin.put(&file_path("big", draft, "image")).body(sample::bytes(2, 40_000_000));
+    if let Ok(answer) = big.try_send().await {
+        answer.problem(507);
+    }
+    // Checks, downloads and deletes work; with the room they give the upload succeeds.
+    depot.anonymous().check_for_update("small", "production", 0, "pc-1").await.expecting(200);
+    depot.anonymous().get_tree("small_1.qcow2").await.expecting(200);
+    let withdrawn = admin.delete("/api/v1/channels/production?withdraw=true").await;
+    withdrawn.expecting(204);
+    admin.delete("/api/v1/images/small").await.expecting(204);
+    admin.post("/api/v1/channels").json(&json!({"name": "production"})).await.expecting(201);
+    assert_eq!(admin.revision("big", draft).await["files"], json!([]));
+    eventually("the room is there again", || async {
+        let again = admin.put(&file_path("big", draft, "image")).body(sample::bytes(3, 40_000_000));
+        again.try_send().await.ok().filter(|answer| answer.status == 201)
+    })
+    .await;
+}
+
+fn is_root() -> bool {
+    std::fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0)
+}

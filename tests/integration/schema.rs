@@ -1,0 +1,69 @@
+//! One folder of migrations, two databases: both end with the same tables and columns, and a catalog
+//! of a newer program is refused.
+
+use std::collections::BTreeSet;
+
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
+
+use crate::harness::command::{imagedepot, run};
+use crate::harness::{Database, Depot, on_both_databases};
+
+on_both_databases![a_newer_schema_is_refused];
+
+#[tokio::test]
+async fn both_databases_have_the_same_tables_and_columns() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let mut sqlite = sqlite(&depot).await;
+    let lite: Vec<(String, String)> = sqlx::query_as(
+        "select m.name, c.name from sqlite_master m, pragma_table_info(m.name) c \
+         where m.type = 'table' and m.name not like 'sqlite_%'",
+    )
+    .fetch_all(&mut sqlite)
+    .await
+    .expect("SQLite's columns");
+    let depot = Depot::start(Database::Postgres).await;
+    let mut postgres = postgres(&depot).await;
+    let pg: Vec<(String, String)> = sqlx::query_as(
+        "select table_name::text, column_name::text from information_schema.columns \
+         where table_schema = 'public'",
+    )
+    .fetch_all(&mut postgres)
+    .await
+    .expect("PostgreSQL's columns");
+    let (lite, pg) = (BTreeSet::from_iter(lite), BTreeSet::from_iter(pg));
+    assert!(lite.len() > 50, "{lite:?}");
+    assert_eq!(lite, pg);
+}
+
+async fn a_newer_schema_is_refused(database: Database) {
+    let mut depot = Depot::start(database).await;
+    depot.server.stop().await;
+    let newer = "insert into _sqlx_migrations \
+                 (version, description, success, checksum, execution_time) \
+                 values (9999, 'from the future', true, 'x', 0)";
+    match database {
+        Database::Sqlite => {
+            sqlx::query(newer).execute(&mut sqlite(&depot).await).await.expect("a newer row");
+        }
+        Database::Postgres => {
+            sqlx::query(newer).execute(&mut postgres(&depot).await).await.expect("a newer row");
+        }
+    }
+    let mut migrate = imagedepot(["migrate"]);
+    migrate.arg("--data").arg(depot.server.data()).envs(depot.environment());
+    let refused = run(migrate).await;
+    assert_ne!(refused.code, 0);
+    assert!(refused.stderr.contains("newer"), "{}", refused.stderr);
+}
+
+async fn sqlite(depot: &Depot) -> SqliteConnection {
+    let path = depot.server.data().join("catalog.sqlite");
+    SqliteConnection::connect(&format!("sqlite:{}", path.display())).await.expect("the catalog")
+}
+
+async fn postgres(depot: &Depot) -> PgConnection {
+    let environment = depot.environment();
+    let url =
+        environment.iter().find(|(name, _)| name == "IMAGEDEPOT__CATALOG__URL").expect("a URL");
+    PgConnection::connect(&url.1).await.expect("the catalog")
+}
