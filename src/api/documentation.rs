@@ -4,10 +4,13 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
+use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa::openapi::{LicenseBuilder, RefOr, Required, Schema, SecurityRequirement};
 use utoipa_actix_web::AppExt as _;
 use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::problem::codes;
 
 const DESCRIPTION: &str = "The repository from which an organisation's machines get their virtual-machine images.
 
@@ -17,6 +20,20 @@ channel; it is then published in the tree `/MEDVImages/` and found by update che
 Errors are problem documents (RFC 9457) with a stable `code`. Lists take `limit` and `cursor`. Single \
 resources carry an `ETag`; changes accept `If-Match`. POSTs accept an `Idempotency-Key`: a repeat gets the same \
 answer. Files travel as raw `application/octet-stream`, never as forms.";
+
+/// In the order of an image's life.
+const TAGS: [(&str, &str); 10] = [
+    ("images", "Named things that have revisions"),
+    ("revisions", "Immutable versions of an image: drafted, sealed, revoked, deleted"),
+    ("files", "Their bytes, in and out"),
+    ("channels", "The rings through which a revision goes, each with a folder of the tree"),
+    ("promotion", "Assigning a revision to a channel, and taking it back"),
+    ("updates", "What client machines ask every 15 minutes"),
+    ("publication", "The tree as it should be and is"),
+    ("access", "Users, and who the caller is"),
+    ("maintenance", "Who changed what"),
+    ("health", "For whoever watches the server"),
+];
 
 /// The document, from the operations themselves.
 pub fn document() -> OpenApi {
@@ -71,8 +88,12 @@ fn base() -> OpenApi {
         .build();
     let components =
         ComponentsBuilder::new().security_scheme("basic", SecurityScheme::Http(basic)).build();
+    let tag = |(name, description): &(&str, &str)| {
+        TagBuilder::new().name(*name).description(Some(*description)).build()
+    };
     OpenApiBuilder::new()
         .info(info)
+        .tags(Some(TAGS.iter().map(tag)))
         .components(Some(components))
         .security(Some([SecurityRequirement::new("basic", Vec::<String>::new())]))
         .build()
@@ -84,6 +105,7 @@ pub(super) fn pages(config: &mut web::ServiceConfig) {
         .config(Config::new(["/api/openapi.json"]).try_it_out_enabled(true));
     config
         .service(served_document)
+        .route("/docs/problems", web::get().to(codes::page))
         .service(page)
         .route("/docs", web::get().to(to_page))
         .route("/", web::get().to(to_page));

@@ -5,6 +5,8 @@
 //! and the request's id for whoever reads the logs. What went wrong inside the server is logged once,
 //! here, and not told.
 
+pub mod codes;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
