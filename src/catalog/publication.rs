@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use super::{Catalog, Result, manifest};
+use super::{Catalog, Error, Result, manifest};
 use crate::model::publication::in_folder;
 use crate::model::{Publication, PublicationState};
 use crate::storage::tree::{Original, TreeFolder};
@@ -56,13 +56,22 @@ impl Catalog {
         Ok(self.db.read().await?.publications_after(after, limit).await?)
     }
 
-    /// Makes the tree what the catalog says, and tells what was done.
+    /// Makes the tree what the catalog says, and tells what was done. A file that cannot be made holds
+    /// up what would speak of it and nothing else; the error is the first one met.
     pub async fn reconcile(&self) -> Result<Plan> {
         let _one_at_a_time = self.shared.reconciling.lock().await;
         let plan = self.plan().await?;
         let mut forgotten = false;
+        let mut failed = Failed::default();
         for step in &plan.steps {
-            forgotten |= self.carry_out(step).await?;
+            if failed.holds_up(step) {
+                continue;
+            }
+            match self.carry_out(step).await {
+                Ok(gone) => forgotten |= gone,
+                Err(error) if error.is_database_away() => return Err(error),
+                Err(error) => failed.note(step, error),
+            }
         }
         if forgotten {
             // Lingering names have to leave the snapshot before their bytes may go.
@@ -72,7 +81,7 @@ impl Catalog {
             self.refresh().await;
             self.sweep_is_due();
         }
-        Ok(plan)
+        failed.first.map_or(Ok(plan), Err)
     }
 
     /// What [`Self::reconcile`] would do now.
@@ -95,6 +104,7 @@ impl Catalog {
                 .keys()
                 .chain(known.iter().map(|file| &file.publication.path))
                 .chain(manifests.keys())
+                .chain(&known_manifests)
             {
                 eye.look_into_folder_of(path)?;
             }
@@ -102,11 +112,13 @@ impl Catalog {
                 wanted.into_iter().map(|(path, wanted)| eye.wanted(path, wanted)).collect();
             let known = known.into_iter().map(|file| eye.known(file)).collect();
             let mut plan = plan::plan(wanted, known, now, grace);
-            let stale = known_manifests.into_iter().filter(|path| !manifests.contains_key(path));
-            plan.remove_manifests(stale);
+            let stale = known_manifests.iter().filter(|path| !manifests.contains_key(*path));
+            plan.remove_manifests(stale.cloned());
             for (path, content) in manifests {
-                if tree.read(&path)?.as_deref() != Some(content.as_ref()) {
-                    plan.write_manifest(path, content);
+                match tree.read(&path)? {
+                    Some(found) if found == content => {}
+                    Some(_) if !known_manifests.contains(&path) => plan.report_conflict(path),
+                    _ => plan.write_manifest(path, content),
                 }
             }
             plan.foreign = eye.others(&plan);
@@ -198,7 +210,7 @@ impl Catalog {
         let (tree, path) = (self.tree.clone(), path.to_owned());
         on_disk(move || {
             tree.remove(&path)?;
-            tree.remove_folder_if_empty(path.rsplit_once('/').map_or("", |(folder, _)| folder));
+            tree.remove_folder_if_empty(folder_of(&path));
             Ok(())
         })
         .await
@@ -222,6 +234,39 @@ impl Catalog {
     }
 }
 
+/// The steps of one reconciliation that failed, and what they hold up.
+#[derive(Default)]
+struct Failed {
+    files: Vec<Publication>,
+    first: Option<Error>,
+}
+
+impl Failed {
+    fn note(&mut self, step: &Step, error: Error) {
+        tracing::error!(%error, tree.path = step.path(), step = step.verb(), "left for the next round");
+        if let Step::Publish { publication, .. } = step {
+            self.files.push(publication.clone());
+        }
+        self.first.get_or_insert(error);
+    }
+
+    /// An index, or a manifest, must not speak of a file that is not there.
+    fn holds_up(&self, step: &Step) -> bool {
+        self.files.iter().any(|failed| match step {
+            Step::Publish { publication, .. } => {
+                publication.revision_id == failed.revision_id
+                    && publication.channel_id == failed.channel_id
+            }
+            Step::WriteManifest { path, .. } => folder_of(path) == folder_of(&failed.path),
+            _ => false,
+        })
+    }
+}
+
+fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
 async fn on_disk(work: impl FnOnce() -> Result<(), StorageError> + Send + 'static) -> Result<()> {
     let done = tokio::task::spawn_blocking(work).await;
     Ok(done.map_err(|error| StorageError::Unavailable(error.to_string()))??)
@@ -242,7 +287,7 @@ struct Eye<'a> {
 
 impl Eye<'_> {
     fn look_into_folder_of(&mut self, path: &str) -> Result<(), StorageError> {
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = folder_of(path);
         if !self.folders.contains_key(folder) {
             self.folders.insert(folder.to_owned(), self.tree.list(folder)?);
         }
