@@ -15,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 use super::Depot;
 use super::caller::identify;
 use super::problem::Problem;
+use crate::access::Denied;
 use crate::catalog::idempotency::Claim;
 use crate::storage::RememberedAnswer;
 
@@ -28,7 +29,10 @@ pub async fn answer_repeats(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if *request.method() != Method::POST || !request.headers().contains_key(KEY) {
+    // A key is the caller's own. Who is nobody has none, and writes no rows either.
+    let headers = request.headers();
+    let is_known = headers.contains_key(header::AUTHORIZATION);
+    if *request.method() != Method::POST || !headers.contains_key(KEY) || !is_known {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }
     let (request, claimed) = match claim(request).await {
@@ -67,11 +71,7 @@ async fn claim(mut request: ServiceRequest) -> Result<(ServiceRequest, Claimed),
 async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
     let depot = request.app_data::<web::Data<Depot>>().cloned().ok_or_else(Problem::internal)?;
     let key = read_key(request)?;
-    // A key is the caller's own; without credentials the operation itself will refuse.
-    let caller = identify(request.request())
-        .await?
-        .map(|identity| identity.name().to_owned())
-        .unwrap_or_default();
+    let caller = identify(request.request()).await?.ok_or(Denied::Anonymous)?.name().to_owned();
     let body = request.extract::<web::Bytes>().await.map_err(|error| {
         let status = error.as_response_error().status_code();
         Problem::new(status, "body_unreadable", format!("the body could not be read: {error}"))
