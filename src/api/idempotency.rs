@@ -18,6 +18,7 @@ use super::problem::Problem;
 use crate::access::Denied;
 use crate::catalog::idempotency::Claim;
 use crate::storage::RememberedAnswer;
+use crate::telemetry::request::{current_id, with_id};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -35,6 +36,16 @@ pub async fn answer_repeats(
     if *request.method() != Method::POST || !headers.contains_key(KEY) || !is_known {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }
+    // A client that hangs up drops what answers it. The repeat that it sends next is what keys are
+    // for, and must find the answer: so the work is a task of its own, which ends in any case.
+    let work = with_id(current_id(), answer_once(request, next));
+    actix_web::rt::spawn(work).await.map_err(|_| Problem::internal())?
+}
+
+async fn answer_once(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let (request, claimed) = match claim(request).await {
         Ok(claimed) => claimed,
         Err(Refused { request, problem }) => {

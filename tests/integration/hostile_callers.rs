@@ -1,16 +1,22 @@
 //! Callers who look for what the server did not think of.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde_json::json;
+use std::time::Duration;
 
-use crate::harness::{Database, Depot, on_both_databases};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use serde_json::json;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+use crate::harness::depot::ADMIN_PASSWORD;
+use crate::harness::{Database, Depot, eventually, on_both_databases};
 
 on_both_databases![
     a_nul_is_refused_wherever_it_stands,
     times_beyond_rfc_3339_are_refused,
     an_administrator_of_some_images_decides_for_no_others,
     nobody_s_key_is_not_remembered,
+    a_repeat_after_a_broken_connection_finds_the_answer,
 ];
 
 async fn a_nul_is_refused_wherever_it_stands(database: Database) {
@@ -84,5 +90,35 @@ async fn nobody_s_key_is_not_remembered(database: Database) {
     for revision in [0, 1, 0] {
         let answer = ask(revision).await.expecting(200);
         assert_eq!(answer.header("idempotency-replayed"), None);
+    }
+}
+
+async fn a_repeat_after_a_broken_connection_finds_the_answer(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    let basic = STANDARD.encode(format!("admin:{ADMIN_PASSWORD}"));
+    let address = depot.server.url().trim_start_matches("http://").to_owned();
+    for round in 0..12_u64 {
+        let name = format!("image-{round}");
+        let body = json!({"name": name, "kind": "medv"}).to_string();
+        let request = format!(
+            "POST /api/v1/images HTTP/1.1\r\nHost: depot\r\nAuthorization: Basic {basic}\r\n\
+             Content-Type: application/json\r\nIdempotency-Key: {round}\r\n\
+             Content-Length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        let mut connection = TcpStream::connect(&address).await.expect("a connection");
+        connection.write_all(request.as_bytes()).await.expect("it is sent");
+        tokio::time::sleep(Duration::from_millis(round % 6)).await;
+        // Closed with a reset: as a broken line ends, not as a client that is done.
+        connection.set_zero_linger().expect("a socket option");
+        drop(connection);
+        let body: serde_json::Value = serde_json::from_str(&body).expect("as above");
+        eventually("the repeat is answered", || async {
+            let call = admin.post("/api/v1/images").header("Idempotency-Key", &round.to_string());
+            let answer = call.json(&body).await;
+            (answer.status == 201).then_some(())
+        })
+        .await;
     }
 }
