@@ -243,7 +243,8 @@ struct Failed {
 
 impl Failed {
     fn note(&mut self, step: &Step, error: Error) {
-        tracing::error!(%error, tree.path = step.path(), step = step.verb(), "left for the next round");
+        // At debug, for a store that is away fails every file: the first error is told by the caller.
+        tracing::debug!(%error, tree.path = step.path(), step = step.verb(), "left for the next round");
         if let Step::Publish { publication, .. } = step {
             self.files.push(publication.clone());
         }
