@@ -6,9 +6,11 @@ mod start;
 mod tls;
 
 use std::net::TcpListener;
+use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
 use actix_web::HttpServer;
+use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
 pub use start::{ADMIN, Opened, open_catalog, open_database};
@@ -19,6 +21,9 @@ use crate::storage::StorageError;
 /// How long an idle connection is kept: longer than most proxies keep theirs, so that they are the
 /// ones to close it and never write into a closing one.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// How long background work that panicked rests: a panic that comes again must not fill the log.
+const BEFORE_NEXT_TRY: Duration = Duration::from_secs(1);
 
 /// Why the server did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
@@ -129,10 +134,33 @@ impl Bound {
 fn background(opened: &Opened) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let catalog = opened.catalog.clone();
-    tasks.spawn(async move { catalog.follow().await });
+    tasks.spawn(without_end("follow", move || {
+        let catalog = catalog.clone();
+        async move { catalog.follow().await }
+    }));
     let catalog = opened.catalog.clone();
-    tasks.spawn(async move { catalog.keep_publishing().await });
+    tasks.spawn(without_end("publish", move || {
+        let catalog = catalog.clone();
+        async move { catalog.keep_publishing().await }
+    }));
     let catalog = opened.catalog.clone();
-    tasks.spawn(async move { catalog.keep_sweeping().await });
+    tasks.spawn(without_end("sweep", move || {
+        let catalog = catalog.clone();
+        async move { catalog.keep_sweeping().await }
+    }));
     tasks
+}
+
+/// Begins work anew that panicked: a server that answers from a snapshot that nobody refreshes any
+/// more would look well.
+async fn without_end<F: Future<Output = ()>>(name: &'static str, work: impl Fn() -> F) {
+    loop {
+        let ended = AssertUnwindSafe(work()).catch_unwind().await;
+        tracing::error!(
+            task = name,
+            panicked = ended.is_err(),
+            "background work ended; begun anew"
+        );
+        tokio::time::sleep(BEFORE_NEXT_TRY).await;
+    }
 }

@@ -62,10 +62,11 @@ impl From<AuditRow> for AuditEntry {
 ))]
 #[get("/audit")]
 pub async fn list(
-    _caller: Caller<Administer>,
+    caller: Caller<Administer>,
     depot: Data<Depot>,
     page: Query<PageQuery>,
 ) -> Result<Page<AuditEntry>, Problem> {
+    caller.sees_all_images()?;
     let rows = depot.catalog.audit_rows(page.position()?, page.fetch()?).await?;
     page.page(rows, |row| row.id, |row| Some(row.into()))
 }

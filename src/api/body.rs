@@ -1,5 +1,7 @@
 //! JSON bodies in: unknown fields are refused, and every refusal says what to do.
 
+mod nul;
+
 use std::convert::Infallible;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -60,10 +62,14 @@ impl<T: DeserializeOwned> JsonBody<T> {
         };
         // Twice, for a wrong field would hide that what follows it is no JSON at all.
         let _well_formed: IgnoredAny = serde_json::from_slice(&bytes).map_err(malformed)?;
+        let invalid = |detail: String| {
+            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", detail)
+        };
+        if nul::is_in(&bytes) {
+            return Err(invalid("a text holds a NUL character, \\u0000".to_owned()));
+        }
         serde_json::from_slice(&bytes).map_err(|error| match error.classify() {
-            Category::Data => {
-                Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", error.to_string())
-            }
+            Category::Data => invalid(error.to_string()),
             // What is skipped is not looked at closely: half a surrogate pair, say.
             _ => malformed(error),
         })

@@ -46,13 +46,13 @@ impl<P> Caller<P> {
         Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
     }
 
-    /// For what shows all images at once.
+    /// For what shows all images at once, or decides for all.
     pub fn sees_all_images(&self) -> Result<(), Problem> {
         if self.identity.images().is_empty() {
             return Ok(());
         }
         let detail =
-            format!("{} is confined to some images, and this shows all", self.identity.name());
+            format!("{} is confined to some images, and this concerns all", self.identity.name());
         Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
     }
 

@@ -190,6 +190,7 @@ pub async fn create(
     depot: Data<Depot>,
     new: JsonBody<NewChannel>,
 ) -> Result<Resource<ChannelBody>, Problem> {
+    caller.sees_all_images()?;
     let (name, words) = new.read()?.into_parts();
     let channel = depot.catalog.create_channel(&caller.actor(), name, words.try_into()?).await?;
     Ok(Resource::created(
@@ -229,6 +230,7 @@ pub async fn change(
     condition: Condition,
     words: JsonBody<ChannelWords>,
 ) -> Result<Resource<ChannelBody>, Problem> {
+    caller.sees_all_images()?;
     let settings = words.read()?.try_into()?;
     let channel =
         depot.catalog.change_channel(&caller.actor(), &name, settings, &condition.0).await?;
@@ -250,6 +252,7 @@ pub async fn delete(
     condition: Condition,
     query: Query<DeleteQuery>,
 ) -> Result<HttpResponse, Problem> {
+    caller.sees_all_images()?;
     depot.catalog.delete_channel(&caller.actor(), &name, &condition.0, query.withdraw).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -15,8 +15,10 @@ use sha2::{Digest as _, Sha256};
 use super::Depot;
 use super::caller::identify;
 use super::problem::Problem;
+use crate::access::Denied;
 use crate::catalog::idempotency::Claim;
 use crate::storage::RememberedAnswer;
+use crate::telemetry::request::{current_id, with_id};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
@@ -28,9 +30,22 @@ pub async fn answer_repeats(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    if *request.method() != Method::POST || !request.headers().contains_key(KEY) {
+    // A key is the caller's own. Who is nobody has none, and writes no rows either.
+    let headers = request.headers();
+    let is_known = headers.contains_key(header::AUTHORIZATION);
+    if *request.method() != Method::POST || !headers.contains_key(KEY) || !is_known {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }
+    // A client that hangs up drops what answers it. The repeat that it sends next is what keys are
+    // for, and must find the answer: so the work is a task of its own, which ends in any case.
+    let work = with_id(current_id(), answer_once(request, next));
+    actix_web::rt::spawn(work).await.map_err(|_| Problem::internal())?
+}
+
+async fn answer_once(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
     let (request, claimed) = match claim(request).await {
         Ok(claimed) => claimed,
         Err(Refused { request, problem }) => {
@@ -67,11 +82,7 @@ async fn claim(mut request: ServiceRequest) -> Result<(ServiceRequest, Claimed),
 async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
     let depot = request.app_data::<web::Data<Depot>>().cloned().ok_or_else(Problem::internal)?;
     let key = read_key(request)?;
-    // A key is the caller's own; without credentials the operation itself will refuse.
-    let caller = identify(request.request())
-        .await?
-        .map(|identity| identity.name().to_owned())
-        .unwrap_or_default();
+    let caller = identify(request.request()).await?.ok_or(Denied::Anonymous)?.name().to_owned();
     let body = request.extract::<web::Bytes>().await.map_err(|error| {
         let status = error.as_response_error().status_code();
         Problem::new(status, "body_unreadable", format!("the body could not be read: {error}"))

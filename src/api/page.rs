@@ -55,6 +55,10 @@ impl PageQuery {
         };
         let Some(cursor) = &self.cursor else { return Ok(None) };
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
+        // No list gives a NUL, and PostgreSQL fails on one.
+        if bytes.windows(6).any(|escape| escape == br"\u0000") {
+            return Err(bad());
+        }
         serde_json::from_slice(&bytes).map(Some).map_err(|_| bad())
     }
 

@@ -149,6 +149,7 @@ impl From<Error> for Problem {
             Error::NothingToRollBackTo => (S::CONFLICT, "nothing_to_roll_back_to"),
             Error::ChannelRequired { .. } => (S::CONFLICT, "channel_required"),
             Error::ChannelInUse { .. } => (S::CONFLICT, "channel_in_use"),
+            Error::ChannelIsRequired { .. } => (S::CONFLICT, "channel_is_required"),
             Error::LastAdministrator => (S::CONFLICT, "last_administrator"),
             Error::Stale => (S::PRECONDITION_FAILED, "precondition_failed"),
             Error::UploadLost => (S::CONFLICT, "upload_lost"),

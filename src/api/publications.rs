@@ -112,10 +112,11 @@ pub async fn list(
 ))]
 #[post("/publications/reconcile")]
 pub async fn reconcile(
-    _caller: Caller<Administer>,
+    caller: Caller<Administer>,
     depot: Data<Depot>,
     query: Query<DryRun>,
 ) -> Result<web::Json<PlanBody>, Problem> {
+    caller.sees_all_images()?;
     let plan =
         if query.dry_run { depot.catalog.plan().await? } else { depot.catalog.reconcile().await? };
     Ok(web::Json(PlanBody::new(&plan, query.dry_run)))

@@ -93,10 +93,11 @@ impl From<UnfitPassword> for Problem {
 )]
 #[get("/users")]
 pub async fn list(
-    _caller: Caller<Administer>,
+    caller: Caller<Administer>,
     depot: Data<Depot>,
     page: Query<PageQuery>,
 ) -> Result<Page<UserBody>, Problem> {
+    caller.sees_all_images()?;
     let after: Option<String> = page.position()?;
     let accounts = depot.catalog.accounts(&after.unwrap_or_default(), page.fetch()?).await?;
     page.page(accounts, |account| account.name.key(), |account| Some(account.into()))
@@ -113,6 +114,7 @@ pub async fn create(
     depot: Data<Depot>,
     new: JsonBody<NewUser>,
 ) -> Result<Resource<UserBody>, Problem> {
+    caller.sees_all_images()?;
     let NewUser { name, password, roles, images } = new.read()?;
     let password_hash = hash_in_background(password).await?;
     let draft = AccountDraft { name, password_hash, roles, images };
@@ -127,10 +129,11 @@ pub async fn create(
 )]
 #[get("/users/{name}")]
 pub async fn show(
-    _caller: Caller<Administer>,
+    caller: Caller<Administer>,
     depot: Data<Depot>,
     name: Path<AccountName>,
 ) -> Result<Resource<UserBody>, Problem> {
+    caller.sees_all_images()?;
     let account = depot.catalog.account(&name).await?;
     Ok(Resource::tagged(account.tag(), account.into()))
 }
@@ -150,6 +153,7 @@ pub async fn change(
     condition: Condition,
     changed: JsonBody<ChangedUser>,
 ) -> Result<Resource<UserBody>, Problem> {
+    caller.sees_all_images()?;
     let ChangedUser { password, roles, images, disabled } = changed.read()?;
     let password_hash = match password {
         Some(password) => Some(hash_in_background(password).await?),
@@ -173,6 +177,7 @@ pub async fn delete(
     name: Path<AccountName>,
     condition: Condition,
 ) -> Result<HttpResponse, Problem> {
+    caller.sees_all_images()?;
     depot.catalog.delete_account(&caller.actor(), &name, &condition.0).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -101,6 +101,7 @@ impl Catalog {
         condition: &Precondition,
     ) -> Result<Account> {
         let mut tx = self.db.write().await?;
+        tx.lock_catalog_version().await?;
         let before = known_account(&mut tx, name).await?;
         condition.check(Some(&before.tag()))?;
         let password_changed = change.password_hash.is_some();
@@ -131,6 +132,7 @@ impl Catalog {
         condition: &Precondition,
     ) -> Result<()> {
         let mut tx = self.db.write().await?;
+        tx.lock_catalog_version().await?;
         let account = known_account(&mut tx, name).await?;
         condition.check(Some(&account.tag()))?;
         if account.administers() {

@@ -59,6 +59,7 @@ impl Catalog {
         settings: ChannelSettings,
     ) -> Result<Channel> {
         let mut tx = self.db.write().await?;
+        tx.lock_catalog_version().await?;
         let channel = self.insert_channel(&mut tx, actor, name, settings).await?;
         tx.raise_catalog_version().await?;
         tx.commit().await?;
@@ -85,7 +86,8 @@ impl Catalog {
             promoters: Vec::new(),
             requires_channel: None,
             approvals: 0,
-            sequence: 1,
+            // Whoever read the manifest of an earlier channel in this folder refuses a lower number.
+            sequence: tx.highest_channel_sequence().await? + 1,
             issued_at: now,
             version: 1,
             created_at: now,
@@ -116,7 +118,8 @@ impl Catalog {
         condition: &Precondition,
     ) -> Result<Channel> {
         let mut tx = self.db.write().await?;
-        let mut channel = living_channel(&mut tx, name).await?;
+        let mut channel = locked_channel(&mut tx, name).await?;
+        tx.lock_catalog_version().await?;
         condition.check(Some(&channel.tag()))?;
         let before = channel.settings();
         self.audit(
@@ -130,8 +133,9 @@ impl Catalog {
         check(&mut tx, &channel).await?;
         channel.version += 1;
         channel.updated_at = self.clock.now();
+        channel.sequence = tx.highest_channel_sequence().await? + 1;
+        channel.issued_at = channel.updated_at;
         tx.update_channel(&channel).await.map_err(Error::name_taken(&channel.folder))?;
-        tx.raise_channel_sequence(channel.id, channel.updated_at).await?;
         tx.raise_catalog_version().await?;
         tx.commit().await?;
         self.refresh().await;
@@ -148,8 +152,10 @@ impl Catalog {
         withdraw: bool,
     ) -> Result<()> {
         let mut tx = self.db.write().await?;
-        let channel = living_channel(&mut tx, name).await?;
+        let channel = locked_channel(&mut tx, name).await?;
+        tx.lock_catalog_version().await?;
         condition.check(Some(&channel.tag()))?;
+        check_not_required(&mut tx, &channel).await?;
         let images = tx.count_assigned(channel.id).await?;
         if images > 0 && !withdraw {
             return Err(Error::ChannelInUse { images });
@@ -168,6 +174,24 @@ impl Catalog {
 
 pub(super) async fn living_channel(tx: &mut Tx, name: &ChannelName) -> Result<Channel> {
     tx.channel_by_key(&name.key()).await?.ok_or(Error::ChannelNotFound)
+}
+
+/// The channel, kept from other changes, promotions to it among them, until the commit.
+pub(super) async fn locked_channel(tx: &mut Tx, name: &ChannelName) -> Result<Channel> {
+    let found = living_channel(tx, name).await?;
+    tx.lock_channel(found.id).await?;
+    // Read again under the lock: another replica may have changed it while this one waited.
+    let channel = living_channel(tx, name).await?;
+    if channel.id == found.id { Ok(channel) } else { Err(Error::ChannelNotFound) }
+}
+
+/// Nothing could be promoted any more to a channel that requires one that is gone.
+async fn check_not_required(tx: &mut Tx, channel: &Channel) -> Result<()> {
+    let channels = tx.channels().await?;
+    let by = channels.into_iter().find(|other| {
+        other.requires_channel.as_ref().is_some_and(|name| name.key() == channel.name.key())
+    });
+    by.map_or(Ok(()), |by| Err(Error::ChannelIsRequired { by: by.name }))
 }
 
 fn entry<'a>(action: &'static str, actor: &'a Actor, channel: &Channel) -> Entry<'a> {

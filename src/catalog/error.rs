@@ -49,6 +49,8 @@ pub enum Error {
         "{images} images are promoted to the channel; ?withdraw=true takes them out of the tree"
     )]
     ChannelInUse { images: i64 },
+    #[error("the channel {by} requires it; change that first")]
+    ChannelIsRequired { by: ChannelName },
     #[error("the last administrator cannot be deleted, disabled or lose the role")]
     LastAdministrator,
     #[error("it was changed in the meantime; read it again and repeat with the new ETag")]
@@ -78,6 +80,11 @@ fn list<T: std::fmt::Display>(items: &[T]) -> String {
 impl Error {
     pub fn invalid(field: &'static str, reason: impl std::fmt::Display) -> Self {
         Self::Invalid { field, reason: reason.to_string() }
+    }
+
+    /// What comes next would fail alike, and only after its own wait.
+    pub(super) fn is_database_away(&self) -> bool {
+        matches!(self, Self::Storage(StorageError::Unavailable(_)))
     }
 
     /// For use where a unique name was taken: other storage errors pass as they are.

@@ -15,7 +15,7 @@ impl Catalog {
     pub async fn initialise(&self, admin: &AccountName, password_hash: &str) -> Result<bool> {
         let actor = Actor::system("first-start");
         let mut tx = self.db.write().await?;
-        tx.lock_reservations().await?;
+        tx.lock_catalog_version().await?;
         if tx.count_accounts().await? > 0 {
             return Ok(false);
         }

@@ -52,8 +52,15 @@ impl Catalog {
         };
         let mut tx = self.db.write().await?;
         match tx.image_by_key(&draft.name.key()).await? {
-            Some(old) if old.deleted_at.is_some() => tx.revive_image(old.id, &new).await?,
-            Some(_) => return Err(Error::NameTaken(draft.name.to_string())),
+            Some(old) => {
+                tx.lock_image(old.id).await?;
+                // Read again under the lock: another replica may have revived it a moment ago.
+                let now = tx.image_by_id(old.id).await?;
+                if now.is_none_or(|image| image.deleted_at.is_none()) {
+                    return Err(Error::NameTaken(draft.name.to_string()));
+                }
+                tx.revive_image(old.id, &new).await?;
+            }
             None => tx.insert_image(&new).await.map_err(Error::name_taken(&draft.name))?,
         }
         let image = living_image(&mut tx, &draft.name).await?;

@@ -1,10 +1,10 @@
 //! Promotion: assigning a revision to a channel. Every one is kept, each with a higher epoch.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use serde::Serialize;
 
 use super::audit::Entry;
-use super::channel::living_channel;
+use super::channel::{living_channel, locked_channel};
 use super::image::{living_image, locked_image};
 use super::revision::details;
 use super::{Actor, Catalog, Error, Precondition, Result};
@@ -67,6 +67,7 @@ impl Catalog {
         let revision = ready_revision(&mut tx, image.clone(), order.revision).await?;
         check_required_channel(&mut tx, &channel, &revision).await?;
         check_note(&order.note)?;
+        check_deadline(order.deadline)?;
         let promotion = self.next_promotion(&mut tx, actor, &channel, &revision, order).await?;
         self.put_in_force(&mut tx, actor, &image, &channel, current.as_ref(), &promotion).await?;
         self.conclude(tx, promotion, dry_run).await
@@ -99,7 +100,8 @@ impl Catalog {
         self.conclude(tx, promotion, dry_run).await
     }
 
-    /// Rolls one channel back as part of a larger change.
+    /// Rolls one channel back as part of a larger change, which raises the catalog's version at its
+    /// end: done here, the next channel would be locked after it, and against the order of locks.
     pub(super) async fn roll_back_within(
         &self,
         tx: &mut Tx,
@@ -108,7 +110,7 @@ impl Catalog {
         channel: &ChannelName,
         note: &str,
     ) -> Result<()> {
-        let channel = living_channel(tx, channel).await?;
+        let channel = locked_channel(tx, channel).await?;
         let current = tx.assigned(image.id, channel.id).await?.ok_or(Error::NothingAssigned)?;
         let revision = rollback_revision(tx, &current).await?;
         self.turn_back(tx, actor, image, &channel, &current, &revision, note.to_owned()).await?;
@@ -175,7 +177,6 @@ impl Catalog {
         promotion: &Promotion,
     ) -> Result<()> {
         tx.assign(promotion).await?;
-        tx.raise_catalog_version().await?;
         let action = match promotion.kind {
             PromotionKind::Promote => "channel.promote",
             PromotionKind::Rollback => "channel.rollback",
@@ -193,7 +194,13 @@ impl Catalog {
         self.audit(tx, entry, current.map(assigned).as_ref(), Some(&assigned(promotion))).await
     }
 
-    async fn conclude(&self, tx: Tx, promotion: Promotion, dry_run: bool) -> Result<Assignment> {
+    async fn conclude(
+        &self,
+        mut tx: Tx,
+        promotion: Promotion,
+        dry_run: bool,
+    ) -> Result<Assignment> {
+        tx.raise_catalog_version().await?;
         if !dry_run {
             tx.commit().await?;
             self.refresh().await;
@@ -265,6 +272,8 @@ impl Catalog {
         let image = living_image(&mut tx, image).await?;
         let (before, id) =
             before.unwrap_or((self.clock.now() + chrono::TimeDelta::days(1), uuid::Uuid::max()));
+        // A cursor may name years that PostgreSQL does not know.
+        let before = before.max(DateTime::UNIX_EPOCH);
         Ok(tx.promotions_before(image.id, before, id, limit).await?)
     }
 }
@@ -281,7 +290,7 @@ async fn followed(tx: &mut Tx, image: &Image, promotion: Promotion) -> Result<As
 }
 
 async fn promotable_channel(tx: &mut Tx, actor: &Actor, name: &ChannelName) -> Result<Channel> {
-    let channel = living_channel(tx, name).await?;
+    let channel = locked_channel(tx, name).await?;
     if actor.may_promote_to(&channel) {
         Ok(channel)
     } else {
@@ -310,6 +319,15 @@ async fn check_required_channel(tx: &mut Tx, channel: &Channel, revision: &Revis
 async fn rollback_revision(tx: &mut Tx, current: &Promotion) -> Result<Revision> {
     let target = tx.rollback_target(current).await?.ok_or(Error::NothingToRollBackTo)?;
     tx.revision_by_id(target.revision_id).await?.ok_or(Error::NothingToRollBackTo)
+}
+
+/// RFC 3339 has four digits for the year, and what a client cannot read it must not be told.
+fn check_deadline(deadline: Option<DateTime<Utc>>) -> Result<()> {
+    if deadline.is_none_or(|deadline| (1970..=9999).contains(&deadline.year())) {
+        Ok(())
+    } else {
+        Err(Error::invalid("deadline", "a year between 1970 and 9999"))
+    }
 }
 
 fn check_note(note: &str) -> Result<()> {

@@ -13,7 +13,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::snapshot::ChannelOffer;
-use super::{Catalog, Result, manifest};
+use super::{Catalog, Error, Result, manifest};
 use crate::model::publication::in_folder;
 use crate::model::{Publication, PublicationState};
 use crate::storage::tree::{Original, TreeFolder};
@@ -56,15 +56,24 @@ impl Catalog {
         Ok(self.db.read().await?.publications_after(after, limit).await?)
     }
 
-    /// Makes the tree what the catalog says, and tells what was done.
+    /// Makes the tree what the catalog says, and tells what was done. A file that cannot be made holds
+    /// up what would speak of it and nothing else; the error is the first one met.
     pub async fn reconcile(&self) -> Result<Plan> {
         let _one_at_a_time = self.shared.reconciling.lock().await;
         let plan = self.plan().await?;
+        let mut failed = Failed::default();
         for step in &plan.steps {
-            self.carry_out(step).await?;
+            if failed.holds_up(step) {
+                continue;
+            }
+            match self.carry_out(step).await {
+                Ok(()) => {}
+                Err(error) if error.is_database_away() => return Err(error),
+                Err(error) => failed.note(step, error),
+            }
         }
-        self.remove_files(&plan).await?;
-        Ok(plan)
+        self.remove_files(&plan, &mut failed).await?;
+        failed.first.map_or(Ok(plan), Err)
     }
 
     /// What [`Self::reconcile`] would do now.
@@ -86,6 +95,7 @@ impl Catalog {
                 .keys()
                 .chain(known.iter().map(|file| &file.publication.path))
                 .chain(manifests.keys())
+                .chain(known_manifests.keys())
             {
                 eye.look_into_folder_of(path)?;
             }
@@ -93,14 +103,15 @@ impl Catalog {
                 wanted.into_iter().map(|(path, wanted)| eye.wanted(path, wanted)).collect();
             let known = known.into_iter().map(|file| eye.known(file)).collect();
             let mut plan = plan::plan(wanted, known, now, grace);
-            let stale =
-                known_manifests.keys().filter(|path| !manifests.contains_key(*path)).cloned();
-            plan.remove_manifests(stale);
+            let stale = known_manifests.keys().filter(|path| !manifests.contains_key(*path));
+            plan.remove_manifests(stale.cloned());
             for wanted in manifests.into_values() {
-                if known_manifests.get(&wanted.path) != Some(&wanted.sequence)
-                    || tree.read(&wanted.path)?.as_deref() != Some(wanted.content.as_ref())
-                {
-                    plan.write_manifest(wanted);
+                let found = tree.read(&wanted.path)?;
+                let right = found.as_deref() == Some(wanted.content.as_ref());
+                match known_manifests.get(&wanted.path) {
+                    Some(sequence) if right && *sequence == wanted.sequence => {}
+                    None if found.is_some() && !right => plan.report_conflict(wanted.path),
+                    _ => plan.write_manifest(wanted),
                 }
             }
             plan.foreign = eye.others(&plan);
@@ -153,6 +164,10 @@ impl Catalog {
                 self.note(publication, PublicationState::Published, None).await?;
             }
             Step::WriteManifest(manifest) => {
+                // The record first, or after a crash in between the file would pass for a foreign one.
+                let mut tx = self.db.write().await?;
+                tx.claim_manifest(&manifest.path, manifest.channel_id).await?;
+                tx.commit().await?;
                 let (tree, wanted) = (self.tree.clone(), manifest.clone());
                 on_disk(move || tree.write(&wanted.path, &wanted.content)).await?;
                 let mut tx = self.db.write().await?;
@@ -183,7 +198,7 @@ impl Catalog {
 
     /// Takes files out of the tree whose time has come: first their HTTP names go, then the files,
     /// then the records, so that after a crash in between the next run goes on where this one was.
-    async fn remove_files(&self, plan: &Plan) -> Result<()> {
+    async fn remove_files(&self, plan: &Plan, failed: &mut Failed) -> Result<()> {
         let due = plan.steps.iter().filter_map(|step| match step {
             Step::Remove { publication } => Some(publication),
             _ => None,
@@ -201,9 +216,15 @@ impl Catalog {
         tx.commit().await?;
         self.try_refresh().await?;
         for publication in due {
-            self.take_out(&publication.path).await?;
-            self.forget(publication).await?;
-            tracing::info!(tree.path = publication.path, "withdrawn");
+            match self.take_out(&publication.path).await {
+                Ok(()) => {
+                    self.forget(publication).await?;
+                    tracing::info!(tree.path = publication.path, "withdrawn");
+                }
+                Err(error) => {
+                    failed.note(&Step::Remove { publication: publication.clone() }, error);
+                }
+            }
         }
         self.sweep_is_due();
         Ok(())
@@ -213,7 +234,7 @@ impl Catalog {
         let (tree, path) = (self.tree.clone(), path.to_owned());
         on_disk(move || {
             tree.remove(&path)?;
-            tree.remove_folder_if_empty(path.rsplit_once('/').map_or("", |(folder, _)| folder));
+            tree.remove_folder_if_empty(folder_of(&path));
             Ok(())
         })
         .await
@@ -247,6 +268,40 @@ fn wanted_manifest(offer: &ChannelOffer) -> Manifest {
     }
 }
 
+/// The steps of one reconciliation that failed, and what they hold up.
+#[derive(Default)]
+struct Failed {
+    files: Vec<Publication>,
+    first: Option<Error>,
+}
+
+impl Failed {
+    fn note(&mut self, step: &Step, error: Error) {
+        // At debug, for a store that is away fails every file: the first error is told by the caller.
+        tracing::debug!(%error, tree.path = step.path(), step = step.verb(), "left for the next round");
+        if let Step::Publish { publication, .. } = step {
+            self.files.push(publication.clone());
+        }
+        self.first.get_or_insert(error);
+    }
+
+    /// An index, or a manifest, must not speak of a file that is not there.
+    fn holds_up(&self, step: &Step) -> bool {
+        self.files.iter().any(|failed| match step {
+            Step::Publish { publication, .. } => {
+                publication.revision_id == failed.revision_id
+                    && publication.channel_id == failed.channel_id
+            }
+            Step::WriteManifest(manifest) => folder_of(&manifest.path) == folder_of(&failed.path),
+            _ => false,
+        })
+    }
+}
+
+fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
 async fn on_disk(work: impl FnOnce() -> Result<(), StorageError> + Send + 'static) -> Result<()> {
     let done = tokio::task::spawn_blocking(work).await;
     Ok(done.map_err(|error| StorageError::Unavailable(error.to_string()))??)
@@ -267,7 +322,7 @@ struct Eye<'a> {
 
 impl Eye<'_> {
     fn look_into_folder_of(&mut self, path: &str) -> Result<(), StorageError> {
-        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let folder = folder_of(path);
         if !self.folders.contains_key(folder) {
             self.folders.insert(folder.to_owned(), self.tree.list(folder)?);
         }

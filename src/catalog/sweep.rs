@@ -7,7 +7,7 @@ use chrono::TimeDelta;
 
 use super::audit::{Entry, NOTHING};
 use super::{Actor, Catalog, Result};
-use crate::model::RevisionState;
+use crate::model::{Blob, RevisionState};
 
 /// Without a bell the sweep comes by so often.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
@@ -81,16 +81,26 @@ impl Catalog {
         Ok(())
     }
 
-    /// Removes the bytes of every blob that nothing refers to, then its row: killed in between, the
-    /// row brings the sweep back.
+    /// Removes the bytes of every blob that nothing refers to. One that cannot be removed is left for
+    /// the next sweep and keeps nobody from the others, nor the server from starting.
     pub(super) async fn remove_garbage(&self) -> Result<()> {
         let garbage = self.db.read().await?.removable_blobs().await?;
         for blob in garbage {
-            self.blobs.remove(&blob.key).await?;
-            let mut tx = self.db.write().await?;
-            tx.delete_blob(blob.id).await?;
-            tx.commit().await?;
+            if let Err(error) = self.remove_blob(&blob).await {
+                if error.is_database_away() {
+                    return Err(error);
+                }
+                tracing::warn!(%error, blob.key = blob.key, "garbage stays until the next sweep");
+            }
         }
         Ok(())
+    }
+
+    /// The bytes, then the row: killed in between, the row brings the sweep back.
+    async fn remove_blob(&self, blob: &Blob) -> Result<()> {
+        self.blobs.remove(&blob.key).await?;
+        let mut tx = self.db.write().await?;
+        tx.delete_blob(blob.id).await?;
+        Ok(tx.commit().await?)
     }
 }

@@ -233,7 +233,7 @@ impl Catalog {
     async fn give_up(&self, blob: Uuid) {
         let discard = async {
             let mut tx = self.db.write().await?;
-            tx.discard_blob(blob, self.clock.now()).await?;
+            tx.discard_arriving(blob, self.clock.now()).await?;
             tx.commit().await?;
             self.remove_garbage().await
         };

@@ -15,7 +15,7 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Postgres, Sqlite, Transaction};
+use sqlx::{ConnectOptions as _, Executor as _, PgConnection, Postgres, Sqlite, Transaction};
 
 use super::error::StorageError;
 
@@ -95,6 +95,7 @@ impl Db {
             let pool = PgPoolOptions::new()
                 .max_connections(POSTGRES_CONNECTIONS)
                 .acquire_timeout(PATIENCE)
+                .after_connect(|connection, _| Box::pin(bound_waits(connection)))
                 .connect_with(options)
                 .await?;
             Ok(Self::Postgres(pool))
@@ -165,6 +166,15 @@ impl Db {
             Self::Postgres(pool) => pool.close().await,
         }
     }
+}
+
+/// PostgreSQL waits for locks without end, and a replica whose machine vanished inside of a transaction
+/// keeps its locks for hours. Set here and not in the connection's start-up, which poolers refuse.
+async fn bound_waits(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    connection
+        .execute("set lock_timeout = '20s'; set idle_in_transaction_session_timeout = '60s'")
+        .await?;
+    Ok(())
 }
 
 /// Where the database tells of other processes' changes by itself.

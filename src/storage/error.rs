@@ -43,10 +43,15 @@ impl StorageError {
 const SQLITE_BUSY: [&str; 4] = ["5", "6", "261", "517"];
 /// SQLite's code for a full disk.
 const SQLITE_FULL: &str = "13";
-/// PostgreSQL: serialization failure, deadlock; the transaction may be tried again.
-const POSTGRES_RETRY: [&str; 2] = ["40001", "40P01"];
-/// PostgreSQL: connection exceptions, too many connections, shutting down, starting up.
-const POSTGRES_AWAY: [&str; 7] = ["08000", "08003", "08006", "53300", "57P01", "57P02", "57P03"];
+/// PostgreSQL's code for a full disk.
+const POSTGRES_FULL: &str = "53100";
+/// PostgreSQL: serialization failure, deadlock, a lock that did not come in time; the transaction may
+/// be tried again.
+const POSTGRES_RETRY: [&str; 3] = ["40001", "40P01", "55P03"];
+/// PostgreSQL: connection exceptions, too many connections, shutting down, starting up, only to be
+/// read (a standby before it takes over), a session that idled in its transaction.
+const POSTGRES_AWAY: [&str; 9] =
+    ["08000", "08003", "08006", "25006", "25P03", "53300", "57P01", "57P02", "57P03"];
 
 impl From<sqlx::Error> for StorageError {
     fn from(error: sqlx::Error) -> Self {
@@ -59,7 +64,7 @@ impl From<sqlx::Error> for StorageError {
                 let code = code.as_ref();
                 if database.is_unique_violation() {
                     Self::Duplicate
-                } else if code == SQLITE_FULL {
+                } else if code == SQLITE_FULL || code == POSTGRES_FULL {
                     Self::NoRoom(error.to_string())
                 } else if SQLITE_BUSY.contains(&code)
                     || POSTGRES_RETRY.contains(&code)

@@ -45,13 +45,14 @@ impl TreeFolder {
     }
 
     /// The files in one folder of the tree by name, without those of folders below; a folder that
-    /// does not exist is empty. Temporary files of an earlier crash are removed on the way.
+    /// does not exist, or is somebody's file, is empty. Temporary files of an earlier crash are removed
+    /// on the way.
     pub fn list(&self, folder: &str) -> Result<BTreeMap<String, fs::Metadata>, StorageError> {
         let path = self.root.join(folder);
         let fail = StorageError::file(path.display().to_string());
         match list_files(&path) {
             Ok(files) => Ok(files),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeMap::new()),
+            Err(error) if is_absent(&error) => Ok(BTreeMap::new()),
             Err(error) => Err(fail(error)),
         }
     }
@@ -82,7 +83,10 @@ impl TreeFolder {
             tracing::debug!(target = %target.display(), %error, "no hard link, copying");
             copy(blob, &temporary, original.sealed_at)?;
         }
-        fs::rename(&temporary, target)?;
+        if let Err(error) = fs::rename(&temporary, target) {
+            remove_if_there(&temporary)?;
+            return Err(error);
+        }
         // A rename between two links of one file does nothing and leaves both names.
         remove_if_there(&temporary)?;
         sync_folder(folder)
@@ -112,7 +116,7 @@ impl TreeFolder {
         let target = self.root.join(path);
         match fs::read(&target) {
             Ok(content) => Ok(Some(content)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
             Err(error) => Err(StorageError::file(target.display().to_string())(error)),
         }
     }
@@ -135,6 +139,11 @@ impl TreeFolder {
             let _kept = fs::remove_dir(self.root.join(folder));
         }
     }
+}
+
+/// Nothing is there: also where the way to it leads through a file.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn list_files(folder: &Path) -> io::Result<BTreeMap<String, fs::Metadata>> {

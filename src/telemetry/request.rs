@@ -31,6 +31,11 @@ pub fn current_id() -> Option<String> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
+/// Does work that outlives its request under the request's id.
+pub async fn with_id<F: Future>(id: Option<String>, work: F) -> F::Output {
+    CURRENT.scope(id.unwrap_or_default(), work).await
+}
+
 /// The recognised caller's name, put into the request's extensions for the access log.
 #[derive(Clone)]
 pub struct CallerName(pub String);

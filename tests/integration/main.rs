@@ -3,15 +3,18 @@
 //! One binary (one link step, one harness); one file a subject:
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
 //!   [`update_check`], [`bits_downloads`], [`large_files`];
-//! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`], [`access`], [`openapi`],
-//!   [`generated_clients`], [`push_and_pull`], [`command_line`];
+//! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
+//!   [`hostile_callers`], [`access`], [`openapi`], [`generated_clients`], [`push_and_pull`],
+//!   [`command_line`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
-//! - what it survives: [`crash`], [`concurrency`], [`graceful_stop`], [`outages`];
+//! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
+//!   [`outages`];
 //! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
 
 mod access;
+mod at_once;
 mod bad_json;
 mod bad_names;
 mod bad_uploads;
@@ -23,7 +26,9 @@ mod crash;
 mod generated_clients;
 mod graceful_stop;
 mod harness;
+mod hostile_callers;
 mod house_rules;
+mod in_the_way;
 mod large_files;
 mod layers;
 mod life_of_an_image;

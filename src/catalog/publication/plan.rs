@@ -174,6 +174,10 @@ impl Plan {
         self.insert(Step::WriteManifest(manifest));
     }
 
+    pub(super) fn report_conflict(&mut self, path: String) {
+        self.insert(Step::Conflict { path });
+    }
+
     pub(super) fn remove_manifests(&mut self, paths: impl Iterator<Item = String>) {
         for path in paths {
             self.insert(Step::RemoveManifest { path });

@@ -96,6 +96,22 @@ impl Tx {
         Ok(())
     }
 
+    /// Gives up bytes that were arriving. One that was stored meanwhile stays: a commit of which the
+    /// news was lost may have made it a file's.
+    pub async fn discard_arriving(
+        &mut self,
+        id: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update blob set state = 'garbage', updated_at = $2 where id = $1 and state = 'arriving'",
+            id,
+            now
+        )?;
+        Ok(())
+    }
+
     /// What a stopped server of this instance left arriving becomes garbage.
     pub async fn discard_arriving_of(
         &mut self,

@@ -17,6 +17,20 @@ impl Tx {
         Ok(())
     }
 
+    /// Keeps everybody else out who takes this lock or raises the version, until the commit. SQLite's
+    /// writer is alone as it is.
+    ///
+    /// Taken after the locks of an image and of channels, never before them: the order in which all
+    /// changes lock is image, channels, this.
+    pub async fn lock_catalog_version(&mut self) -> Result<(), StorageError> {
+        if let Self::Postgres(tx) = self {
+            sqlx::query("select 1 from catalog_state where id = 1 for update")
+                .execute(&mut **tx)
+                .await?;
+        }
+        Ok(())
+    }
+
     pub async fn catalog_version(&mut self) -> Result<i64, StorageError> {
         value!(self, "select version from catalog_state where id = 1")
     }

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, optional};
+use super::{all, execute, optional, value};
 use crate::model::Channel;
 use crate::storage::{StorageError, Tx};
 
@@ -47,6 +47,17 @@ impl Tx {
         )
     }
 
+    /// Keeps other changes of the channel out until the commit. SQLite's writer is alone as it is.
+    pub async fn lock_channel(&mut self, channel: Uuid) -> Result<(), StorageError> {
+        if let Self::Postgres(tx) = self {
+            sqlx::query("select 1 from channel where id = $1 for update")
+                .bind(channel)
+                .execute(&mut **tx)
+                .await?;
+        }
+        Ok(())
+    }
+
     pub async fn channels(&mut self) -> Result<Vec<Channel>, StorageError> {
         all!(self, "select * from channel where deleted_at is null order by name_key")
     }
@@ -56,7 +67,7 @@ impl Tx {
             self,
             "update channel set folder = $2, folder_key = $3, read_access = $4, keep_old = $5, \
              tree_during_rollout = $6, promoters = $7, requires_channel = $8, approvals = $9, version = $10, \
-             updated_at = $11 where id = $1",
+             updated_at = $11, sequence = $12, issued_at = $13 where id = $1",
             channel.id,
             &channel.folder,
             channel.folder.to_ascii_lowercase(),
@@ -68,6 +79,8 @@ impl Tx {
             channel.approvals,
             channel.version,
             channel.updated_at,
+            channel.sequence,
+            channel.issued_at,
         )?;
         Ok(())
     }
@@ -84,6 +97,11 @@ impl Tx {
             channel,
             now
         )
+    }
+
+    /// The highest number that any manifest ever had, those of deleted channels included.
+    pub async fn highest_channel_sequence(&mut self) -> Result<i64, StorageError> {
+        value!(self, "select coalesce(max(sequence), 0) from channel")
     }
 
     /// Frees the channel's name and folder; its history stays.
@@ -106,6 +124,6 @@ impl Tx {
 
     /// How many images have an assignment in the channel.
     pub async fn count_assigned(&mut self, channel: Uuid) -> Result<i64, StorageError> {
-        super::value!(self, "select count(*) from assignment where channel_id = $1", channel)
+        value!(self, "select count(*) from assignment where channel_id = $1", channel)
     }
 }

@@ -56,6 +56,18 @@ impl Tx {
         all!(self, "select path, sequence from manifest")
     }
 
+    /// Notes that the manifest under `path`, about to be written, is imagedepot's.
+    pub async fn claim_manifest(&mut self, path: &str, channel: Uuid) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into manifest (path, channel_id, sequence) values ($1, $2, 0) \
+             on conflict (path) do nothing",
+            path,
+            channel
+        )?;
+        Ok(())
+    }
+
     /// Notes that the manifest under `path` is the channel's with this number.
     pub async fn put_manifest(
         &mut self,

@@ -84,14 +84,15 @@ impl Tx {
         Ok(())
     }
 
-    /// Drafts that nobody touched since `untouched_since`.
+    /// Unprotected drafts that nobody touched since `untouched_since`, the oldest 100.
     pub async fn stale_drafts(
         &mut self,
         untouched_since: DateTime<Utc>,
     ) -> Result<Vec<Revision>, StorageError> {
         all!(
             self,
-            "select * from revision where state = 'draft' and updated_at < $1 order by updated_at limit 100",
+            "select * from revision where state = 'draft' and protected = false and updated_at < $1 \
+             order by updated_at limit 100",
             untouched_since
         )
     }

@@ -1,0 +1,86 @@
+//! Texts with a NUL in them: JSON allows it as `\u0000`, PostgreSQL cannot store it, and no name, note
+//! or label of people's own has one. It is refused for all bodies here, or SQLite would take what
+//! PostgreSQL fails on.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// Any JSON, as long as no text in it holds a NUL.
+struct WithoutNul;
+
+/// Whether a text or a key in this well-formed JSON holds a NUL.
+pub(super) fn is_in(json: &[u8]) -> bool {
+    // Nearly no body has the escape at all; one that has may still have escaped its backslash.
+    json.windows(6).any(|escape| escape == br"\u0000")
+        && serde_json::from_slice::<WithoutNul>(json).is_err_and(|error| error.is_data())
+}
+
+impl<'de> Deserialize<'de> for WithoutNul {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Self)
+    }
+}
+
+impl<'de> Visitor<'de> for WithoutNul {
+    type Value = Self;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON without NUL characters")
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Self, E> {
+        Ok(self)
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Self, E> {
+        if text.contains('\0') { Err(E::custom("a NUL")) } else { Ok(self) }
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Self, A::Error> {
+        while items.next_element::<Self>()?.is_some() {}
+        Ok(self)
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self, A::Error> {
+        while entries.next_entry::<Self, Self>()?.is_some() {}
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_nul_is_found_wherever_a_text_may_stand() {
+        for json in [r#""a\u0000""#, r#"{"a": [1, null, {"b": "\u0000"}]}"#, r#"{"\u0000": true}"#]
+        {
+            assert!(is_in(json.as_bytes()), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_backslash_before_u0000_is_no_nul() {
+        for json in [r#""\\u0000""#, r#"{"a": -1.5, "b": "\\\\u0000"}"#, r#""u0000""#] {
+            assert!(!is_in(json.as_bytes()), "{json}");
+        }
+    }
+}
