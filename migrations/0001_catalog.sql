@@ -91,7 +91,6 @@ create table promotion (
     channel_id uuid not null references channel (id),
     revision_id uuid not null references revision (id),
     epoch bigint not null,
-    sequence bigint not null,
     kind text not null,
     mandatory boolean not null,
     deadline timestamptz,
@@ -126,9 +125,7 @@ create index publication_blob on publication (blob_id);
 
 -- The manifests (channel.json) that imagedepot put into the tree.
 create table manifest (
-    path text primary key,
-    channel_id uuid not null references channel (id),
-    sequence bigint not null
+    path text primary key
 );
 
 create table account (

@@ -2,7 +2,7 @@
 //!
 //! Handlers extract, call the catalog, convert. What all of them share stands in one place each:
 //! [`caller`] (who, with the right in the type), [`body`], [`conditional`], [`page`], [`idempotency`],
-//! [`problem`] (the one form of refusal), [`fallback`] (404 and 405), [`file_response`] (bytes).
+//! [`dry_run`], [`problem`] (the one form of refusal), [`fallback`] (404 and 405), [`file_response`] (bytes).
 
 pub mod assignments;
 pub mod audit;
@@ -12,6 +12,7 @@ pub mod caller;
 pub mod channels;
 pub mod conditional;
 pub mod documentation;
+pub mod dry_run;
 pub mod fallback;
 pub mod file_response;
 pub mod files;
@@ -29,15 +30,14 @@ pub mod whoami;
 
 use actix_web::web;
 use metrics_exporter_prometheus::PrometheusHandle;
-use serde::Deserialize;
 use url::Url;
-use utoipa::IntoParams;
 use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::access::Authenticator;
 use crate::catalog::Catalog;
 use brakes::Brakes;
+pub use dry_run::DryRun;
 
 /// What handlers work with; one for all workers.
 #[derive(Clone)]
@@ -63,16 +63,6 @@ impl Links {
         let base = self.public_url.as_ref().map_or("", |url| url.as_str().trim_end_matches('/'));
         format!("{base}/{}/{path}", self.alias)
     }
-}
-
-/// Whether a change is only to be tried.
-#[derive(Debug, Deserialize, IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct DryRun {
-    /// Check everything and answer as if, but change nothing.
-    #[serde(default)]
-    #[param(default = false)]
-    pub dry_run: bool,
 }
 
 /// Every operation of the API, in the order of an image's life.

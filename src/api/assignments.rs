@@ -240,7 +240,7 @@ pub async fn promote(
     let (order, actor) = (new.read()?.try_into()?, caller.actor());
     let promoted =
         depot.catalog.promote(&actor, &image, &channel, order, &condition.0, query.dry_run).await?;
-    metrics::counter!("imagedepot_promotions_total").increment(1);
+    metrics::counter!("imagedepot_promotions_total").increment(u64::from(!query.dry_run));
     Ok(Resource::assignment(&image, &channel, promoted))
 }
 
@@ -271,7 +271,7 @@ pub async fn roll_back(
         .catalog
         .roll_back(&actor, &image, &channel, order, &condition.0, query.dry_run)
         .await?;
-    metrics::counter!("imagedepot_promotions_total").increment(1);
+    metrics::counter!("imagedepot_promotions_total").increment(u64::from(!query.dry_run));
     Ok(Resource::assignment(&image, &channel, rolled))
 }
 

@@ -88,18 +88,35 @@ impl<P: Permission> FromRequest for Caller<P> {
 pub struct Visitor(Option<Identity>);
 
 impl Visitor {
-    /// 401 where the channel wants credentials and none came; 404 for images out of the caller's reach.
-    pub fn may_read(&self, access: ReadAccess, image: Option<&ImageName>) -> Result<(), Problem> {
+    /// 401 where the channel wants credentials and none came.
+    pub fn may_enter(&self, access: ReadAccess) -> Result<(), Problem> {
         match (access, &self.0) {
-            (ReadAccess::Everyone, _) => Ok(()),
             (ReadAccess::Authenticated, None) => Err(Denied::Anonymous.into()),
-            (ReadAccess::Authenticated, Some(identity)) => {
-                if image.is_none_or(|image| identity.covers(image)) {
-                    Ok(())
-                } else {
-                    Err(Error::ImageNotFound.into())
-                }
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Self::may_enter`], and 404 for images out of the caller's reach.
+    pub fn may_read(&self, access: ReadAccess, image: &ImageName) -> Result<(), Problem> {
+        self.may_enter(access)?;
+        match (access, &self.0) {
+            (ReadAccess::Authenticated, Some(identity)) if !identity.covers(image) => {
+                Err(Error::ImageNotFound.into())
             }
+            _ => Ok(()),
+        }
+    }
+
+    /// As [`Self::may_enter`], and 403 for callers who are confined to some images: a manifest names all.
+    pub fn may_read_all(&self, access: ReadAccess) -> Result<(), Problem> {
+        self.may_enter(access)?;
+        match (access, &self.0) {
+            (ReadAccess::Authenticated, Some(identity)) if !identity.images().is_empty() => {
+                let detail =
+                    format!("{} is confined to some images, and this shows all", identity.name());
+                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+            }
+            _ => Ok(()),
         }
     }
 }

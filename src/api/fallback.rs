@@ -6,8 +6,10 @@
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
-use utoipa::openapi::OpenApi;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{OpenApi, RefOr};
 
+use super::dry_run;
 use super::problem::Problem;
 
 /// Every path with its methods.
@@ -18,27 +20,46 @@ pub struct Routes(Vec<Route>);
 struct Route {
     segments: Vec<String>,
     methods: Vec<&'static str>,
+    /// The methods among them that know `dry_run`.
+    tried: Vec<&'static str>,
 }
 
 impl Routes {
     pub fn of(document: &OpenApi) -> Self {
         let routes = document.paths.paths.iter().map(|(path, item)| {
-            let present = [
-                ("GET", item.get.is_some()),
-                ("HEAD", item.get.is_some() || item.head.is_some()),
-                ("POST", item.post.is_some()),
-                ("PUT", item.put.is_some()),
-                ("PATCH", item.patch.is_some()),
-                ("DELETE", item.delete.is_some()),
+            let operations = [
+                ("GET", &item.get),
+                ("HEAD", item.head.as_ref().map_or(&item.get, |_| &item.head)),
+                ("POST", &item.post),
+                ("PUT", &item.put),
+                ("PATCH", &item.patch),
+                ("DELETE", &item.delete),
             ];
-            let methods =
-                present.into_iter().filter(|(_, present)| *present).map(|(method, _)| method);
+            let present = operations
+                .iter()
+                .filter_map(|(method, operation)| Some((*method, (*operation).as_ref()?)));
             Route {
                 segments: segments(path).map(str::to_owned).collect(),
-                methods: methods.collect(),
+                methods: present.clone().map(|(method, _)| method).collect(),
+                tried: present
+                    .filter(|(_, operation)| knows_dry_run(operation))
+                    .map(|(method, _)| method)
+                    .collect(),
             }
         });
         Self(routes.collect())
+    }
+
+    /// Whether the operation behind a path knows `dry_run`; what is no operation is refused elsewhere.
+    pub fn can_be_tried(&self, path: &str, method: &Method) -> bool {
+        self.find(path).is_none_or(|route| {
+            !route.methods.contains(&method.as_str()) || route.tried.contains(&method.as_str())
+        })
+    }
+
+    fn find(&self, path: &str) -> Option<&Route> {
+        let path: Vec<&str> = segments(path).collect();
+        self.0.iter().find(|route| route.matches(&path))
     }
 
     /// Adds what is not part of the document: files below a path.
@@ -46,14 +67,12 @@ impl Routes {
     pub fn with_files_below(mut self, path: &str) -> Self {
         let mut segments: Vec<String> = segments(path).map(str::to_owned).collect();
         segments.push("**".to_owned());
-        self.0.push(Route { segments, methods: vec!["GET", "HEAD"] });
+        self.0.push(Route { segments, methods: vec!["GET", "HEAD"], tried: Vec::new() });
         self
     }
 
     fn allowed(&self, path: &str) -> Option<String> {
-        let path: Vec<&str> = segments(path).collect();
-        let route = self.0.iter().find(|route| route.matches(&path))?;
-        Some(route.methods.join(", "))
+        self.find(path).map(|route| route.methods.join(", "))
     }
 }
 
@@ -71,6 +90,13 @@ impl Route {
                 .zip(path)
                 .all(|(segment, given)| segment == given || segment.starts_with('{'))
     }
+}
+
+fn knows_dry_run(operation: &Operation) -> bool {
+    let parameters = operation.parameters.iter().flatten();
+    parameters.into_iter().any(
+        |parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == dry_run::NAME),
+    )
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {

@@ -1,5 +1,7 @@
 //! `/images/{image}/revisions/{revision}/files/{role}`: bytes in and out.
 
+use std::time::Duration;
+
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, head, put, web};
@@ -9,6 +11,7 @@ use utoipa::ToSchema;
 
 use super::Depot;
 use super::caller::Caller;
+use super::conditional::Condition;
 use super::file_response::{self, ServedFile};
 use super::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::revisions::FileBody;
@@ -44,20 +47,21 @@ pub async fn put(
     caller: Caller<Publish>,
     depot: Data<Depot>,
     path: Path<(ImageName, i64, String)>,
+    condition: Condition,
     request: HttpRequest,
     payload: web::Payload,
 ) -> Result<HttpResponse, Problem> {
     let (image, revision, role) = path.into_inner();
     caller.may_know(&image)?;
     let role = known_role(&role)?;
-    let arriving = read_headers(&request)?;
-    let announced =
-        Announcement { image, revision, role, size: arriving.size, digest: arriving.digest };
+    let ArrivingFile { size, digest } = read_headers(&request)?;
+    let announced = Announcement { image, revision, role, size, digest, condition: condition.0 };
     let incoming = receive_body(depot.catalog.receive(announced).await?, payload).await?;
     let received = incoming.finish(&caller.actor()).await?;
     metrics::counter!("imagedepot_uploaded_bytes_total").increment(received.file.size);
     let mut response = if received.replaced { HttpResponse::Ok() } else { HttpResponse::Created() };
     response.insert_header((REPR_DIGEST.clone(), digest_fields::write(received.file.digest)));
+    response.insert_header((header::ETAG, format!("\"{}\"", received.file.tag())));
     Ok(response.json(FileBody::from(&received.file)))
 }
 
@@ -137,27 +141,35 @@ fn known_role(text: &str) -> Result<FileRole, Problem> {
     text.parse().map_err(|()| Problem::not_found())
 }
 
+/// Longer than any line that still works keeps silent: what lasts longer only holds a reservation.
+const SILENCE: Duration = Duration::from_mins(5);
+
 async fn receive_body(
     mut incoming: Incoming,
     mut payload: web::Payload,
 ) -> Result<Incoming, Problem> {
-    while let Some(chunk) = payload.next().await {
-        let refused: Problem = match chunk {
-            Ok(bytes) => match incoming.write(bytes).await {
+    loop {
+        let refused: Problem = match tokio::time::timeout(SILENCE, payload.next()).await {
+            Ok(None) => return Ok(incoming),
+            Ok(Some(Ok(bytes))) => match incoming.write(bytes).await {
                 Ok(()) => continue,
                 Err(error) => error.into(),
             },
-            Err(error) => {
+            Ok(Some(Err(error))) => {
                 let detail = format!(
                     "the upload broke off ({error}); nothing was kept, send the file again"
                 );
                 Problem::new(StatusCode::BAD_REQUEST, "body_truncated", detail)
             }
+            Err(_) => {
+                let detail =
+                    "no bytes came for five minutes; nothing was kept, send the file again";
+                Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
+            }
         };
         incoming.abandon().await;
         return Err(refused);
     }
-    Ok(incoming)
 }
 
 /// What the headers of an upload say of the file.

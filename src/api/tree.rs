@@ -28,15 +28,22 @@ pub async fn serve(
     path: Path<String>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let entry =
-        depot.catalog.snapshot().tree_entry(&path).cloned().ok_or_else(Problem::not_found)?;
+    let snapshot = depot.catalog.snapshot();
+    let Some(entry) = snapshot.tree_entry(&path).cloned() else {
+        // Who may not read a folder does not learn which names are not in it.
+        if let Some(access) = snapshot.read_access_of_folder(&path) {
+            visitor.may_enter(access)?;
+        }
+        return Err(Problem::not_found());
+    };
+    drop(snapshot);
     match entry {
         TreeEntry::Manifest(channel) => {
-            visitor.may_read(channel.channel.read_access, None)?;
+            visitor.may_read_all(channel.channel.read_access)?;
             file_response::respond(&request, manifest(&channel))
         }
         TreeEntry::File(file) => {
-            visitor.may_read(file.read_access, Some(&file.image))?;
+            visitor.may_read(file.read_access, &file.image)?;
             let turn = depot.brakes.admit(&request)?;
             let response = file_response::respond(&request, opened(&depot, &file).await?)?;
             Ok(response.map_body(|_, body| Braked::new(body, turn)).map_into_boxed_body())

@@ -220,7 +220,7 @@ impl Question {
             None => snapshot.production(),
         };
         let channel = &channel.ok_or(Error::ChannelNotFound)?.channel;
-        visitor.may_read(channel.read_access, Some(&name))?;
+        visitor.may_read(channel.read_access, &name)?;
         let image = snapshot.image(&name).ok_or(Error::ImageNotFound)?;
         let decision =
             update_check::decide(image, image.offer(&channel.name).map(AsRef::as_ref), current);

@@ -155,7 +155,6 @@ impl Catalog {
             revision_id: revision.id,
             revision: revision.number,
             epoch: tx.last_epoch(revision.image_id, channel.id).await? + 1,
-            sequence: tx.raise_channel_sequence(channel.id, now).await?,
             kind: PromotionKind::Promote,
             mandatory: order.mandatory,
             deadline: order.deadline,
@@ -177,6 +176,7 @@ impl Catalog {
         promotion: &Promotion,
     ) -> Result<()> {
         tx.assign(promotion).await?;
+        tx.raise_channel_sequence(channel.id, promotion.created_at).await?;
         let action = match promotion.kind {
             PromotionKind::Promote => "channel.promote",
             PromotionKind::Rollback => "channel.rollback",
@@ -280,8 +280,7 @@ impl Catalog {
 
 /// An assignment and whether the tree has followed it.
 async fn followed(tx: &mut Tx, image: &Image, promotion: Promotion) -> Result<Assignment> {
-    let published =
-        tx.count_published(promotion.channel_id, promotion.revision_id, promotion.sequence).await?;
+    let published = tx.count_published(promotion.channel_id, promotion.revision_id).await?;
     let wanted = image.kind.roles().len();
     Ok(Assignment {
         promotion,

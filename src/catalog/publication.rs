@@ -7,7 +7,7 @@
 
 pub mod plan;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -95,7 +95,7 @@ impl Catalog {
                 .keys()
                 .chain(known.iter().map(|file| &file.publication.path))
                 .chain(manifests.keys())
-                .chain(known_manifests.keys())
+                .chain(&known_manifests)
             {
                 eye.look_into_folder_of(path)?;
             }
@@ -103,14 +103,15 @@ impl Catalog {
                 wanted.into_iter().map(|(path, wanted)| eye.wanted(path, wanted)).collect();
             let known = known.into_iter().map(|file| eye.known(file)).collect();
             let mut plan = plan::plan(wanted, known, now, grace);
-            let stale = known_manifests.keys().filter(|path| !manifests.contains_key(*path));
+            let stale = known_manifests.iter().filter(|path| !manifests.contains_key(*path));
             plan.remove_manifests(stale.cloned());
             for wanted in manifests.into_values() {
                 let found = tree.read(&wanted.path)?;
-                let right = found.as_deref() == Some(wanted.content.as_ref());
-                match known_manifests.get(&wanted.path) {
-                    Some(sequence) if right && *sequence == wanted.sequence => {}
-                    None if found.is_some() && !right => plan.report_conflict(wanted.path),
+                match found {
+                    Some(found) if found == wanted.content => {}
+                    Some(_) if !known_manifests.contains(&wanted.path) => {
+                        plan.report_conflict(wanted.path);
+                    }
                     _ => plan.write_manifest(wanted),
                 }
             }
@@ -122,7 +123,7 @@ impl Catalog {
 
     async fn read_plan_rows(
         &self,
-    ) -> Result<(BTreeMap<String, Wanted>, Vec<KnownFile>, BTreeMap<String, i64>)> {
+    ) -> Result<(BTreeMap<String, Wanted>, Vec<KnownFile>, BTreeSet<String>)> {
         let mut tx = self.db.read().await?;
         let channels: BTreeMap<_, _> =
             tx.channels().await?.into_iter().map(|channel| (channel.id, channel.folder)).collect();
@@ -138,7 +139,7 @@ impl Catalog {
                 self.rules.pattern.file_name(image, file.revision, &file.extension, file.role);
             wanted.insert(in_folder(folder, &name), Wanted::of(file));
         }
-        let manifests = tx.known_manifests().await?.into_iter().collect();
+        let manifests = tx.known_manifests().await?.into_iter().map(|(path,)| path).collect();
         Ok((wanted, tx.known_files().await?, manifests))
     }
 
@@ -166,13 +167,10 @@ impl Catalog {
             Step::WriteManifest(manifest) => {
                 // The record first, or after a crash in between the file would pass for a foreign one.
                 let mut tx = self.db.write().await?;
-                tx.claim_manifest(&manifest.path, manifest.channel_id).await?;
+                tx.put_manifest(&manifest.path).await?;
                 tx.commit().await?;
                 let (tree, wanted) = (self.tree.clone(), manifest.clone());
                 on_disk(move || tree.write(&wanted.path, &wanted.content)).await?;
-                let mut tx = self.db.write().await?;
-                tx.put_manifest(&manifest.path, manifest.channel_id, manifest.sequence).await?;
-                tx.commit().await?;
             }
             Step::RemoveManifest { path } => {
                 self.take_out(path).await?;
@@ -259,11 +257,8 @@ impl Catalog {
 }
 
 fn wanted_manifest(offer: &ChannelOffer) -> Manifest {
-    let channel = &offer.channel;
     Manifest {
-        path: in_folder(&channel.folder, manifest::FILE_NAME),
-        channel_id: channel.id,
-        sequence: channel.sequence,
+        path: in_folder(&offer.channel.folder, manifest::FILE_NAME),
         content: offer.manifest.clone(),
     }
 }

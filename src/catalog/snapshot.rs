@@ -115,6 +115,15 @@ impl Snapshot {
         self.tree.get(&path.to_ascii_lowercase())
     }
 
+    /// Who may read the folder that a path of the tree lies in, where a channel publishes there.
+    pub fn read_access_of_folder(&self, path: &str) -> Option<ReadAccess> {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut channels = self.channels.values().map(|offer| &offer.channel);
+        channels
+            .find(|channel| channel.folder.eq_ignore_ascii_case(folder))
+            .map(|channel| channel.read_access)
+    }
+
     pub fn account(&self, name: &AccountName) -> Option<&Arc<Account>> {
         self.accounts.get(&name.key())
     }
@@ -154,10 +163,12 @@ impl Catalog {
         Ok(())
     }
 
-    /// Looks at the catalog now; says whether it had changed.
+    /// Looks at the catalog now, if it answers soon; says whether it had changed.
     pub async fn has_news(&self) -> bool {
+        const PATIENCE: Duration = Duration::from_secs(1);
         let before = self.snapshot().version;
-        self.refresh().await;
+        // Cut off or failed, it is made up for by the next refresh.
+        let _looked = tokio::time::timeout(PATIENCE, self.refresh()).await;
         self.snapshot().version != before
     }
 

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use uuid::Uuid;
 
 use super::revision::locked_details;
-use super::{Actor, Catalog, Error, Result};
+use super::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Digest, File, FileRole, ImageKind, ImageName, RevisionState};
 use crate::storage::blobs::{BlobWriter, Written};
 
@@ -27,6 +27,21 @@ pub struct Announcement {
     pub size: u64,
     /// The digest that the uploader named, if any.
     pub digest: Option<Digest>,
+    /// What the uploader demands of the file that has the role now.
+    pub condition: Precondition,
+}
+
+impl Announcement {
+    fn check_condition(&self, present: Option<&File>) -> Result<()> {
+        self.condition.check(present.map(File::tag).as_deref())
+    }
+}
+
+impl File {
+    /// The same for the same bytes, wherever they are served.
+    pub fn tag(&self) -> String {
+        format!("sha256-{}", self.digest.to_hex())
+    }
 }
 
 /// A file that is arriving.
@@ -70,6 +85,7 @@ impl Catalog {
             return Err(Error::RevisionSealed(announced.revision));
         }
         check_role(details.image.kind, announced.role)?;
+        announced.check_condition(details.file(announced.role).ok())?;
         tx.lock_reservations().await?;
         if let Some(free) = self.blobs.free_bytes()? {
             let reserved = u64::try_from(tx.reserved_bytes().await?).unwrap_or(0);
@@ -157,6 +173,7 @@ impl Incoming {
             return Err(Error::UploadLost);
         }
         let old = details.file(*role).ok().cloned();
+        self.announced.check_condition(old.as_ref())?;
         if let Some(old) = &old {
             tx.delete_file(details.revision.id, *role).await?;
             tx.discard_blob(old.blob_id, now).await?;

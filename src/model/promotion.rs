@@ -47,8 +47,6 @@ pub struct Promotion {
     pub revision: i64,
     /// Higher with every promotion of the image to the channel.
     pub epoch: i64,
-    /// The channel's `sequence` from which on its manifest shows the promotion.
-    pub sequence: i64,
     pub kind: PromotionKind,
     pub mandatory: bool,
     pub deadline: Option<DateTime<Utc>>,

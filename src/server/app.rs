@@ -17,7 +17,7 @@ use crate::api::brakes::{Brakes, Limits};
 use crate::api::documentation::{self, DocumentText};
 use crate::api::fallback::{self, Routes};
 use crate::api::problem::Problem;
-use crate::api::{self, Depot, Links, body, idempotency};
+use crate::api::{self, Depot, Links, body, dry_run, idempotency};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::model::{Clock, Ids};
@@ -113,6 +113,7 @@ pub(super) fn app(
         .configure(|config| api::files_and_pages(config, &alias))
         .default_service(web::to(fallback::nothing_here))
         .wrap(from_fn(idempotency::answer_repeats))
+        .wrap(from_fn(dry_run::refuse_where_unknown))
         .wrap(from_fn(answer_head_as_get))
         .wrap(from_fn(request::observe))
 }

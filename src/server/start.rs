@@ -76,16 +76,28 @@ async fn create_admin(catalog: &Catalog, data: &Path) -> Result<Option<FirstAdmi
         };
     let name: AccountName = ADMIN.parse().map_err(crate::catalog::Error::from)?;
     let hash = password::hash_in_background(password.clone()).await?;
-    let created = catalog.initialise(&name, &hash).await?;
-    Ok(created.then_some(FirstAdmin { password, file }))
+    if catalog.initialise(&name, &hash).await? {
+        return Ok(Some(FirstAdmin { password, file }));
+    }
+    // Another replica was faster: its password counts, and this one would mislead.
+    if let Some(file) = file {
+        std::fs::remove_file(&file)
+            .map_err(|source| StorageError::File { what: file.display().to_string(), source })?;
+    }
+    Ok(None)
 }
 
 fn write_secret(path: &Path, secret: &SecretString) -> Result<(), StorageError> {
     let fail = |source| StorageError::File { what: path.display().to_string(), source };
+    // Made anew: a file that is there already would keep its mode, whoever may read it.
+    if let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
+        return Err(fail(error));
+    }
     let mut file = std::fs::File::options()
         .write(true)
-        .create(true)
-        .truncate(true)
+        .create_new(true)
         .mode(0o600)
         .open(path)
         .map_err(fail)?;

@@ -8,6 +8,7 @@ use serde_json::json;
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 
+use crate::harness::actions::file_path;
 use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::{Database, Depot, eventually, on_both_databases};
 
@@ -17,6 +18,9 @@ on_both_databases![
     an_administrator_of_some_images_decides_for_no_others,
     nobody_s_key_is_not_remembered,
     a_repeat_after_a_broken_connection_finds_the_answer,
+    what_cannot_be_tried_is_not_done_instead,
+    a_file_is_replaced_only_as_the_uploader_saw_it,
+    names_in_a_closed_channel_are_no_one_s_business,
 ];
 
 async fn a_nul_is_refused_wherever_it_stands(database: Database) {
@@ -121,4 +125,48 @@ async fn a_repeat_after_a_broken_connection_finds_the_answer(database: Database)
         })
         .await;
     }
+}
+
+async fn what_cannot_be_tried_is_not_done_instead(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    let tried = admin.delete("/api/v1/channels/test?dry_run=true").await;
+    assert_eq!(tried.problem(400), "dry_run_unsupported");
+    admin.get("/api/v1/channels/test").await.expecting(200);
+    let image = json!({"name": "win7-office", "kind": "medv"});
+    admin.post("/api/v1/images?dry_run=true").json(&image).await.problem(400);
+    admin.get("/api/v1/images/win7-office").await.problem(404);
+}
+
+async fn a_file_is_replaced_only_as_the_uploader_saw_it(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    admin.create_single_image("till", "qcow2").await;
+    let path = file_path("till", admin.draft("till").await, "image");
+    let first = admin.put(&path).header("If-None-Match", "*").body("one").await.expecting(201);
+    let tag = first.required_header("etag").to_owned();
+    admin.put(&path).header("If-None-Match", "*").body("two").await.problem(412);
+    admin.put(&path).header("If-Match", &tag).body("two").await.expecting(200);
+    admin.put(&path).header("If-Match", &tag).body("three").await.problem(412);
+    assert_eq!(admin.get(&path).await.expecting(200).text(), "two");
+    depot.comes_to_store(1).await;
+}
+
+async fn names_in_a_closed_channel_are_no_one_s_business(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "test").await;
+    let closed = json!({"read": "authenticated"});
+    admin.patch("/api/v1/channels/test").json(&closed).await.expecting(200);
+    for name in ["win7-office_1.ckm", "nothing_1.ckm", "channel.json"] {
+        depot.anonymous().get_tree(&format!("test/{name}")).await.problem(401);
+    }
+    let user = json!({"name": "till", "password": "of the tills", "roles": ["client"], "images": ["till*"]});
+    admin.post("/api/v1/users").json(&user).await.expecting(201);
+    let till = depot.user("till", "of the tills");
+    for name in ["win7-office_1.ckm", "nothing_1.ckm"] {
+        till.get_tree(&format!("test/{name}")).await.problem(404);
+    }
+    till.get_tree("test/channel.json").await.problem(403);
+    admin.get_tree("test/channel.json").await.expecting(200);
 }

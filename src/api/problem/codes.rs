@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 /// Code, status, and what it means to who sees it.
-const CODES: [(&str, u16, &str); 48] = [
+const CODES: [(&str, u16, &str); 51] = [
     ("malformed_json", 400, "The body is no JSON."),
     ("body_unreadable", 400, "The body could not be read to its end."),
     ("body_truncated", 400, "An upload ended early; nothing was kept, send the file again."),
@@ -67,6 +67,13 @@ const CODES: [(&str, u16, &str); 48] = [
         409,
         "Images are promoted to the channel; ?withdraw=true takes them out of the tree.",
     ),
+    ("channel_is_required", 409, "Other channels require this one; the detail names them."),
+    (
+        "dry_run_unsupported",
+        400,
+        "This operation cannot be tried with ?dry_run=true; nothing was changed.",
+    ),
+    ("body_too_slow", 408, "The body stopped coming; nothing was kept, send it again."),
     (
         "last_administrator",
         409,
@@ -132,9 +139,9 @@ const COME_AGAIN: [(&str, u16, &str); 7] = [
 pub async fn page() -> HttpResponse {
     let mut rows = String::new();
     for (code, status, meaning) in CODES.iter().chain(&COME_AGAIN) {
-        let _infallible = write!(
+        let _infallible = writeln!(
             rows,
-            "<tr id=\"{code}\"><td><code>{code}</code></td><td>{status}</td><td>{meaning}</td></tr>\n"
+            "<tr id=\"{code}\"><td><code>{code}</code></td><td>{status}</td><td>{meaning}</td></tr>"
         );
     }
     HttpResponse::Ok().content_type(ContentType::html()).body(format!(

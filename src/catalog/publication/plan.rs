@@ -74,8 +74,6 @@ pub struct Known {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Manifest {
     pub path: String,
-    pub channel_id: Uuid,
-    pub sequence: i64,
     pub content: Bytes,
 }
 

@@ -82,15 +82,14 @@ impl Tx {
     pub async fn assign(&mut self, promotion: &Promotion) -> Result<(), StorageError> {
         execute!(
             self,
-            "insert into promotion (id, image_id, channel_id, revision_id, epoch, sequence, kind, mandatory, deadline, \
+            "insert into promotion (id, image_id, channel_id, revision_id, epoch, kind, mandatory, deadline, \
              rollout, note, rolled_back, created_by, created_at) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
             promotion.id,
             promotion.image_id,
             promotion.channel_id,
             promotion.revision_id,
             promotion.epoch,
-            promotion.sequence,
             promotion.kind,
             promotion.mandatory,
             promotion.deadline,

@@ -51,37 +51,17 @@ impl Tx {
         all!(self, "select * from publication where path > $1 order by path limit $2", after, limit)
     }
 
-    /// The manifests that imagedepot wrote into the tree, with their numbers.
-    pub async fn known_manifests(&mut self) -> Result<Vec<(String, i64)>, StorageError> {
-        all!(self, "select path, sequence from manifest")
+    /// The manifests that imagedepot wrote into the tree.
+    pub async fn known_manifests(&mut self) -> Result<Vec<(String,)>, StorageError> {
+        all!(self, "select path from manifest")
     }
 
     /// Notes that the manifest under `path`, about to be written, is imagedepot's.
-    pub async fn claim_manifest(&mut self, path: &str, channel: Uuid) -> Result<(), StorageError> {
+    pub async fn put_manifest(&mut self, path: &str) -> Result<(), StorageError> {
         execute!(
             self,
-            "insert into manifest (path, channel_id, sequence) values ($1, $2, 0) \
-             on conflict (path) do nothing",
-            path,
-            channel
-        )?;
-        Ok(())
-    }
-
-    /// Notes that the manifest under `path` is the channel's with this number.
-    pub async fn put_manifest(
-        &mut self,
-        path: &str,
-        channel: Uuid,
-        sequence: i64,
-    ) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into manifest (path, channel_id, sequence) values ($1, $2, $3) on conflict (path) \
-             do update set channel_id = excluded.channel_id, sequence = excluded.sequence",
-            path,
-            channel,
-            sequence
+            "insert into manifest (path) values ($1) on conflict (path) do nothing",
+            path
         )?;
         Ok(())
     }
@@ -129,22 +109,18 @@ impl Tx {
         Ok(())
     }
 
-    /// How many of a revision's files stand in a channel's folder beside a manifest that is at least
-    /// as new as `sequence`.
+    /// How many of a revision's files stand in a channel's folder.
     pub async fn count_published(
         &mut self,
         channel: Uuid,
         revision: Uuid,
-        sequence: i64,
     ) -> Result<i64, StorageError> {
         value!(
             self,
-            "select count(*) from publication where channel_id = $1 and revision_id = $2 and state = $3 \
-             and exists (select 1 from manifest m where m.channel_id = $1 and m.sequence >= $4)",
+            "select count(*) from publication where channel_id = $1 and revision_id = $2 and state = $3",
             channel,
             revision,
-            PublicationState::Published,
-            sequence
+            PublicationState::Published
         )
     }
 }

@@ -102,7 +102,7 @@ fn place() -> impl Strategy<Value = Place> {
 }
 
 fn role_of(number: usize) -> (String, FileRole) {
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         (format!("{number}.ckm"), FileRole::Ckm)
     } else {
         (format!("{number}.ckm.index"), FileRole::Index)
