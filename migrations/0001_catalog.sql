@@ -3,9 +3,11 @@
 -- One row: raised by every change that the snapshot shows, so that every process notices.
 create table catalog_state (
     id bigint primary key,
-    version bigint not null
+    version bigint not null,
+    -- The version that last changed channels, which concern every image.
+    channels_changed_in bigint not null
 );
-insert into catalog_state (id, version) values (1, 0);
+insert into catalog_state (id, version, channels_changed_in) values (1, 0, 0);
 
 create table image (
     id uuid primary key,
@@ -17,12 +19,15 @@ create table image (
     labels jsonb not null,
     keep_revisions bigint,
     next_revision bigint not null,
+    -- The version of the catalog that last changed the image or what it offers.
+    changed_in bigint not null,
     version bigint not null,
     created_by text not null,
     created_at timestamptz not null,
     updated_at timestamptz not null,
     deleted_at timestamptz
 );
+create index image_changed on image (changed_in);
 
 create table revision (
     id uuid primary key,
@@ -122,6 +127,7 @@ create table publication (
     withdraw_at timestamptz
 );
 create index publication_blob on publication (blob_id);
+create index publication_revision on publication (revision_id);
 
 -- The manifests (channel.json) that imagedepot put into the tree.
 create table manifest (

@@ -8,7 +8,7 @@ use super::actor::version_tag;
 use super::audit::{Entry, NOTHING};
 use super::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Account, AccountName, Role};
-use crate::storage::{NewAccount, Tx};
+use crate::storage::{Change, NewAccount, Tx};
 
 /// A new user.
 pub struct AccountDraft {
@@ -151,7 +151,7 @@ impl Catalog {
 
     /// Log-ins are answered from the snapshot, so it has to follow.
     async fn conclude_account(&self, mut tx: Tx) -> Result<()> {
-        tx.raise_catalog_version().await?;
+        tx.raise_catalog_version(Change::Accounts).await?;
         tx.commit().await?;
         self.refresh().await;
         Ok(())

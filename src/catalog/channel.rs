@@ -6,7 +6,7 @@ use super::actor::version_tag;
 use super::audit::{Entry, NOTHING};
 use super::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Channel, ChannelName, ReadAccess, Role};
-use crate::storage::Tx;
+use crate::storage::{Change, Tx};
 
 /// Where the channel of this name publishes when nothing else is said: at the tree's root.
 pub const PRODUCTION: &str = "production";
@@ -61,7 +61,7 @@ impl Catalog {
         let mut tx = self.db.write().await?;
         tx.lock_catalog_version().await?;
         let channel = self.insert_channel(&mut tx, actor, name, settings).await?;
-        tx.raise_catalog_version().await?;
+        tx.raise_catalog_version(Change::Channels).await?;
         tx.commit().await?;
         self.refresh().await;
         self.tree_is_due();
@@ -136,7 +136,7 @@ impl Catalog {
         channel.sequence = tx.highest_channel_sequence().await? + 1;
         channel.issued_at = channel.updated_at;
         tx.update_channel(&channel).await.map_err(Error::name_taken(&channel.folder))?;
-        tx.raise_catalog_version().await?;
+        tx.raise_catalog_version(Change::Channels).await?;
         tx.commit().await?;
         self.refresh().await;
         self.tree_is_due();
@@ -164,7 +164,7 @@ impl Catalog {
         let before = channel.settings();
         self.audit(&mut tx, entry("channel.delete", actor, &channel), Some(&before), NOTHING)
             .await?;
-        tx.raise_catalog_version().await?;
+        tx.raise_catalog_version(Change::Channels).await?;
         tx.commit().await?;
         self.refresh().await;
         self.tree_is_due();

@@ -3,7 +3,7 @@
 use super::channel::{ChannelSettings, PRODUCTION, TEST};
 use super::{Actor, Catalog, Result};
 use crate::model::{AccountName, Role};
-use crate::storage::NewAccount;
+use crate::storage::{Change, NewAccount};
 
 impl Catalog {
     /// Whether nobody can log in yet.
@@ -35,7 +35,7 @@ impl Catalog {
         self.insert_channel(&mut tx, &actor, TEST.parse()?, test).await?;
         self.insert_channel(&mut tx, &actor, PRODUCTION.parse()?, ChannelSettings::default())
             .await?;
-        tx.raise_catalog_version().await?;
+        tx.raise_catalog_version(Change::Channels).await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -6,7 +6,7 @@ use super::actor::version_tag;
 use super::audit::{Entry, NOTHING};
 use super::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Image, ImageKind, ImageName, Labels};
-use crate::storage::{NewImage, Tx};
+use crate::storage::{Change, NewImage, Tx};
 
 /// What an administrator says of a new image.
 #[derive(Debug, Clone, Serialize)]
@@ -66,7 +66,7 @@ impl Catalog {
         let image = living_image(&mut tx, &draft.name).await?;
         self.audit(&mut tx, entry("image.create", actor, &image), NOTHING, Some(draft)).await?;
         // The snapshot tells an image that offers nothing from one that does not exist.
-        tx.raise_catalog_version().await?;
+        tx.raise_catalog_version(Change::Image(image.id)).await?;
         tx.commit().await?;
         self.refresh().await;
         Ok(image)
@@ -128,7 +128,7 @@ impl Catalog {
         image.deleted_at = Some(image.updated_at);
         tx.update_image(&image).await?;
         self.audit(&mut tx, entry("image.delete", actor, &image), NOTHING, NOTHING).await?;
-        tx.raise_catalog_version().await?;
+        tx.raise_catalog_version(Change::Image(image.id)).await?;
         if dry_run {
             return Ok(());
         }

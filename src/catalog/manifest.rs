@@ -12,6 +12,7 @@ use uuid::Uuid;
 use super::snapshot::ImageOffer;
 use super::{Catalog, Result};
 use crate::model::{Channel, ChannelName, Digest, FileRole, ImageName};
+use crate::storage::Change;
 
 pub const FILE_NAME: &str = "channel.json";
 
@@ -94,7 +95,7 @@ impl Catalog {
         for channel in tx.channels().await?.iter().filter(aged) {
             tx.raise_channel_sequence(channel.id, now).await?;
         }
-        tx.raise_catalog_version().await?;
+        tx.raise_catalog_version(Change::Channels).await?;
         tx.commit().await?;
         self.refresh().await;
         self.tree_is_due();

@@ -12,7 +12,7 @@ use crate::model::{
     Assignment, Channel, ChannelName, Image, ImageName, Promotion, PromotionKind, Revision,
     RevisionState, Rollout,
 };
-use crate::storage::Tx;
+use crate::storage::{Change, Tx};
 
 /// What a promoter asks for.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -200,7 +200,7 @@ impl Catalog {
         promotion: Promotion,
         dry_run: bool,
     ) -> Result<Assignment> {
-        tx.raise_catalog_version().await?;
+        tx.raise_catalog_version(Change::Image(promotion.image_id)).await?;
         if !dry_run {
             tx.commit().await?;
             self.refresh().await;

@@ -17,7 +17,7 @@ use super::{Catalog, Error, Result, manifest};
 use crate::model::publication::in_folder;
 use crate::model::{Publication, PublicationState};
 use crate::storage::tree::{Original, TreeFolder};
-use crate::storage::{Blobs, KnownFile, StorageError};
+use crate::storage::{Blobs, Change, KnownFile, Scope, StorageError};
 use plan::{Found, Known, Manifest, Plan, Step, Wanted};
 
 /// Without a bell the tree is looked at so often: somebody may have deleted a file.
@@ -129,7 +129,7 @@ impl Catalog {
             tx.channels().await?.into_iter().map(|channel| (channel.id, channel.folder)).collect();
         let names: BTreeMap<_, _> = tx.image_names().await?.into_iter().collect();
         let mut wanted = BTreeMap::new();
-        for file in tx.offered_files().await? {
+        for file in tx.offered_files(Scope::All).await? {
             let (Some(folder), Some(image)) =
                 (channels.get(&file.channel_id), names.get(&file.image_id))
             else {
@@ -206,11 +206,17 @@ impl Catalog {
             return Ok(());
         }
         let mut tx = self.db.write().await?;
+        let mut images = BTreeSet::new();
+        for publication in &due {
+            images.insert(tx.lock_image_of(publication.revision_id).await?);
+        }
         for publication in &due {
             let state = PublicationState::Removing;
             tx.put_publication(&Publication { state, ..Publication::clone(publication) }).await?;
         }
-        tx.raise_catalog_version().await?;
+        for image in images {
+            tx.raise_catalog_version(Change::Image(image)).await?;
+        }
         tx.commit().await?;
         self.try_refresh().await?;
         for publication in due {

@@ -7,7 +7,7 @@ use super::audit::{Entry, NOTHING};
 use super::image::{check_labels, living_image, locked_image};
 use super::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{File, FileRole, Image, ImageName, Labels, Revision, RevisionState, Role};
-use crate::storage::Tx;
+use crate::storage::{Change, Tx};
 
 /// A revision with its image and its files.
 #[derive(Debug, Clone)]
@@ -198,7 +198,7 @@ impl Catalog {
             self.roll_back_within(&mut tx, actor, &details.image, channel, &note).await?;
         }
         self.audit(&mut tx, details.entry("revision.revoke", actor), NOTHING, NOTHING).await?;
-        tx.raise_catalog_version().await?;
+        tx.raise_catalog_version(Change::Image(details.image.id)).await?;
         if dry_run {
             return Ok(details);
         }
@@ -229,7 +229,7 @@ impl Catalog {
         }
         self.bury(&mut tx, &mut details.revision).await?;
         self.audit(&mut tx, details.entry("revision.delete", actor), NOTHING, NOTHING).await?;
-        tx.raise_catalog_version().await?;
+        tx.raise_catalog_version(Change::Image(details.image.id)).await?;
         if dry_run {
             return Ok(());
         }

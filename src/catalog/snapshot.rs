@@ -24,14 +24,18 @@ use crate::model::{
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// One moment of the catalog.
-#[derive(Default)]
+///
+/// Cheap to clone, as every change does: what did not change is shared.
+#[derive(Clone, Default)]
 pub struct Snapshot {
     /// None until the first one is loaded.
     version: Option<i64>,
-    images: HashMap<String, ImageOffer>,
+    images: HashMap<String, Arc<ImageOffer>>,
     channels: HashMap<String, Arc<ChannelOffer>>,
     /// By path below the tree's root, in lower case: Windows clients do not keep case.
-    tree: HashMap<String, TreeEntry>,
+    tree: HashMap<Arc<str>, TreeEntry>,
+    /// The paths that lead to an image's files.
+    paths: HashMap<Uuid, Vec<Arc<str>>>,
     accounts: HashMap<String, Arc<Account>>,
 }
 
@@ -95,7 +99,7 @@ impl Snapshot {
     }
 
     pub fn image(&self, name: &ImageName) -> Option<&ImageOffer> {
-        self.images.get(&name.key())
+        self.images.get(&name.key()).map(AsRef::as_ref)
     }
 
     pub fn channel(&self, name: &ChannelName) -> Option<&Arc<ChannelOffer>> {
@@ -112,7 +116,7 @@ impl Snapshot {
     }
 
     pub fn tree_entry(&self, path: &str) -> Option<&TreeEntry> {
-        self.tree.get(&path.to_ascii_lowercase())
+        self.tree.get(path.to_ascii_lowercase().as_str())
     }
 
     /// Who may read the folder that a path of the tree lies in, where a channel publishes there.
@@ -154,12 +158,10 @@ impl Catalog {
         // Whoever waited here finds its change in the picture that was made meanwhile, or makes it.
         let _one_at_a_time = self.shared.refreshing.lock().await;
         let mut tx = self.db.read().await?;
-        let version = tx.catalog_version().await?;
-        if self.snapshot().version == Some(version) {
-            return Ok(());
+        let before = self.shared.snapshot.load_full();
+        if let Some(snapshot) = load::load(&mut tx, &before, &self.rules).await? {
+            self.shared.snapshot.store(Arc::new(snapshot));
         }
-        let snapshot = load::load(&mut tx, version, &self.rules).await?;
-        self.shared.snapshot.store(Arc::new(snapshot));
         Ok(())
     }
 
@@ -176,7 +178,7 @@ impl Catalog {
     pub async fn degraded_parts(&self) -> Vec<&'static str> {
         const PATIENCE: Duration = Duration::from_secs(1);
         let asked =
-            tokio::time::timeout(PATIENCE, async { self.db.read().await?.catalog_version().await });
+            tokio::time::timeout(PATIENCE, async { self.db.read().await?.catalog_state().await });
         let mut degraded = Vec::new();
         if !matches!(asked.await, Ok(Ok(_))) {
             degraded.push("catalog");

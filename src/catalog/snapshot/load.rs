@@ -1,6 +1,7 @@
-//! Making a snapshot from the rows.
+//! Making a snapshot from the rows: the first one whole, those after it from the one before and the
+//! images that changed.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -8,118 +9,183 @@ use uuid::Uuid;
 use super::{ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, TreeEntry, TreeFile};
 use crate::catalog::{Result, Rules, manifest};
 use crate::model::publication::in_folder;
-use crate::model::{Channel, Digest, ImageName, ReadAccess};
-use crate::storage::{LingeringFile, OfferedFile, Tx};
+use crate::model::{Channel, Digest, ImageName, Promotion, ReadAccess};
+use crate::storage::{LingeringFile, OfferedFile, Scope, Tx};
 
-pub(super) async fn load(tx: &mut Tx, version: i64, rules: &Rules) -> Result<Snapshot> {
+/// The snapshot that follows `previous`; none where nothing has changed.
+pub(super) async fn load(
+    tx: &mut Tx,
+    previous: &Snapshot,
+    rules: &Rules,
+) -> Result<Option<Snapshot>> {
+    let state = tx.catalog_state().await?;
+    let mut next = match previous.version {
+        Some(version) if version == state.version => return Ok(None),
+        // Every path and manifest hangs on the channels.
+        Some(version) if version >= state.channels_changed_in => previous.clone(),
+        _ => Snapshot::default(),
+    };
+    let since = next.version;
+    next.version = Some(state.version);
     let channels: HashMap<Uuid, Channel> =
         tx.channels().await?.into_iter().map(|channel| (channel.id, channel)).collect();
-    let mut images: HashMap<Uuid, ImageOffer> = tx
-        .image_names()
+    let context = Context { channels: &channels, rules };
+    match since {
+        None => {
+            let rows = Rows::read(tx, Scope::All).await?;
+            next.add(tx.image_names().await?, rows, &context);
+        }
+        Some(since) => {
+            for image in tx.images_changed_after(since).await? {
+                next.remove_image(image.id);
+                let rows = Rows::read(tx, Scope::Image(image.id)).await?;
+                let living = (!image.deleted).then_some((image.id, image.name));
+                next.add(living.into_iter().collect(), rows, &context);
+            }
+        }
+    }
+    for channel in channels.into_values() {
+        next.put_channel(channel);
+    }
+    next.accounts = tx
+        .accounts()
         .await?
         .into_iter()
-        .map(|(id, name)| {
-            (
-                id,
-                ImageOffer {
-                    id,
-                    name,
-                    revoked: std::collections::HashSet::new(),
-                    offers: HashMap::new(),
-                },
-            )
-        })
+        .map(|account| (account.name.key(), Arc::new(account)))
         .collect();
-    for (image, number) in tx.revoked_revisions().await? {
-        if let Some(image) = images.get_mut(&image) {
-            image.revoked.insert(number);
-        }
-    }
-    let mut snapshot = Snapshot { version: Some(version), ..Snapshot::default() };
+    Ok(Some(next))
+}
 
-    // What lingers first: an offered file of the same name takes its place.
-    for file in tx.lingering_files().await? {
-        snapshot.linger(file, &channels);
+/// What is the same for all images.
+struct Context<'a> {
+    channels: &'a HashMap<Uuid, Channel>,
+    rules: &'a Rules,
+}
+
+/// The rows of all images, or of one.
+struct Rows {
+    revoked: Vec<(Uuid, i64)>,
+    lingering: Vec<LingeringFile>,
+    offered: Vec<OfferedFile>,
+    promotions: Vec<Promotion>,
+}
+
+impl Rows {
+    async fn read(tx: &mut Tx, scope: Scope) -> Result<Self> {
+        Ok(Self {
+            revoked: tx.revoked_revisions(scope).await?,
+            lingering: tx.lingering_files(scope).await?,
+            offered: tx.offered_files(scope).await?,
+            promotions: tx.promotions_in_force(scope).await?,
+        })
     }
-    let mut assigned: HashMap<(Uuid, Uuid), Vec<OfferedPath>> = HashMap::new();
-    for file in tx.offered_files().await? {
-        let (Some(channel), Some(image)) =
-            (channels.get(&file.channel_id), images.get(&file.image_id))
-        else {
-            continue;
-        };
-        let path = tree_path(channel, &image.name, &file, rules);
-        if file.age == 0 {
-            let offered = OfferedPath {
-                role: file.role,
-                path: path.clone(),
-                size: file.size,
-                digest: file.digest,
-            };
-            assigned.entry((file.image_id, file.channel_id)).or_default().push(offered);
+}
+
+impl Snapshot {
+    fn remove_image(&mut self, id: Uuid) {
+        self.images.retain(|_, image| image.id != id);
+        for path in self.paths.remove(&id).unwrap_or_default() {
+            self.tree.remove(&path);
         }
+    }
+
+    fn add(&mut self, names: Vec<(Uuid, ImageName)>, rows: Rows, context: &Context<'_>) {
+        let offer = |(id, name)| {
+            (id, ImageOffer { id, name, revoked: HashSet::new(), offers: HashMap::new() })
+        };
+        let mut images: HashMap<Uuid, ImageOffer> = names.into_iter().map(offer).collect();
+        for (image, number) in rows.revoked {
+            if let Some(image) = images.get_mut(&image) {
+                image.revoked.insert(number);
+            }
+        }
+        // What lingers first: an offered file of the same name takes its place.
+        for file in rows.lingering {
+            self.add_lingering(file, context);
+        }
+        let mut assigned: HashMap<(Uuid, Uuid), Vec<OfferedPath>> = HashMap::new();
+        for file in rows.offered {
+            let Some(image) = images.get(&file.image_id) else { continue };
+            let (image_id, channel_id, age) = (file.image_id, file.channel_id, file.age);
+            if let Some(path) = self.add_offered(file, &image.name, context)
+                && age == 0
+            {
+                assigned.entry((image_id, channel_id)).or_default().push(path);
+            }
+        }
+        for promotion in rows.promotions {
+            let key = (promotion.image_id, promotion.channel_id);
+            let (Some(channel), Some(image)) =
+                (context.channels.get(&key.1), images.get_mut(&key.0))
+            else {
+                continue;
+            };
+            let files = assigned.remove(&key).unwrap_or_default();
+            image.offers.insert(channel.name.key(), Arc::new(Offer { promotion, files }));
+        }
+        self.images.extend(images.into_values().map(|image| (image.name.key(), Arc::new(image))));
+    }
+
+    fn add_offered(
+        &mut self,
+        file: OfferedFile,
+        image: &ImageName,
+        context: &Context<'_>,
+    ) -> Option<OfferedPath> {
+        let channel = context.channels.get(&file.channel_id)?;
+        let name =
+            context.rules.pattern.file_name(image, file.revision, &file.extension, file.role);
+        let path = in_folder(&channel.folder, &name);
+        let offered = OfferedPath {
+            role: file.role,
+            path: path.clone(),
+            size: file.size,
+            digest: file.digest,
+        };
         let entry = TreeFile {
-            image: image.name.clone(),
+            image: image.clone(),
             read_access: channel.read_access,
             blob_key: file.blob_key,
             size: file.size,
             digest: file.digest,
             sealed_at: file.sealed_at,
         };
-        snapshot.tree.insert(path.to_ascii_lowercase(), TreeEntry::File(Arc::new(entry)));
-    }
-    for promotion in tx.promotions_in_force().await? {
-        let key = (promotion.image_id, promotion.channel_id);
-        let (Some(channel), Some(image)) = (channels.get(&key.1), images.get_mut(&key.0)) else {
-            continue;
-        };
-        let files = assigned.remove(&key).unwrap_or_default();
-        image.offers.insert(channel.name.key(), Arc::new(Offer { promotion, files }));
+        self.add_file(file.image_id, &path, entry);
+        Some(offered)
     }
 
-    snapshot.images = images.into_values().map(|image| (image.name.key(), image)).collect();
-    for channel in channels.into_values() {
-        snapshot.add_channel(channel);
-    }
-    snapshot.accounts = tx
-        .accounts()
-        .await?
-        .into_iter()
-        .map(|account| (account.name.key(), Arc::new(account)))
-        .collect();
-    Ok(snapshot)
-}
-
-impl Snapshot {
-    fn linger(&mut self, file: LingeringFile, channels: &HashMap<Uuid, Channel>) {
+    fn add_lingering(&mut self, file: LingeringFile, context: &Context<'_>) {
         // Of a deleted channel nobody can say any more who may read it.
-        let access = channels
-            .get(&file.channel_id)
-            .map_or(ReadAccess::Authenticated, |channel| channel.read_access);
+        let channel = context.channels.get(&file.channel_id);
         let entry = TreeFile {
             image: file.image,
-            read_access: access,
+            read_access: channel.map_or(ReadAccess::Authenticated, |channel| channel.read_access),
             blob_key: file.blob_key,
             size: file.size,
             digest: file.digest,
             sealed_at: file.sealed_at,
         };
-        self.tree.insert(file.path.to_ascii_lowercase(), TreeEntry::File(Arc::new(entry)));
+        self.add_file(file.image_id, &file.path, entry);
     }
 
-    fn add_channel(&mut self, channel: Channel) {
-        let manifest = manifest::render(&channel, self.images.values());
-        let path = in_folder(&channel.folder, manifest::FILE_NAME);
+    fn add_file(&mut self, image: Uuid, path: &str, file: TreeFile) {
+        let key: Arc<str> = path.to_ascii_lowercase().into();
+        self.paths.entry(image).or_default().push(Arc::clone(&key));
+        self.tree.insert(key, TreeEntry::File(Arc::new(file)));
+    }
+
+    /// Puts the channel in, with a manifest made anew only if what it offers has changed: that names
+    /// every image, and most changes concern another channel.
+    fn put_channel(&mut self, channel: Channel) {
+        let key = channel.name.key();
+        let manifest = match self.channels.get(&key) {
+            Some(before) if before.channel.sequence == channel.sequence => before.manifest.clone(),
+            _ => manifest::render(&channel, self.images.values().map(AsRef::as_ref)),
+        };
+        let path = in_folder(&channel.folder, manifest::FILE_NAME).to_ascii_lowercase();
         let offer =
             Arc::new(ChannelOffer { manifest_digest: Digest::of(&manifest), manifest, channel });
-        self.tree.insert(path.to_ascii_lowercase(), TreeEntry::Manifest(Arc::clone(&offer)));
-        self.channels.insert(offer.channel.name.key(), offer);
+        self.tree.insert(path.into(), TreeEntry::Manifest(Arc::clone(&offer)));
+        self.channels.insert(key, offer);
     }
-}
-
-fn tree_path(channel: &Channel, image: &ImageName, file: &OfferedFile, rules: &Rules) -> String {
-    in_folder(
-        &channel.folder,
-        &rules.pattern.file_name(image, file.revision, &file.extension, file.role),
-    )
 }

@@ -1,15 +1,62 @@
-//! The number that every visible change raises, and how other processes hear of it.
+//! The number that every visible change raises, what the change was about, and how other processes
+//! hear of it.
 
-use super::{execute, value};
+use uuid::Uuid;
+
+use super::{all, execute, optional, value};
+use crate::model::ImageName;
 use crate::storage::{StorageError, Tx};
 
 /// PostgreSQL's name for the news that the catalog changed.
 pub const CHANNEL: &str = "imagedepot_catalog";
 
+/// What a change was about: as much as has to be read again.
+#[derive(Debug, Clone, Copy)]
+pub enum Change {
+    /// One image, or what it offers in some channel. The caller holds the image's lock.
+    Image(Uuid),
+    /// Channels: they concern every image.
+    Channels,
+    /// Users, which are read again with every change: there are few.
+    Accounts,
+}
+
+/// How far the catalog has come.
+#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+pub struct CatalogState {
+    pub version: i64,
+    /// The version that last changed channels.
+    pub channels_changed_in: i64,
+}
+
+/// An image that changed.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ChangedImage {
+    pub id: Uuid,
+    pub name: ImageName,
+    pub deleted: bool,
+}
+
 impl Tx {
     /// To be called by every transaction that changes what the snapshot shows.
-    pub async fn raise_catalog_version(&mut self) -> Result<(), StorageError> {
-        execute!(self, "update catalog_state set version = version + 1 where id = 1")?;
+    pub async fn raise_catalog_version(&mut self, change: Change) -> Result<(), StorageError> {
+        let version: i64 = value!(
+            self,
+            "update catalog_state set version = version + 1 where id = 1 returning version"
+        )?;
+        match change {
+            Change::Image(image) => {
+                execute!(self, "update image set changed_in = $2 where id = $1", image, version)?;
+            }
+            Change::Channels => {
+                execute!(
+                    self,
+                    "update catalog_state set channels_changed_in = $1 where id = 1",
+                    version
+                )?;
+            }
+            Change::Accounts => {}
+        }
         if let Self::Postgres(tx) = self {
             // Sent by the commit, not before.
             sqlx::query("select pg_notify($1, '')").bind(CHANNEL).execute(&mut **tx).await?;
@@ -31,7 +78,22 @@ impl Tx {
         Ok(())
     }
 
-    pub async fn catalog_version(&mut self) -> Result<i64, StorageError> {
-        value!(self, "select version from catalog_state where id = 1")
+    pub async fn catalog_state(&mut self) -> Result<CatalogState, StorageError> {
+        let state =
+            optional!(self, "select version, channels_changed_in from catalog_state where id = 1")?;
+        // The first migration puts the one row there, and nothing takes it away.
+        state.ok_or_else(|| StorageError::Unusable("the catalog has lost its state".to_owned()))
+    }
+
+    /// The images that changed after `version`, deleted ones too.
+    pub async fn images_changed_after(
+        &mut self,
+        version: i64,
+    ) -> Result<Vec<ChangedImage>, StorageError> {
+        all!(
+            self,
+            "select id, name, deleted_at is not null as deleted from image where changed_in > $1",
+            version
+        )
     }
 }

@@ -27,8 +27,8 @@ impl Tx {
         execute!(
             self,
             "insert into image (id, name, name_key, kind, extension, description, labels, keep_revisions, \
-             next_revision, version, created_by, created_at, updated_at) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, 1, 1, $9, $10, $10)",
+             next_revision, changed_in, version, created_by, created_at, updated_at) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, 1, 0, 1, $9, $10, $10)",
             new.id,
             new.name,
             new.name.key(),
@@ -109,6 +109,13 @@ impl Tx {
             "update image set next_revision = next_revision + 1 where id = $1 returning next_revision - 1",
             image
         )
+    }
+
+    /// As [`Self::lock_image`], for the image that a revision belongs to; answers which it is.
+    pub async fn lock_image_of(&mut self, revision: Uuid) -> Result<Uuid, StorageError> {
+        let image = value!(self, "select image_id from revision where id = $1", revision)?;
+        self.lock_image(image).await?;
+        Ok(image)
     }
 
     /// Keeps other changes of the image out until the commit. SQLite's writer is alone as it is.

@@ -1,4 +1,7 @@
-//! What every channel offers: the rows that the snapshot is made of.
+//! What every channel offers: the rows that the snapshot and the tree are made of.
+//!
+//! Each for all images, as a server reads them once at its start, and for one, as every change needs
+//! them: with a long history the first takes most of a second.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -27,22 +30,61 @@ pub struct OfferedFile {
     pub digest: Digest,
 }
 
+/// A file that stands in the tree, offered or about to go: those who fetch it may finish.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct LingeringFile {
+    pub path: String,
+    pub channel_id: Uuid,
+    pub image_id: Uuid,
+    pub image: ImageName,
+    pub blob_key: String,
+    #[sqlx(try_from = "i64")]
+    pub size: u64,
+    #[sqlx(try_from = "String")]
+    pub digest: Digest,
+    pub sealed_at: DateTime<Utc>,
+}
+
+/// Which images a query is about.
+#[derive(Debug, Clone, Copy)]
+pub enum Scope {
+    All,
+    Image(Uuid),
+}
+
+/// Runs a query for all images or for one; `$filter` stands where the one is named.
+macro_rules! scoped {
+    ($tx:expr, $scope:expr, $before:literal, $filter:literal, $after:literal) => {
+        match $scope {
+            Scope::All => all!($tx, concat!($before, $after)),
+            Scope::Image(image) => all!($tx, concat!($before, $filter, $after), image),
+        }
+    };
+}
+
 impl Tx {
-    /// Every promotion in force, with its image's name; of one image only, where one is named.
-    pub async fn promotions_in_force(&mut self) -> Result<Vec<Promotion>, StorageError> {
-        all!(
+    /// Every promotion in force.
+    pub async fn promotions_in_force(
+        &mut self,
+        scope: Scope,
+    ) -> Result<Vec<Promotion>, StorageError> {
+        scoped!(
             self,
+            scope,
             "select p.*, r.number as revision from assignment a join promotion p on p.id = a.promotion_id \
              join revision r on r.id = p.revision_id join channel c on c.id = a.channel_id \
-             where c.deleted_at is null"
+             where c.deleted_at is null",
+            " and a.image_id = $1",
+            ""
         )
     }
 
     /// The files of every assigned revision and of the `keep_old` distinct revisions assigned before
     /// it that are ready and were not rolled back.
-    pub async fn offered_files(&mut self) -> Result<Vec<OfferedFile>, StorageError> {
-        all!(
+    pub async fn offered_files(&mut self, scope: Scope) -> Result<Vec<OfferedFile>, StorageError> {
+        scoped!(
             self,
+            scope,
             "with held as ( \
                select p.image_id, p.channel_id, p.revision_id, \
                  max(p.epoch) as epoch, \
@@ -50,8 +92,9 @@ impl Tx {
                from promotion p \
                join assignment a on a.image_id = p.image_id and a.channel_id = p.channel_id \
                join revision r on r.id = p.revision_id \
-               where r.state = 'ready' and (p.rolled_back = false or a.promotion_id = p.id) \
-               group by p.image_id, p.channel_id, p.revision_id \
+               where r.state = 'ready' and (p.rolled_back = false or a.promotion_id = p.id)",
+            " and p.image_id = $1",
+            "  group by p.image_id, p.channel_id, p.revision_id \
              ), ranked as ( \
                select held.*, row_number() over ( \
                  partition by image_id, channel_id order by assigned desc, epoch desc) - 1 as age \
@@ -70,9 +113,38 @@ impl Tx {
         )
     }
 
+    /// What stands in the tree, without index files: those go at once, so that nobody begins to
+    /// fetch. Nor what was found damaged.
+    pub async fn lingering_files(
+        &mut self,
+        scope: Scope,
+    ) -> Result<Vec<LingeringFile>, StorageError> {
+        scoped!(
+            self,
+            scope,
+            "select p.path, p.channel_id, i.id as image_id, i.name as image, b.key as blob_key, b.size, \
+             p.digest, r.sealed_at \
+             from publication p join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \
+             join image i on i.id = r.image_id \
+             where p.role <> 'index' and p.state <> 'removing' and r.state <> 'quarantined' \
+             and r.sealed_at is not null",
+            " and r.image_id = $1",
+            ""
+        )
+    }
+
     /// The numbers of the revoked revisions of every image.
-    pub async fn revoked_revisions(&mut self) -> Result<Vec<(Uuid, i64)>, StorageError> {
-        all!(self, "select image_id, number from revision where state = 'revoked'")
+    pub async fn revoked_revisions(
+        &mut self,
+        scope: Scope,
+    ) -> Result<Vec<(Uuid, i64)>, StorageError> {
+        scoped!(
+            self,
+            scope,
+            "select image_id, number from revision where state = 'revoked'",
+            " and image_id = $1",
+            ""
+        )
     }
 
     pub async fn image_names(&mut self) -> Result<Vec<(Uuid, ImageName)>, StorageError> {

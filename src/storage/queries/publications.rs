@@ -4,22 +4,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{all, execute, value};
-use crate::model::{Digest, ImageName, Publication, PublicationState};
+use crate::model::{Publication, PublicationState};
 use crate::storage::{StorageError, Tx};
-
-/// A file that stands in the tree, offered or about to go: those who fetch it may finish.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct LingeringFile {
-    pub path: String,
-    pub channel_id: Uuid,
-    pub image: ImageName,
-    pub blob_key: String,
-    #[sqlx(try_from = "i64")]
-    pub size: u64,
-    #[sqlx(try_from = "String")]
-    pub digest: Digest,
-    pub sealed_at: DateTime<Utc>,
-}
 
 /// A publication with what its file must be like.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -69,18 +55,6 @@ impl Tx {
     pub async fn delete_manifest(&mut self, path: &str) -> Result<(), StorageError> {
         execute!(self, "delete from manifest where path = $1", path)?;
         Ok(())
-    }
-
-    /// What stands in the tree, without index files: those go at once, so that nobody begins to fetch.
-    /// Nor what was found damaged.
-    pub async fn lingering_files(&mut self) -> Result<Vec<LingeringFile>, StorageError> {
-        all!(
-            self,
-            "select p.path, p.channel_id, i.name as image, b.key as blob_key, b.size, p.digest, r.sealed_at \
-             from publication p join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \
-             join image i on i.id = r.image_id \
-             where p.role <> 'index' and p.state <> 'removing' and r.state <> 'quarantined' and r.sealed_at is not null"
-        )
     }
 
     /// Inserts the row, or changes what it says.
