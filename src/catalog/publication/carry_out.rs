@@ -1,0 +1,192 @@
+//! Carrying out: one step of a plan at a time, each so that the next run can go on after a crash.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::plan::{Plan, Step};
+use crate::catalog::{Catalog, Error, Result};
+use crate::model::{Publication, PublicationState};
+use crate::storage::tree::Original;
+use crate::storage::{Blobs, Change, StorageError};
+
+impl Catalog {
+    /// Does all steps in their order; the error is the first one met.
+    pub(super) async fn carry_out(&self, plan: &Plan) -> Result<()> {
+        let mut failed = Failed::default();
+        for step in &plan.steps {
+            if failed.holds_up(step) {
+                continue;
+            }
+            match self.take(step).await {
+                Ok(()) => {}
+                Err(error) if error.is_database_away() => return Err(error),
+                Err(error) => failed.note(step, error),
+            }
+        }
+        self.remove_files(plan, &mut failed).await?;
+        failed.first.map_or(Ok(()), Err)
+    }
+
+    async fn take(&self, step: &Step) -> Result<()> {
+        match step {
+            Step::Publish { publication, wanted } => {
+                self.note(publication, PublicationState::Publishing, None).await?;
+                let (tree, blobs) = (self.tree.clone(), self.blobs.clone());
+                let (path, wanted) = (publication.path.clone(), wanted.clone());
+                on_disk(move || {
+                    let blob = local_blob(&blobs, &wanted.blob_key)?;
+                    tree.publish(
+                        &path,
+                        &Original { path: &blob, size: wanted.size, sealed_at: wanted.sealed_at },
+                    )
+                })
+                .await?;
+                self.note(publication, PublicationState::Published, None).await?;
+                tracing::info!(tree.path = publication.path, "published");
+            }
+            Step::Acknowledge { publication } => {
+                self.note(publication, PublicationState::Published, None).await?;
+            }
+            Step::WriteManifest(manifest) => {
+                // The record first, or after a crash in between the file would pass for a foreign one.
+                let mut tx = self.db.write().await?;
+                tx.put_manifest(&manifest.path).await?;
+                tx.commit().await?;
+                let (tree, wanted) = (self.tree.clone(), manifest.clone());
+                on_disk(move || tree.write(&wanted.path, &wanted.content)).await?;
+            }
+            Step::RemoveManifest { path } => {
+                self.take_out(path).await?;
+                let mut tx = self.db.write().await?;
+                tx.delete_manifest(path).await?;
+                tx.commit().await?;
+            }
+            Step::Withdraw { publication, at } => {
+                self.note(publication, PublicationState::Withdrawing, Some(*at)).await?;
+            }
+            // Together at the end: see `remove_files`.
+            Step::Remove { .. } => {}
+            Step::Forget { publication } => self.forget(publication).await?,
+            Step::Conflict { path } => {
+                tracing::error!(
+                    tree.path = path,
+                    "a file that imagedepot did not make stands in the way; move it"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes files out of the tree whose time has come: first their HTTP names go, then the files,
+    /// then the records, so that after a crash in between the next run goes on where this one was.
+    async fn remove_files(&self, plan: &Plan, failed: &mut Failed) -> Result<()> {
+        let due = plan.steps.iter().filter_map(|step| match step {
+            Step::Remove { publication } => Some(publication),
+            _ => None,
+        });
+        let due: Vec<&Publication> = due.collect();
+        if due.is_empty() {
+            return Ok(());
+        }
+        let mut tx = self.db.write().await?;
+        let mut images = BTreeSet::new();
+        for publication in &due {
+            images.insert(tx.lock_image_of(publication.revision_id).await?);
+        }
+        for publication in &due {
+            let state = PublicationState::Removing;
+            tx.put_publication(&Publication { state, ..Publication::clone(publication) }).await?;
+        }
+        for image in images {
+            tx.raise_catalog_version(Change::Image(image)).await?;
+        }
+        tx.commit().await?;
+        self.try_refresh().await?;
+        for publication in due {
+            match self.take_out(&publication.path).await {
+                Ok(()) => {
+                    self.forget(publication).await?;
+                    tracing::info!(tree.path = publication.path, "withdrawn");
+                }
+                Err(error) => {
+                    failed.note(&Step::Remove { publication: publication.clone() }, error);
+                }
+            }
+        }
+        self.sweep_is_due();
+        Ok(())
+    }
+
+    async fn take_out(&self, path: &str) -> Result<()> {
+        let (tree, path) = (self.tree.clone(), path.to_owned());
+        on_disk(move || {
+            tree.remove(&path)?;
+            tree.remove_folder_if_empty(folder_of(&path));
+            Ok(())
+        })
+        .await
+    }
+
+    async fn note(
+        &self,
+        publication: &Publication,
+        state: PublicationState,
+        withdraw_at: Option<DateTime<Utc>>,
+    ) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        tx.put_publication(&Publication { state, withdraw_at, ..publication.clone() }).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn forget(&self, publication: &Publication) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        tx.delete_publication(&publication.path).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+/// The steps of one reconciliation that failed, and what they hold up.
+#[derive(Default)]
+struct Failed {
+    files: Vec<Publication>,
+    first: Option<Error>,
+}
+
+impl Failed {
+    fn note(&mut self, step: &Step, error: Error) {
+        // At debug, for a store that is away fails every file: the first error is told by the caller.
+        tracing::debug!(%error, tree.path = step.path(), step = step.verb(), "left for the next round");
+        if let Step::Publish { publication, .. } = step {
+            self.files.push(publication.clone());
+        }
+        self.first.get_or_insert(error);
+    }
+
+    /// An index, or a manifest, must not speak of a file that is not there.
+    fn holds_up(&self, step: &Step) -> bool {
+        self.files.iter().any(|failed| match step {
+            Step::Publish { publication, .. } => {
+                publication.revision_id == failed.revision_id
+                    && publication.channel_id == failed.channel_id
+            }
+            Step::WriteManifest(manifest) => folder_of(&manifest.path) == folder_of(&failed.path),
+            _ => false,
+        })
+    }
+}
+
+pub(super) fn folder_of(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+async fn on_disk(work: impl FnOnce() -> Result<(), StorageError> + Send + 'static) -> Result<()> {
+    let done = tokio::task::spawn_blocking(work).await;
+    Ok(done.map_err(|error| StorageError::Unavailable(error.to_string()))??)
+}
+
+fn local_blob(blobs: &Blobs, key: &str) -> Result<std::path::PathBuf, StorageError> {
+    blobs.local_path(key).ok_or_else(|| {
+        StorageError::Unusable("a local tree is published from a local store only".to_owned())
+    })
+}
