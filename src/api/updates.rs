@@ -1,12 +1,14 @@
 //! `/update-check`: what a client machine is told to do, from the snapshot alone.
 
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use metrics::Counter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -223,8 +225,7 @@ impl Question {
         let image = snapshot.image(&name).ok_or(Error::ImageNotFound)?;
         let decision =
             update_check::decide(image, image.offer(&channel.name).map(AsRef::as_ref), current);
-        metrics::counter!("imagedepot_update_checks_total", "action" => decision.action.as_str())
-            .increment(1);
+        count(decision.action);
         let promotion = decision.offer.map(|offer| &offer.promotion);
         Ok(UpdateAnswer {
             action: decision.action,
@@ -251,6 +252,16 @@ impl Question {
             update_check::seconds_until_slot(&client, period, now)
         })
     }
+}
+
+/// The counters are looked up once each, as in [`crate::telemetry::metrics`].
+fn count(action: Action) {
+    static COUNTERS: [OnceLock<Counter>; 4] = [const { OnceLock::new() }; 4];
+    COUNTERS[action as usize]
+        .get_or_init(|| {
+            metrics::counter!("imagedepot_update_checks_total", "action" => action.as_str())
+        })
+        .increment(1);
 }
 
 impl<'a> Target<'a> {
