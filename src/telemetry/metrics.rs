@@ -24,10 +24,8 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 pub fn request_answered(method: &Method, status: u16) {
     static COUNTERS: [[OnceLock<Counter>; CLASSES.len()]; METHODS.len()] =
         [const { [const { OnceLock::new() }; CLASSES.len()] }; METHODS.len()];
-    let method = METHODS
-        .iter()
-        .position(|known| *known == method.as_str())
-        .unwrap_or(METHODS.len() - 1);
+    let method =
+        METHODS.iter().position(|known| *known == method.as_str()).unwrap_or(METHODS.len() - 1);
     let class = usize::from(status / 100).clamp(1, CLASSES.len()) - 1;
     COUNTERS[method][class]
         .get_or_init(|| {
