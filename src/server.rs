@@ -100,6 +100,7 @@ impl Bound {
         let shared = app::Shared::new(depot, observer, &config.tree.alias);
         let mut server = HttpServer::new(move || app::app(&shared))
             .keep_alive(KEEP_ALIVE)
+            .tcp_nodelay(true)
             .shutdown_timeout(config.server.shutdown_grace.as_secs())
             .shutdown_signal(stop);
         for (listener, socket) in sockets {

@@ -1,12 +1,15 @@
 //! `/update-check`: what a client machine is told to do, from the snapshot alone.
 
+use std::io::Write as _;
 use std::net::IpAddr;
+use std::sync::OnceLock;
 
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use metrics::Counter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -20,6 +23,9 @@ use crate::catalog::{Error, Snapshot};
 use crate::model::{ClientId, Digest, FileRole, ImageName};
 
 const CHECK_AFTER: HeaderName = HeaderName::from_static("check-after");
+
+/// Bytes that most answers with an offer fit in, so that writing one allocates once.
+const USUAL_ANSWER: usize = 768;
 
 /// The largest list that one request may ask about.
 const MOST_QUESTIONS: usize = 100;
@@ -126,8 +132,9 @@ pub async fn check(
     let wait = question.wait(&depot, request.peer_addr().map(|address| address.ip()));
     let (tag, body) = answer.with_tag(wait)?;
     let known = request.headers().get(header::IF_NONE_MATCH);
-    let unchanged =
-        known.and_then(|known| known.to_str().ok()).is_some_and(|known| known.contains(&tag));
+    let unchanged = known.is_some_and(|known| {
+        known.as_bytes().windows(tag.len()).any(|candidate| candidate == tag.as_bytes())
+    });
     let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
     response
         .insert_header((header::ETAG, tag))
@@ -224,8 +231,7 @@ impl Question {
         let image = snapshot.image(&name).ok_or(Error::ImageNotFound)?;
         let decision =
             update_check::decide(image, image.offer(&channel.name).map(AsRef::as_ref), current);
-        metrics::counter!("imagedepot_update_checks_total", "action" => decision.action.as_str())
-            .increment(1);
+        count(decision.action);
         let promotion = decision.offer.map(|offer| &offer.promotion);
         Ok(UpdateAnswer {
             action: decision.action,
@@ -254,6 +260,16 @@ impl Question {
     }
 }
 
+/// The counters are looked up once each, as in [`crate::telemetry::metrics`].
+fn count(action: Action) {
+    static COUNTERS: [OnceLock<Counter>; 4] = [const { OnceLock::new() }; 4];
+    COUNTERS[action as usize]
+        .get_or_init(
+            || metrics::counter!("imagedepot_update_checks_total", "action" => action.as_str()),
+        )
+        .increment(1);
+}
+
 impl<'a> Target<'a> {
     fn of(offer: &'a Offer, links: &Links) -> Self {
         let file = |file: &'a OfferedPath| TargetFile {
@@ -269,13 +285,16 @@ impl<'a> Target<'a> {
 impl UpdateAnswer<'_> {
     /// The tag covers everything but the time to ask again; it is a digest of the answer, so that
     /// every replica gives the same.
-    fn with_tag(self, wait: u64) -> Result<(String, Bytes), Problem> {
-        let mut text = serde_json::to_vec(&self).map_err(|_| Problem::internal())?;
-        let digest = Digest::of(&text);
-        let tag = format!("\"{}\"", hex::encode(&digest.as_bytes()[..16]));
+    fn with_tag(self, wait: u64) -> Result<(HeaderValue, Bytes), Problem> {
+        let mut text = Vec::with_capacity(USUAL_ANSWER);
+        serde_json::to_writer(&mut text, &self).map_err(|_| Problem::internal())?;
+        let mut tag = [b'"'; 34];
+        hex::encode_to_slice(&Digest::of(&text).as_bytes()[..16], &mut tag[1..33])
+            .map_err(|_| Problem::internal())?;
+        let tag = HeaderValue::from_bytes(&tag).map_err(|_| Problem::internal())?;
         // The one field that the tag leaves out takes the place of the closing brace.
         text.pop();
-        text.extend_from_slice(format!(",\"check_after_seconds\":{wait}}}").as_bytes());
+        write!(text, ",\"check_after_seconds\":{wait}}}").map_err(|_| Problem::internal())?;
         Ok((tag, text.into()))
     }
 }

@@ -124,14 +124,17 @@ async fn answer_head_as_get<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
-    let path = request.path();
-    let page = path.starts_with("/api/")
-        || ["/livez", "/readyz", "/metrics"].contains(&path)
-        || path.starts_with("/docs");
-    if *request.method() == Method::HEAD && page && !path.contains("/files/") {
+    if *request.method() == Method::HEAD && is_page(request.path()) {
         request.head_mut().method = Method::GET;
     }
     next.call(request).await
+}
+
+fn is_page(path: &str) -> bool {
+    let page = path.starts_with("/api/")
+        || ["/livez", "/readyz", "/metrics"].contains(&path)
+        || path.starts_with("/docs");
+    page && !path.contains("/files/")
 }
 
 /// `/metrics` on an address of its own, open to whoever reaches it.

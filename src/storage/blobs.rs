@@ -5,6 +5,7 @@
 //! Only this module knows where in the store a key lies.
 
 pub mod reader;
+mod write_back;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use url::Url;
 use super::error::StorageError;
 use super::{disk, instance};
 pub use reader::BlobReader;
+use write_back::WriteBack;
 pub use writer::{BlobWriter, Written};
 
 /// Where the bytes of all files lie.
@@ -89,9 +91,13 @@ impl Blobs {
     /// Begins to write a new blob.
     pub async fn writer(&self, key: &str) -> Result<BlobWriter, StorageError> {
         let upload = self.store.put_multipart(&self.location(key)).await?;
-        let part_size =
-            if self.folder.is_some() { writer::LOCAL_PART } else { writer::REMOTE_PART };
-        Ok(BlobWriter::new(upload, part_size))
+        Ok(match self.local_path(key) {
+            Some(path) => {
+                let write_back = WriteBack::of(staged_path(&path));
+                BlobWriter::new(upload, writer::LOCAL_PART, Some(write_back))
+            }
+            None => BlobWriter::new(upload, writer::REMOTE_PART, None),
+        })
     }
 
     /// Removes a blob's bytes, finished or not. That there are none is fine.
@@ -106,11 +112,16 @@ impl Blobs {
     }
 }
 
-/// `object_store` writes `KEY#1` and renames it at the end; a killed server leaves it.
-fn remove_staged(path: &Path) -> Result<(), StorageError> {
+/// `object_store` writes `KEY#1` and renames it at the end.
+fn staged_path(path: &Path) -> PathBuf {
     let mut staged = path.as_os_str().to_owned();
     staged.push("#1");
-    match std::fs::remove_file(&staged) {
+    staged.into()
+}
+
+/// A killed server leaves the staged file.
+fn remove_staged(path: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_file(staged_path(path)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
             Err(StorageError::file(path.display().to_string())(error))
         }

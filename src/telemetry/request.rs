@@ -18,6 +18,7 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use super::access_log::{AccessLog, Line};
+use super::metrics;
 use crate::model::{Clock, Ids};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -64,7 +65,7 @@ pub async fn observe<B: MessageBody>(
     if let Ok(value) = HeaderValue::try_from(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    count(response.request().method(), response.status().as_u16());
+    metrics::request_answered(response.request().method(), response.status().as_u16());
     let record = record.map(|mut record| {
         record.status = response.status().as_u16();
         record.user =
@@ -86,28 +87,6 @@ fn given_id(headers: &HeaderMap) -> Option<String> {
 
 fn new_id(observer: &web::Data<Observer>) -> String {
     observer.ids.next().simple().to_string()
-}
-
-fn count(method: &Method, status: u16) {
-    // Only methods that the server knows become labels: a client must not make series of its own.
-    let method = match *method {
-        Method::GET => "GET",
-        Method::HEAD => "HEAD",
-        Method::POST => "POST",
-        Method::PUT => "PUT",
-        Method::PATCH => "PATCH",
-        Method::DELETE => "DELETE",
-        _ => "other",
-    };
-    let class = match status {
-        0..200 => "1xx",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
-        _ => "5xx",
-    };
-    metrics::counter!("imagedepot_requests_total", "method" => method, "status" => class)
-        .increment(1);
 }
 
 /// What the access log wants to know and the response no longer says.
@@ -180,7 +159,7 @@ pin_project_lite::pin_project! {
     impl<B> PinnedDrop for Observed<B> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            metrics::counter!("imagedepot_sent_bytes_total").increment(*this.sent);
+            metrics::bytes_sent(*this.sent);
             if let Some(record) = this.record.take() {
                 record.write(*this.sent, *this.started);
             }

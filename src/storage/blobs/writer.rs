@@ -7,6 +7,7 @@ use object_store::{MultipartUpload, PutPayload};
 use sha2::{Digest as _, Sha256};
 use tokio::task::JoinHandle;
 
+use super::write_back::WriteBack;
 use crate::model::Digest;
 use crate::storage::error::StorageError;
 
@@ -34,6 +35,8 @@ pub struct BlobWriter {
     /// None while the part before is still being hashed.
     hasher: Option<Sha256>,
     in_flight: Option<InFlight>,
+    /// For local files.
+    write_back: Option<WriteBack>,
 }
 
 /// The part that is on its way while the next one is collected.
@@ -43,7 +46,11 @@ struct InFlight {
 }
 
 impl BlobWriter {
-    pub(super) fn new(upload: Box<dyn MultipartUpload>, part_size: usize) -> Self {
+    pub(super) fn new(
+        upload: Box<dyn MultipartUpload>,
+        part_size: usize,
+        write_back: Option<WriteBack>,
+    ) -> Self {
         Self {
             upload,
             part_size,
@@ -52,6 +59,7 @@ impl BlobWriter {
             size: 0,
             hasher: Some(Sha256::new()),
             in_flight: None,
+            write_back,
         }
     }
 
@@ -95,6 +103,9 @@ impl BlobWriter {
 
     async fn send_part(&mut self) -> Result<(), StorageError> {
         let mut hasher = self.settle().await?;
+        if let Some(write_back) = &mut self.write_back {
+            write_back.arrived(self.size);
+        }
         let part: Arc<[Bytes]> = std::mem::take(&mut self.part).into();
         self.part_bytes = 0;
         let payload: PutPayload = part.iter().cloned().collect();
