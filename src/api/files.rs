@@ -86,10 +86,7 @@ pub async fn get(
     path: Path<(ImageName, i64, String)>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let (image, revision, role) = path.into_inner();
-    caller.may_know(&image)?;
-    let file = served_file(&depot.catalog, &image, revision, known_role(&role)?).await?;
-    file_response::respond(&request, file)
+    serve(&caller, &depot, path.into_inner(), &request).await
 }
 
 /// Ask about a file
@@ -108,10 +105,18 @@ pub async fn head(
     path: Path<(ImageName, i64, String)>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
-    let (image, revision, role) = path.into_inner();
+    serve(&caller, &depot, path.into_inner(), &request).await
+}
+
+async fn serve(
+    caller: &Caller<Read>,
+    depot: &Depot,
+    (image, revision, role): (ImageName, i64, String),
+    request: &HttpRequest,
+) -> Result<HttpResponse, Problem> {
     caller.may_know(&image)?;
     let file = served_file(&depot.catalog, &image, revision, known_role(&role)?).await?;
-    file_response::respond(&request, file)
+    file_response::respond(request, file)
 }
 
 async fn served_file(
