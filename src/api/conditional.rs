@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::problem::Problem;
 use crate::catalog::Precondition;
+use crate::wire::preconditions::{self, EntityTag, Named, Validators, Verdict};
 
 /// What the caller demands of the present state.
 pub struct Condition(pub Precondition);
@@ -24,50 +25,25 @@ impl FromRequest for Condition {
 }
 
 fn read(request: &HttpRequest) -> Result<Precondition, Problem> {
-    let headers = request.headers();
-    if let Some(value) = headers.get(header::IF_MATCH) {
-        return match tags(value.to_str().unwrap_or_default()) {
-            Some(Tags::Any) => Ok(Precondition::Exists),
-            Some(Tags::These(tags)) => Ok(Precondition::OneOf(tags)),
-            None => Err(malformed("If-Match")),
+    let field = |name| request.headers().get(name).map(|value| value.to_str().unwrap_or_default());
+    if let Some(text) = field(header::IF_MATCH) {
+        return match preconditions::read_named(text) {
+            Some(Named::Any) => Ok(Precondition::Exists),
+            Some(Named::Tags(tags)) => Ok(Precondition::OneOf(
+                tags.into_iter().filter_map(EntityTag::into_strong).collect(),
+            )),
+            None => Err(malformed("If-Match takes * or quoted tags, as ETag gave them")),
         };
     }
-    match headers.get(header::IF_NONE_MATCH).map(|value| value.to_str().unwrap_or_default().trim())
-    {
+    match field(header::IF_NONE_MATCH).map(preconditions::read_named) {
         None => Ok(Precondition::None),
-        Some("*") => Ok(Precondition::Absent),
-        Some(_) => Err(malformed("If-None-Match: * is the only form that changes know;")),
+        Some(Some(Named::Any)) => Ok(Precondition::Absent),
+        Some(_) => Err(malformed("If-None-Match takes * where something is changed")),
     }
 }
 
-fn malformed(what: &str) -> Problem {
-    Problem::new(
-        StatusCode::BAD_REQUEST,
-        "malformed_condition",
-        format!("{what} takes * or quoted tags, as ETag gave them"),
-    )
-}
-
-enum Tags {
-    Any,
-    These(Vec<String>),
-}
-
-/// Weak tags never match: a change needs the strong comparison (RFC 9110 section 13.1.1).
-fn tags(text: &str) -> Option<Tags> {
-    let text = text.trim();
-    if text == "*" {
-        return Some(Tags::Any);
-    }
-    let mut tags = Vec::new();
-    for tag in text.split(',').map(str::trim) {
-        let weak = tag.starts_with("W/");
-        let tag = tag.trim_start_matches("W/").strip_prefix('"')?.strip_suffix('"')?;
-        if !weak {
-            tags.push(tag.to_owned());
-        }
-    }
-    Some(Tags::These(tags))
+fn malformed(detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed_condition", detail)
 }
 
 /// A single resource with its tag.
@@ -94,16 +70,17 @@ impl<T: Serialize> Responder for Resource<T> {
     type Body = BoxBody;
 
     fn respond_to(self, request: &HttpRequest) -> HttpResponse<BoxBody> {
-        let quoted = self.tag.map(|tag| format!("\"{tag}\""));
-        let known =
-            request.headers().get(header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-        if let (&Method::GET, Some(known), Some(tag)) = (request.method(), known, &quoted)
-            && known
-                .split(',')
-                .any(|known| known.trim().trim_start_matches("W/") == tag || known.trim() == "*")
+        let tag = self.tag.map(EntityTag::strong);
+        let quoted = tag.as_ref().map(ToString::to_string);
+        // Changes have weighed their conditions already, against the state before.
+        let reads = *request.method() == Method::GET;
+        let current = Validators { tag, last_modified: None };
+        if reads
+            && preconditions::evaluate(&Method::GET, request.headers(), &current)
+                == Verdict::NotModified
         {
             return HttpResponse::NotModified()
-                .insert_header((header::ETAG, tag.as_str()))
+                .insert_header((header::ETAG, quoted.unwrap_or_default()))
                 .finish();
         }
         let mut response = HttpResponse::build(self.status);

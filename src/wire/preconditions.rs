@@ -25,6 +25,11 @@ impl EntityTag {
         Self { opaque: opaque.into(), weak: true }
     }
 
+    /// What stands between the quotes; none of a weak tag, which the strong comparison never matches.
+    pub fn into_strong(self) -> Option<String> {
+        (!self.weak).then_some(self.opaque)
+    }
+
     fn equals(&self, other: &Self, comparison: Comparison) -> bool {
         let both_strong = !self.weak && !other.weak;
         self.opaque == other.opaque && (comparison == Comparison::Weak || both_strong)
@@ -137,6 +142,35 @@ fn names_current(
         .get_all(name)
         .filter_map(|field| field.to_str().ok())
         .any(|field| field.trim() == "*" || tags(field).any(|tag| current.equals(&tag, comparison)))
+}
+
+/// What `If-Match` or `If-None-Match` names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// `*`
+    Any,
+    Tags(Vec<EntityTag>),
+}
+
+/// Reads the value of either field; none where it is neither `*` nor a list of tags. For those who
+/// weigh a condition themselves, within a transaction.
+pub fn read_named(field: &str) -> Option<Named> {
+    let field = field.trim();
+    if field == "*" {
+        return Some(Named::Any);
+    }
+    let (mut tags, mut rest) = (Vec::new(), field);
+    while !rest.is_empty() {
+        let (tag, behind) = take_tag(rest)?;
+        tags.push(tag);
+        let behind = behind.trim_start_matches([' ', '\t']);
+        rest = match behind.strip_prefix(',') {
+            Some(next) => next.trim_start_matches([' ', '\t', ',']),
+            None if behind.is_empty() => behind,
+            None => return None,
+        };
+    }
+    (!tags.is_empty()).then_some(Named::Tags(tags))
 }
 
 /// The tags of a list up to the first thing that is none.
@@ -278,5 +312,15 @@ mod tests {
             );
         }
         assert!(range_applies(&headers(&[]), &file()));
+    }
+
+    #[test]
+    fn a_condition_is_a_star_or_a_list_of_tags_and_nothing_else() {
+        assert_eq!(read_named(" * "), Some(Named::Any));
+        let tags = vec![EntityTag::strong("a,b"), EntityTag::weak("c")];
+        assert_eq!(read_named(r#""a,b" , W/"c""#), Some(Named::Tags(tags)));
+        for text in ["", "a", r#""a" "b""#, r#""a"#, r#""a", b"#] {
+            assert_eq!(read_named(text), None, "{text}");
+        }
     }
 }
