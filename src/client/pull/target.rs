@@ -47,7 +47,7 @@ impl Target {
     }
 }
 
-/// What this side reads of an update check (DESIGN section 7).
+/// What this side reads of an update check.
 #[derive(Debug, Deserialize)]
 struct Check {
     image: String,
