@@ -12,6 +12,7 @@ pub mod name;
 pub mod promotion;
 pub mod publication;
 pub mod revision;
+pub mod upload;
 
 pub use account::{Account, Role};
 pub use channel::{Channel, ReadAccess};
@@ -22,3 +23,4 @@ pub use name::{AccountName, ChannelName, ClientId, ImageName, InvalidName};
 pub use promotion::{Assignment, Promotion, PromotionKind, Rollout};
 pub use publication::{FilePattern, Publication, PublicationState};
 pub use revision::{Blob, BlobState, File, FileRole, Revision, RevisionState};
+pub use upload::{Upload, UploadProtocol, UploadState};

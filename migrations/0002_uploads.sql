@@ -1,0 +1,57 @@
+-- Resumable uploads: sessions that fill one file of one draft, whatever protocol speaks for them.
+
+-- How many bytes of an upload are on stable storage is the blob's `received`.
+create table upload (
+    id uuid primary key,
+    revision_id uuid not null references revision (id),
+    role text not null,
+    blob_id uuid not null references blob (id),
+    protocol text not null,
+    state text not null,
+    -- The digest that the uploader named, if any.
+    digest text,
+    -- The state of SHA-256 over the bytes that are on stable storage.
+    hash_state text not null,
+    -- Every writer draws a number; the highest is the newest, and the only one to get the session.
+    newest_claim bigint not null,
+    -- The number of the writer that has it, or had it last: what others write is refused.
+    held_claim bigint not null,
+    -- The server whose writer has it; none between writers.
+    holder uuid,
+    -- The start of the machine under which the holder writes, if what it wrote past `received` may be
+    -- believed after a crash of the server alone.
+    holder_boot text,
+    created_by text not null,
+    created_at timestamptz not null,
+    updated_at timestamptz not null
+);
+create index upload_revision on upload (revision_id);
+create index upload_blob on upload (blob_id);
+create index upload_progress on upload (updated_at);
+create index upload_open on upload (created_by) where state = 'receiving';
+
+-- Parts of an object store's multipart upload: they cannot be read back, only named when it is completed.
+alter table blob add column multipart text;
+create table blob_part (
+    blob_id uuid not null references blob (id),
+    number bigint not null,
+    part text not null,
+    primary key (blob_id, number)
+);
+-- The object with the bytes that are short of a whole part.
+alter table blob add column tail text;
+
+-- What BITS calls a session: it has a name before it has a size, and so before there is an upload.
+create table bits_session (
+    id uuid primary key,
+    -- The destination's file name, as asked for.
+    file_name text not null,
+    -- None before the first fragment, which tells the size.
+    upload_id uuid references upload (id),
+    created_by text not null,
+    created_at timestamptz not null,
+    updated_at timestamptz not null
+);
+create index bits_session_owner on bits_session (created_by);
+create index bits_session_upload on bits_session (upload_id);
+create index bits_session_age on bits_session (updated_at);

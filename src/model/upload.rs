@@ -1,0 +1,80 @@
+//! Uploads: sessions that fill one file of one draft, across broken lines and restarts.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::digest::Digest;
+use super::name::ImageName;
+use super::revision::FileRole;
+
+/// Where an upload is in its life. One that was cancelled or expired has no row any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum UploadState {
+    /// Bytes may be appended; also when all have come and nobody has finished it yet.
+    Receiving,
+    /// Its bytes are the draft's file. Kept for a day, for clients that missed the answer.
+    Complete,
+}
+
+/// The protocol that an upload was begun with; any other may continue it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum UploadProtocol {
+    /// A whole-file PUT: nobody but this one request can continue it.
+    Put,
+    /// `POST /uploads` with a JSON body.
+    Json,
+    /// tus 1.0.
+    Tus,
+    /// Resumable Uploads for HTTP, the draft of the IETF.
+    Resumable,
+    /// `BITS_POST` on the tree.
+    Bits,
+}
+
+/// A resumable session.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Upload {
+    pub id: Uuid,
+    pub image_id: Uuid,
+    pub image: ImageName,
+    pub revision_id: Uuid,
+    /// The draft's number.
+    pub revision: i64,
+    pub role: FileRole,
+    pub protocol: UploadProtocol,
+    pub state: UploadState,
+    pub blob_id: Uuid,
+    /// Where the bytes lie in the store.
+    pub blob_key: String,
+    /// Of the whole file, in bytes.
+    #[sqlx(try_from = "i64")]
+    pub size: u64,
+    /// The offset: so many bytes are on stable storage.
+    #[sqlx(try_from = "i64")]
+    pub received: u64,
+    /// The digest that the uploader named, if any.
+    pub digest: Option<Digest>,
+    /// SHA-256 over what was received, to be gone on with.
+    pub hash_state: String,
+    pub newest_claim: i64,
+    pub held_claim: i64,
+    pub holder: Option<Uuid>,
+    pub holder_boot: Option<String>,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+    /// The last progress.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Upload {
+    /// Whether every byte has come.
+    pub const fn is_full(&self) -> bool {
+        self.received == self.size
+    }
+}
