@@ -33,16 +33,19 @@ create index upload_blob on upload (blob_id);
 create index upload_progress on upload (updated_at);
 create index upload_open on upload (created_by) where state = 'receiving';
 
--- Parts of an object store's multipart upload: they cannot be read back, only named when it is completed.
+-- In a bucket a blob grows as a multipart upload. Its id, noted before the first part is sent, and the
+-- size of its parts, which stays as it was begun whatever later versions choose.
 alter table blob add column multipart text;
+alter table blob add column part_size bigint;
+-- The object with the bytes that are short of a whole part.
+alter table blob add column tail text;
+-- Its parts cannot be read back, only named when it is completed.
 create table blob_part (
     blob_id uuid not null references blob (id),
     number bigint not null,
     part text not null,
     primary key (blob_id, number)
 );
--- The object with the bytes that are short of a whole part.
-alter table blob add column tail text;
 
 -- What BITS calls a session: it has a name before it has a size, and so before there is an upload.
 create table bits_session (

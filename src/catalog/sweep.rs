@@ -15,6 +15,9 @@ const SWEEP_EVERY: Duration = Duration::from_mins(10);
 /// A reservation without a session has lost its maker.
 const RESERVATION_IDLE: TimeDelta = TimeDelta::days(1);
 
+/// So many blobs in a row that cannot be removed: the store is away, and the others can wait.
+const STORE_IS_AWAY: usize = 2;
+
 /// Repeats of a request come within minutes; a day is what clients that queue may need.
 const ANSWERS_KEPT: TimeDelta = TimeDelta::days(1);
 
@@ -32,7 +35,19 @@ impl Catalog {
             tracing::info!(reservations = left, "taking away what the last stop cut off");
         }
         self.discard_broken_puts().await?;
+        self.clear_spool().await?;
         self.remove_garbage().await
+    }
+
+    /// What was on its way into a bucket when this server was stopped, of uploads that have ended
+    /// since.
+    async fn clear_spool(&self) -> Result<()> {
+        for key in self.blobs.spooled()? {
+            if !self.db.read().await?.is_arriving(&key).await? {
+                self.blobs.clear_spool(&key)?;
+            }
+        }
+        Ok(())
     }
 
     /// Sweeps whenever something was left behind, until cancelled.
@@ -82,16 +97,26 @@ impl Catalog {
         Ok(())
     }
 
-    /// Removes the bytes of every blob that nothing refers to. One that cannot be removed is left for
+    /// Removes the bytes of every blob that nothing refers to, of a bucket also its parts. One that cannot be removed is left for
     /// the next sweep and keeps nobody from the others, nor the server from starting.
     pub(super) async fn remove_garbage(&self) -> Result<()> {
         let garbage = self.db.read().await?.removable_blobs().await?;
+        let mut failures = 0;
         for blob in garbage {
-            if let Err(error) = self.remove_blob(&blob).await {
-                if error.is_database_away() {
-                    return Err(error);
-                }
-                tracing::warn!(%error, blob.key = blob.key, "garbage stays until the next sweep");
+            let Err(error) = self.remove_blob(&blob).await else {
+                failures = 0;
+                continue;
+            };
+            if error.is_database_away() {
+                return Err(error);
+            }
+            tracing::warn!(%error, blob.key = blob.key, "garbage stays until the next sweep");
+            let mut tx = self.db.write().await?;
+            tx.postpone_garbage(blob.id, self.clock.now()).await?;
+            tx.commit().await?;
+            failures += 1;
+            if failures == STORE_IS_AWAY {
+                break;
             }
         }
         Ok(())
@@ -99,7 +124,7 @@ impl Catalog {
 
     /// The bytes, then the row: killed in between, the row brings the sweep back.
     async fn remove_blob(&self, blob: &Blob) -> Result<()> {
-        self.blobs.remove(&blob.key).await?;
+        self.blobs.remove(&blob.key, blob.multipart.as_deref()).await?;
         let mut tx = self.db.write().await?;
         tx.delete_blob(blob.id).await?;
         Ok(tx.commit().await?)

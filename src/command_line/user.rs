@@ -70,7 +70,7 @@ pub async fn run(args: UserArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
     let db = server::open_database(&config).await.context("the catalog")?;
     // No server of its own: the id is only for work that such a command never begins.
-    let catalog = server::open_catalog(&config, db, uuid::Uuid::nil())?;
+    let catalog = server::open_catalog(&config, &args.data.data, db, uuid::Uuid::nil())?;
     let done = act(&catalog, args.action).await;
     catalog.close().await;
     done

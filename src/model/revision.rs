@@ -147,4 +147,6 @@ pub struct Blob {
     pub id: Uuid,
     pub key: String,
     pub state: BlobState,
+    /// The multipart upload, where it was not completed.
+    pub multipart: Option<String>,
 }

@@ -63,6 +63,11 @@ pub struct Upload {
     pub digest: Option<Digest>,
     /// SHA-256 over what was received, to be gone on with.
     pub hash_state: String,
+    /// The multipart upload in a bucket, and the bytes of its parts.
+    pub multipart: Option<String>,
+    pub part_size: Option<i64>,
+    /// The object with the bytes that are short of a part.
+    pub tail: Option<String>,
     pub newest_claim: i64,
     pub held_claim: i64,
     pub holder: Option<Uuid>,

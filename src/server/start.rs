@@ -40,7 +40,7 @@ pub(super) async fn open(config: &Config, data: &Path) -> Result<Opened, ServerE
     let instance = Instance::take(data, Ids)?;
     let db = open_database(config).await?;
     db.migrate().await?;
-    let catalog = open_catalog(config, db, instance.id())?;
+    let catalog = open_catalog(config, data, db, instance.id())?;
     catalog.recover().await?;
     let first_admin =
         if catalog.is_new().await? { create_admin(&catalog, data).await? } else { None };
@@ -54,10 +54,15 @@ pub async fn open_database(config: &Config) -> Result<Db, ServerError> {
     Ok(Db::open(url).await?)
 }
 
-pub fn open_catalog(config: &Config, db: Db, instance: uuid::Uuid) -> Result<Catalog, ServerError> {
+pub fn open_catalog(
+    config: &Config,
+    data: &Path,
+    db: Db,
+    instance: uuid::Uuid,
+) -> Result<Catalog, ServerError> {
     let store =
         config.store.url.as_ref().ok_or_else(|| ConfigError::new("store.url is not set"))?;
-    let blobs = Blobs::open(store, config.store.options.clone())?;
+    let blobs = Blobs::open(store, config.store.options.clone(), &data.join("spool"))?;
     let tree = TreeFolder::open(&config.tree_folder()?)?;
     Ok(Catalog::new(db, blobs, tree, config.rules()?, Clock::System, Ids, instance))
 }

@@ -3,8 +3,13 @@
 //! A blob lies under a random key from the first byte on, and its row holds the digest: naming it
 //! after its content would need a rename when the digest is known, which object stores do not have.
 //! Only this module knows where in the store a key lies.
+//!
+//! [`appender`] is how a blob grows in either place, [`bucket`] what is asked of an object store,
+//! [`reader`] how a blob is read.
 
 mod appender;
+mod bucket;
+mod hold;
 pub mod reader;
 pub mod running_hash;
 mod staged_file;
@@ -19,26 +24,60 @@ use tokio::task::spawn_blocking;
 use url::Url;
 
 use super::error::StorageError;
-
 use super::{disk, instance};
-pub use appender::{Appender, Kept, Tail};
+pub use appender::{Appender, Growing, Kept, Tail};
+use bucket::Bucket;
+pub use hold::Hold;
 pub use reader::BlobReader;
 pub use running_hash::RunningHash;
 
 /// Where the bytes of all files lie.
 #[derive(Clone)]
-pub struct Blobs {
-    store: Arc<dyn ObjectStore>,
-    prefix: StorePath,
-    /// The folder, where the store is one.
-    folder: Option<PathBuf>,
+pub struct Blobs(Place);
+
+#[derive(Clone)]
+enum Place {
+    Folder { path: PathBuf, store: Arc<dyn ObjectStore> },
+    Bucket(Bucket),
+}
+
+/// The multipart upload as which a blob grows in a bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Multipart {
+    pub id: String,
+    /// Of all parts but the last, in bytes.
+    pub part_size: u64,
+}
+
+/// A part that is in the bucket.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredPart {
+    /// From 0.
+    pub number: u64,
+    /// Where in the blob it ends.
+    pub end: u64,
+    /// What the store calls it.
+    pub id: String,
+}
+
+/// A blob all of whose bytes are on stable storage.
+#[derive(Debug, Clone)]
+pub struct Complete {
+    pub key: String,
+    pub size: u64,
+    pub multipart: Option<Multipart>,
+    /// The numbers and ids of all of them, in their order.
+    pub parts: Vec<(u64, String)>,
 }
 
 impl Blobs {
     /// Opens `file:///…`, `s3://bucket/prefix`, `az://…` or `gs://…`; options are `object_store`'s own.
+    /// `spool` is a folder for what is on its way into a bucket. To be called within the runtime that
+    /// lives as long as the server.
     pub fn open(
         url: &Url,
         options: impl IntoIterator<Item = (String, String)>,
+        spool: &Path,
     ) -> Result<Self, StorageError> {
         if url.scheme() == "file" {
             let folder = url.to_file_path().map_err(|()| {
@@ -46,43 +85,64 @@ impl Blobs {
             })?;
             return Self::open_folder(&folder);
         }
-        let (store, prefix) = object_store::parse_url_opts(url, options)?;
-        Ok(Self { store: Arc::from(store), prefix, folder: None })
+        instance::make_folder(spool, instance::PRIVATE)?;
+        Ok(Self(Place::Bucket(Bucket::open(url, options, spool.to_owned())?)))
     }
 
     /// A local folder, made if absent. Files and folders are synced before a write is acknowledged.
     pub fn open_folder(folder: &Path) -> Result<Self, StorageError> {
         instance::make_folder(folder, instance::PRIVATE)?;
-        let folder =
+        let path =
             folder.canonicalize().map_err(StorageError::file(folder.display().to_string()))?;
-        let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), prefix: StorePath::default(), folder: Some(folder) })
+        let store = Arc::new(LocalFileSystem::new_with_prefix(&path)?.with_fsync(true));
+        Ok(Self(Place::Folder { path, store }))
     }
 
-    /// Two letters of the key make a folder, so that none grows past what listing tools bear.
-    fn location(&self, key: &str) -> StorePath {
-        let shard = key.get(..2).unwrap_or("__");
-        self.prefix.clone().join(shard).join(key)
+    /// Smaller parts than a bucket has otherwise, for tests.
+    #[cfg(test)]
+    pub(crate) fn with_parts_of(mut self, bytes: u64) -> Self {
+        if let Place::Bucket(bucket) = &mut self.0 {
+            bucket.part_size = bytes;
+        }
+        self
+    }
+
+    pub const fn is_folder(&self) -> bool {
+        matches!(self.0, Place::Folder { .. })
     }
 
     /// The file that holds a blob, where the store is a folder.
     pub fn local_path(&self, key: &str) -> Option<PathBuf> {
-        let folder = self.folder.as_ref()?;
-        Some(folder.join(key.get(..2).unwrap_or("__")).join(key))
+        match &self.0 {
+            // Two letters of the key make a folder, so that none grows past what listing tools bear.
+            Place::Folder { path, .. } => Some(path.join(key.get(..2).unwrap_or("__")).join(key)),
+            Place::Bucket(_) => None,
+        }
     }
 
     /// Room for more, where the store can tell.
     pub fn free_bytes(&self) -> Result<Option<u64>, StorageError> {
-        let Some(folder) = &self.folder else { return Ok(None) };
-        let free =
-            disk::free_bytes(folder).map_err(StorageError::file(folder.display().to_string()))?;
-        Ok(Some(free))
+        match &self.0 {
+            Place::Folder { path, .. } => free_bytes(path).map(Some),
+            Place::Bucket(_) => Ok(None),
+        }
+    }
+
+    /// What is left of the disk that appends write to.
+    pub fn free_bytes_of_disk(&self) -> Result<u64, StorageError> {
+        match &self.0 {
+            Place::Folder { path, .. } => free_bytes(path),
+            Place::Bucket(bucket) => free_bytes(&bucket.spool),
+        }
     }
 
     /// Opens a stored blob for reading.
     pub async fn reader(&self, key: &str, size: u64) -> Result<BlobReader, StorageError> {
-        let Some(path) = self.local_path(key) else {
-            return Ok(BlobReader::remote(Arc::clone(&self.store), self.location(key), size));
+        let path = match &self.0 {
+            Place::Bucket(bucket) => {
+                return Ok(BlobReader::remote(bucket.objects(), bucket.location(key), size));
+            }
+            Place::Folder { .. } => self.local_path(key).unwrap_or_default(),
         };
         let opened = spawn_blocking(move || {
             std::fs::File::open(&path).map_err(StorageError::file(path.display().to_string()))
@@ -91,40 +151,97 @@ impl Blobs {
         Ok(BlobReader::local(Arc::new(file), size))
     }
 
-    /// Opens a blob that is growing, at the end of what was kept of it.
-    pub async fn appender(
+    /// Begins the multipart upload of a blob where it needs one. To be noted before anything is
+    /// appended; one that cannot be noted is to be [aborted](Self::abort_multipart).
+    pub async fn begin_multipart(
         &self,
         key: &str,
-        kept: Kept,
         size: u64,
-        tail: Tail,
-    ) -> Result<Appender, StorageError> {
-        let path = self.local_path(key).ok_or_else(no_folder)?;
-        Appender::open(staged_path(&path), kept, size, tail).await
+    ) -> Result<Option<Multipart>, StorageError> {
+        match &self.0 {
+            Place::Bucket(bucket) if size > 0 => bucket.begin(key, size).await.map(Some),
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes a multipart upload away without the blob's other bytes.
+    pub async fn abort_multipart(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
+        match &self.0 {
+            Place::Bucket(bucket) => bucket.abort(key, multipart).await,
+            Place::Folder { .. } => Ok(()),
+        }
+    }
+
+    /// Opens a blob that is growing, at the end of what was kept of it.
+    pub async fn appender(&self, growing: Growing) -> Result<Appender, StorageError> {
+        match &self.0 {
+            Place::Folder { .. } => {
+                let path = self.local_path(&growing.key).unwrap_or_default();
+                Appender::in_folder(staged_path(&path), growing).await
+            }
+            Place::Bucket(bucket) => Appender::in_bucket(bucket.clone(), growing).await,
+        }
     }
 
     /// Gives a blob that is complete and synced its final name. May be repeated.
-    pub async fn complete(&self, key: &str) -> Result<(), StorageError> {
-        let path = self.local_path(key).ok_or_else(no_folder)?;
+    pub async fn complete(&self, whole: &Complete) -> Result<(), StorageError> {
+        let path = match &self.0 {
+            Place::Bucket(bucket) => {
+                bucket.complete(whole).await?;
+                return appender::spool::remove(&bucket.spool.join(&whole.key));
+            }
+            Place::Folder { .. } => self.local_path(&whole.key).unwrap_or_default(),
+        };
         let named = spawn_blocking(move || staged_file::take_name(&staged_path(&path), &path));
         named.await.map_err(|error| StorageError::Unavailable(error.to_string()))?
     }
 
-    /// Removes a blob's bytes, finished or not. That there are none is fine.
-    pub async fn remove(&self, key: &str) -> Result<(), StorageError> {
-        if let Some(path) = self.local_path(key) {
-            remove_staged(&path)?;
+    /// Removes a tail that another one or a whole part has replaced.
+    pub async fn remove_tail(&self, key: &str, tail: &str) -> Result<(), StorageError> {
+        match &self.0 {
+            Place::Bucket(bucket) => bucket.remove_tail(key, tail).await,
+            Place::Folder { .. } => Ok(()),
         }
-        match self.store.delete(&self.location(key)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(error.into()),
+    }
+
+    /// Removes a blob's bytes, finished or not. That there are none is fine.
+    pub async fn remove(&self, key: &str, multipart: Option<&str>) -> Result<(), StorageError> {
+        match &self.0 {
+            Place::Bucket(bucket) => {
+                appender::spool::remove(&bucket.spool.join(key))?;
+                bucket.remove(key, multipart).await
+            }
+            Place::Folder { store, .. } => {
+                let path = self.local_path(key).unwrap_or_default();
+                remove_staged(&path)?;
+                let shard = key.get(..2).unwrap_or("__");
+                match store.delete(&StorePath::default().join(shard).join(key)).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+
+    /// The blobs of which something is on its way through this machine.
+    pub fn spooled(&self) -> Result<Vec<String>, StorageError> {
+        match &self.0 {
+            Place::Bucket(bucket) => appender::spool::keys(&bucket.spool),
+            Place::Folder { .. } => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes away what is on its way of a blob that goes on elsewhere, or not at all.
+    pub fn clear_spool(&self, key: &str) -> Result<(), StorageError> {
+        match &self.0 {
+            Place::Bucket(bucket) => appender::spool::remove(&bucket.spool.join(key)),
+            Place::Folder { .. } => Ok(()),
         }
     }
 }
 
-/// Uploads go to a folder first.
-fn no_folder() -> StorageError {
-    StorageError::Unusable("uploads need a store.url that is a folder".to_owned())
+fn free_bytes(folder: &Path) -> Result<u64, StorageError> {
+    disk::free_bytes(folder).map_err(StorageError::file(folder.display().to_string()))
 }
 
 /// Where a blob grows until it is complete.

@@ -11,12 +11,13 @@ use bytes::Bytes;
 use sha2::Digest as _;
 use uuid::Uuid;
 
-use super::claim::Unnoted;
+use super::claim::{Claimed, RENEW_AFTER, Unnoted};
 use super::turn::Turn;
 use super::{Checksum, StartAt};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{RevisionState, Upload, UploadState};
-use crate::storage::blobs::{Appender, Kept};
+use crate::storage::StorageError;
+use crate::storage::blobs::{Appender, Hold, Kept};
 
 /// Progress is noted when either has passed: what a crash of the machine costs, against one small
 /// commit each.
@@ -38,6 +39,7 @@ pub(super) struct Open {
     pub(super) catalog: Catalog,
     pub(super) upload: Upload,
     pub(super) claim: i64,
+    pub(super) hold: Hold,
     pub(super) appender: Appender,
     pub(super) turn: Turn,
     check: Option<RunningCheck>,
@@ -79,7 +81,7 @@ impl Catalog {
         });
         match fits {
             Ok(appender) => {
-                let mut open = Open::new(self, claimed.upload, claimed.number, appender, turn);
+                let mut open = Open::new(self, claimed, appender, turn);
                 open.check = checksum.map(RunningCheck::new);
                 Ok(Appending(Some(open)))
             }
@@ -165,17 +167,12 @@ impl Drop for Appending {
 }
 
 impl Open {
-    pub(super) fn new(
-        catalog: &Catalog,
-        upload: Upload,
-        claim: i64,
-        appender: Appender,
-        turn: Turn,
-    ) -> Self {
+    pub(super) fn new(catalog: &Catalog, claimed: Claimed, appender: Appender, turn: Turn) -> Self {
+        let Claimed { upload, number: claim, hold, .. } = claimed;
         let noted = Noted { received: upload.received, at: Instant::now() };
         let floor_checked_at = upload.received;
         let catalog = catalog.clone();
-        Self { catalog, upload, claim, appender, turn, check: None, noted, floor_checked_at }
+        Self { catalog, upload, claim, hold, appender, turn, check: None, noted, floor_checked_at }
     }
 
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<()> {
@@ -190,20 +187,36 @@ impl Open {
         if let Some(check) = &mut self.check {
             check.update(&bytes);
         }
-        self.appender.write(bytes).await?;
-        if let Some(kept) = self.appender.kept_meanwhile()
-            && self.check.is_none()
-            && self.noted.is_due(&kept)
-        {
-            self.note(&kept).await?;
+        if self.hold.age() >= RENEW_AFTER {
+            self.renew().await?;
+        }
+        let (id, claim) = (self.upload.id, self.claim);
+        self.catalog.holding(id, claim, &self.hold, self.appender.write(bytes)).await?;
+        match self.appender.kept_meanwhile() {
+            Some(kept) if self.check.is_some() => self.appender.let_go(kept.received).await,
+            Some(kept) if self.noted.is_due(&kept) => self.note(&kept).await?,
+            _ => {}
         }
         Ok(())
     }
 
-    async fn note(&mut self, kept: &Kept) -> Result<()> {
-        let newest = self.catalog.note_progress(&mut self.upload, self.claim, kept).await?;
+    pub(super) async fn note(&mut self, kept: &Kept) -> Result<()> {
+        let (catalog, claim) = (&self.catalog, self.claim);
+        let newest = catalog.note_progress(&mut self.upload, claim, &self.hold, kept).await?;
         self.noted = Noted { received: kept.received, at: Instant::now() };
-        if newest > self.claim { Err(Error::UploadTakenOver) } else { Ok(()) }
+        self.appender.noted(kept.received);
+        self.appender.let_go(kept.received).await;
+        if newest > claim { Err(Error::UploadTakenOver) } else { Ok(()) }
+    }
+
+    /// A client that sends slowly and steadily gives no other occasion.
+    async fn renew(&self) -> Result<()> {
+        match self.catalog.renew(self.upload.id, self.claim, &self.hold).await {
+            Ok(Some(newest)) if newest > self.claim => Err(Error::UploadTakenOver),
+            Ok(None) => Err(Error::UploadLost),
+            // The hold ends by itself when the database stays away.
+            Ok(Some(_)) | Err(_) => Ok(()),
+        }
     }
 
     async fn superseded(&mut self) {
@@ -220,10 +233,7 @@ impl Open {
     }
 
     async fn still_holds(&self) -> Result<bool> {
-        let mut tx = self.catalog.db.write().await?;
-        let until = self.catalog.held_until();
-        let newest = tx.renew_hold(self.upload.id, self.claim, until).await?;
-        tx.commit().await?;
+        let newest = self.catalog.renew(self.upload.id, self.claim, &self.hold).await?;
         Ok(newest == Some(self.claim))
     }
 
@@ -232,21 +242,38 @@ impl Open {
             self.forget().await?;
             return Err(Error::ChecksumMismatch);
         }
-        let first = self.appender.sync().await;
+        let first = self.sync().await;
         let kept = match &first {
             Ok(kept) => Ok(kept.clone()),
             // What could be written before it failed counts all the same.
-            Err(_) => self.appender.sync().await,
+            Err(_) => self.sync().await,
         };
-        self.catalog.release(&mut self.upload, self.claim, kept.ok().as_ref()).await?;
+        self.release(kept.ok().as_ref()).await?;
         first?;
         Ok(self.upload)
+    }
+
+    /// Everything that came is on stable storage.
+    pub(super) async fn sync(&mut self) -> std::result::Result<Kept, StorageError> {
+        let syncing = self.appender.sync();
+        self.catalog.holding(self.upload.id, self.claim, &self.hold, syncing).await
+    }
+
+    async fn release(&mut self, kept: Option<&Kept>) -> Result<()> {
+        let released = self.catalog.release(&mut self.upload, self.claim, kept).await;
+        // What it sent after others had cancelled the session is nobody's.
+        self.catalog.remove_if_forgotten(&self.upload).await;
+        released?;
+        if let Err(error) = self.catalog.blobs.clear_spool(&self.upload.blob_key) {
+            tracing::warn!(%error, upload = %self.upload.id, "its spool folder stays until it ends");
+        }
+        Ok(())
     }
 
     /// Lets go of the session as it was before.
     pub(super) async fn forget(mut self) -> Result<()> {
         self.appender.stop().await;
-        self.catalog.release(&mut self.upload, self.claim, None).await
+        self.release(None).await
     }
 
     async fn save_or_log(self) {
@@ -262,7 +289,10 @@ impl Open {
 
 impl Noted {
     fn is_due(&self, kept: &Kept) -> bool {
-        kept.received - self.received >= NOTE_EVERY || self.at.elapsed() >= NOTE_AFTER
+        // A part in a bucket is noted at once, for until then it stays in the spool folder as well.
+        !kept.parts.is_empty()
+            || kept.received - self.received >= NOTE_EVERY
+            || self.at.elapsed() >= NOTE_AFTER
     }
 }
 

@@ -4,22 +4,31 @@
 //! A writer of another server is asked to stop by the drawing itself: it looks at the newest number
 //! whenever it tells of its progress, and at least every second. The session passes on when it has let go
 //! or when its time is up, because a write that is still on its way must not land after the new
-//! one's. A writer of this server is gone when this is asked, for the caller has the [`Turn`].
+//! one's: while a writer waits for its store it goes on telling that it lives ([`Catalog::holding`]), and
+//! when it cannot tell any more, what it has under way is dropped before others may begin ([`Hold`]). A
+//! writer of this server is gone when this is asked, for the caller has the [`Turn`].
 
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::turn::Turn;
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::Upload;
-use crate::storage::blobs::{Appender, Kept, Tail};
+use crate::storage::Holder;
+use crate::storage::blobs::{Hold, Tail};
 use crate::storage::instance::boot_id;
-use crate::storage::{Holder, Progress};
 
 /// How long a writer may be silent before its session passes to others.
 pub(super) const HOLD: TimeDelta = TimeDelta::seconds(30);
+
+/// How long what is under way may go on without news of the hold: some seconds less, for clocks differ.
+const UNDER_WAY: Duration = Duration::from_secs(20);
+
+/// How old the last news may get while a writer works or waits.
+pub(super) const RENEW_AFTER: Duration = Duration::from_secs(5);
 
 /// How often one who waits looks whether the writer before has let go.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -36,8 +45,9 @@ pub(super) enum Unnoted {
 pub(super) struct Claimed {
     pub(super) upload: Upload,
     pub(super) number: i64,
+    pub(super) hold: Hold,
     /// What is to be done with bytes past the offset.
-    tail: Tail,
+    pub(super) tail: Tail,
 }
 
 impl Catalog {
@@ -45,6 +55,7 @@ impl Catalog {
     pub(super) async fn claim(&self, _turn: &Turn, id: Uuid, unnoted: Unnoted) -> Result<Claimed> {
         let mut number = None;
         loop {
+            let begun = Instant::now();
             let mut tx = self.db.write().await?;
             let mine = match number {
                 None => tx.draw_claim(id).await?.ok_or(Error::UploadNotFound)?,
@@ -67,7 +78,8 @@ impl Catalog {
                 }
                 tx.commit().await?;
                 let tail = self.tail_of(&upload);
-                return Ok(Claimed { upload, number: mine, tail });
+                let hold = new_hold(begun);
+                return Ok(Claimed { upload, number: mine, hold, tail });
             }
             tx.commit().await?;
             number = Some(mine);
@@ -85,77 +97,53 @@ impl Catalog {
     /// not been started anew, what it wrote is still there.
     fn tail_of(&self, upload: &Upload) -> Tail {
         let same_boot = upload.holder_boot.is_some() && upload.holder_boot == boot_id();
-        if upload.holder == Some(self.instance) && same_boot { Tail::TakeIn } else { Tail::CutOff }
+        if upload.holder == Some(self.instance) && same_boot {
+            Tail::TakeIn { of_writer: upload.held_claim }
+        } else {
+            Tail::CutOff
+        }
     }
 
     pub(super) fn held_until(&self) -> DateTime<Utc> {
         self.clock.now() + HOLD
     }
 
-    /// Opens the bytes of a claimed session, and notes what a crash had left unnoted.
-    pub(super) async fn open_claimed(&self, claimed: &mut Claimed) -> Result<Appender> {
-        let upload = &mut claimed.upload;
-        let kept = Kept { received: upload.received, hash_state: upload.hash_state.clone() };
-        let mut appender =
-            self.blobs.appender(&upload.blob_key, kept, upload.size, claimed.tail).await?;
-        if appender.taken() > upload.received {
-            let found = appender.sync().await?;
-            tracing::info!(upload = %upload.id, bytes = found.received - upload.received,
-                "took in what a killed server had received");
-            self.note_progress(upload, claimed.number, &found).await?;
+    /// Does work that may take longer than others wait, and tells meanwhile that the writer lives.
+    pub(super) async fn holding<T, E>(
+        &self,
+        id: Uuid,
+        claim: i64,
+        hold: &Hold,
+        work: impl Future<Output = std::result::Result<T, E>>,
+    ) -> std::result::Result<T, E> {
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                () = tokio::time::sleep(RENEW_AFTER) => {}
+            }
+            // A newer writer waits for this one's end. A database that is away for a moment is no reason
+            // to stop; the hold ends by itself when that lasts.
+            let _newest = self.renew(id, claim, hold).await;
         }
-        Ok(appender)
     }
 
-    /// Acknowledges what is on stable storage. The newest number that was drawn for the session.
-    pub(super) async fn note_progress(
-        &self,
-        upload: &mut Upload,
-        claim: i64,
-        kept: &Kept,
-    ) -> Result<i64> {
+    /// Tells that the writer lives. The newest number that was drawn; none where the session is not the
+    /// writer's any more.
+    pub(super) async fn renew(&self, id: Uuid, claim: i64, hold: &Hold) -> Result<Option<i64>> {
+        let begun = Instant::now();
         let mut tx = self.db.write().await?;
-        let progress = Progress {
-            claim,
-            received: super::as_stored(kept.received)?,
-            hash_state: &kept.hash_state,
-            held_until: self.held_until(),
-            now: self.clock.now(),
-        };
-        let newest = tx.note_upload(upload, &progress).await?.ok_or(Error::UploadLost)?;
+        let newest = tx.renew_hold(id, claim, self.held_until()).await?;
         tx.commit().await?;
-        upload.received = kept.received;
-        upload.hash_state.clone_from(&kept.hash_state);
-        upload.updated_at = progress.now;
+        match newest {
+            Some(_) => hold.renew(begun),
+            None => hold.end(),
+        }
         Ok(newest)
     }
+}
 
-    /// The writer ends, and with `kept` what it has is acknowledged in the same step.
-    pub(super) async fn release(
-        &self,
-        upload: &mut Upload,
-        claim: i64,
-        kept: Option<&Kept>,
-    ) -> Result<()> {
-        let mut tx = self.db.write().await?;
-        let now = self.clock.now();
-        if let Some(kept) = kept {
-            let progress = Progress {
-                claim,
-                received: super::as_stored(kept.received)?,
-                hash_state: &kept.hash_state,
-                held_until: now,
-                now,
-            };
-            tx.note_upload(upload, &progress).await?.ok_or(Error::UploadLost)?;
-        }
-        tx.release_upload(upload.id, claim).await?;
-        tx.commit().await?;
-        if let Some(kept) = kept {
-            upload.received = kept.received;
-            upload.hash_state.clone_from(&kept.hash_state);
-            upload.updated_at = now;
-        }
-        Ok(())
-    }
+pub(super) fn new_hold(begun: Instant) -> Hold {
+    Hold::new(begun, UNDER_WAY)
 }

@@ -40,7 +40,7 @@ impl Catalog {
         // It may have been finished, or cancelled by somebody else, while this waited.
         let upload = self.upload(actor, id).await?;
         self.end_upload(actor, &upload, "upload.cancel").await?;
-        self.remove_garbage().await
+        self.remove_garbage_soon().await
     }
 
     async fn end_upload(&self, actor: &Actor, upload: &Upload, action: &'static str) -> Result<()> {
@@ -64,7 +64,35 @@ impl Catalog {
         tx.delete_upload(upload.id).await?;
         tx.discard_arriving(upload.blob_id, self.clock.now()).await?;
         tx.commit().await?;
-        self.remove_garbage().await
+        self.remove_garbage_soon().await
+    }
+
+    /// A folder is tidied at once, so that its room is there for the next; a bucket may be away, and
+    /// nobody has to wait for it.
+    async fn remove_garbage_soon(&self) -> Result<()> {
+        if self.blobs.is_folder() {
+            return self.remove_garbage().await;
+        }
+        self.sweep_is_due();
+        Ok(())
+    }
+
+    /// For a writer that finds its session gone: another server may have removed the bytes before this
+    /// one's last request ended, and then nobody knows of what that has left. While the blob has a row,
+    /// it is somebody else's or the sweep's.
+    pub(super) async fn remove_if_forgotten(&self, upload: &Upload) {
+        if upload.multipart.is_none() {
+            return;
+        }
+        let known = async { self.db.read().await?.blob(upload.blob_id).await };
+        if !matches!(known.await, Ok(None)) {
+            return;
+        }
+        let removed = self.blobs.remove(&upload.blob_key, upload.multipart.as_deref()).await;
+        if let Err(error) = removed {
+            tracing::warn!(%error, blob.key = upload.blob_key,
+                "what a cancelled upload sent last is left to the bucket's lifecycle rule");
+        }
     }
 
     /// As [`Self::discard_upload`]; what fails here is found again by the sweep.

@@ -5,13 +5,14 @@
 
 use uuid::Uuid;
 
-use super::claim::Unnoted;
+use super::claim::{Claimed, Unnoted};
+use super::opening::multipart_of;
 use super::{Received, as_stored};
 use crate::catalog::revision::locked_details;
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Digest, File, RevisionState, Upload, UploadProtocol, UploadState};
 use crate::storage::Tx;
-use crate::storage::blobs::RunningHash;
+use crate::storage::blobs::{Complete, Hold, RunningHash};
 
 impl Catalog {
     /// Gives a full upload to its draft. Repeated after a lost answer, it says the same again.
@@ -30,9 +31,9 @@ impl Catalog {
         };
         let ready =
             self.open_claimed(&mut claimed).await.and_then(|_| must_be_full(&claimed.upload));
-        let (mut upload, claim) = (claimed.upload, claimed.number);
+        let Claimed { mut upload, number: claim, hold, .. } = claimed;
         let finished = match ready {
-            Ok(()) => self.finish_claimed(actor, &upload, claim, &Precondition::None).await,
+            Ok(()) => self.finish_claimed(actor, &upload, claim, &hold, &Precondition::None).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &finished
@@ -49,6 +50,7 @@ impl Catalog {
         actor: &Actor,
         upload: &Upload,
         claim: i64,
+        hold: &Hold,
         condition: &Precondition,
     ) -> Result<Received> {
         let hash = RunningHash::restore(&upload.hash_state)
@@ -61,14 +63,30 @@ impl Catalog {
                 actual: digest.to_string(),
             });
         }
-        self.blobs.complete(&upload.blob_key).await?;
-        let received = self.attach(actor, upload, claim, digest, condition).await?;
+        let whole = self.whole(upload).await?;
+        self.holding(upload.id, claim, hold, self.blobs.complete(&whole)).await?;
+        let attached = self.attach(actor, upload, claim, digest, condition).await;
+        if let Err(Error::UploadLost) = attached {
+            // Cancelled elsewhere before the blob had its name, under which nobody looked for it then.
+            self.remove_if_forgotten(upload).await;
+        }
+        let received = attached?;
         metrics::counter!("imagedepot_uploads_finished_total").increment(1);
         metrics::counter!("imagedepot_uploaded_bytes_total").increment(upload.size);
         if received.replaced {
             self.sweep_is_due();
         }
         Ok(received)
+    }
+
+    async fn whole(&self, upload: &Upload) -> Result<Complete> {
+        let multipart = multipart_of(upload);
+        let noted = match multipart {
+            Some(_) => self.db.read().await?.parts_of(upload.blob_id).await?,
+            None => Vec::new(),
+        };
+        let parts = noted.into_iter().map(|(number, id)| (number.unsigned_abs(), id)).collect();
+        Ok(Complete { key: upload.blob_key.clone(), size: upload.size, multipart, parts })
     }
 
     async fn attach(

@@ -113,12 +113,8 @@ impl Catalog {
     /// What was reserved may still be taken by others than uploads: the floor is kept all the same, so
     /// that the database can go on.
     pub(super) fn check_floor(&self) -> Result<()> {
-        match self.blobs.free_bytes()? {
-            Some(free) if free < self.rules.min_free => {
-                Err(Error::NoRoom { needed: self.rules.min_free, available: free })
-            }
-            _ => Ok(()),
-        }
+        let (needed, available) = (self.rules.min_free, self.blobs.free_bytes_of_disk()?);
+        if available < needed { Err(Error::NoRoom { needed, available }) } else { Ok(()) }
     }
 }
 

@@ -2,13 +2,14 @@
 //! not finish leaves nothing.
 
 use super::append::Open;
-use super::claim::HOLD;
+use super::claim::{Claimed, HOLD, new_hold};
 use super::{Announcement, Received};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::Upload;
 use crate::storage::Holder;
-use crate::storage::blobs::{Kept, Tail};
+use crate::storage::blobs::Tail;
 use bytes::Bytes;
+use tokio::time::Instant;
 
 /// A file that is arriving.
 pub struct Incoming {
@@ -25,18 +26,18 @@ impl Catalog {
             boot: None,
             until: self.clock.now() + HOLD,
         };
+        let hold = new_hold(Instant::now());
         let upload = self.open_upload(actor, &announced, Some(&holder)).await?;
         let turn = self.shared.turns.take(upload.id).await?;
-        let kept = Kept { received: 0, hash_state: upload.hash_state.clone() };
-        let opened = self.blobs.appender(&upload.blob_key, kept, upload.size, Tail::CutOff).await;
-        match opened {
+        let mut claimed = Claimed { upload, number: holder.claim, hold, tail: Tail::CutOff };
+        match self.open_claimed(&mut claimed).await {
             Ok(appender) => {
-                let open = Open::new(self, upload, holder.claim, appender, turn);
+                let open = Open::new(self, claimed, appender, turn);
                 Ok(Incoming { open: Some(open), condition: announced.condition })
             }
             Err(error) => {
-                self.discard_or_log(&upload).await;
-                Err(error.into())
+                self.discard_or_log(&claimed.upload).await;
+                Err(error)
             }
         }
     }
@@ -71,9 +72,12 @@ async fn complete(open: &mut Open, actor: &Actor, condition: &Precondition) -> R
     if received < announced {
         return Err(Error::Truncated { announced, received });
     }
-    let kept = open.appender.sync().await?;
+    let kept = open.sync().await?;
+    if !kept.parts.is_empty() {
+        open.note(&kept).await?;
+    }
     let whole = Upload { hash_state: kept.hash_state, received, ..open.upload.clone() };
-    open.catalog.finish_claimed(actor, &whole, open.claim, condition).await
+    open.catalog.finish_claimed(actor, &whole, open.claim, &open.hold, condition).await
 }
 
 async fn discard(mut open: Open) {

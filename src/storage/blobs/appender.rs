@@ -1,49 +1,83 @@
 //! Appending to a blob: bytes are hashed and written at the same time, piece by piece, in bounded
-//! memory, and sent to the disk while more arrive.
+//! memory, and sent to where they stay while more arrive: the disk of a [folder](in_folder), or a
+//! [bucket](in_bucket).
 //!
 //! Three offsets follow one another. `taken`: bytes that were handed in. `settled`: bytes that the
 //! system has, with the digest up to there. [`Kept`]: bytes on stable storage, the only ones that may be
 //! acknowledged. What fails falls back to the offset before, so that after a full disk everything up
 //! to the last whole piece is still good.
 
+mod in_bucket;
+mod in_folder;
 mod part;
+pub(super) mod spool;
 mod write_back;
 
+use std::fs::File;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
+use super::bucket::Bucket;
+use super::hold::Hold;
 use super::running_hash::RunningHash;
-use super::staged_file::{StagedFile, write_at};
+use super::staged_file::write_at;
+use super::{Multipart, StoredPart};
 use crate::storage::error::StorageError;
+use in_bucket::InBucket;
+use in_folder::InFolder;
 use part::Part;
-use write_back::WriteBack;
 
-/// Bytes that are on stable storage, and the digest up to there, ready to be gone on with.
+/// Bytes on stable storage, and the digest up to there, ready to be gone on with.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Kept {
     pub received: u64,
     pub hash_state: String,
+    /// Parts that arrived in a bucket and may not be noted yet.
+    pub parts: Vec<StoredPart>,
+    /// The object with the bytes that are short of a part, in a bucket.
+    pub tail: Option<String>,
+}
+
+/// A blob that is to grow, as the catalog knows it.
+#[derive(Debug)]
+pub struct Growing {
+    pub key: String,
+    /// What the whole blob will have, in bytes.
+    pub size: u64,
+    pub kept: Kept,
+    pub tail: Tail,
+    /// Where it grows in a bucket; none in a folder.
+    pub multipart: Option<Multipart>,
+    /// The number of who writes; no other writer of this blob ever has the same.
+    pub writer: i64,
+    pub hold: Hold,
 }
 
 /// What to do with bytes past those that were acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tail {
-    /// The server was killed and the machine was not: they are what was sent. Takes them in.
-    TakeIn,
+    /// The server was killed and the machine was not: they are what was sent to that writer. Takes
+    /// them in.
+    TakeIn { of_writer: i64 },
     /// Nobody knows what they are: cuts them off.
     CutOff,
 }
 
 /// A blob that grows at its end.
 pub struct Appender {
-    staged: StagedFile,
+    place: Place,
     part: Part,
     settled: u64,
     hash: RunningHash,
     in_flight: Option<InFlight>,
-    write_back: WriteBack,
+}
+
+enum Place {
+    Folder(Box<InFolder>),
+    Bucket(Box<InBucket>),
 }
 
 /// The part that is on its way while the next one is collected.
@@ -53,40 +87,55 @@ struct InFlight {
     hashed: JoinHandle<RunningHash>,
 }
 
+impl Kept {
+    /// Without parts and tail.
+    pub fn at(received: u64, hash_state: String) -> Self {
+        Self { received, hash_state, parts: Vec::new(), tail: None }
+    }
+
+    fn hash(&self) -> Result<RunningHash, StorageError> {
+        RunningHash::restore(&self.hash_state)
+            .map_err(|error| StorageError::Damaged(error.to_string()))
+    }
+}
+
 impl Appender {
-    /// Opens the blob at the end of what was kept. `size` is what the whole blob will have.
-    pub(super) async fn open(
-        path: PathBuf,
-        kept: Kept,
-        size: u64,
-        tail: Tail,
-    ) -> Result<Self, StorageError> {
-        let opened = spawn_blocking(move || {
-            let mut hash = RunningHash::restore(&kept.hash_state)
-                .map_err(|error| StorageError::Damaged(error.to_string()))?;
-            let staged = StagedFile::open(path)?;
-            let settled = match tail {
-                Tail::TakeIn => staged.read_tail(kept.received, size, &mut hash)?,
-                Tail::CutOff => kept.received,
-            };
-            staged.cut(settled)?;
-            Ok::<_, StorageError>((staged, settled, hash))
-        });
-        let (staged, settled, hash) = opened.await.map_err(|error| lost(&error))??;
-        let write_back = WriteBack::of(staged.file(), settled);
-        Ok(Self { staged, part: Part::default(), settled, hash, in_flight: None, write_back })
+    /// Opens a file at the end of what was kept.
+    pub(super) async fn in_folder(path: PathBuf, growing: Growing) -> Result<Self, StorageError> {
+        let (place, settled, hash) = InFolder::open(path, growing).await?;
+        Ok(Self::new(Place::Folder(Box::new(place)), settled, hash))
+    }
+
+    /// Opens a multipart upload at the end of what was kept.
+    pub(super) async fn in_bucket(bucket: Bucket, growing: Growing) -> Result<Self, StorageError> {
+        let (mut hash, mut settled) = (growing.kept.hash()?, growing.kept.received);
+        let take_in = matches!(growing.tail, Tail::TakeIn { .. });
+        let mut place = InBucket::open(bucket, growing).await?;
+        if take_in {
+            (settled, hash) = place.take_in_all(settled, hash).await?;
+        }
+        Ok(Self::new(Place::Bucket(Box::new(place)), settled, hash))
+    }
+
+    fn new(place: Place, settled: u64, hash: RunningHash) -> Self {
+        Self { place, part: Part::default(), settled, hash, in_flight: None }
     }
 
     /// Where the next byte goes.
     pub fn taken(&self) -> u64 {
-        let in_flight = self.in_flight.as_ref().map_or(0, |part| part.length);
-        self.settled + in_flight + self.part.len()
+        self.begun() + self.part.len()
+    }
+
+    /// Where the part begins that is being collected.
+    fn begun(&self) -> u64 {
+        self.settled + self.in_flight.as_ref().map_or(0, |part| part.length)
     }
 
     /// Takes the next bytes; waits when a whole part is collected and the one before is not written.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StorageError> {
         while !bytes.is_empty() {
-            self.part.push(&mut bytes);
+            let room = self.place.room(self.begun());
+            self.part.push(&mut bytes, room);
             if self.part.is_whole() {
                 self.send_part().await?;
             }
@@ -96,17 +145,42 @@ impl Appender {
 
     /// What has reached stable storage by itself since the last call.
     pub fn kept_meanwhile(&mut self) -> Option<Kept> {
-        self.write_back.kept()
+        match &mut self.place {
+            Place::Folder(place) => place.kept(),
+            Place::Bucket(place) => place.kept(),
+        }
+    }
+
+    /// So many bytes are acknowledged: the catalog has the parts.
+    pub fn noted(&mut self, received: u64) {
+        if let Place::Bucket(place) = &mut self.place {
+            place.noted(received);
+        }
+    }
+
+    /// So many bytes have reached stable storage and will not be asked for after a kill.
+    pub async fn let_go(&self, kept: u64) {
+        if let Place::Bucket(place) = &self.place {
+            place.let_go(kept).await;
+        }
     }
 
     /// Everything that was taken is on stable storage when this returns. After a failure what could be
     /// written is, and the next call says how much that was.
     pub async fn sync(&mut self) -> Result<Kept, StorageError> {
+        if let Place::Bucket(place) = &self.place
+            && let Some(kept) = place.after_failure()
+        {
+            return Ok(kept);
+        }
         if self.part.len() > 0 {
             self.send_part().await?;
         }
         self.settle().await?;
-        self.write_back.finish(self.settled, &self.hash).await
+        match &mut self.place {
+            Place::Folder(place) => place.finish(self.settled, &self.hash).await,
+            Place::Bucket(place) => place.finish(self.settled, &self.hash).await,
+        }
     }
 
     /// Lets go of what was not written yet and waits for what is on its way: afterwards nothing more
@@ -115,14 +189,18 @@ impl Appender {
         self.part = Part::default();
         // A failure leaves the part out, which is all that is wanted here.
         let _moot = self.settle().await;
+        if let Place::Bucket(place) = &mut self.place {
+            place.stop().await;
+        }
     }
 
     async fn send_part(&mut self) -> Result<(), StorageError> {
         self.settle().await?;
-        self.write_back.arrived(self.settled, &self.hash)?;
+        self.place.arrived(self.settled, &self.hash).await?;
+        let (file, offset) = self.place.file(self.settled).await?;
         let length = self.part.len();
         let pieces = self.part.take();
-        let (file, to_hash, offset) = (self.staged.file(), pieces.clone(), self.settled);
+        let to_hash = pieces.clone();
         let mut hash = self.hash.clone();
         self.in_flight = Some(InFlight {
             length,
@@ -163,6 +241,31 @@ impl Appender {
     }
 }
 
-fn lost(error: &JoinError) -> StorageError {
+impl Place {
+    /// How many bytes may be written together from `at` on.
+    fn room(&self, at: u64) -> u64 {
+        match self {
+            Self::Folder(_) => u64::MAX,
+            Self::Bucket(place) => place.room(at),
+        }
+    }
+
+    async fn arrived(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
+        match self {
+            Self::Folder(place) => place.arrived(settled, hash),
+            Self::Bucket(place) => place.arrived(settled, hash).await,
+        }
+    }
+
+    /// The file for the bytes at `at`, and where in it they go.
+    async fn file(&mut self, at: u64) -> Result<(Arc<File>, u64), StorageError> {
+        match self {
+            Self::Folder(place) => Ok((place.file(), at)),
+            Self::Bucket(place) => place.file(at).await,
+        }
+    }
+}
+
+pub(super) fn lost(error: &JoinError) -> StorageError {
     StorageError::Unavailable(error.to_string())
 }

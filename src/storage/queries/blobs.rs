@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::uploads::Progress;
 use super::{all, execute, optional, value};
 use crate::model::Blob;
 use crate::storage::{StorageError, Tx};
@@ -53,20 +54,35 @@ impl Tx {
     }
 
     /// Notes progress; says whether the reservation is still there.
-    pub async fn note_received(
+    pub(super) async fn note_kept(
         &mut self,
         id: Uuid,
-        received: i64,
-        now: DateTime<Utc>,
+        progress: &Progress<'_>,
     ) -> Result<bool, StorageError> {
         let changed = execute!(
             self,
-            "update blob set received = $2, updated_at = $3 where id = $1 and state = 'arriving'",
+            "update blob set received = $2, tail = $3, updated_at = $4 where id = $1 and state = 'arriving'",
             id,
-            received,
-            now
+            progress.received,
+            progress.tail,
+            progress.now
         )?;
+        for (number, part) in &progress.parts {
+            execute!(
+                self,
+                "insert into blob_part (blob_id, number, part) values ($1, $2, $3) \
+                 on conflict (blob_id, number) do update set part = excluded.part",
+                id,
+                number,
+                part
+            )?;
+        }
         Ok(changed == 1)
+    }
+
+    /// The parts of a blob in a bucket, in their order: number and id.
+    pub async fn parts_of(&mut self, id: Uuid) -> Result<Vec<(i64, String)>, StorageError> {
+        all!(self, "select number, part from blob_part where blob_id = $1 order by number", id)
     }
 
     /// Says whether the reservation was still there to be fulfilled.
@@ -77,10 +93,12 @@ impl Tx {
     ) -> Result<bool, StorageError> {
         let changed = execute!(
             self,
-            "update blob set state = 'stored', received = size, updated_at = $2 where id = $1 and state = 'arriving'",
+            "update blob set state = 'stored', received = size, multipart = null, part_size = null, tail = null, \
+             updated_at = $2 where id = $1 and state = 'arriving'",
             id,
             now
         )?;
+        execute!(self, "delete from blob_part where blob_id = $1", id)?;
         Ok(changed == 1)
     }
 
@@ -142,21 +160,50 @@ impl Tx {
         )
     }
 
-    /// Garbage that nothing in the tree was made from.
+    /// Whether a blob of this key is growing.
+    pub async fn is_arriving(&mut self, key: &str) -> Result<bool, StorageError> {
+        let found: i64 =
+            value!(self, "select count(*) from blob where key = $1 and state = 'arriving'", key)?;
+        Ok(found > 0)
+    }
+
+    /// Garbage that nothing in the tree was made from, what was tried last at the end.
     pub async fn removable_blobs(&mut self) -> Result<Vec<Blob>, StorageError> {
         all!(
             self,
-            "select id, key, state from blob where state = 'garbage' \
-             and not exists (select 1 from publication p where p.blob_id = blob.id) order by id limit 500"
+            "select id, key, state, multipart from blob where state = 'garbage' \
+             and not exists (select 1 from publication p where p.blob_id = blob.id) \
+             order by updated_at, id limit 500"
         )
     }
 
     pub async fn blob(&mut self, id: Uuid) -> Result<Option<Blob>, StorageError> {
-        optional!(self, "select id, key, state from blob where id = $1", id)
+        optional!(self, "select id, key, state, multipart from blob where id = $1", id)
+    }
+
+    /// Garbage that could not be removed lets others go first.
+    pub async fn postpone_garbage(
+        &mut self,
+        id: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update blob set updated_at = $2 where id = $1 and state = 'garbage'",
+            id,
+            now
+        )?;
+        Ok(())
     }
 
     /// Forgets a blob whose bytes are gone.
     pub async fn delete_blob(&mut self, id: Uuid) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "delete from blob_part where blob_id = \
+             (select id from blob where id = $1 and state = 'garbage')",
+            id
+        )?;
         execute!(self, "delete from blob where id = $1 and state = 'garbage'", id)?;
         Ok(())
     }

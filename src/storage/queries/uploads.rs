@@ -33,6 +33,9 @@ pub struct Progress<'a> {
     pub claim: i64,
     pub received: i64,
     pub hash_state: &'a str,
+    /// Parts in a bucket that were not noted before: number and id.
+    pub parts: Vec<(i64, &'a str)>,
+    pub tail: Option<&'a str>,
     pub held_until: DateTime<Utc>,
     pub now: DateTime<Utc>,
 }
@@ -43,7 +46,7 @@ macro_rules! uploads {
         concat!(
             "select u.id, i.id as image_id, i.name as image, u.revision_id, r.number as revision, r.state as revision_state, u.role, \
              u.protocol, u.state, u.blob_id, b.key as blob_key, b.size, b.received, u.digest, u.hash_state, \
-             u.newest_claim, u.held_claim, u.holder, u.held_until, u.holder_boot, u.created_by, u.created_at, \
+             b.multipart, b.part_size, b.tail, u.newest_claim, u.held_claim, u.holder, u.held_until, u.holder_boot, u.created_by, u.created_at, \
              u.updated_at from upload u join revision r on r.id = u.revision_id \
              join image i on i.id = r.image_id join blob b on b.id = u.blob_id ",
             $rest
@@ -224,8 +227,28 @@ impl Tx {
             progress.now
         )?;
         let Some((newest,)) = row else { return Ok(None) };
-        let there = self.note_received(upload.blob_id, progress.received, progress.now).await?;
+        let there = self.note_kept(upload.blob_id, progress).await?;
         Ok(there.then_some(newest))
+    }
+
+    /// Notes the multipart upload in which the blob grows; says whether the session is the writer's.
+    pub async fn note_multipart(
+        &mut self,
+        upload: &Upload,
+        claim: i64,
+        multipart: &str,
+        part_size: i64,
+    ) -> Result<bool, StorageError> {
+        let changed = execute!(
+            self,
+            "update blob set multipart = $3, part_size = $4 where state = 'arriving' and multipart is null \
+             and id = (select blob_id from upload where id = $1 and held_claim = $2 and state = 'receiving')",
+            upload.id,
+            claim,
+            multipart,
+            part_size
+        )?;
+        Ok(changed == 1)
     }
 
     /// The writer has ended.

@@ -18,12 +18,16 @@ pub(super) struct Part {
     pieces: Vec<Bytes>,
     small: BytesMut,
     length: usize,
+    whole: usize,
 }
 
 impl Part {
-    /// Takes as much of `bytes` as belongs to this part.
-    pub(super) fn push(&mut self, bytes: &mut Bytes) {
-        let piece = bytes.split_to(bytes.len().min(WHOLE - self.length));
+    /// Takes as much of `bytes` as belongs to this part, which may have `room` bytes if it begins here.
+    pub(super) fn push(&mut self, bytes: &mut Bytes, room: u64) {
+        if self.length == 0 {
+            self.whole = usize::try_from(room).map_or(WHOLE, |room| room.min(WHOLE));
+        }
+        let piece = bytes.split_to(bytes.len().min(self.whole - self.length));
         self.length += piece.len();
         if piece.len() < SMALL {
             self.small.extend_from_slice(&piece);
@@ -38,7 +42,7 @@ impl Part {
     }
 
     pub(super) fn is_whole(&self) -> bool {
-        self.length == WHOLE
+        self.length > 0 && self.length == self.whole
     }
 
     /// The pieces in their order; the part is empty afterwards.
@@ -67,7 +71,7 @@ mod tests {
             while !rest.is_empty() {
                 let mut piece = rest.split_to(rest.len().min(length));
                 while !piece.is_empty() {
-                    part.push(&mut piece);
+                    part.push(&mut piece, 1 << 40);
                     if part.is_whole() {
                         seen.extend(part.take().concat());
                     }
@@ -80,10 +84,18 @@ mod tests {
     }
 
     #[test]
+    fn a_part_ends_where_the_room_does() {
+        let (mut part, mut bytes) = (Part::default(), Bytes::from(vec![1; 100]));
+        part.push(&mut bytes, 70);
+        assert!(part.is_whole());
+        assert_eq!((part.take().concat().len(), bytes.len()), (70, 30));
+    }
+
+    #[test]
     fn a_client_that_sends_byte_by_byte_does_not_make_a_list_of_bytes() {
         let mut part = Part::default();
         for _ in 0..SMALL {
-            part.push(&mut Bytes::from_static(b"x"));
+            part.push(&mut Bytes::from_static(b"x"), 1 << 40);
         }
         assert_eq!(part.take().len(), 1);
     }

@@ -67,14 +67,14 @@ impl WriteBack {
         self.wait().await?;
         self.begin(settled, hash);
         self.wait().await?;
-        Ok(Kept { received: settled, hash_state: hash.save() })
+        Ok(Kept::at(settled, hash.save()))
     }
 
     fn begin(&mut self, settled: u64, hash: &RunningHash) {
         self.begun_at = settled;
         let file = Arc::clone(&self.file);
         self.running = Some(Running {
-            covers: Kept { received: settled, hash_state: hash.save() },
+            covers: Kept::at(settled, hash.save()),
             task: spawn_blocking(move || file.sync_data()),
         });
     }

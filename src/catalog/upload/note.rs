@@ -1,0 +1,86 @@
+//! What a writer notes in the session's row: bytes are acknowledged when they stand here, with the
+//! digest up to there and, of a bucket, the parts that hold them, all in one step.
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+
+use crate::catalog::{Catalog, Error, Result};
+use crate::model::Upload;
+use crate::storage::Progress;
+use crate::storage::blobs::{Hold, Kept};
+
+impl Catalog {
+    /// Acknowledges what is on stable storage. The newest number that was drawn for the session.
+    pub(super) async fn note_progress(
+        &self,
+        upload: &mut Upload,
+        claim: i64,
+        hold: &Hold,
+        kept: &Kept,
+    ) -> Result<i64> {
+        let begun = Instant::now();
+        let mut tx = self.db.write().await?;
+        let progress = progress(upload, claim, kept, self.held_until(), self.clock.now())?;
+        let newest = tx.note_upload(upload, &progress).await?.ok_or(Error::UploadLost)?;
+        tx.commit().await?;
+        hold.renew(begun);
+        self.record_noted(upload, kept, progress.now).await;
+        Ok(newest)
+    }
+
+    /// The writer ends, and with `kept` what it has is acknowledged in the same step.
+    pub(super) async fn release(
+        &self,
+        upload: &mut Upload,
+        claim: i64,
+        kept: Option<&Kept>,
+    ) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        let now = self.clock.now();
+        if let Some(kept) = kept {
+            let progress = progress(upload, claim, kept, now, now)?;
+            tx.note_upload(upload, &progress).await?.ok_or(Error::UploadLost)?;
+        }
+        tx.release_upload(upload.id, claim).await?;
+        tx.commit().await?;
+        if let Some(kept) = kept {
+            self.record_noted(upload, kept, now).await;
+        }
+        Ok(())
+    }
+
+    /// The record as it was just noted. The tail of before is not needed any more; one that stays
+    /// behind goes with the others when the upload ends.
+    async fn record_noted(&self, upload: &mut Upload, kept: &Kept, now: DateTime<Utc>) {
+        upload.received = kept.received;
+        upload.hash_state.clone_from(&kept.hash_state);
+        upload.updated_at = now;
+        let before = std::mem::replace(&mut upload.tail, kept.tail.clone());
+        if let Some(tail) = before.filter(|before| upload.tail.as_ref() != Some(before))
+            && let Err(error) = self.blobs.remove_tail(&upload.blob_key, &tail).await
+        {
+            tracing::info!(%error, upload = %upload.id, tail, "a tail stays until its upload ends");
+        }
+    }
+}
+
+/// What there is to note: of the parts those past the offset.
+fn progress<'a>(
+    upload: &Upload,
+    claim: i64,
+    kept: &'a Kept,
+    held_until: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<Progress<'a>> {
+    let news = kept.parts.iter().filter(|part| part.end > upload.received);
+    let parts = news.map(|part| Ok((super::as_stored(part.number)?, part.id.as_str())));
+    Ok(Progress {
+        claim,
+        received: super::as_stored(kept.received)?,
+        hash_state: &kept.hash_state,
+        parts: parts.collect::<Result<_>>()?,
+        tail: kept.tail.as_deref(),
+        held_until,
+        now,
+    })
+}

@@ -1,0 +1,61 @@
+//! A blob that grows in a folder: one file, brought to the disk while it is written.
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tokio::task::spawn_blocking;
+
+use super::write_back::WriteBack;
+use super::{Growing, Kept, Tail, lost};
+use crate::storage::blobs::running_hash::RunningHash;
+use crate::storage::blobs::staged_file::StagedFile;
+use crate::storage::error::StorageError;
+
+pub(super) struct InFolder {
+    staged: StagedFile,
+    write_back: WriteBack,
+}
+
+impl InFolder {
+    /// Opens it at the end of what was kept; also where that now is, and the digest up to there.
+    pub(super) async fn open(
+        path: PathBuf,
+        growing: Growing,
+    ) -> Result<(Self, u64, RunningHash), StorageError> {
+        let opened = spawn_blocking(move || {
+            let Growing { size, kept, tail, .. } = growing;
+            let mut hash = kept.hash()?;
+            let staged = StagedFile::open(path)?;
+            let settled = match tail {
+                Tail::TakeIn { .. } => staged.read_tail(kept.received, size, &mut hash)?,
+                Tail::CutOff => kept.received,
+            };
+            staged.cut(settled)?;
+            Ok::<_, StorageError>((staged, settled, hash))
+        });
+        let (staged, settled, hash) = opened.await.map_err(|error| lost(&error))??;
+        let write_back = WriteBack::of(staged.file(), settled);
+        Ok((Self { staged, write_back }, settled, hash))
+    }
+
+    pub(super) fn file(&self) -> Arc<File> {
+        self.staged.file()
+    }
+
+    pub(super) fn arrived(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
+        self.write_back.arrived(settled, hash)
+    }
+
+    pub(super) fn kept(&mut self) -> Option<Kept> {
+        self.write_back.kept()
+    }
+
+    pub(super) async fn finish(
+        &mut self,
+        settled: u64,
+        hash: &RunningHash,
+    ) -> Result<Kept, StorageError> {
+        self.write_back.finish(settled, hash).await
+    }
+}

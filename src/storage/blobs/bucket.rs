@@ -1,0 +1,288 @@
+//! A bucket of an object store: where a blob grows as a multipart upload.
+//!
+//! What S3, Azure and Google Cloud Storage have in common, and what nothing here needs: reading parts
+//! back, listing multipart uploads, conditional writes (some stores ignore the condition without a word).
+//! Objects are never overwritten with other bytes. Which parts make a blob stands in the catalog.
+//!
+//! Nobody can note a multipart upload before its id is known: a kill in that moment leaves one that
+//! nobody knows of. It has no parts, so it costs nothing but its name, and a lifecycle rule of the
+//! bucket (abort incomplete multipart uploads after some weeks) is what takes such away. The same rule is
+//! the answer to a store that lets a part land after the abort.
+
+mod client;
+
+use std::fs::File;
+use std::os::unix::fs::FileExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use object_store::multipart::{MultipartStore, PartId};
+use object_store::path::Path;
+use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::spawn_blocking;
+use tokio::time::timeout;
+use url::Url;
+
+use super::appender::lost;
+use super::hold::Hold;
+use super::{Complete, Multipart};
+use crate::storage::error::StorageError;
+
+/// S3 takes 10,000 parts at most; a store that counts otherwise takes more.
+const MOST_PARTS: u64 = 9_000;
+
+const MIB: u64 = 1024 * 1024;
+
+/// Small enough that a broken append sends little again, large enough for files of 140 GiB; larger
+/// files get larger parts.
+pub(super) const PART_SIZE: u64 = 16 * MIB;
+
+/// The parts that are in memory at once, of all uploads together, in MiB.
+const MEMORY: u32 = 64;
+
+/// What sending one part may take, and what completing may: stores copy for as long.
+const PART_TIME: Duration = Duration::from_mins(1);
+const COMPLETING: Duration = Duration::from_mins(2);
+
+/// A request that moves no bytes.
+const SMALL_REQUEST: Duration = Duration::from_secs(15);
+
+/// Cheap to clone; all clones share the memory for parts.
+#[derive(Clone)]
+pub(super) struct Bucket {
+    objects: Arc<dyn ObjectStore>,
+    multiparts: Arc<dyn MultipartStore>,
+    prefix: Path,
+    /// Where the part that is arriving is collected.
+    pub(super) spool: PathBuf,
+    pub(super) part_size: u64,
+    memory: Arc<Semaphore>,
+    /// Parts are sent while the next is collected, by tasks that no worker's end takes along.
+    pub(super) runtime: Handle,
+}
+
+impl Bucket {
+    /// To be called within the runtime that lives as long as the server.
+    pub(super) fn open(
+        url: &Url,
+        options: impl IntoIterator<Item = (String, String)>,
+        spool: PathBuf,
+    ) -> Result<Self, StorageError> {
+        let client::Client { objects, multiparts, prefix } = client::connect(url, options)?;
+        let memory = Arc::new(Semaphore::new(MEMORY as usize));
+        let runtime = Handle::current();
+        Ok(Self { objects, multiparts, prefix, spool, part_size: PART_SIZE, memory, runtime })
+    }
+
+    pub(super) fn objects(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.objects)
+    }
+
+    /// Two letters of the key make a folder, as on a disk.
+    pub(super) fn location(&self, key: &str) -> Path {
+        self.prefix.clone().join(key.get(..2).unwrap_or("__")).join(key)
+    }
+
+    fn tails(&self, key: &str) -> Path {
+        self.location(&format!("{key}.tails"))
+    }
+
+    /// Begins the multipart upload of a blob. To be noted before anything is sent to it.
+    pub(super) async fn begin(&self, key: &str, size: u64) -> Result<Multipart, StorageError> {
+        let part_size = self.part_size.max(size.div_ceil(MOST_PARTS).next_multiple_of(MIB));
+        let id = in_time(self.multiparts.create_multipart(&self.location(key))).await?;
+        Ok(Multipart { id, part_size })
+    }
+
+    /// Sends the first `length` bytes of a file as a part. Its id.
+    pub(super) async fn put_part(
+        &self,
+        key: &str,
+        multipart: &str,
+        number: u64,
+        bytes: (Arc<File>, u64),
+        hold: &Hold,
+    ) -> Result<String, StorageError> {
+        let (location, id) = (self.location(key), multipart.to_owned());
+        let index = usize::try_from(number).map_err(|_| away("too many parts"))?;
+        let part = hold.during(async {
+            let (_memory, payload) = self.read_back(bytes).await?;
+            let sent = self.multiparts.put_part(&location, &id, index, payload);
+            Ok(timeout(PART_TIME, sent)
+                .await
+                .map_err(|_| away("sending a part took too long"))??)
+        });
+        Ok(part.await?.content_id)
+    }
+
+    /// Puts the first `length` bytes of a file as a tail of its own name.
+    pub(super) async fn put_tail(
+        &self,
+        key: &str,
+        name: &str,
+        bytes: (Arc<File>, u64),
+        hold: &Hold,
+    ) -> Result<(), StorageError> {
+        let location = self.tails(key).join(name);
+        hold.during(async {
+            let (_memory, payload) = self.read_back(bytes).await?;
+            let sent = self.objects.put(&location, payload);
+            timeout(PART_TIME, sent).await.map_err(|_| away("sending took too long"))??;
+            Ok(())
+        })
+        .await
+    }
+
+    /// `Damaged` where it has not the length that was noted.
+    pub(super) async fn fetch_tail(
+        &self,
+        key: &str,
+        name: &str,
+        length: u64,
+    ) -> Result<Bytes, StorageError> {
+        let location = self.tails(key).join(name);
+        let fetched = async { self.objects.get(&location).await?.bytes().await };
+        let bytes = match timeout(PART_TIME, fetched).await {
+            Ok(Ok(bytes)) => bytes,
+            Ok(Err(object_store::Error::NotFound { .. })) => Bytes::new(),
+            Ok(Err(error)) => return Err(error.into()),
+            Err(_) => return Err(away("fetching took too long")),
+        };
+        if bytes.len() as u64 != length {
+            let found = bytes.len();
+            let detail = format!("{location} has {found} bytes where {length} were acknowledged");
+            return Err(StorageError::Damaged(detail));
+        }
+        Ok(bytes)
+    }
+
+    pub(super) async fn remove_tail(&self, key: &str, name: &str) -> Result<(), StorageError> {
+        self.delete(&self.tails(key).join(name)).await
+    }
+
+    /// Makes the blob of its parts. May be repeated: whether it was done is seen by the object, for
+    /// nothing else ever puts one of this name.
+    pub(super) async fn complete(&self, whole: &Complete) -> Result<(), StorageError> {
+        let location = self.location(&whole.key);
+        let done = match &whole.multipart {
+            None if whole.size == 0 => {
+                in_time(self.objects.put(&location, PutPayload::new())).await.map(drop)
+            }
+            None => Err(StorageError::Damaged(format!("{} has no parts", whole.key))),
+            Some(multipart) => self.join(&location, whole, multipart).await,
+        };
+        match (in_time(self.objects.head(&location)).await, done) {
+            (Ok(found), _) if found.size == whole.size => {}
+            (Ok(found), _) => {
+                let (size, key) = (found.size, &whole.key);
+                let detail = format!("{key} has {size} bytes in the bucket, not {}", whole.size);
+                return Err(StorageError::Damaged(detail));
+            }
+            (Err(_), Err(error)) | (Err(error), Ok(())) => return Err(error),
+        }
+        self.remove_tails(&whole.key).await
+    }
+
+    async fn join(
+        &self,
+        location: &Path,
+        whole: &Complete,
+        multipart: &Multipart,
+    ) -> Result<(), StorageError> {
+        check_parts(whole, multipart)?;
+        let parts = whole.parts.iter().map(|(_, id)| PartId { content_id: id.clone() }).collect();
+        let joined = self.multiparts.complete_multipart(location, &multipart.id, parts);
+        timeout(COMPLETING, joined).await.map_err(|_| away("completing took too long"))??;
+        Ok(())
+    }
+
+    /// Removes whatever there is of a blob. To be repeated until it succeeds.
+    pub(super) async fn remove(
+        &self,
+        key: &str,
+        multipart: Option<&str>,
+    ) -> Result<(), StorageError> {
+        if let Some(id) = multipart {
+            self.abort(key, id).await?;
+        }
+        self.remove_tails(key).await?;
+        self.delete(&self.location(key)).await
+    }
+
+    /// Takes a multipart upload and its parts away. That there is none is fine.
+    pub(super) async fn abort(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
+        let (location, id) = (self.location(key), multipart.to_owned());
+        match in_time(self.multiparts.abort_multipart(&location, &id)).await {
+            Err(error) if !is_absent(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    async fn remove_tails(&self, key: &str) -> Result<(), StorageError> {
+        let prefix = self.tails(key);
+        let listed = self.objects.list(Some(&prefix)).try_collect::<Vec<_>>();
+        for tail in in_time(listed).await? {
+            self.delete(&tail.location).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete(&self, location: &Path) -> Result<(), StorageError> {
+        match in_time(self.objects.delete(location)).await {
+            Err(error) if !is_absent(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// The bytes in memory, when there is room for them.
+    async fn read_back(
+        &self,
+        (file, length): (Arc<File>, u64),
+    ) -> Result<(OwnedSemaphorePermit, PutPayload), StorageError> {
+        // A part larger than all of it takes it all.
+        let wanted = u32::try_from(length.div_ceil(MIB)).unwrap_or(MEMORY).clamp(1, MEMORY);
+        let memory = Arc::clone(&self.memory).acquire_many_owned(wanted).await;
+        let memory = memory.map_err(|_| away("the server stops"))?;
+        let read = spawn_blocking(move || {
+            let mut bytes = vec![0; usize::try_from(length).map_err(std::io::Error::other)?];
+            file.read_exact_at(&mut bytes, 0)?;
+            Ok(Bytes::from(bytes))
+        });
+        let bytes = read.await.map_err(|error| lost(&error))?;
+        Ok((memory, bytes.map_err(StorageError::file("a part in the spool folder"))?.into()))
+    }
+}
+
+fn check_parts(whole: &Complete, multipart: &Multipart) -> Result<(), StorageError> {
+    let in_order = (0..).zip(&whole.parts).all(|(number, (noted, _))| *noted == number);
+    let count = whole.parts.len() as u64;
+    if !in_order || count != whole.size.div_ceil(multipart.part_size.max(1)) {
+        let (key, size) = (&whole.key, whole.size);
+        let detail = format!("the {count} parts noted for {key} do not make {size} bytes");
+        return Err(StorageError::Damaged(detail));
+    }
+    Ok(())
+}
+
+async fn in_time<T>(
+    request: impl Future<Output = object_store::Result<T>>,
+) -> Result<T, StorageError> {
+    match timeout(SMALL_REQUEST, request).await {
+        Ok(answer) => Ok(answer?),
+        Err(_) => Err(away("the store does not answer")),
+    }
+}
+
+fn is_absent(error: &StorageError) -> bool {
+    matches!(error, StorageError::Store(object_store::Error::NotFound { .. }))
+}
+
+/// The store did not do what it was asked in time; trying again helps.
+pub(super) fn away(detail: &'static str) -> StorageError {
+    StorageError::Store(object_store::Error::Generic { store: "bucket", source: detail.into() })
+}

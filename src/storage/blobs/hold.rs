@@ -1,0 +1,102 @@
+//! For how long a writer may believe that a blob is its own.
+//!
+//! A request that is under way when the time is up is dropped: the store has not got all of it then, so
+//! it cannot land after what a newer writer sends. Renewing is the catalog's, whose rows say who
+//! writes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+use super::bucket::away;
+use crate::storage::error::StorageError;
+
+/// The end of the time for which requests may be under way. Clones see each other's renewals.
+#[derive(Debug, Clone)]
+pub struct Hold {
+    length: Duration,
+    until: Arc<watch::Sender<Instant>>,
+}
+
+impl Hold {
+    /// Lasts `length` from `begun`, which is before whoever decides was asked.
+    pub fn new(begun: Instant, length: Duration) -> Self {
+        Self { length, until: Arc::new(watch::Sender::new(begun + length)) }
+    }
+
+    pub fn renew(&self, begun: Instant) {
+        self.until.send_replace(begun + self.length);
+    }
+
+    /// The blob is somebody else's, or nobody's.
+    pub fn end(&self) {
+        self.until.send_replace(Instant::now());
+    }
+
+    /// How long ago it was renewed.
+    pub fn age(&self) -> Duration {
+        self.length.saturating_sub(self.until.borrow().saturating_duration_since(Instant::now()))
+    }
+
+    /// Does the work, unless the time is up before.
+    pub(super) async fn during<T>(
+        &self,
+        work: impl Future<Output = Result<T, StorageError>>,
+    ) -> Result<T, StorageError> {
+        tokio::select! {
+            biased;
+            () = self.is_over() => Err(away("the writer could not keep its hold on the upload")),
+            done = work => done,
+        }
+    }
+
+    async fn is_over(&self) {
+        let mut until = self.until.subscribe();
+        loop {
+            let end = *until.borrow_and_update();
+            if end <= Instant::now() {
+                return;
+            }
+            tokio::select! {
+                () = sleep_until(end) => {}
+                _renewed = until.changed() => {}
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LENGTH: Duration = Duration::from_millis(50);
+
+    #[tokio::test]
+    async fn work_goes_on_while_the_hold_is_renewed_and_no_longer() {
+        let hold = Hold::new(Instant::now(), LENGTH);
+        let renewing = async {
+            for _ in 0..10 {
+                tokio::time::sleep(LENGTH / 5).await;
+                hold.renew(Instant::now());
+            }
+        };
+        let work = async {
+            tokio::time::sleep(LENGTH * 2).await;
+            Ok(())
+        };
+        let (done, ()) = tokio::join!(hold.during(work), renewing);
+        done.unwrap();
+        let forever = std::future::pending::<Result<(), StorageError>>();
+        assert!(hold.during(forever).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn an_ended_hold_begins_nothing() {
+        let hold = Hold::new(Instant::now(), LENGTH);
+        hold.end();
+        let done = hold.during(async { Ok(()) }).await;
+        assert!(matches!(done, Err(StorageError::Store(_))));
+    }
+}
