@@ -13,6 +13,8 @@ mod hold;
 pub mod reader;
 pub mod running_hash;
 mod staged_file;
+#[cfg(test)]
+pub(crate) mod test_bucket;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -32,6 +34,9 @@ pub use reader::BlobReader;
 pub use running_hash::RunningHash;
 
 /// Where the bytes of all files lie.
+///
+/// What goes to a bucket is boxed: the futures of its client are of several KiB, and would be part of
+/// those of all requests.
 #[derive(Clone)]
 pub struct Blobs(Place);
 
@@ -159,7 +164,7 @@ impl Blobs {
         size: u64,
     ) -> Result<Option<Multipart>, StorageError> {
         match &self.0 {
-            Place::Bucket(bucket) if size > 0 => bucket.begin(key, size).await.map(Some),
+            Place::Bucket(bucket) if size > 0 => Box::pin(bucket.begin(key, size)).await.map(Some),
             _ => Ok(None),
         }
     }
@@ -167,7 +172,7 @@ impl Blobs {
     /// Takes a multipart upload away without the blob's other bytes.
     pub async fn abort_multipart(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
         match &self.0 {
-            Place::Bucket(bucket) => bucket.abort(key, multipart).await,
+            Place::Bucket(bucket) => Box::pin(bucket.abort(key, multipart)).await,
             Place::Folder { .. } => Ok(()),
         }
     }
@@ -179,7 +184,7 @@ impl Blobs {
                 let path = self.local_path(&growing.key).unwrap_or_default();
                 Appender::in_folder(staged_path(&path), growing).await
             }
-            Place::Bucket(bucket) => Appender::in_bucket(bucket.clone(), growing).await,
+            Place::Bucket(bucket) => Box::pin(Appender::in_bucket(bucket.clone(), growing)).await,
         }
     }
 
@@ -187,7 +192,7 @@ impl Blobs {
     pub async fn complete(&self, whole: &Complete) -> Result<(), StorageError> {
         let path = match &self.0 {
             Place::Bucket(bucket) => {
-                bucket.complete(whole).await?;
+                Box::pin(bucket.complete(whole)).await?;
                 return appender::spool::remove(&bucket.spool.join(&whole.key));
             }
             Place::Folder { .. } => self.local_path(&whole.key).unwrap_or_default(),
@@ -199,7 +204,7 @@ impl Blobs {
     /// Removes a tail that another one or a whole part has replaced.
     pub async fn remove_tail(&self, key: &str, tail: &str) -> Result<(), StorageError> {
         match &self.0 {
-            Place::Bucket(bucket) => bucket.remove_tail(key, tail).await,
+            Place::Bucket(bucket) => Box::pin(bucket.remove_tail(key, tail)).await,
             Place::Folder { .. } => Ok(()),
         }
     }
@@ -209,7 +214,7 @@ impl Blobs {
         match &self.0 {
             Place::Bucket(bucket) => {
                 appender::spool::remove(&bucket.spool.join(key))?;
-                bucket.remove(key, multipart).await
+                Box::pin(bucket.remove(key, multipart)).await
             }
             Place::Folder { store, .. } => {
                 let path = self.local_path(key).unwrap_or_default();

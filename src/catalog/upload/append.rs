@@ -191,7 +191,8 @@ impl Open {
             self.renew().await?;
         }
         let (id, claim) = (self.upload.id, self.claim);
-        self.catalog.holding(id, claim, &self.hold, self.appender.write(bytes)).await?;
+        let writing = Box::pin(self.appender.write(bytes));
+        self.catalog.holding(id, claim, &self.hold, writing).await?;
         match self.appender.kept_meanwhile() {
             Some(kept) if self.check.is_some() => self.appender.let_go(kept.received).await,
             Some(kept) if self.noted.is_due(&kept) => self.note(&kept).await?,
@@ -255,14 +256,15 @@ impl Open {
 
     /// Everything that came is on stable storage.
     pub(super) async fn sync(&mut self) -> std::result::Result<Kept, StorageError> {
-        let syncing = self.appender.sync();
+        let syncing = Box::pin(self.appender.sync());
         self.catalog.holding(self.upload.id, self.claim, &self.hold, syncing).await
     }
 
     async fn release(&mut self, kept: Option<&Kept>) -> Result<()> {
         let released = self.catalog.release(&mut self.upload, self.claim, kept).await;
-        // What it sent after others had cancelled the session is nobody's.
-        self.catalog.remove_if_forgotten(&self.upload).await;
+        if matches!(released, Err(Error::UploadLost)) {
+            self.take_back(kept).await;
+        }
         released?;
         if let Err(error) = self.catalog.blobs.clear_spool(&self.upload.blob_key) {
             tracing::warn!(%error, upload = %self.upload.id, "its spool folder stays until it ends");
@@ -270,10 +272,23 @@ impl Open {
         Ok(())
     }
 
+    /// Takes away what was sent and cannot be noted any more, for nobody else knows of it.
+    async fn take_back(&self, kept: Option<&Kept>) {
+        if let Some(tail) = kept.and_then(|kept| kept.tail.as_deref())
+            && self.upload.tail.as_deref() != Some(tail)
+            && let Err(error) = self.catalog.blobs.remove_tail(&self.upload.blob_key, tail).await
+        {
+            tracing::warn!(%error, upload = %self.upload.id, tail, "a tail may stay behind");
+        }
+        self.catalog.remove_if_forgotten(&self.upload).await;
+    }
+
     /// Lets go of the session as it was before.
     pub(super) async fn forget(mut self) -> Result<()> {
         self.appender.stop().await;
-        self.release(None).await
+        let released = self.release(None).await;
+        self.catalog.remove_if_forgotten(&self.upload).await;
+        released
     }
 
     async fn save_or_log(self) {

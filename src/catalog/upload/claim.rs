@@ -108,15 +108,15 @@ impl Catalog {
         self.clock.now() + HOLD
     }
 
-    /// Does work that may take longer than others wait, and tells meanwhile that the writer lives.
+    /// Does work that may take longer than others wait, and tells meanwhile that the writer lives. To be
+    /// boxed: it would be twice in the future of whoever waits.
     pub(super) async fn holding<T, E>(
         &self,
         id: Uuid,
         claim: i64,
         hold: &Hold,
-        work: impl Future<Output = std::result::Result<T, E>>,
+        mut work: impl Future<Output = std::result::Result<T, E>> + Unpin,
     ) -> std::result::Result<T, E> {
-        tokio::pin!(work);
         loop {
             tokio::select! {
                 biased;

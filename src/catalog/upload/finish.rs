@@ -64,7 +64,8 @@ impl Catalog {
             });
         }
         let whole = self.whole(upload).await?;
-        self.holding(upload.id, claim, hold, self.blobs.complete(&whole)).await?;
+        let completing = Box::pin(self.blobs.complete(&whole));
+        self.holding(upload.id, claim, hold, completing).await?;
         let attached = self.attach(actor, upload, claim, digest, condition).await;
         if let Err(Error::UploadLost) = attached {
             // Cancelled elsewhere before the blob had its name, under which nobody looked for it then.
@@ -79,7 +80,7 @@ impl Catalog {
         Ok(received)
     }
 
-    async fn whole(&self, upload: &Upload) -> Result<Complete> {
+    pub(super) async fn whole(&self, upload: &Upload) -> Result<Complete> {
         let multipart = multipart_of(upload);
         let noted = match multipart {
             Some(_) => self.db.read().await?.parts_of(upload.blob_id).await?,

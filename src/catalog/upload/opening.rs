@@ -10,10 +10,10 @@ impl Catalog {
     pub(super) async fn open_claimed(&self, claimed: &mut Claimed) -> Result<Appender> {
         let Claimed { upload, number, hold, tail } = claimed;
         let (id, number) = (upload.id, *number);
-        let opening = self.open_bytes(upload, number, hold, *tail);
+        let opening = Box::pin(self.open_bytes(upload, number, hold, *tail));
         let mut appender = self.holding(id, number, hold, opening).await?;
         if appender.taken() > upload.received {
-            let found = self.holding(id, number, hold, appender.sync()).await?;
+            let found = self.holding(id, number, hold, Box::pin(appender.sync())).await?;
             tracing::info!(upload = %id, bytes = found.received - upload.received,
                 "took in what a killed server had received");
             self.note_progress(upload, number, hold, &found).await?;

@@ -1,9 +1,12 @@
 //! Random lives of sessions: whatever is done to one, in whatever order, its file is the file that was
 //! sent, or there is no file.
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+mod bucket;
+mod ground;
+
+use std::ops::Range;
+use std::sync::LazyLock;
+use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
 use proptest::prelude::*;
@@ -12,12 +15,11 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use super::*;
-use crate::catalog::image::ImageDraft;
+use crate::catalog::Precondition;
 use crate::catalog::revision::RevisionChange;
-use crate::catalog::{Precondition, Rules};
-use crate::model::{Clock, Digest, FileRole, Ids, ImageKind};
-use crate::storage::tree::TreeFolder;
-use crate::storage::{Blobs, Db, Holder};
+use crate::model::{Digest, FileRole};
+use crate::storage::Holder;
+use ground::{Ground, IMAGE};
 
 /// What somebody does to a session.
 #[derive(Debug, Clone)]
@@ -68,8 +70,15 @@ enum End {
     KilledUnproven,
 }
 
-fn steps() -> impl Strategy<Value = Vec<Step>> {
-    let length = prop_oneof![4 => 1_usize..40_000, 1 => 900_000_usize..1_300_000];
+/// How many bytes are sent at once: mostly few, sometimes about as many as are kept together.
+#[derive(Clone)]
+struct Lengths {
+    few: Range<usize>,
+    many: Range<usize>,
+}
+
+fn steps(lengths: Lengths) -> impl Strategy<Value = Vec<Step>> {
+    let length = prop_oneof![4 => lengths.few, 1 => lengths.many];
     let end = prop_oneof![
         Just(End::Saved),
         Just(End::Dropped),
@@ -96,9 +105,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 /// A catalog in a folder, and the one session that is being tried.
-struct Trial {
-    folder: PathBuf,
-    now: Arc<AtomicU64>,
+struct Trial<'a> {
+    ground: &'a Ground,
     catalog: Catalog,
     actor: Actor,
     file: Bytes,
@@ -110,22 +118,15 @@ struct Trial {
     gone: bool,
 }
 
-async fn catalog(folder: &Path, now: &Arc<AtomicU64>, instance: u128) -> Catalog {
-    let db =
-        Db::open(&format!("sqlite:{}", folder.join("catalog.sqlite").display())).await.unwrap();
-    db.migrate().await.unwrap();
-    let blobs = Blobs::open_folder(&folder.join("blobs")).unwrap();
-    let tree = TreeFolder::open(&folder.join("tree")).unwrap();
-    let rules = Rules { min_free: 0, ..Rules::default() };
-    let clock = Clock::Fixed(Arc::clone(now));
-    Catalog::new(db, blobs, tree, rules, clock, Ids, Uuid::from_u128(instance))
-}
+/// No two pieces are alike, so that one in the place of another is seen.
+static BYTES: LazyLock<Bytes> = LazyLock::new(|| {
+    let words = (0_u32..5 << 20).flat_map(|word| word.wrapping_mul(0x9e37_79b9).to_le_bytes());
+    words.collect::<Vec<u8>>().into()
+});
 
-const IMAGE: &str = "win7-office";
-
-impl Trial {
-    async fn begin(folder: &Path, now: &Arc<AtomicU64>, size: usize) -> Self {
-        let catalog = catalog(folder, now, 1).await;
+impl<'a> Trial<'a> {
+    async fn begin(ground: &'a Ground, size: usize) -> Self {
+        let catalog = ground.catalog(1).await;
         let actor = Actor::system("tester");
         let draft = catalog
             .create_draft(&actor, &IMAGE.parse().unwrap(), RevisionChange::default())
@@ -141,14 +142,11 @@ impl Trial {
             protocol: UploadProtocol::Json,
         };
         let upload = catalog.create_upload(&actor, announced).await.unwrap();
-        // No two pieces are alike, so that one in the place of another is seen.
-        let file = (0_u32..).flat_map(|word| word.wrapping_mul(0x9e37_79b9).to_le_bytes());
         Self {
-            folder: folder.to_owned(),
-            now: Arc::clone(now),
+            ground,
             catalog,
             actor,
-            file: file.take(size).collect::<Vec<u8>>().into(),
+            file: BYTES.slice(..size),
             upload: upload.id,
             revision: draft.revision.number,
             acknowledged: 0,
@@ -195,7 +193,9 @@ impl Trial {
                 let first = offset.saturating_sub(back as u64);
                 self.append_overlapping(offset, first, length).await;
             }
-            Step::TwoWriters { first, second } => self.two_writers(offset, first, second).await,
+            Step::TwoWriters { first, second } => {
+                Box::pin(self.two_writers(offset, first, second)).await;
+            }
             Step::OtherServer { length } => self.other_server(length).await,
             Step::Ask => {}
             Step::Cancel => {
@@ -203,7 +203,7 @@ impl Trial {
                 self.gone = true;
             }
             Step::Expire => {
-                self.now.fetch_add(15 * 24 * 3_600_000_000, Ordering::Relaxed);
+                self.ground.now.fetch_add(15 * 24 * 3_600_000_000, Ordering::Relaxed);
                 self.catalog.expire_uploads().await.unwrap();
                 self.gone = true;
             }
@@ -295,12 +295,12 @@ impl Trial {
         let bytes = self.bytes(offset, length);
         let open = self.open(StartAt::Exactly(offset), bytes.len(), None).await.unwrap();
         std::mem::forget(open);
-        self.now.fetch_add(31_000_000, Ordering::Relaxed);
-        self.catalog = catalog(&self.folder, &self.now, 2).await;
+        self.ground.now.fetch_add(31_000_000, Ordering::Relaxed);
+        self.catalog = self.ground.catalog(2).await;
         let mut open = self.open(StartAt::Exactly(offset), bytes.len(), None).await.unwrap();
         open.write(bytes).await.unwrap();
         self.acknowledged = open.save().await.unwrap().received;
-        self.catalog = catalog(&self.folder, &self.now, 1).await;
+        self.catalog = self.ground.catalog(1).await;
     }
 
     /// Nothing of this process's memory is left, and nobody tidied up.
@@ -308,7 +308,7 @@ impl Trial {
         // What is being written goes on to its end, what is only collected is lost.
         open.0.as_mut().unwrap().appender.stop().await;
         std::mem::forget(open);
-        self.catalog = catalog(&self.folder, &self.now, 1).await;
+        self.catalog = self.ground.catalog(1).await;
         self.catalog.recover().await.unwrap();
     }
 
@@ -323,12 +323,7 @@ impl Trial {
         };
         tx.hold_upload(self.upload, &holder).await.unwrap();
         tx.commit().await.unwrap();
-        let path = self.catalog.blobs.local_path(&upload.blob_key).unwrap();
-        let path = path.with_extension("part");
-        let mut bytes = std::fs::read(&path).unwrap();
-        let kept = usize::try_from(upload.received).unwrap();
-        bytes[kept..].fill(0xee);
-        std::fs::write(&path, bytes).unwrap();
+        self.ground.lose_what_was_not_synced(&self.catalog, &upload);
     }
 
     /// Sends the rest, if there is a session; then looks at what came of it.
@@ -340,8 +335,8 @@ impl Trial {
             open.save().await.unwrap();
             let received = self.catalog.finish_upload(&self.actor, self.upload).await.unwrap();
             assert_eq!(received.file.digest, Digest::of(&self.file));
-            let path = self.catalog.blobs.local_path(&received.file.blob_key).unwrap();
-            assert!(std::fs::read(path).unwrap() == self.file, "other bytes than were sent");
+            let stored = ground::read(&self.catalog, &received.file).await;
+            assert!(stored == self.file, "other bytes than were sent");
             let again = self.catalog.finish_upload(&self.actor, self.upload).await.unwrap();
             assert_eq!(again.file.digest, received.file.digest);
         }
@@ -355,45 +350,22 @@ impl Trial {
             .await
             .unwrap();
         self.catalog.remove_garbage().await.unwrap();
-        let left = walk(&self.folder.join("blobs"));
+        let left = self.ground.left_behind().await;
         assert!(left.is_empty(), "left behind: {left:?}");
     }
 }
 
-fn walk(folder: &Path) -> Vec<PathBuf> {
-    let shards = std::fs::read_dir(folder).unwrap().map(|shard| shard.unwrap().path());
-    shards
-        .flat_map(|shard| std::fs::read_dir(shard).unwrap())
-        .map(|file| file.unwrap().path())
-        .collect()
-}
-
-async fn prepared(folder: &Path, now: &Arc<AtomicU64>) {
-    let catalog = catalog(folder, now, 1).await;
-    let image = ImageDraft {
-        name: IMAGE.parse().unwrap(),
-        kind: ImageKind::Medv,
-        extension: None,
-        description: String::new(),
-        labels: std::collections::BTreeMap::new(),
-        keep_revisions: None,
-    };
-    catalog.create_image(&Actor::system("tester"), &image).await.unwrap();
-}
-
-#[test]
-fn whatever_is_done_to_a_session_its_file_is_the_file_sent_or_there_is_none() {
-    let folder = tempfile::tempdir().unwrap();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let now = Arc::new(AtomicU64::new(1_800_000_000_000_000));
-    runtime.block_on(prepared(folder.path(), &now));
-    let cases = if std::env::var("IMAGEDEPOT_TEST_LONG").is_ok() { 2000 } else { 200 };
-    let size = prop_oneof![4 => 1_usize..200_000, 1 => 1_000_000_usize..3_000_000];
+fn whatever_is_done(
+    ground: &Ground,
+    cases: u32,
+    sizes: impl Strategy<Value = usize>,
+    lengths: Lengths,
+) {
     let mut runner =
         TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
-    let result = runner.run(&(size, steps()), |(size, steps)| -> TestCaseResult {
-        runtime.block_on(async {
-            let mut trial = Trial::begin(folder.path(), &now, size).await;
+    let result = runner.run(&(sizes, steps(lengths)), |(size, steps)| -> TestCaseResult {
+        ground.runtime.block_on(async {
+            let mut trial = Trial::begin(ground, size).await;
             for step in &steps {
                 trial.take(step).await;
             }
@@ -402,4 +374,27 @@ fn whatever_is_done_to_a_session_its_file_is_the_file_sent_or_there_is_none() {
         Ok(())
     });
     result.unwrap();
+}
+
+fn cases(usual: u32) -> u32 {
+    if std::env::var("IMAGEDEPOT_TEST_LONG").is_ok() { usual * 10 } else { usual }
+}
+
+#[test]
+fn whatever_is_done_to_a_session_its_file_is_the_file_sent_or_there_is_none() {
+    let sizes = prop_oneof![4 => 1_usize..200_000, 1 => 1_000_000_usize..3_000_000];
+    let lengths = Lengths { few: 1..40_000, many: 900_000..1_300_000 };
+    whatever_is_done(&Ground::folder(), cases(200), sizes, lengths);
+}
+
+#[test]
+fn whatever_is_done_to_a_session_in_a_bucket_its_file_is_the_file_sent_or_there_is_none() {
+    const PART: usize = 5 << 20;
+    let sizes = prop_oneof![
+        1 => 1..PART,
+        1 => prop_oneof![Just(PART - 1), Just(PART), Just(PART + 1), Just(2 * PART), Just(3 * PART)],
+        2 => PART..4 * PART,
+    ];
+    let lengths = Lengths { few: 1..3_000_000, many: PART - 100_000..2 * PART + 100_000 };
+    whatever_is_done(&Ground::bucket(), cases(40), sizes, lengths);
 }

@@ -161,7 +161,7 @@ impl Appender {
     /// So many bytes have reached stable storage and will not be asked for after a kill.
     pub async fn let_go(&self, kept: u64) {
         if let Place::Bucket(place) = &self.place {
-            place.let_go(kept).await;
+            Box::pin(place.let_go(kept)).await;
         }
     }
 
@@ -179,7 +179,7 @@ impl Appender {
         self.settle().await?;
         match &mut self.place {
             Place::Folder(place) => place.finish(self.settled, &self.hash).await,
-            Place::Bucket(place) => place.finish(self.settled, &self.hash).await,
+            Place::Bucket(place) => Box::pin(place.finish(self.settled, &self.hash)).await,
         }
     }
 
@@ -253,7 +253,7 @@ impl Place {
     async fn arrived(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
         match self {
             Self::Folder(place) => place.arrived(settled, hash),
-            Self::Bucket(place) => place.arrived(settled, hash).await,
+            Self::Bucket(place) => Box::pin(place.arrived(settled, hash)).await,
         }
     }
 
@@ -261,7 +261,7 @@ impl Place {
     async fn file(&mut self, at: u64) -> Result<(Arc<File>, u64), StorageError> {
         match self {
             Self::Folder(place) => Ok((place.file(), at)),
-            Self::Bucket(place) => place.file(at).await,
+            Self::Bucket(place) => Box::pin(place.file(at)).await,
         }
     }
 }

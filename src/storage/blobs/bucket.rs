@@ -42,8 +42,9 @@ const MIB: u64 = 1024 * 1024;
 /// files get larger parts.
 pub(super) const PART_SIZE: u64 = 16 * MIB;
 
-/// The parts that are in memory at once, of all uploads together, in MiB.
-const MEMORY: u32 = 64;
+/// The parts that are in memory at once, of all uploads together, in MiB: with fifty uploads that
+/// collect 2 MiB each this stays well below 200 MiB.
+const MEMORY: u32 = 48;
 
 /// What sending one part may take, and what completing may: stores copy for as long.
 const PART_TIME: Duration = Duration::from_mins(1);

@@ -60,16 +60,19 @@ impl InBucket {
         let spool = opened.await.map_err(|error| lost(&error))??;
         let part_size =
             growing.multipart.as_ref().map_or(bucket.part_size, |multipart| multipart.part_size);
+        let part_size = part_size.max(1);
         let (kept, to_fetch) = (growing.kept.clone(), growing.kept.tail.clone());
+        let is_whole = kept.received == growing.size;
+        let sent = if is_whole { growing.size } else { kept.received / part_size * part_size };
         Ok(Self {
             bucket,
             growing,
-            part_size: part_size.max(1),
+            part_size,
             spool,
             file: None,
             to_fetch,
             sending: None,
-            sent: kept.received / part_size.max(1) * part_size,
+            sent,
             kept,
             is_news: false,
             failed: false,
