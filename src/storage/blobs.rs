@@ -4,7 +4,7 @@
 //! after its content would need a rename when the digest is known, which object stores do not have.
 //! Only this module knows where in the store a key lies.
 //!
-//! [`appender`] is how a blob grows in either place, [`bucket`] what is asked of an object store,
+//! `appender` is how a blob grows in either place, `bucket` what is asked of an object store,
 //! [`reader`] how a blob is read.
 
 mod appender;
