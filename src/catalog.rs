@@ -1,7 +1,7 @@
 //! The rules of an image's life, in its order; no HTTP, no SQL.
 //!
-//! Read along the life: [`image`], [`revision`], [`upload`] (how a draft gets its bytes), [`channel`],
-//! [`promotion`], then [`snapshot`] (what every channel offers, in memory), [`publication`] (the
+//! Read along the life: [`image`], [`revision`], [`upload`] (how a draft gets its bytes), [`bits_upload`]
+//! (which does all of that by a file's name alone), [`channel`], [`promotion`], then [`snapshot`] (what every channel offers, in memory), [`publication`] (the
 //! physical tree follows), [`manifest`] (`channel.json`) and [`update_check`]. Beside the road:
 //! [`account`], [`audit`], [`idempotency`], and [`sweep`], which takes away what is left behind.
 //!
@@ -11,6 +11,7 @@
 pub mod account;
 pub mod actor;
 pub mod audit;
+pub mod bits_upload;
 pub mod channel;
 pub mod error;
 pub mod first_start;
@@ -29,7 +30,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use actor::{Actor, Precondition};
@@ -37,8 +40,12 @@ pub use error::Error;
 pub use snapshot::Snapshot;
 
 use crate::model::{Clock, FilePattern, Ids};
+use bits_upload::BitsRules;
 use crate::storage::tree::TreeFolder;
 use crate::storage::{Blobs, Db};
+
+/// Saving an upload is one sync and one commit.
+const SAVING: Duration = Duration::from_secs(10);
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -52,10 +59,13 @@ pub struct Rules {
     pub max_file_size: u64,
     /// Free bytes that uploads leave on the disk, for the database to go on.
     pub min_free: u64,
-    /// A draft that nobody touched for so long goes.
-    pub draft_lifetime: Duration,
+    /// The most bytes that an image's files may have together; 0 is no limit.
+    pub image_quota: u64,
+    /// An upload without progress goes after so long, and a draft that nobody touched.
+    pub expire_after: Duration,
     /// How often a client asks for updates, in seconds.
     pub check_period: u32,
+    pub bits: BitsRules,
 }
 
 impl Default for Rules {
@@ -65,8 +75,10 @@ impl Default for Rules {
             grace: Duration::from_hours(24),
             max_file_size: 1 << 40,
             min_free: 256 << 20,
-            draft_lifetime: Duration::from_hours(14 * 24),
+            image_quota: 0,
+            expire_after: Duration::from_hours(14 * 24),
             check_period: 900,
+            bits: BitsRules::default(),
         }
     }
 }
@@ -81,6 +93,8 @@ pub struct Catalog {
     clock: Clock,
     ids: Ids,
     instance: Uuid,
+    /// The runtime of the whole server: a worker's own ends with the worker.
+    runtime: Handle,
     shared: Arc<Shared>,
 }
 
@@ -94,9 +108,14 @@ struct Shared {
     reconciling: Mutex<()>,
     tree_is_due: Notify,
     sweep_is_due: Notify,
+    /// Who of this process's writers has which upload.
+    turns: upload::Turns,
+    /// Uploads that are being saved after their request has gone.
+    saving: TaskTracker,
 }
 
 impl Catalog {
+    /// To be called within the runtime that lives as long as the server.
     pub fn new(
         db: Db,
         blobs: Blobs,
@@ -112,6 +131,8 @@ impl Catalog {
             reconciling: Mutex::default(),
             tree_is_due: Notify::new(),
             sweep_is_due: Notify::new(),
+            turns: upload::Turns::default(),
+            saving: TaskTracker::new(),
         };
         Self {
             db,
@@ -121,6 +142,7 @@ impl Catalog {
             clock,
             ids,
             instance,
+            runtime: Handle::current(),
             shared: Arc::new(shared),
         }
     }
@@ -137,7 +159,12 @@ impl Catalog {
         &self.blobs
     }
 
+    /// Ends the catalog; uploads that were cut off by the stop are saved first.
     pub async fn close(&self) {
+        self.shared.saving.close();
+        if tokio::time::timeout(SAVING, self.shared.saving.wait()).await.is_err() {
+            tracing::warn!("an upload could not be saved in time; its client sends the rest again");
+        }
         self.db.close().await;
     }
 }

@@ -47,6 +47,18 @@ pub struct BitsRules {
     pub max_fragment: u64,
 }
 
+impl Default for BitsRules {
+    fn default() -> Self {
+        Self {
+            name_pattern: NamePattern::default(),
+            promote_to: None,
+            commit: Commit::LastFragment,
+            max_sessions: 50,
+            max_fragment: 0,
+        }
+    }
+}
+
 /// What is to be done with a fragment's bytes.
 pub enum FragmentTurn {
     /// They are new, at least the last of them: those before the upload's offset are to be skipped.
@@ -139,7 +151,7 @@ impl Catalog {
             State::Open if range.first > 0 => {
                 return Err(Error::OffsetMismatch { expected: 0, given: range.first });
             }
-            State::Open | State::Claimed => self.begin(actor, session, range.total).await?,
+            State::Open | State::Claimed => self.begin_bits_upload(actor, session, range.total).await?,
             State::Receiving => {}
         }
         let start = StartAt::OverlappingFrom(range.first);
@@ -150,7 +162,7 @@ impl Catalog {
                 Ok(FragmentTurn::Complete)
             }
             Err(Error::UploadComplete) => {
-                self.commit(actor, session).await?;
+                self.commit_bits_session(actor, session).await?;
                 Ok(FragmentTurn::Complete)
             }
             Err(other) => Err(self.lost_with_its_draft(actor, session, other).await),
@@ -169,7 +181,7 @@ impl Catalog {
 
     async fn all_bytes_came(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
         match self.rules.bits.commit {
-            Commit::LastFragment => self.commit(actor, session).await,
+            Commit::LastFragment => self.commit_bits_session(actor, session).await,
             Commit::Close => Ok(()),
         }
     }

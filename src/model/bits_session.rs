@@ -83,6 +83,12 @@ impl NamePattern {
     }
 }
 
+impl Default for NamePattern {
+    fn default() -> Self {
+        Self::DEFAULT.parse().expect("the default is a pattern")
+    }
+}
+
 impl FromStr for NamePattern {
     type Err = InvalidNamePattern;
 

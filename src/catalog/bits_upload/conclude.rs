@@ -15,15 +15,15 @@ const ATTEMPTS: usize = 3;
 
 impl Catalog {
     /// Gives a full session to its draft, with all that follows.
-    pub(super) async fn commit(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
+    pub(super) async fn commit_bits_session(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
         if let Err(error) = self.finish_upload(actor, session.id).await {
             return Err(self.lost_with_its_draft(actor, session, error).await);
         }
-        self.conclude(actor, session).await
+        self.conclude_bits_session(actor, session).await
     }
 
     /// For a session whose file is the draft's.
-    pub(super) async fn conclude(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
+    pub(super) async fn conclude_bits_session(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
         let known = self.db.read().await?.bits_session(session.id).await?;
         if let Some(revision) = known.and_then(|session| session.revision_id) {
             self.seal_and_promote(actor, &session.image, revision).await?;

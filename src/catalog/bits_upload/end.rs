@@ -30,7 +30,7 @@ impl Catalog {
     /// half an upload. Repeated, it changes nothing.
     pub async fn close_bits_session(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
         match self.bytes_of(actor, session).await? {
-            Bytes::All | Bytes::Given => self.commit(actor, session).await?,
+            Bytes::All | Bytes::Given => self.commit_bits_session(actor, session).await?,
             Bytes::None | Bytes::Some => self.drop_bytes(actor, session).await?,
             Bytes::Settled => {}
         }
@@ -46,7 +46,7 @@ impl Catalog {
             return self.close_bits_session(actor, session).await;
         }
         self.drop_bytes(actor, session).await?;
-        self.forget(session).await
+        self.forget_bits_session(session).await
     }
 
     async fn bytes_of(&self, actor: &Actor, session: &BitsSession) -> Result<Bytes> {
@@ -71,7 +71,7 @@ impl Catalog {
         }
     }
 
-    async fn forget(&self, session: &BitsSession) -> Result<()> {
+    async fn forget_bits_session(&self, session: &BitsSession) -> Result<()> {
         let mut tx = self.db.write().await?;
         tx.delete_bits_session(session.id).await?;
         Ok(tx.commit().await?)
@@ -96,7 +96,7 @@ impl Catalog {
             return error;
         }
         tracing::info!(bits.session = %session.id, "a BITS session ends with its draft: {error}");
-        for ended in [self.drop_bytes(actor, session).await, self.forget(session).await] {
+        for ended in [self.drop_bytes(actor, session).await, self.forget_bits_session(session).await] {
             if let Err(error) = ended {
                 return error;
             }
@@ -121,7 +121,7 @@ impl Catalog {
         let cut_off = self.clock.now() - CUT_OFF_AFTER;
         let left = self.db.read().await?.unconcluded_bits_sessions(cut_off).await?;
         for session in left {
-            self.conclude(&self.owner_of(&session), &session).await?;
+            self.conclude_bits_session(&self.owner_of(&session), &session).await?;
         }
         let mut tx = self.db.write().await?;
         tx.forget_bits_sessions(self.closed_since(), self.idle_since()).await?;

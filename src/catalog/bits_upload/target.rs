@@ -16,7 +16,7 @@ use crate::storage::Tx;
 
 impl Catalog {
     /// Gives a session its draft and its upload.
-    pub(super) async fn begin(
+    pub(super) async fn begin_bits_upload(
         &self,
         actor: &Actor,
         session: &BitsSession,
