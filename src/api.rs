@@ -6,6 +6,7 @@
 
 pub mod assignments;
 pub mod audit;
+pub mod bits;
 pub mod body;
 pub mod brakes;
 pub mod caller;
@@ -37,6 +38,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::access::Authenticator;
 use crate::catalog::Catalog;
+use crate::wire;
 use brakes::Brakes;
 pub use dry_run::DryRun;
 
@@ -118,6 +120,13 @@ pub fn files_and_pages(config: &mut web::ServiceConfig, alias: &str) {
             web::resource(format!("/{alias}/{{path:.*}}"))
                 .route(web::get().to(tree::serve))
                 .route(web::head().to(tree::serve))
+                .route(web::method(wire::bits::method()).to(bits::post))
+                .default_service(web::to(fallback::nothing_here)),
+        )
+        .service(
+            // The tree's root is no destination either, and BITS wants to hear so in its own words.
+            web::resource(format!("/{alias}"))
+                .route(web::method(wire::bits::method()).to(bits::post))
                 .default_service(web::to(fallback::nothing_here)),
         )
         .configure(documentation::pages);

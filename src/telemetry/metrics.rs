@@ -18,7 +18,8 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// The methods that become labels: a client must not make series of its own.
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other"];
+const METHODS: [&str; 8] =
+    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "BITS_POST", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Counts a request that was answered.
@@ -55,6 +56,10 @@ fn describe() {
         "imagedepot_uploaded_bytes_total",
         Unit::Bytes,
         "Bytes of files received and kept"
+    );
+    describe_counter!(
+        "imagedepot_bits_promotions_refused_total",
+        "Revisions that BITS completed and bits.promote_to could not promote"
     );
     describe_counter!("imagedepot_promotions_total", "Promotions and rollbacks acknowledged");
     describe_counter!("imagedepot_login_failures_total", "Credentials that were refused");
