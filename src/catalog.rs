@@ -40,9 +40,9 @@ pub use error::Error;
 pub use snapshot::Snapshot;
 
 use crate::model::{Clock, FilePattern, Ids};
-use bits_upload::BitsRules;
 use crate::storage::tree::TreeFolder;
 use crate::storage::{Blobs, Db};
+use bits_upload::BitsRules;
 
 /// Saving an upload is one sync and one commit.
 const SAVING: Duration = Duration::from_secs(10);

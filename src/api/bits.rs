@@ -57,7 +57,8 @@ async fn answer(
 ) -> Result<Ack, Refusal> {
     let caller = recognised(caller)?;
     let packet = Packet::read(request.headers())?;
-    let destination = depot.catalog.bits_destination(below_the_root(request, &depot.links.alias))?;
+    let destination =
+        depot.catalog.bits_destination(below_the_root(request, &depot.links.alias))?;
     let caller = caller?;
     caller.may_create(&destination.image)?;
     packet.check_length(request.headers())?;

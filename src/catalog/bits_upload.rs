@@ -151,7 +151,9 @@ impl Catalog {
             State::Open if range.first > 0 => {
                 return Err(Error::OffsetMismatch { expected: 0, given: range.first });
             }
-            State::Open | State::Claimed => self.begin_bits_upload(actor, session, range.total).await?,
+            State::Open | State::Claimed => {
+                self.begin_bits_upload(actor, session, range.total).await?
+            }
             State::Receiving => {}
         }
         let start = StartAt::OverlappingFrom(range.first);

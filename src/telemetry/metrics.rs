@@ -18,8 +18,7 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// The methods that become labels: a client must not make series of its own.
-const METHODS: [&str; 8] =
-    ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "BITS_POST", "other"];
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "BITS_POST", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Counts a request that was answered.

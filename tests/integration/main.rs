@@ -2,7 +2,7 @@
 //!
 //! One binary (one link step, one harness); one file a subject:
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
-//!   [`update_check`], [`bits_downloads`], [`large_files`];
+//!   [`update_check`], [`bits_downloads`], [`bits_upload`], [`large_files`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
 //!   [`hostile_callers`], [`access`], [`openapi`], [`generated_clients`], [`push_and_pull`],
 //!   [`command_line`];
@@ -19,6 +19,7 @@ mod bad_json;
 mod bad_names;
 mod bad_uploads;
 mod bits_downloads;
+mod bits_upload;
 mod brakes;
 mod command_line;
 mod concurrency;

@@ -105,9 +105,7 @@ fn ack(status: S, code: &str) -> Ack {
             S::FORBIDDEN => (status, HResult::ACCESS_DENIED, Server),
             S::TOO_MANY_REQUESTS => (S::SERVICE_UNAVAILABLE, HResult::BUSY, Server),
             S::SERVICE_UNAVAILABLE => (status, HResult::BUSY, BackEnd),
-            other if other.is_client_error() => {
-                (S::BAD_REQUEST, HResult::INVALID_ARGUMENT, Server)
-            }
+            other if other.is_client_error() => (S::BAD_REQUEST, HResult::INVALID_ARGUMENT, Server),
             _ => (S::INTERNAL_SERVER_ERROR, HResult::FAILED, BackEnd),
         },
     };

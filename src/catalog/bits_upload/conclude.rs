@@ -15,7 +15,11 @@ const ATTEMPTS: usize = 3;
 
 impl Catalog {
     /// Gives a full session to its draft, with all that follows.
-    pub(super) async fn commit_bits_session(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
+    pub(super) async fn commit_bits_session(
+        &self,
+        actor: &Actor,
+        session: &BitsSession,
+    ) -> Result<()> {
         if let Err(error) = self.finish_upload(actor, session.id).await {
             return Err(self.lost_with_its_draft(actor, session, error).await);
         }
@@ -23,7 +27,11 @@ impl Catalog {
     }
 
     /// For a session whose file is the draft's.
-    pub(super) async fn conclude_bits_session(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
+    pub(super) async fn conclude_bits_session(
+        &self,
+        actor: &Actor,
+        session: &BitsSession,
+    ) -> Result<()> {
         let known = self.db.read().await?.bits_session(session.id).await?;
         if let Some(revision) = known.and_then(|session| session.revision_id) {
             self.seal_and_promote(actor, &session.image, revision).await?;
@@ -63,8 +71,7 @@ impl Catalog {
             let Some(condition) = self.still_to_promote(image, revision, channel).await? else {
                 return Ok(());
             };
-            let order =
-                PromotionOrder { revision: revision.number, ..PromotionOrder::default() };
+            let order = PromotionOrder { revision: revision.number, ..PromotionOrder::default() };
             match self.promote(actor, image, channel, order, &condition, false).await {
                 Ok(_) => return Ok(()),
                 Err(Error::Stale) => {}

@@ -96,7 +96,9 @@ impl Catalog {
             return error;
         }
         tracing::info!(bits.session = %session.id, "a BITS session ends with its draft: {error}");
-        for ended in [self.drop_bytes(actor, session).await, self.forget_bits_session(session).await] {
+        for ended in
+            [self.drop_bytes(actor, session).await, self.forget_bits_session(session).await]
+        {
             if let Err(error) = ended {
                 return error;
             }

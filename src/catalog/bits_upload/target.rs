@@ -9,8 +9,8 @@ use crate::catalog::revision::RevisionChange;
 use crate::catalog::upload::Announcement;
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{
-    BitsSession, BitsSessionState as State, FileRole, Image, ImageKind, ImageName, Labels, Revision,
-    UploadProtocol,
+    BitsSession, BitsSessionState as State, FileRole, Image, ImageKind, ImageName, Labels,
+    Revision, UploadProtocol,
 };
 use crate::storage::Tx;
 

@@ -168,11 +168,7 @@ mod tests {
         assert_eq!(ack.status, 500);
         assert_eq!(
             text(&ack)[2..],
-            [
-                "bits-error: 0x8020001F",
-                "bits-error-code: 0x8020001F",
-                "bits-error-context: 0x5"
-            ]
+            ["bits-error: 0x8020001F", "bits-error-code: 0x8020001F", "bits-error-context: 0x5"]
         );
         assert_eq!(Context::BackEnd.code(), "0x7");
         assert_eq!(HResult::NONE.to_string(), "0x00000000");

@@ -125,9 +125,8 @@ impl SessionId {
 
 /// Credentials are left out: a Kerberos ticket may be longer, and is none of this protocol's.
 fn check_values(headers: &HeaderMap) -> Result<(), Malformed> {
-    let own = |name: &HeaderName| {
-        *name != header::AUTHORIZATION && *name != header::PROXY_AUTHORIZATION
-    };
+    let own =
+        |name: &HeaderName| *name != header::AUTHORIZATION && *name != header::PROXY_AUTHORIZATION;
     let longest = headers.iter().filter(|(name, _)| own(name)).map(|(_, value)| value.len()).max();
     if longest.unwrap_or(0) > LONGEST_VALUE { Err(Malformed::LongHeader) } else { Ok(()) }
 }
@@ -221,10 +220,7 @@ mod tests {
     #[test]
     fn the_protocol_is_found_among_a_hundred_in_any_case() {
         let create = |protocols: &str| {
-            read(&[
-                ("BITS-Packet-Type", "Create-Session"),
-                ("BITS-Supported-Protocols", protocols),
-            ])
+            read(&[("BITS-Packet-Type", "Create-Session"), ("BITS-Supported-Protocols", protocols)])
         };
         let upper = UPLOAD_PROTOCOL.to_ascii_uppercase();
         let other = "{00000000-0000-0000-0000-000000000001}";
@@ -269,10 +265,7 @@ mod tests {
         );
         assert_eq!(fragment(&[range]), Err(Malformed::SessionId));
         assert_eq!(fragment(&[id]), Err(Malformed::ContentRange));
-        assert_eq!(
-            fragment(&[id, ("Content-Range", "bytes 0-1/*")]),
-            Err(Malformed::ContentRange)
-        );
+        assert_eq!(fragment(&[id, ("Content-Range", "bytes 0-1/*")]), Err(Malformed::ContentRange));
         assert!(fragment(&[id, range, ("Content-Encoding", "Identity")]).is_ok());
         let coded = fragment(&[id, range, ("Content-Encoding", "gzip")]);
         assert_eq!(coded, Err(Malformed::ContentCoding));
@@ -283,11 +276,7 @@ mod tests {
         let close =
             |id: &str| read(&[("BITS-Packet-Type", "Close-Session"), ("BITS-Session-Id", id)]);
         for id in ["session 7", "{not-a-guid}", &"x".repeat(100)] {
-            assert_eq!(
-                close(id),
-                Ok(Packet::CloseSession { session: SessionId::Foreign }),
-                "{id}"
-            );
+            assert_eq!(close(id), Ok(Packet::CloseSession { session: SessionId::Foreign }), "{id}");
         }
         for id in ["", &"x".repeat(101)] {
             assert_eq!(close(id), Err(Malformed::SessionId), "{id}");
