@@ -59,14 +59,6 @@ impl Default for BitsRules {
     }
 }
 
-/// What is to be done with a fragment's bytes.
-pub enum FragmentTurn {
-    /// They are new, at least the last of them: those before the upload's offset are to be skipped.
-    Write(Appending),
-    /// All bytes of the file are there already: the client missed an answer.
-    Complete,
-}
-
 impl Catalog {
     /// Opens a session. `TooManyUploads` where the caller has as many as is allowed.
     pub async fn open_bits_session(
@@ -134,20 +126,21 @@ impl Catalog {
         if session.updated_at < until { Err(Error::UploadNotFound) } else { Ok(session) }
     }
 
-    /// Finds out what is to be done with a fragment. `OffsetMismatch` where it leaves a gap, or brings
-    /// nothing that is not there.
+    /// Opens the session's upload for a fragment, whose bytes before the upload's offset are to be
+    /// skipped. None where all bytes of the file are there already: the client missed an answer.
+    /// `OffsetMismatch` where the fragment leaves a gap, or brings nothing that is not there.
     pub async fn take_fragment(
         &self,
         actor: &Actor,
         session: &BitsSession,
         range: FragmentRange,
-    ) -> Result<FragmentTurn> {
+    ) -> Result<Option<Appending>> {
         if session.size.is_some_and(|size| size != range.total) {
             return Err(Error::invalid("Content-Range", "another size than before"));
         }
         match session.state {
             State::Closed => return Err(Error::UploadNotFound),
-            State::Complete => return Ok(FragmentTurn::Complete),
+            State::Complete => return Ok(None),
             State::Open if range.first > 0 => {
                 return Err(Error::OffsetMismatch { expected: 0, given: range.first });
             }
@@ -158,14 +151,14 @@ impl Catalog {
         }
         let start = StartAt::OverlappingFrom(range.first);
         match self.append(actor, session.id, start, Some(range.length), None).await {
-            Ok(appending) => Ok(FragmentTurn::Write(appending)),
+            Ok(appending) => Ok(Some(appending)),
             Err(Error::OffsetMismatch { expected, .. }) if expected == range.total => {
                 self.all_bytes_came(actor, session).await?;
-                Ok(FragmentTurn::Complete)
+                Ok(None)
             }
             Err(Error::UploadComplete) => {
                 self.commit_bits_session(actor, session).await?;
-                Ok(FragmentTurn::Complete)
+                Ok(None)
             }
             Err(other) => Err(self.lost_with_its_draft(actor, session, other).await),
         }
