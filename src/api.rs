@@ -30,7 +30,8 @@ pub mod uploads;
 pub mod users;
 pub mod whoami;
 
-use actix_web::web;
+use actix_web::guard::fn_guard;
+use actix_web::{Route, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use url::Url;
 use utoipa_actix_web::scope::scope;
@@ -120,14 +121,19 @@ pub fn files_and_pages(config: &mut web::ServiceConfig, alias: &str) {
             web::resource(format!("/{alias}/{{path:.*}}"))
                 .route(web::get().to(tree::serve))
                 .route(web::head().to(tree::serve))
-                .route(web::method(wire::bits::method()).to(bits::post))
+                .route(bits_post())
                 .default_service(web::to(fallback::nothing_here)),
         )
         .service(
             // The tree's root is no destination either, and BITS wants to hear so in its own words.
             web::resource(format!("/{alias}"))
-                .route(web::method(wire::bits::method()).to(bits::post))
+                .route(bits_post())
                 .default_service(web::to(fallback::nothing_here)),
         )
         .configure(documentation::pages);
+}
+
+fn bits_post() -> Route {
+    let is_bits = fn_guard(|context| context.head().method.as_str() == wire::bits::METHOD);
+    web::route().guard(is_bits).to(bits::post)
 }

@@ -19,7 +19,7 @@ use super::problem::Problem;
 use super::uploads::body::take_in;
 use crate::access::permission::Publish;
 use crate::catalog::Actor;
-use crate::catalog::bits_upload::{Destination, FragmentTurn};
+use crate::catalog::bits_upload::Destination;
 use crate::model::BitsSession;
 use crate::wire::bits::{Ack, FragmentRange, Packet, SessionId};
 use refusal::Refusal;
@@ -66,7 +66,7 @@ async fn answer(
     match packet {
         Packet::Ping => Ok(Ack::ok()),
         Packet::CreateSession => visit.create_session().await,
-        Packet::Fragment { session, range } => visit.fragment(session, range, body).await,
+        Packet::Fragment { session, range } => Box::pin(visit.fragment(session, range, body)).await,
         Packet::CloseSession { session } => visit.close_session(session).await,
         Packet::CancelSession { session } => visit.cancel_session(session).await,
     }
@@ -120,8 +120,8 @@ impl Visit<'_> {
         }
         let taken = catalog.take_fragment(&self.actor, &session, range).await;
         let next = match taken.map_err(|error| Refusal::of_fragment(&session, error))? {
-            FragmentTurn::Complete => range.total,
-            FragmentTurn::Write(appending) => {
+            None => range.total,
+            Some(appending) => {
                 let offset = appending.upload().map_or(range.first, |upload| upload.received);
                 let payload = body.take().ok_or_else(Problem::internal)?;
                 let upload = take_in(appending, payload, offset - range.first).await?;

@@ -12,6 +12,8 @@ mod conclude;
 mod destination;
 mod end;
 mod target;
+#[cfg(test)]
+mod tests;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -145,7 +147,7 @@ impl Catalog {
                 return Err(Error::OffsetMismatch { expected: 0, given: range.first });
             }
             State::Open | State::Claimed => {
-                self.begin_bits_upload(actor, session, range.total).await?
+                self.begin_bits_upload(actor, session, range.total).await?;
             }
             State::Receiving => {}
         }
@@ -179,18 +181,5 @@ impl Catalog {
             Commit::LastFragment => self.commit_bits_session(actor, session).await,
             Commit::Close => Ok(()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_settings_write_commit_with_a_hyphen() {
-        let read = |text: &str| serde_json::from_value::<Commit>(text.into()).ok();
-        assert_eq!(read("last-fragment"), Some(Commit::LastFragment));
-        assert_eq!(read("close"), Some(Commit::Close));
-        assert_eq!(read("last_fragment"), None);
     }
 }

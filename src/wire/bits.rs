@@ -12,16 +12,10 @@ pub use ack::{Ack, Context, HResult};
 pub use content_range::FragmentRange;
 pub use packet::{Malformed, Packet, SessionId};
 
-use actix_web::http::Method;
 use actix_web::http::header::HeaderName;
 
 /// The verb of every packet.
 pub const METHOD: &str = "BITS_POST";
-
-/// [`METHOD`] for the router.
-pub fn method() -> Method {
-    Method::from_bytes(METHOD.as_bytes()).expect("a token")
-}
 
 /// The one protocol that there is, as it is offered and chosen.
 pub const UPLOAD_PROTOCOL: &str = "{7df0354d-249b-430f-820d-3d2a9bef4931}";

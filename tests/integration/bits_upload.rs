@@ -80,8 +80,8 @@ async fn both_files_make_seal_and_promote_a_revision(database: Database) {
     let assignment = admin.assignment(IMAGE, "test").await;
     assert_eq!((&assignment["revision"], &assignment["by"]), (&json!(1), &json!("publisher")));
     // What BITS brought is there for BITS at once.
-    let published = depot.anonymous().get_tree("test/win7-office_1.ckm").await.expecting(200);
-    assert!(published.body == file, "other bytes in the tree");
+    let in_the_tree = depot.anonymous().get_tree("test/win7-office_1.ckm").await.expecting(200);
+    assert!(in_the_tree.body == file, "other bytes in the tree");
 }
 
 async fn names_find_their_image_in_any_spelling(database: Database) {

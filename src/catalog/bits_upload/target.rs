@@ -49,7 +49,7 @@ impl Catalog {
     }
 
     /// The first fragment makes the image, not the opening of a session, which may never bring a byte.
-    async fn make_image_if_absent(&self, actor: &Actor, name: &ImageName) -> Result<()> {
+    pub(super) async fn make_image_if_absent(&self, actor: &Actor, name: &ImageName) -> Result<()> {
         match self.image(name).await {
             Err(Error::ImageNotFound) => {}
             found => return found.map(drop),
@@ -70,7 +70,12 @@ impl Catalog {
     }
 
     /// The number of the session's draft.
-    async fn claim_draft(&self, actor: &Actor, session: &BitsSession, size: u64) -> Result<i64> {
+    pub(super) async fn claim_draft(
+        &self,
+        actor: &Actor,
+        session: &BitsSession,
+        size: u64,
+    ) -> Result<i64> {
         let mut tx = self.db.write().await?;
         let locked = tx.locked_bits_session(session.id).await?;
         let mut session = locked.ok_or(Error::UploadNotFound)?;
@@ -110,13 +115,11 @@ impl Catalog {
             FileRole::Index if !lacking.is_empty() => Some(lacking.swap_remove(0)),
             _ => lacking.pop().filter(|draft| Some(draft.id) == newest),
         };
-        match found {
-            Some(draft) => Ok(draft),
-            None => {
-                let change = RevisionChange::default();
-                Ok(self.create_draft_within(tx, actor, image, change).await?.revision)
-            }
+        if let Some(draft) = found {
+            return Ok(draft);
         }
+        let change = RevisionChange::default();
+        Ok(self.create_draft_within(tx, actor, image, change).await?.revision)
     }
 
     /// Nothing came of it: the draft is free for others.

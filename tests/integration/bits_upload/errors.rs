@@ -127,7 +127,7 @@ async fn odd_spelling_is_understood(database: Database) {
     let created = client.send(&create, b"").await.expecting(200);
     let session = created.required_header("bits-session-id").to_lowercase();
     // The target in absolute form; its host is none of the session's business.
-    client.target = "http://another.name:8080/MEDVImages/win7-office.ckm".to_owned();
+    "http://another.name:8080/MEDVImages/win7-office.ckm".clone_into(&mut client.target);
     let fragment = [
         ("BITS-Packet-Type", "FRAGMENT"),
         ("BITS-Session-ID", session.as_str()),
@@ -178,14 +178,14 @@ async fn only_plain_names_below_the_root_are_destinations(database: Database) {
         "http://localhost/MEDVImages/a/b.ckm",
         long.as_str(),
     ] {
-        client.target = target.to_owned();
+        target.clone_into(&mut client.target);
         let answer = client.create().await;
         refused(&answer, 400, INVALID_ARGUMENT);
     }
     assert!(admin.get("/api/v1/images").await.items().is_empty());
     // Outside of the tree the verb is unknown.
     for path in ["/api/v1/images", "/livez", "/"] {
-        client.target = path.to_owned();
+        path.clone_into(&mut client.target);
         let ping = [("BITS-Packet-Type", "Ping"), ("Content-Length", "0")];
         let answer = client.try_send(&ping, b"").await.expect("an answer");
         answer.problem_of(&[404, 405]);
@@ -237,7 +237,7 @@ async fn a_session_is_its_owner_s_alone(database: Database) {
     let mut thief = BitsClient::new(&depot, &admin, "win7-office.ckm");
     thief.session.clone_from(&client.session);
     let mut elsewhere = client.twin();
-    elsewhere.target = "/MEDVImages/another.ckm".to_owned();
+    "/MEDVImages/another.ckm".clone_into(&mut elsewhere.target);
     for other in [&mut thief, &mut elsewhere] {
         refused(&other.part(&file, 1000..2000).await, 500, SESSION_NOT_FOUND);
         refused(&other.close().await, 500, SESSION_NOT_FOUND);
