@@ -199,7 +199,9 @@ impl Trial {
                 let first = offset.saturating_sub(back as u64);
                 self.append_overlapping(offset, first, length).await;
             }
-            Step::TwoWriters { first, second } => self.two_writers(offset, first, second).await,
+            Step::TwoWriters { first, second } => {
+                Box::pin(self.two_writers(offset, first, second)).await
+            }
             Step::OtherServer { length } => self.other_server(length).await,
             Step::Ask => {}
             Step::Cancel => {
@@ -346,7 +348,7 @@ impl Trial {
             let mut open = self.open(StartAt::Exactly(offset), rest.len(), None).await.unwrap();
             open.write(rest).await.unwrap();
             open.save().await.unwrap();
-            if self.file.len() % 2 == 0 {
+            if self.file.len().is_multiple_of(2) {
                 // Killed between the blob's name and its row.
                 let upload = self.catalog.upload(&self.actor, self.upload).await.unwrap();
                 self.catalog.blobs.complete(&upload.blob_key).await.unwrap();
@@ -408,7 +410,7 @@ fn whatever_is_done_to_a_session_its_file_is_the_file_sent_or_there_is_none() {
         runtime.block_on(async {
             let mut trial = Trial::begin(folder.path(), &now, size).await;
             for step in &steps {
-                trial.take(step).await;
+                Box::pin(trial.take(step)).await;
             }
             trial.end().await;
         });
