@@ -16,6 +16,8 @@ pub static UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
 pub static UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
 /// What an upload is held to: [`Limits`].
 pub static UPLOAD_LIMIT: HeaderName = HeaderName::from_static("upload-limit");
+/// The types that a PATCH may have (RFC 5789 section 3.1).
+pub static ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
 /// The media type of what is appended.
 pub const CONTENT_TYPE: &str = "application/partial-upload";
@@ -87,11 +89,7 @@ impl fmt::Display for Limits {
 }
 
 /// An Item: one bare value, perhaps with parameters, which say nothing here.
-fn item<T>(
-    headers: &HeaderMap,
-    name: &HeaderName,
-    read: impl Fn(&str) -> Option<T>,
-) -> Option<T> {
+fn item<T>(headers: &HeaderMap, name: &HeaderName, read: impl Fn(&str) -> Option<T>) -> Option<T> {
     let mut lines = headers.get_all(name);
     let line = lines.next()?.to_str().ok()?;
     // Lines are joined by commas before they are parsed, and no Item holds one.
@@ -134,9 +132,13 @@ mod tests {
 
     #[test]
     fn a_boolean_is_read_with_and_without_parameters() {
-        for (line, expected) in
-            [("?1", true), ("?0", false), (" ?1 ", true), ("?1;a", true), ("?0; a=1;b=\"x\"", false)]
-        {
+        for (line, expected) in [
+            ("?1", true),
+            ("?0", false),
+            (" ?1 ", true),
+            ("?1;a", true),
+            ("?0; a=1;b=\"x\"", false),
+        ] {
             assert_eq!(complete(&headers(&UPLOAD_COMPLETE, &[line])), Some(expected), "{line}");
         }
     }

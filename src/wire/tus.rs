@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn metadata_has_base64_values() {
-        let read = metadata("filename d29ybGRfZG9taW5hdGlvbl9wbGFuLnBkZg==,is_confidential").unwrap();
+        let read =
+            metadata("filename d29ybGRfZG9taW5hdGlvbl9wbGFuLnBkZg==,is_confidential").unwrap();
         assert_eq!(read.text("filename"), Some("world_domination_plan.pdf"));
         assert_eq!(read.text("is_confidential"), Some(""));
         assert_eq!(read.text("Filename"), None);
@@ -217,7 +218,8 @@ mod tests {
         assert!(matches!(read(hello), Ok(Some(Checksum::Sha1([0x2a, 0xae, ..])))));
         let empty = "sha256 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
         assert!(matches!(read(empty), Ok(Some(Checksum::Sha256([0xe3, 0xb0, ..])))));
-        for line in ["sha1", "sha1 ", "sha1 AAAA", "sha1 !!!!", "sha256 Kq5sNclPz7QV2+lfQIuc6R7oRu0="]
+        for line in
+            ["sha1", "sha1 ", "sha1 AAAA", "sha1 !!!!", "sha256 Kq5sNclPz7QV2+lfQIuc6R7oRu0="]
         {
             assert_eq!(read(line), Err(MalformedField::Checksum), "{line}");
         }

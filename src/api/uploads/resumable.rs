@@ -17,13 +17,18 @@ use serde::Deserialize;
 use uuid::Uuid;
 
 use super::session::{Append, Call};
+use crate::api::Depot;
+use crate::api::files::{digest_in, digest_of_whole, must_be_plain_bytes};
 use crate::api::problem::Problem;
 use crate::api::revisions::FileBody;
-use crate::catalog::upload::{Announcement, Checksum, Received, StartAt};
+use crate::catalog::upload::{Announcement, Checksum, Received};
 use crate::catalog::{Error, Precondition};
 use crate::model::{Digest, FileRole, ImageName, Upload, UploadProtocol, UploadState};
 use crate::wire::digest_fields::{self, CONTENT_DIGEST, REPR_DIGEST};
 use crate::wire::resumable::{self as fields, Limits};
+
+/// Refusals to end an upload that say nothing of the file.
+const MAY_BE_RETRIED: [&str; 2] = ["upload_taken_over", "upload_lost"];
 
 /// The file that an upload is to become.
 #[derive(Debug, Clone, Deserialize)]
@@ -118,7 +123,7 @@ struct Creation {
 
 impl Creation {
     fn read(call: &Call) -> Result<Self, Problem> {
-        must_be_plain(call)?;
+        must_be_plain_bytes(&call.request, &[fields::CONTENT_TYPE])?;
         let headers = call.request.headers();
         let complete = fields::complete(headers).unwrap_or(false);
         let body = call.body_length()?;
@@ -129,12 +134,13 @@ impl Creation {
         if body.is_some_and(|body| body > size) {
             return Err(inconsistent());
         }
-        let (repr, content) = (digest(call, &REPR_DIGEST)?, digest(call, &CONTENT_DIGEST)?);
         // Of a whole file both digests say the same; as its digest it does not cost what came
         // before a broken line, as a checksum of this request's bytes would.
-        let (digest, checksum) =
-            if complete { (whole_digest(repr, content)?, None) } else { (repr, content) };
-        let checksum = checksum.map(as_checksum);
+        let (digest, checksum) = if complete {
+            (digest_of_whole(&call.request)?, None)
+        } else {
+            (digest_in(&call.request, &REPR_DIGEST)?, content_checksum(call)?)
+        };
         let first = (body != Some(0)).then_some(Append { offset: 0, length: body, checksum });
         Ok(Self { size, digest, first, complete })
     }
@@ -160,7 +166,7 @@ impl Continuation {
         if fields::length(headers).is_some_and(|length| length != upload.size) {
             return Err(inconsistent());
         }
-        let checksum = digest(call, &CONTENT_DIGEST)?.map(as_checksum);
+        let checksum = content_checksum(call)?;
         let append = Append { offset, length: call.body_length()?, checksum };
         Ok(Self { append, complete })
     }
@@ -204,7 +210,8 @@ async fn finish(call: &Call, upload: &Upload) -> Result<HttpResponse, Problem> {
         return Err(inconsistent());
     }
     let received = call.finish(upload.id).await.map_err(|problem| {
-        let for_good = problem.status().is_client_error();
+        let for_good =
+            problem.status().is_client_error() && !MAY_BE_RETRIED.contains(&problem.code());
         problem.with_header(fields::UPLOAD_COMPLETE.clone(), fields::write_complete(for_good))
     })?;
     let mut response = finished(&received);
@@ -234,11 +241,59 @@ fn progress(
     if let Some(offset) = fields::write_number(upload.received) {
         response.insert_header((fields::UPLOAD_OFFSET.clone(), offset));
     }
-    let max_age = call.expires_at(upload).map(|at| (at - call.now()).num_seconds().max(0));
-    let limits = Limits {
-        max_size: call.depot.catalog.rules().max_file_size,
-        max_age: max_age.map(i64::unsigned_abs),
-    };
+    let left = call.expires_at(upload).map(|at| (at - call.now()).num_seconds().max(0));
+    let limits = Limits { max_age: left.map(i64::unsigned_abs), ..limits(&call.depot) };
     response.insert_header((fields::UPLOAD_LIMIT.clone(), limits.to_string()));
     response
+}
+
+/// What every upload is held to.
+pub fn limits(depot: &Depot) -> Limits {
+    Limits { max_size: depot.catalog.rules().max_file_size, max_age: None }
+}
+
+fn content_checksum(call: &Call) -> Result<Option<Checksum>, Problem> {
+    let digest = digest_in(&call.request, &CONTENT_DIGEST)?;
+    Ok(digest.map(|digest| Checksum::Sha256(*digest.as_bytes())))
+}
+
+/// What the draft wants in refusals: its problem types, the limits, and whether the upload has ended.
+fn in_words_of_the_draft(call: &Call, problem: Problem) -> Problem {
+    let problem = match problem.code() {
+        "beyond_end" => inconsistent(),
+        "upload_complete" => problem.with_type(fields::COMPLETED_UPLOAD),
+        _ => problem,
+    };
+    let problem = match (problem.status(), limits(&call.depot).to_string().try_into()) {
+        (StatusCode::PAYLOAD_TOO_LARGE, Ok(limits)) => {
+            problem.with_header(fields::UPLOAD_LIMIT.clone(), limits)
+        }
+        _ => problem,
+    };
+    if problem.has_header(&fields::UPLOAD_COMPLETE) {
+        return problem;
+    }
+    problem.with_header(fields::UPLOAD_COMPLETE.clone(), fields::write_complete(false))
+}
+
+fn inconsistent() -> Problem {
+    let detail =
+        "what the request says of the length does not fit what it brings, or what was said before";
+    Problem::new(StatusCode::BAD_REQUEST, "inconsistent_upload_length", detail)
+        .with_type(fields::INCONSISTENT_LENGTH)
+}
+
+fn length_required() -> Problem {
+    let detail = "say how long the file is: with Upload-Length, or with Content-Length where the request holds all of it";
+    Problem::new(StatusCode::LENGTH_REQUIRED, "upload_length_required", detail)
+}
+
+/// 415 to a PATCH that neither protocol has sent.
+pub fn partial_upload_expected() -> Problem {
+    let detail = "bytes are appended as application/partial-upload with Upload-Complete and Upload-Offset, or as tus has it, with Tus-Resumable";
+    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "partial_upload_expected", detail)
+}
+
+fn malformed(detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed_upload_header", detail)
 }

@@ -81,7 +81,12 @@ fn announcement(call: &Call, condition: Precondition) -> Result<Announcement, Pr
 
 fn named<T: std::str::FromStr>(metadata: &Metadata, key: &'static str) -> Result<T, Problem> {
     let text = metadata.text(key).ok_or_else(|| {
-        Error::invalid("Upload-Metadata", format!("{key} is missing or no text; it names the target with image, revision and role"))
+        Error::invalid(
+            "Upload-Metadata",
+            format!(
+                "{key} is missing or no text; it names the target with image, revision and role"
+            ),
+        )
     })?;
     let value = text.parse();
     value.map_err(|_| Error::invalid("Upload-Metadata", format!("{key} cannot be {text:?}")).into())
@@ -140,11 +145,8 @@ fn progress(
 /// What names the target. Other keys that the client sent, such as a file name, are not kept.
 fn metadata_of(upload: &Upload) -> String {
     let revision = upload.revision.to_string();
-    let pairs = [
-        ("image", upload.image.as_str()),
-        ("revision", &revision),
-        ("role", upload.role.as_str()),
-    ];
+    let pairs =
+        [("image", upload.image.as_str()), ("revision", &revision), ("role", upload.role.as_str())];
     Metadata::write(&pairs)
 }
 
