@@ -102,3 +102,6 @@ impl Catalog {
 fn as_stored(size: u64) -> Result<i64> {
     i64::try_from(size).map_err(|_| Error::TooLarge { size, limit: i64::MAX.unsigned_abs() })
 }
+
+#[cfg(test)]
+mod tests;

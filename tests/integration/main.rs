@@ -9,7 +9,7 @@
 //!   [`command_line`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
-//!   [`outages`];
+//!   [`outages`], [`uploads_survive`];
 //! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
@@ -46,3 +46,4 @@ mod tus;
 mod tus_clients;
 mod update_check;
 mod uploads;
+mod uploads_survive;

@@ -232,7 +232,7 @@ async fn bytes_begin_where_the_upload_ends(database: Database) {
         (1001, "?0", 0),
         (2000, "?1", 299_000),
         (300_000, "?1", 0),
-        (999_999_999_999_999, "?0", 1),
+        (999_999_999_999_999_u64, "?0", 1),
     ] {
         let call = append(&admin, &location, &offset.to_string(), complete, &ckm(1)[..bytes]);
         let answer = call.await;
@@ -241,7 +241,7 @@ async fn bytes_begin_where_the_upload_ends(database: Database) {
         let problem = answer.json();
         assert_eq!(problem["type"], format!("{TYPES}#mismatching-upload-offset"));
         assert_eq!(problem["expected-offset"], 1000);
-        assert_eq!(problem["provided-offset"], offset as u64);
+        assert_eq!(problem["provided-offset"], offset);
     }
     assert_eq!(state(&admin, &location).await, ("1000".to_owned(), "?0".to_owned()));
 }

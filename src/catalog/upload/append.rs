@@ -31,7 +31,7 @@ const FLOOR_EVERY: u64 = 1024 * 1024;
 
 /// A session that is open for writing. To be [saved](Self::save); one that is dropped is saved in the
 /// background.
-pub struct Appending(Option<Open>);
+pub struct Appending(pub(super) Option<Open>);
 
 /// What an append works with.
 pub(super) struct Open {
