@@ -2,7 +2,8 @@
 //!
 //! One binary (one link step, one harness); one file a subject:
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
-//!   [`update_check`], [`bits_downloads`], [`bits_upload`], [`large_files`];
+//!   [`update_check`], [`bits_downloads`], [`large_files`];
+//! - how files arrive in pieces: [`uploads`], [`tus`], [`resumable`], [`tus_clients`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
 //!   [`hostile_callers`], [`access`], [`openapi`], [`generated_clients`], [`push_and_pull`],
 //!   [`command_line`];
@@ -40,7 +41,11 @@ mod outages;
 mod promotion;
 mod publication;
 mod push_and_pull;
+mod resumable;
 mod schema;
 mod settings;
+mod tus;
+mod tus_clients;
 mod update_check;
+mod uploads;
 mod uploads_survive;
