@@ -116,15 +116,6 @@ impl Problem {
             .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(basic::CHALLENGE))
     }
 
-    pub fn status(&self) -> StatusCode {
-        self.status
-    }
-
-    /// The word that programs compare.
-    pub fn code(&self) -> &'static str {
-        self.code
-    }
-
     /// The headers that the status asks for.
     pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.headers

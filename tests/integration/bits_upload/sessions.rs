@@ -16,6 +16,7 @@ on_both_databases![
     a_user_has_fifty_open_sessions_at_most,
     a_session_without_progress_expires,
     what_has_expired_is_swept_away,
+    what_tus_has_completed_is_complete_for_bits,
     a_draft_that_goes_takes_its_session_along,
 ];
 
@@ -153,6 +154,27 @@ async fn what_has_expired_is_swept_away(database: Database) {
     .await;
     empty.twin().create().await.expecting(200);
     refused(&empty.twin().create().await, 503, BUSY);
+}
+
+async fn what_tus_has_completed_is_complete_for_bits(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    upload(&depot, &admin, "win7-office.ckm", &ckm(1)).await;
+    let mut client = BitsClient::new(&depot, &admin, "win7-office.ckm.index");
+    client.create().await.expecting(200);
+    client.part(&index(1), 0..1000).await.expecting(200);
+    let session = client.session.clone().expect("a session");
+    let path = format!("/api/v1/uploads/{}", session.trim_matches(['{', '}']));
+    let rest = admin.patch(&path).header("Tus-Resumable", "1.0.0").header("Upload-Offset", "1000");
+    let rest = rest.header("Content-Type", "application/offset+octet-stream");
+    rest.body(index(1)[1000..].to_vec()).await.expecting(204);
+    // The draft was not sealed: that is BITS's way.
+    assert_eq!(admin.revision(IMAGE, 1).await["state"], "draft");
+    let answer = client.part(&index(1), 1000..4000).await.expecting(200);
+    assert_eq!(next_offset(&answer), 4000);
+    assert_eq!(admin.revision(IMAGE, 1).await["state"], "ready");
+    client.close().await.expecting(200);
+    holds(&admin, 1, "index", &index(1)).await;
 }
 
 async fn a_draft_that_goes_takes_its_session_along(database: Database) {
