@@ -20,6 +20,7 @@ use super::uploads::body::take_in;
 use crate::access::permission::Publish;
 use crate::catalog::Actor;
 use crate::catalog::bits_upload::Destination;
+use crate::catalog::upload::Appending;
 use crate::model::BitsSession;
 use crate::wire::bits::{Ack, FragmentRange, Packet, SessionId};
 use refusal::Refusal;
@@ -66,7 +67,7 @@ async fn answer(
     match packet {
         Packet::Ping => Ok(Ack::ok()),
         Packet::CreateSession => visit.create_session().await,
-        Packet::Fragment { session, range } => Box::pin(visit.fragment(session, range, body)).await,
+        Packet::Fragment { session, range } => visit.fragment(session, range, body).await,
         Packet::CloseSession { session } => visit.close_session(session).await,
         Packet::CancelSession { session } => visit.cancel_session(session).await,
     }
@@ -122,14 +123,25 @@ impl Visit<'_> {
         let next = match taken.map_err(|error| Refusal::of_fragment(&session, error))? {
             None => range.total,
             Some(appending) => {
-                let offset = appending.upload().map_or(range.first, |upload| upload.received);
                 let payload = body.take().ok_or_else(Problem::internal)?;
-                let upload = take_in(appending, payload, offset - range.first).await?;
-                catalog.fragment_taken(&self.actor, &session, &upload).await?;
-                upload.received
+                Box::pin(self.take_bytes(&session, range, appending, payload)).await?
             }
         };
         Ok(Ack::received(session.id, next))
+    }
+
+    /// Where the next fragment is to begin.
+    async fn take_bytes(
+        &self,
+        session: &BitsSession,
+        range: FragmentRange,
+        appending: Appending,
+        payload: Payload,
+    ) -> Result<u64, Refusal> {
+        let offset = appending.upload().map_or(range.first, |upload| upload.received);
+        let upload = take_in(appending, payload, offset - range.first).await?;
+        self.depot.catalog.fragment_taken(&self.actor, session, &upload).await?;
+        Ok(upload.received)
     }
 
     async fn close_session(&self, session: SessionId) -> Result<Ack, Refusal> {

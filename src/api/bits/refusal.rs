@@ -98,7 +98,8 @@ fn ack(status: S, code: &str) -> Ack {
         "too_many_uploads" | "upload_busy" | "upload_taken_over" => {
             (S::SERVICE_UNAVAILABLE, HResult::BUSY, Server)
         }
-        "body_too_slow" => (S::REQUEST_TIMEOUT, HResult::BUSY, Server),
+        // The client is not to give up for a line that is slow or broke.
+        "body_too_slow" | "body_truncated" => (S::REQUEST_TIMEOUT, HResult::BUSY, Server),
         _ => match status {
             // Says all by itself; its headers have the challenges.
             S::UNAUTHORIZED => return Ack::with_status(status),

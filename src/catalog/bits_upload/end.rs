@@ -118,13 +118,25 @@ impl Catalog {
         self.idle_since().max(self.clock.now() - CLOSED_KEPT)
     }
 
-    /// Makes good what kills cut off and no client came back for, and forgets what has ended.
-    pub(in crate::catalog) async fn sweep_bits_sessions(&self) -> Result<()> {
+    /// Makes good what kills cut off and no client came back for. One that fails is left for the next
+    /// sweep and keeps nobody from the others.
+    pub(in crate::catalog) async fn conclude_cut_off_bits_sessions(&self) -> Result<()> {
         let cut_off = self.clock.now() - CUT_OFF_AFTER;
         let left = self.db.read().await?.unconcluded_bits_sessions(cut_off).await?;
         for session in left {
-            self.conclude_bits_session(&self.owner_of(&session), &session).await?;
+            let owner = self.owner_of(&session);
+            if let Err(error) = self.conclude_bits_session(&owner, &session).await {
+                if error.is_database_away() {
+                    return Err(error);
+                }
+                tracing::warn!(%error, bits.session = %session.id, "a draft stays unsealed until the next sweep");
+            }
         }
+        Ok(())
+    }
+
+    /// Forgets sessions that are over: closed long ago, expired, or without the upload they had.
+    pub(in crate::catalog) async fn forget_ended_bits_sessions(&self) -> Result<()> {
         let mut tx = self.db.write().await?;
         tx.forget_bits_sessions(self.closed_since(), self.idle_since()).await?;
         Ok(tx.commit().await?)

@@ -198,12 +198,25 @@ async fn the_sweep_makes_good_what_no_client_comes_back_for() {
     trial.fill(&session).await;
     trial.catalog.finish_upload(&trial.actor, session.id).await.unwrap();
     // A request may be just about to do it.
-    trial.catalog.sweep_bits_sessions().await.unwrap();
+    trial.catalog.sweep().await.unwrap();
     assert_eq!(trial.state().await, RevisionState::Draft);
     trial.pass(2 * MINUTE);
-    trial.catalog.sweep_bits_sessions().await.unwrap();
+    trial.catalog.sweep().await.unwrap();
     assert_eq!((trial.state().await, trial.promotions().await), (RevisionState::Ready, 1));
     assert_eq!(trial.seen(&session).await.unwrap().state, State::Complete);
+}
+
+#[tokio::test]
+async fn what_was_cut_off_is_made_good_after_days_without_a_server() {
+    let trial = Trial::begin(Commit::LastFragment).await;
+    trial.upload("win7.ckm").await;
+    let session = trial.open("win7.ckm.index").await;
+    trial.fill(&session).await;
+    trial.catalog.finish_upload(&trial.actor, session.id).await.unwrap();
+    trial.pass(5 * DAY);
+    trial.catalog.sweep().await.unwrap();
+    assert_eq!((trial.state().await, trial.promotions().await), (RevisionState::Ready, 1));
+    trial.repeat(&session).await;
 }
 
 #[tokio::test]
@@ -220,8 +233,7 @@ async fn a_complete_session_answers_for_its_fourteen_days_and_a_closed_one_for_a
         trial.pass(days * DAY);
         for swept in [false, true] {
             if swept {
-                trial.catalog.expire_uploads().await.unwrap();
-                trial.catalog.sweep_bits_sessions().await.unwrap();
+                trial.catalog.sweep().await.unwrap();
             }
             assert_eq!(trial.seen(&complete).await.is_ok(), complete_is_there, "{days}");
             assert_eq!(trial.seen(&closed).await.is_ok(), closed_is_there, "{days}");
@@ -241,7 +253,6 @@ async fn a_session_that_receives_lives_as_long_as_its_upload() {
     trial.pass(13 * DAY);
     trial.repeat(&session).await;
     trial.pass(2 * DAY);
-    trial.catalog.expire_uploads().await.unwrap();
-    trial.catalog.sweep_bits_sessions().await.unwrap();
+    trial.catalog.sweep().await.unwrap();
     assert!(matches!(trial.seen(&session).await, Err(Error::UploadNotFound)));
 }
