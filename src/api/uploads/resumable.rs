@@ -39,13 +39,24 @@ pub struct Target {
 }
 
 impl Target {
-    /// From the query of `POST /uploads`.
-    pub fn of(call: &Call) -> Result<Self, Problem> {
+    fn in_query(call: &Call) -> Result<Self, Problem> {
         let query = Query::<Self>::from_query(call.request.query_string());
         query.map(Query::into_inner).map_err(|error| {
             let detail = format!("?image=&revision=&role= name the target: {error}");
             Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail)
         })
+    }
+}
+
+/// `POST /uploads`: the target is named in the query.
+pub async fn create_for_query(
+    call: &Call,
+    condition: Precondition,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    match Target::in_query(call) {
+        Ok(target) => create(call, target, condition, payload).await,
+        Err(problem) => Err(in_words_of_the_draft(call, problem)),
     }
 }
 

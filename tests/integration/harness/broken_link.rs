@@ -86,7 +86,7 @@ impl Line {
         }
         let _ = tokio::io::copy(&mut from, &mut to).await;
         drop(to);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn breaks_again(&self, times: u64) -> bool {
