@@ -205,7 +205,9 @@ impl From<Error> for Problem {
             Error::DigestMismatch { .. } => (S::UNPROCESSABLE_ENTITY, "digest_mismatch"),
             Error::Truncated { .. } => (S::BAD_REQUEST, "body_truncated"),
             Error::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "file_too_large"),
-            Error::NoRoom { .. } => (S::INSUFFICIENT_STORAGE, "no_room"),
+            Error::NoRoom { .. } | Error::FloorReached { .. } => {
+                (S::INSUFFICIENT_STORAGE, "no_room")
+            }
             Error::Storage(storage) => return Self::from_storage(storage),
         };
         let problem = Self::new(status, code, error.to_string());

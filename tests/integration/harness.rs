@@ -6,7 +6,7 @@
 //! [`person`] and [`actions`] (who calls, and what they do), [`answer`] (what they are told).
 //! [`raw`] sends what a well-behaved HTTP library refuses to send, [`multipart`] takes answers to
 //! several ranges apart, [`resuming`] uploads and goes on after whatever breaks, [`folder`] and [`watch`] look at files, [`command`] runs other programs, [`sample`]
-//! makes bytes, [`broken_link`] is a network that fails.
+//! makes bytes, [`broken_link`] is a network that fails, [`small_disk`] a disk to fill.
 //!
 //! Nothing here uses the library: a test sees what a user sees.
 
@@ -24,6 +24,7 @@ pub mod raw;
 pub mod resuming;
 pub mod sample;
 pub mod server;
+pub mod small_disk;
 pub mod watch;
 
 pub use answer::Answer;

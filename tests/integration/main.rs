@@ -9,7 +9,7 @@
 //!   [`command_line`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
-//!   [`outages`], [`uploads_survive`];
+//!   [`outages`], [`full_disk`], [`uploads_survive`];
 //! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
@@ -24,6 +24,7 @@ mod brakes;
 mod command_line;
 mod concurrency;
 mod crash;
+mod full_disk;
 mod generated_clients;
 mod graceful_stop;
 mod harness;

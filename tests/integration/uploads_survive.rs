@@ -6,7 +6,11 @@ use std::path::PathBuf;
 use crate::harness::resuming::{Patching, ResumingUpload};
 use crate::harness::{Database, Depot, is_long_run, on_both_databases, sample};
 
-on_both_databases![tus_goes_on_after_ten_kills, resumable_uploads_go_on_after_ten_kills,];
+on_both_databases![
+    tus_goes_on_after_ten_kills,
+    resumable_uploads_go_on_after_ten_kills,
+    fifty_uploads_at_once_need_little_memory,
+];
 
 const MEBIBYTE: u64 = 1 << 20;
 const KILLS: u64 = 10;
@@ -73,4 +77,28 @@ async fn arrived_as_sent(depot: &Depot, draft: u64, digest: &str) {
     let path = depot.server.data().join(stored.first().expect("the blob"));
     assert_eq!(sample::digest_of_file(&path), digest, "other bytes are stored than were sent");
     admin.seal("huge", draft).await.expecting(200);
+}
+
+async fn fifty_uploads_at_once_need_little_memory(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    let file = depot.scratch().join("image.vhdx");
+    let digest =
+        sample::write_file(&file, if is_long_run() { 256 * MEBIBYTE } else { 16 * MEBIBYTE });
+    admin.create_single_image("many", "vhdx").await;
+    let mut uploads = Vec::new();
+    for number in 0..50 {
+        let protocol = if number % 2 == 0 { Patching::Tus } else { Patching::Resumable };
+        let draft = admin.draft("many").await;
+        let target = ("many", draft, "image");
+        uploads.push(ResumingUpload::begin(&depot.admin(), protocol, target, &file).await);
+    }
+    let sending = uploads.iter().map(ResumingUpload::to_the_end);
+    futures_util::future::join_all(sending).await;
+    for revision in 1..=50 {
+        assert_eq!(admin.revision("many", revision).await["files"][0]["digest"], *digest);
+    }
+    let peak = depot.server.peak_memory() / MEBIBYTE;
+    println!("{peak} MiB at most with 50 uploads at once");
+    assert!(peak < 200, "{peak} MiB with 50 uploads at once");
 }
