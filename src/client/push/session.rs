@@ -18,6 +18,10 @@ const UPLOAD_LENGTH: &str = "upload-length";
 /// Of a PATCH that appends (section 6 of the draft).
 const PARTIAL_UPLOAD: &str = "application/partial-upload";
 
+/// Conflicts about the session alone; those about its target are the same at every try.
+const OF_THE_SESSION: [&str; 4] =
+    ["offset_mismatch", "upload_taken_over", "upload_lost", "upload_complete"];
+
 /// How far a session is.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Standing {
@@ -74,11 +78,32 @@ pub fn acknowledges_the_whole(response: &Response) -> bool {
     response.status().is_success() && is_complete(response.headers())
 }
 
-/// Whether the session itself is to be asked how far it is: it is elsewhere than we thought, or gone.
-pub fn asks_to_look_again(response: &Response) -> bool {
-    let elsewhere =
-        response.status() == StatusCode::CONFLICT && response.headers().contains_key(UPLOAD_OFFSET);
-    elsewhere || is_gone(response) || response.status().is_success()
+/// What any other answer to an [`append`] means. After a passing one the session itself is to be asked
+/// how far it is: appending can be repeated without harm.
+pub async fn setback(response: Response) -> Setback {
+    let status = response.status();
+    let elsewhere = response.headers().contains_key(UPLOAD_OFFSET);
+    match status {
+        StatusCode::CONFLICT => {
+            let failure = Failure::answered(response).await;
+            let may_go_on =
+                elsewhere || failure.code().is_some_and(|code| OF_THE_SESSION.contains(&code));
+            if may_go_on {
+                Setback::passing(failure.that_may_pass())
+            } else {
+                Setback::lasting(failure)
+            }
+        }
+        StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::INTERNAL_SERVER_ERROR => {
+            Setback::passing(Failure::answered(response).await.that_may_pass())
+        }
+        // All came, yet the file is not the draft's.
+        _ if status.is_success() => {
+            let reason = "it does not say that the upload is complete";
+            Setback::passing(Failure::unreadable("answer", reason))
+        }
+        _ => Setback::answered(response).await,
+    }
 }
 
 /// Frees what the server keeps for it; one try.

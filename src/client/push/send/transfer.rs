@@ -113,10 +113,7 @@ impl<'a> Transfer<'a> {
         if session::acknowledges_the_whole(&response) {
             return Ok(());
         }
-        if session::asks_to_look_again(&response) {
-            return Err(Setback::passing(Failure::answered(response).await));
-        }
-        Err(Setback::answered(response).await)
+        Err(session::setback(response).await)
     }
 
     /// A few pieces are read ahead, no more.

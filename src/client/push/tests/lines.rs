@@ -74,6 +74,17 @@ async fn an_answer_that_is_lost_costs_no_second_upload() {
 }
 
 #[tokio::test]
+async fn a_server_that_stumbles_is_tried_again() {
+    let refusals = [(500, "internal"), (409, "upload_taken_over"), (409, "upload_lost")];
+    let faults = refusals.map(|(status, code)| ("image", Fault::Refuse(status, code)));
+    let (connection, depot) = depot(Depot { faults: faults.into(), ..Depot::default() }).await;
+    let computer = Computer::new();
+    let (path, _) = computer.file("disk.vhdx");
+    computer.push(&connection, &["disk", &path]).await.unwrap();
+    assert_eq!(depot.lock().unwrap().count("PATCH /uploads"), 4);
+}
+
+#[tokio::test]
 async fn a_server_that_takes_nothing_more_counts_as_a_broken_line() {
     let faults = vec![("image", Fault::Hold { after: 2_000_000 })];
     let (mut connection, _) = depot(Depot { faults, ..Depot::default() }).await;
