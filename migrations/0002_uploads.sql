@@ -5,7 +5,8 @@ create table upload (
     id uuid primary key,
     revision_id uuid not null references revision (id),
     role text not null,
-    blob_id uuid not null references blob (id),
+    -- No reference: a complete upload may be asked about after its file was replaced.
+    blob_id uuid not null,
     protocol text not null,
     state text not null,
     -- The digest that the uploader named, if any.
@@ -18,6 +19,8 @@ create table upload (
     held_claim bigint not null,
     -- The server whose writer has it; none between writers.
     holder uuid,
+    -- When a writer of another server that tells nothing any more counts as gone.
+    held_until timestamptz not null,
     -- The start of the machine under which the holder writes, if what it wrote past `received` may be
     -- believed after a crash of the server alone.
     holder_boot text,
@@ -47,7 +50,7 @@ create table bits_session (
     -- The destination's file name, as asked for.
     file_name text not null,
     -- None before the first fragment, which tells the size.
-    upload_id uuid references upload (id),
+    upload_id uuid,
     created_by text not null,
     created_at timestamptz not null,
     updated_at timestamptz not null

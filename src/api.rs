@@ -25,6 +25,7 @@ pub mod publications;
 pub mod revisions;
 pub mod tree;
 pub mod updates;
+pub mod uploads;
 pub mod users;
 pub mod whoami;
 

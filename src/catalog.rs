@@ -29,7 +29,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify};
+use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 pub use actor::{Actor, Precondition};
@@ -39,6 +41,9 @@ pub use snapshot::Snapshot;
 use crate::model::{Clock, FilePattern, Ids};
 use crate::storage::tree::TreeFolder;
 use crate::storage::{Blobs, Db};
+
+/// Saving an upload is one sync and one commit.
+const SAVING: Duration = Duration::from_secs(10);
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -52,8 +57,10 @@ pub struct Rules {
     pub max_file_size: u64,
     /// Free bytes that uploads leave on the disk, for the database to go on.
     pub min_free: u64,
-    /// A draft that nobody touched for so long goes.
-    pub draft_lifetime: Duration,
+    /// The most bytes that an image's files may have together; 0 is no limit.
+    pub image_quota: u64,
+    /// An upload without progress goes after so long, and a draft that nobody touched.
+    pub expire_after: Duration,
     /// How often a client asks for updates, in seconds.
     pub check_period: u32,
 }
@@ -65,7 +72,8 @@ impl Default for Rules {
             grace: Duration::from_hours(24),
             max_file_size: 1 << 40,
             min_free: 256 << 20,
-            draft_lifetime: Duration::from_hours(14 * 24),
+            image_quota: 0,
+            expire_after: Duration::from_hours(14 * 24),
             check_period: 900,
         }
     }
@@ -81,6 +89,8 @@ pub struct Catalog {
     clock: Clock,
     ids: Ids,
     instance: Uuid,
+    /// The runtime of the whole server: a worker's own ends with the worker.
+    runtime: Handle,
     shared: Arc<Shared>,
 }
 
@@ -94,9 +104,14 @@ struct Shared {
     reconciling: Mutex<()>,
     tree_is_due: Notify,
     sweep_is_due: Notify,
+    /// Who of this process's writers has which upload.
+    turns: upload::Turns,
+    /// Uploads that are being saved after their request has gone.
+    saving: TaskTracker,
 }
 
 impl Catalog {
+    /// To be called within the runtime that lives as long as the server.
     pub fn new(
         db: Db,
         blobs: Blobs,
@@ -112,6 +127,8 @@ impl Catalog {
             reconciling: Mutex::default(),
             tree_is_due: Notify::new(),
             sweep_is_due: Notify::new(),
+            turns: upload::Turns::default(),
+            saving: TaskTracker::new(),
         };
         Self {
             db,
@@ -121,6 +138,7 @@ impl Catalog {
             clock,
             ids,
             instance,
+            runtime: Handle::current(),
             shared: Arc::new(shared),
         }
     }
@@ -137,7 +155,12 @@ impl Catalog {
         &self.blobs
     }
 
+    /// Ends the catalog; uploads that were cut off by the stop are saved first.
     pub async fn close(&self) {
+        self.shared.saving.close();
+        if tokio::time::timeout(SAVING, self.shared.saving.wait()).await.is_err() {
+            tracing::warn!("an upload could not be saved in time; its client sends the rest again");
+        }
         self.db.close().await;
     }
 }

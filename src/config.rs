@@ -156,14 +156,20 @@ impl Default for Tree {
 pub struct Uploads {
     /// The largest file.
     pub max_size: ByteSize,
-    /// A draft that nobody touched for so long goes.
+    /// The most bytes that an image's files may have together, over all its revisions. 0 is no limit.
+    pub image_quota: ByteSize,
+    /// An upload without progress goes after so long, and a draft that nobody touched.
     #[serde(with = "humantime_serde")]
     pub expire_after: Duration,
 }
 
 impl Default for Uploads {
     fn default() -> Self {
-        Self { max_size: ByteSize::tib(1), expire_after: Duration::from_hours(14 * 24) }
+        Self {
+            max_size: ByteSize::tib(1),
+            image_quota: ByteSize::b(0),
+            expire_after: Duration::from_hours(14 * 24),
+        }
     }
 }
 
@@ -295,7 +301,8 @@ impl Config {
             grace: self.tree.grace,
             max_file_size: self.uploads.max_size.as_u64(),
             min_free: self.store.min_free.as_u64(),
-            draft_lifetime: self.uploads.expire_after,
+            image_quota: self.uploads.image_quota.as_u64(),
+            expire_after: self.uploads.expire_after,
             check_period: u32::try_from(self.checks.period.as_secs())
                 .map_err(|_| ConfigError("checks.period: at most 100 years".to_owned()))?,
         })

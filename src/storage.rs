@@ -20,3 +20,4 @@ pub use queries::idempotency::{Remembered, RememberedAnswer};
 pub use queries::images::NewImage;
 pub use queries::offers::{LingeringFile, OfferedFile, Scope};
 pub use queries::publications::KnownFile;
+pub use queries::uploads::{Holder, NewUpload, Progress};

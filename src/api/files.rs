@@ -1,11 +1,8 @@
 //! `/images/{image}/revisions/{revision}/files/{role}`: bytes in and out.
 
-use std::time::Duration;
-
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, head, put, web};
-use futures_util::StreamExt as _;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -15,10 +12,11 @@ use super::conditional::Condition;
 use super::file_response::{self, ServedFile};
 use super::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::revisions::FileBody;
+use super::uploads::body::{OnBreak, next_chunk};
 use crate::access::permission::{Publish, Read};
 use crate::catalog::upload::{Announcement, Incoming};
 use crate::catalog::{Catalog, Error};
-use crate::model::{Digest, FileRole, ImageName, RevisionState};
+use crate::model::{Digest, FileRole, ImageName, RevisionState, UploadProtocol};
 use crate::wire::digest_fields::{self, CONTENT_DIGEST, REPR_DIGEST};
 
 /// Raw bytes of a file.
@@ -55,10 +53,10 @@ pub async fn put(
     caller.may_know(&image)?;
     let role = known_role(&role)?;
     let ArrivingFile { size, digest } = read_headers(&request)?;
-    let announced = Announcement { image, revision, role, size, digest, condition: condition.0 };
-    let incoming = receive_body(depot.catalog.receive(announced).await?, payload).await?;
-    let received = incoming.finish(&caller.actor()).await?;
-    metrics::counter!("imagedepot_uploaded_bytes_total").increment(received.file.size);
+    let (condition, protocol) = (condition.0, UploadProtocol::Put);
+    let announced = Announcement { image, revision, role, size, digest, condition, protocol };
+    let incoming = depot.catalog.receive(&caller.actor(), announced).await?;
+    let received = take_whole(incoming, payload).await?.finish(&caller.actor()).await?;
     let mut response = if received.replaced { HttpResponse::Ok() } else { HttpResponse::Created() };
     response.insert_header((REPR_DIGEST.clone(), digest_fields::write(received.file.digest)));
     response.insert_header((header::ETAG, format!("\"{}\"", received.file.tag())));
@@ -146,31 +144,19 @@ fn known_role(text: &str) -> Result<FileRole, Problem> {
     text.parse().map_err(|()| Problem::not_found())
 }
 
-/// Longer than any line that still works keeps silent: what lasts longer only holds a reservation.
-const SILENCE: Duration = Duration::from_mins(5);
-
-async fn receive_body(
+/// A file whose line broke is given up: its client does not know of a session to go on with.
+async fn take_whole(
     mut incoming: Incoming,
     mut payload: web::Payload,
 ) -> Result<Incoming, Problem> {
     loop {
-        let refused: Problem = match tokio::time::timeout(SILENCE, payload.next()).await {
+        let refused = match next_chunk(&mut payload, OnBreak::Dropped).await {
             Ok(None) => return Ok(incoming),
-            Ok(Some(Ok(bytes))) => match incoming.write(bytes).await {
+            Ok(Some(bytes)) => match incoming.write(bytes).await {
                 Ok(()) => continue,
                 Err(error) => error.into(),
             },
-            Ok(Some(Err(error))) => {
-                let detail = format!(
-                    "the upload broke off ({error}); nothing was kept, send the file again"
-                );
-                Problem::new(StatusCode::BAD_REQUEST, "body_truncated", detail)
-            }
-            Err(_) => {
-                let detail =
-                    "no bytes came for five minutes; nothing was kept, send the file again";
-                Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail)
-            }
+            Err(problem) => problem,
         };
         incoming.abandon().await;
         return Err(refused);

@@ -57,6 +57,30 @@ pub enum Error {
     Stale,
     #[error("the upload was given up in the meantime; send the file again")]
     UploadLost,
+    #[error("there is no such upload, or it has expired; begin a new one")]
+    UploadNotFound,
+    #[error("the upload has {expected} bytes, so the next ones begin there and not at {given}")]
+    OffsetMismatch { expected: u64, given: u64 },
+    #[error("the upload is complete: its bytes are the draft's file")]
+    UploadComplete,
+    #[error("the upload is not complete: {received} of {size} bytes have come")]
+    UploadIncomplete { received: u64, size: u64 },
+    #[error("these bytes would end at {end}, and the file has {size}")]
+    BeyondEnd { size: u64, end: u64 },
+    #[error(
+        "the bytes do not have the checksum that came with them; nothing of them was kept, send them again"
+    )]
+    ChecksumMismatch,
+    #[error("a newer request has taken the upload over; what came before is kept")]
+    UploadTakenOver,
+    #[error("an older request still writes to the upload and does not let go; try again")]
+    UploadBusy,
+    #[error("{open} uploads of yours are open, and {limit} may be; finish or delete some")]
+    TooManyUploads { open: i64, limit: i64 },
+    #[error(
+        "the image has {used} bytes, {size} more are past its limit uploads.image_quota of {limit}"
+    )]
+    QuotaExceeded { used: u64, size: u64, limit: u64 },
     #[error("{0}")]
     Forbidden(&'static str),
 

@@ -249,6 +249,9 @@ impl Catalog {
         if revision.protected {
             return Err(Error::RevisionProtected(revision.number));
         }
+        for blob in tx.delete_uploads_of(revision.id).await? {
+            tx.discard_arriving(blob, self.clock.now()).await?;
+        }
         for file in tx.files_of(revision.id).await? {
             tx.delete_file(revision.id, file.role).await?;
             tx.discard_blob(file.blob_id, self.clock.now()).await?;

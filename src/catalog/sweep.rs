@@ -12,9 +12,8 @@ use crate::model::{Blob, RevisionState};
 /// Without a bell the sweep comes by so often.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
-/// An upload of another server that noted no progress for so long has lost its writer. A single
-/// 256 MiB step takes a day only on lines slower than 3 KiB/s.
-const UPLOAD_IDLE: TimeDelta = TimeDelta::days(1);
+/// A reservation without a session has lost its maker.
+const RESERVATION_IDLE: TimeDelta = TimeDelta::days(1);
 
 /// Repeats of a request come within minutes; a day is what clients that queue may need.
 const ANSWERS_KEPT: TimeDelta = TimeDelta::days(1);
@@ -30,8 +29,9 @@ impl Catalog {
         let left = tx.discard_arriving_of(self.instance, self.clock.now()).await?;
         tx.commit().await?;
         if left > 0 {
-            tracing::info!(uploads.broken = left, "taking away uploads that the last stop cut off");
+            tracing::info!(reservations = left, "taking away what the last stop cut off");
         }
+        self.discard_broken_puts().await?;
         self.remove_garbage().await
     }
 
@@ -47,10 +47,11 @@ impl Catalog {
     }
 
     async fn sweep(&self) -> Result<()> {
+        self.expire_uploads().await?;
         self.delete_stale_drafts().await?;
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
-        tx.discard_arriving_before(now - UPLOAD_IDLE, now).await?;
+        tx.discard_arriving_before(now - RESERVATION_IDLE, now).await?;
         tx.forget_answers_before(now - ANSWERS_KEPT).await?;
         tx.commit().await?;
         self.remove_garbage().await?;
@@ -58,7 +59,7 @@ impl Catalog {
     }
 
     async fn delete_stale_drafts(&self) -> Result<()> {
-        let lifetime = TimeDelta::from_std(self.rules.draft_lifetime).unwrap_or(TimeDelta::MAX);
+        let lifetime = TimeDelta::from_std(self.rules.expire_after).unwrap_or(TimeDelta::MAX);
         let Some(since) = self.clock.now().checked_sub_signed(lifetime) else { return Ok(()) };
         let actor = Actor::system("sweep");
         let stale = self.db.read().await?.stale_drafts(since).await?;

@@ -33,7 +33,6 @@ pub struct Publication {
     pub revision_id: Uuid,
     pub role: FileRole,
     pub blob_id: Uuid,
-    #[sqlx(try_from = "String")]
     pub digest: Digest,
     pub state: PublicationState,
     /// When a withdrawn file may go.

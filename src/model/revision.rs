@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::digest::{Digest, InvalidDigest};
+use super::digest::Digest;
 use super::image::Labels;
 
 /// Where a revision is in its life.
@@ -126,7 +126,6 @@ pub struct File {
     /// In bytes.
     #[sqlx(try_from = "i64")]
     pub size: u64,
-    #[sqlx(try_from = "String")]
     pub digest: Digest,
 }
 
@@ -148,12 +147,4 @@ pub struct Blob {
     pub id: Uuid,
     pub key: String,
     pub state: BlobState,
-}
-
-impl TryFrom<String> for Digest {
-    type Error = InvalidDigest;
-
-    fn try_from(text: String) -> Result<Self, InvalidDigest> {
-        text.parse()
-    }
 }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::digest::Digest;
 use super::name::ImageName;
-use super::revision::FileRole;
+use super::revision::{FileRole, RevisionState};
 
 /// Where an upload is in its life. One that was cancelled or expired has no row any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
@@ -46,6 +46,7 @@ pub struct Upload {
     pub revision_id: Uuid,
     /// The draft's number.
     pub revision: i64,
+    pub revision_state: RevisionState,
     pub role: FileRole,
     pub protocol: UploadProtocol,
     pub state: UploadState,
@@ -65,6 +66,7 @@ pub struct Upload {
     pub newest_claim: i64,
     pub held_claim: i64,
     pub holder: Option<Uuid>,
+    pub held_until: DateTime<Utc>,
     pub holder_boot: Option<String>,
     pub created_by: String,
     pub created_at: DateTime<Utc>,

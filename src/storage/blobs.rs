@@ -4,9 +4,10 @@
 //! after its content would need a rename when the digest is known, which object stores do not have.
 //! Only this module knows where in the store a key lies.
 
+mod appender;
 pub mod reader;
-mod write_back;
-mod writer;
+pub mod running_hash;
+mod staged_file;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,13 +15,15 @@ use std::sync::Arc;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
 use object_store::{ObjectStore, ObjectStoreExt as _};
+use tokio::task::spawn_blocking;
 use url::Url;
 
 use super::error::StorageError;
+
 use super::{disk, instance};
+pub use appender::{Appender, Kept, Tail};
 pub use reader::BlobReader;
-use write_back::WriteBack;
-pub use writer::{BlobWriter, Written};
+pub use running_hash::RunningHash;
 
 /// Where the bytes of all files lie.
 #[derive(Clone)]
@@ -81,23 +84,30 @@ impl Blobs {
         let Some(path) = self.local_path(key) else {
             return Ok(BlobReader::remote(Arc::clone(&self.store), self.location(key), size));
         };
-        let opened = tokio::task::spawn_blocking(move || {
+        let opened = spawn_blocking(move || {
             std::fs::File::open(&path).map_err(StorageError::file(path.display().to_string()))
         });
         let file = opened.await.map_err(|error| StorageError::Unavailable(error.to_string()))??;
         Ok(BlobReader::local(Arc::new(file), size))
     }
 
-    /// Begins to write a new blob.
-    pub async fn writer(&self, key: &str) -> Result<BlobWriter, StorageError> {
-        let upload = self.store.put_multipart(&self.location(key)).await?;
-        Ok(match self.local_path(key) {
-            Some(path) => {
-                let write_back = WriteBack::of(staged_path(&path));
-                BlobWriter::new(upload, writer::LOCAL_PART, Some(write_back))
-            }
-            None => BlobWriter::new(upload, writer::REMOTE_PART, None),
-        })
+    /// Opens a blob that is growing, at the end of what was kept of it.
+    pub async fn appender(
+        &self,
+        key: &str,
+        kept: Kept,
+        size: u64,
+        tail: Tail,
+    ) -> Result<Appender, StorageError> {
+        let path = self.local_path(key).ok_or_else(no_folder)?;
+        Appender::open(staged_path(&path), kept, size, tail).await
+    }
+
+    /// Gives a blob that is complete and synced its final name. May be repeated.
+    pub async fn complete(&self, key: &str) -> Result<(), StorageError> {
+        let path = self.local_path(key).ok_or_else(no_folder)?;
+        let named = spawn_blocking(move || staged_file::take_name(&staged_path(&path), &path));
+        named.await.map_err(|error| StorageError::Unavailable(error.to_string()))?
     }
 
     /// Removes a blob's bytes, finished or not. That there are none is fine.
@@ -112,14 +122,18 @@ impl Blobs {
     }
 }
 
-/// `object_store` writes `KEY#1` and renames it at the end.
+/// Uploads go to a folder first.
+fn no_folder() -> StorageError {
+    StorageError::Unusable("uploads need a store.url that is a folder".to_owned())
+}
+
+/// Where a blob grows until it is complete.
 fn staged_path(path: &Path) -> PathBuf {
     let mut staged = path.as_os_str().to_owned();
-    staged.push("#1");
+    staged.push(".part");
     staged.into()
 }
 
-/// A killed server leaves the staged file.
 fn remove_staged(path: &Path) -> Result<(), StorageError> {
     match std::fs::remove_file(staged_path(path)) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

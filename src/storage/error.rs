@@ -20,6 +20,9 @@ pub enum StorageError {
     Store(object_store::Error),
     #[error("{what}: {source}")]
     File { what: String, source: std::io::Error },
+    /// Stored bytes are not what the catalog knows of them.
+    #[error("damaged: {0}")]
+    Damaged(String),
     /// Another server holds this data folder.
     #[error("{0}")]
     InUse(String),

@@ -65,6 +65,13 @@ impl Instance {
     }
 }
 
+/// Which start of the machine this is. While it is the same, the system still has what a killed
+/// process wrote. None where the system does not tell.
+pub fn boot_id() -> Option<String> {
+    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+    Some(text.trim().to_owned())
+}
+
 /// Anyone may pass through: the tree below is for nginx and others to serve.
 pub(super) const OPEN: u32 = 0o755;
 /// Only the owner looks in.

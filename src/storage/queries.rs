@@ -14,6 +14,7 @@ pub(super) mod offers;
 mod promotions;
 pub(super) mod publications;
 mod revisions;
+pub(super) mod uploads;
 
 /// One row or none.
 macro_rules! optional {

@@ -8,7 +8,7 @@
 //!   [`command_line`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
-//!   [`outages`];
+//!   [`outages`], [`full_disk`], [`uploads_survive`];
 //! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
@@ -23,6 +23,7 @@ mod brakes;
 mod command_line;
 mod concurrency;
 mod crash;
+mod full_disk;
 mod generated_clients;
 mod graceful_stop;
 mod harness;
@@ -41,3 +42,4 @@ mod push_and_pull;
 mod schema;
 mod settings;
 mod update_check;
+mod uploads_survive;

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 /// Code, status, and what it means to who sees it.
-const CODES: [(&str, u16, &str); 51] = [
+const CODES: [(&str, u16, &str); 60] = [
     ("malformed_json", 400, "The body is no JSON."),
     ("body_unreadable", 400, "The body could not be read to its end."),
     ("body_truncated", 400, "An upload ended early; nothing was kept, send the file again."),
@@ -80,6 +80,23 @@ const CODES: [(&str, u16, &str); 51] = [
         "The last administrator cannot be deleted, disabled or lose the role.",
     ),
     ("upload_lost", 409, "The upload was given up in the meantime; send the file again."),
+    ("upload_not_found", 404, "There is no such upload, or it has expired; begin a new one."),
+    ("offset_mismatch", 409, "The next bytes begin at another offset; the detail says which."),
+    ("upload_complete", 409, "The upload is complete: its bytes are the draft's file."),
+    ("upload_incomplete", 409, "Not all bytes of the upload have come yet."),
+    ("upload_taken_over", 409, "A newer request writes to the upload; what came before is kept."),
+    ("beyond_end", 413, "The bytes would go past the size that the upload was begun with."),
+    (
+        "image_quota_exceeded",
+        413,
+        "The image has as many bytes as uploads.image_quota allows, which the detail names.",
+    ),
+    (
+        "checksum_mismatch",
+        422,
+        "The bytes do not have the checksum that came with them; nothing of them was kept.",
+    ),
+    ("too_many_uploads", 429, "Too many uploads of the caller are open; finish or delete some."),
     (
         "idempotency_key_reused",
         409,
@@ -121,13 +138,14 @@ const CODES: [(&str, u16, &str); 51] = [
 ];
 
 /// Codes that say nothing of the request: it may come again as it is.
-const COME_AGAIN: [(&str, u16, &str); 7] = [
+const COME_AGAIN: [(&str, u16, &str); 8] = [
     (
         "internal",
         500,
         "Something went wrong in the server; its log says what, under the request_id.",
     ),
     ("starting", 503, "The server has only just started."),
+    ("upload_busy", 503, "An older request still writes to the upload and does not let go."),
     ("logins_busy", 503, "Too many log-ins at once; Retry-After says when to try again."),
     ("too_many_downloads", 503, "As many downloads as the server allows are under way."),
     ("database_unavailable", 503, "The database is busy or away; nothing was changed."),

@@ -120,7 +120,8 @@ impl Tx {
     ) -> Result<u64, StorageError> {
         execute!(
             self,
-            "update blob set state = 'garbage', updated_at = $2 where state = 'arriving' and instance = $1",
+            "update blob set state = 'garbage', updated_at = $2 where state = 'arriving' and instance = $1 \
+             and not exists (select 1 from upload where upload.blob_id = blob.id)",
             instance,
             now
         )
@@ -134,7 +135,8 @@ impl Tx {
     ) -> Result<u64, StorageError> {
         execute!(
             self,
-            "update blob set state = 'garbage', updated_at = $2 where state = 'arriving' and updated_at < $1",
+            "update blob set state = 'garbage', updated_at = $2 where state = 'arriving' and updated_at < $1 \
+             and not exists (select 1 from upload where upload.blob_id = blob.id)",
             idle_since,
             now
         )

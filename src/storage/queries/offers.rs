@@ -26,7 +26,6 @@ pub struct OfferedFile {
     pub blob_key: String,
     #[sqlx(try_from = "i64")]
     pub size: u64,
-    #[sqlx(try_from = "String")]
     pub digest: Digest,
 }
 
@@ -40,7 +39,6 @@ pub struct LingeringFile {
     pub blob_key: String,
     #[sqlx(try_from = "i64")]
     pub size: u64,
-    #[sqlx(try_from = "String")]
     pub digest: Digest,
     pub sealed_at: DateTime<Utc>,
 }

@@ -84,7 +84,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Unprotected drafts that nobody touched since `untouched_since`, the oldest 100.
+    /// Unprotected drafts that nobody touched or uploads to since `untouched_since`, the oldest 100.
     pub async fn stale_drafts(
         &mut self,
         untouched_since: DateTime<Utc>,
@@ -92,6 +92,7 @@ impl Tx {
         all!(
             self,
             "select * from revision where state = 'draft' and protected = false and updated_at < $1 \
+             and not exists (select 1 from upload u where u.revision_id = revision.id and u.state = 'receiving') \
              order by updated_at limit 100",
             untouched_since
         )

@@ -1,0 +1,3 @@
+//! `/uploads`: resumable uploads.
+
+pub mod body;

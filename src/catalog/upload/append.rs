@@ -1,0 +1,287 @@
+//! Bytes for an open session: written as they come, acknowledged when they are on stable storage.
+//!
+//! Progress is noted while bytes flow, so that after a crash of the machine little is sent again; and
+//! whatever way an append ends (its line breaks, a newer request comes, the disk is full, the request
+//! is simply dropped), what has come is saved. Only bytes that were to prove a checksum and did not are
+//! forgotten.
+
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use sha2::Digest as _;
+use uuid::Uuid;
+
+use super::claim::Unnoted;
+use super::turn::Turn;
+use super::{Checksum, StartAt};
+use crate::catalog::{Actor, Catalog, Error, Result};
+use crate::model::{RevisionState, Upload, UploadState};
+use crate::storage::blobs::{Appender, Kept};
+
+/// Progress is noted when either has passed: what a crash of the machine costs, against one small
+/// commit each.
+const NOTE_AFTER: Duration = Duration::from_secs(1);
+const NOTE_EVERY: u64 = 64 * 1024 * 1024;
+
+/// How often a writer whose client is silent looks whether another server wants the session.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// How often the disk's free space is looked at, in bytes written.
+const FLOOR_EVERY: u64 = 1024 * 1024;
+
+/// A session that is open for writing. To be [saved](Self::save); one that is dropped is saved in the
+/// background.
+pub struct Appending(pub(super) Option<Open>);
+
+/// What an append works with.
+pub(super) struct Open {
+    pub(super) catalog: Catalog,
+    pub(super) upload: Upload,
+    pub(super) claim: i64,
+    pub(super) appender: Appender,
+    pub(super) turn: Turn,
+    check: Option<RunningCheck>,
+    noted: Noted,
+    floor_checked_at: u64,
+}
+
+struct Noted {
+    received: u64,
+    at: Instant,
+}
+
+/// The checksum that came with the bytes, and the one that they have so far.
+struct RunningCheck {
+    expected: Checksum,
+    sha1: sha1::Sha1,
+    sha256: sha2::Sha256,
+}
+
+impl Catalog {
+    /// Opens a session for `length` more bytes, if that is known. Whoever writes to it is asked to stop,
+    /// and what came from there is saved before the offset is compared.
+    pub async fn append(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        start: StartAt,
+        length: Option<u64>,
+        checksum: Option<Checksum>,
+    ) -> Result<Appending> {
+        self.may_append(actor, id).await?;
+        let turn = self.shared.turns.take(id).await?;
+        let unnoted = if checksum.is_some() { Unnoted::AreNothing } else { Unnoted::Count };
+        let mut claimed = self.claim(&turn, id, unnoted).await?;
+        let opened = self.open_claimed(&mut claimed).await;
+        let fits = opened.and_then(|appender| {
+            check_start(&claimed.upload, start, length)?;
+            Ok(appender)
+        });
+        match fits {
+            Ok(appender) => {
+                let mut open = Open::new(self, claimed.upload, claimed.number, appender, turn);
+                open.check = checksum.map(RunningCheck::new);
+                Ok(Appending(Some(open)))
+            }
+            Err(error) => {
+                self.release(&mut claimed.upload, claimed.number, None).await?;
+                Err(error)
+            }
+        }
+    }
+
+    async fn may_append(&self, actor: &Actor, id: Uuid) -> Result<()> {
+        let upload = self.upload(actor, id).await?;
+        if upload.state == UploadState::Complete {
+            return Err(Error::UploadComplete);
+        }
+        if upload.revision_state != RevisionState::Draft {
+            return Err(Error::RevisionSealed(upload.revision));
+        }
+        Ok(())
+    }
+}
+
+fn check_start(upload: &Upload, start: StartAt, length: Option<u64>) -> Result<()> {
+    let next = upload.received;
+    let first = match start {
+        StartAt::Exactly(first) | StartAt::OverlappingFrom(first) => first,
+    };
+    let end = first.saturating_add(length.unwrap_or(0));
+    let follows = match start {
+        StartAt::Exactly(_) => first == next,
+        StartAt::OverlappingFrom(_) => first <= next && end > next,
+    };
+    if !follows {
+        return Err(Error::OffsetMismatch { expected: next, given: first });
+    }
+    if end > upload.size {
+        return Err(Error::BeyondEnd { size: upload.size, end });
+    }
+    Ok(())
+}
+
+impl Appending {
+    fn open(&mut self) -> Result<&mut Open> {
+        self.0.as_mut().ok_or(Error::UploadLost)
+    }
+
+    fn into_open(mut self) -> Result<Open> {
+        self.0.take().ok_or(Error::UploadLost)
+    }
+
+    /// The session as it was opened: its `received` is where the first byte goes.
+    pub fn upload(&self) -> Option<&Upload> {
+        self.0.as_ref().map(|open| &open.upload)
+    }
+
+    /// Takes the next bytes.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.open()?.write(bytes).await
+    }
+
+    /// Returns when the session is wanted by a newer request, here or at another server, or is gone.
+    pub async fn superseded(&mut self) {
+        if let Some(open) = &mut self.0 {
+            open.superseded().await;
+        }
+    }
+
+    /// Acknowledges what came: it is on stable storage when this returns. `ChecksumMismatch` where it is
+    /// not what its checksum says, and then nothing of it was kept.
+    pub async fn save(self) -> Result<Upload> {
+        self.into_open()?.save().await
+    }
+}
+
+impl Drop for Appending {
+    fn drop(&mut self) {
+        let Some(open) = self.0.take() else { return };
+        // A client that hangs up drops the request's future; only a task of its own can still wait,
+        // and not one of the worker, which may be the next to stop.
+        let (runtime, saving) = (open.catalog.runtime.clone(), open.catalog.shared.saving.clone());
+        saving.spawn_on(async move { open.save_or_log().await }, &runtime);
+    }
+}
+
+impl Open {
+    pub(super) fn new(
+        catalog: &Catalog,
+        upload: Upload,
+        claim: i64,
+        appender: Appender,
+        turn: Turn,
+    ) -> Self {
+        let noted = Noted { received: upload.received, at: Instant::now() };
+        let floor_checked_at = upload.received;
+        let catalog = catalog.clone();
+        Self { catalog, upload, claim, appender, turn, check: None, noted, floor_checked_at }
+    }
+
+    pub(super) async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        let end = self.appender.taken() + bytes.len() as u64;
+        if end > self.upload.size {
+            return Err(Error::BeyondEnd { size: self.upload.size, end });
+        }
+        if end - self.floor_checked_at >= FLOOR_EVERY {
+            self.floor_checked_at = end;
+            self.catalog.check_floor()?;
+        }
+        if let Some(check) = &mut self.check {
+            check.update(&bytes);
+        }
+        self.appender.write(bytes).await?;
+        if let Some(kept) = self.appender.kept_meanwhile()
+            && self.check.is_none()
+            && self.noted.is_due(&kept)
+        {
+            self.note(&kept).await?;
+        }
+        Ok(())
+    }
+
+    async fn note(&mut self, kept: &Kept) -> Result<()> {
+        let newest = self.catalog.note_progress(&mut self.upload, self.claim, kept).await?;
+        self.noted = Noted { received: kept.received, at: Instant::now() };
+        if newest > self.claim { Err(Error::UploadTakenOver) } else { Ok(()) }
+    }
+
+    async fn superseded(&mut self) {
+        loop {
+            tokio::select! {
+                () = self.turn.is_over() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
+            // A database that is away for a moment is no reason to stop.
+            if let Ok(false) = self.still_holds().await {
+                return;
+            }
+        }
+    }
+
+    async fn still_holds(&self) -> Result<bool> {
+        let mut tx = self.catalog.db.write().await?;
+        let until = self.catalog.held_until();
+        let newest = tx.renew_hold(self.upload.id, self.claim, until).await?;
+        tx.commit().await?;
+        Ok(newest == Some(self.claim))
+    }
+
+    async fn save(mut self) -> Result<Upload> {
+        if self.check.take().is_some_and(|check| !check.holds()) {
+            self.forget().await?;
+            return Err(Error::ChecksumMismatch);
+        }
+        let first = self.appender.sync().await;
+        let kept = match &first {
+            Ok(kept) => Ok(kept.clone()),
+            // What could be written before it failed counts all the same.
+            Err(_) => self.appender.sync().await,
+        };
+        self.catalog.release(&mut self.upload, self.claim, kept.ok().as_ref()).await?;
+        first?;
+        Ok(self.upload)
+    }
+
+    /// Lets go of the session as it was before.
+    pub(super) async fn forget(mut self) -> Result<()> {
+        self.appender.stop().await;
+        self.catalog.release(&mut self.upload, self.claim, None).await
+    }
+
+    async fn save_or_log(self) {
+        let id = self.upload.id;
+        // Bytes that were to prove a checksum did not all come.
+        let ended =
+            if self.check.is_some() { self.forget().await } else { self.save().await.map(drop) };
+        if let Err(error) = ended {
+            tracing::info!(upload = %id, %error, "what a broken line had brought was not saved");
+        }
+    }
+}
+
+impl Noted {
+    fn is_due(&self, kept: &Kept) -> bool {
+        kept.received - self.received >= NOTE_EVERY || self.at.elapsed() >= NOTE_AFTER
+    }
+}
+
+impl RunningCheck {
+    fn new(expected: Checksum) -> Self {
+        Self { expected, sha1: sha1::Sha1::new(), sha256: sha2::Sha256::new() }
+    }
+
+    fn update(&mut self, bytes: &[u8]) {
+        match self.expected {
+            Checksum::Sha1(_) => self.sha1.update(bytes),
+            Checksum::Sha256(_) => self.sha256.update(bytes),
+        }
+    }
+
+    fn holds(self) -> bool {
+        match self.expected {
+            Checksum::Sha1(expected) => expected[..] == self.sha1.finalize()[..],
+            Checksum::Sha256(expected) => expected[..] == self.sha256.finalize()[..],
+        }
+    }
+}

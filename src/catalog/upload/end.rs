@@ -1,0 +1,126 @@
+//! Sessions that end without a file: cancelled by their owner, expired, or left by a kill.
+
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use super::claim::Unnoted;
+use crate::catalog::audit::{Entry, NOTHING};
+use crate::catalog::{Actor, Catalog, Result};
+use crate::model::{Upload, UploadProtocol, UploadState};
+
+/// A complete session is kept for so long, for a client that missed the last answer.
+const COMPLETE_KEPT: TimeDelta = TimeDelta::days(1);
+
+/// A whole-file upload of another server that noted no progress for so long has lost its writer. A
+/// single 64 MiB step takes a day only on lines slower than 1 KiB/s.
+const PUT_IDLE: TimeDelta = TimeDelta::days(1);
+
+impl Catalog {
+    /// Where a client that wants to go on continues: asks whoever still writes to stop and to save what
+    /// it has, takes in what a kill had left, and tells the offset.
+    pub async fn halt_upload(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
+        self.upload(actor, id).await?;
+        let turn = self.shared.turns.take(id).await?;
+        let upload = self.upload(actor, id).await?;
+        if upload.state == UploadState::Complete || upload.holder.is_none() {
+            return Ok(upload);
+        }
+        let mut claimed = self.claim(&turn, id, Unnoted::Count).await?;
+        let opened = self.open_claimed(&mut claimed).await;
+        self.release(&mut claimed.upload, claimed.number, None).await?;
+        opened?;
+        Ok(claimed.upload)
+    }
+
+    /// Ends a session and takes its bytes away. One that is complete only loses the session: its bytes
+    /// are the draft's.
+    pub async fn cancel_upload(&self, actor: &Actor, id: Uuid) -> Result<()> {
+        self.upload(actor, id).await?;
+        let _turn = self.shared.turns.take(id).await?;
+        // It may have been finished, or cancelled by somebody else, while this waited.
+        let upload = self.upload(actor, id).await?;
+        self.end_upload(actor, &upload, "upload.cancel").await?;
+        self.remove_garbage().await
+    }
+
+    async fn end_upload(&self, actor: &Actor, upload: &Upload, action: &'static str) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        tx.delete_upload(upload.id).await?;
+        if upload.state == UploadState::Receiving {
+            tx.discard_arriving(upload.blob_id, self.clock.now()).await?;
+            let subject = format!("uploads/{}", upload.id);
+            let had = (&upload.image, upload.revision, upload.role, upload.received, upload.size);
+            let entry = Entry { action, subject, actor };
+            self.audit(&mut tx, entry, Some(&had), NOTHING).await?;
+        }
+        tx.commit().await?;
+        metrics::counter!("imagedepot_uploads_ended_total", "action" => action).increment(1);
+        Ok(())
+    }
+
+    /// Takes a session and its bytes away without a word: it was refused, and whoever sent it is told.
+    pub(super) async fn discard_upload(&self, upload: &Upload) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        tx.delete_upload(upload.id).await?;
+        tx.discard_arriving(upload.blob_id, self.clock.now()).await?;
+        tx.commit().await?;
+        self.remove_garbage().await
+    }
+
+    /// As [`Self::discard_upload`]; what fails here is found again by the sweep.
+    pub(super) async fn discard_or_log(&self, upload: &Upload) {
+        if let Err(error) = self.discard_upload(upload).await {
+            tracing::warn!(%error, upload = %upload.id, "a broken upload stays until the next sweep");
+        }
+    }
+
+    /// Whole-file uploads that a kill of this server cut off: nobody can go on with them.
+    pub(in crate::catalog) async fn discard_broken_puts(&self) -> Result<()> {
+        let broken = self.db.read().await?.puts_of(self.instance).await?;
+        for upload in &broken {
+            self.discard_upload(upload).await?;
+        }
+        if !broken.is_empty() {
+            tracing::info!(uploads = broken.len(), "took away uploads that the last stop cut off");
+        }
+        Ok(())
+    }
+
+    /// Ends sessions without progress, and forgets those that have long been complete.
+    pub(in crate::catalog) async fn expire_uploads(&self) -> Result<()> {
+        let now = self.clock.now();
+        let idle = TimeDelta::from_std(self.rules.expire_after).unwrap_or(TimeDelta::MAX);
+        for (idle, only) in [(idle, None), (idle.min(PUT_IDLE), Some(UploadProtocol::Put))] {
+            let Some(since) = now.checked_sub_signed(idle) else { continue };
+            let stale = self.db.read().await?.idle_uploads(since).await?;
+            for upload in
+                stale.iter().filter(|upload| only.is_none_or(|only| upload.protocol == only))
+            {
+                self.expire(upload).await?;
+            }
+        }
+        let mut tx = self.db.write().await?;
+        tx.forget_complete_uploads(now - COMPLETE_KEPT).await?;
+        tx.commit().await?;
+        let open = self.db.read().await?.count_uploads().await?;
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        metrics::gauge!("imagedepot_uploads_open").set(open as f64);
+        Ok(())
+    }
+
+    /// One that somebody works on in this moment is let be.
+    async fn expire(&self, stale: &Upload) -> Result<()> {
+        let Some(_turn) = self.shared.turns.take_if_free(stale.id) else { return Ok(()) };
+        let upload = self.db.read().await?.upload(stale.id).await?;
+        match upload {
+            Some(upload) if upload.updated_at == stale.updated_at => {
+                let held = upload.holder.is_some_and(|holder| holder != self.instance);
+                if held && upload.held_until >= self.clock.now() {
+                    return Ok(());
+                }
+                self.end_upload(&Actor::system("sweep"), &upload, "upload.expire").await
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,144 @@
+//! The end of an upload: its bytes are checked and become the draft's file, in one step.
+//!
+//! The blob takes its final name first. A crash in between leaves a full session, and whoever asks to
+//! finish it again finds that part of the work done.
+
+use uuid::Uuid;
+
+use super::claim::Unnoted;
+use super::{Received, as_stored};
+use crate::catalog::revision::locked_details;
+use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
+use crate::model::{Digest, File, RevisionState, Upload, UploadProtocol, UploadState};
+use crate::storage::Tx;
+use crate::storage::blobs::RunningHash;
+
+impl Catalog {
+    /// Gives a full upload to its draft. Repeated after a lost answer, it says the same again.
+    pub async fn finish_upload(&self, actor: &Actor, id: Uuid) -> Result<Received> {
+        let upload = self.upload(actor, id).await?;
+        if upload.state == UploadState::Complete {
+            return self.received_before(&upload).await;
+        }
+        let turn = self.shared.turns.take(id).await?;
+        let mut claimed = match self.claim(&turn, id, Unnoted::Count).await {
+            // Another request has finished it in this moment.
+            Err(Error::UploadNotFound) => {
+                return self.received_before(&self.upload(actor, id).await?).await;
+            }
+            other => other?,
+        };
+        let ready =
+            self.open_claimed(&mut claimed).await.and_then(|_| must_be_full(&claimed.upload));
+        let (mut upload, claim) = (claimed.upload, claimed.number);
+        let finished = match ready {
+            Ok(()) => self.finish_claimed(actor, &upload, claim, &Precondition::None).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = &finished
+            && !matches!(error, Error::DigestMismatch { .. })
+        {
+            self.release(&mut upload, claim, None).await?;
+        }
+        finished
+    }
+
+    /// For who holds the session, all of whose bytes are on stable storage.
+    pub(super) async fn finish_claimed(
+        &self,
+        actor: &Actor,
+        upload: &Upload,
+        claim: i64,
+        condition: &Precondition,
+    ) -> Result<Received> {
+        let hash = RunningHash::restore(&upload.hash_state)
+            .map_err(|error| crate::storage::StorageError::Damaged(error.to_string()))?;
+        let digest = hash.finish();
+        if let Some(expected) = upload.digest.filter(|expected| *expected != digest) {
+            self.discard_upload(upload).await?;
+            return Err(Error::DigestMismatch {
+                expected: expected.to_string(),
+                actual: digest.to_string(),
+            });
+        }
+        self.blobs.complete(&upload.blob_key).await?;
+        let received = self.attach(actor, upload, claim, digest, condition).await?;
+        metrics::counter!("imagedepot_uploads_finished_total").increment(1);
+        metrics::counter!("imagedepot_uploaded_bytes_total").increment(upload.size);
+        if received.replaced {
+            self.sweep_is_due();
+        }
+        Ok(received)
+    }
+
+    async fn attach(
+        &self,
+        actor: &Actor,
+        upload: &Upload,
+        claim: i64,
+        digest: Digest,
+        condition: &Precondition,
+    ) -> Result<Received> {
+        let now = self.clock.now();
+        let mut tx = self.db.write().await?;
+        // Everything is asked again: the draft may have been sealed or deleted while bytes moved.
+        let mut details = locked_details(&mut tx, &upload.image, upload.revision).await?;
+        if details.revision.state != RevisionState::Draft {
+            return Err(Error::RevisionSealed(upload.revision));
+        }
+        let old = details.file(upload.role).ok().cloned();
+        condition.check(old.as_ref().map(File::tag).as_deref())?;
+        self.end_session(&mut tx, upload, claim).await?;
+        if let Some(old) = &old {
+            tx.delete_file(details.revision.id, upload.role).await?;
+            tx.discard_blob(old.blob_id, now).await?;
+        }
+        let (size, text) = (as_stored(upload.size)?, digest.to_string());
+        tx.insert_file(details.revision.id, upload.role, upload.blob_id, size, &text).await?;
+        let before = old.as_ref().map(|file| file.digest.to_string());
+        let entry = details.entry("file.put", actor);
+        self.audit(&mut tx, entry, before.as_ref(), Some(&(upload.role, text))).await?;
+        self.save(&mut tx, &mut details.revision).await?;
+        tx.commit().await?;
+        Ok(Received { file: file_of(upload, digest), replaced: old.is_some() })
+    }
+
+    async fn end_session(&self, tx: &mut Tx, upload: &Upload, claim: i64) -> Result<()> {
+        let now = self.clock.now();
+        if !tx.complete_upload(upload.id, claim, now).await?
+            || !tx.settle_blob(upload.blob_id, now).await?
+        {
+            return Err(Error::UploadLost);
+        }
+        // Nobody can ask for a session that ended with the request it began with.
+        if upload.protocol == UploadProtocol::Put {
+            tx.delete_upload(upload.id).await?;
+        }
+        Ok(())
+    }
+
+    /// The answer to whoever asks again.
+    async fn received_before(&self, upload: &Upload) -> Result<Received> {
+        let mut tx = self.db.read().await?;
+        let file = tx.file_of(upload.revision_id, upload.role).await?;
+        let file =
+            file.filter(|file| file.blob_id == upload.blob_id).ok_or(Error::UploadNotFound)?;
+        Ok(Received { file, replaced: false })
+    }
+}
+
+fn must_be_full(upload: &Upload) -> Result<()> {
+    let (received, size) = (upload.received, upload.size);
+    if upload.is_full() { Ok(()) } else { Err(Error::UploadIncomplete { received, size }) }
+}
+
+fn file_of(upload: &Upload, digest: Digest) -> File {
+    File {
+        revision_id: upload.revision_id,
+        role: upload.role,
+        blob_id: upload.blob_id,
+        blob_key: upload.blob_key.clone(),
+        size: upload.size,
+        digest,
+    }
+}

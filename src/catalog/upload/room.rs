@@ -1,0 +1,144 @@
+//! The start of an upload: everything that can be refused is refused before the first byte.
+
+use super::{Announcement, as_stored};
+use crate::catalog::audit::{Entry, NOTHING};
+use crate::catalog::revision::{RevisionDetails, locked_details};
+use crate::catalog::{Actor, Catalog, Error, Result};
+use crate::model::{FileRole, ImageKind, RevisionState, Upload, UploadProtocol};
+use crate::storage::blobs::RunningHash;
+use crate::storage::{Holder, NewUpload, Tx};
+
+/// Open sessions of one caller: enough for any work, and a bound on what a broken script leaves.
+const MOST_OPEN: i64 = 1000;
+
+impl Catalog {
+    /// Reserves room for a file of a draft and makes the session that fills it.
+    pub async fn create_upload(&self, actor: &Actor, announced: Announcement) -> Result<Upload> {
+        let upload = self.open_upload(actor, &announced, None).await?;
+        metrics::counter!("imagedepot_uploads_begun_total").increment(1);
+        Ok(upload)
+    }
+
+    /// As [`Self::create_upload`], held by `holder` from the start.
+    pub(super) async fn open_upload(
+        &self,
+        actor: &Actor,
+        announced: &Announcement,
+        holder: Option<&Holder<'_>>,
+    ) -> Result<Upload> {
+        self.check_size(announced)?;
+        let mut tx = self.db.write().await?;
+        let details = locked_details(&mut tx, &announced.image, announced.revision).await?;
+        check_target(&details, announced)?;
+        tx.lock_reservations().await?;
+        self.check_count(&mut tx, actor, announced.protocol).await?;
+        self.check_quota(&mut tx, &details, announced).await?;
+        self.check_room(&mut tx, announced.size).await?;
+        let (id, blob, now) = (self.ids.next(), self.ids.next(), self.clock.now());
+        let (key, size) = (self.ids.blob_key(), as_stored(announced.size)?);
+        tx.insert_arriving_blob(blob, &key, size, self.instance, now).await?;
+        let new = NewUpload {
+            id,
+            revision_id: details.revision.id,
+            role: announced.role,
+            blob_id: blob,
+            protocol: announced.protocol,
+            digest: announced.digest.map(|digest| digest.to_string()),
+            hash_state: &RunningHash::default().save(),
+            created_by: &actor.name,
+            now,
+        };
+        tx.insert_upload(&new, holder).await?;
+        if announced.protocol != UploadProtocol::Put {
+            let subject = format!("uploads/{id}");
+            let target = (&details.image.name, details.revision.number, announced.role, size);
+            let entry = Entry { action: "upload.create", subject, actor };
+            self.audit(&mut tx, entry, NOTHING, Some(&target)).await?;
+        }
+        let upload = tx.upload(id).await?.ok_or(Error::UploadNotFound)?;
+        tx.commit().await?;
+        Ok(upload)
+    }
+
+    fn check_size(&self, announced: &Announcement) -> Result<()> {
+        let limit = self.rules.max_file_size;
+        if announced.size > limit {
+            return Err(Error::TooLarge { size: announced.size, limit });
+        }
+        Ok(())
+    }
+
+    async fn check_count(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        protocol: UploadProtocol,
+    ) -> Result<()> {
+        let open = tx.count_open_uploads(&actor.name, protocol).await?;
+        if open >= MOST_OPEN {
+            return Err(Error::TooManyUploads { open, limit: MOST_OPEN });
+        }
+        Ok(())
+    }
+
+    /// What the file would replace does not count: its bytes go when the new ones are there.
+    async fn check_quota(
+        &self,
+        tx: &mut Tx,
+        details: &RevisionDetails,
+        announced: &Announcement,
+    ) -> Result<()> {
+        let (limit, size) = (self.rules.image_quota, announced.size);
+        if limit == 0 {
+            return Ok(());
+        }
+        let held = tx.bytes_of_image(details.image.id, details.revision.id, announced.role).await?;
+        let used = held.unsigned_abs();
+        if used.saturating_add(size) > limit {
+            return Err(Error::QuotaExceeded { used, size, limit });
+        }
+        Ok(())
+    }
+
+    async fn check_room(&self, tx: &mut Tx, needed: u64) -> Result<()> {
+        let Some(free) = self.blobs.free_bytes()? else { return Ok(()) };
+        let reserved = u64::try_from(tx.reserved_bytes().await?).unwrap_or(0);
+        let available = free.saturating_sub(reserved).saturating_sub(self.rules.min_free);
+        if needed > available {
+            return Err(Error::NoRoom { needed, available });
+        }
+        Ok(())
+    }
+
+    /// What was reserved may still be taken by others than uploads: the floor is kept all the same, so
+    /// that the database can go on.
+    pub(super) fn check_floor(&self) -> Result<()> {
+        match self.blobs.free_bytes()? {
+            Some(free) if free < self.rules.min_free => {
+                Err(Error::NoRoom { needed: self.rules.min_free, available: free })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Whether the draft is one that may get this file.
+fn check_target(details: &RevisionDetails, announced: &Announcement) -> Result<()> {
+    if details.revision.state != RevisionState::Draft {
+        return Err(Error::RevisionSealed(announced.revision));
+    }
+    check_role(details.image.kind, announced.role)?;
+    let present = details.file(announced.role).ok();
+    announced.condition.check(present.map(crate::model::File::tag).as_deref())
+}
+
+fn check_role(kind: ImageKind, role: FileRole) -> Result<()> {
+    if kind.roles().contains(&role) {
+        return Ok(());
+    }
+    let kind = match kind {
+        ImageKind::Medv => "medv",
+        ImageKind::Single => "single",
+    };
+    Err(Error::RoleUnknown { kind, role })
+}

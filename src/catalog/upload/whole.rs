@@ -1,0 +1,90 @@
+//! A file in one request: the same engine, for a client that cannot come back. What it begins and does
+//! not finish leaves nothing.
+
+use super::append::Open;
+use super::claim::HOLD;
+use super::{Announcement, Received};
+use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
+use crate::model::Upload;
+use crate::storage::Holder;
+use crate::storage::blobs::{Kept, Tail};
+use bytes::Bytes;
+
+/// A file that is arriving.
+pub struct Incoming {
+    open: Option<Open>,
+    condition: Precondition,
+}
+
+impl Catalog {
+    /// Reserves room for a file of a draft and opens it for writing.
+    pub async fn receive(&self, actor: &Actor, announced: Announcement) -> Result<Incoming> {
+        let holder = Holder {
+            claim: 1,
+            instance: self.instance,
+            boot: None,
+            until: self.clock.now() + HOLD,
+        };
+        let upload = self.open_upload(actor, &announced, Some(&holder)).await?;
+        let turn = self.shared.turns.take(upload.id).await?;
+        let kept = Kept { received: 0, hash_state: upload.hash_state.clone() };
+        let opened = self.blobs.appender(&upload.blob_key, kept, upload.size, Tail::CutOff).await;
+        match opened {
+            Ok(appender) => {
+                let open = Open::new(self, upload, holder.claim, appender, turn);
+                Ok(Incoming { open: Some(open), condition: announced.condition })
+            }
+            Err(error) => {
+                self.discard_or_log(&upload).await;
+                Err(error.into())
+            }
+        }
+    }
+}
+
+impl Incoming {
+    /// Takes the next bytes.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.open.as_mut().ok_or(Error::UploadLost)?.write(bytes).await
+    }
+
+    /// Checks what came, makes it durable, and gives it to the draft; on refusal nothing is kept.
+    pub async fn finish(mut self, actor: &Actor) -> Result<Received> {
+        let mut open = self.open.take().ok_or(Error::UploadLost)?;
+        let finished = complete(&mut open, actor, &self.condition).await;
+        if finished.is_err() {
+            discard(open).await;
+        }
+        finished
+    }
+
+    /// Takes everything away that has arrived.
+    pub async fn abandon(mut self) {
+        if let Some(open) = self.open.take() {
+            discard(open).await;
+        }
+    }
+}
+
+async fn complete(open: &mut Open, actor: &Actor, condition: &Precondition) -> Result<Received> {
+    let (announced, received) = (open.upload.size, open.appender.taken());
+    if received < announced {
+        return Err(Error::Truncated { announced, received });
+    }
+    let kept = open.appender.sync().await?;
+    let whole = Upload { hash_state: kept.hash_state, received, ..open.upload.clone() };
+    open.catalog.finish_claimed(actor, &whole, open.claim, condition).await
+}
+
+async fn discard(mut open: Open) {
+    open.appender.stop().await;
+    open.catalog.discard_or_log(&open.upload).await;
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let (runtime, saving) = (open.catalog.runtime.clone(), open.catalog.shared.saving.clone());
+        saving.spawn_on(discard(open), &runtime);
+    }
+}

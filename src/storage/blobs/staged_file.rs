@@ -1,0 +1,126 @@
+//! The file in which a blob grows, beside its final name: writes at an offset, syncs, and at the end
+//! takes the name.
+//!
+//! What is past the offset that the catalog knows was written and never acknowledged. After a crash of
+//! the server alone the system still has it, and it is taken in ([`StagedFile::read_tail`]); after a
+//! crash of the machine nobody knows what it is, and it is cut off.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::running_hash::RunningHash;
+use crate::storage::disk;
+use crate::storage::error::StorageError;
+
+/// Bytes to read at once when what a crash left is taken in.
+const READ: usize = 1024 * 1024;
+
+/// A file under its provisional name. All methods block.
+pub(super) struct StagedFile {
+    file: Arc<File>,
+    path: PathBuf,
+}
+
+impl StagedFile {
+    /// Opens it, or makes it and makes its name durable.
+    pub(super) fn open(path: PathBuf) -> Result<Self, StorageError> {
+        let wrong = || path.display().to_string();
+        let options = |new: bool| {
+            OpenOptions::new().read(true).write(true).create_new(new).mode(0o600).open(&path)
+        };
+        let file = match options(false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let folder = path.parent().unwrap_or(Path::new("/"));
+                make_folder_durably(folder).map_err(StorageError::file(wrong()))?;
+                let file = options(true).map_err(StorageError::file(wrong()))?;
+                disk::sync_folder(folder).map_err(StorageError::file(wrong()))?;
+                file
+            }
+            other => other.map_err(StorageError::file(wrong()))?,
+        };
+        Ok(Self { file: Arc::new(file), path })
+    }
+
+    pub(super) fn file(&self) -> Arc<File> {
+        Arc::clone(&self.file)
+    }
+
+    /// Takes in what was written past `from`, up to `limit`, and makes it durable; returns where it ends.
+    pub(super) fn read_tail(
+        &self,
+        from: u64,
+        limit: u64,
+        hash: &mut RunningHash,
+    ) -> Result<u64, StorageError> {
+        let mut read = || {
+            self.file.sync_data()?;
+            let mut at = from;
+            let mut buffer = vec![0; READ];
+            while at < limit {
+                let wanted = usize::try_from(limit - at).map_or(READ, |left| left.min(READ));
+                let count = self.file.read_at(&mut buffer[..wanted], at)?;
+                if count == 0 {
+                    break;
+                }
+                hash.update(&buffer[..count]);
+                at += count as u64;
+            }
+            Ok(at)
+        };
+        read().map_err(StorageError::file(self.path.display().to_string()))
+    }
+
+    /// Cuts off what is past `length`; `Damaged` where the file is shorter than what was acknowledged.
+    pub(super) fn cut(&self, length: u64) -> Result<(), StorageError> {
+        let present =
+            self.file.metadata().map_err(StorageError::file(self.path.display().to_string()))?;
+        if present.len() < length {
+            return Err(StorageError::Damaged(format!(
+                "{} has {} bytes where {length} were acknowledged",
+                self.path.display(),
+                present.len()
+            )));
+        }
+        if present.len() > length {
+            self.file
+                .set_len(length)
+                .map_err(StorageError::file(self.path.display().to_string()))?;
+        }
+        Ok(())
+    }
+}
+
+/// Gives a staged file its final name, durably. Repeated after a crash, it finds the work done.
+pub(super) fn take_name(staged: &Path, path: &Path) -> Result<(), StorageError> {
+    let rename = || {
+        match std::fs::rename(staged, path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && path.exists() => {}
+            other => other?,
+        }
+        disk::sync_folder(path.parent().unwrap_or(Path::new("/")))
+    };
+    rename().map_err(StorageError::file(path.display().to_string()))
+}
+
+/// Writes pieces one after the other.
+pub(super) fn write_at(file: &File, pieces: &[Bytes], mut offset: u64) -> io::Result<()> {
+    for piece in pieces {
+        file.write_all_at(piece, offset)?;
+        offset += piece.len() as u64;
+    }
+    Ok(())
+}
+
+/// A shard's folder comes with its first blob; its own name has to last as well.
+fn make_folder_durably(folder: &Path) -> io::Result<()> {
+    match std::fs::create_dir(folder) {
+        Ok(()) => disk::sync_folder(folder.parent().unwrap_or(Path::new("/"))),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,279 @@
+//! Uploads: resumable sessions, and who of several writers has one.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{all, execute, optional, value};
+use crate::model::{FileRole, Upload, UploadProtocol};
+use crate::storage::{StorageError, Tx};
+
+/// What a new session starts with; its blob's row must be there.
+pub struct NewUpload<'a> {
+    pub id: Uuid,
+    pub revision_id: Uuid,
+    pub role: FileRole,
+    pub blob_id: Uuid,
+    pub protocol: UploadProtocol,
+    pub digest: Option<String>,
+    pub hash_state: &'a str,
+    pub created_by: &'a str,
+    pub now: DateTime<Utc>,
+}
+
+/// Who writes from now on.
+pub struct Holder<'a> {
+    pub claim: i64,
+    pub instance: Uuid,
+    pub boot: Option<&'a str>,
+    pub until: DateTime<Utc>,
+}
+
+/// What a writer tells of its progress.
+pub struct Progress<'a> {
+    pub claim: i64,
+    pub received: i64,
+    pub hash_state: &'a str,
+    pub held_until: DateTime<Utc>,
+    pub now: DateTime<Utc>,
+}
+
+/// The columns of [`Upload`], from the session, its target and its blob.
+macro_rules! uploads {
+    ($rest:literal) => {
+        concat!(
+            "select u.id, i.id as image_id, i.name as image, u.revision_id, r.number as revision, r.state as revision_state, u.role, \
+             u.protocol, u.state, u.blob_id, b.key as blob_key, b.size, b.received, u.digest, u.hash_state, \
+             u.newest_claim, u.held_claim, u.holder, u.held_until, u.holder_boot, u.created_by, u.created_at, \
+             u.updated_at from upload u join revision r on r.id = u.revision_id \
+             join image i on i.id = r.image_id join blob b on b.id = u.blob_id ",
+            $rest
+        )
+    };
+}
+
+impl Tx {
+    /// A new session, held by its first writer if there is one.
+    pub async fn insert_upload(
+        &mut self,
+        new: &NewUpload<'_>,
+        holder: Option<&Holder<'_>>,
+    ) -> Result<(), StorageError> {
+        let claim = holder.map_or(0, |holder| holder.claim);
+        execute!(
+            self,
+            "insert into upload (id, revision_id, role, blob_id, protocol, state, digest, hash_state, newest_claim, \
+             held_claim, holder, held_until, holder_boot, created_by, created_at, updated_at) \
+             values ($1, $2, $3, $4, $5, 'receiving', $6, $7, $8, $8, $9, $10, $11, $12, $13, $13)",
+            new.id,
+            new.revision_id,
+            new.role,
+            new.blob_id,
+            new.protocol,
+            &new.digest,
+            new.hash_state,
+            claim,
+            holder.map(|holder| holder.instance),
+            holder.map_or(new.now, |holder| holder.until),
+            holder.and_then(|holder| holder.boot),
+            new.created_by,
+            new.now,
+        )?;
+        Ok(())
+    }
+
+    pub async fn upload(&mut self, id: Uuid) -> Result<Option<Upload>, StorageError> {
+        optional!(self, uploads!("where u.id = $1"), id)
+    }
+
+    /// Sessions that receive, the oldest first.
+    pub async fn uploads_after(
+        &mut self,
+        after: Uuid,
+        limit: i64,
+    ) -> Result<Vec<Upload>, StorageError> {
+        all!(
+            self,
+            uploads!("where u.state = 'receiving' and u.id > $1 order by u.id limit $2"),
+            after,
+            limit
+        )
+    }
+
+    /// Sessions that receive and made no progress since.
+    pub async fn idle_uploads(
+        &mut self,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<Upload>, StorageError> {
+        all!(
+            self,
+            uploads!(
+                "where u.state = 'receiving' and u.updated_at < $1 order by u.updated_at limit 100"
+            ),
+            since
+        )
+    }
+
+    /// Whole-file uploads of a server, which end with their request.
+    pub async fn puts_of(&mut self, instance: Uuid) -> Result<Vec<Upload>, StorageError> {
+        all!(self, uploads!("where u.protocol = 'put' and u.holder = $1"), instance)
+    }
+
+    pub async fn count_open_uploads(
+        &mut self,
+        created_by: &str,
+        protocol: UploadProtocol,
+    ) -> Result<i64, StorageError> {
+        value!(
+            self,
+            "select count(*) from upload where created_by = $1 and protocol = $2 and state = 'receiving'",
+            created_by,
+            protocol
+        )
+    }
+
+    /// Sessions that receive, and bytes that they have and will have.
+    pub async fn count_uploads(&mut self) -> Result<i64, StorageError> {
+        value!(self, "select count(*) from upload where state = 'receiving'")
+    }
+
+    /// Bytes of an image's files and of those that are arriving, but for one role of one revision.
+    pub async fn bytes_of_image(
+        &mut self,
+        image: Uuid,
+        except_revision: Uuid,
+        except_role: FileRole,
+    ) -> Result<i64, StorageError> {
+        value!(
+            self,
+            "select cast(coalesce(sum(size), 0) as bigint) from ( \
+             select f.size as size from file f join revision r on r.id = f.revision_id where r.image_id = $1 \
+             and not (f.revision_id = $2 and f.role = $3) \
+             union all \
+             select b.size as size from upload u join blob b on b.id = u.blob_id \
+             join revision r on r.id = u.revision_id where r.image_id = $1 and u.state = 'receiving') as held",
+            image,
+            except_revision,
+            except_role
+        )
+    }
+
+    /// Draws the next number for a writer; none where the session does not receive (any more). Keeps
+    /// the row from other changes until the commit.
+    pub async fn draw_claim(&mut self, id: Uuid) -> Result<Option<i64>, StorageError> {
+        let row: Option<(i64,)> = optional!(
+            self,
+            "update upload set newest_claim = newest_claim + 1 where id = $1 and state = 'receiving' \
+             returning newest_claim",
+            id
+        )?;
+        Ok(row.map(|(claim,)| claim))
+    }
+
+    /// Gives the session to the writer, unless a newer one has drawn a number.
+    pub async fn hold_upload(
+        &mut self,
+        id: Uuid,
+        holder: &Holder<'_>,
+    ) -> Result<bool, StorageError> {
+        let changed = execute!(
+            self,
+            "update upload set held_claim = $2, holder = $3, holder_boot = $4, held_until = $5 \
+             where id = $1 and newest_claim = $2",
+            id,
+            holder.claim,
+            holder.instance,
+            holder.boot,
+            holder.until
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// The writer lives, and asks for the newest number; none where the session is not its any more.
+    pub async fn renew_hold(
+        &mut self,
+        id: Uuid,
+        claim: i64,
+        until: DateTime<Utc>,
+    ) -> Result<Option<i64>, StorageError> {
+        let row: Option<(i64,)> = optional!(
+            self,
+            "update upload set held_until = $3 where id = $1 and held_claim = $2 and state = 'receiving' \
+             returning newest_claim",
+            id,
+            claim,
+            until
+        )?;
+        Ok(row.map(|(newest,)| newest))
+    }
+
+    /// Notes what is on stable storage; the newest number, or none where the session is not the writer's
+    /// any more.
+    pub async fn note_upload(
+        &mut self,
+        upload: &Upload,
+        progress: &Progress<'_>,
+    ) -> Result<Option<i64>, StorageError> {
+        let row: Option<(i64,)> = optional!(
+            self,
+            "update upload set hash_state = $3, held_until = $4, updated_at = $5 \
+             where id = $1 and held_claim = $2 and state = 'receiving' returning newest_claim",
+            upload.id,
+            progress.claim,
+            progress.hash_state,
+            progress.held_until,
+            progress.now
+        )?;
+        let Some((newest,)) = row else { return Ok(None) };
+        let there = self.note_received(upload.blob_id, progress.received, progress.now).await?;
+        Ok(there.then_some(newest))
+    }
+
+    /// The writer has ended.
+    pub async fn release_upload(&mut self, id: Uuid, claim: i64) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update upload set holder = null, holder_boot = null where id = $1 and held_claim = $2",
+            id,
+            claim
+        )?;
+        Ok(())
+    }
+
+    /// Its bytes are a file's; says whether the session was still the writer's.
+    pub async fn complete_upload(
+        &mut self,
+        id: Uuid,
+        claim: i64,
+        now: DateTime<Utc>,
+    ) -> Result<bool, StorageError> {
+        let changed = execute!(
+            self,
+            "update upload set state = 'complete', holder = null, holder_boot = null, updated_at = $3 \
+             where id = $1 and held_claim = $2 and state = 'receiving'",
+            id,
+            claim,
+            now
+        )?;
+        Ok(changed == 1)
+    }
+
+    pub async fn delete_upload(&mut self, id: Uuid) -> Result<(), StorageError> {
+        execute!(self, "delete from upload where id = $1", id)?;
+        Ok(())
+    }
+
+    /// The sessions of a revision that goes; the blobs that they were filling.
+    pub async fn delete_uploads_of(&mut self, revision: Uuid) -> Result<Vec<Uuid>, StorageError> {
+        let rows: Vec<(Uuid,)> =
+            all!(self, "delete from upload where revision_id = $1 returning blob_id", revision)?;
+        Ok(rows.into_iter().map(|(blob,)| blob).collect())
+    }
+
+    /// Complete ones that nobody will ask about any more.
+    pub async fn forget_complete_uploads(
+        &mut self,
+        before: DateTime<Utc>,
+    ) -> Result<u64, StorageError> {
+        execute!(self, "delete from upload where state = 'complete' and updated_at < $1", before)
+    }
+}
