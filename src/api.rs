@@ -61,8 +61,16 @@ pub struct Links {
 impl Links {
     /// The link to a file of the tree: absolute where the server knows its public name.
     pub fn tree(&self, path: &str) -> String {
-        let base = self.public_url.as_ref().map_or("", |url| url.as_str().trim_end_matches('/'));
-        format!("{base}/{}/{path}", self.alias)
+        format!("{}/{}/{path}", self.base(), self.alias)
+    }
+
+    /// The link to something below `/api/v1/`, likewise.
+    pub fn api(&self, path: &str) -> String {
+        format!("{}/api/v1/{path}", self.base())
+    }
+
+    fn base(&self) -> &str {
+        self.public_url.as_ref().map_or("", |url| url.as_str().trim_end_matches('/'))
     }
 }
 
@@ -87,6 +95,15 @@ pub fn operations(config: &mut ServiceConfig) {
             .service(files::put)
             .service(files::get)
             .service(files::head)
+            .service(files::options)
+            .service(uploads::list)
+            .service(uploads::create)
+            .service(uploads::options)
+            .service(uploads::show)
+            .service(uploads::head)
+            .service(uploads::append)
+            .service(uploads::cancel)
+            .service(uploads::options_of_one)
             .service(revisions::seal)
             .service(revisions::revoke)
             .service(channels::list)

@@ -4,3 +4,5 @@ pub mod digest_fields;
 pub mod multipart_ranges;
 pub mod preconditions;
 pub mod ranges;
+pub mod resumable;
+pub mod tus;

@@ -71,7 +71,8 @@ impl Routes {
         self
     }
 
-    fn allowed(&self, path: &str) -> Option<String> {
+    /// The methods of a path, as `Allow` has them.
+    pub fn allowed(&self, path: &str) -> Option<String> {
         self.find(path).map(|route| route.methods.join(", "))
     }
 }

@@ -100,7 +100,7 @@ impl Blobs {
         tail: Tail,
     ) -> Result<Appender, StorageError> {
         let path = self.local_path(key).ok_or_else(no_folder)?;
-        Appender::open(staged_path(&path), kept, size, tail).await
+        Appender::open(staged_path(&path), path, kept, size, tail).await
     }
 
     /// Gives a blob that is complete and synced its final name. May be repeated.

@@ -3,6 +3,7 @@
 //! One binary (one link step, one harness); one file a subject:
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
 //!   [`update_check`], [`bits_downloads`], [`large_files`];
+//! - how files arrive in pieces: [`uploads`], [`tus`], [`resumable`], [`tus_clients`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
 //!   [`hostile_callers`], [`access`], [`openapi`], [`generated_clients`], [`push_and_pull`],
 //!   [`command_line`];
@@ -39,7 +40,11 @@ mod outages;
 mod promotion;
 mod publication;
 mod push_and_pull;
+mod resumable;
 mod schema;
 mod settings;
+mod tus;
+mod tus_clients;
 mod update_check;
+mod uploads;
 mod uploads_survive;

@@ -113,10 +113,9 @@ impl Catalog {
     /// What was reserved may still be taken by others than uploads: the floor is kept all the same, so
     /// that the database can go on.
     pub(super) fn check_floor(&self) -> Result<()> {
+        let floor = self.rules.min_free;
         match self.blobs.free_bytes()? {
-            Some(free) if free < self.rules.min_free => {
-                Err(Error::NoRoom { needed: self.rules.min_free, available: free })
-            }
+            Some(free) if free < floor => Err(Error::FloorReached { free, floor }),
             _ => Ok(()),
         }
     }

@@ -7,17 +7,19 @@
 //! to the last whole piece is still good.
 
 mod part;
+mod pending;
 mod write_back;
 
 use std::path::PathBuf;
 
 use bytes::Bytes;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::{JoinError, spawn_blocking};
 
 use super::running_hash::RunningHash;
 use super::staged_file::{StagedFile, write_at};
 use crate::storage::error::StorageError;
 use part::Part;
+use pending::Pending;
 use write_back::WriteBack;
 
 /// Bytes that are on stable storage, and the digest up to there, ready to be gone on with.
@@ -49,14 +51,16 @@ pub struct Appender {
 /// The part that is on its way while the next one is collected.
 struct InFlight {
     length: u64,
-    written: JoinHandle<std::io::Result<()>>,
-    hashed: JoinHandle<RunningHash>,
+    written: Pending<std::io::Result<()>>,
+    hashed: Pending<RunningHash>,
 }
 
 impl Appender {
-    /// Opens the blob at the end of what was kept. `size` is what the whole blob will have.
+    /// Opens the blob at the end of what was kept; under its final name, `complete`, where a crash came
+    /// between that and the row. `size` is what the whole blob will have.
     pub(super) async fn open(
         path: PathBuf,
+        complete: PathBuf,
         kept: Kept,
         size: u64,
         tail: Tail,
@@ -64,7 +68,7 @@ impl Appender {
         let opened = spawn_blocking(move || {
             let mut hash = RunningHash::restore(&kept.hash_state)
                 .map_err(|error| StorageError::Damaged(error.to_string()))?;
-            let staged = StagedFile::open(path)?;
+            let staged = StagedFile::open(path, &complete)?;
             let settled = match tail {
                 Tail::TakeIn => staged.read_tail(kept.received, size, &mut hash)?,
                 Tail::CutOff => kept.received,
@@ -126,8 +130,8 @@ impl Appender {
         let mut hash = self.hash.clone();
         self.in_flight = Some(InFlight {
             length,
-            written: spawn_blocking(move || write_at(&file, &pieces, offset)),
-            hashed: spawn_blocking(move || {
+            written: Pending::start(move || write_at(&file, &pieces, offset)),
+            hashed: Pending::start(move || {
                 for bytes in to_hash.iter() {
                     hash.update(bytes);
                 }
@@ -139,14 +143,17 @@ impl Appender {
 
     /// Waits for the part in flight; one that failed is as if it had never been taken.
     async fn settle(&mut self) -> Result<(), StorageError> {
+        let Some(part) = &mut self.in_flight else { return Ok(()) };
+        part.written.ended().await;
+        part.hashed.ended().await;
+        // From here on nothing waits, so that no part is forgotten by a request that is dropped.
         let Some(InFlight { length, written, hashed }) = self.in_flight.take() else {
             return Ok(());
         };
-        let (written, hashed) = tokio::join!(written, hashed);
-        let settled = match (written, hashed) {
+        let settled = match (written.result(), hashed.result()) {
             (Ok(Ok(())), Ok(hash)) => Ok(hash),
             (Ok(Err(error)), _) => Err(StorageError::file("an upload")(error)),
-            (Err(error), _) | (_, Err(error)) => Err(lost(&error)),
+            (Err(error), _) | (_, Err(error)) => Err(StorageError::Unavailable(error)),
         };
         match settled {
             Ok(hash) => {

@@ -4,14 +4,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
-/// What the line does to a connection once it has brought some bytes of large answers.
+/// What the line does to a connection once it has brought some bytes of large messages.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
-    /// Hangs up on each connection after so many bytes.
+    /// Hangs up on each connection after so many bytes from the server.
     BreaksAfter(u64),
-    /// Brings so many bytes in all, then nothing more, without hanging up.
+    /// Hangs up on a connection after so many bytes from the client, so many times; then it holds.
+    BreaksUploads { after: u64, times: u64 },
+    /// Brings so many bytes from the server in all, then nothing more, without hanging up.
     StallsAfter(u64),
     /// None: it only counts.
     Nothing,
@@ -20,21 +23,22 @@ pub enum Fault {
 /// Listens on a port of its own and passes everything on to the server.
 pub struct BrokenLink {
     port: u16,
-    brought: Arc<AtomicU64>,
+    line: Line,
 }
 
 impl BrokenLink {
     pub async fn to(server: u16, fault: Fault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the line");
         let port = listener.local_addr().expect("the line's address").port();
-        let brought = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&brought);
+        let line = Line { server, fault, brought: Arc::default(), broken: Arc::default() };
+        let carrying = line.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, server, fault, Arc::clone(&count)));
+                let line = carrying.clone();
+                tokio::spawn(async move { line.carry(client).await });
             }
         });
-        Self { port, brought }
+        Self { port, line }
     }
 
     pub fn url(&self) -> String {
@@ -43,30 +47,67 @@ impl BrokenLink {
 
     /// Bytes that have come from the server so far, headers and all.
     pub fn brought(&self) -> u64 {
-        self.brought.load(Ordering::Relaxed)
+        self.line.brought.load(Ordering::Relaxed)
+    }
+
+    /// How many uploads have been cut off so far.
+    pub fn broken(&self) -> u64 {
+        self.line.broken.load(Ordering::Relaxed)
     }
 }
 
-async fn carry(client: TcpStream, server: u16, fault: Fault, brought: Arc<AtomicU64>) {
-    let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
-    let questions = tokio::spawn(async move {
-        let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
-    });
-    let mut buffer = vec![0; 16 * 1024];
-    let mut on_this_connection = 0;
-    while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
-        on_this_connection += count as u64;
-        let in_all = brought.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
-        match fault {
-            Fault::BreaksAfter(limit) if on_this_connection > limit => break,
-            Fault::StallsAfter(limit) if in_all > limit => std::future::pending().await,
-            _ => {}
-        }
-        if to_client.write_all(&buffer[..count]).await.is_err() {
-            break;
+#[derive(Clone)]
+struct Line {
+    server: u16,
+    fault: Fault,
+    brought: Arc<AtomicU64>,
+    broken: Arc<AtomicU64>,
+}
+
+impl Line {
+    /// Until one side ends it, or the line does.
+    async fn carry(&self, client: TcpStream) {
+        let Ok(server) = TcpStream::connect(("127.0.0.1", self.server)).await else { return };
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        tokio::select! {
+            () = self.carry_questions(from_client, to_server) => {}
+            () = self.carry_answers(from_server, to_client) => {}
         }
     }
-    questions.abort();
+
+    /// Returns only where the line breaks: a client that has said all still waits for its answer.
+    async fn carry_questions(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+        if let Fault::BreaksUploads { after, times } = self.fault {
+            let carried = tokio::io::copy(&mut (&mut from).take(after), &mut to).await;
+            if matches!(carried, Ok(count) if count == after) && self.breaks_again(times) {
+                return;
+            }
+        }
+        let _ = tokio::io::copy(&mut from, &mut to).await;
+        drop(to);
+        std::future::pending().await
+    }
+
+    fn breaks_again(&self, times: u64) -> bool {
+        let one_more = |broken| (broken < times).then_some(broken + 1);
+        self.broken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    async fn carry_answers(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+        let mut buffer = vec![0; 16 * 1024];
+        let mut on_this_connection = 0;
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            on_this_connection += count as u64;
+            let in_all = self.brought.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
+            match self.fault {
+                Fault::BreaksAfter(limit) if on_this_connection > limit => return,
+                Fault::StallsAfter(limit) if in_all > limit => std::future::pending().await,
+                _ => {}
+            }
+            if to.write_all(&buffer[..count]).await.is_err() {
+                return;
+            }
+        }
+    }
 }
