@@ -76,7 +76,7 @@ impl Memory {
             return Ok(memory);
         };
         let folder = folder.join("push");
-        match key(server, image, sources).and_then(|key| Place::open(&folder, &key)) {
+        match Place::open(&folder, &key(server, image, sources)) {
             Ok(Some(place)) => {
                 memory.record = RefCell::new(place.read().filter(Record::is_of_this_version));
                 memory.place = Some(place);
@@ -180,7 +180,7 @@ impl FileRecord {
     fn of(source: &Source) -> Self {
         Self {
             role: source.role.to_owned(),
-            path: source.path.to_string_lossy().into_owned(),
+            path: source.absolute_path().to_string_lossy().into_owned(),
             size: source.state.size,
             modified_nanoseconds: source.state.modified,
             session: None,

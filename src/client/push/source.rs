@@ -61,6 +61,12 @@ impl Source {
         self.state.size
     }
 
+    /// As it was written, links not followed: what a link leads to may change, and the push of it is
+    /// still the same one.
+    pub fn absolute_path(&self) -> PathBuf {
+        std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone())
+    }
+
     /// For the person who watches.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()

@@ -91,9 +91,8 @@ impl Drop for Place {
     }
 }
 
-/// Absolute paths as they were written, links not followed: what a link leads to may change, and the
-/// push of it is still the same one.
-pub fn key(server: &str, image: &Image, sources: &[Source]) -> io::Result<String> {
+/// The same for the same command line in the same folder, and for no other.
+pub fn key(server: &str, image: &Image, sources: &[Source]) -> String {
     let mut hasher = Sha256::new();
     let mut add = |part: &[u8]| {
         hasher.update((part.len() as u64).to_le_bytes());
@@ -104,7 +103,7 @@ pub fn key(server: &str, image: &Image, sources: &[Source]) -> io::Result<String
     add(image.kind.to_string().as_bytes());
     for source in sources {
         add(source.role.as_bytes());
-        add(std::path::absolute(&source.path)?.as_os_str().as_bytes());
+        add(source.absolute_path().as_os_str().as_bytes());
     }
-    Ok(hex::encode(&hasher.finalize()[..16]))
+    hex::encode(&hasher.finalize()[..16])
 }
