@@ -91,12 +91,12 @@ impl Line {
         }
         let _ = tokio::io::copy(&mut from, &mut to).await;
         drop(to);
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     async fn hang_up_or_stall(&self) {
         if matches!(self.fault, Fault::StallsUploads { .. }) {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 
