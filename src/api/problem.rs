@@ -199,7 +199,10 @@ impl From<Error> for Problem {
             Error::ChecksumMismatch => (S::UNPROCESSABLE_ENTITY, "checksum_mismatch"),
             Error::UploadTakenOver => (S::CONFLICT, "upload_taken_over"),
             Error::UploadBusy => return Self::come_back("upload_busy", error.to_string(), 5),
-            Error::TooManyUploads { .. } => (S::TOO_MANY_REQUESTS, "too_many_uploads"),
+            Error::TooManyUploads { .. } => {
+                return Self::new(S::TOO_MANY_REQUESTS, "too_many_uploads", error.to_string())
+                    .with_header(header::RETRY_AFTER, HeaderValue::from_static("60"));
+            }
             Error::QuotaExceeded { .. } => (S::PAYLOAD_TOO_LARGE, "image_quota_exceeded"),
             Error::Forbidden(_) => (S::FORBIDDEN, "forbidden"),
             Error::DigestMismatch { .. } => (S::UNPROCESSABLE_ENTITY, "digest_mismatch"),

@@ -56,6 +56,13 @@ fn describe() {
         Unit::Bytes,
         "Bytes of files received and kept"
     );
+    describe_counter!("imagedepot_uploads_begun_total", "Resumable uploads begun");
+    describe_counter!("imagedepot_uploads_finished_total", "Uploads that became a draft's file");
+    describe_counter!(
+        "imagedepot_uploads_ended_total",
+        "Resumable uploads that ended without a file, by action: cancelled or expired"
+    );
+    describe_gauge!("imagedepot_uploads_open", "Uploads that the last sweep found open");
     describe_counter!("imagedepot_promotions_total", "Promotions and rollbacks acknowledged");
     describe_counter!("imagedepot_login_failures_total", "Credentials that were refused");
     describe_counter!(

@@ -4,6 +4,7 @@
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
 
+use crate::harness::actions::revision_path;
 use crate::harness::small_disk::SmallDisk;
 use crate::harness::{Answer, Database, Depot, Person, sample};
 
@@ -42,13 +43,14 @@ async fn uploads_survive_a_disk_without_a_free_byte() {
     checks_and_downloads_go_on(&depot).await;
     // Deletes work, and give room.
     uploads.pop().expect("the third").cancel().await.expecting(204);
-    admin.delete("/api/v1/images/old?withdraw=true").await.problem_of(&[400, 409]);
+    let never_promoted = admin.draft("old").await;
+    admin.delete(&revision_path("old", never_promoted)).await.expecting(204);
     checks_and_downloads_go_on(&depot).await;
 
     std::fs::remove_file(filler).expect("give the room back");
     for (upload, file) in uploads.iter().zip(&files) {
         let offset = upload.offset().await;
-        upload.append(offset, &file[offset..]).await.expecting(204);
+        upload.append(offset, &file[offset..]).await.expecting(201);
         assert_eq!(upload.digest(&admin).await, sample::digest(file));
     }
     depot.server.stop().await;
