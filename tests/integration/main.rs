@@ -10,7 +10,7 @@
 //!   [`command_line`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
-//!   [`outages`], [`full_disk`], [`uploads_survive`];
+//!   [`outages`], [`full_disk`], [`uploads_survive`], [`push_resumes`];
 //! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
@@ -42,6 +42,7 @@ mod outages;
 mod promotion;
 mod publication;
 mod push_and_pull;
+mod push_resumes;
 mod resumable;
 mod resumable_refusals;
 mod schema;
