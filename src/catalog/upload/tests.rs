@@ -418,3 +418,32 @@ fn whatever_is_done_to_a_session_its_file_is_the_file_sent_or_there_is_none() {
     });
     result.unwrap();
 }
+
+#[tokio::test]
+async fn an_append_that_waits_while_its_upload_is_finished_hears_that_it_is_complete() {
+    let folder = tempfile::tempdir().unwrap();
+    let now = Arc::new(AtomicU64::new(1_800_000_000_000_000));
+    prepared(folder.path(), &now).await;
+    let trial = Trial::begin(folder.path(), &now, 1000).await;
+    let mut appending = trial.open(StartAt::Exactly(0), 1000, None).await.unwrap();
+    appending.write(trial.bytes(0, 1000)).await.unwrap();
+    appending.save().await.unwrap();
+
+    let (catalog, id) = (trial.catalog.clone(), trial.upload);
+    let mut turn = catalog.shared.turns.take(id).await.unwrap();
+    let repeat = {
+        let (catalog, actor) = (catalog.clone(), trial.actor.clone());
+        let start = StartAt::OverlappingFrom(999);
+        tokio::spawn(async move { catalog.append(&actor, id, start, Some(1), None).await.err() })
+    };
+    turn.is_over().await;
+    let mut claimed = catalog.claim(&turn, id, claim::Unnoted::Count).await.unwrap();
+    catalog.open_claimed(&mut claimed).await.unwrap();
+    let condition = Precondition::None;
+    catalog
+        .finish_claimed(&trial.actor, &claimed.upload, claimed.number, &condition)
+        .await
+        .unwrap();
+    drop(turn);
+    assert!(matches!(repeat.await.unwrap(), Some(Error::UploadComplete)));
+}
