@@ -119,18 +119,35 @@ impl Visit<'_> {
         if limit > 0 && range.length > limit {
             return Err(Refusal::large_fragment(limit));
         }
-        let taken = catalog.take_fragment(&self.actor, &session, range).await;
-        let next = match taken.map_err(|error| Refusal::of_fragment(&session, error))? {
-            None => range.total,
-            Some(appending) => {
-                let payload = body.take().ok_or_else(Problem::internal)?;
-                Box::pin(self.take_bytes(&session, range, appending, payload)).await?
+        match self.taken(&session, range, body).await {
+            Ok(next) => Ok(Ack::received(session.id, next)),
+            // Of two requests the server may see the later one first: a repeat is told where to go on,
+            // and not to come back in ten minutes.
+            Err(refusal) if refusal.is_overtaken() => {
+                let upload = catalog.upload(&self.actor, session.id).await?;
+                Ok(Ack::out_of_order(session.id, upload.received))
             }
-        };
-        Ok(Ack::received(session.id, next))
+            Err(refusal) => Err(refusal),
+        }
     }
 
     /// Where the next fragment is to begin.
+    async fn taken(
+        &self,
+        session: &BitsSession,
+        range: FragmentRange,
+        body: &mut Option<Payload>,
+    ) -> Result<u64, Refusal> {
+        let taken = self.depot.catalog.take_fragment(&self.actor, session, range).await;
+        match taken.map_err(|error| Refusal::of_fragment(session, error))? {
+            None => Ok(range.total),
+            Some(appending) => {
+                let payload = body.take().ok_or_else(Problem::internal)?;
+                Box::pin(self.take_bytes(session, range, appending, payload)).await
+            }
+        }
+    }
+
     async fn take_bytes(
         &self,
         session: &BitsSession,

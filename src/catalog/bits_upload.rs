@@ -15,6 +15,8 @@ mod target;
 #[cfg(test)]
 mod tests;
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -60,6 +62,13 @@ impl Default for BitsRules {
         }
     }
 }
+
+/// Requests that come in between are few.
+const ATTEMPTS: u32 = 5;
+
+/// How long to wait for one that came in between, the first time: it only has to finish what is there.
+/// Two that ask again at once would go on overtaking each other.
+const STEP_BACK: Duration = Duration::from_millis(30);
 
 impl Catalog {
     /// Opens a session. `TooManyUploads` where the caller has as many as is allowed.
@@ -151,8 +160,7 @@ impl Catalog {
             }
             State::Receiving => {}
         }
-        let start = StartAt::OverlappingFrom(range.first);
-        match self.append(actor, session.id, start, Some(range.length), None).await {
+        match self.open_for_fragment(actor, session, range).await {
             Ok(appending) => Ok(Some(appending)),
             Err(Error::OffsetMismatch { expected, .. }) if expected == range.total => {
                 self.all_bytes_came(actor, session).await?;
@@ -164,6 +172,27 @@ impl Catalog {
             }
             Err(other) => Err(self.lost_with_its_draft(actor, session, other).await),
         }
+    }
+
+    /// A repeat may meet the request whose answer was lost: that goes on to finish the upload, newer than
+    /// the repeat that has waited for it, and with nothing left to write it is no reason to turn the
+    /// client away.
+    async fn open_for_fragment(
+        &self,
+        actor: &Actor,
+        session: &BitsSession,
+        range: FragmentRange,
+    ) -> Result<Appending> {
+        let start = StartAt::OverlappingFrom(range.first);
+        for attempt in 1..=ATTEMPTS {
+            match self.append(actor, session.id, start, Some(range.length), None).await {
+                Err(Error::UploadTakenOver) if self.upload(actor, session.id).await?.is_full() => {
+                    tokio::time::sleep(STEP_BACK * 2 * attempt).await;
+                }
+                other => return other,
+            }
+        }
+        Err(Error::UploadBusy)
     }
 
     /// To be called when a fragment's bytes are on stable storage, before it is acknowledged.

@@ -17,9 +17,19 @@ use crate::wire::bits::{Ack, Context, HResult, Malformed};
 pub struct Refusal {
     why: String,
     ack: Ack,
+    overtaken: bool,
 }
 
 impl Refusal {
+    fn new(why: impl Into<String>, ack: Ack) -> Self {
+        Self { why: why.into(), ack, overtaken: false }
+    }
+
+    /// Another request of the same session came, and goes on with it.
+    pub fn is_overtaken(&self) -> bool {
+        self.overtaken
+    }
+
     /// The session is unknown, expired or somebody else's: the client begins anew.
     pub fn session_not_found() -> Self {
         Error::UploadNotFound.into()
@@ -28,14 +38,14 @@ impl Refusal {
     /// 413 without a code: the client sends the same bytes in smaller fragments.
     pub fn large_fragment(limit: u64) -> Self {
         let why = format!("a fragment is larger than bits.max_fragment, {limit} bytes");
-        Self { why, ack: Ack::with_status(S::PAYLOAD_TOO_LARGE) }
+        Self::new(why, Ack::with_status(S::PAYLOAD_TOO_LARGE))
     }
 
     /// As any error, but for a wrong offset, whose answer says the right one.
     pub fn of_fragment(session: &BitsSession, error: Error) -> Self {
         match error {
             Error::OffsetMismatch { expected, .. } => {
-                Self { why: error.to_string(), ack: Ack::out_of_order(session.id, expected) }
+                Self::new(error.to_string(), Ack::out_of_order(session.id, expected))
             }
             other => other.into(),
         }
@@ -55,7 +65,7 @@ impl std::fmt::Display for Refusal {
 impl From<Malformed> for Refusal {
     fn from(malformed: Malformed) -> Self {
         let ack = Ack::refused(S::BAD_REQUEST, HResult::INVALID_ARGUMENT, Context::Server);
-        Self { why: malformed.to_string(), ack }
+        Self::new(malformed.to_string(), ack)
     }
 }
 
@@ -73,7 +83,8 @@ impl From<Problem> for Refusal {
         if ack.status == S::SERVICE_UNAVAILABLE && problem.status() != S::SERVICE_UNAVAILABLE {
             ack.fields.push(RETRY_LATER.clone());
         }
-        Self { why: problem.to_string(), ack }
+        let overtaken = problem.code() == "upload_taken_over";
+        Self { overtaken, ..Self::new(problem.to_string(), ack) }
     }
 }
 

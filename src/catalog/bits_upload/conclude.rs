@@ -3,15 +3,13 @@
 
 use uuid::Uuid;
 
+use super::{ATTEMPTS, STEP_BACK};
 use crate::catalog::image::living_image;
 use crate::catalog::promotion::PromotionOrder;
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{
     BitsSession, BitsSessionState as State, ChannelName, ImageName, Promotion, Revision,
 };
-
-/// Promotions that come between looking and promoting are few.
-const ATTEMPTS: usize = 3;
 
 impl Catalog {
     /// Gives a full session to its draft, with all that follows.
@@ -20,10 +18,15 @@ impl Catalog {
         actor: &Actor,
         session: &BitsSession,
     ) -> Result<()> {
-        if let Err(error) = self.finish_upload(actor, session.id).await {
-            return Err(self.lost_with_its_draft(actor, session, error).await);
+        for attempt in 1..=ATTEMPTS {
+            match self.finish_upload(actor, session.id).await {
+                Ok(_) => return self.conclude_bits_session(actor, session).await,
+                // Another request of the session is just as far.
+                Err(Error::UploadTakenOver) => tokio::time::sleep(STEP_BACK * attempt).await,
+                Err(error) => return Err(self.lost_with_its_draft(actor, session, error).await),
+            }
         }
-        self.conclude_bits_session(actor, session).await
+        Err(Error::UploadBusy)
     }
 
     /// For a session whose file is the draft's.

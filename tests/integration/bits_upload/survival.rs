@@ -13,6 +13,7 @@ use super::{IMAGE, holds, roles, upload};
 
 on_both_databases![
     a_lost_last_answer_is_made_good_by_the_repeat,
+    a_repeat_finds_its_session_whenever_it_comes,
     what_came_before_a_line_broke_is_kept,
     a_session_outlives_a_restart,
     a_kill_in_the_middle_of_a_fragment_loses_nothing_acknowledged,
@@ -29,11 +30,29 @@ async fn a_lost_last_answer_is_made_good_by_the_repeat(database: Database) {
     client.write(&borrowed(&headers), &index(1)).await.expect("a line");
     client.hang_up();
     client.ping().await.expecting(200);
-    assert_eq!(next_offset(&client.part(&index(1), 0..4000).await.expecting(200)), 4000);
-    client.close().await.expecting(200);
+    let transfer = client.upload(&index(1), 4000).await;
+    assert_eq!((transfer.sessions, transfer.unanswered), (0, 0));
     assert_eq!(admin.revision(IMAGE, 1).await["state"], "ready");
     let history = admin.get("/api/v1/images/win7-office/promotions").await.items();
     assert_eq!(history.len(), 1, "{history:?}");
+}
+
+/// The server may be anywhere between the last byte and the answer that nobody waits for any more.
+async fn a_repeat_finds_its_session_whenever_it_comes(database: Database) {
+    let depot = Depot::start(database).await;
+    let mut client = BitsClient::new(&depot, &depot.admin(), "win7-office.ckm");
+    for round in 1..=20 {
+        client.create().await.expecting(200);
+        let file = index(round);
+        let headers = client.fragment_headers(0, 4000, 4000);
+        client.write(&borrowed(&headers), &file).await.expect("a line");
+        tokio::time::sleep(Duration::from_micros(random_below(30_000))).await;
+        client.hang_up();
+        // At once, and in this session: neither "later" nor "begin anew".
+        let transfer = client.upload(&file, 4000).await;
+        assert_eq!((transfer.sessions, transfer.unanswered), (0, 0));
+        holds(&depot.admin(), round, "ckm", &file).await;
+    }
 }
 
 async fn what_came_before_a_line_broke_is_kept(database: Database) {
