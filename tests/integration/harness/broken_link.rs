@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -33,8 +33,7 @@ impl BrokenLink {
     pub async fn to(server: u16, fault: Fault) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the line");
         let port = listener.local_addr().expect("the line's address").port();
-        let [brought, taken, broken] = Default::default();
-        let line = Line { server, fault, brought, taken, broken };
+        let line = Line { server, fault, brought: Arc::default(), broken: Arc::default() };
         let carrying = line.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -54,11 +53,6 @@ impl BrokenLink {
         self.line.brought.load(Ordering::Relaxed)
     }
 
-    /// Bytes that have gone to the server so far, headers and all.
-    pub fn taken(&self) -> u64 {
-        self.line.taken.load(Ordering::Relaxed)
-    }
-
     /// How many uploads have been cut off or stalled so far.
     pub fn broken(&self) -> u64 {
         self.line.broken.load(Ordering::Relaxed)
@@ -70,7 +64,6 @@ struct Line {
     server: u16,
     fault: Fault,
     brought: Arc<AtomicU64>,
-    taken: Arc<AtomicU64>,
     broken: Arc<AtomicU64>,
 }
 
@@ -91,28 +84,14 @@ impl Line {
         if let Fault::BreaksUploads { after, times } | Fault::StallsUploads { after, times } =
             self.fault
         {
-            if self.copy(&mut (&mut from).take(after), &mut to).await == after
-                && self.breaks_again(times)
-            {
+            let carried = tokio::io::copy(&mut (&mut from).take(after), &mut to).await;
+            if matches!(carried, Ok(count) if count == after) && self.breaks_again(times) {
                 return self.hang_up_or_stall().await;
             }
         }
-        self.copy(&mut from, &mut to).await;
+        let _ = tokio::io::copy(&mut from, &mut to).await;
         drop(to);
         std::future::pending::<()>().await;
-    }
-
-    /// Bytes that were copied before one side ended it.
-    async fn copy(&self, from: &mut (impl AsyncRead + Unpin), to: &mut OwnedWriteHalf) -> u64 {
-        let (mut buffer, mut copied) = (vec![0; 64 * 1024], 0);
-        while let Ok(count @ 1..) = from.read(&mut buffer).await {
-            if to.write_all(&buffer[..count]).await.is_err() {
-                break;
-            }
-            copied += count as u64;
-            self.taken.fetch_add(count as u64, Ordering::Relaxed);
-        }
-        copied
     }
 
     async fn hang_up_or_stall(&self) {
