@@ -4,13 +4,13 @@
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
 //!   [`update_check`], [`bits_downloads`], [`large_files`];
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
-//!   [`tus_clients`], [`resumable`], [`resumable_refusals`];
+//!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
 //!   [`hostile_callers`], [`access`], [`openapi`], [`generated_clients`], [`push_and_pull`],
 //!   [`command_line`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
-//!   [`outages`], [`full_disk`], [`uploads_survive`];
+//!   [`outages`], [`full_disk`], [`uploads_survive`], [`push_resumes`];
 //! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
@@ -21,6 +21,7 @@ mod bad_json;
 mod bad_names;
 mod bad_uploads;
 mod bits_downloads;
+mod bits_upload;
 mod brakes;
 mod command_line;
 mod concurrency;
@@ -41,6 +42,7 @@ mod outages;
 mod promotion;
 mod publication;
 mod push_and_pull;
+mod push_resumes;
 mod resumable;
 mod resumable_refusals;
 mod schema;

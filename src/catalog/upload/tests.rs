@@ -200,7 +200,7 @@ impl Trial {
                 self.append_overlapping(offset, first, length).await;
             }
             Step::TwoWriters { first, second } => {
-                Box::pin(self.two_writers(offset, first, second)).await
+                Box::pin(self.two_writers(offset, first, second)).await;
             }
             Step::OtherServer { length } => self.other_server(length).await,
             Step::Ask => {}

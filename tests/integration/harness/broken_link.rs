@@ -14,6 +14,9 @@ pub enum Fault {
     BreaksAfter(u64),
     /// Hangs up on a connection after so many bytes from the client, so many times; then it holds.
     BreaksUploads { after: u64, times: u64 },
+    /// Brings nothing more on a connection after so many bytes from the client, so many times, without
+    /// hanging up; then it holds.
+    StallsUploads { after: u64, times: u64 },
     /// Brings so many bytes from the server in all, then nothing more, without hanging up.
     StallsAfter(u64),
     /// None: it only counts.
@@ -50,7 +53,7 @@ impl BrokenLink {
         self.line.brought.load(Ordering::Relaxed)
     }
 
-    /// How many uploads have been cut off so far.
+    /// How many uploads have been cut off or stalled so far.
     pub fn broken(&self) -> u64 {
         self.line.broken.load(Ordering::Relaxed)
     }
@@ -78,15 +81,23 @@ impl Line {
 
     /// Returns only where the line breaks: a client that has said all still waits for its answer.
     async fn carry_questions(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
-        if let Fault::BreaksUploads { after, times } = self.fault {
+        if let Fault::BreaksUploads { after, times } | Fault::StallsUploads { after, times } =
+            self.fault
+        {
             let carried = tokio::io::copy(&mut (&mut from).take(after), &mut to).await;
             if matches!(carried, Ok(count) if count == after) && self.breaks_again(times) {
-                return;
+                return self.hang_up_or_stall().await;
             }
         }
         let _ = tokio::io::copy(&mut from, &mut to).await;
         drop(to);
         std::future::pending::<()>().await;
+    }
+
+    async fn hang_up_or_stall(&self) {
+        if matches!(self.fault, Fault::StallsUploads { .. }) {
+            std::future::pending::<()>().await;
+        }
     }
 
     fn breaks_again(&self, times: u64) -> bool {
