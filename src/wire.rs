@@ -1,5 +1,6 @@
 //! Protocols that others defined, parsed and written without knowing the catalog.
 
+pub mod bits;
 pub mod digest_fields;
 pub mod multipart_ranges;
 pub mod preconditions;

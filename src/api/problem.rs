@@ -116,6 +116,11 @@ impl Problem {
             .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(basic::CHALLENGE))
     }
 
+    /// The headers that the status asks for.
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+
     /// What is sent.
     pub fn document(&self) -> ProblemDocument {
         ProblemDocument {

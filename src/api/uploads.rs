@@ -104,10 +104,7 @@ pub async fn create(
     let call = Call { caller, depot, request };
     match Protocol::of(&call.request) {
         Protocol::Tus => tus::create(&call, condition, payload).await,
-        Protocol::Resumable => {
-            let target = resumable::Target::of(&call)?;
-            resumable::create(&call, target, condition, payload).await
-        }
+        Protocol::Resumable => resumable::create_for_query(&call, condition, payload).await,
         Protocol::Json => json::create(&call, condition, payload).await,
     }
 }

@@ -10,9 +10,11 @@ const login = Buffer.from(`${user}:${password}`).toString("base64");
 const draft = JSON.parse(options).protocol !== undefined;
 // The IETF's draft has no metadata: it names the target in the query.
 const target = draft ? `?image=${image}&revision=${revision}&role=${role}` : "";
+// With a file the library says of no piece but a whole one that it is the last, which the draft needs.
+const input = draft ? fs.readFileSync(path) : fs.createReadStream(path);
 let retries = 0;
 
-const upload = new tus.Upload(fs.createReadStream(path), {
+const upload = new tus.Upload(input, {
   endpoint: `${server}/api/v1/uploads${target}`,
   headers: { Authorization: `Basic ${login}` },
   metadata: draft ? {} : { image, revision, role, filename: "ein Bild für alle.ckm" },

@@ -15,26 +15,19 @@ on_both_databases![
     a_put_may_begin_what_patches_end,
     a_post_with_the_whole_file_answers_as_the_put_would,
     an_empty_file_is_complete_when_it_is_said_to_be,
-    an_upload_says_its_length_at_the_start,
-    lengths_that_contradict_each_other_are_refused,
-    bytes_begin_where_the_upload_ends,
-    a_field_of_another_type_is_ignored,
-    bytes_have_their_media_type,
     digests_are_checked,
-    a_complete_upload_takes_nothing_more,
     the_lost_last_answer_is_given_again,
     a_sealed_draft_ends_the_upload_for_good,
     limits_are_announced,
     no_interim_answer_is_sent,
     what_came_before_a_newer_request_is_kept,
-    the_target_is_named_in_the_query,
     the_older_request_is_told_that_it_lost,
 ];
 
-const TARGET: &str = "/api/v1/uploads?image=win7-office&revision=1&role=ckm";
-const TYPES: &str = "https://iana.org/assignments/http-problem-types";
+pub const TARGET: &str = "/api/v1/uploads?image=win7-office&revision=1&role=ckm";
+pub const TYPES: &str = "https://iana.org/assignments/http-problem-types";
 
-async fn begin(person: &Person, length: usize) -> String {
+pub async fn begin(person: &Person, length: usize) -> String {
     let call = person.post(TARGET).header("Upload-Complete", "?0");
     let begun = call.header("Upload-Length", &length.to_string()).await.expecting(201);
     assert_eq!(begun.required_header("upload-complete"), "?0");
@@ -42,7 +35,7 @@ async fn begin(person: &Person, length: usize) -> String {
     begun.required_header("location").to_owned()
 }
 
-fn append(person: &Person, path: &str, offset: &str, complete: &str, bytes: &[u8]) -> Call {
+pub fn append(person: &Person, path: &str, offset: &str, complete: &str, bytes: &[u8]) -> Call {
     person
         .patch(path)
         .header("Content-Type", "application/partial-upload")
@@ -51,7 +44,7 @@ fn append(person: &Person, path: &str, offset: &str, complete: &str, bytes: &[u8
         .body(bytes.to_vec())
 }
 
-async fn state(person: &Person, path: &str) -> (String, String) {
+pub async fn state(person: &Person, path: &str) -> (String, String) {
     let told = person.call(&Method::HEAD, path).await.expecting(204);
     let field = |name| told.required_header(name).to_owned();
     (field("upload-offset"), field("upload-complete"))
@@ -59,25 +52,19 @@ async fn state(person: &Person, path: &str) -> (String, String) {
 
 /// A refusal in the form of the house that says whether the upload has ended with it.
 #[track_caller]
-fn refused(answer: &Answer, status: u16, complete: &str) -> String {
+pub fn refused(answer: &Answer, status: u16, complete: &str) -> String {
     assert_eq!(answer.header("upload-complete"), Some(complete), "{}", answer.question);
     answer.problem(status)
 }
 
-#[track_caller]
-fn is_inconsistent(answer: &Answer) {
-    assert_eq!(refused(answer, 400, "?0"), "inconsistent_upload_length");
-    assert_eq!(answer.json()["type"], format!("{TYPES}#inconsistent-upload-length"));
-}
-
-async fn is_there(person: &Person, bytes: &[u8]) {
+pub async fn is_there(person: &Person, bytes: &[u8]) {
     let file = person.get(&file_path("win7-office", 1, "ckm")).await.expecting(200);
     assert!(file.body == bytes, "other bytes than were sent");
 }
 
 /// What a plain PUT of the file would have said, and that the upload has ended.
 #[track_caller]
-fn is_answer_of_the_put(answer: &Answer, status: u16, bytes: &[u8]) {
+pub fn is_answer_of_the_put(answer: &Answer, status: u16, bytes: &[u8]) {
     assert_eq!(answer.status, status, "{}", answer.text());
     let file = json!({"role": "ckm", "size": bytes.len(), "digest": sample::digest(bytes)});
     assert_eq!(answer.json(), file);
@@ -168,140 +155,6 @@ async fn an_empty_file_is_complete_when_it_is_said_to_be(database: Database) {
     is_answer_of_the_put(&append(&admin, &location, "0", "?1", b"").await, 200, b"");
 }
 
-async fn an_upload_says_its_length_at_the_start(database: Database) {
-    let (depot, admin) = depot_with_a_draft(database).await;
-    let path = file_path("win7-office", 1, "ckm");
-    for call in [admin.post(TARGET), admin.put(&path)] {
-        refused(&call.header("Upload-Complete", "?0").body("part").await, 411, "?0");
-    }
-    // A whole file in chunks has no length either, unless it is said beside.
-    let login = basic(&admin.name_and_password());
-    let chunked = async |more: &[(&str, &str)], body: &str| {
-        let mut headers = vec![
-            ("Authorization", login.as_str()),
-            ("Transfer-Encoding", "chunked"),
-            ("Upload-Complete", "?1"),
-        ];
-        headers.extend_from_slice(more);
-        raw::request(depot.server.port(), "PUT", &path, &headers, body.as_bytes()).await
-    };
-    refused(&chunked(&[], "3\r\nabc\r\n0\r\n\r\n").await, 411, "?0");
-    nothing_is_left(&depot).await;
-    let said = [("Upload-Length", "3")];
-    is_answer_of_the_put(&chunked(&said, "3\r\nabc\r\n0\r\n\r\n").await, 201, b"abc");
-    is_inconsistent(&chunked(&said, "2\r\nab\r\n0\r\n\r\n").await);
-    is_inconsistent(&chunked(&said, "4\r\nabcd\r\n0\r\n\r\n").await);
-    is_there(&admin, b"abc").await;
-}
-
-async fn lengths_that_contradict_each_other_are_refused(database: Database) {
-    let (depot, admin) = depot_with_a_draft(database).await;
-    for (complete, length) in [("?1", "5"), ("?1", "11"), ("?0", "9")] {
-        let call = admin.post(TARGET).header("Upload-Complete", complete);
-        is_inconsistent(&call.header("Upload-Length", length).body("0123456789").await);
-    }
-    nothing_is_left(&depot).await;
-    let location = begin(&admin, 10).await;
-    append(&admin, &location, "0", "?0", b"01234").await.expecting(204);
-    for (complete, length, bytes) in [
-        ("?1", None, &b"5678"[..]),
-        ("?1", None, b""),
-        ("?1", None, b"567890"),
-        ("?0", None, b"567890"),
-        ("?0", Some("11"), b"56"),
-        ("?1", Some("9"), b"5678"),
-    ] {
-        let mut call = append(&admin, &location, "5", complete, bytes);
-        if let Some(length) = length {
-            call = call.header("Upload-Length", length);
-        }
-        is_inconsistent(&call.await);
-        assert_eq!(state(&admin, &location).await, ("5".to_owned(), "?0".to_owned()));
-    }
-    let last = append(&admin, &location, "5", "?1", b"56789").header("Upload-Length", "10").await;
-    is_answer_of_the_put(&last, 201, b"0123456789");
-}
-
-async fn bytes_begin_where_the_upload_ends(database: Database) {
-    let (_depot, admin) = depot_with_a_draft(database).await;
-    let location = begin(&admin, 300_000).await;
-    append(&admin, &location, "0", "?0", &ckm(1)[..1000]).await.expecting(204);
-    for (offset, complete, bytes) in [
-        (0, "?0", 1),
-        (999, "?0", 1),
-        (1001, "?0", 0),
-        (2000, "?1", 299_000),
-        (300_000, "?1", 0),
-        (999_999_999_999_999_u64, "?0", 1),
-    ] {
-        let call = append(&admin, &location, &offset.to_string(), complete, &ckm(1)[..bytes]);
-        let answer = call.await;
-        refused(&answer, 409, "?0");
-        assert_eq!(answer.required_header("upload-offset"), "1000");
-        let problem = answer.json();
-        assert_eq!(problem["type"], format!("{TYPES}#mismatching-upload-offset"));
-        assert_eq!(problem["expected-offset"], 1000);
-        assert_eq!(problem["provided-offset"], offset);
-    }
-    assert_eq!(state(&admin, &location).await, ("1000".to_owned(), "?0".to_owned()));
-}
-
-async fn a_field_of_another_type_is_ignored(database: Database) {
-    let (depot, admin) = depot_with_a_draft(database).await;
-    for length in ["-1", "1.0", "\"10\"", "ten", "1e3", "9999999999999999", "10, 10", ""] {
-        let call = admin.post(TARGET).header("Upload-Complete", "?0");
-        refused(&call.header("Upload-Length", length).await, 411, "?0");
-    }
-    for complete in ["1", "true", "?2", "?", "", "?0, ?1", "\"?0\""] {
-        // Without the field this is the JSON form.
-        let call = admin.post(TARGET).header("Upload-Complete", complete);
-        call.header("Upload-Length", "10").body("0123456789").await.problem(415);
-    }
-    let twice = admin.post(TARGET).header("Upload-Complete", "?0").header("Upload-Complete", "?0");
-    twice.header("Upload-Length", "10").await.problem(415);
-    let twice = admin.post(TARGET).header("Upload-Complete", "?0").header("Upload-Length", "10");
-    twice.header("Upload-Length", "10").await.problem(411);
-    nothing_is_left(&depot).await;
-    let location = begin(&admin, 10).await;
-    for offset in ["-1", "0.0", "zero", "", "0, 0", "1000000000000000", "\"0\""] {
-        let answer = append(&admin, &location, offset, "?0", b"01234").await;
-        assert_eq!(refused(&answer, 400, "?0"), "malformed_upload_header");
-    }
-    for complete in ["1", "true", "?2", "", "?0, ?0"] {
-        refused(&append(&admin, &location, "0", complete, b"01234").await, 400, "?0");
-    }
-    let twice = append(&admin, &location, "0", "?0", b"01234").header("Upload-Offset", "0").await;
-    refused(&twice, 400, "?0");
-    // Parameters say nothing, and are no reason to ignore a field.
-    let fine = append(&admin, &location, "0;a=b", "?0;c", b"01234").await;
-    fine.expecting(204);
-    assert_eq!(state(&admin, &location).await, ("5".to_owned(), "?0".to_owned()));
-}
-
-async fn bytes_have_their_media_type(database: Database) {
-    let (_depot, admin) = depot_with_a_draft(database).await;
-    let location = begin(&admin, 10).await;
-    let patch = |media_type: Option<&str>| {
-        let call =
-            admin.patch(&location).header("Upload-Complete", "?0").header("Upload-Offset", "0");
-        media_type
-            .into_iter()
-            .fold(call.body("01234"), |call, media_type| call.header("Content-Type", media_type))
-    };
-    let wrong = ["application/octet-stream", "application/offset+octet-stream", "text/plain", "x"];
-    for media_type in wrong.map(Some).into_iter().chain([None]) {
-        assert_eq!(refused(&patch(media_type).await, 415, "?0"), "partial_upload_expected");
-    }
-    patch(Some("Application/Partial-Upload")).await.expecting(204);
-    for media_type in ["multipart/form-data; boundary=x", "application/json"] {
-        let call = admin.post(TARGET).header("Upload-Complete", "?1");
-        refused(&call.header("Content-Type", media_type).body("{}").await, 415, "?0");
-    }
-    let coded =
-        admin.post(TARGET).header("Upload-Complete", "?1").header("Content-Encoding", "gzip");
-    refused(&coded.body("x").await, 415, "?0");
-}
-
 async fn digests_are_checked(database: Database) {
     let (depot, admin) = depot_with_a_draft(database).await;
     let bytes = ckm(1);
@@ -334,21 +187,6 @@ async fn digests_are_checked(database: Database) {
     part(&sample::digest_field(&bytes[..1000])).await.expecting(204);
     let last = append(&admin, &location, "1000", "?1", &bytes[1000..]).await;
     is_answer_of_the_put(&last, 201, &bytes);
-}
-
-async fn a_complete_upload_takes_nothing_more(database: Database) {
-    let (_depot, admin) = depot_with_a_draft(database).await;
-    let location = begin(&admin, 10).await;
-    append(&admin, &location, "0", "?1", b"0123456789").await.expecting(201);
-    is_inconsistent(&append(&admin, &location, "10", "?0", b"x").await);
-    is_inconsistent(&append(&admin, &location, "10", "?1", b"x").await);
-    let nothing = append(&admin, &location, "10", "?0", b"").await;
-    refused(&nothing, 409, "?0");
-    assert_eq!(nothing.json()["type"], format!("{TYPES}#completed-upload"));
-    let elsewhere = append(&admin, &location, "0", "?1", b"0123456789").await;
-    refused(&elsewhere, 409, "?0");
-    assert_eq!(elsewhere.required_header("upload-offset"), "10");
-    is_there(&admin, b"0123456789").await;
 }
 
 async fn the_lost_last_answer_is_given_again(database: Database) {
@@ -428,24 +266,6 @@ async fn what_came_before_a_newer_request_is_kept(database: Database) {
     let last = append(&admin, &location, "100000", "?1", &ckm(1)[100_000..]).await;
     is_answer_of_the_put(&last, 201, &ckm(1));
     is_there(&admin, &ckm(1)).await;
-}
-
-async fn the_target_is_named_in_the_query(database: Database) {
-    let (depot, admin) = depot_with_a_draft(database).await;
-    for (query, status) in [
-        ("", 400),
-        ("?image=win7-office&revision=1", 400),
-        ("?image=win7-office&revision=one&role=ckm", 400),
-        ("?image=win7-office&revision=1&role=floppy", 400),
-        ("?image=..&revision=1&role=ckm", 400),
-        ("?image=no-such&revision=1&role=ckm", 404),
-        ("?image=win7-office&revision=2&role=ckm", 404),
-        ("?image=win7-office&revision=1&role=image", 422),
-    ] {
-        let call = admin.post(&format!("/api/v1/uploads{query}")).header("Upload-Complete", "?0");
-        refused(&call.header("Upload-Length", "10").await, status, "?0");
-    }
-    nothing_is_left(&depot).await;
 }
 
 async fn the_older_request_is_told_that_it_lost(database: Database) {

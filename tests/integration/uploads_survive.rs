@@ -3,12 +3,15 @@
 
 use std::path::PathBuf;
 
+use crate::harness::command::{as_admin, run};
+use crate::harness::folder::files_below;
 use crate::harness::resuming::{Patching, ResumingUpload};
 use crate::harness::{Database, Depot, is_long_run, on_both_databases, sample};
 
 on_both_databases![
     tus_goes_on_after_ten_kills,
     resumable_uploads_go_on_after_ten_kills,
+    push_goes_on_after_ten_kills,
     fifty_uploads_at_once_need_little_memory,
 ];
 
@@ -55,6 +58,33 @@ async fn patching_goes_on(database: Database, protocol: Patching) {
     println!("{protocol:?}: {} KiB sent again", again / 1024);
     assert!(again <= SENT_AGAIN, "{again} bytes sent again");
     arrived_as_sent(&depot, draft, &digest).await;
+}
+
+async fn push_goes_on_after_ten_kills(database: Database) {
+    let mut depot = Depot::start(database).await;
+    let file = depot.scratch().join("huge.vhdx");
+    let digest = sample::write_file(&file, size());
+    let url = depot.server.url();
+    let path = file.display().to_string();
+    let pushing = tokio::spawn(async move {
+        run(as_admin(&url, ["push", "huge", &path, "--output", "json"])).await.successful()
+    });
+    let data = depot.server.data().to_owned();
+    // Blobs lie in folders of their own, the catalog's files at the top.
+    let stored = || {
+        let files = files_below(&data).into_iter().filter(|(path, _)| path.contains('/'));
+        files.map(|(_, metadata)| metadata.len()).sum()
+    };
+    kill_on_the_way(&mut depot, stored).await;
+    let pushed = pushing.await.expect("the push").last_line();
+    let again = pushed["bytes_sent"].as_u64().expect("bytes_sent") - size();
+    println!("push: {} KiB sent again", again / 1024);
+    assert!(again <= SENT_AGAIN, "{again} bytes sent again");
+    assert_eq!(pushed["files"][0]["digest"], *digest);
+    let stored = depot.stored_files();
+    assert_eq!(stored.len(), 1, "{stored:?}");
+    let blob = depot.server.data().join(stored.first().expect("the blob"));
+    assert_eq!(sample::digest_of_file(&blob), digest, "other bytes are stored than were sent");
 }
 
 /// Kills and starts the server whenever another eleventh of the file was sent.

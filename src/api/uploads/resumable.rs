@@ -10,42 +10,39 @@
 //! And a GET shows the session as JSON without `Upload-Offset`: it is for people who look on, and must
 //! not stop the writer, as telling an offset would.
 
-use actix_web::http::{StatusCode, header};
-use actix_web::web::{Payload, Query};
+mod refusal;
+mod request;
+
+use actix_web::http::header;
+use actix_web::web::Payload;
 use actix_web::{HttpResponse, HttpResponseBuilder};
-use serde::Deserialize;
 use uuid::Uuid;
 
+use self::refusal::{in_words_of_the_draft, inconsistent};
+pub use self::request::Target;
+use self::request::{Continuation, Creation};
 use super::session::{Append, Call};
 use crate::api::Depot;
-use crate::api::files::{digest_in, digest_of_whole, must_be_plain_bytes};
 use crate::api::problem::Problem;
 use crate::api::revisions::FileBody;
-use crate::catalog::upload::{Announcement, Checksum, Received};
+use crate::catalog::upload::{Announcement, Received};
 use crate::catalog::{Error, Precondition};
-use crate::model::{Digest, FileRole, ImageName, Upload, UploadProtocol, UploadState};
-use crate::wire::digest_fields::{self, CONTENT_DIGEST, REPR_DIGEST};
+use crate::model::{Upload, UploadProtocol, UploadState};
+use crate::wire::digest_fields::{self, REPR_DIGEST};
 use crate::wire::resumable::{self as fields, Limits};
 
 /// Refusals to end an upload that say nothing of the file.
 const MAY_BE_RETRIED: [&str; 2] = ["upload_taken_over", "upload_lost"];
 
-/// The file that an upload is to become.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Target {
-    pub image: ImageName,
-    pub revision: i64,
-    pub role: FileRole,
-}
-
-impl Target {
-    /// From the query of `POST /uploads`.
-    pub fn of(call: &Call) -> Result<Self, Problem> {
-        let query = Query::<Self>::from_query(call.request.query_string());
-        query.map(Query::into_inner).map_err(|error| {
-            let detail = format!("?image=&revision=&role= name the target: {error}");
-            Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail)
-        })
+/// `POST /uploads`: the target is named in the query.
+pub async fn create_for_query(
+    call: &Call,
+    condition: Precondition,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    match Target::in_query(call) {
+        Ok(target) => create(call, target, condition, payload).await,
+        Err(problem) => Err(in_words_of_the_draft(call, problem)),
     }
 }
 
@@ -111,65 +108,6 @@ async fn try_append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpRespo
         return finish(call, &upload).await;
     }
     Ok(progress(call, HttpResponse::NoContent(), &upload).finish())
-}
-
-/// What a request that begins an upload says.
-struct Creation {
-    size: u64,
-    digest: Option<Digest>,
-    first: Option<Append>,
-    complete: bool,
-}
-
-impl Creation {
-    fn read(call: &Call) -> Result<Self, Problem> {
-        must_be_plain_bytes(&call.request, &[fields::CONTENT_TYPE])?;
-        let headers = call.request.headers();
-        let complete = fields::complete(headers).unwrap_or(false);
-        let body = call.body_length()?;
-        let size = match (fields::length(headers), body.filter(|_| complete)) {
-            (Some(length), Some(body)) if length != body => return Err(inconsistent()),
-            (length, whole) => length.or(whole).ok_or_else(length_required)?,
-        };
-        if body.is_some_and(|body| body > size) {
-            return Err(inconsistent());
-        }
-        // Of a whole file both digests say the same; as its digest it does not cost what came
-        // before a broken line, as a checksum of this request's bytes would.
-        let (digest, checksum) = if complete {
-            (digest_of_whole(&call.request)?, None)
-        } else {
-            (digest_in(&call.request, &REPR_DIGEST)?, content_checksum(call)?)
-        };
-        let first = (body != Some(0)).then_some(Append { offset: 0, length: body, checksum });
-        Ok(Self { size, digest, first, complete })
-    }
-}
-
-/// What a request that goes on with an upload says.
-struct Continuation {
-    append: Append,
-    complete: bool,
-}
-
-impl Continuation {
-    fn read(call: &Call, upload: &Upload) -> Result<Self, Problem> {
-        if call.content_type().as_deref() != Some(fields::CONTENT_TYPE) {
-            return Err(partial_upload_expected());
-        }
-        let headers = call.request.headers();
-        let complete = fields::complete(headers)
-            .ok_or_else(|| malformed("Upload-Complete is ?1 for the end of the file, else ?0"))?;
-        let offset = fields::offset(headers).ok_or_else(|| {
-            malformed("Upload-Offset says where the bytes begin: a whole number from 0")
-        })?;
-        if fields::length(headers).is_some_and(|length| length != upload.size) {
-            return Err(inconsistent());
-        }
-        let checksum = content_checksum(call)?;
-        let append = Append { offset, length: call.body_length()?, checksum };
-        Ok(Self { append, complete })
-    }
 }
 
 /// A request that says to end the file has to: refused before its bytes are taken.
@@ -250,50 +188,4 @@ fn progress(
 /// What every upload is held to.
 pub fn limits(depot: &Depot) -> Limits {
     Limits { max_size: depot.catalog.rules().max_file_size, max_age: None }
-}
-
-fn content_checksum(call: &Call) -> Result<Option<Checksum>, Problem> {
-    let digest = digest_in(&call.request, &CONTENT_DIGEST)?;
-    Ok(digest.map(|digest| Checksum::Sha256(*digest.as_bytes())))
-}
-
-/// What the draft wants in refusals: its problem types, the limits, and whether the upload has ended.
-fn in_words_of_the_draft(call: &Call, problem: Problem) -> Problem {
-    let problem = match problem.code() {
-        "beyond_end" => inconsistent(),
-        "upload_complete" => problem.with_type(fields::COMPLETED_UPLOAD),
-        _ => problem,
-    };
-    let problem = match (problem.status(), limits(&call.depot).to_string().try_into()) {
-        (StatusCode::PAYLOAD_TOO_LARGE, Ok(limits)) => {
-            problem.with_header(fields::UPLOAD_LIMIT.clone(), limits)
-        }
-        _ => problem,
-    };
-    if problem.has_header(&fields::UPLOAD_COMPLETE) {
-        return problem;
-    }
-    problem.with_header(fields::UPLOAD_COMPLETE.clone(), fields::write_complete(false))
-}
-
-fn inconsistent() -> Problem {
-    let detail =
-        "what the request says of the length does not fit what it brings, or what was said before";
-    Problem::new(StatusCode::BAD_REQUEST, "inconsistent_upload_length", detail)
-        .with_type(fields::INCONSISTENT_LENGTH)
-}
-
-fn length_required() -> Problem {
-    let detail = "say how long the file is: with Upload-Length, or with Content-Length where the request holds all of it";
-    Problem::new(StatusCode::LENGTH_REQUIRED, "upload_length_required", detail)
-}
-
-/// 415 to a PATCH that neither protocol has sent.
-pub fn partial_upload_expected() -> Problem {
-    let detail = "bytes are appended as application/partial-upload with Upload-Complete and Upload-Offset, or as tus has it, with Tus-Resumable";
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "partial_upload_expected", detail)
-}
-
-fn malformed(detail: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "malformed_upload_header", detail)
 }

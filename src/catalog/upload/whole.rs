@@ -25,7 +25,7 @@ impl Catalog {
             boot: None,
             until: self.clock.now() + HOLD,
         };
-        let upload = self.open_upload(actor, &announced, Some(&holder)).await?;
+        let upload = self.open_upload(actor, self.ids.next(), &announced, Some(&holder)).await?;
         let turn = self.shared.turns.take(upload.id).await?;
         let kept = Kept { received: 0, hash_state: upload.hash_state.clone() };
         let opened = self.blobs.appender(&upload.blob_key, kept, upload.size, Tail::CutOff).await;
