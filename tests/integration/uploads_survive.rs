@@ -4,10 +4,10 @@
 use std::path::{Path, PathBuf};
 
 use crate::harness::bits_client::BitsClient;
-use crate::harness::command::{imagedepot, run};
+use crate::harness::command::{as_admin, run};
 use crate::harness::folder::files_below;
 use crate::harness::resuming::{Patching, ResumingUpload};
-use crate::harness::{Database, Depot, depot, is_long_run, on_both_databases, sample};
+use crate::harness::{Database, Depot, is_long_run, on_both_databases, sample};
 
 on_both_databases![
     tus_goes_on_after_ten_kills,
@@ -81,18 +81,14 @@ async fn bits_goes_on_after_ten_kills(database: Database) {
 async fn push_goes_on_after_ten_kills(database: Database) {
     let (mut depot, _, file, digest) = prepared(database).await;
     let admin = depot.admin();
-    let (name, password) = ("admin", depot::ADMIN_PASSWORD);
-    let mut push = imagedepot(["push", "huge", "--output", "json"]);
-    push.arg(&file)
-        .env("IMAGEDEPOT_URL", depot.server.url())
-        .envs([("IMAGEDEPOT_USER", name), ("IMAGEDEPOT_PASSWORD", password)])
-        .env("IMAGEDEPOT_STATE_DIR", depot.scratch().join("state"));
+    let (url, path) = (depot.server.url(), file.display().to_string());
+    let mut push = as_admin(&url, ["push", "huge", &path, "--output", "json"]);
+    push.env("IMAGEDEPOT_STATE_DIR", depot.scratch().join("state"));
     let pushing = tokio::spawn(run(push));
     let data = depot.server.data().to_owned();
     kill_on_the_way(&mut depot, async || stored(&data)).await;
     let pushed = pushing.await.expect("the push").successful();
-    let said: serde_json::Value =
-        serde_json::from_str(pushed.stdout.lines().last().expect("a line")).expect("JSON");
+    let said = pushed.last_line();
     little_was_sent_twice("push", said["bytes_sent"].as_u64().expect("a count"));
     let revision = said["revision"].as_u64().expect("its number");
     let stored = admin.revision("huge", revision).await;
