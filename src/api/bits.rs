@@ -168,10 +168,12 @@ impl Visit<'_> {
 
 /// How much of a refused body is read, in bytes: more than BITS has in a fragment.
 const MOST_DISCARDED: usize = 64 * 1024 * 1024;
-const DISCARDED_WITHIN: Duration = Duration::from_secs(30);
+/// As long as a client of BITS waits for an answer.
+const DISCARDED_WITHIN: Duration = Duration::from_mins(5);
 
-/// Reads what was not wanted. A client that is still sending when the server hangs up never sees the
-/// answer, and one whose last answer was lost would send the same fragment for ever.
+/// Reads what was not wanted. The framework gives a client one second to send the rest and then hangs
+/// up; on a slow line the answer would be lost with the connection, and a client whose last answer was
+/// lost would send the same fragment for ever.
 async fn discard(mut body: Payload) {
     let mut discarded = 0;
     let rest = async {

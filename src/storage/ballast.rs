@@ -12,11 +12,12 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 use super::disk;
 
-/// Enough for hundreds of small changes, and more than SQLite's log takes before it is used anew.
-const SIZE: u64 = 16 * 1024 * 1024;
+/// More than SQLite's log takes (4 MiB) before it is used anew, and less than any sensible
+/// `store.min_free`, so that uploads do not take the room that was set free.
+const SIZE: u64 = 6 * 1024 * 1024;
 
 /// With less than this the file goes.
-const GIVES_WAY_BELOW: u64 = 4 * 1024 * 1024;
+const GIVES_WAY_BELOW: u64 = 2 * 1024 * 1024;
 
 /// With more than this it comes back.
 const COMES_BACK_ABOVE: u64 = 8 * SIZE;

@@ -148,9 +148,11 @@ impl Call {
         payload: Payload,
     ) -> Result<Upload, Problem> {
         let (start, actor) = (StartAt::Exactly(append.offset), self.caller.actor());
-        let catalog = &self.depot.catalog;
-        let appending = catalog.append(&actor, id, start, append.length, append.checksum).await?;
-        take_in(appending, payload, 0).await
+        let Append { length, checksum, .. } = append;
+        // On the heap: what the engine holds while bytes come is large, and several callers deep.
+        let opening = self.depot.catalog.append(&actor, id, start, length, checksum);
+        let appending = Box::pin(opening).await?;
+        Box::pin(take_in(appending, payload, 0)).await
     }
 
     /// Gives a full session to its draft.

@@ -9,6 +9,7 @@ use super::{IMAGE, holds, roles};
 on_both_databases![
     only_bytes_that_are_new_are_written,
     a_whole_repeat_of_a_large_fragment_is_answered,
+    a_repeat_on_a_slow_line_is_answered,
     a_file_in_blocks_of_13_mb_is_the_file_that_was_sent,
     a_fragment_past_the_limit_is_sent_again_in_smaller_ones,
     the_newer_of_two_connections_goes_on,
@@ -74,6 +75,21 @@ async fn a_whole_repeat_of_a_large_fragment_is_answered(database: Database) {
         assert_eq!(next_offset(&all), 13_000_000);
     }
     holds(&admin, 1, "ckm", &file).await;
+}
+
+async fn a_repeat_on_a_slow_line_is_answered(database: Database) {
+    let depot = Depot::start(database).await;
+    let file = sample::bytes(2, 10_000_000);
+    let mut client = BitsClient::new(&depot, &depot.admin(), "win7-office.ckm");
+    client.create().await.expecting(200);
+    client.part(&file, 0..10_000_000).await.expecting(200);
+    for _ in 0..2 {
+        let headers = client.fragment_headers(0, 10_000_000, 10_000_000);
+        client.write(&borrowed(&headers), &file[..1_000_000]).await.expect("a line");
+        tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+        let answer = client.write_rest(&file[1_000_000..]).await.expect("an answer");
+        assert_eq!(next_offset(&answer.expecting(200)), 10_000_000);
+    }
 }
 
 async fn a_file_in_blocks_of_13_mb_is_the_file_that_was_sent(database: Database) {

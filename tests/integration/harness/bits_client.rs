@@ -112,6 +112,13 @@ impl BitsClient {
         Some(())
     }
 
+    /// The rest of a body that was begun with [`Self::write`], and the answer.
+    pub async fn write_rest(&mut self, rest: &[u8]) -> Option<Answer> {
+        let connection = self.connection.as_mut()?;
+        connection.write(rest).await;
+        connection.read_answer("the rest of a body").await
+    }
+
     pub fn hang_up(&mut self) {
         self.connection = None;
     }
