@@ -20,8 +20,8 @@ use super::super::failure::Failure;
 use super::files::LocalFile;
 
 /// Large enough that reading and sending overlap; a few of them are all that is held.
-const PIECE: usize = 512 * 1024;
-const PIECES_AHEAD: usize = 4;
+const PIECE: usize = 64 * 1024;
+const PIECES_AHEAD: usize = 16;
 
 /// What tells one state of a file from another without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

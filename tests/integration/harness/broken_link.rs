@@ -1,11 +1,12 @@
 //! A line between a client and the server that breaks, stalls, and counts.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 /// What the line does to a connection once it has brought some bytes of large messages.
 #[derive(Debug, Clone, Copy)]
@@ -31,9 +32,9 @@ pub struct BrokenLink {
 
 impl BrokenLink {
     pub async fn to(server: u16, fault: Fault) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the line");
+        let listener = listen().expect("a port for the line");
         let port = listener.local_addr().expect("the line's address").port();
-        let line = Line { server, fault, brought: Arc::default(), broken: Arc::default() };
+        let line = Line::new(server, fault);
         let carrying = line.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -53,6 +54,11 @@ impl BrokenLink {
         self.line.brought.load(Ordering::Relaxed)
     }
 
+    /// Bytes that the line has passed on to the server so far, headers and all.
+    pub fn carried(&self) -> u64 {
+        self.line.carried.load(Ordering::Relaxed)
+    }
+
     /// How many uploads have been cut off or stalled so far.
     pub fn broken(&self) -> u64 {
         self.line.broken.load(Ordering::Relaxed)
@@ -64,13 +70,35 @@ struct Line {
     server: u16,
     fault: Fault,
     brought: Arc<AtomicU64>,
+    carried: Arc<AtomicU64>,
     broken: Arc<AtomicU64>,
 }
 
+/// A line holds little by itself: without this the system keeps megabytes for each of its four ends.
+const BUFFER: u32 = 128 * 1024;
+
+fn listen() -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(BUFFER)?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    socket.listen(64)
+}
+
 impl Line {
+    fn new(server: u16, fault: Fault) -> Self {
+        let (brought, carried, broken) = Default::default();
+        Self { server, fault, brought, carried, broken }
+    }
+
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_send_buffer_size(BUFFER)?;
+        socket.connect(([127, 0, 0, 1], self.server).into()).await
+    }
+
     /// Until one side ends it, or the line does.
     async fn carry(&self, client: TcpStream) {
-        let Ok(server) = TcpStream::connect(("127.0.0.1", self.server)).await else { return };
+        let Ok(server) = self.connect().await else { return };
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::select! {
@@ -84,14 +112,33 @@ impl Line {
         if let Fault::BreaksUploads { after, times } | Fault::StallsUploads { after, times } =
             self.fault
         {
-            let carried = tokio::io::copy(&mut (&mut from).take(after), &mut to).await;
-            if matches!(carried, Ok(count) if count == after) && self.breaks_again(times) {
+            let passed_on = self.pass_on(&mut (&mut from).take(after), &mut to).await;
+            if matches!(passed_on, Ok(count) if count == after) && self.breaks_again(times) {
                 return self.hang_up_or_stall().await;
             }
         }
-        let _ = tokio::io::copy(&mut from, &mut to).await;
+        let _ = self.pass_on(&mut from, &mut to).await;
         drop(to);
         std::future::pending::<()>().await;
+    }
+
+    /// Until the client has said all, or the server is gone; answers how many bytes that were.
+    async fn pass_on(
+        &self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut OwnedWriteHalf,
+    ) -> io::Result<u64> {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut sum = 0;
+        loop {
+            let count = from.read(&mut buffer).await?;
+            if count == 0 {
+                return Ok(sum);
+            }
+            to.write_all(&buffer[..count]).await?;
+            sum += count as u64;
+            self.carried.fetch_add(count as u64, Ordering::Relaxed);
+        }
     }
 
     async fn hang_up_or_stall(&self) {
