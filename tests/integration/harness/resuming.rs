@@ -1,7 +1,6 @@
 //! A client that resumes: it streams a file, and after whatever breaks asks for the offset and goes on.
 //!
-//! Written from the protocols' texts and as plain as can be, so that it counts every byte that it sends.
-//! The well-known clients have tests of their own (`tus_clients`).
+//! Written from the protocols' texts, and as plain as can be. The well-known clients have tests of their own (`tus_clients`).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -35,7 +34,6 @@ pub struct ResumingUpload {
     location: String,
     file: PathBuf,
     size: u64,
-    sent: Arc<AtomicU64>,
     position: Arc<AtomicU64>,
 }
 
@@ -73,14 +71,8 @@ impl ResumingUpload {
             location,
             file: file.to_owned(),
             size,
-            sent: Arc::default(),
             position: Arc::default(),
         }
-    }
-
-    /// Bytes sent so far, those that were sent again among them.
-    pub fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
     }
 
     /// How far the file has been sent.
@@ -143,7 +135,7 @@ impl ResumingUpload {
     }
 
     fn body(&self, offset: u64) -> Body {
-        let Self { file, sent, position, .. } = self.clone();
+        let Self { file, position, .. } = self.clone();
         position.store(offset, Ordering::Relaxed);
         let pieces = async_stream::stream! {
             let mut file = tokio::fs::File::open(file).await.expect("open the file");
@@ -154,7 +146,6 @@ impl ResumingUpload {
                 if piece.is_empty() {
                     break;
                 }
-                sent.fetch_add(piece.len() as u64, Ordering::Relaxed);
                 position.fetch_add(piece.len() as u64, Ordering::Relaxed);
                 yield Ok::<_, std::io::Error>(Bytes::from(piece));
             }
