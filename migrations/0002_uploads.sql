@@ -49,15 +49,20 @@ create table blob_part (
 
 -- What BITS calls a session: it has a name before it has a size, and so before there is an upload.
 create table bits_session (
+    -- Also that of its upload. No reference: the upload's row goes by itself, before or after this one.
     id uuid primary key,
     -- The destination's file name, as asked for.
     file_name text not null,
-    -- None before the first fragment, which tells the size.
-    upload_id uuid,
+    image text not null,
+    role text not null,
+    state text not null,
+    -- The draft that gets the file, and the file's size: none before the first fragment, which tells it.
+    revision_id uuid references revision (id),
+    size bigint,
     created_by text not null,
     created_at timestamptz not null,
     updated_at timestamptz not null
 );
 create index bits_session_owner on bits_session (created_by);
-create index bits_session_upload on bits_session (upload_id);
+create index bits_session_revision on bits_session (revision_id);
 create index bits_session_age on bits_session (updated_at);

@@ -6,6 +6,7 @@
 
 pub mod assignments;
 pub mod audit;
+pub mod bits;
 pub mod body;
 pub mod brakes;
 pub mod caller;
@@ -29,7 +30,8 @@ pub mod uploads;
 pub mod users;
 pub mod whoami;
 
-use actix_web::web;
+use actix_web::guard::fn_guard;
+use actix_web::{Route, web};
 use metrics_exporter_prometheus::PrometheusHandle;
 use url::Url;
 use utoipa_actix_web::scope::scope;
@@ -37,6 +39,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::access::Authenticator;
 use crate::catalog::Catalog;
+use crate::wire;
 use brakes::Brakes;
 pub use dry_run::DryRun;
 
@@ -61,8 +64,16 @@ pub struct Links {
 impl Links {
     /// The link to a file of the tree: absolute where the server knows its public name.
     pub fn tree(&self, path: &str) -> String {
-        let base = self.public_url.as_ref().map_or("", |url| url.as_str().trim_end_matches('/'));
-        format!("{base}/{}/{path}", self.alias)
+        format!("{}/{}/{path}", self.base(), self.alias)
+    }
+
+    /// The link to something below `/api/v1/`, likewise.
+    pub fn api(&self, path: &str) -> String {
+        format!("{}/api/v1/{path}", self.base())
+    }
+
+    fn base(&self) -> &str {
+        self.public_url.as_ref().map_or("", |url| url.as_str().trim_end_matches('/'))
     }
 }
 
@@ -87,6 +98,15 @@ pub fn operations(config: &mut ServiceConfig) {
             .service(files::put)
             .service(files::get)
             .service(files::head)
+            .service(files::options)
+            .service(uploads::list)
+            .service(uploads::create)
+            .service(uploads::options)
+            .service(uploads::show)
+            .service(uploads::head)
+            .service(uploads::append)
+            .service(uploads::cancel)
+            .service(uploads::options_of_one)
             .service(revisions::seal)
             .service(revisions::revoke)
             .service(channels::list)
@@ -118,7 +138,19 @@ pub fn files_and_pages(config: &mut web::ServiceConfig, alias: &str) {
             web::resource(format!("/{alias}/{{path:.*}}"))
                 .route(web::get().to(tree::serve))
                 .route(web::head().to(tree::serve))
+                .route(bits_post())
+                .default_service(web::to(fallback::nothing_here)),
+        )
+        .service(
+            // The tree's root is no destination either, and BITS wants to hear so in its own words.
+            web::resource(format!("/{alias}"))
+                .route(bits_post())
                 .default_service(web::to(fallback::nothing_here)),
         )
         .configure(documentation::pages);
+}
+
+fn bits_post() -> Route {
+    let is_bits = fn_guard(|context| context.head().method.as_str() == wire::bits::METHOD);
+    web::route().guard(is_bits).to(bits::post)
 }

@@ -1,7 +1,7 @@
 //! The rules of an image's life, in its order; no HTTP, no SQL.
 //!
-//! Read along the life: [`image`], [`revision`], [`upload`] (how a draft gets its bytes), [`channel`],
-//! [`promotion`], then [`snapshot`] (what every channel offers, in memory), [`publication`] (the
+//! Read along the life: [`image`], [`revision`], [`upload`] (how a draft gets its bytes), [`bits_upload`]
+//! (which does all of that by a file's name alone), [`channel`], [`promotion`], then [`snapshot`] (what every channel offers, in memory), [`publication`] (the
 //! physical tree follows), [`manifest`] (`channel.json`) and [`update_check`]. Beside the road:
 //! [`account`], [`audit`], [`idempotency`], and [`sweep`], which takes away what is left behind.
 //!
@@ -11,6 +11,7 @@
 pub mod account;
 pub mod actor;
 pub mod audit;
+pub mod bits_upload;
 pub mod channel;
 pub mod error;
 pub mod first_start;
@@ -41,6 +42,7 @@ pub use snapshot::Snapshot;
 use crate::model::{Clock, FilePattern, Ids};
 use crate::storage::tree::TreeFolder;
 use crate::storage::{Blobs, Db};
+use bits_upload::BitsRules;
 
 /// Saving an upload is one sync and one commit.
 const SAVING: Duration = Duration::from_secs(10);
@@ -63,6 +65,7 @@ pub struct Rules {
     pub expire_after: Duration,
     /// How often a client asks for updates, in seconds.
     pub check_period: u32,
+    pub bits: BitsRules,
 }
 
 impl Default for Rules {
@@ -75,6 +78,7 @@ impl Default for Rules {
             image_quota: 0,
             expire_after: Duration::from_hours(14 * 24),
             check_period: 900,
+            bits: BitsRules::default(),
         }
     }
 }

@@ -13,6 +13,8 @@ pub mod connection;
 pub mod credentials;
 pub mod exit_code;
 pub mod failure;
+mod interrupt;
+mod locked_file;
 pub mod output;
 pub mod progress;
 pub mod pull;

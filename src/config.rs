@@ -16,7 +16,8 @@ use serde::Deserialize;
 use url::Url;
 
 use crate::catalog::Rules;
-use crate::model::FilePattern;
+use crate::catalog::bits_upload::{BitsRules, Commit};
+use crate::model::{ChannelName, FilePattern, NamePattern};
 
 /// The settings file with every key, commented, set to its default.
 pub const EXAMPLE: &str = include_str!("config/example.toml");
@@ -38,6 +39,7 @@ pub struct Config {
     pub store: Store,
     pub tree: Tree,
     pub uploads: Uploads,
+    pub bits: Bits,
     pub checks: Checks,
     pub metrics: Metrics,
     pub log: Log,
@@ -169,6 +171,33 @@ impl Default for Uploads {
             max_size: ByteSize::tib(1),
             image_quota: ByteSize::b(0),
             expire_after: Duration::from_hours(14 * 24),
+        }
+    }
+}
+
+/// `[bits]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bits {
+    /// How the name of an uploaded file, without its extension, tells the image.
+    pub name_pattern: String,
+    /// The channel that complete revisions are promoted to; without it none.
+    pub promote_to: Option<ChannelName>,
+    pub commit: Commit,
+    /// Sessions that one caller may have open. 0 is no limit.
+    pub max_sessions: u32,
+    /// The largest fragment. 0 is no limit.
+    pub max_fragment: ByteSize,
+}
+
+impl Default for Bits {
+    fn default() -> Self {
+        Self {
+            name_pattern: NamePattern::DEFAULT.to_owned(),
+            promote_to: None,
+            commit: Commit::LastFragment,
+            max_sessions: 50,
+            max_fragment: ByteSize::b(0),
         }
     }
 }
@@ -305,6 +334,17 @@ impl Config {
             expire_after: self.uploads.expire_after,
             check_period: u32::try_from(self.checks.period.as_secs())
                 .map_err(|_| ConfigError("checks.period: at most 100 years".to_owned()))?,
+            bits: BitsRules {
+                name_pattern: self
+                    .bits
+                    .name_pattern
+                    .parse()
+                    .map_err(|error| ConfigError(format!("bits.name_pattern: {error}")))?,
+                promote_to: self.bits.promote_to.clone(),
+                commit: self.bits.commit,
+                max_sessions: self.bits.max_sessions.into(),
+                max_fragment: self.bits.max_fragment.as_u64(),
+            },
         })
     }
 

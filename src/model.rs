@@ -4,6 +4,7 @@
 //! and in JSON, because both are text with the same words, and nothing of queries or HTTP.
 
 pub mod account;
+pub mod bits_session;
 pub mod channel;
 pub mod clock;
 pub mod digest;
@@ -15,6 +16,7 @@ pub mod revision;
 pub mod upload;
 
 pub use account::{Account, Role};
+pub use bits_session::{BitsSession, BitsSessionState, NamePattern};
 pub use channel::{Channel, ReadAccess};
 pub use clock::{Clock, Ids};
 pub use digest::Digest;

@@ -2,6 +2,7 @@
 //!
 //! Below the catalog, which holds the rules; nothing here decides whether a change is allowed.
 
+mod ballast;
 pub mod blobs;
 pub mod db;
 pub mod disk;

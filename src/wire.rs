@@ -1,6 +1,9 @@
 //! Protocols that others defined, parsed and written without knowing the catalog.
 
+pub mod bits;
 pub mod digest_fields;
 pub mod multipart_ranges;
 pub mod preconditions;
 pub mod ranges;
+pub mod resumable;
+pub mod tus;

@@ -22,10 +22,11 @@ resources carry an `ETag`; changes accept `If-Match`. POSTs accept an `Idempoten
 answer. Files travel as raw `application/octet-stream`, never as forms.";
 
 /// In the order of an image's life.
-const TAGS: [(&str, &str); 10] = [
+const TAGS: [(&str, &str); 11] = [
     ("images", "Named things that have revisions"),
     ("revisions", "Immutable versions of an image: drafted, sealed, revoked, deleted"),
     ("files", "Their bytes, in and out"),
+    ("uploads", "Files that arrive in pieces: tus 1.0 and the IETF's resumable uploads"),
     ("channels", "The rings through which a revision goes, each with a folder of the tree"),
     ("promotion", "Assigning a revision to a channel, and taking it back"),
     ("updates", "What client machines ask every 15 minutes"),

@@ -11,6 +11,7 @@ use utoipa::openapi::{OpenApi, RefOr};
 
 use super::dry_run;
 use super::problem::Problem;
+use crate::wire;
 
 /// Every path with its methods.
 #[derive(Clone, Default)]
@@ -67,11 +68,16 @@ impl Routes {
     pub fn with_files_below(mut self, path: &str) -> Self {
         let mut segments: Vec<String> = segments(path).map(str::to_owned).collect();
         segments.push("**".to_owned());
-        self.0.push(Route { segments, methods: vec!["GET", "HEAD"], tried: Vec::new() });
+        self.0.push(Route {
+            segments,
+            methods: vec!["GET", "HEAD", wire::bits::METHOD],
+            tried: Vec::new(),
+        });
         self
     }
 
-    fn allowed(&self, path: &str) -> Option<String> {
+    /// The methods of a path, as `Allow` has them.
+    pub fn allowed(&self, path: &str) -> Option<String> {
         self.find(path).map(|route| route.methods.join(", "))
     }
 }

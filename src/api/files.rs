@@ -2,22 +2,26 @@
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::{Data, Path};
-use actix_web::{HttpRequest, HttpResponse, get, head, put, web};
+use actix_web::{HttpRequest, HttpResponse, get, head, options, put, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Depot;
 use super::caller::Caller;
 use super::conditional::Condition;
 use super::file_response::{self, ServedFile};
 use super::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::revisions::FileBody;
+use super::uploads::announced::Announced;
 use super::uploads::body::{OnBreak, next_chunk};
+use super::uploads::resumable::Target;
+use super::uploads::session::Call;
+use super::{Depot, uploads};
 use crate::access::permission::{Publish, Read};
 use crate::catalog::upload::{Announcement, Incoming};
 use crate::catalog::{Catalog, Error};
 use crate::model::{Digest, FileRole, ImageName, RevisionState, UploadProtocol};
 use crate::wire::digest_fields::{self, CONTENT_DIGEST, REPR_DIGEST};
+use crate::wire::resumable;
 
 /// Raw bytes of a file.
 #[derive(Serialize, ToSchema)]
@@ -28,7 +32,9 @@ pub struct FileBytes(());
 ///
 /// The whole file in one request (`curl -T`). `Content-Length` is needed; `Repr-Digest` or
 /// `Content-Digest` (RFC 9530) is verified when sent. 201, or 200 when it replaced a file of the draft.
-/// What breaks on the way leaves nothing.
+/// What breaks on the way leaves nothing. With `Upload-Complete` it begins a resumable upload of the IETF's
+/// draft: `?1` when the whole file is in the request, `?0` and `Upload-Length` when more follows at the
+/// `Location` of the answer.
 #[utoipa::path(tag = "files", operation_id = "put_file",
     request_body(content = FileBytes, content_type = "application/octet-stream"),
     params(("image" = String, Path, description = "The image's name"),
@@ -52,6 +58,10 @@ pub async fn put(
     let (image, revision, role) = path.into_inner();
     caller.may_know(&image)?;
     let role = known_role(&role)?;
+    if resumable::complete(request.headers()).is_some() {
+        let (call, target) = (Call { caller, depot, request }, Target { image, revision, role });
+        return uploads::resumable::create(&call, target, condition.0, payload).await;
+    }
     let ArrivingFile { size, digest } = read_headers(&request)?;
     let (condition, protocol) = (condition.0, UploadProtocol::Put);
     let announced = Announcement { image, revision, role, size, digest, condition, protocol };
@@ -104,6 +114,20 @@ pub async fn head(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     serve(&caller, &depot, path.into_inner(), &request).await
+}
+
+/// Ask how to upload a file
+///
+/// What the IETF's resumable uploads are held to, in `Upload-Limit`. Open to everyone.
+#[utoipa::path(tag = "files", operation_id = "file_options", security(()),
+    params(("image" = String, Path, description = "The image's name"),
+           ("revision" = i64, Path, description = "The revision's number"),
+           ("role" = FileRole, Path, description = "`ckm` or `index` for kind `medv`, `image` for kind `single`")),
+    responses((status = 204, description = "`Allow` and `Upload-Limit`"), ReadRefusals)
+)]
+#[options("/images/{image}/revisions/{revision}/files/{role}")]
+pub async fn options(depot: Data<Depot>, announced: Announced) -> HttpResponse {
+    announced.answer_for_file(&depot)
 }
 
 async fn serve(
@@ -173,9 +197,34 @@ fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {
     let text = |name: header::HeaderName| {
         request.headers().get(name).map(|value| value.to_str().unwrap_or("?"))
     };
+    must_be_plain_bytes(request, &[])?;
+    if text(header::CONTENT_RANGE).is_some() {
+        let detail = "a PUT sends the whole file (RFC 9110 section 14.5)";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "content_range_refused", detail));
+    }
+    let length = text(header::CONTENT_LENGTH).ok_or_else(|| {
+        let detail = "say how long the file is with Content-Length; chunked uploads cannot be given their room";
+        Problem::new(StatusCode::LENGTH_REQUIRED, "length_required", detail)
+    })?;
+    let size = length.parse().map_err(|_| {
+        Problem::new(StatusCode::BAD_REQUEST, "bad_length", "Content-Length is a number of bytes")
+    })?;
+    Ok(ArrivingFile { size, digest: digest_of_whole(request)? })
+}
+
+/// A file comes as it is: `application/octet-stream`, no type at all, or one of `others`, and without a
+/// content coding.
+pub(super) fn must_be_plain_bytes(request: &HttpRequest, others: &[&str]) -> Result<(), Problem> {
+    let text = |name: header::HeaderName| {
+        request.headers().get(name).map(|value| value.to_str().unwrap_or("?"))
+    };
     let essence =
         text(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).map(str::trim);
-    if essence.is_some_and(|essence| !essence.eq_ignore_ascii_case("application/octet-stream")) {
+    let known = |essence: &str| {
+        essence.eq_ignore_ascii_case("application/octet-stream")
+            || others.iter().any(|other| essence.eq_ignore_ascii_case(other))
+    };
+    if essence.is_some_and(|essence| !known(essence)) {
         return Err(Problem::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "raw_bytes_expected",
@@ -191,28 +240,22 @@ fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {
             detail,
         ));
     }
-    if text(header::CONTENT_RANGE).is_some() {
-        let detail = "a PUT sends the whole file (RFC 9110 section 14.5)";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "content_range_refused", detail));
-    }
-    let length = text(header::CONTENT_LENGTH).ok_or_else(|| {
-        let detail = "say how long the file is with Content-Length; chunked uploads cannot be given their room";
-        Problem::new(StatusCode::LENGTH_REQUIRED, "length_required", detail)
-    })?;
-    let size = length.parse().map_err(|_| {
-        Problem::new(StatusCode::BAD_REQUEST, "bad_length", "Content-Length is a number of bytes")
-    })?;
-    Ok(ArrivingFile { size, digest: named_digest(request)? })
+    Ok(())
 }
 
-/// In a request without ranges both fields speak of the same bytes.
-fn named_digest(request: &HttpRequest) -> Result<Option<Digest>, Problem> {
-    let read = |name| {
-        digest_fields::read(request.headers(), name).map_err(|error| {
-            Problem::new(StatusCode::BAD_REQUEST, "malformed_digest", error.to_string())
-        })
-    };
-    match (read(&REPR_DIGEST)?, read(&CONTENT_DIGEST)?) {
+/// The SHA-256 that one of the fields of RFC 9530 names.
+pub(super) fn digest_in(
+    request: &HttpRequest,
+    name: &header::HeaderName,
+) -> Result<Option<Digest>, Problem> {
+    digest_fields::read(request.headers(), name).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "malformed_digest", error.to_string())
+    })
+}
+
+/// In a request that holds the whole file both fields speak of the same bytes.
+pub(super) fn digest_of_whole(request: &HttpRequest) -> Result<Option<Digest>, Problem> {
+    match (digest_in(request, &REPR_DIGEST)?, digest_in(request, &CONTENT_DIGEST)?) {
         (Some(a), Some(b)) if a != b => {
             let detail = "Repr-Digest and Content-Digest name different digests of the same bytes";
             Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_digest", detail))

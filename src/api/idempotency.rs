@@ -24,7 +24,22 @@ const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Headers that belong to the answer and not to its sending.
-const REMEMBERED_HEADERS: [HeaderName; 3] = [header::CONTENT_TYPE, header::LOCATION, header::ETAG];
+static REMEMBERED_HEADERS: [HeaderName; 7] = [
+    header::CONTENT_TYPE,
+    header::LOCATION,
+    header::ETAG,
+    HeaderName::from_static("upload-complete"),
+    HeaderName::from_static("upload-offset"),
+    HeaderName::from_static("upload-limit"),
+    HeaderName::from_static("upload-expires"),
+];
+
+/// Headers that say what is asked for, as a body does elsewhere.
+static ASKING_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("upload-metadata"),
+    HeaderName::from_static("upload-length"),
+    HeaderName::from_static("upload-complete"),
+];
 
 pub async fn answer_repeats(
     request: ServiceRequest,
@@ -123,6 +138,11 @@ fn fingerprint(request: &ServiceRequest, body: &[u8]) -> String {
     hasher.update(request.uri().to_string());
     hasher.update([0]);
     hasher.update(body);
+    let fields = ASKING_HEADERS.iter().flat_map(|name| request.headers().get_all(name));
+    for value in fields {
+        hasher.update([0]);
+        hasher.update(value);
+    }
     hex::encode(hasher.finalize())
 }
 

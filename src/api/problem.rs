@@ -7,6 +7,8 @@
 
 pub mod codes;
 
+use std::collections::BTreeMap;
+
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
@@ -17,6 +19,7 @@ use crate::access::{Denied, basic};
 use crate::catalog::Error;
 use crate::storage::StorageError;
 use crate::telemetry::request;
+use crate::wire::resumable;
 
 /// Why a request was refused.
 #[derive(Debug, Clone)]
@@ -25,6 +28,9 @@ pub struct Problem {
     code: &'static str,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
+    /// Another type than our own, for a kind of problem that a protocol has named.
+    kind: Option<&'static str>,
+    members: BTreeMap<&'static str, u64>,
 }
 
 /// A problem document as it is sent, `application/problem+json`.
@@ -47,12 +53,43 @@ pub struct ProblemDocument {
     code: String,
     /// The `X-Request-Id` of the answer, for whoever reads the server's logs.
     request_id: String,
+    /// Numbers that programs may go on with, such as `expected-offset`; the type says which there are.
+    #[serde(flatten)]
+    #[schema(ignore)]
+    members: BTreeMap<&'static str, u64>,
 }
 
 impl Problem {
     /// `code` is part of the API: programs compare it, so it never changes its meaning.
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        Self { status, code, detail: detail.into(), headers: Vec::new() }
+        let (detail, headers, members) = (detail.into(), Vec::new(), BTreeMap::new());
+        Self { status, code, detail, headers, kind: None, members }
+    }
+
+    pub fn status(&self) -> StatusCode {
+        self.status
+    }
+
+    pub fn code(&self) -> &'static str {
+        self.code
+    }
+
+    pub fn has_header(&self, name: &HeaderName) -> bool {
+        self.headers.iter().any(|(present, _)| present == name)
+    }
+
+    /// The same with the status that a protocol has for it.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
+    }
+
+    /// The same with a `type` that a protocol has registered for it.
+    #[must_use]
+    pub fn with_type(mut self, kind: &'static str) -> Self {
+        self.kind = Some(kind);
+        self
     }
 
     /// Adds a header that the status asks for, such as `Retry-After` or `Content-Range`.
@@ -79,15 +116,21 @@ impl Problem {
             .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(basic::CHALLENGE))
     }
 
+    /// The headers that the status asks for.
+    pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
+        &self.headers
+    }
+
     /// What is sent.
     pub fn document(&self) -> ProblemDocument {
         ProblemDocument {
-            kind: format!("/docs/problems#{}", self.code),
+            kind: self.kind.map_or_else(|| format!("/docs/problems#{}", self.code), str::to_owned),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
             detail: self.detail.clone(),
             code: self.code.to_owned(),
             request_id: request::current_id().unwrap_or_default(),
+            members: self.members.clone(),
         }
     }
 }
@@ -161,20 +204,37 @@ impl From<Error> for Problem {
             Error::ChecksumMismatch => (S::UNPROCESSABLE_ENTITY, "checksum_mismatch"),
             Error::UploadTakenOver => (S::CONFLICT, "upload_taken_over"),
             Error::UploadBusy => return Self::come_back("upload_busy", error.to_string(), 5),
-            Error::TooManyUploads { .. } => (S::TOO_MANY_REQUESTS, "too_many_uploads"),
+            Error::TooManyUploads { .. } => {
+                return Self::new(S::TOO_MANY_REQUESTS, "too_many_uploads", error.to_string())
+                    .with_header(header::RETRY_AFTER, HeaderValue::from_static("60"));
+            }
             Error::QuotaExceeded { .. } => (S::PAYLOAD_TOO_LARGE, "image_quota_exceeded"),
             Error::Forbidden(_) => (S::FORBIDDEN, "forbidden"),
             Error::DigestMismatch { .. } => (S::UNPROCESSABLE_ENTITY, "digest_mismatch"),
             Error::Truncated { .. } => (S::BAD_REQUEST, "body_truncated"),
             Error::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "file_too_large"),
-            Error::NoRoom { .. } => (S::INSUFFICIENT_STORAGE, "no_room"),
+            Error::NoRoom { .. } | Error::FloorReached { .. } => {
+                (S::INSUFFICIENT_STORAGE, "no_room")
+            }
             Error::Storage(storage) => return Self::from_storage(storage),
         };
-        Self::new(status, code, error.to_string())
+        let problem = Self::new(status, code, error.to_string());
+        match error {
+            Error::OffsetMismatch { expected, given } => problem.at_offset(expected, given),
+            _ => problem,
+        }
     }
 }
 
 impl Problem {
+    /// In the words of the IETF's draft, whatever protocol is spoken: it tells where to go on.
+    fn at_offset(mut self, expected: u64, given: u64) -> Self {
+        self.members.insert(resumable::EXPECTED_OFFSET, expected);
+        self.members.insert(resumable::PROVIDED_OFFSET, given);
+        self.with_type(resumable::MISMATCHING_OFFSET)
+            .with_header(resumable::UPLOAD_OFFSET.clone(), expected.into())
+    }
+
     fn from_storage(error: &StorageError) -> Self {
         let request_id = request::current_id().unwrap_or_default();
         match error {

@@ -92,6 +92,11 @@ pub enum Error {
     TooLarge { size: u64, limit: u64 },
     #[error("{needed} bytes do not fit: {available} are free beside what is reserved")]
     NoRoom { needed: u64, available: u64 },
+    #[error(
+        "the disk has {free} bytes left, and store.min_free keeps {floor} of them; what came before is kept, go on \
+         when there is room"
+    )]
+    FloorReached { free: u64, floor: u64 },
 
     #[error(transparent)]
     Storage(StorageError),

@@ -54,6 +54,19 @@ impl Catalog {
     ) -> Result<RevisionDetails> {
         let mut tx = self.db.write().await?;
         let image = locked_image(&mut tx, name).await?;
+        let details = self.create_draft_within(&mut tx, actor, image, change).await?;
+        tx.commit().await?;
+        Ok(details)
+    }
+
+    /// A new draft of an image that is locked, as part of a larger change.
+    pub(super) async fn create_draft_within(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        image: Image,
+        change: RevisionChange,
+    ) -> Result<RevisionDetails> {
         let now = self.clock.now();
         let revision = Revision {
             id: self.ids.next(),
@@ -72,8 +85,7 @@ impl Catalog {
         check_notes(&revision)?;
         tx.insert_revision(&revision).await?;
         let details = RevisionDetails { image, revision, files: Vec::new() };
-        self.audit(&mut tx, details.entry("revision.create", actor), NOTHING, NOTHING).await?;
-        tx.commit().await?;
+        self.audit(tx, details.entry("revision.create", actor), NOTHING, NOTHING).await?;
         Ok(details)
     }
 

@@ -61,8 +61,11 @@ impl Catalog {
         }
     }
 
-    async fn sweep(&self) -> Result<()> {
+    pub(super) async fn sweep(&self) -> Result<()> {
+        // Before the uploads that tell which ones: a server may have been down for long.
+        self.conclude_cut_off_bits_sessions().await?;
         self.expire_uploads().await?;
+        self.forget_ended_bits_sessions().await?;
         self.delete_stale_drafts().await?;
         let now = self.clock.now();
         let mut tx = self.db.write().await?;

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::HeaderValue;
+use reqwest::header::{HeaderValue, LOCATION};
 use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, Response};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -21,7 +21,7 @@ use super::failure::{Failure, is_untrusted_certificate};
 use super::retry::{Attempts, Patience, Setback};
 
 /// A call of the API, answer included. Sealing and promoting move no bytes: a minute is plenty.
-const CALL: Duration = Duration::from_mins(1);
+pub(super) const CALL: Duration = Duration::from_mins(1);
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long the system keeps sending to a machine that acknowledges nothing.
 const DEAD_PEER: Duration = Duration::from_mins(1);
@@ -29,7 +29,7 @@ const DEAD_PEER: Duration = Duration::from_mins(1);
 const STALL: Duration = Duration::from_mins(1);
 
 /// One server and who we are to it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Connection {
     http: Client,
     server: Url,
@@ -63,6 +63,12 @@ impl Connection {
             transfers: Patience::TRANSFER,
             stall: STALL,
         })
+    }
+
+    /// The same with a transfer's patience for calls too: for those that hours of work hang on.
+    #[must_use]
+    pub fn patient(&self) -> Self {
+        Self { calls: self.transfers, ..self.clone() }
     }
 
     /// The server as a person knows it: `https://depot.example`.
@@ -189,6 +195,16 @@ impl Connection {
         let body = response.bytes().await.map_err(|error| Failure::line(self.server(), &error))?;
         serde_json::from_slice(&body).map_err(|error| Failure::unreadable("answer", error))
     }
+}
+
+/// What the answer to a creation calls the new thing: the last segment of `Location`. No more of that
+/// address counts, as a proxy may have given it another host.
+pub fn name_in_location(response: &Response) -> Result<&str, Failure> {
+    let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
+    location
+        .and_then(|location| location.trim_end_matches('/').rsplit('/').next())
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| Failure::unreadable("answer", "it does not say where the new thing is"))
 }
 
 /// No overall time-out and no `read_timeout`: the latter counts from the start of the request, so it

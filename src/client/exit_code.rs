@@ -24,6 +24,8 @@ pub enum Exit {
     Verification = 7,
     /// No room, here or there (413, 507), or a local file cannot be read or written.
     Storage = 8,
+    /// Ctrl-C (SIGINT); the number is what shells give a command that a signal ended: 128 + 2.
+    Interrupted = 130,
 }
 
 /// For `after_help` of every command that talks to a server.
@@ -37,7 +39,8 @@ Exit codes:
   5  not found: no such image, revision or channel, or nothing is assigned to it
   6  conflict: the state of the image, revision or channel does not allow it
   7  verification failed: the bytes do not match their digest
-  8  no room, or a local file or folder cannot be read or written";
+  8  no room, or a local file or folder cannot be read or written
+  130  interrupted with Ctrl-C";
 
 impl From<Exit> for u8 {
     fn from(exit: Exit) -> Self {
@@ -66,8 +69,9 @@ mod tests {
             Exit::Conflict,
             Exit::Verification,
             Exit::Storage,
+            Exit::Interrupted,
         ];
-        for (exit, number) in all.into_iter().zip(1..) {
+        for (exit, number) in all.into_iter().zip((1..=8).chain([130])) {
             assert_eq!(u8::from(exit), number);
             assert!(EXIT_CODES.contains(&format!("\n  {number}  ")), "{number}");
         }

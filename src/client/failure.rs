@@ -26,6 +26,8 @@ const PROBLEM_STALL: Duration = Duration::from_secs(5);
 pub struct Failure {
     exit: Exit,
     message: String,
+    /// The server's stable name for its refusal.
+    code: Option<String>,
 }
 
 /// What this side reads of a problem document (RFC 9457).
@@ -40,7 +42,7 @@ struct Problem {
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into() }
+        Self { exit, message: message.into(), code: None }
     }
 
     pub fn usage(message: impl Into<String>) -> Self {
@@ -78,11 +80,24 @@ impl Failure {
         let status = response.status();
         let problem: Problem =
             serde_json::from_slice(&start_of_body(response).await).unwrap_or_default();
-        Self::new(exit_for(status), describe(status, problem))
+        let code = problem.code.clone();
+        Self { code, ..Self::new(exit_for(status), describe(status, problem)) }
     }
 
     pub const fn exit(&self) -> Exit {
         self.exit
+    }
+
+    /// What the server calls its refusal, if it was one.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
+    /// For a refusal that only says "not in this way, not now": whoever gives up after some tries may
+    /// come back later.
+    #[must_use]
+    pub fn that_may_pass(self) -> Self {
+        Self { exit: Exit::Unreachable, ..self }
     }
 
     /// Says where in a longer job it happened.

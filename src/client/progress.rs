@@ -5,43 +5,47 @@
 
 use std::io::{self, IsTerminal as _};
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::output::Output;
 
-/// Whether this command shows bars.
-#[derive(Debug, Clone, Copy)]
+/// Where this command shows how far it is.
+#[derive(Debug, Clone)]
 pub struct Progress {
-    visible: bool,
+    /// One below the other, as files travel side by side.
+    bars: Option<MultiProgress>,
 }
 
 impl Progress {
     pub fn for_output(output: Output) -> Self {
-        Self { visible: output == Output::Text && io::stderr().is_terminal() }
+        let visible = output == Output::Text && io::stderr().is_terminal();
+        Self { bars: visible.then(MultiProgress::new) }
     }
 
     #[cfg(test)]
     pub const fn hidden() -> Self {
-        Self { visible: false }
+        Self { bars: None }
     }
 
     /// A bar for the bytes of one file. It goes with its last handle.
-    pub fn file(self, name: &str, size: u64) -> ProgressBar {
-        if !self.visible {
-            return ProgressBar::hidden();
+    pub fn file(&self, name: &str, size: u64) -> ProgressBar {
+        match &self.bars {
+            Some(bars) => {
+                bars.add(ProgressBar::new(size)).with_style(style()).with_prefix(name.to_owned())
+            }
+            None => ProgressBar::hidden(),
         }
-        ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr())
-            .with_style(style())
-            .with_prefix(name.to_owned())
     }
 
-    /// A word of warning to the person, above the bars; scripts read exit codes instead.
-    pub fn warn(self, sentence: &str) {
-        tracing::warn!("{sentence}");
-        if self.visible {
-            // Nobody reads along any more if this fails.
-            let _ = io::Write::write_fmt(&mut io::stderr(), format_args!("Note: {sentence}\n"));
-        }
+    /// A word to the person, above the bars; into the log where nobody watches. Scripts read exit
+    /// codes instead.
+    pub fn note(&self, sentence: &str) {
+        let line = format!("Note: {sentence}");
+        // Nobody reads along any more if this fails.
+        let _ = match &self.bars {
+            Some(bars) => bars.println(line),
+            None => io::Write::write_fmt(&mut io::stderr(), format_args!("{line}\n")),
+        };
     }
 }
 

@@ -65,7 +65,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
         None => target::offered(&connection, &args.image, &args.channel).await?,
     };
     let progress = Progress::for_output(args.output);
-    let fetched = pull(&connection, &target, &args.to, progress).await?;
+    let fetched = pull(&connection, &target, &args.to, &progress).await?;
     let seconds = started.elapsed().as_secs_f64();
     args.output.result(
         &sentence(&target, &args.to, fetched, seconds),
@@ -78,7 +78,7 @@ async fn pull(
     connection: &Connection,
     target: &Target,
     folder: &Path,
-    progress: Progress,
+    progress: &Progress,
 ) -> Result<Fetched, Failure> {
     std::fs::create_dir_all(folder).map_err(|error| Failure::local("make", folder, &error))?;
     let mut sum = Fetched::default();

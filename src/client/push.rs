@@ -1,33 +1,58 @@
 //! `imagedepot push`: from files on this disk to a revision that clients are offered.
 //!
-//! The steps are those of an image's life: the image is made if it is not there yet, a draft is
-//! opened, each file is sent (`upload`), the digests are compared, the draft is sealed and, with
-//! `--channel`, promoted. Which file fills which role is decided in `files`.
+//! The steps are those of an image's life: the image is made if it is not there yet (`image`), a
+//! draft is opened (`draft`), its files are sent side by side (`send`, over the sessions of
+//! `session`), the digests are compared, the draft is sealed and, with `--channel`, promoted. Which file
+//! fills which role is decided in `files`; `source` is such a file while it is read.
 //!
-//! A push that fails before sealing takes its draft away again, as far as it can. Continuing a broken
-//! upload where it stopped is left to resumable uploads; here a file is sent again as a whole.
+//! Until the draft is sealed, `remembered` keeps on this disk what the same command needs to go on;
+//! `earlier` takes that up. A draft is taken away only when going on is impossible: not for a
+//! server that is away, not for Ctrl-C.
 
+mod draft;
+mod earlier;
 mod files;
-mod upload;
+mod image;
+mod ready;
+mod remembered;
+mod send;
+mod session;
+mod source;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use futures_util::future::try_join_all;
 use serde::Deserialize;
 use serde_json::json;
 
-use self::files::{Kind, LocalFile};
-use self::upload::Sent;
+use self::draft::Draft;
+use self::files::Kind;
+use self::ready::Ready;
+use self::remembered::Memory;
+use self::send::Sent;
+use self::source::Source;
 use super::connection::Connection;
 use super::credentials::ServerArgs;
 use super::exit_code::{EXIT_CODES, Exit};
 use super::failure::Failure;
+use super::interrupt::Interrupt;
 use super::output::Output;
 use super::progress::Progress;
 
+const LONG_ABOUT: &str = "\
+Upload files as a new revision of an image, seal it, and promote it where asked to
+
+A push that ends early (a broken line, Ctrl-C, a restart of this computer) is gone on with by the \
+same command, as long as the files are unchanged. Until the revision is sealed, a small file under \
+~/.local/state/imagedepot/push says how; there are no secrets in it. XDG_STATE_HOME moves it as it \
+does everywhere, IMAGEDEPOT_STATE_DIR names another folder instead of ~/.local/state/imagedepot.";
+
+const GOES_ON: &str = "the same command goes on where this one stopped";
+
 /// Upload files as a new revision of an image, seal it, and promote it where asked to
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(long_about = LONG_ABOUT, after_help = EXIT_CODES)]
 pub struct Args {
     /// Name of the image; made if there is none yet
     #[arg(value_name = "NAME")]
@@ -49,6 +74,11 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     pub notes: Option<String>,
 
+    /// Begin anew instead of going on with what an earlier push of the same files left unfinished;
+    /// that is taken away from the server
+    #[arg(long)]
+    pub restart: bool,
+
     /// Sentences for people or JSON for scripts
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
@@ -61,212 +91,106 @@ pub struct Args {
 pub async fn run(args: Args) -> Result<(), Failure> {
     let connection = Connection::open(&args.server)?;
     let started = Instant::now();
-    let pushed = push(&connection, &args, Progress::for_output(args.output)).await?;
-    let document = json!({
-        "image": pushed.image,
-        "revision": pushed.revision,
-        "state": "ready",
-        "files": pushed.files.iter().map(|file| json!({
-            "role": file.role, "size": file.size, "digest": file.digest.to_string(),
-        })).collect::<Vec<_>>(),
-        "channel": args.channel,
-        "epoch": pushed.epoch,
-        "bytes_total": pushed.files.iter().map(|file| file.size).sum::<u64>(),
-        "seconds": started.elapsed().as_secs_f64(),
-    });
-    let promoted =
-        args.channel.map(|channel| format!(", promoted to {channel}")).unwrap_or_default();
-    let sentence = format!(
-        "{} revision {} is ready{promoted} ({}, {:.1} s)",
-        pushed.image,
-        pushed.revision,
-        indicatif::BinaryBytes(pushed.files.iter().map(|file| file.size).sum()),
-        started.elapsed().as_secs_f64(),
-    );
-    args.output.result(&sentence, &document)
-}
-
-#[derive(Debug)]
-struct Pushed {
-    image: String,
-    revision: u64,
-    files: Vec<Sent>,
-    /// Of the assignment, when it was promoted.
-    epoch: Option<u64>,
-}
-
-/// What this side reads of an image.
-#[derive(Debug, Deserialize)]
-struct Image {
-    name: String,
-    kind: Kind,
-    extension: Option<String>,
-}
-
-async fn push(connection: &Connection, args: &Args, progress: Progress) -> Result<Pushed, Failure> {
-    files::must_be_readable(&args.files)?;
-    let image = image(connection, args).await?;
-    let files = files::in_roles(image.kind, &args.files)?;
-    warn_of_another_extension(&image, &files, progress);
-
-    let revision = open_draft(connection, &image.name).await?;
-    let number = revision.to_string();
-    let draft = Draft { connection, image: &image.name, number: &number };
-    let sent = match draft.fill(&files, args.notes.as_deref(), progress).await {
-        Ok(sent) => sent,
-        Err(failure) => return Err(draft.take_away(failure).await),
-    };
-    draft.seal().await?;
-
+    let progress = Progress::for_output(args.output);
+    let state = remembered::folder(&|name| std::env::var_os(name));
+    let mut interrupt = Interrupt::listen()?;
+    let uploading = upload(&connection, &args, state.as_deref(), &progress);
+    let ready = interrupt.unless(GOES_ON, uploading).await?;
     let epoch = match &args.channel {
-        Some(channel) => Some(promote(connection, &image.name, revision, channel).await?),
+        Some(channel) => {
+            let meaning = format!("{ready} is ready; if it is promoted to {channel} is not known");
+            Some(interrupt.unless(&meaning, promote(&connection, &ready, channel)).await?)
+        }
         None => None,
     };
-    Ok(Pushed { image: image.name, revision, files: sent, epoch })
+    let seconds = started.elapsed().as_secs_f64();
+    args.output.result(
+        &ready.sentence(args.channel.as_deref(), seconds),
+        &ready.document(args.channel.as_deref(), epoch, seconds),
+    )
 }
 
-/// The image of this name, made if absent.
-async fn image(connection: &Connection, args: &Args) -> Result<Image, Failure> {
-    let address = connection.api(&["images", &args.image])?;
-    let image: Image = match connection.get(address.clone()).await {
-        Ok(image) => image,
-        Err(absent) if absent.exit() == Exit::NotFound => {
-            let kind = match args.kind {
-                Some(kind) => kind,
-                None => files::guess_kind(&args.files)?,
-            };
-            let mut wanted = json!({ "name": args.image, "kind": kind });
-            if let Some(extension) = files::extension(kind, &args.files)? {
-                wanted["extension"] = extension.into();
-            }
-            match connection.post(connection.api(&["images"])?, Some(&wanted)).await {
-                Ok(_) => {}
-                // Somebody else made it in this moment; or the name is refused, then it is still
-                // absent and that is what to tell.
-                Err(taken) if taken.exit() == Exit::Conflict => {
-                    return connection.get(address).await.map_err(|_| taken);
-                }
-                Err(refused) => return Err(refused),
-            }
-            connection.get(address).await?
-        }
-        Err(failure) => return Err(failure),
+/// Everything up to the sealing.
+async fn upload(
+    connection: &Connection,
+    args: &Args,
+    state: Option<&Path>,
+    progress: &Progress,
+) -> Result<Ready, Failure> {
+    files::must_be_readable(&args.files)?;
+    let image = image::find_or_make(connection, args).await?;
+    let files = files::in_roles(image.kind, &args.files)?;
+    image.warn_of_another_extension(&files, progress);
+    let sources = files.into_iter().map(Source::open).collect::<Result<Vec<_>, _>>()?;
+
+    // From here on there is work to lose.
+    let connection = &connection.patient();
+    let server = connection.server();
+    let memory = Memory::open(state, server, &image, &sources, progress)?;
+    let earlier =
+        earlier::take_up(connection, &image.name, &sources, &memory, args.restart, progress);
+    let draft = if let Some(draft) = earlier.await? {
+        draft
+    } else {
+        let draft = Draft::open(connection, &image.name).await?;
+        memory.begin(server, &image.name, draft.number(), &sources);
+        draft
     };
-    match args.kind {
-        Some(kind) if kind != image.kind => Err(Failure::new(
-            Exit::Conflict,
-            format!("{} is of kind {}, not {kind}", image.name, image.kind),
+    match fill_and_seal(&draft, &memory, &sources, args.notes.as_deref(), progress).await {
+        Ok(files) => {
+            memory.forget();
+            Ok(Ready { image: image.name.clone(), revision: draft.number(), files })
+        }
+        Err(failure) => Err(keep_or_take_away(connection, &draft, &memory, failure).await),
+    }
+}
+
+async fn fill_and_seal(
+    draft: &Draft<'_>,
+    memory: &Memory,
+    sources: &[Source],
+    notes: Option<&str>,
+    progress: &Progress,
+) -> Result<Vec<Sent>, Failure> {
+    if let Some(notes) = notes {
+        draft.note(notes).await?;
+    }
+    let files = sources.iter().map(|source| send::send(draft, memory, source, progress));
+    // The first that fails for good stops the others.
+    let sent = try_join_all(files).await?;
+    let stored = draft.look().await?;
+    stored.must_hold(&sent)?;
+    // An earlier push may have got just as far.
+    if !stored.is_sealed() {
+        draft.seal().await?;
+    }
+    Ok(sent)
+}
+
+/// What is kept can be gone on with by the same command; what is of no use to it goes.
+async fn keep_or_take_away(
+    connection: &Connection,
+    draft: &Draft<'_>,
+    memory: &Memory,
+    failure: Failure,
+) -> Failure {
+    let may_pass = match failure.exit() {
+        Exit::Unreachable | Exit::Interrupted => true,
+        // Other credentials, more room or a mended server: worth it once something was sent.
+        Exit::Refused | Exit::Storage | Exit::Other => memory.has_sessions(),
+        Exit::Usage | Exit::NotFound | Exit::Conflict | Exit::Verification => false,
+    };
+    if may_pass && memory.is_durable() {
+        return failure.with_hint(GOES_ON);
+    }
+    match earlier::clear_away(connection, draft, memory).await {
+        Ok(()) => failure,
+        Err(_) => failure.with_hint(&format!(
+            "draft {} of {} is left on the server, which removes it in time",
+            draft.number(),
+            draft.image()
         )),
-        _ => Ok(image),
     }
-}
-
-/// Not refused: the bytes are opaque, and many a disk image has no extension or another one.
-fn warn_of_another_extension(image: &Image, files: &[LocalFile], progress: Progress) {
-    if let (Some(expected), [LocalFile { path, .. }]) = (&image.extension, files)
-        && path.extension().is_some_and(|actual| !actual.eq_ignore_ascii_case(expected))
-    {
-        progress.warn(&format!(
-            "{} will be published with the image's extension, .{expected}",
-            path.display()
-        ));
-    }
-}
-
-/// A new draft's number. The contract promises it in `Location`; of an address there only the last
-/// segment counts, as a proxy may have given it another host.
-async fn open_draft(connection: &Connection, image: &str) -> Result<u64, Failure> {
-    let response = connection.post(connection.api(&["images", image, "revisions"])?, None).await?;
-    response
-        .headers()
-        .get(reqwest::header::LOCATION)
-        .and_then(|location| location.to_str().ok()?.trim_end_matches('/').rsplit('/').next())
-        .and_then(|number| number.parse().ok())
-        .ok_or_else(|| Failure::unreadable("answer", "it does not say where the new draft is"))
-}
-
-/// A revision while it is still ours to fill.
-struct Draft<'a> {
-    connection: &'a Connection,
-    image: &'a str,
-    number: &'a str,
-}
-
-/// What this side reads of a revision.
-#[derive(Debug, Deserialize)]
-struct Revision {
-    files: Vec<StoredFile>,
-}
-
-#[derive(Debug, Deserialize)]
-struct StoredFile {
-    role: String,
-    size: u64,
-    digest: String,
-}
-
-impl Draft<'_> {
-    fn address(&self, more: &[&str]) -> Result<url::Url, Failure> {
-        let segments = [&["images", self.image, "revisions", self.number], more].concat();
-        self.connection.api(&segments)
-    }
-
-    async fn fill(
-        &self,
-        files: &[LocalFile],
-        notes: Option<&str>,
-        progress: Progress,
-    ) -> Result<Vec<Sent>, Failure> {
-        if let Some(notes) = notes {
-            self.connection.patch(self.address(&[])?, &json!({ "notes": notes })).await?;
-        }
-        let mut sent = Vec::new();
-        for file in files {
-            let address = self.address(&["files", file.role])?;
-            sent.push(upload::send(self.connection, address, file, progress).await?);
-        }
-        let stored: Revision = self.connection.get(self.address(&[])?).await?;
-        compare(&sent, &stored)?;
-        Ok(sent)
-    }
-
-    async fn seal(&self) -> Result<(), Failure> {
-        self.connection.post(self.address(&["seal"])?, None).await?;
-        Ok(())
-    }
-
-    /// Leaves nothing half-made behind, or says what is left. Only before sealing: afterwards
-    /// a lost answer could mean that the revision is complete.
-    async fn take_away(&self, failure: Failure) -> Failure {
-        let deleted = match self.address(&[]) {
-            Ok(address) => self.connection.delete_once(address).await,
-            Err(error) => Err(error),
-        };
-        match deleted {
-            Ok(()) => failure,
-            Err(_) => failure.with_hint(&format!(
-                "draft {} of {} is left on the server, which removes it in time",
-                self.number, self.image
-            )),
-        }
-    }
-}
-
-/// End to end: what the server stored is what was read here, before anything is sealed.
-fn compare(sent: &[Sent], stored: &Revision) -> Result<(), Failure> {
-    for file in sent {
-        let arrived = stored.files.iter().find(|arrived| arrived.role == file.role);
-        if !arrived.is_some_and(|arrived| {
-            arrived.size == file.size && arrived.digest == file.digest.to_string()
-        }) {
-            let got = arrived.map_or("nothing", |arrived| &arrived.digest);
-            return Err(Failure::new(
-                Exit::Verification,
-                format!("the {} arrived changed: sent {}, got {got}", file.role, file.digest),
-            ));
-        }
-    }
-    Ok(())
 }
 
 /// What this side reads of an assignment.
@@ -275,20 +199,14 @@ struct Assignment {
     epoch: u64,
 }
 
-async fn promote(
-    connection: &Connection,
-    image: &str,
-    revision: u64,
-    channel: &str,
-) -> Result<u64, Failure> {
-    let address = connection.api(&["images", image, "channels", channel])?;
+/// Answers the epoch of the assignment.
+async fn promote(connection: &Connection, ready: &Ready, channel: &str) -> Result<u64, Failure> {
+    let address = connection.api(&["images", &ready.image, "channels", channel])?;
     let assignment: Assignment = connection
-        .put_once(address, &json!({ "revision": revision }))
+        .put_once(address, &json!({ "revision": ready.revision }))
         .await
         .map_err(|failure| {
-            let done =
-                format!("{image} revision {revision} is ready, but not promoted to {channel}");
-            failure.while_doing(&done)
+            failure.while_doing(&format!("{ready} is ready, but not promoted to {channel}"))
         })?;
     Ok(assignment.epoch)
 }

@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
+use super::exit_code::Exit;
 use super::failure::Failure;
 
 /// Past this the person is told when to come back instead of being kept waiting.
@@ -54,6 +55,16 @@ impl Setback {
     /// Another try may well succeed.
     pub fn passing(failure: Failure) -> Self {
         Self { failure, again: Again::AfterPause }
+    }
+
+    /// What a call came to that made its own tries: a server that could not be reached may be back
+    /// later, everything else is an answer.
+    pub fn of_call(failure: Failure) -> Self {
+        if failure.exit() == Exit::Unreachable {
+            Self::passing(failure)
+        } else {
+            Self::lasting(failure)
+        }
     }
 
     /// The server's own "no", or "not now".
@@ -139,7 +150,6 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
 mod tests {
     use reqwest::header::HeaderValue;
 
-    use super::super::exit_code::Exit;
     use super::*;
 
     fn headers(value: &'static str) -> HeaderMap {

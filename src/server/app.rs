@@ -17,6 +17,7 @@ use crate::api::brakes::{Brakes, Limits};
 use crate::api::documentation::{self, DocumentText};
 use crate::api::fallback::{self, Routes};
 use crate::api::problem::Problem;
+use crate::api::uploads::front::{is_upload, speak_tus};
 use crate::api::{self, Depot, Links, body, dry_run, idempotency};
 use crate::catalog::Catalog;
 use crate::config::Config;
@@ -115,11 +116,13 @@ pub(super) fn app(
         .wrap(from_fn(idempotency::answer_repeats))
         .wrap(from_fn(dry_run::refuse_where_unknown))
         .wrap(from_fn(answer_head_as_get))
+        .wrap(from_fn(speak_tus))
         .wrap(from_fn(request::observe))
 }
 
 /// What can be got can be asked about: HEAD goes to the handler of GET, and no body is sent. Files
-/// have handlers of their own, for there a HEAD must not open anything to send.
+/// have handlers of their own, for there a HEAD must not open anything to send; so have uploads, of
+/// which HEAD asks something else.
 async fn answer_head_as_get<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -134,7 +137,7 @@ fn is_page(path: &str) -> bool {
     let page = path.starts_with("/api/")
         || ["/livez", "/readyz", "/metrics"].contains(&path)
         || path.starts_with("/docs");
-    page && !path.contains("/files/")
+    page && !path.contains("/files/") && !is_upload(path)
 }
 
 /// `/metrics` on an address of its own, open to whoever reaches it.

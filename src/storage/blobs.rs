@@ -182,7 +182,7 @@ impl Blobs {
         match &self.0 {
             Place::Folder { .. } => {
                 let path = self.local_path(&growing.key).unwrap_or_default();
-                Appender::in_folder(staged_path(&path), growing).await
+                Appender::in_folder(staged_path(&path), path, growing).await
             }
             Place::Bucket(bucket) => Box::pin(Appender::in_bucket(bucket.clone(), growing)).await,
         }

@@ -7,6 +7,7 @@
 //! Rejected: `sqlx::Any` (knows neither UUIDs nor times), a trait with an implementation for each
 //! database (they drift apart). Every query runs in the tests on both.
 
+use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;
 
@@ -15,8 +16,12 @@ use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Executor as _, PgConnection, Postgres, Sqlite, Transaction};
+use sqlx::{
+    ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres, Sqlite,
+    Transaction,
+};
 
+use super::ballast::Ballast;
 use super::error::StorageError;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -37,6 +42,7 @@ pub enum Db {
     Sqlite {
         writer: SqlitePool,
         readers: SqlitePool,
+        ballast: Ballast,
     },
     Postgres(PgPool),
 }
@@ -68,7 +74,7 @@ impl Db {
     /// Opens `sqlite:PATH` (the file is made if absent) or `postgres://…`.
     pub async fn open(url: &str) -> Result<Self, StorageError> {
         if let Some(path) = url.strip_prefix("sqlite:") {
-            super::instance::make_private_file(std::path::Path::new(path))?;
+            super::instance::make_private_file(Path::new(path))?;
             let options = SqliteConnectOptions::new()
                 .filename(path)
                 .foreign_keys(true)
@@ -77,9 +83,15 @@ impl Db {
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(PATIENCE)
                 .disable_statement_logging();
+            // A commit that fails for a full disk ends SQLite's transaction and not sqlx's count of it:
+            // such a connection is closed and not used again.
             let writer = SqlitePoolOptions::new()
                 .max_connections(1)
                 .acquire_timeout(PATIENCE)
+                .before_acquire(|connection, _| {
+                    let is_stuck = connection.is_in_transaction();
+                    Box::pin(async move { Ok(!is_stuck) })
+                })
                 .connect_with(options.clone())
                 .await?;
             let readers = SqlitePoolOptions::new()
@@ -87,7 +99,7 @@ impl Db {
                 .acquire_timeout(PATIENCE)
                 .connect_with(options.read_only(true))
                 .await?;
-            Ok(Self::Sqlite { writer, readers })
+            Ok(Self::Sqlite { writer, readers, ballast: Ballast::beside(Path::new(path)) })
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
             let options = PgConnectOptions::from_str(url)?
                 .application_name("imagedepot")
@@ -133,7 +145,10 @@ impl Db {
     /// read first and asked for the lock later would fail when another had written in between.
     pub async fn write(&self) -> Result<Tx, StorageError> {
         Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin_with("begin immediate").await?),
+            Self::Sqlite { writer, ballast, .. } => {
+                ballast.look();
+                Tx::Sqlite(writer.begin_with("begin immediate").await?)
+            }
             Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
         })
     }
@@ -159,7 +174,7 @@ impl Db {
 
     pub async fn close(&self) {
         match self {
-            Self::Sqlite { writer, readers } => {
+            Self::Sqlite { writer, readers, .. } => {
                 readers.close().await;
                 writer.close().await;
             }

@@ -5,6 +5,7 @@
 
 pub(super) mod accounts;
 pub(super) mod audit;
+mod bits_sessions;
 mod blobs;
 pub(super) mod changes;
 mod channels;

@@ -18,7 +18,7 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
 }
 
 /// The methods that become labels: a client must not make series of its own.
-const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "other"];
+const METHODS: [&str; 8] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "BITS_POST", "other"];
 const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 
 /// Counts a request that was answered.
@@ -55,6 +55,17 @@ fn describe() {
         "imagedepot_uploaded_bytes_total",
         Unit::Bytes,
         "Bytes of files received and kept"
+    );
+    describe_counter!("imagedepot_uploads_begun_total", "Resumable uploads begun");
+    describe_counter!("imagedepot_uploads_finished_total", "Uploads that became a draft's file");
+    describe_counter!(
+        "imagedepot_uploads_ended_total",
+        "Resumable uploads that ended without a file, by action: cancelled or expired"
+    );
+    describe_gauge!("imagedepot_uploads_open", "Uploads that the last sweep found open");
+    describe_counter!(
+        "imagedepot_bits_promotions_refused_total",
+        "Revisions that BITS completed and bits.promote_to could not promote"
     );
     describe_counter!("imagedepot_promotions_total", "Promotions and rollbacks acknowledged");
     describe_counter!("imagedepot_login_failures_total", "Credentials that were refused");

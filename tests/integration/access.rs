@@ -176,6 +176,7 @@ async fn call(person: &Person, method: &str, path: &str) -> Answer {
         ("{channel}", "test"),
         ("{name}", "some-name"),
         ("{client}", "pc-1"),
+        ("{upload}", "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d6e"),
     ] {
         filled = filled.replace(parameter, value);
     }

@@ -16,6 +16,7 @@ on_both_databases![
     a_body_without_a_length_is_refused,
     a_body_longer_than_allowed_is_refused_before_it_is_sent,
     more_than_the_disk_holds_is_refused_before_it_is_sent,
+    more_than_the_quota_of_an_image_is_refused_and_the_limit_named,
     a_wrong_media_type_is_refused,
     a_file_of_what_is_not_there_is_refused_before_it_is_read,
 ];
@@ -118,6 +119,30 @@ async fn a_body_longer_than_allowed_is_refused_before_it_is_sent(database: Datab
     if let Ok(answer) = huge.try_send().await {
         answer.problem(413);
     }
+}
+
+async fn more_than_the_quota_of_an_image_is_refused_and_the_limit_named(database: Database) {
+    let depot = Depot::on(database).setting("uploads", "image_quota", "700 KB").start().await;
+    let admin = depot.admin();
+    admin.create_image("win7-office").await;
+    admin.ready_revision("win7-office", 1).await;
+    let draft = admin.draft("win7-office").await;
+    admin.put_file("win7-office", draft, "ckm", &ckm(2)).await.expecting(201);
+    // A file in the place of another needs no more than the other had.
+    admin.put_file("win7-office", draft, "ckm", &ckm(3)).await.expecting(200);
+    let refused = admin.put_file("win7-office", draft, "index", &sample::bytes(1, 100_000)).await;
+    assert_eq!(refused.problem(413), "image_quota_exceeded");
+    assert!(refused.text().contains("700000"), "{}", refused.text());
+    // What is promised counts like what is there, until it is given up.
+    let draft = admin.draft("win7-office").await;
+    let target = json!({"image": "win7-office", "revision": draft, "role": "ckm", "size": 90_000});
+    let promised = admin.post("/api/v1/uploads").json(&target).await.expecting(201);
+    admin.post("/api/v1/uploads").json(&target).await.problem(413);
+    admin.delete(promised.required_header("location")).await.expecting(204);
+    admin.post("/api/v1/uploads").json(&target).await.expecting(201);
+    // Other images have a quota of their own.
+    admin.create_image("win10").await;
+    admin.ready_revision("win10", 1).await;
 }
 
 async fn more_than_the_disk_holds_is_refused_before_it_is_sent(database: Database) {

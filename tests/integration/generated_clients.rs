@@ -19,7 +19,7 @@ const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/imagedep
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
 
 /// A program of one of the two environments; fails with what to do when it is not installed.
-fn installed(variable: &str, folder: &str, program: &str) -> PathBuf {
+pub fn installed(variable: &str, folder: &str, program: &str) -> PathBuf {
     let root = std::env::var_os(variable)
         .map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).join(folder), PathBuf::from);
     let path = root.join(program);

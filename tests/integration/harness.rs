@@ -5,13 +5,15 @@
 //! [`server`] (the process), [`depot`] (a server with its data folder, the start of each test),
 //! [`person`] and [`actions`] (who calls, and what they do), [`answer`] (what they are told).
 //! [`raw`] sends what a well-behaved HTTP library refuses to send, [`multipart`] takes answers to
-//! several ranges apart, [`folder`] and [`watch`] look at files, [`command`] runs other programs, [`sample`]
-//! makes bytes, [`broken_link`] is a network that fails.
+//! several ranges apart, [`resuming`] uploads and goes on after whatever breaks, [`bits_client`] does the
+//! same as Windows does, [`folder`] and [`watch`] look at files, [`command`] runs other programs, [`sample`]
+//! makes bytes, [`broken_link`] is a network that fails, [`small_disk`] a disk to fill.
 //!
 //! Nothing here uses the library: a test sees what a user sees.
 
 pub mod actions;
 pub mod answer;
+pub mod bits_client;
 pub mod broken_link;
 pub mod command;
 pub mod database;
@@ -21,8 +23,10 @@ pub mod multipart;
 pub mod person;
 pub mod postgres;
 pub mod raw;
+pub mod resuming;
 pub mod sample;
 pub mod server;
+pub mod small_disk;
 pub mod watch;
 
 pub use answer::Answer;

@@ -3,12 +3,14 @@
 //! One binary (one link step, one harness); one file a subject:
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
 //!   [`update_check`], [`bits_downloads`], [`large_files`];
+//! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
+//!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
 //!   [`hostile_callers`], [`access`], [`openapi`], [`generated_clients`], [`push_and_pull`],
 //!   [`command_line`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
-//!   [`outages`];
+//!   [`outages`], [`full_disk`], [`uploads_survive`], [`push_resumes`];
 //! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
@@ -19,10 +21,12 @@ mod bad_json;
 mod bad_names;
 mod bad_uploads;
 mod bits_downloads;
+mod bits_upload;
 mod brakes;
 mod command_line;
 mod concurrency;
 mod crash;
+mod full_disk;
 mod generated_clients;
 mod graceful_stop;
 mod harness;
@@ -38,6 +42,15 @@ mod outages;
 mod promotion;
 mod publication;
 mod push_and_pull;
+mod push_resumes;
+mod resumable;
+mod resumable_refusals;
 mod schema;
 mod settings;
+mod tus;
+mod tus_clients;
+mod tus_refusals;
 mod update_check;
+mod upload_rights;
+mod uploads;
+mod uploads_survive;

@@ -4,31 +4,15 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::harness::actions::{ckm, index};
 use crate::harness::broken_link::{BrokenLink, Fault};
-use crate::harness::command::{Finished, imagedepot, run};
-use crate::harness::depot::ADMIN_PASSWORD;
+use crate::harness::command::{as_admin, imagedepot, run};
 use crate::harness::server::free_port;
 use crate::harness::{Database, Depot, eventually, on_both_databases, sample};
 
 on_both_databases![push_and_pull_bring_an_image_from_folder_to_folder,];
-
-/// A command that talks to the server at `url` as `admin`.
-fn as_admin<const N: usize>(url: &str, arguments: [&str; N]) -> Command {
-    let mut command = imagedepot(arguments);
-    command
-        .env("IMAGEDEPOT_URL", url)
-        .env("IMAGEDEPOT_USER", "admin")
-        .env("IMAGEDEPOT_PASSWORD", ADMIN_PASSWORD);
-    command
-}
-
-fn last_line(finished: &Finished) -> Value {
-    let line = finished.stdout.lines().last().expect("a last line");
-    serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
-}
 
 /// Two files of an image of kind `medv` in a folder.
 fn write_image(folder: &Path, seed: u64) -> [String; 2] {
@@ -46,7 +30,7 @@ async fn push_and_pull_bring_an_image_from_folder_to_folder(database: Database) 
     let push =
         ["push", "win7-office", ckm_file, index_file, "--channel", "test", "--output", "json"];
     let pushed = run(as_admin(&url, push)).await.successful();
-    assert_eq!(last_line(&pushed)["revision"], 1);
+    assert_eq!(pushed.last_line()["revision"], 1);
     let image = depot.admin().get("/api/v1/images/win7-office").await.expecting(200).json();
     assert_eq!(image["kind"], "medv", "guessed from the files' names");
     assert_eq!(depot.admin().assignment("win7-office", "test").await["revision"], 1);
@@ -54,7 +38,7 @@ async fn push_and_pull_bring_an_image_from_folder_to_folder(database: Database) 
     let target = depot.scratch().join("client");
     let to = target.display().to_string();
     let pull = ["pull", "win7-office", "--channel", "test", "--to", &to, "--output", "json"];
-    let pulled = last_line(&run(as_admin(&url, pull)).await.successful());
+    let pulled = run(as_admin(&url, pull)).await.successful().last_line();
     assert_eq!((&pulled["image"], &pulled["revision"]), (&json!("win7-office"), &json!(1)));
     let total = ckm(1).len() + index(1).len();
     assert_eq!((&pulled["bytes_total"], &pulled["bytes_fetched"]), (&json!(total), &json!(total)));
@@ -64,7 +48,7 @@ async fn push_and_pull_bring_an_image_from_folder_to_folder(database: Database) 
     assert!(std::fs::read(target.join("win7-office_1.ckm.index")).expect("pulled") == index(1));
 
     // What is there already is verified and not fetched again.
-    let again = last_line(&run(as_admin(&url, pull)).await.successful());
+    let again = run(as_admin(&url, pull)).await.successful().last_line();
     assert_eq!((&again["bytes_fetched"], &again["bytes_reused"]), (&json!(0), &json!(total)));
 
     let single = depot.scratch().join("debian.qcow2");
@@ -114,7 +98,7 @@ async fn pull_goes_on_where_a_killed_one_stopped() {
 
     let line = BrokenLink::to(depot.server.port(), Fault::Nothing).await;
     let command = as_admin(&line.url(), ["pull", "debian", "--to", &to, "--output", "json"]);
-    let pulled = last_line(&run(command).await.successful());
+    let pulled = run(command).await.successful().last_line();
     assert!(std::fs::read(&finished_name).expect("pulled") == bytes, "resumed wrongly");
     assert!(line.brought() < 6_000_000, "{} bytes were fetched again", line.brought());
     assert!(pulled["bytes_reused"].as_u64() > Some(2_000_000), "{pulled}");

@@ -6,7 +6,9 @@ use crate::harness::command::{imagedepot, run};
 async fn the_example_settings_pass_their_own_check() {
     let folder = tempfile::tempdir().expect("a folder");
     let example = run(imagedepot(["check-config", "--example"])).await.successful().stdout;
-    for section in ["[server]", "[[listener]]", "[catalog]", "[store]", "[tree]", "[uploads]"] {
+    for section in
+        ["[server]", "[[listener]]", "[catalog]", "[store]", "[tree]", "[uploads]", "[bits]"]
+    {
         assert!(example.contains(section), "{section} is missing:\n{example}");
     }
     let file = folder.path().join("imagedepot.toml");
@@ -36,6 +38,10 @@ async fn wrong_settings_are_named_with_their_place() {
         ("[catalog]\nurl = \"mysql://x/y\"\n", "url"),
         ("[[listener]]\naddress = \"nowhere\"\n", "address"),
         ("[[listener]]\naddress = \"127.0.0.1:1\"\ncertificate = \"/no/such.pem\"\n", "key"),
+        ("[bits]\nname_pattern = \"(?<image>\"\n", "bits.name_pattern"),
+        ("[bits]\nname_pattern = \"(.*)\"\n", "(?<image>"),
+        ("[bits]\npromote_to = \"a/b\"\n", "promote_to"),
+        ("[bits]\ncommit = \"sometimes\"\n", "commit"),
         ("[store\n", "1"),
     ] {
         std::fs::write(&file, text).expect("write the settings");

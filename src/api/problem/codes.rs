@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 /// Code, status, and what it means to who sees it.
-const CODES: [(&str, u16, &str); 60] = [
+const CODES: [(&str, u16, &str); 66] = [
     ("malformed_json", 400, "The body is no JSON."),
     ("body_unreadable", 400, "The body could not be read to its end."),
     ("body_truncated", 400, "An upload ended early; nothing was kept, send the file again."),
@@ -19,6 +19,16 @@ const CODES: [(&str, u16, &str); 60] = [
         "malformed_condition",
         400,
         "If-Match takes * or quoted tags; If-None-Match takes * where something is changed.",
+    ),
+    (
+        "malformed_upload_header",
+        400,
+        "A header of the upload's protocol cannot be read or is missing.",
+    ),
+    (
+        "inconsistent_upload_length",
+        400,
+        "What the request says of the length contradicts itself or what was said before.",
     ),
     ("malformed_digest", 400, "Repr-Digest or Content-Digest is not written as RFC 9530 has it."),
     ("content_range_refused", 400, "A PUT sends the whole file."),
@@ -110,6 +120,12 @@ const CODES: [(&str, u16, &str); 60] = [
     ("revision_deleted", 410, "The revision was deleted; its number is not used again."),
     ("length_required", 411, "An upload has to say its length with Content-Length."),
     (
+        "upload_length_required",
+        411,
+        "A resumable upload has to say the size of the whole file with Upload-Length.",
+    ),
+    ("tus_version_unsupported", 412, "The server speaks the versions of tus that Tus-Version has."),
+    (
         "precondition_failed",
         412,
         "It was changed in the meantime; read it again and repeat with the new ETag.",
@@ -122,6 +138,12 @@ const CODES: [(&str, u16, &str); 60] = [
         415,
         "The body is the file itself, without a form around it (curl -T FILE).",
     ),
+    (
+        "partial_upload_expected",
+        415,
+        "Bytes are appended as application/partial-upload, or as tus has it with Tus-Resumable.",
+    ),
+    ("offset_octet_stream_expected", 415, "tus sends bytes as application/offset+octet-stream."),
     ("content_coding_refused", 415, "Files are sent as they are, without a content coding."),
     (
         "range_not_satisfiable",

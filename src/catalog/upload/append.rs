@@ -73,7 +73,15 @@ impl Catalog {
         self.may_append(actor, id).await?;
         let turn = self.shared.turns.take(id).await?;
         let unnoted = if checksum.is_some() { Unnoted::AreNothing } else { Unnoted::Count };
-        let mut claimed = self.claim(&turn, id, unnoted).await?;
+        let mut claimed = match self.claim(&turn, id, unnoted).await {
+            // It was finished while this waited for its turn: a repeat after a lost answer, which must not
+            // hear that there is no such upload and send everything again.
+            Err(Error::UploadNotFound) => {
+                self.may_append(actor, id).await?;
+                return Err(Error::UploadNotFound);
+            }
+            other => other?,
+        };
         let opened = self.open_claimed(&mut claimed).await;
         let fits = opened.and_then(|appender| {
             check_start(&claimed.upload, start, length)?;

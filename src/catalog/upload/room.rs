@@ -1,12 +1,14 @@
 //! The start of an upload: everything that can be refused is refused before the first byte.
 
+use uuid::Uuid;
+
 use super::{Announcement, as_stored};
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::revision::{RevisionDetails, locked_details};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{FileRole, ImageKind, RevisionState, Upload, UploadProtocol};
 use crate::storage::blobs::RunningHash;
-use crate::storage::{Holder, NewUpload, Tx};
+use crate::storage::{Holder, NewUpload, StorageError, Tx};
 
 /// Open sessions of one caller: enough for any work, and a bound on what a broken script leaves.
 const MOST_OPEN: i64 = 1000;
@@ -14,15 +16,39 @@ const MOST_OPEN: i64 = 1000;
 impl Catalog {
     /// Reserves room for a file of a draft and makes the session that fills it.
     pub async fn create_upload(&self, actor: &Actor, announced: Announcement) -> Result<Upload> {
-        let upload = self.open_upload(actor, &announced, None).await?;
+        let upload = self.open_upload(actor, self.ids.next(), &announced, None).await?;
         metrics::counter!("imagedepot_uploads_begun_total").increment(1);
         Ok(upload)
+    }
+
+    /// As [`Self::create_upload`], under an id that the caller has noted beforehand: repeated after a
+    /// crash, it finds the session that it made.
+    pub(in crate::catalog) async fn create_upload_as(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        announced: Announcement,
+    ) -> Result<Upload> {
+        match self.upload(actor, id).await {
+            Err(Error::UploadNotFound) => {}
+            found => return found,
+        }
+        let opened = self.open_upload(actor, id, &announced, None).await;
+        // Another request was faster in between.
+        if matches!(opened, Err(Error::Storage(StorageError::Duplicate))) {
+            return self.upload(actor, id).await;
+        }
+        if opened.is_ok() {
+            metrics::counter!("imagedepot_uploads_begun_total").increment(1);
+        }
+        opened
     }
 
     /// As [`Self::create_upload`], held by `holder` from the start.
     pub(super) async fn open_upload(
         &self,
         actor: &Actor,
+        id: Uuid,
         announced: &Announcement,
         holder: Option<&Holder<'_>>,
     ) -> Result<Upload> {
@@ -34,7 +60,7 @@ impl Catalog {
         self.check_count(&mut tx, actor, announced.protocol).await?;
         self.check_quota(&mut tx, &details, announced).await?;
         self.check_room(&mut tx, announced.size).await?;
-        let (id, blob, now) = (self.ids.next(), self.ids.next(), self.clock.now());
+        let (blob, now) = (self.ids.next(), self.clock.now());
         let (key, size) = (self.ids.blob_key(), as_stored(announced.size)?);
         tx.insert_arriving_blob(blob, &key, size, self.instance, now).await?;
         let new = NewUpload {
@@ -113,8 +139,8 @@ impl Catalog {
     /// What was reserved may still be taken by others than uploads: the floor is kept all the same, so
     /// that the database can go on.
     pub(super) fn check_floor(&self) -> Result<()> {
-        let (needed, available) = (self.rules.min_free, self.blobs.free_bytes_of_disk()?);
-        if available < needed { Err(Error::NoRoom { needed, available }) } else { Ok(()) }
+        let (floor, free) = (self.rules.min_free, self.blobs.free_bytes_of_disk()?);
+        if free < floor { Err(Error::FloorReached { free, floor }) } else { Ok(()) }
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::Ordering;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use sha2::{Digest as _, Sha256};
@@ -60,6 +61,8 @@ enum End {
     Saved,
     /// The line breaks and the request is dropped.
     Dropped,
+    /// As before, while bytes are being written.
+    DroppedWhileWriting,
     /// SIGKILL.
     Killed,
     /// The machine goes down, and what was not synced is garbage afterwards.
@@ -82,6 +85,7 @@ fn steps(lengths: Lengths) -> impl Strategy<Value = Vec<Step>> {
     let end = prop_oneof![
         Just(End::Saved),
         Just(End::Dropped),
+        Just(End::DroppedWhileWriting),
         Just(End::Killed),
         Just(End::PowerLost),
         Just(End::WithChecksum),
@@ -230,6 +234,10 @@ impl<'a> Trial<'a> {
             _ => None,
         };
         let mut open = self.open(StartAt::Exactly(offset), bytes.len(), checksum).await.unwrap();
+        if matches!(end, End::DroppedWhileWriting) {
+            let _cut_off = open.write(bytes).now_or_never();
+            return;
+        }
         for piece in bytes.chunks(30_000) {
             open.write(Bytes::copy_from_slice(piece)).await.unwrap();
         }
@@ -238,7 +246,7 @@ impl<'a> Trial<'a> {
                 self.acknowledged = open.save().await.unwrap().received;
                 assert_eq!(self.acknowledged, offset + bytes.len() as u64);
             }
-            End::Dropped => drop(open),
+            End::Dropped | End::DroppedWhileWriting => drop(open),
             End::WithWrongChecksum => {
                 assert!(matches!(open.save().await, Err(Error::ChecksumMismatch)));
                 assert_eq!(self.offset().await, Some(offset));
@@ -333,6 +341,12 @@ impl<'a> Trial<'a> {
             let mut open = self.open(StartAt::Exactly(offset), rest.len(), None).await.unwrap();
             open.write(rest).await.unwrap();
             open.save().await.unwrap();
+            if self.file.len().is_multiple_of(2) {
+                // Killed between the blob's name and its row.
+                let upload = self.catalog.upload(&self.actor, self.upload).await.unwrap();
+                let whole = self.catalog.whole(&upload).await.unwrap();
+                self.catalog.blobs.complete(&whole).await.unwrap();
+            }
             let received = self.catalog.finish_upload(&self.actor, self.upload).await.unwrap();
             assert_eq!(received.file.digest, Digest::of(&self.file));
             let stored = ground::read(&self.catalog, &received.file).await;
@@ -367,7 +381,7 @@ fn whatever_is_done(
         ground.runtime.block_on(async {
             let mut trial = Trial::begin(ground, size).await;
             for step in &steps {
-                trial.take(step).await;
+                Box::pin(trial.take(step)).await;
             }
             trial.end().await;
         });
@@ -382,9 +396,9 @@ fn cases(usual: u32) -> u32 {
 
 #[test]
 fn whatever_is_done_to_a_session_its_file_is_the_file_sent_or_there_is_none() {
-    let sizes = prop_oneof![4 => 1_usize..200_000, 1 => 1_000_000_usize..3_000_000];
-    let lengths = Lengths { few: 1..40_000, many: 900_000..1_300_000 };
-    whatever_is_done(&Ground::folder(), cases(200), sizes, lengths);
+    let sizes = prop_oneof![4 => 1_usize..200_000, 2 => 1_000_000_usize..5_000_000];
+    let lengths = Lengths { few: 1..40_000, many: 900_000..2_500_000 };
+    whatever_is_done(&Ground::folder(), cases(100), sizes, lengths);
 }
 
 #[test]
@@ -396,5 +410,36 @@ fn whatever_is_done_to_a_session_in_a_bucket_its_file_is_the_file_sent_or_there_
         2 => PART..4 * PART,
     ];
     let lengths = Lengths { few: 1..3_000_000, many: PART - 100_000..2 * PART + 100_000 };
-    whatever_is_done(&Ground::bucket(), cases(40), sizes, lengths);
+    whatever_is_done(&Ground::bucket(), cases(25), sizes, lengths);
+}
+
+#[test]
+fn an_append_that_waits_while_its_upload_is_finished_hears_that_it_is_complete() {
+    let ground = Ground::folder();
+    ground.runtime.block_on(an_append_waits_while_its_upload_is_finished(&ground));
+}
+
+async fn an_append_waits_while_its_upload_is_finished(ground: &Ground) {
+    let trial = Trial::begin(ground, 1000).await;
+    let mut appending = trial.open(StartAt::Exactly(0), 1000, None).await.unwrap();
+    appending.write(trial.bytes(0, 1000)).await.unwrap();
+    appending.save().await.unwrap();
+
+    let (catalog, id) = (trial.catalog.clone(), trial.upload);
+    let mut turn = catalog.shared.turns.take(id).await.unwrap();
+    let repeat = {
+        let (catalog, actor) = (catalog.clone(), trial.actor.clone());
+        let start = StartAt::OverlappingFrom(999);
+        tokio::spawn(async move { catalog.append(&actor, id, start, Some(1), None).await.err() })
+    };
+    turn.is_over().await;
+    let mut claimed = catalog.claim(&turn, id, claim::Unnoted::Count).await.unwrap();
+    catalog.open_claimed(&mut claimed).await.unwrap();
+    let condition = Precondition::None;
+    catalog
+        .finish_claimed(&trial.actor, &claimed.upload, claimed.number, &claimed.hold, &condition)
+        .await
+        .unwrap();
+    drop(turn);
+    assert!(matches!(repeat.await.unwrap(), Some(Error::UploadComplete)));
 }

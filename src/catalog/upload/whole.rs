@@ -27,7 +27,7 @@ impl Catalog {
             until: self.clock.now() + HOLD,
         };
         let hold = new_hold(Instant::now());
-        let upload = self.open_upload(actor, &announced, Some(&holder)).await?;
+        let upload = self.open_upload(actor, self.ids.next(), &announced, Some(&holder)).await?;
         let turn = self.shared.turns.take(upload.id).await?;
         let mut claimed = Claimed { upload, number: holder.claim, hold, tail: Tail::CutOff };
         match self.open_claimed(&mut claimed).await {

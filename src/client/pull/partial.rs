@@ -7,9 +7,8 @@
 //!
 //! Everything here blocks; callers are on a thread for that.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -18,6 +17,7 @@ use tokio::sync::mpsc;
 
 use super::super::exit_code::Exit;
 use super::super::failure::Failure;
+use super::super::locked_file;
 use crate::model::Digest;
 
 const BUFFER: usize = 1024 * 1024;
@@ -183,37 +183,14 @@ pub fn digest_of(path: &Path, size: u64) -> Result<Option<Digest>, Failure> {
 
 /// The lock goes with the file, also when the process is killed.
 fn open_locked(path: &Path) -> Result<File, Failure> {
-    loop {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(path)
-            .map_err(|error| Failure::local("write", path, &error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let message = format!("another pull is writing {}", path.display());
-                return Err(Failure::new(Exit::Conflict, message));
-            }
-            Err(TryLockError::Error(error)) => return Err(Failure::local("lock", path, &error)),
-        }
-        // Another pull may have finished between our opening and locking: then this is its finished
-        // file under a new name, and not ours to write.
-        if is_still_at(&file, path).map_err(|error| Failure::local("read", path, &error))? {
-            return Ok(file);
-        }
-    }
-}
-
-fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
-    let ours = file.metadata()?;
-    match fs::metadata(path) {
-        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
-    }
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    locked_file::open(&options, path)
+        .map_err(|error| Failure::local("write", path, &error))?
+        .ok_or_else(|| {
+            let message = format!("another pull is writing {}", path.display());
+            Failure::new(Exit::Conflict, message)
+        })
 }
 
 /// From where the file stands to its end; answers how many bytes that were.

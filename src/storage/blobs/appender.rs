@@ -10,6 +10,7 @@
 mod in_bucket;
 mod in_folder;
 mod part;
+mod pending;
 pub(super) mod spool;
 mod write_back;
 
@@ -18,7 +19,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::{JoinError, JoinHandle, spawn_blocking};
+use tokio::task::JoinError;
 
 use super::bucket::Bucket;
 use super::hold::Hold;
@@ -29,6 +30,7 @@ use crate::storage::error::StorageError;
 use in_bucket::InBucket;
 use in_folder::InFolder;
 use part::Part;
+use pending::Pending;
 
 /// Bytes on stable storage, and the digest up to there, ready to be gone on with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -83,8 +85,8 @@ enum Place {
 /// The part that is on its way while the next one is collected.
 struct InFlight {
     length: u64,
-    written: JoinHandle<std::io::Result<()>>,
-    hashed: JoinHandle<RunningHash>,
+    written: Pending<std::io::Result<()>>,
+    hashed: Pending<RunningHash>,
 }
 
 impl Kept {
@@ -100,9 +102,14 @@ impl Kept {
 }
 
 impl Appender {
-    /// Opens a file at the end of what was kept.
-    pub(super) async fn in_folder(path: PathBuf, growing: Growing) -> Result<Self, StorageError> {
-        let (place, settled, hash) = InFolder::open(path, growing).await?;
+    /// Opens a file at the end of what was kept; under its final name, `complete`, where a crash came
+    /// between that and the row.
+    pub(super) async fn in_folder(
+        path: PathBuf,
+        complete: PathBuf,
+        growing: Growing,
+    ) -> Result<Self, StorageError> {
+        let (place, settled, hash) = InFolder::open(path, complete, growing).await?;
         Ok(Self::new(Place::Folder(Box::new(place)), settled, hash))
     }
 
@@ -204,8 +211,8 @@ impl Appender {
         let mut hash = self.hash.clone();
         self.in_flight = Some(InFlight {
             length,
-            written: spawn_blocking(move || write_at(&file, &pieces, offset)),
-            hashed: spawn_blocking(move || {
+            written: Pending::start(move || write_at(&file, &pieces, offset)),
+            hashed: Pending::start(move || {
                 for bytes in to_hash.iter() {
                     hash.update(bytes);
                 }
@@ -217,14 +224,17 @@ impl Appender {
 
     /// Waits for the part in flight; one that failed is as if it had never been taken.
     async fn settle(&mut self) -> Result<(), StorageError> {
+        let Some(part) = &mut self.in_flight else { return Ok(()) };
+        part.written.ended().await;
+        part.hashed.ended().await;
+        // From here on nothing waits, so that no part is forgotten by a request that is dropped.
         let Some(InFlight { length, written, hashed }) = self.in_flight.take() else {
             return Ok(());
         };
-        let (written, hashed) = tokio::join!(written, hashed);
-        let settled = match (written, hashed) {
+        let settled = match (written.result(), hashed.result()) {
             (Ok(Ok(())), Ok(hash)) => Ok(hash),
             (Ok(Err(error)), _) => Err(StorageError::file("an upload")(error)),
-            (Err(error), _) | (_, Err(error)) => Err(lost(&error)),
+            (Err(error), _) | (_, Err(error)) => Err(StorageError::Unavailable(error)),
         };
         match settled {
             Ok(hash) => {

@@ -27,17 +27,21 @@ pub(super) struct StagedFile {
 }
 
 impl StagedFile {
-    /// Opens it, or makes it and makes its name durable.
-    pub(super) fn open(path: PathBuf) -> Result<Self, StorageError> {
+    /// Opens it, under its final name if it has that already; or makes it and makes its name durable.
+    pub(super) fn open(path: PathBuf, complete: &Path) -> Result<Self, StorageError> {
         let wrong = || path.display().to_string();
-        let options = |new: bool| {
-            OpenOptions::new().read(true).write(true).create_new(new).mode(0o600).open(&path)
+        let open = |path: &Path, new: bool| {
+            OpenOptions::new().read(true).write(true).create_new(new).mode(0o600).open(path)
         };
-        let file = match options(false) {
+        let present = match open(&path, false) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => open(complete, false),
+            other => other,
+        };
+        let file = match present {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let folder = path.parent().unwrap_or(Path::new("/"));
                 make_folder_durably(folder).map_err(StorageError::file(wrong()))?;
-                let file = options(true).map_err(StorageError::file(wrong()))?;
+                let file = open(&path, true).map_err(StorageError::file(wrong()))?;
                 disk::sync_folder(folder).map_err(StorageError::file(wrong()))?;
                 file
             }

@@ -1,17 +1,24 @@
 //! A line between a client and the server that breaks, stalls, and counts.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// What the line does to a connection once it has brought some bytes of large answers.
+/// What the line does to a connection once it has brought some bytes of large messages.
 #[derive(Debug, Clone, Copy)]
 pub enum Fault {
-    /// Hangs up on each connection after so many bytes.
+    /// Hangs up on each connection after so many bytes from the server.
     BreaksAfter(u64),
-    /// Brings so many bytes in all, then nothing more, without hanging up.
+    /// Hangs up on a connection after so many bytes from the client, so many times; then it holds.
+    BreaksUploads { after: u64, times: u64 },
+    /// Brings nothing more on a connection after so many bytes from the client, so many times, without
+    /// hanging up; then it holds.
+    StallsUploads { after: u64, times: u64 },
+    /// Brings so many bytes from the server in all, then nothing more, without hanging up.
     StallsAfter(u64),
     /// None: it only counts.
     Nothing,
@@ -20,21 +27,22 @@ pub enum Fault {
 /// Listens on a port of its own and passes everything on to the server.
 pub struct BrokenLink {
     port: u16,
-    brought: Arc<AtomicU64>,
+    line: Line,
 }
 
 impl BrokenLink {
     pub async fn to(server: u16, fault: Fault) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port for the line");
+        let listener = listen().expect("a port for the line");
         let port = listener.local_addr().expect("the line's address").port();
-        let brought = Arc::new(AtomicU64::new(0));
-        let count = Arc::clone(&brought);
+        let line = Line::new(server, fault);
+        let carrying = line.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(carry(client, server, fault, Arc::clone(&count)));
+                let line = carrying.clone();
+                tokio::spawn(async move { line.carry(client).await });
             }
         });
-        Self { port, brought }
+        Self { port, line }
     }
 
     pub fn url(&self) -> String {
@@ -43,30 +51,121 @@ impl BrokenLink {
 
     /// Bytes that have come from the server so far, headers and all.
     pub fn brought(&self) -> u64 {
-        self.brought.load(Ordering::Relaxed)
+        self.line.brought.load(Ordering::Relaxed)
+    }
+
+    /// Bytes that the line has passed on to the server so far, headers and all.
+    pub fn carried(&self) -> u64 {
+        self.line.carried.load(Ordering::Relaxed)
+    }
+
+    /// How many uploads have been cut off or stalled so far.
+    pub fn broken(&self) -> u64 {
+        self.line.broken.load(Ordering::Relaxed)
     }
 }
 
-async fn carry(client: TcpStream, server: u16, fault: Fault, brought: Arc<AtomicU64>) {
-    let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { return };
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
-    let questions = tokio::spawn(async move {
-        let _ = tokio::io::copy(&mut from_client, &mut to_server).await;
-    });
-    let mut buffer = vec![0; 16 * 1024];
-    let mut on_this_connection = 0;
-    while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
-        on_this_connection += count as u64;
-        let in_all = brought.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
-        match fault {
-            Fault::BreaksAfter(limit) if on_this_connection > limit => break,
-            Fault::StallsAfter(limit) if in_all > limit => std::future::pending().await,
-            _ => {}
-        }
-        if to_client.write_all(&buffer[..count]).await.is_err() {
-            break;
+#[derive(Clone)]
+struct Line {
+    server: u16,
+    fault: Fault,
+    brought: Arc<AtomicU64>,
+    carried: Arc<AtomicU64>,
+    broken: Arc<AtomicU64>,
+}
+
+/// A line holds little by itself: without this the system keeps megabytes for each of its four ends.
+const BUFFER: u32 = 128 * 1024;
+
+fn listen() -> io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_recv_buffer_size(BUFFER)?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    socket.listen(64)
+}
+
+impl Line {
+    fn new(server: u16, fault: Fault) -> Self {
+        let (brought, carried, broken) = Default::default();
+        Self { server, fault, brought, carried, broken }
+    }
+
+    async fn connect(&self) -> io::Result<TcpStream> {
+        let socket = TcpSocket::new_v4()?;
+        socket.set_send_buffer_size(BUFFER)?;
+        socket.connect(([127, 0, 0, 1], self.server).into()).await
+    }
+
+    /// Until one side ends it, or the line does.
+    async fn carry(&self, client: TcpStream) {
+        let Ok(server) = self.connect().await else { return };
+        let (from_client, to_client) = client.into_split();
+        let (from_server, to_server) = server.into_split();
+        tokio::select! {
+            () = self.carry_questions(from_client, to_server) => {}
+            () = self.carry_answers(from_server, to_client) => {}
         }
     }
-    questions.abort();
+
+    /// Returns only where the line breaks: a client that has said all still waits for its answer.
+    async fn carry_questions(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+        if let Fault::BreaksUploads { after, times } | Fault::StallsUploads { after, times } =
+            self.fault
+        {
+            let passed_on = self.pass_on(&mut (&mut from).take(after), &mut to).await;
+            if matches!(passed_on, Ok(count) if count == after) && self.breaks_again(times) {
+                return self.hang_up_or_stall().await;
+            }
+        }
+        let _ = self.pass_on(&mut from, &mut to).await;
+        drop(to);
+        std::future::pending::<()>().await;
+    }
+
+    /// Until the client has said all, or the server is gone; answers how many bytes that were.
+    async fn pass_on(
+        &self,
+        from: &mut (impl AsyncRead + Unpin),
+        to: &mut OwnedWriteHalf,
+    ) -> io::Result<u64> {
+        let mut buffer = vec![0; 64 * 1024];
+        let mut sum = 0;
+        loop {
+            let count = from.read(&mut buffer).await?;
+            if count == 0 {
+                return Ok(sum);
+            }
+            to.write_all(&buffer[..count]).await?;
+            sum += count as u64;
+            self.carried.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    }
+
+    async fn hang_up_or_stall(&self) {
+        if matches!(self.fault, Fault::StallsUploads { .. }) {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    fn breaks_again(&self, times: u64) -> bool {
+        let one_more = |broken| (broken < times).then_some(broken + 1);
+        self.broken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more).is_ok()
+    }
+
+    async fn carry_answers(&self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+        let mut buffer = vec![0; 16 * 1024];
+        let mut on_this_connection = 0;
+        while let Ok(count @ 1..) = from.read(&mut buffer).await {
+            on_this_connection += count as u64;
+            let in_all = self.brought.fetch_add(count as u64, Ordering::Relaxed) + count as u64;
+            match self.fault {
+                Fault::BreaksAfter(limit) if on_this_connection > limit => return,
+                Fault::StallsAfter(limit) if in_all > limit => std::future::pending().await,
+                _ => {}
+            }
+            if to.write_all(&buffer[..count]).await.is_err() {
+                return;
+            }
+        }
+    }
 }

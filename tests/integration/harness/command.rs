@@ -3,6 +3,10 @@
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
+use super::depot::ADMIN_PASSWORD;
+
 /// What a program said and how it ended.
 pub struct Finished {
     pub code: i32,
@@ -38,6 +42,13 @@ pub async fn ends_well(process: &mut Child) -> bool {
 }
 
 impl Finished {
+    /// What `--output json` promises.
+    #[track_caller]
+    pub fn last_line(&self) -> Value {
+        let line = self.stdout.lines().last().expect("a last line");
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"))
+    }
+
     /// The same, after making sure that it ended well.
     #[track_caller]
     pub fn successful(self) -> Self {
@@ -46,11 +57,23 @@ impl Finished {
     }
 }
 
-/// The program under test, without any setting that the developer's shell may hold.
+/// The program under test, without any setting that the developer's shell may hold, and with another
+/// memory than the developer's.
 pub fn imagedepot<const N: usize>(arguments: [&str; N]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_imagedepot"));
     command.args(arguments);
     without_own_settings(&mut command);
+    command.env("IMAGEDEPOT_STATE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
+    command
+}
+
+/// A command that talks to the server at `url` as `admin`.
+pub fn as_admin<const N: usize>(url: &str, arguments: [&str; N]) -> Command {
+    let mut command = imagedepot(arguments);
+    command
+        .env("IMAGEDEPOT_URL", url)
+        .env("IMAGEDEPOT_USER", "admin")
+        .env("IMAGEDEPOT_PASSWORD", ADMIN_PASSWORD);
     command
 }
 

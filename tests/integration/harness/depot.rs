@@ -27,13 +27,14 @@ pub struct DepotSetup {
     database: Database,
     environment: Vec<(String, String)>,
     settings_file: Option<String>,
+    data: Option<PathBuf>,
 }
 
 impl Depot {
     /// Begins to set up a depot whose catalog lies in `database`.
     pub fn on(database: Database) -> DepotSetup {
         let environment = vec![("IMAGEDEPOT_ADMIN_PASSWORD".to_owned(), ADMIN_PASSWORD.to_owned())];
-        DepotSetup { database, environment, settings_file: None }
+        DepotSetup { database, environment, settings_file: None, data: None }
     }
 
     /// A depot with the settings that nobody has touched.
@@ -119,6 +120,12 @@ impl DepotSetup {
         self
     }
 
+    /// The data folder lies on another disk.
+    pub fn data_on(mut self, disk: &Path) -> Self {
+        self.data = Some(disk.join("data"));
+        self
+    }
+
     pub async fn start(mut self) -> Depot {
         let folder = tempfile::Builder::new()
             .prefix("depot-")
@@ -138,7 +145,7 @@ impl DepotSetup {
             arguments.extend(["--config".to_owned(), path.display().to_string()]);
         }
         let server = Server::start(ServerSetup {
-            data: folder.path().join("data"),
+            data: self.data.unwrap_or_else(|| folder.path().join("data")),
             log: folder.path().join("server.log"),
             environment: self.environment.clone(),
             arguments,

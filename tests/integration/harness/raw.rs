@@ -16,8 +16,13 @@ pub struct Connection {
 
 impl Connection {
     pub async fn open(port: u16) -> Self {
-        let stream = TcpStream::connect(("127.0.0.1", port)).await.expect("connect to the server");
-        Self { stream, received: Vec::new() }
+        Self::try_open(port).await.expect("connect to the server")
+    }
+
+    /// For servers that are down at times.
+    pub async fn try_open(port: u16) -> std::io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", port)).await?;
+        Ok(Self { stream, received: Vec::new() })
     }
 
     /// Writes bytes; a server that has hung up already is no failure of the test.

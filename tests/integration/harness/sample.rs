@@ -1,5 +1,8 @@
 //! Bytes and names to test with.
 
+use std::fs::File;
+use std::io::{BufWriter, Read as _, Write as _};
+use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
@@ -37,6 +40,33 @@ pub fn unique() -> String {
 /// The digest as the API writes it: `sha256:<hex>`.
 pub fn digest(bytes: &[u8]) -> String {
     format!("sha256:{}", hex::encode(Sha256::digest(bytes)))
+}
+
+/// Writes a file of `size` bytes, no mebibyte of which is like another; its digest as the API writes it.
+pub fn write_file(path: &Path, size: u64) -> String {
+    let mut file = BufWriter::new(File::create(path).expect("make the sample"));
+    let (mut block, mut hasher, mut left) = (bytes(size, 1 << 20), Sha256::new(), size);
+    while left > 0 {
+        block[..8].copy_from_slice(&left.to_le_bytes());
+        let piece = &block[..usize::try_from(left).map_or(block.len(), |left| left.min(1 << 20))];
+        file.write_all(piece).expect("write the sample");
+        hasher.update(piece);
+        left -= piece.len() as u64;
+    }
+    file.flush().expect("write the sample");
+    format!("sha256:{}", hex::encode(hasher.finalize()))
+}
+
+/// The digest of a file, read piece by piece.
+pub fn digest_of_file(path: &Path) -> String {
+    let (mut file, mut hasher) = (File::open(path).expect("open the file"), Sha256::new());
+    let mut buffer = vec![0; 1 << 20];
+    loop {
+        match file.read(&mut buffer).expect("read the file") {
+            0 => return format!("sha256:{}", hex::encode(hasher.finalize())),
+            count => hasher.update(&buffer[..count]),
+        }
+    }
 }
 
 /// The digest as RFC 9530 writes it in `Repr-Digest` and `Content-Digest`.

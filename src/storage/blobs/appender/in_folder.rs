@@ -21,12 +21,13 @@ impl InFolder {
     /// Opens it at the end of what was kept; also where that now is, and the digest up to there.
     pub(super) async fn open(
         path: PathBuf,
+        complete: PathBuf,
         growing: Growing,
     ) -> Result<(Self, u64, RunningHash), StorageError> {
         let opened = spawn_blocking(move || {
             let Growing { size, kept, tail, .. } = growing;
             let mut hash = kept.hash()?;
-            let staged = StagedFile::open(path)?;
+            let staged = StagedFile::open(path, &complete)?;
             let settled = match tail {
                 Tail::TakeIn { .. } => staged.read_tail(kept.received, size, &mut hash)?,
                 Tail::CutOff => kept.received,

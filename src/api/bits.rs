@@ -1,0 +1,207 @@
+//! `BITS_POST` on the tree: uploads as the MED-V console and every Windows machine make them.
+//!
+//! One handler for all packets, in the order of checks that the protocol names (section 3.2.5 of MC-BUP).
+//! Whatever it answers is an Ack without a body, also where other parts of the API send problem
+//! documents: [`refusal`] has the one table for that.
+
+mod refusal;
+
+use std::time::Duration;
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt as _;
+
+use super::Depot;
+use super::caller::Caller;
+use super::problem::Problem;
+use super::uploads::body::take_in;
+use crate::access::permission::Publish;
+use crate::catalog::Actor;
+use crate::catalog::bits_upload::Destination;
+use crate::catalog::upload::Appending;
+use crate::model::BitsSession;
+use crate::wire::bits::{Ack, FragmentRange, Packet, SessionId};
+use refusal::Refusal;
+
+/// Answers any packet.
+pub async fn post(
+    caller: Result<Caller<Publish>, Problem>,
+    depot: Data<Depot>,
+    request: HttpRequest,
+    payload: Payload,
+) -> HttpResponse {
+    let mut body = Some(payload);
+    let ack = match answer(caller, &depot, &request, &mut body).await {
+        Ok(ack) => ack,
+        Err(refusal) => {
+            tracing::debug!(path = request.path(), "a BITS packet was refused: {refusal}");
+            refusal.into_ack()
+        }
+    };
+    if let Some(unread) = body {
+        discard(unread).await;
+    }
+    let mut response = HttpResponse::build(ack.status);
+    for field in ack.fields {
+        response.insert_header(field);
+    }
+    response.finish()
+}
+
+async fn answer(
+    caller: Result<Caller<Publish>, Problem>,
+    depot: &Depot,
+    request: &HttpRequest,
+    body: &mut Option<Payload>,
+) -> Result<Ack, Refusal> {
+    let caller = recognised(caller)?;
+    let packet = Packet::read(request.headers())?;
+    let destination =
+        depot.catalog.bits_destination(below_the_root(request, &depot.links.alias))?;
+    let caller = caller?;
+    caller.may_create(&destination.image)?;
+    packet.check_length(request.headers())?;
+    let visit = Visit { depot, actor: caller.actor(), destination };
+    match packet {
+        Packet::Ping => Ok(Ack::ok()),
+        Packet::CreateSession => visit.create_session().await,
+        Packet::Fragment { session, range } => visit.fragment(session, range, body).await,
+        Packet::CloseSession { session } => visit.close_session(session).await,
+        Packet::CancelSession { session } => visit.cancel_session(session).await,
+    }
+}
+
+/// Who is not recognised is asked for credentials before anything else; who lacks the right is told so
+/// only when the packet is one.
+fn recognised(
+    caller: Result<Caller<Publish>, Problem>,
+) -> Result<Result<Caller<Publish>, Problem>, Problem> {
+    match caller {
+        Err(problem) if problem.status() != StatusCode::FORBIDDEN => Err(problem),
+        caller => Ok(caller),
+    }
+}
+
+/// The path behind `/MEDVImages/` as it was sent: what is encoded there is for the catalog to refuse.
+/// Of a target in absolute form, too.
+fn below_the_root<'a>(request: &'a HttpRequest, alias: &str) -> &'a str {
+    let path = request.uri().path().strip_prefix('/');
+    path.and_then(|path| path.strip_prefix(alias))
+        .and_then(|path| path.strip_prefix('/'))
+        .unwrap_or_default()
+}
+
+/// A packet whose sender may upload to where it goes.
+struct Visit<'a> {
+    depot: &'a Depot,
+    actor: Actor,
+    destination: Destination,
+}
+
+impl Visit<'_> {
+    async fn create_session(&self) -> Result<Ack, Refusal> {
+        let catalog = &self.depot.catalog;
+        let session = catalog.open_bits_session(&self.actor, &self.destination).await?;
+        Ok(Ack::created(session.id))
+    }
+
+    async fn fragment(
+        &self,
+        session: SessionId,
+        range: FragmentRange,
+        body: &mut Option<Payload>,
+    ) -> Result<Ack, Refusal> {
+        let catalog = &self.depot.catalog;
+        let session = self.session(session).await?;
+        let limit = catalog.rules().bits.max_fragment;
+        if limit > 0 && range.length > limit {
+            return Err(Refusal::large_fragment(limit));
+        }
+        match self.taken(&session, range, body).await {
+            Ok(next) => Ok(Ack::received(session.id, next)),
+            // Of two requests the server may see the later one first: a repeat is told where to go on,
+            // and not to come back in ten minutes.
+            Err(refusal) if refusal.is_overtaken() => {
+                let upload = catalog.upload(&self.actor, session.id).await?;
+                Ok(Ack::out_of_order(session.id, upload.received))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// Where the next fragment is to begin.
+    async fn taken(
+        &self,
+        session: &BitsSession,
+        range: FragmentRange,
+        body: &mut Option<Payload>,
+    ) -> Result<u64, Refusal> {
+        let taken = self.depot.catalog.take_fragment(&self.actor, session, range).await;
+        match taken.map_err(|error| Refusal::of_fragment(session, error))? {
+            None => Ok(range.total),
+            Some(appending) => {
+                let payload = body.take().ok_or_else(Problem::internal)?;
+                Box::pin(self.take_bytes(session, range, appending, payload)).await
+            }
+        }
+    }
+
+    async fn take_bytes(
+        &self,
+        session: &BitsSession,
+        range: FragmentRange,
+        appending: Appending,
+        payload: Payload,
+    ) -> Result<u64, Refusal> {
+        let offset = appending.upload().map_or(range.first, |upload| upload.received);
+        let upload = take_in(appending, payload, offset - range.first).await?;
+        self.depot.catalog.fragment_taken(&self.actor, session, &upload).await?;
+        Ok(upload.received)
+    }
+
+    async fn close_session(&self, session: SessionId) -> Result<Ack, Refusal> {
+        let session = self.session(session).await?;
+        self.depot.catalog.close_bits_session(&self.actor, &session).await?;
+        Ok(Ack::ok().of_session(session.id))
+    }
+
+    async fn cancel_session(&self, session: SessionId) -> Result<Ack, Refusal> {
+        let session = self.session(session).await?;
+        self.depot.catalog.cancel_bits_session(&self.actor, &session).await?;
+        Ok(Ack::ok().of_session(session.id))
+    }
+
+    async fn session(&self, id: SessionId) -> Result<BitsSession, Refusal> {
+        match id {
+            SessionId::Guid(id) => {
+                Ok(self.depot.catalog.bits_session(&self.actor, &self.destination, id).await?)
+            }
+            SessionId::Foreign => Err(Refusal::session_not_found()),
+        }
+    }
+}
+
+/// How much of a refused body is read, in bytes: more than BITS has in a fragment.
+const MOST_DISCARDED: usize = 64 * 1024 * 1024;
+/// As long as a client of BITS waits for an answer.
+const DISCARDED_WITHIN: Duration = Duration::from_mins(5);
+
+/// Reads what was not wanted. The framework gives a client one second to send the rest and then hangs
+/// up; on a slow line the answer would be lost with the connection, and a client whose last answer was
+/// lost would send the same fragment for ever.
+async fn discard(mut body: Payload) {
+    let mut discarded = 0;
+    let rest = async {
+        while let Some(Ok(bytes)) = body.next().await {
+            discarded += bytes.len();
+            if discarded > MOST_DISCARDED {
+                return;
+            }
+        }
+    };
+    if tokio::time::timeout(DISCARDED_WITHIN, rest).await.is_err() {
+        tracing::debug!("a refused body took too long to read");
+    }
+}

@@ -1,0 +1,189 @@
+//! How BITS is refused: the one table that turns problems into statuses and codes that its clients
+//! understand.
+//!
+//! A client gives up upon 4xx, except 408 and 409, and 501 and 505; it tries again upon other 5xx. So
+//! what passes by itself is always 503, and what the client can mend has the code that makes it do so.
+
+use actix_web::http::StatusCode as S;
+use actix_web::http::header::{HeaderName, HeaderValue};
+
+use crate::api::problem::Problem;
+use crate::catalog::Error;
+use crate::model::BitsSession;
+use crate::wire::bits::{Ack, Context, HResult, Malformed};
+
+/// Why a packet was refused, for the log, and what its sender is told.
+#[derive(Debug)]
+pub struct Refusal {
+    why: String,
+    ack: Ack,
+    overtaken: bool,
+}
+
+impl Refusal {
+    fn new(why: impl Into<String>, ack: Ack) -> Self {
+        Self { why: why.into(), ack, overtaken: false }
+    }
+
+    /// Another request of the same session came, and goes on with it.
+    pub fn is_overtaken(&self) -> bool {
+        self.overtaken
+    }
+
+    /// The session is unknown, expired or somebody else's: the client begins anew.
+    pub fn session_not_found() -> Self {
+        Error::UploadNotFound.into()
+    }
+
+    /// 413 without a code: the client sends the same bytes in smaller fragments.
+    pub fn large_fragment(limit: u64) -> Self {
+        let why = format!("a fragment is larger than bits.max_fragment, {limit} bytes");
+        Self::new(why, Ack::with_status(S::PAYLOAD_TOO_LARGE))
+    }
+
+    /// As any error, but for a wrong offset, whose answer says the right one.
+    pub fn of_fragment(session: &BitsSession, error: Error) -> Self {
+        match error {
+            Error::OffsetMismatch { expected, .. } => {
+                Self::new(error.to_string(), Ack::out_of_order(session.id, expected))
+            }
+            other => other.into(),
+        }
+    }
+
+    pub fn into_ack(self) -> Ack {
+        self.ack
+    }
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.why)
+    }
+}
+
+impl From<Malformed> for Refusal {
+    fn from(malformed: Malformed) -> Self {
+        let ack = Ack::refused(S::BAD_REQUEST, HResult::INVALID_ARGUMENT, Context::Server);
+        Self::new(malformed.to_string(), ack)
+    }
+}
+
+/// By way of the API's own table, which also logs what went wrong inside the server.
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Problem::from(error).into()
+    }
+}
+
+impl From<Problem> for Refusal {
+    fn from(problem: Problem) -> Self {
+        let mut ack = ack(problem.status(), problem.code());
+        ack.fields.extend(problem.headers().iter().cloned());
+        if ack.status == S::SERVICE_UNAVAILABLE && problem.status() != S::SERVICE_UNAVAILABLE {
+            ack.fields.push(RETRY_LATER.clone());
+        }
+        let overtaken = problem.code() == "upload_taken_over";
+        Self { overtaken, ..Self::new(problem.to_string(), ack) }
+    }
+}
+
+/// In seconds: long enough not to hurry, short enough for a person who waits.
+const RETRY_LATER: (HeaderName, HeaderValue) =
+    (HeaderName::from_static("retry-after"), HeaderValue::from_static("60"));
+
+/// The table.
+fn ack(status: S, code: &str) -> Ack {
+    use Context::{BackEnd, Server};
+    let (status, code, context) = match code {
+        // The draft that a session was for is gone as well: the file goes into the next one.
+        "upload_not_found" | "upload_lost" | "revision_sealed" | "revision_deleted" => {
+            (S::INTERNAL_SERVER_ERROR, HResult::SESSION_NOT_FOUND, Server)
+        }
+        "no_room" => (S::INTERNAL_SERVER_ERROR, HResult::DISK_FULL, Server),
+        "file_too_large" | "image_quota_exceeded" => {
+            (S::INTERNAL_SERVER_ERROR, HResult::TOO_LARGE, Server)
+        }
+        // Sessions end by themselves: closed, cancelled, or expired. Refused for good the client would
+        // give up, and ending the newest ones instead, as IIS does, would throw away what they sent.
+        "too_many_uploads" | "upload_busy" | "upload_taken_over" => {
+            (S::SERVICE_UNAVAILABLE, HResult::BUSY, Server)
+        }
+        // The client is not to give up for a line that is slow or broke.
+        "body_too_slow" | "body_truncated" => (S::REQUEST_TIMEOUT, HResult::BUSY, Server),
+        _ => match status {
+            // Says all by itself; its headers have the challenges.
+            S::UNAUTHORIZED => return Ack::with_status(status),
+            S::FORBIDDEN => (status, HResult::ACCESS_DENIED, Server),
+            S::TOO_MANY_REQUESTS => (S::SERVICE_UNAVAILABLE, HResult::BUSY, Server),
+            S::SERVICE_UNAVAILABLE => (status, HResult::BUSY, BackEnd),
+            other if other.is_client_error() => (S::BAD_REQUEST, HResult::INVALID_ARGUMENT, Server),
+            _ => (S::INTERNAL_SERVER_ERROR, HResult::FAILED, BackEnd),
+        },
+    };
+    Ack::refused(status, code, context)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::FileRole;
+    use crate::storage::StorageError;
+
+    fn told(error: Error) -> (u16, String, String, bool) {
+        let ack = Refusal::from(error).into_ack();
+        let text = |name: &str| {
+            let field = ack.fields.iter().find(|(field, _)| field.as_str() == name);
+            field.map(|(_, value)| value.to_str().unwrap().to_owned()).unwrap_or_default()
+        };
+        assert_eq!(text("bits-error"), text("bits-error-code"));
+        let waits = !text("retry-after").is_empty();
+        (ack.status.as_u16(), text("bits-error"), text("bits-error-context"), waits)
+    }
+
+    #[test]
+    fn what_the_client_can_mend_or_must_give_up_has_its_code() {
+        for (error, status, code) in [
+            (Error::UploadNotFound, 500, "0x8020001F"),
+            (Error::UploadLost, 500, "0x8020001F"),
+            (Error::RevisionSealed(1), 500, "0x8020001F"),
+            (Error::NoRoom { needed: 2, available: 1 }, 500, "0x80070070"),
+            (Error::TooLarge { size: 2, limit: 1 }, 500, "0x80200020"),
+            (Error::QuotaExceeded { used: 1, size: 2, limit: 1 }, 500, "0x80200020"),
+            (Error::invalid("destination", "x"), 400, "0x80070057"),
+            (Error::RoleUnknown { kind: "single", role: FileRole::Ckm }, 400, "0x80070057"),
+            (Error::Forbidden("x"), 403, "0x80070005"),
+        ] {
+            let what = error.to_string();
+            assert_eq!(told(error), (status, code.to_owned(), "0x5".to_owned(), false), "{what}");
+        }
+    }
+
+    #[test]
+    fn what_passes_by_itself_is_503_with_a_time() {
+        for (error, context) in [
+            (Error::TooManyUploads { open: 50, limit: 50 }, "0x5"),
+            (Error::UploadBusy, "0x5"),
+            (Error::UploadTakenOver, "0x5"),
+            (Error::Storage(StorageError::Unavailable("away".to_owned())), "0x7"),
+        ] {
+            let what = error.to_string();
+            let expected = (503, "0x800700AA".to_owned(), context.to_owned(), true);
+            assert_eq!(told(error), expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn a_failure_of_what_stands_behind_is_told_as_that() {
+        let error = Error::Storage(StorageError::Unusable("x".to_owned()));
+        assert_eq!(told(error), (500, "0x80004005".to_owned(), "0x7".to_owned(), false));
+    }
+
+    #[test]
+    fn who_is_unknown_gets_the_challenges_and_no_code() {
+        let ack = Refusal::from(Problem::from(crate::access::Denied::Anonymous)).into_ack();
+        assert_eq!(ack.status, 401);
+        let names: Vec<_> = ack.fields.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["bits-packet-type", "pragma", "www-authenticate"]);
+    }
+}

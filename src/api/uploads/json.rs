@@ -1,0 +1,57 @@
+//! An upload begun with JSON: for scripts that only want a session to append to.
+
+use actix_web::web::Payload;
+use actix_web::{FromRequest as _, HttpResponse, Responder as _, body::BoxBody};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::session::{Call, UploadBody, tag};
+use crate::api::body::JsonBody;
+use crate::api::conditional::Resource;
+use crate::api::problem::Problem;
+use crate::catalog::upload::Announcement;
+use crate::catalog::{Error, Precondition};
+use crate::model::{Digest, FileRole, ImageName, UploadProtocol, UploadState};
+
+/// A new upload.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"image": "win7-office", "revision": 12, "role": "ckm", "size": 21_474_836_480_u64}))]
+pub struct NewUpload {
+    /// The image's name.
+    #[schema(value_type = String)]
+    image: ImageName,
+    /// The draft's number.
+    revision: i64,
+    role: FileRole,
+    /// Of the whole file, in bytes.
+    size: u64,
+    /// `sha256:` and 64 hex digits: the file is refused if it turns out to have another.
+    #[serde(default)]
+    digest: Option<String>,
+}
+
+pub async fn create(
+    call: &Call,
+    condition: Precondition,
+    payload: Payload,
+) -> Result<HttpResponse<BoxBody>, Problem> {
+    let Ok(body) = JsonBody::from_request(&call.request, &mut payload.into_inner()).await;
+    let NewUpload { image, revision, role, size, digest } = body.read()?;
+    let digest = digest.as_deref().map(named_digest).transpose()?;
+    let protocol = UploadProtocol::Json;
+    let announced = Announcement { image, revision, role, size, digest, condition, protocol };
+    let mut upload = call.create(announced).await?;
+    // Nobody has a byte to send that would end it.
+    if upload.is_full() {
+        call.finish(upload.id).await?;
+        upload.state = UploadState::Complete;
+    }
+    let body = UploadBody::new(&call.depot, &upload);
+    let created = Resource::created(tag(&upload), call.location(upload.id), body);
+    Ok(created.respond_to(&call.request))
+}
+
+fn named_digest(text: &str) -> Result<Digest, Error> {
+    text.parse().map_err(|error| Error::invalid("digest", error))
+}

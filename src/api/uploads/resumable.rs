@@ -1,0 +1,191 @@
+//! Resumable Uploads for HTTP (the IETF's draft) over the upload engine; `wire::resumable` has its fields.
+//!
+//! Written from the text of interop version 9, with what clients of versions 6 to 8 look for beside it:
+//! `Upload-Offset` in every answer about progress, and the problem type for complete uploads. No 104 is
+//! sent: actix cannot send interim answers of its own, so that clients learn of the session by creating
+//! it with an empty request ("careful upload creation").
+//!
+//! In two places less is done than the draft says. A request that goes past the announced length is
+//! refused and does not spoil the upload: no byte of it was taken, so the offset never passed the end.
+//! And a GET shows the session as JSON without `Upload-Offset`: it is for people who look on, and must
+//! not stop the writer, as telling an offset would.
+
+mod refusal;
+mod request;
+
+use actix_web::http::header;
+use actix_web::web::Payload;
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use uuid::Uuid;
+
+use self::refusal::{in_words_of_the_draft, inconsistent};
+pub use self::request::Target;
+use self::request::{Continuation, Creation};
+use super::session::{Append, Call};
+use crate::api::Depot;
+use crate::api::problem::Problem;
+use crate::api::revisions::FileBody;
+use crate::catalog::upload::{Announcement, Received};
+use crate::catalog::{Error, Precondition};
+use crate::model::{Upload, UploadProtocol, UploadState};
+use crate::wire::digest_fields::{self, REPR_DIGEST};
+use crate::wire::resumable::{self as fields, Limits};
+
+/// Refusals to end an upload that say nothing of the file.
+const MAY_BE_RETRIED: [&str; 2] = ["upload_taken_over", "upload_lost"];
+
+/// `POST /uploads`: the target is named in the query.
+pub async fn create_for_query(
+    call: &Call,
+    condition: Precondition,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    match Target::in_query(call) {
+        Ok(target) => create(call, target, condition, payload).await,
+        Err(problem) => Err(in_words_of_the_draft(call, problem)),
+    }
+}
+
+/// Begins an upload; where the request brings the whole file, ends it as well.
+pub async fn create(
+    call: &Call,
+    target: Target,
+    condition: Precondition,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let created = try_create(call, target, condition, payload).await;
+    created.map_err(|problem| in_words_of_the_draft(call, problem))
+}
+
+async fn try_create(
+    call: &Call,
+    Target { image, revision, role }: Target,
+    condition: Precondition,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let Creation { size, digest, first, complete } = Creation::read(call)?;
+    let protocol = UploadProtocol::Resumable;
+    let announced = Announcement { image, revision, role, size, digest, condition, protocol };
+    let mut upload = call.create(announced).await?;
+    if let Some(append) = first {
+        upload = call.append_first(upload, append, payload).await?;
+    }
+    if complete {
+        return finish(call, &upload).await;
+    }
+    let mut response = progress(call, HttpResponse::Created(), &upload);
+    response.insert_header((header::LOCATION, call.location(upload.id)));
+    Ok(response.finish())
+}
+
+/// Where to go on.
+pub async fn head(call: &Call, id: Uuid) -> Result<HttpResponse, Problem> {
+    let upload = call.halted_session(id).await?;
+    let mut response = progress(call, HttpResponse::NoContent(), &upload);
+    if let Some(length) = fields::write_number(upload.size) {
+        response.insert_header((fields::UPLOAD_LENGTH.clone(), length));
+    }
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    Ok(response.finish())
+}
+
+pub async fn append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpResponse, Problem> {
+    let appended = try_append(call, id, payload).await;
+    appended.map_err(|problem| in_words_of_the_draft(call, problem))
+}
+
+async fn try_append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpResponse, Problem> {
+    let upload = call.session(id).await?;
+    let Continuation { append, complete } = Continuation::read(call, &upload)?;
+    if upload.state == UploadState::Complete {
+        return answer_again(call, &upload, append, complete).await;
+    }
+    if complete {
+        ends_the_file(call, &upload, append).await?;
+    }
+    let upload = call.append(id, append, payload).await?;
+    if complete {
+        return finish(call, &upload).await;
+    }
+    Ok(progress(call, HttpResponse::NoContent(), &upload).finish())
+}
+
+/// A request that says to end the file has to: refused before its bytes are taken.
+async fn ends_the_file(call: &Call, upload: &Upload, append: Append) -> Result<(), Problem> {
+    let Some(length) = append.length else { return Ok(()) };
+    if append.offset.saturating_add(length) == upload.size {
+        return Ok(());
+    }
+    // Whoever is wrong about the offset is told that first: the lengths follow from it.
+    let now = call.halted_session(upload.id).await?;
+    if now.received != append.offset {
+        return Err(Error::OffsetMismatch { expected: now.received, given: append.offset }.into());
+    }
+    Err(inconsistent())
+}
+
+/// To one who missed the answer to the request that ended the upload; nothing can be appended.
+async fn answer_again(
+    call: &Call,
+    upload: &Upload,
+    append: Append,
+    complete: bool,
+) -> Result<HttpResponse, Problem> {
+    if append.offset != upload.size {
+        let (expected, given) = (upload.size, append.offset);
+        return Err(Error::OffsetMismatch { expected, given }.into());
+    }
+    if append.length != Some(0) {
+        return Err(inconsistent());
+    }
+    if complete { finish(call, upload).await } else { Err(Error::UploadComplete.into()) }
+}
+
+/// Ends an upload, with the answer that a plain PUT of the file has. Also its refusals are the
+/// target's own, for good, which `Upload-Complete: ?1` tells; failures on the way to it may be retried.
+async fn finish(call: &Call, upload: &Upload) -> Result<HttpResponse, Problem> {
+    if upload.received < upload.size {
+        return Err(inconsistent());
+    }
+    let received = call.finish(upload.id).await.map_err(|problem| {
+        let for_good =
+            problem.status().is_client_error() && !MAY_BE_RETRIED.contains(&problem.code());
+        problem.with_header(fields::UPLOAD_COMPLETE.clone(), fields::write_complete(for_good))
+    })?;
+    let mut response = finished(&received);
+    response.insert_header((header::LOCATION, call.location(upload.id)));
+    response.insert_header((fields::UPLOAD_COMPLETE.clone(), fields::write_complete(true)));
+    if let Some(offset) = fields::write_number(upload.size) {
+        response.insert_header((fields::UPLOAD_OFFSET.clone(), offset));
+    }
+    Ok(response.json(FileBody::from(&received.file)))
+}
+
+/// The head of the answer to a file that has arrived.
+fn finished(received: &Received) -> HttpResponseBuilder {
+    let mut response = if received.replaced { HttpResponse::Ok() } else { HttpResponse::Created() };
+    response.insert_header((REPR_DIGEST.clone(), digest_fields::write(received.file.digest)));
+    response.insert_header((header::ETAG, format!("\"{}\"", received.file.tag())));
+    response
+}
+
+fn progress(
+    call: &Call,
+    mut response: HttpResponseBuilder,
+    upload: &Upload,
+) -> HttpResponseBuilder {
+    let complete = upload.state == UploadState::Complete;
+    response.insert_header((fields::UPLOAD_COMPLETE.clone(), fields::write_complete(complete)));
+    if let Some(offset) = fields::write_number(upload.received) {
+        response.insert_header((fields::UPLOAD_OFFSET.clone(), offset));
+    }
+    let left = call.expires_at(upload).map(|at| (at - call.now()).num_seconds().max(0));
+    let limits = Limits { max_age: left.map(i64::unsigned_abs), ..limits(&call.depot) };
+    response.insert_header((fields::UPLOAD_LIMIT.clone(), limits.to_string()));
+    response
+}
+
+/// What every upload is held to.
+pub fn limits(depot: &Depot) -> Limits {
+    Limits { max_size: depot.catalog.rules().max_file_size, max_age: None }
+}

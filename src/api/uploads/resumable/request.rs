@@ -1,0 +1,101 @@
+//! What requests of the IETF's draft say: of the upload that they begin, of the bytes that they bring.
+
+use actix_web::http::StatusCode;
+use actix_web::web::Query;
+use serde::Deserialize;
+
+use super::refusal::{inconsistent, length_required, malformed, partial_upload_expected};
+use crate::api::files::{digest_in, digest_of_whole, must_be_plain_bytes};
+use crate::api::problem::Problem;
+use crate::api::uploads::session::{Append, Call};
+use crate::catalog::upload::Checksum;
+use crate::model::{Digest, FileRole, ImageName, Upload};
+use crate::wire::digest_fields::{CONTENT_DIGEST, REPR_DIGEST};
+use crate::wire::resumable as fields;
+
+/// The file that an upload is to become.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Target {
+    pub image: ImageName,
+    pub revision: i64,
+    pub role: FileRole,
+}
+
+impl Target {
+    /// From the query of `POST /uploads`.
+    pub fn in_query(call: &Call) -> Result<Self, Problem> {
+        let query = Query::<Self>::from_query(call.request.query_string());
+        query.map(Query::into_inner).map_err(|error| {
+            let detail = format!("?image=&revision=&role= name the target: {error}");
+            Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail)
+        })
+    }
+}
+
+/// What a request that begins an upload says.
+pub struct Creation {
+    /// Of the whole file, in bytes.
+    pub size: u64,
+    pub digest: Option<Digest>,
+    /// The bytes that came with it, if any.
+    pub first: Option<Append>,
+    /// Whether they are the whole file.
+    pub complete: bool,
+}
+
+impl Creation {
+    pub fn read(call: &Call) -> Result<Self, Problem> {
+        must_be_plain_bytes(&call.request, &[fields::CONTENT_TYPE])?;
+        let headers = call.request.headers();
+        let complete = fields::complete(headers).unwrap_or(false);
+        let body = call.body_length()?;
+        let size = match (fields::length(headers), body.filter(|_| complete)) {
+            (Some(length), Some(body)) if length != body => return Err(inconsistent()),
+            (length, whole) => length.or(whole).ok_or_else(length_required)?,
+        };
+        if body.is_some_and(|body| body > size) {
+            return Err(inconsistent());
+        }
+        // Of a whole file both digests say the same; as its digest it does not cost what came
+        // before a broken line, as a checksum of this request's bytes would.
+        let (digest, checksum) = if complete {
+            (digest_of_whole(&call.request)?, None)
+        } else {
+            (digest_in(&call.request, &REPR_DIGEST)?, content_checksum(call)?)
+        };
+        let first = (body != Some(0)).then_some(Append { offset: 0, length: body, checksum });
+        Ok(Self { size, digest, first, complete })
+    }
+}
+
+/// What a request that goes on with an upload says.
+pub struct Continuation {
+    pub append: Append,
+    /// Whether the bytes end the file.
+    pub complete: bool,
+}
+
+impl Continuation {
+    pub fn read(call: &Call, upload: &Upload) -> Result<Self, Problem> {
+        if call.content_type().as_deref() != Some(fields::CONTENT_TYPE) {
+            return Err(partial_upload_expected());
+        }
+        let headers = call.request.headers();
+        let complete = fields::complete(headers)
+            .ok_or_else(|| malformed("Upload-Complete is ?1 for the end of the file, else ?0"))?;
+        let offset = fields::offset(headers).ok_or_else(|| {
+            malformed("Upload-Offset says where the bytes begin: a whole number from 0")
+        })?;
+        if fields::length(headers).is_some_and(|length| length != upload.size) {
+            return Err(inconsistent());
+        }
+        let checksum = content_checksum(call)?;
+        let append = Append { offset, length: call.body_length()?, checksum };
+        Ok(Self { append, complete })
+    }
+}
+
+fn content_checksum(call: &Call) -> Result<Option<Checksum>, Problem> {
+    let digest = digest_in(&call.request, &CONTENT_DIGEST)?;
+    Ok(digest.map(|digest| Checksum::Sha256(*digest.as_bytes())))
+}

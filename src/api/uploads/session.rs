@@ -1,0 +1,209 @@
+//! An upload as the API shows it, and what the protocols that speak for it have in common.
+
+use actix_web::http::{StatusCode, Version, header};
+use actix_web::web::{Data, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::body::take_in;
+use crate::access::permission::Publish;
+use crate::api::Depot;
+use crate::api::caller::Caller;
+use crate::api::problem::Problem;
+use crate::catalog::Error;
+use crate::catalog::upload::{Announcement, Checksum, Received, StartAt};
+use crate::model::{FileRole, Upload, UploadProtocol, UploadState};
+
+/// A resumable upload.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Upload, example = json!({
+    "id": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d6e", "image": "win7-office", "revision": 12, "role": "ckm",
+    "size": 21_474_836_480_u64, "received": 8_589_934_592_u64, "state": "receiving", "protocol": "tus",
+    "digest": null, "created_by": "kim", "created_at": "2026-01-05T09:30:00Z",
+    "updated_at": "2026-01-05T09:41:00Z", "expires_at": "2026-01-19T09:41:00Z"
+}))]
+pub struct UploadBody {
+    id: Uuid,
+    image: String,
+    revision: i64,
+    role: FileRole,
+    /// Of the whole file, in bytes.
+    size: u64,
+    /// So many bytes are on stable storage: the offset to go on from.
+    received: u64,
+    state: UploadState,
+    protocol: UploadProtocol,
+    /// `sha256:` and 64 hex digits, where the uploader named it.
+    #[schema(required = true)]
+    digest: Option<String>,
+    created_by: String,
+    created_at: DateTime<Utc>,
+    /// The last progress.
+    updated_at: DateTime<Utc>,
+    /// When it goes if it makes no progress; null for one that is complete.
+    #[schema(required = true)]
+    expires_at: Option<DateTime<Utc>>,
+}
+
+impl UploadBody {
+    pub fn new(depot: &Depot, upload: &Upload) -> Self {
+        Self {
+            id: upload.id,
+            image: upload.image.to_string(),
+            revision: upload.revision,
+            role: upload.role,
+            size: upload.size,
+            received: upload.received,
+            state: upload.state,
+            protocol: upload.protocol,
+            digest: upload.digest.map(|digest| digest.to_string()),
+            created_by: upload.created_by.clone(),
+            created_at: upload.created_at,
+            updated_at: upload.updated_at,
+            expires_at: expires_at(depot, upload),
+        }
+    }
+}
+
+/// When an upload goes if it makes no progress; none for one that is complete.
+fn expires_at(depot: &Depot, upload: &Upload) -> Option<DateTime<Utc>> {
+    let open = upload.state == UploadState::Receiving;
+    open.then(|| depot.catalog.upload_expires_at(upload))
+}
+
+/// Another one with each byte that counts.
+pub fn tag(upload: &Upload) -> String {
+    let state = if upload.state == UploadState::Complete { "complete" } else { "receiving" };
+    format!("{state}-{}", upload.received)
+}
+
+/// A request about an upload, with what it takes to answer it.
+pub struct Call {
+    pub caller: Caller<Publish>,
+    pub depot: Data<Depot>,
+    pub request: HttpRequest,
+}
+
+/// What a request says of the bytes that it brings.
+#[derive(Debug, Clone, Copy)]
+pub struct Append {
+    pub offset: u64,
+    /// None where it comes in chunks.
+    pub length: Option<u64>,
+    pub checksum: Option<Checksum>,
+}
+
+impl Call {
+    /// The session, for those who may know of it: its owner and administrators, within their images.
+    pub async fn session(&self, id: Uuid) -> Result<Upload, Problem> {
+        let upload = self.depot.catalog.upload(&self.caller.actor(), id).await?;
+        self.may_know(upload)
+    }
+
+    /// As [`Self::session`], with the offset to go on from: who still writes is asked to stop first.
+    pub async fn halted_session(&self, id: Uuid) -> Result<Upload, Problem> {
+        self.session(id).await?;
+        let upload = self.depot.catalog.halt_upload(&self.caller.actor(), id).await?;
+        self.may_know(upload)
+    }
+
+    fn may_know(&self, upload: Upload) -> Result<Upload, Problem> {
+        match self.caller.may_know(&upload.image) {
+            Ok(()) => Ok(upload),
+            Err(_) => Err(Error::UploadNotFound.into()),
+        }
+    }
+
+    /// Makes the session. One of an empty file is full already, which is left to the caller.
+    pub async fn create(&self, announced: Announcement) -> Result<Upload, Problem> {
+        self.caller.may_know(&announced.image)?;
+        Ok(self.depot.catalog.create_upload(&self.caller.actor(), announced).await?)
+    }
+
+    /// The bytes that came with the request that made the session. Where they are refused for what they
+    /// are, nobody knows of the session yet and it goes; where the line broke, it stays.
+    pub async fn append_first(
+        &self,
+        upload: Upload,
+        append: Append,
+        payload: Payload,
+    ) -> Result<Upload, Problem> {
+        match self.append(upload.id, append, payload).await {
+            Err(problem) if problem.code() == "checksum_mismatch" => {
+                self.cancel(upload.id).await?;
+                Err(problem)
+            }
+            Err(problem) => Err(self.with_location(problem, upload.id)),
+            appended => appended,
+        }
+    }
+
+    pub async fn append(
+        &self,
+        id: Uuid,
+        append: Append,
+        payload: Payload,
+    ) -> Result<Upload, Problem> {
+        let (start, actor) = (StartAt::Exactly(append.offset), self.caller.actor());
+        let Append { length, checksum, .. } = append;
+        // On the heap: what the engine holds while bytes come is large, and several callers deep.
+        let opening = self.depot.catalog.append(&actor, id, start, length, checksum);
+        let appending = Box::pin(opening).await?;
+        Box::pin(take_in(appending, payload, 0)).await
+    }
+
+    /// Gives a full session to its draft.
+    pub async fn finish(&self, id: Uuid) -> Result<Received, Problem> {
+        Ok(self.depot.catalog.finish_upload(&self.caller.actor(), id).await?)
+    }
+
+    pub async fn cancel(&self, id: Uuid) -> Result<HttpResponse, Problem> {
+        self.depot.catalog.cancel_upload(&self.caller.actor(), id).await?;
+        Ok(HttpResponse::NoContent().finish())
+    }
+
+    /// Where an upload is continued.
+    pub fn location(&self, id: Uuid) -> String {
+        self.depot.links.api(&format!("uploads/{id}"))
+    }
+
+    pub fn expires_at(&self, upload: &Upload) -> Option<DateTime<Utc>> {
+        expires_at(&self.depot, upload)
+    }
+
+    pub fn now(&self) -> DateTime<Utc> {
+        self.depot.catalog.clock().now()
+    }
+
+    fn with_location(&self, problem: Problem, id: Uuid) -> Problem {
+        match self.location(id).try_into() {
+            Ok(location) => problem.with_header(header::LOCATION, location),
+            Err(_) => problem,
+        }
+    }
+
+    /// The number of bytes in the request's body; none where only its end will tell.
+    pub fn body_length(&self) -> Result<Option<u64>, Problem> {
+        let headers = self.request.headers();
+        let Some(field) = headers.get(header::CONTENT_LENGTH) else {
+            let comes_in_pieces = headers.contains_key(header::TRANSFER_ENCODING)
+                || self.request.version() >= Version::HTTP_2;
+            return Ok(if comes_in_pieces { None } else { Some(0) });
+        };
+        let length = field.to_str().ok().and_then(|text| text.parse().ok());
+        length.map(Some).ok_or_else(|| {
+            let detail = "Content-Length is a number of bytes";
+            Problem::new(StatusCode::BAD_REQUEST, "bad_length", detail)
+        })
+    }
+
+    /// The type of the request's body without its parameters, in small letters.
+    pub fn content_type(&self) -> Option<String> {
+        let field = self.request.headers().get(header::CONTENT_TYPE)?;
+        let essence = field.to_str().unwrap_or("?").split(';').next().unwrap_or_default();
+        Some(essence.trim().to_ascii_lowercase())
+    }
+}

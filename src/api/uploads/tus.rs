@@ -1,0 +1,169 @@
+//! tus 1.0.0 over the upload engine; `wire::tus` has its fields, [`super::front`] its version.
+
+use actix_web::http::{StatusCode, header};
+use actix_web::web::Payload;
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use uuid::Uuid;
+
+use super::session::{Append, Call};
+use crate::api::problem::Problem;
+use crate::catalog::upload::{Announcement, Checksum};
+use crate::catalog::{Error, Precondition};
+use crate::model::{Upload, UploadProtocol, UploadState};
+use crate::wire::tus::{self, MalformedField, Metadata};
+
+/// `460 Checksum Mismatch`, which only tus knows.
+const CHECKSUM_MISMATCH: u16 = 460;
+
+/// The extensions creation and creation-with-upload.
+pub async fn create(
+    call: &Call,
+    condition: Precondition,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let announced = announcement(call, condition)?;
+    let first = first_append(call, announced.size)?;
+    let mut upload = call.create(announced).await?;
+    if let Some(append) = first {
+        upload = call.append_first(upload, append, payload).await.map_err(with_status_of_tus)?;
+    }
+    let upload = finished_if_full(call, upload).await?;
+    let mut response = progress(call, HttpResponse::Created(), &upload);
+    response.insert_header((header::LOCATION, call.location(upload.id)));
+    Ok(response.finish())
+}
+
+/// Where to go on. A full session whose last answer was lost in a crash is finished on the way.
+pub async fn head(call: &Call, id: Uuid) -> Result<HttpResponse, Problem> {
+    let upload = finished_if_full(call, call.halted_session(id).await?).await?;
+    let mut response = progress(call, HttpResponse::Ok(), &upload);
+    response.insert_header((tus::UPLOAD_LENGTH.clone(), upload.size));
+    response.insert_header((tus::UPLOAD_METADATA.clone(), metadata_of(&upload)));
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    Ok(response.finish())
+}
+
+pub async fn append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpResponse, Problem> {
+    let upload = call.session(id).await?;
+    must_be_bytes(call)?;
+    let headers = call.request.headers();
+    let offset = tus::number(headers, &tus::UPLOAD_OFFSET)?
+        .ok_or_else(|| malformed("Upload-Offset says where the bytes begin, and is missing"))?;
+    if tus::number(headers, &tus::UPLOAD_LENGTH)?.is_some_and(|length| length != upload.size) {
+        return Err(malformed("Upload-Length is another than the upload was begun with"));
+    }
+    let append = Append { offset, length: call.body_length()?, checksum: checksum(call)? };
+    let appended = call.append(id, append, payload).await.map_err(with_status_of_tus)?;
+    let upload = finished_if_full(call, appended).await?;
+    Ok(progress(call, HttpResponse::NoContent(), &upload).finish())
+}
+
+fn announcement(call: &Call, condition: Precondition) -> Result<Announcement, Problem> {
+    let headers = call.request.headers();
+    if headers.contains_key(&tus::UPLOAD_CONCAT) {
+        return Err(malformed("Upload-Concat: the extension concatenation is not offered"));
+    }
+    let size = tus::number(headers, &tus::UPLOAD_LENGTH)?.ok_or_else(|| {
+        let detail = "say how long the file is with Upload-Length; it cannot be said later";
+        Problem::new(StatusCode::LENGTH_REQUIRED, "upload_length_required", detail)
+    })?;
+    let metadata = Metadata::read(headers)?;
+    Ok(Announcement {
+        image: named(&metadata, "image")?,
+        revision: named(&metadata, "revision")?,
+        role: named(&metadata, "role")?,
+        size,
+        digest: metadata.text("digest").map(|_| named(&metadata, "digest")).transpose()?,
+        condition,
+        protocol: UploadProtocol::Tus,
+    })
+}
+
+fn named<T: std::str::FromStr>(metadata: &Metadata, key: &'static str) -> Result<T, Problem> {
+    let text = metadata.text(key).ok_or_else(|| {
+        Error::invalid(
+            "Upload-Metadata",
+            format!(
+                "{key} is missing or no text; it names the target with image, revision and role"
+            ),
+        )
+    })?;
+    let value = text.parse();
+    value.map_err(|_| Error::invalid("Upload-Metadata", format!("{key} cannot be {text:?}")).into())
+}
+
+/// What comes with the request itself, if anything.
+fn first_append(call: &Call, size: u64) -> Result<Option<Append>, Problem> {
+    let length = call.body_length()?;
+    // HTTP/2 may leave it open whether there is a body.
+    if length == Some(0) || (length.is_none() && call.content_type().is_none()) {
+        return Ok(None);
+    }
+    must_be_bytes(call)?;
+    // Refused before there is a session that would be left behind.
+    if let Some(end) = length.filter(|length| *length > size) {
+        return Err(Error::BeyondEnd { size, end }.into());
+    }
+    Ok(Some(Append { offset: 0, length, checksum: checksum(call)? }))
+}
+
+fn must_be_bytes(call: &Call) -> Result<(), Problem> {
+    if call.content_type().as_deref() == Some(tus::CONTENT_TYPE) {
+        return Ok(());
+    }
+    let detail = "tus sends bytes as application/offset+octet-stream";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "offset_octet_stream_expected", detail))
+}
+
+fn checksum(call: &Call) -> Result<Option<Checksum>, Problem> {
+    Ok(tus::checksum(call.request.headers())?.map(|checksum| match checksum {
+        tus::Checksum::Sha1(bytes) => Checksum::Sha1(bytes),
+        tus::Checksum::Sha256(bytes) => Checksum::Sha256(bytes),
+    }))
+}
+
+/// tus has no word for the end of an upload: it is when the last byte has come.
+async fn finished_if_full(call: &Call, mut upload: Upload) -> Result<Upload, Problem> {
+    if upload.state == UploadState::Receiving && upload.is_full() {
+        call.finish(upload.id).await?;
+        upload.state = UploadState::Complete;
+    }
+    Ok(upload)
+}
+
+fn progress(
+    call: &Call,
+    mut response: HttpResponseBuilder,
+    upload: &Upload,
+) -> HttpResponseBuilder {
+    response.insert_header((tus::UPLOAD_OFFSET.clone(), upload.received));
+    if let Some(at) = call.expires_at(upload) {
+        response.insert_header((tus::UPLOAD_EXPIRES.clone(), tus::write_expires(at)));
+    }
+    response
+}
+
+/// What names the target. Other keys that the client sent, such as a file name, are not kept.
+fn metadata_of(upload: &Upload) -> String {
+    let revision = upload.revision.to_string();
+    let pairs =
+        [("image", upload.image.as_str()), ("revision", &revision), ("role", upload.role.as_str())];
+    Metadata::write(&pairs)
+}
+
+fn with_status_of_tus(problem: Problem) -> Problem {
+    match (problem.code(), StatusCode::from_u16(CHECKSUM_MISMATCH)) {
+        ("checksum_mismatch", Ok(status)) => problem.with_status(status),
+        _ => problem,
+    }
+}
+
+fn malformed(detail: &str) -> Problem {
+    Problem::new(StatusCode::BAD_REQUEST, "malformed_upload_header", detail)
+}
+
+impl From<MalformedField> for Problem {
+    fn from(error: MalformedField) -> Self {
+        malformed(&error.to_string())
+    }
+}

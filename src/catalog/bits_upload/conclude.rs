@@ -1,0 +1,116 @@
+//! What follows from the last byte: the file is the draft's, a draft with both files is sealed, and a
+//! sealed one is promoted where the settings say so. Done again, all of it changes nothing.
+
+use uuid::Uuid;
+
+use super::{ATTEMPTS, STEP_BACK};
+use crate::catalog::image::living_image;
+use crate::catalog::promotion::PromotionOrder;
+use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
+use crate::model::{
+    BitsSession, BitsSessionState as State, ChannelName, ImageName, Promotion, Revision,
+};
+
+impl Catalog {
+    /// Gives a full session to its draft, with all that follows.
+    pub(super) async fn commit_bits_session(
+        &self,
+        actor: &Actor,
+        session: &BitsSession,
+    ) -> Result<()> {
+        for attempt in 1..=ATTEMPTS {
+            match self.finish_upload(actor, session.id).await {
+                Ok(_) => return self.conclude_bits_session(actor, session).await,
+                // Another request of the session is just as far.
+                Err(Error::UploadTakenOver) => tokio::time::sleep(STEP_BACK * attempt).await,
+                Err(error) => return Err(self.lost_with_its_draft(actor, session, error).await),
+            }
+        }
+        Err(Error::UploadBusy)
+    }
+
+    /// For a session whose file is the draft's.
+    pub(super) async fn conclude_bits_session(
+        &self,
+        actor: &Actor,
+        session: &BitsSession,
+    ) -> Result<()> {
+        let known = self.db.read().await?.bits_session(session.id).await?;
+        if let Some(revision) = known.and_then(|session| session.revision_id) {
+            self.seal_and_promote(actor, &session.image, revision).await?;
+        }
+        self.move_on(session, &[State::Claimed, State::Receiving], State::Complete).await
+    }
+
+    async fn seal_and_promote(&self, actor: &Actor, image: &ImageName, id: Uuid) -> Result<()> {
+        let revision = self.db.read().await?.revision_by_id(id).await?;
+        let Some(revision) = revision else { return Ok(()) };
+        match self.seal(actor, image, revision.number, &Precondition::None, false).await {
+            Ok(_) => {
+                tracing::info!(%image, revision = revision.number, "sealed: BITS brought both files");
+            }
+            // By the other file's upload, or before a crash.
+            Err(Error::RevisionSealed(_)) => {}
+            Err(Error::Storage(error)) => return Err(error.into()),
+            // The other file is not there yet, or somebody deleted what this one was for.
+            Err(_) => return Ok(()),
+        }
+        match &self.rules.bits.promote_to {
+            Some(channel) => self.promote_once(actor, image, &revision, channel).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Promotes what never was in the channel. A refusal is told to the administrator and not to the
+    /// client, whose upload stands.
+    async fn promote_once(
+        &self,
+        actor: &Actor,
+        image: &ImageName,
+        revision: &Revision,
+        channel: &ChannelName,
+    ) -> Result<()> {
+        for _ in 0..ATTEMPTS {
+            let Some(condition) = self.still_to_promote(image, revision, channel).await? else {
+                return Ok(());
+            };
+            let order = PromotionOrder { revision: revision.number, ..PromotionOrder::default() };
+            match self.promote(actor, image, channel, order, &condition, false).await {
+                Ok(_) => return Ok(()),
+                Err(Error::Stale) => {}
+                Err(Error::Storage(error)) => return Err(error.into()),
+                Err(refusal) => {
+                    metrics::counter!("imagedepot_bits_promotions_refused_total").increment(1);
+                    tracing::warn!(%image, revision = revision.number, %channel, caller.name = actor.name,
+                        "bits.promote_to was not followed: {refusal}");
+                    return Ok(());
+                }
+            }
+        }
+        Err(Error::UploadBusy)
+    }
+
+    /// The condition on which to promote: nobody has promoted anything since this look. None where the
+    /// revision was in the channel already.
+    async fn still_to_promote(
+        &self,
+        image: &ImageName,
+        revision: &Revision,
+        channel: &ChannelName,
+    ) -> Result<Option<Precondition>> {
+        let mut tx = self.db.read().await?;
+        let image = living_image(&mut tx, image).await?;
+        // A channel that does not exist is refused where others are.
+        let Some(channel) = tx.channel_by_key(&channel.key()).await? else {
+            return Ok(Some(Precondition::None));
+        };
+        if tx.was_assigned(revision.id, channel.id).await? {
+            return Ok(None);
+        }
+        let current = tx.assigned(image.id, channel.id).await?;
+        Ok(Some(match current.as_ref().map(Promotion::tag) {
+            Some(tag) => Precondition::OneOf(vec![tag]),
+            None => Precondition::Absent,
+        }))
+    }
+}

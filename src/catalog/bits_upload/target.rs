@@ -1,0 +1,157 @@
+//! The draft that a file goes to, chosen when the first fragment tells how large it is.
+//!
+//! The choice is written into the session under the image's lock before the upload is made: of two
+//! files that arrive at once each finds what the other has taken, and after a crash in between the
+//! client's next fragment goes on with the same draft.
+
+use crate::catalog::image::{ImageDraft, locked_image};
+use crate::catalog::revision::RevisionChange;
+use crate::catalog::upload::Announcement;
+use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
+use crate::model::{
+    BitsSession, BitsSessionState as State, FileRole, Image, ImageKind, ImageName, Labels,
+    Revision, UploadProtocol,
+};
+use crate::storage::Tx;
+
+impl Catalog {
+    /// Gives a session its draft and its upload.
+    pub(super) async fn begin_bits_upload(
+        &self,
+        actor: &Actor,
+        session: &BitsSession,
+        size: u64,
+    ) -> Result<()> {
+        self.make_image_if_absent(actor, &session.image).await?;
+        let revision = self.claim_draft(actor, session, size).await?;
+        let announced = Announcement {
+            image: session.image.clone(),
+            revision,
+            role: session.role,
+            size,
+            digest: None,
+            condition: Precondition::None,
+            protocol: UploadProtocol::Bits,
+        };
+        match self.create_upload_as(actor, session.id, announced).await {
+            Ok(_) => self.move_on(session, &[State::Claimed], State::Receiving).await,
+            // It may have been made all the same: the next fragment finds out.
+            Err(error @ Error::Storage(_)) => Err(error),
+            Err(error) => {
+                self.release_draft(session).await?;
+                Err(match error {
+                    // Somebody sealed or deleted the draft in this moment: there will be another.
+                    Error::RevisionSealed(_) | Error::RevisionDeleted(_) => Error::UploadBusy,
+                    other => other,
+                })
+            }
+        }
+    }
+
+    /// The first fragment makes the image, not the opening of a session, which may never bring a byte.
+    pub(super) async fn make_image_if_absent(&self, actor: &Actor, name: &ImageName) -> Result<()> {
+        match self.image(name).await {
+            Err(Error::ImageNotFound) => {}
+            found => return found.map(drop),
+        }
+        let draft = ImageDraft {
+            name: name.clone(),
+            kind: ImageKind::Medv,
+            extension: None,
+            description: String::new(),
+            labels: Labels::new(),
+            keep_revisions: None,
+        };
+        match self.create_image(actor, &draft).await {
+            // The index arrives beside the `.ckm`, and was faster.
+            Ok(_) | Err(Error::NameTaken(_)) => Ok(()),
+            Err(other) => Err(other),
+        }
+    }
+
+    /// The number of the session's draft.
+    pub(super) async fn claim_draft(
+        &self,
+        actor: &Actor,
+        session: &BitsSession,
+        size: u64,
+    ) -> Result<i64> {
+        let mut tx = self.db.write().await?;
+        let locked = tx.locked_bits_session(session.id).await?;
+        let mut session = locked.ok_or(Error::UploadNotFound)?;
+        if let Some(claimed) = session.revision_id {
+            if session.size != Some(size) {
+                return Err(Error::invalid("Content-Range", "another size than before"));
+            }
+            let revision = tx.revision_by_id(claimed).await?.ok_or(Error::UploadNotFound)?;
+            return Ok(revision.number);
+        }
+        if session.state != State::Open {
+            return Err(Error::UploadNotFound);
+        }
+        let image = locked_image(&mut tx, &session.image).await?;
+        let draft = self.draft_for(&mut tx, actor, image, session.role).await?;
+        session.revision_id = Some(draft.id);
+        session.size = Some(size);
+        session.state = State::Claimed;
+        session.updated_at = self.clock.now();
+        tx.update_bits_session(&session).await?;
+        tx.commit().await?;
+        Ok(draft.number)
+    }
+
+    /// A `.ckm` fills the newest draft, or begins the next one where that has the role already. An
+    /// index belongs to what came before it: it joins the oldest draft that lacks one.
+    async fn draft_for(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        image: Image,
+        role: FileRole,
+    ) -> Result<Revision> {
+        let mut lacking = tx.drafts_lacking(image.id, role).await?;
+        let newest = tx.newest_draft(image.id).await?.map(|draft| draft.id);
+        let found = match role {
+            FileRole::Index if !lacking.is_empty() => Some(lacking.swap_remove(0)),
+            _ => lacking.pop().filter(|draft| Some(draft.id) == newest),
+        };
+        if let Some(draft) = found {
+            return Ok(draft);
+        }
+        let change = RevisionChange::default();
+        Ok(self.create_draft_within(tx, actor, image, change).await?.revision)
+    }
+
+    /// Nothing came of it: the draft is free for others.
+    async fn release_draft(&self, session: &BitsSession) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        if let Some(mut session) = tx.locked_bits_session(session.id).await?
+            && session.state == State::Claimed
+        {
+            session.revision_id = None;
+            session.size = None;
+            session.state = State::Open;
+            session.updated_at = self.clock.now();
+            tx.update_bits_session(&session).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Notes a session's next state, unless another request has brought it further meanwhile.
+    pub(super) async fn move_on(
+        &self,
+        session: &BitsSession,
+        from: &[State],
+        to: State,
+    ) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        if let Some(mut session) = tx.locked_bits_session(session.id).await?
+            && from.contains(&session.state)
+        {
+            session.state = to;
+            session.updated_at = self.clock.now();
+            tx.update_bits_session(&session).await?;
+        }
+        Ok(tx.commit().await?)
+    }
+}

@@ -1,0 +1,35 @@
+//! A file that one process at a time may hold, and that may be renamed or removed while it is held.
+//!
+//! The lock is the system's (`flock`), so it goes with the process however that ends. A file with
+//! a process number in it was rejected: after a power cut it names some other process.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+/// Opens and locks; `None` when another process has it.
+pub fn open(options: &OpenOptions, path: &Path) -> io::Result<Option<File>> {
+    loop {
+        let file = options.open(path)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+        // Its holder may have finished between our opening and locking: then this is a removed
+        // file, or a finished one under a new name, and not ours.
+        if is_still_at(&file, path)? {
+            return Ok(Some(file));
+        }
+    }
+}
+
+fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
+    let ours = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,69 @@
+//! The image that is pushed to: looked up, made if there is none, and compared with the command line.
+
+use serde::Deserialize;
+use serde_json::json;
+
+use super::super::connection::Connection;
+use super::super::exit_code::Exit;
+use super::super::failure::Failure;
+use super::super::progress::Progress;
+use super::Args;
+use super::files::{self, Kind, LocalFile};
+
+/// What this side reads of an image.
+#[derive(Debug, Deserialize)]
+pub struct Image {
+    pub name: String,
+    pub kind: Kind,
+    extension: Option<String>,
+}
+
+/// The image of this name, made if absent.
+pub async fn find_or_make(connection: &Connection, args: &Args) -> Result<Image, Failure> {
+    let address = connection.api(&["images", &args.image])?;
+    let image: Image = match connection.get(address.clone()).await {
+        Ok(image) => image,
+        Err(absent) if absent.exit() == Exit::NotFound => {
+            let kind = match args.kind {
+                Some(kind) => kind,
+                None => files::guess_kind(&args.files)?,
+            };
+            let mut wanted = json!({ "name": args.image, "kind": kind });
+            if let Some(extension) = files::extension(kind, &args.files)? {
+                wanted["extension"] = extension.into();
+            }
+            match connection.post(connection.api(&["images"])?, Some(&wanted)).await {
+                Ok(_) => {}
+                // Somebody else made it in this moment; or the name is refused, then it is still
+                // absent and that is what to tell.
+                Err(taken) if taken.exit() == Exit::Conflict => {
+                    return connection.get(address).await.map_err(|_| taken);
+                }
+                Err(refused) => return Err(refused),
+            }
+            connection.get(address).await?
+        }
+        Err(failure) => return Err(failure),
+    };
+    match args.kind {
+        Some(kind) if kind != image.kind => Err(Failure::new(
+            Exit::Conflict,
+            format!("{} is of kind {}, not {kind}", image.name, image.kind),
+        )),
+        _ => Ok(image),
+    }
+}
+
+impl Image {
+    /// Not refused: the bytes are opaque, and many a disk image has no extension or another one.
+    pub fn warn_of_another_extension(&self, files: &[LocalFile], progress: &Progress) {
+        if let (Some(expected), [LocalFile { path, .. }]) = (&self.extension, files)
+            && path.extension().is_some_and(|actual| !actual.eq_ignore_ascii_case(expected))
+        {
+            progress.note(&format!(
+                "{} will be published with the image's extension, .{expected}",
+                path.display()
+            ));
+        }
+    }
+}

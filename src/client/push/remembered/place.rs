@@ -1,0 +1,109 @@
+//! Where a push is remembered: the folder, the file's name, the lock, writing that survives a power cut.
+
+use std::ffi::OsString;
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+
+use super::super::super::locked_file;
+use super::super::image::Image;
+use super::super::source::Source;
+
+/// The paths in it are nobody else's business.
+const OWNER_ONLY: u32 = 0o600;
+
+/// Held by this process while it exists.
+#[derive(Debug)]
+pub struct Place {
+    record: PathBuf,
+    lock: PathBuf,
+    _held: File,
+}
+
+/// `IMAGEDEPOT_STATE_DIR`, else `imagedepot` in `XDG_STATE_HOME` or in `~/.local/state`. None when the
+/// environment has none of them. A relative `XDG_STATE_HOME` does not count, as its specification
+/// demands.
+pub fn folder(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
+    let path = |name| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    path("IMAGEDEPOT_STATE_DIR").or_else(|| {
+        path("XDG_STATE_HOME")
+            .filter(|folder| folder.is_absolute())
+            .or_else(|| path("HOME").map(|home| home.join(".local/state")))
+            .map(|folder| folder.join("imagedepot"))
+    })
+}
+
+impl Place {
+    /// None when another process holds it.
+    pub fn open(folder: &Path, key: &str) -> io::Result<Option<Self>> {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        let lock = folder.join(format!("{key}.lock"));
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(false).mode(OWNER_ONLY);
+        let held = locked_file::open(&options, &lock)?;
+        let record = folder.join(format!("{key}.json"));
+        Ok(held.map(|held| Self { record, lock, _held: held }))
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.record
+    }
+
+    /// What cannot be read is as good as nothing: the server removes the draft in time.
+    pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
+        serde_json::from_slice(&fs::read(&self.record).ok()?).ok()
+    }
+
+    /// The old record or the new one, whenever the power fails.
+    pub fn write(&self, record: &impl Serialize) -> io::Result<()> {
+        let new = self.record.with_extension("new");
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&new)?;
+        serde_json::to_writer_pretty(&mut file, record)?;
+        file.write_all(b"\n")?;
+        file.sync_all()?;
+        fs::rename(&new, &self.record)?;
+        File::open(self.record.parent().unwrap_or(Path::new(".")))?.sync_all()
+    }
+
+    pub fn remove(&self) -> io::Result<()> {
+        match fs::remove_file(&self.record) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Place {
+    /// A lock beside no record is of no use to anybody. Whoever waits for it notices that it is gone.
+    fn drop(&mut self) {
+        if !self.record.exists() {
+            // If it stays, the next push of these files takes it.
+            let _ = fs::remove_file(&self.lock);
+        }
+    }
+}
+
+/// The same for the same command line in the same folder, and for no other.
+pub fn key(server: &str, image: &Image, sources: &[Source]) -> String {
+    let mut hasher = Sha256::new();
+    let mut add = |part: &[u8]| {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    };
+    add(server.as_bytes());
+    add(image.name.as_bytes());
+    add(image.kind.to_string().as_bytes());
+    for source in sources {
+        add(source.role.as_bytes());
+        add(source.absolute_path().as_os_str().as_bytes());
+    }
+    hex::encode(&hasher.finalize()[..16])
+}

@@ -1,0 +1,63 @@
+//! Room set aside for the day on which the disk is full: deleting something takes a commit, and a
+//! commit takes a few kilobytes.
+//!
+//! Uploads keep `store.min_free` bytes of their disk free, but they are not the only ones to write
+//! there. So a file beside SQLite's catalog holds some room, and goes before the last byte is taken; it
+//! comes back when there is room again.
+
+use std::fs::OpenOptions;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FallocateFlags, fallocate};
+
+use super::disk;
+
+/// More than SQLite's log takes (4 MiB) before it is used anew, and less than any sensible
+/// `store.min_free`, so that uploads do not take the room that was set free.
+const SIZE: u64 = 6 * 1024 * 1024;
+
+/// With less than this the file goes.
+const GIVES_WAY_BELOW: u64 = 2 * 1024 * 1024;
+
+/// With more than this it comes back.
+const COMES_BACK_ABOVE: u64 = 8 * SIZE;
+
+/// The room set aside in one folder.
+#[derive(Debug, Clone)]
+pub struct Ballast {
+    folder: PathBuf,
+}
+
+impl Ballast {
+    /// Sets room aside in the folder of `catalog`, if there is any.
+    pub fn beside(catalog: &Path) -> Self {
+        let folder = match catalog.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let ballast = Self { folder: folder.to_owned() };
+        ballast.look();
+        ballast
+    }
+
+    /// To be called before something is written. What fails here shows where it matters: in the write.
+    pub fn look(&self) {
+        let Ok(free) = disk::free_bytes(&self.folder) else { return };
+        let path = self.folder.join("ballast");
+        if free < GIVES_WAY_BELOW {
+            if std::fs::remove_file(path).is_ok() {
+                tracing::error!(
+                    free,
+                    "the disk is full; the room set aside for the catalog is in use"
+                );
+            }
+        } else if free > COMES_BACK_ABOVE && !path.exists() {
+            let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
+            if let Err(error) = file.and_then(|file| {
+                fallocate(&file, FallocateFlags::empty(), 0, SIZE).map_err(std::io::Error::from)
+            }) {
+                tracing::debug!(%error, "no room could be set aside for a full disk");
+            }
+        }
+    }
+}

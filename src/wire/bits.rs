@@ -1,0 +1,34 @@
+//! The BITS upload protocol ("[MC-BUP] BITS Upload Protocol"): one verb, `BITS_POST`, with everything it
+//! says in headers and bytes only in the body of a Fragment.
+//!
+//! [`packet`] reads what clients send, [`ack`] writes what they are told. Sessions, offsets and what a
+//! packet brings about are left to others.
+
+pub mod ack;
+mod content_range;
+pub mod packet;
+
+pub use ack::{Ack, Context, HResult};
+pub use content_range::FragmentRange;
+pub use packet::{Malformed, Packet, SessionId};
+
+use actix_web::http::header::HeaderName;
+
+/// The verb of every packet.
+pub const METHOD: &str = "BITS_POST";
+
+/// The one protocol that there is, as it is offered and chosen.
+pub const UPLOAD_PROTOCOL: &str = "{7df0354d-249b-430f-820d-3d2a9bef4931}";
+
+/// Names of fields; section 2.2 of the protocol.
+pub const PACKET_TYPE: HeaderName = HeaderName::from_static("bits-packet-type");
+pub const SESSION_ID: HeaderName = HeaderName::from_static("bits-session-id");
+pub const SUPPORTED_PROTOCOLS: HeaderName = HeaderName::from_static("bits-supported-protocols");
+pub const PROTOCOL: HeaderName = HeaderName::from_static("bits-protocol");
+pub const RECEIVED_CONTENT_RANGE: HeaderName =
+    HeaderName::from_static("bits-received-content-range");
+/// The name of the error's code in MC-BUP, and on the wire of Windows 2003.
+pub const ERROR: HeaderName = HeaderName::from_static("bits-error");
+/// The same in the documentation of Windows. Clients look for either, so that both are sent.
+pub const ERROR_CODE: HeaderName = HeaderName::from_static("bits-error-code");
+pub const ERROR_CONTEXT: HeaderName = HeaderName::from_static("bits-error-context");

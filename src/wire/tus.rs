@@ -1,0 +1,236 @@
+//! tus 1.0.0 (<https://tus.io/protocols/resumable-upload>): its fields, read and written.
+//!
+//! Core and the extensions creation, creation-with-upload, checksum, expiration and termination. A
+//! field that cannot be read is an error, other than in the IETF's draft: tus has no rule to ignore it,
+//! and what a client meant to say about its bytes should not go unheard.
+
+use std::time::SystemTime;
+
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+
+pub use super::resumable::{UPLOAD_LENGTH, UPLOAD_OFFSET};
+
+/// The version that a message is written in.
+pub static TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
+/// The versions that the server knows.
+pub static TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
+pub static TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
+/// The largest file, in bytes.
+pub static TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
+pub static TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
+/// What the file is: keys with base64 values.
+pub static UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
+/// The checksum of the bytes in this request.
+pub static UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
+/// When an unfinished upload goes.
+pub static UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
+/// Says that the length comes later, which is not offered here.
+pub static UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
+/// Says that the upload is a piece of another, which is not offered here.
+pub static UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
+/// The method that is meant, from clients that can only send POST.
+pub static METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
+
+/// The one version that is spoken.
+pub const VERSION: &str = "1.0.0";
+pub const EXTENSIONS: &str = "creation,creation-with-upload,checksum,expiration,termination";
+pub const CHECKSUM_ALGORITHMS: &str = "sha1,sha256";
+
+/// The media type of bytes that are appended.
+pub const CONTENT_TYPE: &str = "application/offset+octet-stream";
+
+/// Why a field cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedField {
+    #[error("{0} is a whole number of bytes, from 0")]
+    Number(HeaderName),
+    #[error("{0} comes more than once")]
+    Repeated(HeaderName),
+    #[error("Upload-Metadata is a list of keys, each followed by a space and its value in base64")]
+    Metadata,
+    #[error("Upload-Metadata has the key {0} twice")]
+    RepeatedKey(String),
+    #[error("Upload-Checksum is the name of an algorithm, a space, and the checksum in base64")]
+    Checksum,
+    #[error("Upload-Checksum knows the algorithms sha1 and sha256")]
+    ChecksumAlgorithm,
+}
+
+/// A whole number of bytes. What is larger than 64 bits is larger than any file, which `u64::MAX` says
+/// as well.
+pub fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, MalformedField> {
+    let Some(text) = single(headers, name)? else { return Ok(None) };
+    let all_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !all_digits {
+        return Err(MalformedField::Number(name.clone()));
+    }
+    Ok(Some(text.parse().unwrap_or(u64::MAX)))
+}
+
+/// What `Upload-Metadata` says of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Metadata(Vec<(String, Vec<u8>)>);
+
+impl Metadata {
+    /// No field is as good as an empty one.
+    pub fn read(headers: &HeaderMap) -> Result<Self, MalformedField> {
+        match single(headers, &UPLOAD_METADATA)? {
+            Some(text) => Self::parse(text),
+            None => Ok(Self::default()),
+        }
+    }
+
+    fn parse(text: &str) -> Result<Self, MalformedField> {
+        let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
+        for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
+            let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
+            let value = STANDARD.decode(value.trim()).map_err(|_| MalformedField::Metadata)?;
+            if !key.is_ascii() {
+                return Err(MalformedField::Metadata);
+            }
+            if pairs.iter().any(|(other, _)| other == key) {
+                return Err(MalformedField::RepeatedKey(key.to_owned()));
+            }
+            pairs.push((key.to_owned(), value));
+        }
+        Ok(Self(pairs))
+    }
+
+    /// The value of a key as text; none where it is missing or no UTF-8.
+    pub fn text(&self, key: &str) -> Option<&str> {
+        let (_, value) = self.0.iter().find(|(name, _)| name == key)?;
+        str::from_utf8(value).ok()
+    }
+
+    /// The field's value for keys that need no quoting, being our own.
+    pub fn write(pairs: &[(&str, &str)]) -> String {
+        let pairs = pairs.iter().map(|(key, value)| format!("{key} {}", STANDARD.encode(value)));
+        pairs.collect::<Vec<_>>().join(",")
+    }
+}
+
+/// The checksum of a request's bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Checksum {
+    Sha1([u8; 20]),
+    Sha256([u8; 32]),
+}
+
+/// `Upload-Checksum`, if there is one.
+pub fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, MalformedField> {
+    let Some(text) = single(headers, &UPLOAD_CHECKSUM)? else { return Ok(None) };
+    let (algorithm, encoded) = text.split_once(' ').ok_or(MalformedField::Checksum)?;
+    let bytes = STANDARD.decode(encoded.trim()).map_err(|_| MalformedField::Checksum)?;
+    let checksum = match algorithm {
+        "sha1" => Checksum::Sha1(bytes.try_into().map_err(|_| MalformedField::Checksum)?),
+        "sha256" => Checksum::Sha256(bytes.try_into().map_err(|_| MalformedField::Checksum)?),
+        _ => return Err(MalformedField::ChecksumAlgorithm),
+    };
+    Ok(Some(checksum))
+}
+
+/// The value of `Upload-Expires`: an IMF-fixdate (RFC 9110 section 5.6.7).
+pub fn write_expires(at: DateTime<Utc>) -> String {
+    httpdate::fmt_http_date(SystemTime::from(at))
+}
+
+/// A field that may stand once.
+fn single<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+) -> Result<Option<&'a str>, MalformedField> {
+    let mut lines = headers.get_all(name);
+    let Some(line) = lines.next() else { return Ok(None) };
+    if lines.next().is_some() {
+        return Err(MalformedField::Repeated(name.clone()));
+    }
+    // What is no visible text is no number, no base64 and no algorithm either.
+    Ok(Some(HeaderValue::to_str(line).unwrap_or("\u{fffd}").trim()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(name: &HeaderName, lines: &[&str]) -> HeaderMap {
+        lines.iter().map(|line| (name.clone(), line.parse().unwrap())).collect()
+    }
+
+    fn metadata(line: &str) -> Result<Metadata, MalformedField> {
+        Metadata::read(&headers(&UPLOAD_METADATA, &[line]))
+    }
+
+    #[test]
+    fn a_number_is_digits_alone() {
+        let read = |line| number(&headers(&UPLOAD_OFFSET, &[line]), &UPLOAD_OFFSET);
+        assert_eq!(read("0"), Ok(Some(0)));
+        assert_eq!(read("00100"), Ok(Some(100)));
+        assert_eq!(read("99999999999999999999999"), Ok(Some(u64::MAX)));
+        for line in ["", "-1", "+1", "1.0", "1e3", "0x10", "ten", "1 2", "1,2"] {
+            assert_eq!(read(line), Err(MalformedField::Number(UPLOAD_OFFSET.clone())), "{line}");
+        }
+        assert_eq!(number(&HeaderMap::new(), &UPLOAD_OFFSET), Ok(None));
+    }
+
+    #[test]
+    fn a_field_that_comes_twice_is_refused() {
+        let twice = headers(&UPLOAD_LENGTH, &["5", "5"]);
+        let refused = Err(MalformedField::Repeated(UPLOAD_LENGTH.clone()));
+        assert_eq!(number(&twice, &UPLOAD_LENGTH), refused);
+    }
+
+    #[test]
+    fn metadata_has_base64_values() {
+        let read =
+            metadata("filename d29ybGRfZG9taW5hdGlvbl9wbGFuLnBkZg==,is_confidential").unwrap();
+        assert_eq!(read.text("filename"), Some("world_domination_plan.pdf"));
+        assert_eq!(read.text("is_confidential"), Some(""));
+        assert_eq!(read.text("Filename"), None);
+        assert_eq!(metadata(""), Ok(Metadata::default()));
+        assert_eq!(metadata("a  YQ== , b Yg==").unwrap().text("b"), Some("b"));
+        assert_eq!(metadata("bytes /w==").unwrap().text("bytes"), None);
+    }
+
+    #[test]
+    fn metadata_that_is_none_is_refused() {
+        for line in ["a !!!", "a YQ", "a YQ== YQ==", "a \u{e4}"] {
+            let line = headers(&UPLOAD_METADATA, &[line]);
+            assert_eq!(Metadata::read(&line), Err(MalformedField::Metadata), "{line:?}");
+        }
+        assert_eq!(metadata("a YQ==,a YQ=="), Err(MalformedField::RepeatedKey("a".to_owned())));
+    }
+
+    #[test]
+    fn metadata_is_read_back_as_it_was_written() {
+        let written = Metadata::write(&[("image", "win7-office"), ("revision", "3")]);
+        assert_eq!(written, "image d2luNy1vZmZpY2U=,revision Mw==");
+        assert_eq!(metadata(&written).unwrap().text("image"), Some("win7-office"));
+    }
+
+    #[test]
+    fn a_checksum_names_its_algorithm() {
+        let read = |line| checksum(&headers(&UPLOAD_CHECKSUM, &[line]));
+        // The example of the protocol: "hello world".
+        let hello = "sha1 Kq5sNclPz7QV2+lfQIuc6R7oRu0=";
+        assert!(matches!(read(hello), Ok(Some(Checksum::Sha1([0x2a, 0xae, ..])))));
+        let empty = "sha256 47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        assert!(matches!(read(empty), Ok(Some(Checksum::Sha256([0xe3, 0xb0, ..])))));
+        for line in
+            ["sha1", "sha1 ", "sha1 AAAA", "sha1 !!!!", "sha256 Kq5sNclPz7QV2+lfQIuc6R7oRu0="]
+        {
+            assert_eq!(read(line), Err(MalformedField::Checksum), "{line}");
+        }
+        for line in ["md5 rL0Y20zC+Fzt72VPzMSk2A==", "SHA1 Kq5sNclPz7QV2+lfQIuc6R7oRu0="] {
+            assert_eq!(read(line), Err(MalformedField::ChecksumAlgorithm), "{line}");
+        }
+    }
+
+    #[test]
+    fn an_expiry_is_written_as_http_writes_dates() {
+        let at = DateTime::from_timestamp(1_403_712_000, 5_000_000).unwrap();
+        assert_eq!(write_expires(at), "Wed, 25 Jun 2014 16:00:00 GMT");
+    }
+}

@@ -1,0 +1,133 @@
+//! A disk without a free byte, under everything that the server keeps: uploads stop cleanly, nothing
+//! acknowledged is lost, the rest goes on, and with the room everything goes on.
+
+use serde_json::{Value, json};
+use sqlx::{Connection as _, SqliteConnection};
+
+use crate::harness::actions::revision_path;
+use crate::harness::small_disk::SmallDisk;
+use crate::harness::{Answer, Database, Depot, Person, sample};
+
+const SIZE: usize = 20_000_000;
+
+#[tokio::test]
+async fn uploads_survive_a_disk_without_a_free_byte() {
+    let disk = SmallDisk::mounted(160);
+    let mut depot = Depot::on(Database::Sqlite)
+        .data_on(disk.path())
+        .setting("store", "min_free", "8 MiB")
+        .setting("tree", "grace", "0s")
+        .start()
+        .await;
+    let admin = depot.admin();
+    admin.publish_single("small", "qcow2", &sample::bytes(1, 10_000_000)).await;
+    admin.publish_single("old", "qcow2", &sample::bytes(2, 10_000_000)).await;
+    let files: Vec<_> = (10..13).map(|seed| sample::bytes(seed, SIZE)).collect();
+    let mut uploads = Vec::new();
+    for (number, file) in files.iter().enumerate() {
+        let upload = Upload::begin(&admin, &format!("image-{number}"), file.len()).await;
+        upload.append(0, &file[..SIZE / 2]).await.expecting(204);
+        uploads.push(upload);
+    }
+
+    // What does not fit beside what is promised is refused before the first byte.
+    admin.create_single_image("too-much", "img").await;
+    let draft = admin.draft("too-much").await;
+    announce(&admin, "too-much", draft, 120_000_000).await.problem(507);
+
+    let filler = disk.fill();
+    for (upload, file) in uploads.iter().zip(&files) {
+        upload.append_in_vain(SIZE / 2, &file[SIZE / 2..]).await;
+        assert!(upload.offset().await >= SIZE / 2, "acknowledged bytes are lost");
+    }
+    checks_and_downloads_go_on(&depot).await;
+    // Deletes work, and give room.
+    uploads.pop().expect("the third").cancel().await.expecting(204);
+    let never_promoted = admin.draft("old").await;
+    admin.delete(&revision_path("old", never_promoted)).await.expecting(204);
+    checks_and_downloads_go_on(&depot).await;
+
+    std::fs::remove_file(filler).expect("give the room back");
+    for (upload, file) in uploads.iter().zip(&files) {
+        let offset = upload.offset().await;
+        upload.append(offset, &file[offset..]).await.expecting(201);
+        assert_eq!(upload.digest(&admin).await, sample::digest(file));
+    }
+    depot.server.stop().await;
+    database_is_sound(&depot).await;
+}
+
+async fn checks_and_downloads_go_on(depot: &Depot) {
+    let client = depot.anonymous();
+    client.check_for_update("small", "production", 0, "pc-1").await.expecting(200);
+    client.get_tree("small_1.qcow2").await.expecting(200);
+    depot.anonymous().get("/readyz").await.expecting(200);
+}
+
+async fn database_is_sound(depot: &Depot) {
+    let path = depot.server.data().join("catalog.sqlite");
+    let mut catalog = SqliteConnection::connect(&format!("sqlite:{}", path.display()))
+        .await
+        .expect("the catalog");
+    let said: (String,) =
+        sqlx::query_as("pragma integrity_check").fetch_one(&mut catalog).await.expect("an answer");
+    assert_eq!(said.0, "ok");
+}
+
+async fn announce(person: &Person, image: &str, revision: u64, size: usize) -> Answer {
+    let target = json!({"image": image, "revision": revision, "role": "image", "size": size});
+    person.post("/api/v1/uploads").json(&target).await
+}
+
+struct Upload {
+    person: Person,
+    image: String,
+    location: String,
+}
+
+impl Upload {
+    async fn begin(person: &Person, image: &str, size: usize) -> Self {
+        person.create_single_image(image, "img").await;
+        let revision = person.draft(image).await;
+        let answer = announce(person, image, revision, size).await.expecting(201);
+        let location = answer.required_header("location").to_owned();
+        Self { person: person.clone(), image: image.to_owned(), location }
+    }
+
+    async fn try_append(&self, offset: usize, bytes: &[u8]) -> Result<Answer, reqwest::Error> {
+        let complete = if offset + bytes.len() == SIZE { "?1" } else { "?0" };
+        self.person
+            .patch(&self.location)
+            .header("Content-Type", "application/partial-upload")
+            .header("Upload-Offset", &offset.to_string())
+            .header("Upload-Complete", complete)
+            .body(bytes.to_vec())
+            .try_send()
+            .await
+    }
+
+    async fn append(&self, offset: usize, bytes: &[u8]) -> Answer {
+        self.try_append(offset, bytes).await.expect("an answer")
+    }
+
+    /// The server says why, or hangs up on the rest of the body before the answer could be read.
+    async fn append_in_vain(&self, offset: usize, bytes: &[u8]) {
+        if let Ok(answer) = self.try_append(offset, bytes).await {
+            answer.problem(507);
+        }
+    }
+
+    async fn offset(&self) -> usize {
+        let answer = self.person.call(&reqwest::Method::HEAD, &self.location).await;
+        answer.expecting(204).required_header("upload-offset").parse().expect("an offset")
+    }
+
+    async fn cancel(&self) -> Answer {
+        self.person.delete(&self.location).await
+    }
+
+    async fn digest(&self, person: &Person) -> String {
+        let revision: Value = person.revision(&self.image, 1).await;
+        revision["files"][0]["digest"].as_str().expect("the file").to_owned()
+    }
+}
