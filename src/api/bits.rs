@@ -2,7 +2,7 @@
 //!
 //! One handler for all packets, in the order of checks that the protocol names (section 3.2.5 of MC-BUP).
 //! Whatever it answers is an Ack without a body, also where other parts of the API send problem
-//! documents: [`refusal`] has the one table for that.
+//! documents: `refusal` has the one table for that.
 
 mod refusal;
 

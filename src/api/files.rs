@@ -66,7 +66,7 @@ pub async fn put(
     let (condition, protocol) = (condition.0, UploadProtocol::Put);
     let announced = Announcement { image, revision, role, size, digest, condition, protocol };
     let incoming = depot.catalog.receive(&caller.actor(), announced).await?;
-    let received = take_whole(incoming, payload).await?.finish(&caller.actor()).await?;
+    let received = Box::pin(take_whole(incoming, payload)).await?.finish(&caller.actor()).await?;
     let mut response = if received.replaced { HttpResponse::Ok() } else { HttpResponse::Created() };
     response.insert_header((REPR_DIGEST.clone(), digest_fields::write(received.file.digest)));
     response.insert_header((header::ETAG, format!("\"{}\"", received.file.tag())));

@@ -1,7 +1,7 @@
 //! `/uploads`: resumable uploads, in three forms on the same paths.
 //!
-//! The request's headers choose: `Tus-Resumable` is tus 1.0 ([`tus`]), `Upload-Complete` is the IETF's draft
-//! ([`resumable`]), neither is JSON ([`json`]). Below all of them is one kind of session ([`session`]), which
+//! The request's headers choose: `Tus-Resumable` is tus 1.0 (`tus`), `Upload-Complete` is the IETF's draft
+//! (`resumable`), neither is JSON (`json`). Below all of them is one kind of session (`session`), which
 //! any of them continues, and one way in for bytes ([`body`]). [`front`] is the middleware for what tus
 //! wants of every request and answer.
 

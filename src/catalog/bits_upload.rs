@@ -1,10 +1,10 @@
 //! Uploads by BITS, as the MED-V console makes them: a file's name alone says where its bytes go.
 //!
 //! A session is opened for a [`Destination`], the first fragment tells its size and gives it a draft
-//! ([`target`]), fragments fill the upload behind it, and with the last byte the file is the draft's; a draft
-//! with both files seals itself and may be promoted ([`conclude`]). Each step may be repeated: what a kill
+//! (`target`), fragments fill the upload behind it, and with the last byte the file is the draft's; a draft
+//! with both files seals itself and may be promoted (`conclude`). Each step may be repeated: what a kill
 //! cut off is made good when the client sends the last fragment again, or Close, as it does without an
-//! answer, and by the sweep where no client comes back ([`end`]).
+//! answer, and by the sweep where no client comes back (`end`).
 //!
 //! Bytes, offsets and who of several writers has the session are the [upload engine](super::upload)'s.
 

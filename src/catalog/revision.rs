@@ -171,6 +171,10 @@ impl Catalog {
         if !missing.is_empty() {
             return Err(Error::RevisionIncomplete { missing });
         }
+        // What somebody still uploads to it has nowhere to go any more.
+        for blob in tx.delete_open_uploads_of(details.revision.id).await? {
+            tx.discard_arriving(blob, self.clock.now()).await?;
+        }
         details.revision.state = RevisionState::Ready;
         details.revision.sealed_at = Some(self.clock.now());
         self.save(&mut tx, &mut details.revision).await?;

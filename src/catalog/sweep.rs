@@ -86,8 +86,10 @@ impl Catalog {
             tx.lock_image(draft.image_id).await?;
             // It may have been touched since the list was read.
             let Some(mut draft) = tx.revision_by_id(draft.id).await? else { continue };
-            let untouched =
-                draft.state == RevisionState::Draft && draft.updated_at < since && !draft.protected;
+            let untouched = !tx.has_open_uploads(draft.id).await?
+                && draft.state == RevisionState::Draft
+                && draft.updated_at < since
+                && !draft.protected;
             let Some(image) = tx.image_by_id(draft.image_id).await?.filter(|_| untouched) else {
                 continue;
             };

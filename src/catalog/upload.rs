@@ -26,6 +26,7 @@ use uuid::Uuid;
 
 use super::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Digest, File, FileRole, ImageName, Role, Upload, UploadProtocol, UploadState};
+use crate::storage::StorageError;
 pub use append::Appending;
 pub(super) use turn::Turns;
 pub use whole::Incoming;
@@ -99,6 +100,21 @@ impl Catalog {
             .ok()
             .and_then(|lifetime| upload.updated_at.checked_add_signed(lifetime))
             .unwrap_or(DateTime::<Utc>::MAX_UTC)
+    }
+}
+
+impl Catalog {
+    /// Does work that has to come to its end although whoever waits for it may be dropped at any moment,
+    /// as a request is whose client hangs up: what is being written goes on on another thread, and the
+    /// session must not pass to the next one before. Not on the worker's runtime, which ends first.
+    async fn to_the_end<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let task = self.shared.saving.spawn_on(work, &self.runtime);
+        task.await.unwrap_or_else(|error| {
+            Err(Error::Storage(StorageError::Unavailable(error.to_string())))
+        })
     }
 }
 

@@ -51,7 +51,7 @@ impl Ballast {
                     "the disk is full; the room set aside for the catalog is in use"
                 );
             }
-        } else if free > COMES_BACK_ABOVE && !path.exists() {
+        } else if free > COMES_BACK_ABOVE && !is_whole(&path) {
             let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
             if let Err(error) = file.and_then(|file| {
                 fallocate(&file, FallocateFlags::empty(), 0, SIZE).map_err(std::io::Error::from)
@@ -60,4 +60,10 @@ impl Ballast {
             }
         }
     }
+}
+
+/// One that a kill left half made has fewer blocks than bytes.
+fn is_whole(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    std::fs::metadata(path).is_ok_and(|file| file.blocks() * 512 >= SIZE)
 }

@@ -125,6 +125,17 @@ impl Blobs {
         }
     }
 
+    /// Whether a growing blob has nothing past `received`. A bucket's writers keep apart what they have
+    /// not sent.
+    pub fn ends_at(&self, key: &str, received: u64) -> bool {
+        let Some(path) = self.local_path(key) else { return true };
+        let length = match std::fs::metadata(staged_path(&path)) {
+            Ok(staged) => staged.len(),
+            Err(_) => std::fs::metadata(path).map_or(0, |complete| complete.len()),
+        };
+        length == received
+    }
+
     /// Room for more, where the store can tell.
     pub fn free_bytes(&self) -> Result<Option<u64>, StorageError> {
         match &self.0 {

@@ -34,9 +34,13 @@ impl Catalog {
             protocol: UploadProtocol::Bits,
         };
         match self.create_upload_as(actor, session.id, announced).await {
-            Ok(_) => self.move_on(session, &[State::Claimed], State::Receiving).await,
+            Ok(_) => self.fill(actor, session).await,
             // It may have been made all the same: the next fragment finds out.
             Err(error @ Error::Storage(_)) => Err(error),
+            // Another first fragment was faster, and its reservation stood in this one's way.
+            Err(_) if self.upload(actor, session.id).await.is_ok() => {
+                self.fill(actor, session).await
+            }
             Err(error) => {
                 self.release_draft(session).await?;
                 Err(match error {
@@ -46,6 +50,17 @@ impl Catalog {
                 })
             }
         }
+    }
+
+    /// The session has its upload; one that was cancelled or closed in this moment has not wanted it.
+    async fn fill(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
+        self.move_on(session, &[State::Claimed], State::Receiving).await?;
+        let now = self.db.read().await?.bits_session(session.id).await?;
+        if now.is_some_and(|now| now.state != State::Closed) {
+            return Ok(());
+        }
+        self.cancel_upload(actor, session.id).await?;
+        Err(Error::UploadNotFound)
     }
 
     /// The first fragment makes the image, not the opening of a session, which may never bring a byte.

@@ -44,7 +44,7 @@ pub(super) struct Open {
     pub(super) turn: Turn,
     check: Option<RunningCheck>,
     noted: Noted,
-    floor_checked_at: u64,
+    floor_checked_at: Option<u64>,
 }
 
 struct Noted {
@@ -70,18 +70,25 @@ impl Catalog {
         length: Option<u64>,
         checksum: Option<Checksum>,
     ) -> Result<Appending> {
+        let (catalog, actor) = (self.clone(), actor.clone());
+        self.to_the_end(async move {
+            Box::pin(catalog.open_for_append(&actor, id, start, length, checksum)).await
+        })
+        .await
+    }
+
+    async fn open_for_append(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        start: StartAt,
+        length: Option<u64>,
+        checksum: Option<Checksum>,
+    ) -> Result<Appending> {
         self.may_append(actor, id).await?;
-        let turn = self.shared.turns.take(id).await?;
+        let mut turn = self.shared.turns.take(id).await?;
         let unnoted = if checksum.is_some() { Unnoted::AreNothing } else { Unnoted::Count };
-        let mut claimed = match self.claim(&turn, id, unnoted).await {
-            // It was finished while this waited for its turn: a repeat after a lost answer, which must not
-            // hear that there is no such upload and send everything again.
-            Err(Error::UploadNotFound) => {
-                self.may_append(actor, id).await?;
-                return Err(Error::UploadNotFound);
-            }
-            other => other?,
-        };
+        let mut claimed = self.claim(&mut turn, id, unnoted).await?;
         let opened = self.open_claimed(&mut claimed).await;
         let fits = opened.and_then(|appender| {
             check_start(&claimed.upload, start, length)?;
@@ -160,7 +167,9 @@ impl Appending {
     /// Acknowledges what came: it is on stable storage when this returns. `ChecksumMismatch` where it is
     /// not what its checksum says, and then nothing of it was kept.
     pub async fn save(self) -> Result<Upload> {
-        self.into_open()?.save().await
+        let open = self.into_open()?;
+        let catalog = open.catalog.clone();
+        catalog.to_the_end(open.save()).await
     }
 }
 
@@ -178,9 +187,17 @@ impl Open {
     pub(super) fn new(catalog: &Catalog, claimed: Claimed, appender: Appender, turn: Turn) -> Self {
         let Claimed { upload, number: claim, hold, .. } = claimed;
         let noted = Noted { received: upload.received, at: Instant::now() };
-        let floor_checked_at = upload.received;
-        let catalog = catalog.clone();
-        Self { catalog, upload, claim, hold, appender, turn, check: None, noted, floor_checked_at }
+        Self {
+            catalog: catalog.clone(),
+            upload,
+            claim,
+            hold,
+            appender,
+            turn,
+            check: None,
+            noted,
+            floor_checked_at: None,
+        }
     }
 
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<()> {
@@ -188,8 +205,8 @@ impl Open {
         if end > self.upload.size {
             return Err(Error::BeyondEnd { size: self.upload.size, end });
         }
-        if end - self.floor_checked_at >= FLOOR_EVERY {
-            self.floor_checked_at = end;
+        if self.floor_checked_at.is_none_or(|at| end - at >= FLOOR_EVERY) {
+            self.floor_checked_at = Some(end);
             self.catalog.check_floor()?;
         }
         if let Some(check) = &mut self.check {
@@ -241,9 +258,13 @@ impl Open {
         }
     }
 
+    /// Only looks: a thousand silent writers that told of themselves every second would leave SQLite's
+    /// one writer no time for anything else. A hold that runs out meanwhile is found out by the next bytes.
     async fn still_holds(&self) -> Result<bool> {
-        let newest = self.catalog.renew(self.upload.id, self.claim, &self.hold).await?;
-        Ok(newest == Some(self.claim))
+        let upload = self.catalog.db.read().await?.upload(self.upload.id).await?;
+        Ok(upload.is_some_and(|upload| {
+            upload.newest_claim == self.claim && upload.state == UploadState::Receiving
+        }))
     }
 
     async fn save(mut self) -> Result<Upload> {

@@ -30,6 +30,10 @@ const UNDER_WAY: Duration = Duration::from_secs(20);
 /// How old the last news may get while a writer works or waits.
 pub(super) const RENEW_AFTER: Duration = Duration::from_secs(5);
 
+/// Past the longest hold: whoever has not let go by then has a clock or a database that nobody should
+/// wait for.
+const UNTIL_OTHERS_ARE_GONE: Duration = Duration::from_secs(45);
+
 /// How often one who waits looks whether the writer before has let go.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -48,17 +52,35 @@ pub(super) struct Claimed {
     pub(super) hold: Hold,
     /// What is to be done with bytes past the offset.
     pub(super) tail: Tail,
+    /// What the row is to be told once they are cut off.
+    pub(super) boot_to_note: Option<String>,
 }
 
 impl Catalog {
     /// Takes the session over from whoever has it.
-    pub(super) async fn claim(&self, _turn: &Turn, id: Uuid, unnoted: Unnoted) -> Result<Claimed> {
+    ///
+    /// The row tells that bytes past the offset may be believed only where there are none yet, or where
+    /// they could be before; else [`Catalog::open_claimed`] says so after it has cut them off. Killed in
+    /// between, the next claim must not take in what nobody has proven.
+    pub(super) async fn claim(
+        &self,
+        turn: &mut Turn,
+        id: Uuid,
+        unnoted: Unnoted,
+    ) -> Result<Claimed> {
         let mut number = None;
+        let deadline = Instant::now() + UNTIL_OTHERS_ARE_GONE;
         loop {
             let begun = Instant::now();
             let mut tx = self.db.write().await?;
             let mine = match number {
-                None => tx.draw_claim(id).await?.ok_or(Error::UploadNotFound)?,
+                None => match tx.draw_claim(id).await? {
+                    Some(drawn) => drawn,
+                    // Finished while this waited for its turn: a repeat after a lost answer must not
+                    // hear that there is no such upload, and send everything again.
+                    None if tx.upload(id).await?.is_some() => return Err(Error::UploadComplete),
+                    None => return Err(Error::UploadNotFound),
+                },
                 Some(drawn) => drawn,
             };
             let upload = tx.upload(id).await?.ok_or(Error::UploadNotFound)?;
@@ -66,7 +88,11 @@ impl Catalog {
                 return Err(Error::UploadTakenOver);
             }
             if self.is_free(&upload) {
-                let boot = (unnoted == Unnoted::Count).then(boot_id).flatten();
+                let tail = self.tail_of(&upload);
+                let sound =
+                    tail != Tail::CutOff || self.blobs.ends_at(&upload.blob_key, upload.received);
+                let wanted = (unnoted == Unnoted::Count).then(boot_id).flatten();
+                let boot = wanted.clone().filter(|_| sound);
                 let holder = Holder {
                     claim: mine,
                     instance: self.instance,
@@ -77,20 +103,29 @@ impl Catalog {
                     return Err(Error::UploadTakenOver);
                 }
                 tx.commit().await?;
-                let tail = self.tail_of(&upload);
                 let hold = new_hold(begun);
-                return Ok(Claimed { upload, number: mine, hold, tail });
+                let boot_to_note = wanted.filter(|_| !sound);
+                return Ok(Claimed { upload, number: mine, hold, tail, boot_to_note });
             }
             tx.commit().await?;
             number = Some(mine);
-            tokio::time::sleep(LOOK_EVERY).await;
+            if Instant::now() > deadline {
+                return Err(Error::UploadBusy);
+            }
+            tokio::select! {
+                () = turn.is_over() => return Err(Error::UploadTakenOver),
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+            }
         }
     }
 
-    /// Whether no writer can write any more.
+    /// Whether no writer can write any more. A time further off than any hold was written by a clock that
+    /// has been set back since.
     fn is_free(&self, upload: &Upload) -> bool {
+        let now = self.clock.now();
         upload.holder.is_none_or(|holder| holder == self.instance)
-            || upload.held_until < self.clock.now()
+            || upload.held_until < now
+            || upload.held_until > now + HOLD * 2
     }
 
     /// A holder in the row without a writer was killed. Where it was this server's and the machine has

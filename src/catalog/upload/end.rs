@@ -5,8 +5,8 @@ use uuid::Uuid;
 
 use super::claim::Unnoted;
 use crate::catalog::audit::{Entry, NOTHING};
-use crate::catalog::{Actor, Catalog, Result};
-use crate::model::{Upload, UploadProtocol, UploadState};
+use crate::catalog::{Actor, Catalog, Error, Result};
+use crate::model::{Upload, UploadState};
 
 /// A complete session is kept for so long, for a client that missed the last answer.
 const COMPLETE_KEPT: TimeDelta = TimeDelta::days(1);
@@ -19,13 +19,18 @@ impl Catalog {
     /// Where a client that wants to go on continues: asks whoever still writes to stop and to save what
     /// it has, takes in what a kill had left, and tells the offset.
     pub async fn halt_upload(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
+        let (catalog, actor) = (self.clone(), actor.clone());
+        self.to_the_end(async move { Box::pin(catalog.halt(&actor, id)).await }).await
+    }
+
+    async fn halt(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
         self.upload(actor, id).await?;
-        let turn = self.shared.turns.take(id).await?;
+        let mut turn = self.shared.turns.take(id).await?;
         let upload = self.upload(actor, id).await?;
         if upload.state == UploadState::Complete || upload.holder.is_none() {
             return Ok(upload);
         }
-        let mut claimed = self.claim(&turn, id, Unnoted::Count).await?;
+        let mut claimed = self.claim(&mut turn, id, Unnoted::Count).await?;
         let opened = self.open_claimed(&mut claimed).await;
         self.release(&mut claimed.upload, claimed.number, None).await?;
         opened?;
@@ -37,15 +42,27 @@ impl Catalog {
     pub async fn cancel_upload(&self, actor: &Actor, id: Uuid) -> Result<()> {
         self.upload(actor, id).await?;
         let _turn = self.shared.turns.take(id).await?;
-        // It may have been finished, or cancelled by somebody else, while this waited.
-        let upload = self.upload(actor, id).await?;
-        self.end_upload(actor, &upload, "upload.cancel").await?;
+        self.end_upload(actor, id, "upload.cancel", |_| true).await?;
         self.remove_garbage_soon().await
     }
 
-    async fn end_upload(&self, actor: &Actor, upload: &Upload, action: &'static str) -> Result<()> {
+    /// Ends a session if it is `as_expected` in the moment of its end: another server may have brought
+    /// it further.
+    async fn end_upload(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        action: &'static str,
+        as_expected: impl FnOnce(&Upload) -> bool,
+    ) -> Result<()> {
         let mut tx = self.db.write().await?;
-        tx.delete_upload(upload.id).await?;
+        // Keeps the row from others.
+        tx.draw_claim(id).await?;
+        let upload = tx.upload(id).await?.ok_or(Error::UploadNotFound)?;
+        if !as_expected(&upload) {
+            return Ok(());
+        }
+        tx.delete_upload(id).await?;
         if upload.state == UploadState::Receiving {
             tx.discard_arriving(upload.blob_id, self.clock.now()).await?;
             let subject = format!("uploads/{}", upload.id);
@@ -118,14 +135,15 @@ impl Catalog {
     pub(in crate::catalog) async fn expire_uploads(&self) -> Result<()> {
         let now = self.clock.now();
         let idle = TimeDelta::from_std(self.rules.expire_after).unwrap_or(TimeDelta::MAX);
-        for (idle, only) in [(idle, None), (idle.min(PUT_IDLE), Some(UploadProtocol::Put))] {
-            let Some(since) = now.checked_sub_signed(idle) else { continue };
-            let stale = self.db.read().await?.idle_uploads(since).await?;
-            for upload in
-                stale.iter().filter(|upload| only.is_none_or(|only| upload.protocol == only))
-            {
-                self.expire(upload).await?;
-            }
+        let mut tx = self.db.read().await?;
+        let mut stale = Vec::new();
+        if let Some(since) = now.checked_sub_signed(idle) {
+            stale = tx.idle_uploads(since).await?;
+        }
+        stale.extend(tx.idle_puts(now - idle.min(PUT_IDLE)).await?);
+        drop(tx);
+        for upload in &stale {
+            self.expire(upload).await?;
         }
         let mut tx = self.db.write().await?;
         tx.forget_complete_uploads(now - COMPLETE_KEPT).await?;
@@ -139,16 +157,18 @@ impl Catalog {
     /// One that somebody works on in this moment is let be.
     async fn expire(&self, stale: &Upload) -> Result<()> {
         let Some(_turn) = self.shared.turns.take_if_free(stale.id) else { return Ok(()) };
-        let upload = self.db.read().await?.upload(stale.id).await?;
-        match upload {
-            Some(upload) if upload.updated_at == stale.updated_at => {
-                let held = upload.holder.is_some_and(|holder| holder != self.instance);
-                if held && upload.held_until >= self.clock.now() {
-                    return Ok(());
-                }
-                self.end_upload(&Actor::system("sweep"), &upload, "upload.expire").await
-            }
-            _ => Ok(()),
+        let now = self.clock.now();
+        let still_idle = |upload: &Upload| {
+            let held = upload.holder.is_some_and(|holder| holder != self.instance);
+            upload.state == UploadState::Receiving
+                && upload.updated_at == stale.updated_at
+                && !(held && upload.held_until >= now)
+        };
+        let sweep = Actor::system("sweep");
+        match self.end_upload(&sweep, stale.id, "upload.expire", still_idle).await {
+            // Ended by somebody else in this moment.
+            Err(Error::UploadNotFound) => Ok(()),
+            ended => ended,
         }
     }
 }

@@ -17,14 +17,19 @@ use crate::storage::blobs::{Complete, Hold, RunningHash};
 impl Catalog {
     /// Gives a full upload to its draft. Repeated after a lost answer, it says the same again.
     pub async fn finish_upload(&self, actor: &Actor, id: Uuid) -> Result<Received> {
+        let (catalog, actor) = (self.clone(), actor.clone());
+        self.to_the_end(async move { Box::pin(catalog.finish_full(&actor, id)).await }).await
+    }
+
+    async fn finish_full(&self, actor: &Actor, id: Uuid) -> Result<Received> {
         let upload = self.upload(actor, id).await?;
         if upload.state == UploadState::Complete {
             return self.received_before(&upload).await;
         }
-        let turn = self.shared.turns.take(id).await?;
-        let mut claimed = match self.claim(&turn, id, Unnoted::Count).await {
+        let mut turn = self.shared.turns.take(id).await?;
+        let mut claimed = match self.claim(&mut turn, id, Unnoted::Count).await {
             // Another request has finished it in this moment.
-            Err(Error::UploadNotFound) => {
+            Err(Error::UploadComplete) => {
                 return self.received_before(&self.upload(actor, id).await?).await;
             }
             other => other?,
@@ -65,7 +70,9 @@ impl Catalog {
         }
         let whole = self.whole(upload).await?;
         let completing = Box::pin(self.blobs.complete(&whole));
-        self.holding(upload.id, claim, hold, completing).await?;
+        if let Err(error) = self.holding(upload.id, claim, hold, completing).await {
+            return Err(self.why_incomplete(upload, error.into()).await);
+        }
         let attached = self.attach(actor, upload, claim, digest, condition).await;
         if let Err(Error::UploadLost) = attached {
             // Cancelled elsewhere before the blob had its name, under which nobody looked for it then.
@@ -78,6 +85,18 @@ impl Catalog {
             self.sweep_is_due();
         }
         Ok(received)
+    }
+
+    /// What is to be told when the bytes are not there any more: mostly that their draft has gone.
+    async fn why_incomplete(&self, upload: &Upload, error: Error) -> Error {
+        let there = async { self.db.read().await?.upload(upload.id).await };
+        match there.await {
+            Ok(None) => match self.revision(&upload.image, upload.revision).await {
+                Ok(_) => Error::UploadLost,
+                Err(gone) => gone,
+            },
+            _ => error,
+        }
     }
 
     pub(super) async fn whole(&self, upload: &Upload) -> Result<Complete> {

@@ -3,15 +3,28 @@
 use super::claim::Claimed;
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::Upload;
+use crate::storage::StorageError;
 use crate::storage::blobs::{Appender, Growing, Hold, Kept, Multipart, Tail};
 
 impl Catalog {
     /// Opens the bytes of a claimed session, and notes what a crash had left unnoted.
     pub(super) async fn open_claimed(&self, claimed: &mut Claimed) -> Result<Appender> {
-        let Claimed { upload, number, hold, tail } = claimed;
+        let Claimed { upload, number, hold, tail, boot_to_note } = claimed;
         let (id, number) = (upload.id, *number);
         let opening = Box::pin(self.open_bytes(upload, number, hold, *tail));
-        let mut appender = self.holding(id, number, hold, opening).await?;
+        let mut appender = match self.holding(id, number, hold, opening).await {
+            Err(Error::Storage(StorageError::Damaged(what))) => {
+                tracing::error!(upload = %id, "an upload ends, for its bytes are gone: {what}");
+                self.discard_or_log(upload).await;
+                return Err(Error::UploadNotFound);
+            }
+            opened => opened?,
+        };
+        if let Some(boot) = boot_to_note.take() {
+            let mut tx = self.db.write().await?;
+            tx.note_boot(id, number, &boot).await?;
+            tx.commit().await?;
+        }
         if appender.taken() > upload.received {
             let found = self.holding(id, number, hold, Box::pin(appender.sync())).await?;
             tracing::info!(upload = %id, bytes = found.received - upload.received,

@@ -10,7 +10,7 @@ use crate::model::{FileRole, ImageKind, RevisionState, Upload, UploadProtocol};
 use crate::storage::blobs::RunningHash;
 use crate::storage::{Holder, NewUpload, StorageError, Tx};
 
-/// Open sessions of one caller: enough for any work, and a bound on what a broken script leaves.
+/// Open sessions of one caller by one protocol: enough for any work, and a bound on what a broken script leaves.
 const MOST_OPEN: i64 = 1000;
 
 impl Catalog {

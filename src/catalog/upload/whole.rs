@@ -20,6 +20,11 @@ pub struct Incoming {
 impl Catalog {
     /// Reserves room for a file of a draft and opens it for writing.
     pub async fn receive(&self, actor: &Actor, announced: Announcement) -> Result<Incoming> {
+        let (catalog, actor) = (self.clone(), actor.clone());
+        self.to_the_end(async move { Box::pin(catalog.open_whole(&actor, announced)).await }).await
+    }
+
+    async fn open_whole(&self, actor: &Actor, announced: Announcement) -> Result<Incoming> {
         let holder = Holder {
             claim: 1,
             instance: self.instance,
@@ -29,7 +34,8 @@ impl Catalog {
         let hold = new_hold(Instant::now());
         let upload = self.open_upload(actor, self.ids.next(), &announced, Some(&holder)).await?;
         let turn = self.shared.turns.take(upload.id).await?;
-        let mut claimed = Claimed { upload, number: holder.claim, hold, tail: Tail::CutOff };
+        let mut claimed =
+            Claimed { upload, number: holder.claim, hold, tail: Tail::CutOff, boot_to_note: None };
         match self.open_claimed(&mut claimed).await {
             Ok(appender) => {
                 let open = Open::new(self, claimed, appender, turn);
@@ -52,17 +58,28 @@ impl Incoming {
     /// Checks what came, makes it durable, and gives it to the draft; on refusal nothing is kept.
     pub async fn finish(mut self, actor: &Actor) -> Result<Received> {
         let mut open = self.open.take().ok_or(Error::UploadLost)?;
-        let finished = complete(&mut open, actor, &self.condition).await;
-        if finished.is_err() {
-            discard(open).await;
-        }
-        finished
+        let (catalog, actor) = (open.catalog.clone(), actor.clone());
+        let condition = std::mem::take(&mut self.condition);
+        let finishing = async move {
+            let finished = Box::pin(complete(&mut open, &actor, &condition)).await;
+            if finished.is_err() {
+                discard(open).await;
+            }
+            finished
+        };
+        catalog.to_the_end(finishing).await
     }
 
     /// Takes everything away that has arrived.
     pub async fn abandon(mut self) {
         if let Some(open) = self.open.take() {
-            discard(open).await;
+            let catalog = open.catalog.clone();
+            let discarding = async move {
+                discard(open).await;
+                Ok(())
+            };
+            // It was logged where it failed.
+            let _discarded = catalog.to_the_end(discarding).await;
         }
     }
 }

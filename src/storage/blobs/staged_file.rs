@@ -27,8 +27,13 @@ pub(super) struct StagedFile {
 }
 
 impl StagedFile {
-    /// Opens it, under its final name if it has that already; or makes it and makes its name durable.
-    pub(super) fn open(path: PathBuf, complete: &Path) -> Result<Self, StorageError> {
+    /// Opens it, under its final name if it has that already. One that has nothing yet is made, and its
+    /// name made durable; `Damaged` where bytes were acknowledged and there is no file.
+    pub(super) fn open(
+        path: PathBuf,
+        complete: &Path,
+        received: u64,
+    ) -> Result<Self, StorageError> {
         let wrong = || path.display().to_string();
         let open = |path: &Path, new: bool| {
             OpenOptions::new().read(true).write(true).create_new(new).mode(0o600).open(path)
@@ -38,6 +43,9 @@ impl StagedFile {
             other => other,
         };
         let file = match present {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && received > 0 => {
+                return Err(StorageError::Damaged(format!("{} is not there", wrong())));
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let folder = path.parent().unwrap_or(Path::new("/"));
                 make_folder_durably(folder).map_err(StorageError::file(wrong()))?;

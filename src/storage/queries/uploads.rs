@@ -116,6 +116,18 @@ impl Tx {
         )
     }
 
+    /// As [`Self::idle_uploads`], only whole-file uploads.
+    pub async fn idle_puts(&mut self, since: DateTime<Utc>) -> Result<Vec<Upload>, StorageError> {
+        all!(
+            self,
+            uploads!(
+                "where u.protocol = 'put' and u.state = 'receiving' and u.updated_at < $1 \
+                 order by u.updated_at limit 100"
+            ),
+            since
+        )
+    }
+
     /// Whole-file uploads of a server, which end with their request.
     pub async fn puts_of(&mut self, instance: Uuid) -> Result<Vec<Upload>, StorageError> {
         all!(self, uploads!("where u.protocol = 'put' and u.holder = $1"), instance)
@@ -189,6 +201,46 @@ impl Tx {
             holder.until
         )?;
         Ok(changed == 1)
+    }
+
+    /// From now on bytes past the offset may be believed, under this start of the machine.
+    pub async fn note_boot(
+        &mut self,
+        id: Uuid,
+        claim: i64,
+        boot: &str,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update upload set holder_boot = $3 where id = $1 and held_claim = $2",
+            id,
+            claim,
+            boot
+        )?;
+        Ok(())
+    }
+
+    /// Whether somebody uploads to a revision.
+    pub async fn has_open_uploads(&mut self, revision: Uuid) -> Result<bool, StorageError> {
+        let open: i64 = value!(
+            self,
+            "select count(*) from upload where revision_id = $1 and state = 'receiving'",
+            revision
+        )?;
+        Ok(open > 0)
+    }
+
+    /// The open sessions of a revision that takes no more files; the blobs that they were filling.
+    pub async fn delete_open_uploads_of(
+        &mut self,
+        revision: Uuid,
+    ) -> Result<Vec<Uuid>, StorageError> {
+        let rows: Vec<(Uuid,)> = all!(
+            self,
+            "delete from upload where revision_id = $1 and state = 'receiving' returning blob_id",
+            revision
+        )?;
+        Ok(rows.into_iter().map(|(blob,)| blob).collect())
     }
 
     /// The writer lives, and asks for the newest number; none where the session is not its any more.

@@ -27,7 +27,7 @@ impl InFolder {
         let opened = spawn_blocking(move || {
             let Growing { size, kept, tail, .. } = growing;
             let mut hash = kept.hash()?;
-            let staged = StagedFile::open(path, &complete)?;
+            let staged = StagedFile::open(path, &complete, kept.received)?;
             let settled = match tail {
                 Tail::TakeIn { .. } => staged.read_tail(kept.received, size, &mut hash)?,
                 Tail::CutOff => kept.received,
