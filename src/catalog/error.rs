@@ -57,7 +57,9 @@ pub enum Error {
     Stale,
     #[error("the upload was given up in the meantime; send the file again")]
     UploadLost,
-    #[error("there is no such upload, or it has expired; begin a new one")]
+    #[error(
+        "there is no such upload: it was cancelled, it has expired, or its draft was sealed or deleted; begin a new one"
+    )]
     UploadNotFound,
     #[error("the upload has {expected} bytes, so the next ones begin there and not at {given}")]
     OffsetMismatch { expected: u64, given: u64 },

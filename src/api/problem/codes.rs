@@ -90,7 +90,11 @@ const CODES: [(&str, u16, &str); 66] = [
         "The last administrator cannot be deleted, disabled or lose the role.",
     ),
     ("upload_lost", 409, "The upload was given up in the meantime; send the file again."),
-    ("upload_not_found", 404, "There is no such upload, or it has expired; begin a new one."),
+    (
+        "upload_not_found",
+        404,
+        "There is no such upload: it was cancelled, it has expired, or its draft was sealed or deleted; begin a new one.",
+    ),
     ("offset_mismatch", 409, "The next bytes begin at another offset; the detail says which."),
     ("upload_complete", 409, "The upload is complete: its bytes are the draft's file."),
     ("upload_incomplete", 409, "Not all bytes of the upload have come yet."),
