@@ -27,8 +27,8 @@ pub(super) struct StagedFile {
 }
 
 impl StagedFile {
-    /// Opens it, under its final name if it has that already. One that has nothing yet is made, and its
-    /// name made durable; `Damaged` where bytes were acknowledged and there is no file.
+    /// Opens it, under its final name if it has that already. One that has nothing yet is made if need be,
+    /// and its name made durable; `Damaged` where bytes were acknowledged and there is no file.
     pub(super) fn open(
         path: PathBuf,
         complete: &Path,
@@ -47,14 +47,14 @@ impl StagedFile {
                 return Err(StorageError::Damaged(format!("{} is not there", wrong())));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                let folder = path.parent().unwrap_or(Path::new("/"));
-                make_folder_durably(folder).map_err(StorageError::file(wrong()))?;
-                let file = open(&path, true).map_err(StorageError::file(wrong()))?;
-                disk::sync_folder(folder).map_err(StorageError::file(wrong()))?;
-                file
+                make_folder(&path).and_then(|()| open(&path, true))
             }
-            other => other.map_err(StorageError::file(wrong()))?,
+            other => other,
         };
+        let file = file.map_err(StorageError::file(wrong()))?;
+        if received == 0 {
+            sync_name(&path).map_err(StorageError::file(wrong()))?;
+        }
         Ok(Self { file: Arc::new(file), path })
     }
 
@@ -128,11 +128,18 @@ pub(super) fn write_at(file: &File, pieces: &[Bytes], mut offset: u64) -> io::Re
     Ok(())
 }
 
-/// A shard's folder comes with its first blob; its own name has to last as well.
-fn make_folder_durably(folder: &Path) -> io::Result<()> {
-    match std::fs::create_dir(folder) {
-        Ok(()) => disk::sync_folder(folder.parent().unwrap_or(Path::new("/"))),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(error),
+/// A shard's folder comes with its first blob.
+fn make_folder(of: &Path) -> io::Result<()> {
+    match std::fs::create_dir(of.parent().unwrap_or(Path::new("/"))) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
     }
+}
+
+/// Makes the name durable, and its folder's. Also where both are there already: a kill may have come
+/// between their making and this.
+fn sync_name(path: &Path) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("/"));
+    disk::sync_folder(folder)?;
+    disk::sync_folder(folder.parent().unwrap_or(Path::new("/")))
 }
