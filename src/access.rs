@@ -1,6 +1,7 @@
 //! Who is calling, and what they may.
 //!
-//! [`basic`] reads credentials, [`Authenticator`] checks them against the snapshot's accounts,
+//! There are several [ways in](way_in). [`basic`] reads a name and a password, [`Authenticator`] checks
+//! them against the snapshot's accounts; whoever was recognised, by whichever way, is an [`Identity`].
 //! [`permission`] names the rights that handlers ask for. Which right an operation needs stands in
 //! the operation's signature, in the API.
 
@@ -8,10 +9,12 @@ pub mod basic;
 pub mod identity;
 pub mod password;
 pub mod permission;
+pub mod way_in;
 
 pub use identity::Identity;
 pub use password::Authenticator;
 pub use permission::Permission;
+pub use way_in::WayIn;
 
 /// Why a caller is turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -21,9 +24,15 @@ pub enum Denied {
     #[error("the name or the password is wrong, or the user is disabled")]
     WrongCredentials,
     #[error(
-        "the Authorization header is not one that this server reads: send Basic credentials, once"
+        "the Authorization header is not one that this server reads: send credentials of a kind that \
+         WWW-Authenticate names, once"
     )]
     Unreadable,
+    /// Other listeners may have it.
+    #[error(
+        "this address of the server does not take credentials of this kind; WWW-Authenticate names those that it takes"
+    )]
+    NotOffered,
     /// Too many passwords are being checked already.
     #[error("too many log-ins at once")]
     Busy,

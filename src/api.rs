@@ -1,7 +1,8 @@
 //! HTTP: every route in one list, one file per noun.
 //!
 //! Handlers extract, call the catalog, convert. What all of them share stands in one place each:
-//! [`caller`] (who, with the right in the type), [`body`], [`conditional`], [`page`], [`idempotency`],
+//! [`caller`] (who, with the right in the type; `recognise` finds out who), [`listener`] (which ways in a
+//! request may take), [`body`], [`conditional`], [`page`], [`idempotency`],
 //! [`dry_run`], [`problem`] (the one form of refusal), [`fallback`] (404 and 405), [`file_response`] (bytes).
 
 pub mod assignments;
@@ -20,9 +21,11 @@ pub mod files;
 pub mod health;
 pub mod idempotency;
 pub mod images;
+pub mod listener;
 pub mod page;
 pub mod problem;
 pub mod publications;
+mod recognise;
 pub mod revisions;
 pub mod tree;
 pub mod updates;
@@ -42,12 +45,14 @@ use crate::catalog::Catalog;
 use crate::wire;
 use brakes::Brakes;
 pub use dry_run::DryRun;
+use listener::Listeners;
 
 /// What handlers work with; one for all workers.
 #[derive(Clone)]
 pub struct Depot {
     pub catalog: Catalog,
     pub authenticator: Authenticator,
+    pub listeners: Listeners,
     pub links: Links,
     pub brakes: Brakes,
     pub metrics: PrometheusHandle,

@@ -15,6 +15,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 use url::Url;
 
+use crate::access::WayIn;
 use crate::catalog::Rules;
 use crate::catalog::bits_upload::{BitsRules, Commit};
 use crate::model::{ChannelName, FilePattern, NamePattern};
@@ -71,6 +72,20 @@ pub struct Listener {
     /// PEM files; both or neither. With them the listener speaks TLS.
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    /// How callers may prove here who they are.
+    #[serde(default = "ways_in")]
+    pub ways_in: Vec<WayIn>,
+}
+
+fn ways_in() -> Vec<WayIn> {
+    vec![WayIn::Basic, WayIn::Bearer]
+}
+
+impl Listener {
+    /// Plain HTTP, with the ways in that a listener has by default.
+    fn plain(address: SocketAddr) -> Self {
+        Self { address, certificate: None, key: None, ways_in: ways_in() }
+    }
 }
 
 /// `[catalog]`
@@ -313,7 +328,7 @@ impl Config {
         }
         if listen.is_some() || self.listener.is_empty() {
             let address = listen.unwrap_or(DEFAULT_LISTEN);
-            self.listener.push(Listener { address, certificate: None, key: None });
+            self.listener.push(Listener::plain(address));
         }
         self.check()?;
         Ok(self)

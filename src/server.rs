@@ -15,6 +15,7 @@ use tokio::task::JoinSet;
 
 pub use start::{ADMIN, Opened, open_catalog, open_database};
 
+use crate::api::{self, listener::Listeners};
 use crate::config::{Config, ConfigError, Listener};
 use crate::storage::StorageError;
 
@@ -95,7 +96,7 @@ impl Bound {
             let what = what.to_owned();
             move |source| ServerError::Listen { what, source }
         };
-        let depot = app::depot(&config, &opened)?;
+        let depot = app::depot(&config, &opened, listeners(&sockets))?;
         let observer = app::observer(&config, &opened)?;
         let shared = app::Shared::new(depot, observer, &config.tree.alias);
         let mut server = HttpServer::new(move || app::app(&shared))
@@ -128,6 +129,15 @@ impl Bound {
         opened.catalog.close().await;
         result
     }
+}
+
+/// What requests are told of the listener that they came in by.
+fn listeners(sockets: &[(Listener, TcpListener)]) -> Listeners {
+    Listeners::new(sockets.iter().map(|(listener, socket)| {
+        let at = socket.local_addr().unwrap_or(listener.address);
+        let (ways_in, tls) = (listener.ways_in.clone(), listener.certificate.is_some());
+        (at, api::listener::Listener { ways_in, tls })
+    }))
 }
 
 /// Work that goes on beside requests. Each loop looks for itself what is to be done, so that one that

@@ -2,38 +2,58 @@
 
 use std::sync::Arc;
 
+use super::WayIn;
 use crate::model::{Account, ImageName, Role};
 
-/// Who is calling: a user of the catalog.
+/// Who is calling, and which way it came.
 #[derive(Debug, Clone)]
-pub struct Identity(Arc<Account>);
+pub struct Identity {
+    who: Who,
+    way: WayIn,
+}
+
+#[derive(Debug, Clone)]
+enum Who {
+    /// A user of the catalog.
+    User(Arc<Account>),
+}
 
 impl Identity {
-    pub(super) fn new(account: Arc<Account>) -> Self {
-        Self(account)
+    pub(super) fn user(account: Arc<Account>, way: WayIn) -> Self {
+        Self { who: Who::User(account), way }
     }
 
     pub fn name(&self) -> &str {
-        self.0.name.as_str()
+        match &self.who {
+            Who::User(account) => account.name.as_str(),
+        }
     }
 
     pub fn roles(&self) -> &[Role] {
-        &self.0.roles
+        match &self.who {
+            Who::User(account) => &account.roles,
+        }
     }
 
     /// Patterns of the images that the caller is confined to; none is all images.
     pub fn images(&self) -> &[String] {
-        &self.0.images
+        match &self.who {
+            Who::User(account) => &account.images,
+        }
+    }
+
+    pub fn way(&self) -> WayIn {
+        self.way
     }
 
     pub fn holds_any(&self, roles: &[Role]) -> bool {
-        roles.iter().any(|role| self.0.roles.contains(role))
+        roles.iter().any(|role| self.roles().contains(role))
     }
 
     /// Whether the image is one that the caller may know of.
     pub fn covers(&self, image: &ImageName) -> bool {
-        self.0.images.is_empty()
-            || self.0.images.iter().any(|pattern| matches(pattern, image.as_str()))
+        let patterns = self.images();
+        patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, image.as_str()))
     }
 }
 

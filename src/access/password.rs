@@ -11,7 +11,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::Semaphore;
 
 use super::basic::Credentials;
-use super::{Denied, Identity};
+use super::{Denied, Identity, WayIn};
 use crate::catalog::Catalog;
 use crate::model::Ids;
 
@@ -85,7 +85,7 @@ impl Authenticator {
             }
             self.remembered.insert(key, ()).await;
         }
-        account.map(Identity::new).ok_or(Denied::WrongCredentials)
+        account.map(|account| Identity::user(account, WayIn::Basic)).ok_or(Denied::WrongCredentials)
     }
 
     fn memory_key(&self, stored: &str, password: &SecretString) -> [u8; 32] {

@@ -6,14 +6,14 @@ use std::pin::Pin;
 
 use actix_web::dev::Payload;
 use actix_web::http::{StatusCode, header};
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+use actix_web::{FromRequest, HttpRequest};
 
-use super::Depot;
 use super::problem::Problem;
-use crate::access::{Denied, Identity, Permission, basic};
+use super::recognise::identify;
+use crate::access::{Denied, Identity, Permission};
 use crate::catalog::{Actor, Error};
 use crate::model::{ImageName, ReadAccess};
-use crate::telemetry::request::{self, CallerName};
+use crate::telemetry::request;
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
@@ -131,26 +131,5 @@ impl FromRequest for Visitor {
         }
         let request = request.clone();
         Box::pin(async move { Ok(Self(identify(&request).await?)) })
-    }
-}
-
-/// Reads and checks the credentials of a request, if it has any.
-pub(super) async fn identify(request: &HttpRequest) -> Result<Option<Identity>, Problem> {
-    let mut headers = request.headers().get_all(header::AUTHORIZATION);
-    let Some(header) = headers.next() else { return Ok(None) };
-    // Two headers would let a proxy check one and this server another.
-    let text = if headers.next().is_none() { header.to_str().ok() } else { None };
-    let credentials = basic::parse(text.ok_or(Denied::Unreadable)?)?;
-    let depot = request.app_data::<web::Data<Depot>>().ok_or_else(Problem::internal)?;
-    match depot.authenticator.authenticate(&credentials).await {
-        Ok(identity) => {
-            request.extensions_mut().insert(CallerName(identity.name().to_owned()));
-            Ok(Some(identity))
-        }
-        Err(denied) => {
-            metrics::counter!("imagedepot_login_failures_total").increment(1);
-            tracing::info!(caller.name = credentials.name, client.address = ?request.peer_addr(), "log-in refused: {denied}");
-            Err(denied.into())
-        }
     }
 }

@@ -13,8 +13,8 @@ use actix_web::{Error, HttpResponse, ResponseError as _, web};
 use sha2::{Digest as _, Sha256};
 
 use super::Depot;
-use super::caller::identify;
 use super::problem::Problem;
+use super::recognise::identify;
 use crate::access::Denied;
 use crate::catalog::idempotency::Claim;
 use crate::storage::RememberedAnswer;

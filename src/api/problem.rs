@@ -15,7 +15,7 @@ use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::access::{Denied, basic};
+use crate::access::Denied;
 use crate::catalog::Error;
 use crate::storage::StorageError;
 use crate::telemetry::request;
@@ -110,10 +110,9 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
     }
 
-    /// 401 with every challenge that is offered.
+    /// 401. What is offered depends on the listener, which adds its challenges ([`super::door`]).
     fn unauthorised(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, code, detail)
-            .with_header(header::WWW_AUTHENTICATE, HeaderValue::from_static(basic::CHALLENGE))
     }
 
     /// The headers that the status asks for.
@@ -164,6 +163,7 @@ impl From<Denied> for Problem {
             Denied::Anonymous => Self::unauthorised("credentials_required", detail),
             Denied::WrongCredentials => Self::unauthorised("credentials_wrong", detail),
             Denied::Unreadable => Self::unauthorised("credentials_unreadable", detail),
+            Denied::NotOffered => Self::unauthorised("credentials_not_offered", detail),
             Denied::Busy => Self::come_back("logins_busy", detail, 5),
         }
     }

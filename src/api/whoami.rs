@@ -6,17 +6,20 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::problem::ReadRefusals;
+use crate::access::WayIn;
 use crate::access::permission::BeKnown;
 use crate::model::Role;
 
 /// The caller.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"name": "packer", "roles": ["publisher"], "images": ["win7-*"]}))]
+#[schema(example = json!({"name": "packer", "roles": ["publisher"], "images": ["win7-*"], "way_in": "basic"}))]
 pub struct WhoAmI {
     name: String,
     roles: Vec<Role>,
     /// Patterns of the images that the caller is confined to; none is all images.
     images: Vec<String>,
+    /// How the caller proved who it is.
+    way_in: WayIn,
 }
 
 /// Show the caller
@@ -32,5 +35,6 @@ pub async fn show(caller: Caller<BeKnown>) -> web::Json<WhoAmI> {
         name: identity.name().to_owned(),
         roles: identity.roles().to_vec(),
         images: identity.images().to_vec(),
+        way_in: identity.way(),
     })
 }

@@ -16,6 +16,7 @@ use crate::access::Authenticator;
 use crate::api::brakes::{Brakes, Limits};
 use crate::api::documentation::{self, DocumentText};
 use crate::api::fallback::{self, Routes};
+use crate::api::listener::{Listeners, speak_for_listener};
 use crate::api::problem::Problem;
 use crate::api::uploads::front::{is_upload, speak_tus};
 use crate::api::{self, Depot, Links, body, dry_run, idempotency};
@@ -25,10 +26,15 @@ use crate::model::{Clock, Ids};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::request::{self, Observer};
 
-pub(super) fn depot(config: &Config, opened: &Opened) -> Result<Depot, ServerError> {
+pub(super) fn depot(
+    config: &Config,
+    opened: &Opened,
+    listeners: Listeners,
+) -> Result<Depot, ServerError> {
     Ok(Depot {
         catalog: opened.catalog.clone(),
         authenticator: Authenticator::new(opened.catalog.clone(), Ids)?,
+        listeners,
         links: Links {
             public_url: config.server.public_url.clone(),
             alias: config.tree.alias.clone(),
@@ -117,6 +123,7 @@ pub(super) fn app(
         .wrap(from_fn(dry_run::refuse_where_unknown))
         .wrap(from_fn(answer_head_as_get))
         .wrap(from_fn(speak_tus))
+        .wrap(from_fn(speak_for_listener))
         .wrap(from_fn(request::observe))
 }
 

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 /// Code, status, and what it means to who sees it.
-const CODES: [(&str, u16, &str); 66] = [
+const CODES: [(&str, u16, &str); 67] = [
     ("malformed_json", 400, "The body is no JSON."),
     ("body_unreadable", 400, "The body could not be read to its end."),
     ("body_truncated", 400, "An upload ended early; nothing was kept, send the file again."),
@@ -35,6 +35,11 @@ const CODES: [(&str, u16, &str); 66] = [
     ("credentials_required", 401, "This needs credentials."),
     ("credentials_wrong", 401, "The name or the password is wrong, or the user is disabled."),
     ("credentials_unreadable", 401, "The Authorization header is not one that this server reads."),
+    (
+        "credentials_not_offered",
+        401,
+        "This address of the server does not take credentials of this kind; WWW-Authenticate names those that it takes.",
+    ),
     ("forbidden", 403, "The caller lacks the right; the detail says which."),
     ("not_found", 404, "There is nothing at this path."),
     ("image_not_found", 404, "There is no image of this name, or the caller may not know of it."),

@@ -1,0 +1,33 @@
+//! The ways in: how a caller proves who it is. Each listener offers its own selection.
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// One kind of proof.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum WayIn {
+    /// A user's name and password (RFC 7617).
+    Basic,
+    /// A token of this server or of an outside issuer (RFC 6750).
+    Bearer,
+    /// Kerberos (RFC 4559).
+    Negotiate,
+    /// A client certificate that is mapped to a user.
+    Certificate,
+}
+
+impl WayIn {
+    pub const ALL: [Self; 4] = [Self::Basic, Self::Bearer, Self::Negotiate, Self::Certificate];
+
+    /// What a 401 tells clients that could come this way; a certificate is asked for in the TLS
+    /// handshake or never.
+    pub fn challenge(self) -> Option<&'static str> {
+        match self {
+            Self::Basic => Some(r#"Basic realm="imagedepot", charset="UTF-8""#),
+            Self::Bearer => Some(r#"Bearer realm="imagedepot""#),
+            Self::Negotiate => Some("Negotiate"),
+            Self::Certificate => None,
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! The listener that a request came in by: which ways in it offers, and what its answers say of that.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpRequest, web};
+
+use super::Depot;
+use crate::access::WayIn;
+
+/// Browsers that came by TLS once stay with it for a year (RFC 6797).
+const STAY_WITH_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
+
+/// The client certificate of a connection, whose chain the TLS handshake has verified; part of the
+/// connection's data where its listener requires one. DER.
+#[derive(Debug, Clone)]
+pub struct PeerCertificate(pub Arc<[u8]>);
+
+/// What differs between listeners once a connection stands.
+#[derive(Debug, Clone)]
+pub struct Listener {
+    pub ways_in: Vec<WayIn>,
+    pub tls: bool,
+}
+
+/// All of them, by the address that each is bound to.
+#[derive(Debug, Clone, Default)]
+pub struct Listeners(Arc<HashMap<SocketAddr, Listener>>);
+
+impl Listeners {
+    pub fn new(listeners: impl IntoIterator<Item = (SocketAddr, Listener)>) -> Self {
+        Self(Arc::new(listeners.into_iter().collect()))
+    }
+
+    fn at(&self, config: &AppConfig) -> Option<&Listener> {
+        self.0.get(&config.local_addr())
+    }
+
+    /// Whether a request may prove in this way who it comes from.
+    pub fn offer(&self, request: &HttpRequest, way: WayIn) -> bool {
+        self.at(request.app_config()).is_some_and(|listener| listener.ways_in.contains(&way))
+    }
+}
+
+/// Adds to an answer what its listener wants said: the challenges of a 401, and that TLS stays.
+pub async fn speak_for_listener<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let mut response = next.call(request).await?;
+    let depot = response.request().app_data::<web::Data<Depot>>().cloned();
+    let listener =
+        depot.as_ref().and_then(|depot| depot.listeners.at(response.request().app_config()));
+    let status = response.status();
+    if let Some(listener) = listener {
+        listener.complete(status, response.headers_mut());
+    }
+    Ok(response)
+}
+
+impl Listener {
+    fn complete(&self, status: StatusCode, headers: &mut HeaderMap) {
+        if self.tls {
+            headers.insert(header::STRICT_TRANSPORT_SECURITY, STAY_WITH_TLS);
+        }
+        // An answer of Negotiate's handshake has its own.
+        if status == StatusCode::UNAUTHORIZED && !headers.contains_key(header::WWW_AUTHENTICATE) {
+            for challenge in self.ways_in.iter().filter_map(|way| way.challenge()) {
+                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+        }
+    }
+}
