@@ -1,5 +1,6 @@
 //! The command line: one subcommand a job, each in a file of its own.
 
+mod audit;
 mod catalog_commands;
 mod check_config;
 mod demo;
@@ -37,6 +38,8 @@ enum Command {
     Pull(client::pull::Args),
     /// Manage users, on the catalog itself
     User(user::UserArgs),
+    /// Check and export the record of changes
+    Audit(audit::AuditArgs),
     /// Say what is wrong with the settings, and where
     CheckConfig(check_config::CheckConfigArgs),
     /// Bring the catalog's schema up to this version
@@ -76,6 +79,9 @@ impl CommandLine {
             Command::Pull(args) => return client_exit(client::pull::run(args).await),
             Command::Serve(args) => serve::run(args, config).await,
             Command::Demo(args) => demo::run(args).await,
+            Command::Audit(args) => {
+                return audit::run(args, config).await.unwrap_or_else(|error| fail(&error));
+            }
             Command::User(args) => user::run(args, config).await,
             Command::CheckConfig(args) => check_config::run(&args, config),
             Command::Migrate(args) => catalog_commands::migrate(&args, config).await,

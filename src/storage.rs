@@ -15,7 +15,7 @@ pub use blobs::Blobs;
 pub use db::{Db, Tx};
 pub use error::StorageError;
 pub use queries::accounts::NewAccount;
-pub use queries::audit::AuditRow;
+pub use queries::audit::{AuditHead, AuditRow};
 pub use queries::changes::Change;
 pub use queries::idempotency::{Remembered, RememberedAnswer};
 pub use queries::images::NewImage;

@@ -21,7 +21,8 @@ use crate::storage::AuditRow;
     "action": "channel.promote", "subject": "images/win7-office/channels/production",
     "before": {"revision": 11, "epoch": 16, "mandatory": false},
     "after": {"revision": 12, "epoch": 17, "mandatory": false},
-    "request_id": "0198f2a4c3d47e0b9d3a6f1e2b4c5d6e"
+    "request_id": "0198f2a4c3d47e0b9d3a6f1e2b4c5d6e", "client_address": "192.0.2.17", "sequence": 4711,
+    "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 }))]
 pub struct AuditEntry {
     id: Uuid,
@@ -37,6 +38,15 @@ pub struct AuditEntry {
     after: Option<serde_json::Value>,
     #[schema(required = true)]
     request_id: Option<String>,
+    /// Where the request came from; null for the command line and the server's own work.
+    #[schema(required = true)]
+    client_address: Option<String>,
+    /// Its place in the chain.
+    #[schema(required = true)]
+    sequence: Option<i64>,
+    /// Over the row and the hash of the one before it; `imagedepot audit verify` checks all of them.
+    #[schema(required = true)]
+    hash: Option<String>,
 }
 
 impl From<AuditRow> for AuditEntry {
@@ -50,6 +60,9 @@ impl From<AuditRow> for AuditEntry {
             before: row.state_before.map(|state| state.0),
             after: row.state_after.map(|state| state.0),
             request_id: row.request_id,
+            client_address: row.client_address,
+            sequence: row.sequence,
+            hash: row.hash,
         }
     }
 }

@@ -20,6 +20,7 @@ type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 /// Somebody who was recognised and holds the right `P`: there is no other way to make one.
 pub struct Caller<P> {
     identity: Identity,
+    address: Option<String>,
     right: PhantomData<P>,
 }
 
@@ -34,6 +35,7 @@ impl<P> Caller<P> {
             name: self.identity.name().to_owned(),
             roles: self.identity.roles().to_vec(),
             request_id: request::current_id(),
+            address: self.address.clone(),
         }
     }
 
@@ -71,7 +73,8 @@ impl<P: Permission> FromRequest for Caller<P> {
         Box::pin(async move {
             let identity = identify(&request).await?.ok_or(Denied::Anonymous)?;
             if identity.holds_any(P::ROLES) {
-                Ok(Self { identity, right: PhantomData })
+                let address = request.peer_addr().map(|address| address.ip().to_string());
+                Ok(Self { identity, address, right: PhantomData })
             } else {
                 let detail = format!(
                     "this needs the right to {}, which {} does not have",

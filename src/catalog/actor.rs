@@ -10,12 +10,14 @@ pub struct Actor {
     pub roles: Vec<Role>,
     /// Ties audit rows to the access log.
     pub request_id: Option<String>,
+    /// Where the request came from; none for work of this machine.
+    pub address: Option<String>,
 }
 
 impl Actor {
     /// The server itself, or an administrator at the machine's own command line.
     pub fn system(name: &str) -> Self {
-        Self { name: name.to_owned(), roles: vec![Role::Admin], request_id: None }
+        Self { name: name.to_owned(), roles: vec![Role::Admin], request_id: None, address: None }
     }
 
     pub fn holds(&self, role: Role) -> bool {

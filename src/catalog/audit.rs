@@ -1,11 +1,15 @@
-//! Every change leaves a row: who, what, before, after; in the change's own transaction.
+//! Every change leaves a row: who, what, before, after; in the change's own transaction. The rows form a
+//! [`chain`].
 
+pub mod chain;
+
+use chrono::SubsecRound as _;
 use serde::Serialize;
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Actor, Catalog, Result};
-use crate::storage::{AuditRow, Tx};
+use crate::storage::{AuditRow, StorageError, Tx};
 
 /// What was done, and to what.
 pub(super) struct Entry<'a> {
@@ -28,17 +32,23 @@ impl Catalog {
         let value = |state: Option<serde_json::Result<serde_json::Value>>| {
             state.and_then(Result::ok).map(Json)
         };
-        tx.insert_audit(&AuditRow {
+        let head = tx.lock_audit_head().await?.ok_or_else(no_head)?;
+        let mut row = AuditRow {
             id: self.ids.next(),
-            at: self.clock.now(),
+            // As exact as PostgreSQL keeps it, or the hash would not be found again.
+            at: self.clock.now().trunc_subsecs(6),
             caller: entry.actor.name.clone(),
             action: entry.action.to_owned(),
             subject: entry.subject,
             state_before: value(before.map(serde_json::to_value)),
             state_after: value(after.map(serde_json::to_value)),
             request_id: entry.actor.request_id.clone(),
-        })
-        .await?;
+            client_address: entry.actor.address.clone(),
+            sequence: Some(head.sequence + 1),
+            hash: None,
+        };
+        row.hash = Some(chain::hash_of(&row, &head.hash));
+        tx.insert_audit(&row).await?;
         Ok(())
     }
 
@@ -47,6 +57,10 @@ impl Catalog {
         let mut tx = self.db.read().await?;
         Ok(tx.audit_before(before.unwrap_or(Uuid::max()), limit).await?)
     }
+}
+
+fn no_head() -> StorageError {
+    StorageError::Damaged("the audit's record of its newest row is gone".to_owned())
 }
 
 /// For changes that have nothing before or after them.

@@ -1,0 +1,256 @@
+//! The chain that the audit's rows form, and whether it still holds.
+//!
+//! A row's hash is the SHA-256 of a JSON array: the hash of the row before it, then the row's fields in
+//! a fixed order, without spaces, object keys sorted. Whoever alters, removes or moves a row has to
+//! write all later hashes anew, and whoever has noted the newest hash elsewhere (each `audit verify` and
+//! each export tells it) finds out even then.
+
+use chrono::SecondsFormat;
+use serde_json::{Value, json};
+
+use crate::catalog::{Catalog, Result};
+use crate::model::Digest;
+use crate::storage::{AuditHead, AuditRow};
+
+/// Rows to look at with one question to the database.
+const PAGE: i64 = 1000;
+
+/// Findings that are listed; the chain is looked through to its end all the same.
+const MOST_FINDINGS: usize = 100;
+
+/// What is wrong at one place of the chain.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Finding {
+    #[error("row {0} is not what was written, or the row before it was exchanged")]
+    Altered(i64),
+    #[error("rows {first} to {last} are missing")]
+    Missing { first: i64, last: i64 },
+    #[error("row {0} is the newest by the record of the newest, and is another one")]
+    NewestDiffers(i64),
+    #[error("there is no record of the newest row")]
+    NoHead,
+}
+
+/// What a look through the whole chain has found.
+#[derive(Debug)]
+pub struct Verified {
+    pub rows: u64,
+    pub newest: AuditHead,
+    pub findings: Vec<Finding>,
+    /// How many there are, where not all are listed.
+    pub found: usize,
+}
+
+impl Verified {
+    fn note(&mut self, finding: Finding) {
+        self.found += 1;
+        if self.findings.len() < MOST_FINDINGS {
+            self.findings.push(finding);
+        }
+    }
+}
+
+/// What a row's hash is to be, in lower-case hex.
+pub(super) fn hash_of(row: &AuditRow, previous: &str) -> String {
+    let state =
+        |state: &Option<sqlx::types::Json<Value>>| state.as_ref().map(|json| sorted(&json.0));
+    let fields = json!([
+        previous,
+        row.sequence,
+        row.id,
+        row.at.to_rfc3339_opts(SecondsFormat::Micros, true),
+        row.caller,
+        row.action,
+        row.subject,
+        state(&row.state_before),
+        state(&row.state_after),
+        row.request_id,
+        row.client_address,
+    ]);
+    Digest::of(fields.to_string().as_bytes()).to_hex()
+}
+
+/// The same value with its keys in order, whatever order a database or a library keeps them in.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mut pairs: Vec<_> = fields.iter().collect();
+            pairs.sort_by_key(|(key, _)| *key);
+            pairs.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        plain => plain.clone(),
+    }
+}
+
+impl Catalog {
+    /// Looks through the whole chain.
+    pub async fn verify_audit(&self) -> Result<Verified> {
+        let mut tx = self.db.read().await?;
+        let head = tx.audit_head().await?;
+        let newest = AuditHead { sequence: 0, hash: String::new() };
+        let mut verified = Verified { rows: 0, newest, findings: Vec::new(), found: 0 };
+        loop {
+            let page = tx.audit_chain_after(verified.newest.sequence, PAGE).await?;
+            let Some(last) = page.last().and_then(|row| row.sequence) else { break };
+            for row in page {
+                follow(&mut verified, &row);
+            }
+            debug_assert_eq!(verified.newest.sequence, last);
+        }
+        compare_with_head(&mut verified, head);
+        Ok(verified)
+    }
+
+    /// Rows of the chain in its order, those after the sequence number `after`.
+    pub async fn audit_chain(&self, after: i64, limit: i64) -> Result<Vec<AuditRow>> {
+        Ok(self.db.read().await?.audit_chain_after(after, limit).await?)
+    }
+}
+
+fn follow(verified: &mut Verified, row: &AuditRow) {
+    let (Some(sequence), hash) = (row.sequence, row.hash.clone().unwrap_or_default()) else {
+        return;
+    };
+    let expected = verified.newest.sequence + 1;
+    if sequence > expected {
+        verified.note(Finding::Missing { first: expected, last: sequence - 1 });
+    } else if hash_of(row, &verified.newest.hash) != hash {
+        verified.note(Finding::Altered(sequence));
+    }
+    verified.rows += 1;
+    verified.newest = AuditHead { sequence, hash };
+}
+
+fn compare_with_head(verified: &mut Verified, head: Option<AuditHead>) {
+    let Some(head) = head else { return verified.note(Finding::NoHead) };
+    let newest = verified.newest.clone();
+    if head.sequence > newest.sequence {
+        verified.note(Finding::Missing { first: newest.sequence + 1, last: head.sequence });
+    } else if head != newest {
+        verified.note(Finding::NewestDiffers(head.sequence));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+    use sqlx::types::Json;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn row(sequence: i64, previous: &str) -> AuditRow {
+        let mut row = AuditRow {
+            id: Uuid::from_u128(sequence.unsigned_abs().into()),
+            at: DateTime::from_timestamp(1_700_000_000 + sequence, 123_456_000).unwrap(),
+            caller: "kim".to_owned(),
+            action: "channel.promote".to_owned(),
+            subject: "images/a/channels/b".to_owned(),
+            state_before: None,
+            state_after: Some(Json(json!({"revision": sequence, "epoch": 1}))),
+            request_id: Some("r".to_owned()),
+            client_address: Some("192.0.2.1".to_owned()),
+            sequence: Some(sequence),
+            hash: None,
+        };
+        row.hash = Some(hash_of(&row, previous));
+        row
+    }
+
+    fn chain(length: i64) -> Vec<AuditRow> {
+        let mut rows: Vec<AuditRow> = Vec::new();
+        for sequence in 1..=length {
+            let previous = rows.last().and_then(|row| row.hash.clone()).unwrap_or_default();
+            rows.push(row(sequence, &previous));
+        }
+        rows
+    }
+
+    fn findings(rows: &[AuditRow]) -> Vec<Finding> {
+        let intact = chain(5);
+        let last = intact.last().unwrap();
+        let head = AuditHead { sequence: last.sequence.unwrap(), hash: last.hash.clone().unwrap() };
+        let newest = AuditHead { sequence: 0, hash: String::new() };
+        let mut verified = Verified { rows: 0, newest, findings: Vec::new(), found: 0 };
+        rows.iter().for_each(|row| follow(&mut verified, row));
+        compare_with_head(&mut verified, Some(head));
+        verified.findings
+    }
+
+    #[test]
+    fn an_intact_chain_has_no_findings() {
+        assert_eq!(findings(&chain(5)), []);
+    }
+
+    #[test]
+    fn every_field_of_a_row_is_covered() {
+        let alterations: [fn(&mut AuditRow); 9] = [
+            |row| row.id = Uuid::from_u128(99),
+            |row| row.at += chrono::TimeDelta::microseconds(1),
+            |row| row.caller = "eve".to_owned(),
+            |row| row.action = "channel.withdraw".to_owned(),
+            |row| row.subject = "images/a/channels/c".to_owned(),
+            |row| row.state_before = Some(Json(json!({}))),
+            |row| row.state_after = Some(Json(json!({"revision": 9, "epoch": 1}))),
+            |row| row.request_id = None,
+            |row| row.client_address = Some("192.0.2.2".to_owned()),
+        ];
+        for (number, alter) in alterations.into_iter().enumerate() {
+            let mut rows = chain(5);
+            alter(&mut rows[2]);
+            assert_eq!(findings(&rows), [Finding::Altered(3)], "alteration {number}");
+        }
+    }
+
+    #[test]
+    fn a_row_with_a_new_hash_of_its_own_shows_in_the_next() {
+        let mut rows = chain(5);
+        rows[2].caller = "eve".to_owned();
+        let previous = rows[1].hash.clone().unwrap();
+        rows[2].hash = Some(hash_of(&rows[2], &previous));
+        assert_eq!(findings(&rows), [Finding::Altered(4)]);
+    }
+
+    #[test]
+    fn removed_rows_are_named_wherever_they_were() {
+        for (gone, missing) in [(0..1, (1, 1)), (1..3, (2, 3)), (4..5, (5, 5)), (0..5, (1, 5))] {
+            let mut rows = chain(5);
+            rows.drain(gone);
+            let (first, last) = missing;
+            assert_eq!(findings(&rows), [Finding::Missing { first, last }]);
+        }
+    }
+
+    #[test]
+    fn rows_that_changed_places_are_found() {
+        let mut rows = chain(5);
+        let (second, third) = (rows[1].sequence, rows[2].sequence);
+        rows[1].sequence = third;
+        rows[2].sequence = second;
+        rows.swap(1, 2);
+        let found = findings(&rows);
+        assert!(found.contains(&Finding::Altered(2)) && found.contains(&Finding::Altered(3)));
+    }
+
+    #[test]
+    fn a_chain_that_was_written_anew_from_its_middle_ends_otherwise() {
+        let mut rows = chain(3);
+        let mut previous = rows[2].hash.clone().unwrap();
+        for sequence in 4..=5 {
+            let mut forged = row(sequence, &previous);
+            forged.caller = "eve".to_owned();
+            forged.hash = Some(hash_of(&forged, &previous));
+            previous = forged.hash.clone().unwrap();
+            rows.push(forged);
+        }
+        assert_eq!(findings(&rows), [Finding::NewestDiffers(5)]);
+    }
+
+    #[test]
+    fn the_order_of_keys_makes_no_difference() {
+        let value: Value =
+            serde_json::from_str(r#"{"b":{"z":1,"a":[{"y":1,"x":2}]},"a":2}"#).unwrap();
+        assert_eq!(sorted(&value).to_string(), r#"{"a":2,"b":{"a":[{"x":2,"y":1}],"z":1}}"#);
+    }
+}
