@@ -11,6 +11,8 @@ create table upload (
     state text not null,
     -- The digest that the uploader named, if any.
     digest text,
+    -- What the uploader demands of the file that has the role (If-Match), as JSON; asked again at the end.
+    condition text,
     -- The state of SHA-256 over the bytes that are on stable storage.
     hash_state text not null,
     -- Every writer draws a number; the highest is the newest, and the only one to get the session.

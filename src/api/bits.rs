@@ -32,6 +32,7 @@ pub async fn post(
     request: HttpRequest,
     payload: Payload,
 ) -> HttpResponse {
+    let known = caller.is_ok();
     let mut body = Some(payload);
     let ack = match answer(caller, &depot, &request, &mut body).await {
         Ok(ack) => ack,
@@ -41,7 +42,8 @@ pub async fn post(
         }
     };
     if let Some(unread) = body {
-        discard(unread).await;
+        let patience = if known { DISCARDED_WITHIN } else { DISCARDED_FOR_STRANGERS_WITHIN };
+        discard(unread, patience).await;
     }
     let mut response = HttpResponse::build(ack.status);
     for field in ack.fields {
@@ -187,11 +189,13 @@ impl Visit<'_> {
 const MOST_DISCARDED: usize = 64 * 1024 * 1024;
 /// As long as a client of BITS waits for an answer.
 const DISCARDED_WITHIN: Duration = Duration::from_mins(5);
+/// Whoever has no credentials yet sends a few bytes, and must not hold a connection for long.
+const DISCARDED_FOR_STRANGERS_WITHIN: Duration = Duration::from_secs(10);
 
 /// Reads what was not wanted. The framework gives a client one second to send the rest and then hangs
 /// up; on a slow line the answer would be lost with the connection, and a client whose last answer was
 /// lost would send the same fragment for ever.
-async fn discard(mut body: Payload) {
+async fn discard(mut body: Payload, within: Duration) {
     let mut discarded = 0;
     let rest = async {
         while let Some(Ok(bytes)) = body.next().await {
@@ -201,7 +205,7 @@ async fn discard(mut body: Payload) {
             }
         }
     };
-    if tokio::time::timeout(DISCARDED_WITHIN, rest).await.is_err() {
+    if tokio::time::timeout(within, rest).await.is_err() {
         tracing::debug!("a refused body took too long to read");
     }
 }

@@ -231,16 +231,17 @@ pub(super) fn must_be_plain_bytes(request: &HttpRequest, others: &[&str]) -> Res
             "the body is the file itself: send it as application/octet-stream or without a Content-Type (curl -T FILE)",
         ));
     }
-    if text(header::CONTENT_ENCODING).is_some_and(|coding| !coding.eq_ignore_ascii_case("identity"))
-    {
-        let detail = "files are sent as they are, without a content coding";
-        return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "content_coding_refused",
-            detail,
-        ));
+    must_be_uncoded(request)
+}
+
+/// Nobody would take the coding off again.
+pub(super) fn must_be_uncoded(request: &HttpRequest) -> Result<(), Problem> {
+    let mut codings = request.headers().get_all(header::CONTENT_ENCODING);
+    if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
+        return Ok(());
     }
-    Ok(())
+    let detail = "files are sent as they are, without a content coding";
+    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_coding_refused", detail))
 }
 
 /// The SHA-256 that one of the fields of RFC 9530 names.

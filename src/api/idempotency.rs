@@ -100,7 +100,11 @@ async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
     let caller = identify(request.request()).await?.ok_or(Denied::Anonymous)?.name().to_owned();
     let body = request.extract::<web::Bytes>().await.map_err(|error| {
         let status = error.as_response_error().status_code();
-        Problem::new(status, "body_unreadable", format!("the body could not be read: {error}"))
+        let detail = format!(
+            "the body could not be read: {error}. With an Idempotency-Key a request may have 1 MiB: files are sent \
+             without one, and a resumable upload is begun with an empty body"
+        );
+        Problem::new(status, "body_unreadable", detail)
     })?;
     let fingerprint = fingerprint(request, &body);
     request.set_payload(Payload::from(body));

@@ -27,6 +27,7 @@ use super::page::{Page, PageQuery};
 use super::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::revisions::FileBody;
 use crate::access::permission::{Administer, Publish};
+use crate::catalog::Precondition;
 use crate::wire::{resumable as draft, tus as tus_fields};
 
 /// Which of the three a request speaks.
@@ -193,10 +194,14 @@ pub async fn append(
     caller: Caller<Publish>,
     depot: Data<Depot>,
     id: Path<Uuid>,
+    Condition(condition): Condition,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let call = Call { caller, depot, request };
+    if condition != Precondition::None {
+        condition.check(Some(&session::tag(&call.session(*id).await?)))?;
+    }
     match Protocol::of(&call.request) {
         Protocol::Tus => tus::append(&call, *id, payload).await,
         Protocol::Resumable | Protocol::Json => resumable::append(&call, *id, payload).await,

@@ -139,6 +139,11 @@ impl Catalog {
             check_another_administrator(&mut tx, &account).await?;
         }
         tx.delete_account(account.id).await?;
+        // The next of this name is somebody else, to whom sessions of this one must not pass.
+        for blob in tx.delete_open_uploads_by(account.name.as_str()).await? {
+            tx.discard_arriving(blob, self.clock.now()).await?;
+        }
+        tx.delete_bits_sessions_by(account.name.as_str()).await?;
         self.audit(
             &mut tx,
             entry("user.delete", actor, &account),

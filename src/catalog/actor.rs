@@ -1,5 +1,7 @@
 //! Who makes a change, and on what condition.
 
+use serde::{Deserialize, Serialize};
+
 use super::Error;
 use crate::model::{Channel, Role};
 
@@ -33,7 +35,7 @@ impl Actor {
 }
 
 /// What a caller demands of the present state (`If-Match`, `If-None-Match: *`).
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Precondition {
     #[default]
     None,
@@ -55,6 +57,17 @@ impl Precondition {
             Self::OneOf(tags) => current.is_some_and(|tag| tags.iter().any(|wanted| wanted == tag)),
         };
         if satisfied { Ok(()) } else { Err(Error::Stale) }
+    }
+
+    /// For a change that is asked for now and made later; nothing where nothing is demanded.
+    pub(super) fn to_stored(&self) -> Option<String> {
+        if *self == Self::None { None } else { serde_json::to_string(self).ok() }
+    }
+
+    /// What [`Self::to_stored`] has written. What cannot be read demands what cannot be had.
+    pub(super) fn from_stored(text: Option<&str>) -> Self {
+        let read = |text| serde_json::from_str(text).unwrap_or(Self::OneOf(Vec::new()));
+        text.map_or(Self::None, read)
     }
 }
 

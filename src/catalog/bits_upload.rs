@@ -122,7 +122,7 @@ impl Catalog {
         destination: &Destination,
         id: Uuid,
     ) -> Result<BitsSession> {
-        let session = self.db.read().await?.bits_session(id).await?;
+        let session = self.db.look().await?.bits_session(id).await?;
         let known = session.filter(|session| {
             session.created_by == actor.name
                 && session.file_name.eq_ignore_ascii_case(&destination.file_name)

@@ -28,6 +28,7 @@ use super::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Digest, File, FileRole, ImageName, Role, Upload, UploadProtocol, UploadState};
 use crate::storage::StorageError;
 pub use append::Appending;
+pub use end::Untold;
 pub(super) use turn::Turns;
 pub use whole::Incoming;
 
@@ -81,7 +82,7 @@ impl Catalog {
     /// What is known of an upload, without disturbing whoever writes to it. Its owner and
     /// administrators may ask, others are told that there is none.
     pub async fn upload(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
-        let upload = self.db.read().await?.upload(id).await?.ok_or(Error::UploadNotFound)?;
+        let upload = self.db.look().await?.upload(id).await?.ok_or(Error::UploadNotFound)?;
         let known = upload.created_by == actor.name || actor.holds(Role::Admin);
         let expired = upload.state == UploadState::Receiving
             && self.upload_expires_at(&upload) < self.clock.now();

@@ -3,6 +3,8 @@
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use serde_json::json;
+
 use super::failure::Failure;
 
 /// `--output`.
@@ -21,15 +23,29 @@ impl Output {
     /// `println!` would panic when whoever reads the output is gone; here the job is done by then,
     /// so a closed pipe is no failure.
     pub fn result(self, sentence: &str, document: &serde_json::Value) -> Result<(), Failure> {
-        let line = match self {
-            Self::Text => sentence.to_owned(),
-            Self::Json => document.to_string(),
-        };
-        match writeln!(io::stdout(), "{line}") {
-            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-                Err(Failure::local("write to", Path::new("standard output"), &error))
-            }
-            _ => Ok(()),
+        match self {
+            Self::Text => write_line(sentence),
+            Self::Json => write_line(&document.to_string()),
         }
+    }
+
+    /// Scripts read of a failure where they would have read of success; people read standard error.
+    pub fn unless_failed(self, done: Result<(), Failure>) -> Result<(), Failure> {
+        if let (Self::Json, Err(failure)) = (self, &done) {
+            let document = json!({ "error": {
+                "message": failure.to_string(), "code": failure.code(), "exit_code": u8::from(failure.exit()),
+            }});
+            write_line(&document.to_string())?;
+        }
+        done
+    }
+}
+
+fn write_line(line: &str) -> Result<(), Failure> {
+    match writeln!(io::stdout(), "{line}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::local("write to", Path::new("standard output"), &error))
+        }
+        _ => Ok(()),
     }
 }

@@ -58,6 +58,11 @@ pub struct Args {
 
 /// Does it and says what came of it on standard output.
 pub async fn run(args: Args) -> Result<(), Failure> {
+    let output = args.output;
+    output.unless_failed(run_to_end(args).await)
+}
+
+async fn run_to_end(args: Args) -> Result<(), Failure> {
     let connection = Connection::open(&args.server)?;
     let started = Instant::now();
     let target = match args.revision {

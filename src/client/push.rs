@@ -24,6 +24,7 @@ use std::time::Instant;
 
 use futures_util::future::try_join_all;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use self::draft::Draft;
@@ -89,6 +90,11 @@ pub struct Args {
 
 /// Does it and says what came of it on standard output.
 pub async fn run(args: Args) -> Result<(), Failure> {
+    let output = args.output;
+    output.unless_failed(push(args).await)
+}
+
+async fn push(args: Args) -> Result<(), Failure> {
     let connection = Connection::open(&args.server)?;
     let started = Instant::now();
     let progress = Progress::for_output(args.output);
@@ -118,6 +124,10 @@ async fn upload(
     progress: &Progress,
 ) -> Result<Ready, Failure> {
     files::must_be_readable(&args.files)?;
+    if let Some(channel) = &args.channel {
+        // A slip in its name would be told after gigabytes, with a sealed revision to show for it.
+        connection.get::<IgnoredAny>(connection.api(&["channels", channel])?).await?;
+    }
     let image = image::find_or_make(connection, args).await?;
     let files = files::in_roles(image.kind, &args.files)?;
     image.warn_of_another_extension(&files, progress);

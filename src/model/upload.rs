@@ -61,6 +61,8 @@ pub struct Upload {
     pub received: u64,
     /// The digest that the uploader named, if any.
     pub digest: Option<Digest>,
+    /// What the uploader demands of the file that has the role now, as JSON.
+    pub condition: Option<String>,
     /// SHA-256 over what was received, to be gone on with.
     pub hash_state: String,
     /// The multipart upload in a bucket, and the bytes of its parts.

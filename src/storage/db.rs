@@ -1,23 +1,26 @@
 //! The two databases behind one type: one SQL text serves SQLite and PostgreSQL.
 //!
-//! A [`Tx`] is the only way to a row. [`Db::read`] gives one that sees a single moment, [`Db::write`]
-//! one whose changes appear with [`Tx::commit`] or not at all: dropping it rolls back. The queries
-//! themselves are methods of `Tx`, in `queries/`, by noun.
+//! A [`Tx`] is the only way to a row. [`Db::read`] gives one that sees a single moment, [`Db::look`] one
+//! for a single statement, which is a moment by itself; [`Db::write`] gives one whose changes appear with
+//! [`Tx::commit`] or not at all: dropping it rolls back. The queries themselves are methods of `Tx`, in
+//! `queries/`, by noun.
 //!
 //! Rejected: `sqlx::Any` (knows neither UUIDs nor times), a trait with an implementation for each
 //! database (they drift apart). Every query runs in the tests on both.
 
+use std::ops::{Deref, DerefMut};
 use std::path::Path;
 use std::str::FromStr as _;
 use std::time::Duration;
 
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgConnectOptions, PgListener, PgPool, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
 };
 use sqlx::{
-    ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres, Sqlite,
+    ConnectOptions as _, Connection as _, Database, Executor as _, PgConnection, Postgres, Sqlite,
     Transaction,
 };
 
@@ -49,8 +52,44 @@ pub enum Db {
 
 /// A transaction on either database.
 pub enum Tx {
-    Sqlite(Transaction<'static, Sqlite>),
-    Postgres(Transaction<'static, Postgres>),
+    Sqlite(Held<Sqlite>),
+    Postgres(Held<Postgres>),
+}
+
+/// A connection of the pool.
+pub enum Held<D: Database> {
+    InTransaction(Transaction<'static, D>),
+    /// For one statement: a transaction around it would be two more questions to the database.
+    Bare(PoolConnection<D>),
+}
+
+impl<D: Database> Deref for Held<D> {
+    type Target = D::Connection;
+
+    fn deref(&self) -> &D::Connection {
+        match self {
+            Self::InTransaction(transaction) => transaction,
+            Self::Bare(connection) => connection,
+        }
+    }
+}
+
+impl<D: Database> DerefMut for Held<D> {
+    fn deref_mut(&mut self) -> &mut D::Connection {
+        match self {
+            Self::InTransaction(transaction) => transaction,
+            Self::Bare(connection) => connection,
+        }
+    }
+}
+
+impl<D: Database> Held<D> {
+    async fn commit(self) -> Result<(), sqlx::Error> {
+        match self {
+            Self::InTransaction(transaction) => transaction.commit().await,
+            Self::Bare(_) => Ok(()),
+        }
+    }
 }
 
 /// Evaluates the body for the database at hand, with `$conn` bound to the transaction's connection.
@@ -88,6 +127,8 @@ impl Db {
             let writer = SqlitePoolOptions::new()
                 .max_connections(1)
                 .acquire_timeout(PATIENCE)
+                // A file needs no asking whether it is still there.
+                .test_before_acquire(false)
                 .before_acquire(|connection, _| {
                     let is_stuck = connection.is_in_transaction();
                     Box::pin(async move { Ok(!is_stuck) })
@@ -97,6 +138,7 @@ impl Db {
             let readers = SqlitePoolOptions::new()
                 .max_connections(SQLITE_READERS)
                 .acquire_timeout(PATIENCE)
+                .test_before_acquire(false)
                 .connect_with(options.read_only(true))
                 .await?;
             Ok(Self::Sqlite { writer, readers, ballast: Ballast::beside(Path::new(path)) })
@@ -134,10 +176,18 @@ impl Db {
     /// A transaction that reads one moment of the database.
     pub async fn read(&self) -> Result<Tx, StorageError> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(readers.begin().await?),
-            Self::Postgres(pool) => Tx::Postgres(
+            Self::Sqlite { readers, .. } => Tx::Sqlite(Held::InTransaction(readers.begin().await?)),
+            Self::Postgres(pool) => Tx::Postgres(Held::InTransaction(
                 pool.begin_with("begin isolation level repeatable read read only").await?,
-            ),
+            )),
+        })
+    }
+
+    /// For one statement that reads. Of two, each would see another moment.
+    pub async fn look(&self) -> Result<Tx, StorageError> {
+        Ok(match self {
+            Self::Sqlite { readers, .. } => Tx::Sqlite(Held::Bare(readers.acquire().await?)),
+            Self::Postgres(pool) => Tx::Postgres(Held::Bare(pool.acquire().await?)),
         })
     }
 
@@ -147,9 +197,9 @@ impl Db {
         Ok(match self {
             Self::Sqlite { writer, ballast, .. } => {
                 ballast.look();
-                Tx::Sqlite(writer.begin_with("begin immediate").await?)
+                Tx::Sqlite(Held::InTransaction(writer.begin_with("begin immediate").await?))
             }
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+            Self::Postgres(pool) => Tx::Postgres(Held::InTransaction(pool.begin().await?)),
         })
     }
 

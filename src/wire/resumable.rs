@@ -104,16 +104,53 @@ fn item<T>(headers: &HeaderMap, name: &HeaderName, read: impl Fn(&str) -> Option
 }
 
 /// Whether this could be what follows the first `;`: keys, with values or without.
-fn are_parameters(text: &str) -> bool {
-    text.split(';').all(|parameter| {
-        let parameter = parameter.trim_start_matches(' ');
-        let (key, value) = parameter.split_once('=').unwrap_or((parameter, "?1"));
-        let starts = key.starts_with(|first: char| first.is_ascii_lowercase() || first == '*');
-        let goes_on = key
+fn are_parameters(mut text: &str) -> bool {
+    loop {
+        let parameter = text.trim_start_matches(' ');
+        let key_ends = parameter.find(['=', ';']).unwrap_or(parameter.len());
+        let (key, rest) = parameter.split_at(key_ends);
+        let rest = match rest.strip_prefix('=') {
+            Some(value) => after_bare_item(value),
+            None => Some(rest),
+        };
+        if !is_key(key) {
+            return false;
+        }
+        match rest {
+            Some("") => return true,
+            Some(rest) => match rest.strip_prefix(';') {
+                Some(next) => text = next,
+                None => return false,
+            },
+            None => return false,
+        }
+    }
+}
+
+fn is_key(key: &str) -> bool {
+    key.starts_with(|first: char| first.is_ascii_lowercase() || first == '*')
+        && key
             .bytes()
-            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*'));
-        starts && goes_on && !value.is_empty() && !value.contains([' ', ','])
-    })
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*'))
+}
+
+/// What follows a value: a string up to its closing quote, anything else up to the next `;`. None where
+/// there is no value.
+fn after_bare_item(text: &str) -> Option<&str> {
+    let Some(string) = text.strip_prefix('"') else {
+        let end = text.find(';').unwrap_or(text.len());
+        let plain = end > 0 && !text[..end].contains([' ', ',', '"']);
+        return plain.then(|| &text[end..]);
+    };
+    let mut escaped = false;
+    for (at, byte) in string.bytes().enumerate() {
+        match byte {
+            b'\\' if !escaped => escaped = true,
+            b'"' if !escaped => return Some(&string[at + 1..]),
+            _ => escaped = false,
+        }
+    }
+    None
 }
 
 fn whole_number(bare: &str) -> Option<u64> {
@@ -138,6 +175,7 @@ mod tests {
             (" ?1 ", true),
             ("?1;a", true),
             ("?0; a=1;b=\"x\"", false),
+            ("?0;note=\"a b, c;d \\\" e\";f", false),
         ] {
             assert_eq!(complete(&headers(&UPLOAD_COMPLETE, &[line])), Some(expected), "{line}");
         }
@@ -157,6 +195,9 @@ mod tests {
             &["?1;"],
             &["?1;A"],
             &["?1;a="],
+            &["?1;a=\"x"],
+            &["?1;a=\"x\"y"],
+            &["?1;;a"],
         ] {
             assert_eq!(complete(&headers(&UPLOAD_COMPLETE, lines)), None, "{lines:?}");
         }

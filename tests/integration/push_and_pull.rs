@@ -135,6 +135,12 @@ async fn exit_codes_tell_a_script_what_to_do() {
     assert_eq!(code(as_admin(&url, ["pull", "--no-such-flag"])).await, 2, "usage");
     assert_eq!(code(as_admin(&url, ["push", "CON", &files[0], &files[1]])).await, 2, "a bad name");
     assert_eq!(code(as_admin(&url, ["push", "win7", "/no/such/file.ckm"])).await, 8, "no file");
+    let astray =
+        ["push", "win7", &files[0], &files[1], "--channel", "prodution", "--output", "json"];
+    let refused = run(as_admin(&url, astray)).await;
+    assert_eq!(refused.code, 5, "no such channel");
+    assert_eq!(refused.last_line()["error"]["code"], "channel_not_found");
+    depot.admin().get("/api/v1/images/win7").await.problem(404);
     let nobody = format!("http://127.0.0.1:{}", free_port());
     let mut unreachable = as_admin(&nobody, pull);
     unreachable.stdin(Stdio::null());

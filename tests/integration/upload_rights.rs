@@ -11,6 +11,7 @@ on_both_databases![
     an_administrator_sees_every_upload_and_may_end_it,
     an_upload_is_nobody_else_s,
     a_list_of_uploads_comes_in_pages,
+    uploads_go_with_their_owner_and_not_to_the_next_of_that_name,
 ];
 
 async fn an_administrator_sees_every_upload_and_may_end_it(database: Database) {
@@ -38,6 +39,17 @@ async fn an_administrator_sees_every_upload_and_may_end_it(database: Database) {
         let found = audit.iter().any(|row| row["action"] == action && row["caller"] == caller);
         assert!(found, "{action} of {caller} is not in {audit:?}");
     }
+}
+
+async fn uploads_go_with_their_owner_and_not_to_the_next_of_that_name(database: Database) {
+    let (depot, admin) = depot_with_a_draft(database).await;
+    let publisher = depot.user_with_role("publisher").await;
+    let location = begin(&publisher, 6).await;
+    append(&publisher, &location, 0, b"abc", false).await.expecting(204);
+    admin.delete("/api/v1/users/publisher").await.expecting(204);
+    let next = depot.user_with_role("publisher").await;
+    append(&next, &location, 3, b"EVE", true).await.problem(404);
+    nothing_is_left(&depot).await;
 }
 
 async fn an_upload_is_nobody_else_s(database: Database) {

@@ -17,6 +17,10 @@ on_both_databases![
     a_new_upload_says_all_that_it_has_to,
     what_cannot_become_a_file_is_refused_at_the_start,
     the_digest_named_at_the_start_is_checked_at_the_end,
+    the_condition_named_at_the_start_holds_until_the_end,
+    bytes_can_be_appended_on_a_condition,
+    bytes_with_a_content_coding_are_refused,
+    the_writer_of_a_cancelled_upload_hears_that_it_is_gone,
     a_cancelled_upload_leaves_nothing,
     a_cancelled_upload_that_is_complete_leaves_its_file,
     looking_on_does_not_stop_the_writer,
@@ -223,6 +227,69 @@ async fn the_digest_named_at_the_start_is_checked_at_the_end(database: Database)
     nothing_is_left(&depot).await;
     let right = begin(sample::digest(&ckm(1))).await;
     append(&admin, &right, 0, &ckm(1), true).await.expecting(201);
+}
+
+async fn the_condition_named_at_the_start_holds_until_the_end(database: Database) {
+    let (_depot, admin) = depot_with_a_draft(database).await;
+    let first = admin.put_file("win7-office", 1, "ckm", b"first").await.expecting(201);
+    let tag = first.required_header("etag").to_owned();
+    let begun = admin.post("/api/v1/uploads").header("If-Match", &tag).json(&new_upload(6)).await;
+    let location = begun.expecting(201).required_header("location").to_owned();
+    append(&admin, &location, 0, b"thi", false).await.expecting(204);
+    admin.put_file("win7-office", 1, "ckm", b"second").await.expecting(200);
+    append(&admin, &location, 3, b"rd!", true).await.problem(412);
+    let file = admin.get(&file_path("win7-office", 1, "ckm")).await.expecting(200);
+    assert_eq!(&file.body[..], b"second");
+}
+
+async fn bytes_can_be_appended_on_a_condition(database: Database) {
+    let (_depot, admin) = depot_with_a_draft(database).await;
+    let location = begin(&admin, 6).await;
+    let tag = admin.get(&location).await.required_header("etag").to_owned();
+    let append = |tag: &str| {
+        let call = admin.patch(&location).header("Content-Type", "application/partial-upload");
+        let call = call.header("Upload-Complete", "?0").header("Upload-Offset", "0");
+        call.header("If-Match", tag).body(b"abc".to_vec())
+    };
+    append("\"another\"").await.problem(412);
+    assert_eq!(admin.get(&location).await.json()["received"], 0);
+    append(&tag).await.expecting(204);
+}
+
+async fn bytes_with_a_content_coding_are_refused(database: Database) {
+    let (_depot, admin) = depot_with_a_draft(database).await;
+    let location = begin(&admin, 3).await;
+    let draft = admin.patch(&location).header("Content-Type", "application/partial-upload");
+    let draft = draft.header("Upload-Complete", "?1").header("Upload-Offset", "0");
+    let tus = admin.patch(&location).header("Content-Type", "application/offset+octet-stream");
+    let tus = tus.header("Tus-Resumable", "1.0.0").header("Upload-Offset", "0");
+    for call in [draft, tus] {
+        // Two lines are one list, of which not only the first counts.
+        let coded = call.header("Content-Encoding", "identity").header("Content-Encoding", "gzip");
+        assert_eq!(coded.body(b"abc".to_vec()).await.problem(415), "content_coding_refused");
+    }
+    assert_eq!(admin.get(&location).await.json()["received"], 0);
+}
+
+async fn the_writer_of_a_cancelled_upload_hears_that_it_is_gone(database: Database) {
+    let (depot, admin) = depot_with_a_draft(database).await;
+    let location = begin(&admin, 300_000).await;
+    let login = basic(&admin.name_and_password());
+    let mut writer = Connection::open(depot.server.port()).await;
+    let headers = [
+        ("Authorization", login.as_str()),
+        ("Content-Type", "application/partial-upload"),
+        ("Upload-Complete", "?1"),
+        ("Upload-Offset", "0"),
+        ("Content-Length", "300000"),
+    ];
+    writer.write(head("PATCH", &location, &headers).as_bytes()).await;
+    writer.write(&ckm(1)[..1000]).await;
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    admin.delete(&location).await.expecting(204);
+    let answer = writer.read_answer("the interrupted PATCH").await.expect("an answer");
+    assert_eq!(answer.problem(409), "upload_lost");
+    nothing_is_left(&depot).await;
 }
 
 async fn a_cancelled_upload_leaves_nothing(database: Database) {

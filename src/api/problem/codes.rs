@@ -9,7 +9,11 @@ use actix_web::http::header::ContentType;
 const CODES: [(&str, u16, &str); 67] = [
     ("malformed_json", 400, "The body is no JSON."),
     ("body_unreadable", 400, "The body could not be read to its end."),
-    ("body_truncated", 400, "An upload ended early; nothing was kept, send the file again."),
+    (
+        "body_truncated",
+        400,
+        "An upload ended early. The detail says whether what came was kept; HEAD of a resumable upload tells how much.",
+    ),
     ("bad_query", 400, "A parameter in the query is not of its type."),
     ("bad_limit", 400, "A page has 1 to 500 items."),
     ("bad_cursor", 400, "The cursor is not one that this list gave; begin again without it."),
@@ -88,7 +92,11 @@ const CODES: [(&str, u16, &str); 67] = [
         400,
         "This operation cannot be tried with ?dry_run=true; nothing was changed.",
     ),
-    ("body_too_slow", 408, "The body stopped coming; nothing was kept, send it again."),
+    (
+        "body_too_slow",
+        408,
+        "The body stopped coming. The detail says whether what came was kept; HEAD of a resumable upload tells how much.",
+    ),
     (
         "last_administrator",
         409,

@@ -41,8 +41,14 @@ pub async fn take_in(
 ) -> Result<Upload, Problem> {
     let ended = read_into(&mut appending, &mut payload, skip).await;
     let saved = appending.save().await;
-    ended?;
-    Ok(saved?)
+    match (ended, saved) {
+        // It was not a newer request that ended this one: the upload is gone.
+        (Err(_), Err(gone @ Error::UploadLost)) => Err(gone.into()),
+        (ended, saved) => {
+            ended?;
+            Ok(saved?)
+        }
+    }
 }
 
 async fn read_into(

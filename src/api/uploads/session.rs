@@ -80,6 +80,13 @@ pub fn tag(upload: &Upload) -> String {
     format!("{state}-{}", upload.received)
 }
 
+/// To a client that hears it all the same, having ended only its own direction.
+fn broken_off(problem: &Problem) -> Problem {
+    let detail =
+        "the upload broke off before its Location could be told; nothing was kept, begin it again";
+    Problem::new(problem.status(), "body_truncated", detail)
+}
+
 /// A request about an upload, with what it takes to answer it.
 pub struct Call {
     pub caller: Caller<Publish>,
@@ -123,21 +130,24 @@ impl Call {
         Ok(self.depot.catalog.create_upload(&self.caller.actor(), announced).await?)
     }
 
-    /// The bytes that came with the request that made the session. Where they are refused for what they
-    /// are, nobody knows of the session yet and it goes; where the line broke, it stays.
+    /// The bytes that came with the request that made the session. Nobody knows of it before an answer
+    /// names it: where they are refused for what they are, and where the line breaks, it goes, for nobody
+    /// could find it again, and its room would be taken until it expires.
     pub async fn append_first(
         &self,
         upload: Upload,
         append: Append,
         payload: Payload,
     ) -> Result<Upload, Problem> {
-        match self.append(upload.id, append, payload).await {
-            Err(problem) if problem.code() == "checksum_mismatch" => {
-                self.cancel(upload.id).await?;
-                Err(problem)
+        let untold = self.depot.catalog.untold(self.caller.actor(), upload.id);
+        let appended = self.append(upload.id, append, payload).await;
+        match appended {
+            Err(problem) if problem.code() == "body_truncated" => Err(broken_off(&problem)),
+            Err(problem) if problem.code() == "checksum_mismatch" => Err(problem),
+            told => {
+                untold.is_told();
+                told.map_err(|problem| self.with_location(problem, upload.id))
             }
-            Err(problem) => Err(self.with_location(problem, upload.id)),
-            appended => appended,
         }
     }
 

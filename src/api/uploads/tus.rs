@@ -6,6 +6,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use uuid::Uuid;
 
 use super::session::{Append, Call};
+use crate::api::files::must_be_uncoded;
 use crate::api::problem::Problem;
 use crate::catalog::upload::{Announcement, Checksum};
 use crate::catalog::{Error, Precondition};
@@ -109,7 +110,7 @@ fn first_append(call: &Call, size: u64) -> Result<Option<Append>, Problem> {
 
 fn must_be_bytes(call: &Call) -> Result<(), Problem> {
     if call.content_type().as_deref() == Some(tus::CONTENT_TYPE) {
-        return Ok(());
+        return must_be_uncoded(&call.request);
     }
     let detail = "tus sends bytes as application/offset+octet-stream";
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "offset_octet_stream_expected", detail))

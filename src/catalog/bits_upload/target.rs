@@ -22,7 +22,7 @@ impl Catalog {
         session: &BitsSession,
         size: u64,
     ) -> Result<()> {
-        self.make_image_if_absent(actor, &session.image).await?;
+        self.make_image_if_absent(actor, &session.image, size).await?;
         let revision = self.claim_draft(actor, session, size).await?;
         let announced = Announcement {
             image: session.image.clone(),
@@ -63,10 +63,25 @@ impl Catalog {
         Err(Error::UploadNotFound)
     }
 
-    /// The first fragment makes the image, not the opening of a session, which may never bring a byte.
-    pub(super) async fn make_image_if_absent(&self, actor: &Actor, name: &ImageName) -> Result<()> {
+    /// What is refused for its size alone leaves no image behind whose name may only be a slip.
+    async fn check_beforehand(&self, size: u64) -> Result<()> {
+        self.check_size(size)?;
+        let quota = self.rules.image_quota;
+        if quota > 0 && size > quota {
+            return Err(Error::QuotaExceeded { used: 0, size, limit: quota });
+        }
+        self.check_room(&mut self.db.read().await?, size).await
+    }
+
+    /// For a file of `size` bytes. The first fragment makes the image, not the opening of a session, which may never bring a byte.
+    pub(super) async fn make_image_if_absent(
+        &self,
+        actor: &Actor,
+        name: &ImageName,
+        size: u64,
+    ) -> Result<()> {
         match self.image(name).await {
-            Err(Error::ImageNotFound) => {}
+            Err(Error::ImageNotFound) => self.check_beforehand(size).await?,
             found => return found.map(drop),
         }
         let draft = ImageDraft {

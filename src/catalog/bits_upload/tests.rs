@@ -109,7 +109,7 @@ fn the_settings_write_commit_with_a_hyphen() {
 async fn a_draft_that_was_chosen_is_kept_over_a_kill() {
     let trial = Trial::begin(Commit::LastFragment).await;
     let session = trial.open("win7.ckm").await;
-    trial.catalog.make_image_if_absent(&trial.actor, &session.image).await.unwrap();
+    trial.catalog.make_image_if_absent(&trial.actor, &session.image, 100).await.unwrap();
     let number = trial.catalog.claim_draft(&trial.actor, &session, SIZE).await.unwrap();
     // Another file finds the role taken, although there is no upload yet.
     let other = trial.open("win7.ckm").await;
@@ -122,7 +122,7 @@ async fn a_draft_that_was_chosen_is_kept_over_a_kill() {
 async fn an_upload_that_was_made_is_found_again() {
     let trial = Trial::begin(Commit::LastFragment).await;
     let session = trial.open("win7.ckm").await;
-    trial.catalog.make_image_if_absent(&trial.actor, &session.image).await.unwrap();
+    trial.catalog.make_image_if_absent(&trial.actor, &session.image, 100).await.unwrap();
     let revision = trial.catalog.claim_draft(&trial.actor, &session, SIZE).await.unwrap();
     let announced = crate::catalog::upload::Announcement {
         image: session.image.clone(),

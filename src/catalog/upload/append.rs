@@ -90,8 +90,8 @@ impl Catalog {
         let unnoted = if checksum.is_some() { Unnoted::AreNothing } else { Unnoted::Count };
         let mut claimed = self.claim(&mut turn, id, unnoted).await?;
         let opened = self.open_claimed(&mut claimed).await;
-        let fits = opened.and_then(|appender| {
-            check_start(&claimed.upload, start, length)?;
+        let fits = opened.and_then(|mut appender| {
+            appender.expect_end(check_start(&claimed.upload, start, length)?);
             Ok(appender)
         });
         match fits {
@@ -119,7 +119,8 @@ impl Catalog {
     }
 }
 
-fn check_start(upload: &Upload, start: StartAt, length: Option<u64>) -> Result<()> {
+/// Where the bytes are going to end: of unknown length, at the end of the file.
+fn check_start(upload: &Upload, start: StartAt, length: Option<u64>) -> Result<u64> {
     let next = upload.received;
     let first = match start {
         StartAt::Exactly(first) | StartAt::OverlappingFrom(first) => first,
@@ -135,7 +136,7 @@ fn check_start(upload: &Upload, start: StartAt, length: Option<u64>) -> Result<(
     if end > upload.size {
         return Err(Error::BeyondEnd { size: upload.size, end });
     }
-    Ok(())
+    Ok(if length.is_some() { end } else { upload.size })
 }
 
 impl Appending {
@@ -261,7 +262,7 @@ impl Open {
     /// Only looks: a thousand silent writers that told of themselves every second would leave SQLite's
     /// one writer no time for anything else. A hold that runs out meanwhile is found out by the next bytes.
     async fn still_holds(&self) -> Result<bool> {
-        let upload = self.catalog.db.read().await?.upload(self.upload.id).await?;
+        let upload = self.catalog.db.look().await?.upload(self.upload.id).await?;
         Ok(upload.is_some_and(|upload| {
             upload.newest_claim == self.claim && upload.state == UploadState::Receiving
         }))

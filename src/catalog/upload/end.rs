@@ -15,6 +15,29 @@ const COMPLETE_KEPT: TimeDelta = TimeDelta::days(1);
 /// single 64 MiB step takes a day only on lines slower than 1 KiB/s.
 const PUT_IDLE: TimeDelta = TimeDelta::days(1);
 
+/// Ends the session when it is dropped, as requests are whose clients hang up.
+pub struct Untold(Option<(Catalog, Actor, Uuid)>);
+
+impl Untold {
+    /// The client gets an answer that names it.
+    pub fn is_told(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        let Some((catalog, actor, id)) = self.0.take() else { return };
+        let (runtime, saving) = (catalog.runtime.clone(), catalog.shared.saving.clone());
+        let ending = async move {
+            if let Err(error) = catalog.cancel_upload(&actor, id).await {
+                tracing::info!(upload = %id, %error, "an upload that nobody knows of stays until it expires");
+            }
+        };
+        saving.spawn_on(ending, &runtime);
+    }
+}
+
 impl Catalog {
     /// Where a client that wants to go on continues: asks whoever still writes to stop and to save what
     /// it has, takes in what a kill had left, and tells the offset.
@@ -44,6 +67,11 @@ impl Catalog {
         let _turn = self.shared.turns.take(id).await?;
         self.end_upload(actor, id, "upload.cancel", |_| true).await?;
         self.remove_garbage_soon().await
+    }
+
+    /// A session that its client does not know of yet.
+    pub fn untold(&self, actor: Actor, id: Uuid) -> Untold {
+        Untold(Some((self.clone(), actor, id)))
     }
 
     /// Ends a session if it is `as_expected` in the moment of its end: another server may have brought

@@ -38,7 +38,7 @@ impl Catalog {
             self.open_claimed(&mut claimed).await.and_then(|_| must_be_full(&claimed.upload));
         let Claimed { mut upload, number: claim, hold, .. } = claimed;
         let finished = match ready {
-            Ok(()) => self.finish_claimed(actor, &upload, claim, &hold, &Precondition::None).await,
+            Ok(()) => self.finish_claimed(actor, &upload, claim, &hold).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &finished
@@ -56,7 +56,6 @@ impl Catalog {
         upload: &Upload,
         claim: i64,
         hold: &Hold,
-        condition: &Precondition,
     ) -> Result<Received> {
         let hash = RunningHash::restore(&upload.hash_state)
             .map_err(|error| crate::storage::StorageError::Damaged(error.to_string()))?;
@@ -73,7 +72,7 @@ impl Catalog {
         if let Err(error) = self.holding(upload.id, claim, hold, completing).await {
             return Err(self.why_incomplete(upload, error.into()).await);
         }
-        let attached = self.attach(actor, upload, claim, digest, condition).await;
+        let attached = self.attach(actor, upload, claim, digest).await;
         if let Err(Error::UploadLost) = attached {
             // Cancelled elsewhere before the blob had its name, under which nobody looked for it then.
             self.remove_if_forgotten(upload).await;
@@ -115,7 +114,6 @@ impl Catalog {
         upload: &Upload,
         claim: i64,
         digest: Digest,
-        condition: &Precondition,
     ) -> Result<Received> {
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
@@ -125,6 +123,7 @@ impl Catalog {
             return Err(Error::RevisionSealed(upload.revision));
         }
         let old = details.file(upload.role).ok().cloned();
+        let condition = Precondition::from_stored(upload.condition.as_deref());
         condition.check(old.as_ref().map(File::tag).as_deref())?;
         self.end_session(&mut tx, upload, claim).await?;
         if let Some(old) = &old {

@@ -52,7 +52,7 @@ impl Catalog {
         announced: &Announcement,
         holder: Option<&Holder<'_>>,
     ) -> Result<Upload> {
-        self.check_size(announced)?;
+        self.check_size(announced.size)?;
         let mut tx = self.db.write().await?;
         let details = locked_details(&mut tx, &announced.image, announced.revision).await?;
         check_target(&details, announced)?;
@@ -70,6 +70,7 @@ impl Catalog {
             blob_id: blob,
             protocol: announced.protocol,
             digest: announced.digest.map(|digest| digest.to_string()),
+            condition: announced.condition.to_stored(),
             hash_state: &RunningHash::default().save(),
             created_by: &actor.name,
             now,
@@ -86,12 +87,9 @@ impl Catalog {
         Ok(upload)
     }
 
-    fn check_size(&self, announced: &Announcement) -> Result<()> {
+    pub(in crate::catalog) fn check_size(&self, size: u64) -> Result<()> {
         let limit = self.rules.max_file_size;
-        if announced.size > limit {
-            return Err(Error::TooLarge { size: announced.size, limit });
-        }
-        Ok(())
+        if size > limit { Err(Error::TooLarge { size, limit }) } else { Ok(()) }
     }
 
     async fn check_count(
@@ -126,7 +124,7 @@ impl Catalog {
         Ok(())
     }
 
-    async fn check_room(&self, tx: &mut Tx, needed: u64) -> Result<()> {
+    pub(in crate::catalog) async fn check_room(&self, tx: &mut Tx, needed: u64) -> Result<()> {
         let Some(free) = self.blobs.free_bytes()? else { return Ok(()) };
         let reserved = u64::try_from(tx.reserved_bytes().await?).unwrap_or(0);
         let available = free.saturating_sub(reserved).saturating_sub(self.rules.min_free);

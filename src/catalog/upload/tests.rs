@@ -470,9 +470,8 @@ async fn an_append_waits_while_its_upload_is_finished(ground: &Ground) {
     turn.is_over().await;
     let mut claimed = catalog.claim(&mut turn, id, claim::Unnoted::Count).await.unwrap();
     catalog.open_claimed(&mut claimed).await.unwrap();
-    let condition = Precondition::None;
     catalog
-        .finish_claimed(&trial.actor, &claimed.upload, claimed.number, &claimed.hold, &condition)
+        .finish_claimed(&trial.actor, &claimed.upload, claimed.number, &claimed.hold)
         .await
         .unwrap();
     drop(turn);

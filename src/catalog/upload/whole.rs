@@ -4,7 +4,7 @@
 use super::append::Open;
 use super::claim::{Claimed, HOLD, new_hold};
 use super::{Announcement, Received};
-use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
+use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::Upload;
 use crate::storage::Holder;
 use crate::storage::blobs::Tail;
@@ -14,7 +14,6 @@ use tokio::time::Instant;
 /// A file that is arriving.
 pub struct Incoming {
     open: Option<Open>,
-    condition: Precondition,
 }
 
 impl Catalog {
@@ -37,9 +36,10 @@ impl Catalog {
         let mut claimed =
             Claimed { upload, number: holder.claim, hold, tail: Tail::CutOff, boot_to_note: None };
         match self.open_claimed(&mut claimed).await {
-            Ok(appender) => {
+            Ok(mut appender) => {
+                appender.expect_end(claimed.upload.size);
                 let open = Open::new(self, claimed, appender, turn);
-                Ok(Incoming { open: Some(open), condition: announced.condition })
+                Ok(Incoming { open: Some(open) })
             }
             Err(error) => {
                 self.discard_or_log(&claimed.upload).await;
@@ -59,9 +59,8 @@ impl Incoming {
     pub async fn finish(mut self, actor: &Actor) -> Result<Received> {
         let mut open = self.open.take().ok_or(Error::UploadLost)?;
         let (catalog, actor) = (open.catalog.clone(), actor.clone());
-        let condition = std::mem::take(&mut self.condition);
         let finishing = async move {
-            let finished = Box::pin(complete(&mut open, &actor, &condition)).await;
+            let finished = Box::pin(complete(&mut open, &actor)).await;
             if finished.is_err() {
                 discard(open).await;
             }
@@ -84,7 +83,7 @@ impl Incoming {
     }
 }
 
-async fn complete(open: &mut Open, actor: &Actor, condition: &Precondition) -> Result<Received> {
+async fn complete(open: &mut Open, actor: &Actor) -> Result<Received> {
     let (announced, received) = (open.upload.size, open.appender.taken());
     if received < announced {
         return Err(Error::Truncated { announced, received });
@@ -94,7 +93,7 @@ async fn complete(open: &mut Open, actor: &Actor, condition: &Precondition) -> R
         open.note(&kept).await?;
     }
     let whole = Upload { hash_state: kept.hash_state, received, ..open.upload.clone() };
-    open.catalog.finish_claimed(actor, &whole, open.claim, &open.hold, condition).await
+    open.catalog.finish_claimed(actor, &whole, open.claim, &open.hold).await
 }
 
 async fn discard(mut open: Open) {

@@ -138,6 +138,13 @@ impl Appender {
         self.settled + self.in_flight.as_ref().map_or(0, |part| part.length)
     }
 
+    /// Whoever sends is going to wait for an answer at `end`, as far as is known now.
+    pub fn expect_end(&mut self, end: u64) {
+        if let Place::Folder(place) = &mut self.place {
+            place.expect_end(end);
+        }
+    }
+
     /// Takes the next bytes; waits when a whole part is collected and the one before is not written.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StorageError> {
         while !bytes.is_empty() {

@@ -108,6 +108,12 @@ impl Tx {
         )
     }
 
+    /// Those of a caller that is gone; the uploads behind them go by themselves.
+    pub async fn delete_bits_sessions_by(&mut self, creator: &str) -> Result<(), StorageError> {
+        execute!(self, "delete from bits_session where created_by = $1", creator)?;
+        Ok(())
+    }
+
     pub async fn newest_draft(&mut self, image: Uuid) -> Result<Option<Revision>, StorageError> {
         optional!(
             self,

@@ -15,6 +15,7 @@ pub struct NewUpload<'a> {
     pub blob_id: Uuid,
     pub protocol: UploadProtocol,
     pub digest: Option<String>,
+    pub condition: Option<String>,
     pub hash_state: &'a str,
     pub created_by: &'a str,
     pub now: DateTime<Utc>,
@@ -45,7 +46,7 @@ macro_rules! uploads {
     ($rest:literal) => {
         concat!(
             "select u.id, i.id as image_id, i.name as image, u.revision_id, r.number as revision, r.state as revision_state, u.role, \
-             u.protocol, u.state, u.blob_id, b.key as blob_key, b.size, b.received, u.digest, u.hash_state, \
+             u.protocol, u.state, u.blob_id, b.key as blob_key, b.size, b.received, u.digest, u.condition, u.hash_state, \
              b.multipart, b.part_size, b.tail, u.newest_claim, u.held_claim, u.holder, u.held_until, u.holder_boot, u.created_by, u.created_at, \
              u.updated_at from upload u join revision r on r.id = u.revision_id \
              join image i on i.id = r.image_id join blob b on b.id = u.blob_id ",
@@ -65,8 +66,8 @@ impl Tx {
         execute!(
             self,
             "insert into upload (id, revision_id, role, blob_id, protocol, state, digest, hash_state, newest_claim, \
-             held_claim, holder, held_until, holder_boot, created_by, created_at, updated_at) \
-             values ($1, $2, $3, $4, $5, 'receiving', $6, $7, $8, $8, $9, $10, $11, $12, $13, $13)",
+             held_claim, holder, held_until, holder_boot, created_by, created_at, updated_at, condition) \
+             values ($1, $2, $3, $4, $5, 'receiving', $6, $7, $8, $8, $9, $10, $11, $12, $13, $13, $14)",
             new.id,
             new.revision_id,
             new.role,
@@ -80,6 +81,7 @@ impl Tx {
             holder.and_then(|holder| holder.boot),
             new.created_by,
             new.now,
+            &new.condition,
         )?;
         Ok(())
     }
@@ -239,6 +241,19 @@ impl Tx {
             self,
             "delete from upload where revision_id = $1 and state = 'receiving' returning blob_id",
             revision
+        )?;
+        Ok(rows.into_iter().map(|(blob,)| blob).collect())
+    }
+
+    /// The open sessions of a caller that is gone; the blobs that they were filling.
+    pub async fn delete_open_uploads_by(
+        &mut self,
+        creator: &str,
+    ) -> Result<Vec<Uuid>, StorageError> {
+        let rows: Vec<(Uuid,)> = all!(
+            self,
+            "delete from upload where created_by = $1 and state = 'receiving' returning blob_id",
+            creator
         )?;
         Ok(rows.into_iter().map(|(blob,)| blob).collect())
     }

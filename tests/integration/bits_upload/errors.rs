@@ -19,8 +19,21 @@ on_both_databases![
     who_may_not_upload_is_told_so_in_the_protocol_s_form,
     a_session_is_its_owner_s_alone,
     what_does_not_fit_is_refused_with_its_code,
+    what_does_not_fit_leaves_no_image,
     an_image_of_another_kind_is_no_destination,
 ];
+
+async fn what_does_not_fit_leaves_no_image(database: Database) {
+    let depot = Depot::on(database).setting("uploads", "image_quota", "1 MB").start().await;
+    let mut client = BitsClient::new(&depot, &depot.admin(), "mistyped.ckm");
+    for total in [2_000_000, 2 << 40, 1 << 59] {
+        client.create().await.expecting(200);
+        let refusal = client.fragment(0, b"abcd", total).await;
+        assert!(refusal.status >= 400, "{total}");
+        client.cancel().await;
+    }
+    depot.admin().get("/api/v1/images/mistyped").await.problem(404);
+}
 
 async fn headers_that_cannot_be_right_are_refused(database: Database) {
     let depot = Depot::start(database).await;

@@ -5,7 +5,7 @@ use actix_web::web::Query;
 use serde::Deserialize;
 
 use super::refusal::{inconsistent, length_required, malformed, partial_upload_expected};
-use crate::api::files::{digest_in, digest_of_whole, must_be_plain_bytes};
+use crate::api::files::{digest_in, digest_of_whole, must_be_plain_bytes, must_be_uncoded};
 use crate::api::problem::Problem;
 use crate::api::uploads::session::{Append, Call};
 use crate::catalog::upload::Checksum;
@@ -80,6 +80,7 @@ impl Continuation {
         if call.content_type().as_deref() != Some(fields::CONTENT_TYPE) {
             return Err(partial_upload_expected());
         }
+        must_be_uncoded(&call.request)?;
         let headers = call.request.headers();
         let complete = fields::complete(headers)
             .ok_or_else(|| malformed("Upload-Complete is ?1 for the end of the file, else ?0"))?;

@@ -44,6 +44,10 @@ impl InFolder {
         self.staged.file()
     }
 
+    pub(super) fn expect_end(&mut self, end: u64) {
+        self.write_back.expect_end(end);
+    }
+
     pub(super) fn arrived(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
         self.write_back.arrived(settled, hash)
     }

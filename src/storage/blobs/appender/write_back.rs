@@ -16,14 +16,19 @@ use super::{Kept, lost};
 use crate::storage::blobs::running_hash::RunningHash;
 use crate::storage::error::StorageError;
 
-/// Bytes between two beginnings: few enough that the last sync of a fragment of 13 MB finds most of
-/// it done, and enough to keep the file system's journal out of the way.
+/// Bytes between two beginnings: enough to keep the file system's journal out of the way.
 const EVERY: u64 = 4 * 1024 * 1024;
+
+/// The fewest, where the end is near. A client of BITS sends nothing more until its fragment of 13 MB is
+/// acknowledged, and would wait for a sync of 4 MiB that has just begun, and then for one of the rest.
+const EVERY_AT_LEAST: u64 = 512 * 1024;
 
 pub(super) struct WriteBack {
     file: Arc<File>,
     /// How much had settled when the last sync began.
     begun_at: u64,
+    /// Where bytes are going to end, for now; the last ones are synced in ever smaller pieces.
+    end: u64,
     running: Option<Running>,
     /// What the last sync that ended has covered, until it is asked for.
     kept: Option<Kept>,
@@ -37,7 +42,12 @@ struct Running {
 
 impl WriteBack {
     pub(super) fn of(file: Arc<File>, from: u64) -> Self {
-        Self { file, begun_at: from, running: None, kept: None, failed: false }
+        Self { file, begun_at: from, end: u64::MAX, running: None, kept: None, failed: false }
+    }
+
+    /// Whoever sends is going to wait for an answer at `end`.
+    pub(super) fn expect_end(&mut self, end: u64) {
+        self.end = end;
     }
 
     /// To be told whenever more has settled; begins when it is worth it and never waits.
@@ -47,7 +57,8 @@ impl WriteBack {
         {
             self.ended(ended)?;
         }
-        if self.running.is_none() && settled - self.begun_at >= EVERY {
+        let due = (self.end.saturating_sub(settled) / 2).clamp(EVERY_AT_LEAST, EVERY);
+        if self.running.is_none() && settled - self.begun_at >= due {
             self.begin(settled, hash);
         }
         Ok(())
