@@ -9,7 +9,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{Actor, Catalog, Result};
-use crate::storage::{AuditRow, StorageError, Tx};
+use crate::storage::{AuditRow, Tx};
 
 /// What was done, and to what.
 pub(super) struct Entry<'a> {
@@ -32,8 +32,7 @@ impl Catalog {
         let value = |state: Option<serde_json::Result<serde_json::Value>>| {
             state.and_then(Result::ok).map(Json)
         };
-        let head = tx.lock_audit_head().await?.ok_or_else(no_head)?;
-        let mut row = AuditRow {
+        tx.note_for_audit(AuditRow {
             id: self.ids.next(),
             // As exact as PostgreSQL keeps it, or the hash would not be found again.
             at: self.clock.now().trunc_subsecs(6),
@@ -44,11 +43,9 @@ impl Catalog {
             state_after: value(after.map(serde_json::to_value)),
             request_id: entry.actor.request_id.clone(),
             client_address: entry.actor.address.clone(),
-            sequence: Some(head.sequence + 1),
+            sequence: None,
             hash: None,
-        };
-        row.hash = Some(chain::hash_of(&row, &head.hash));
-        tx.insert_audit(&row).await?;
+        });
         Ok(())
     }
 
@@ -57,10 +54,6 @@ impl Catalog {
         let mut tx = self.db.read().await?;
         Ok(tx.audit_before(before.unwrap_or(Uuid::max()), limit).await?)
     }
-}
-
-fn no_head() -> StorageError {
-    StorageError::Damaged("the audit's record of its newest row is gone".to_owned())
 }
 
 /// For changes that have nothing before or after them.

@@ -26,6 +26,7 @@ use sqlx::{
 
 use super::ballast::Ballast;
 use super::error::StorageError;
+use super::queries::audit::AuditRow;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -51,9 +52,23 @@ pub enum Db {
 }
 
 /// A transaction on either database.
-pub enum Tx {
+pub struct Tx {
+    pub(super) on: Either,
+    /// Rows for the audit, which are chained at the very end: their lock is the last that is taken, so
+    /// that no two transactions wait for each other.
+    unchained: Vec<AuditRow>,
+}
+
+/// The connection of a transaction.
+pub(super) enum Either {
     Sqlite(Held<Sqlite>),
     Postgres(Held<Postgres>),
+}
+
+impl From<Either> for Tx {
+    fn from(on: Either) -> Self {
+        Self { on, unchained: Vec::new() }
+    }
 }
 
 /// A connection of the pool.
@@ -95,12 +110,12 @@ impl<D: Database> Held<D> {
 /// Evaluates the body for the database at hand, with `$conn` bound to the transaction's connection.
 macro_rules! on {
     ($tx:expr, $conn:ident => $body:expr) => {
-        match $tx {
-            $crate::storage::db::Tx::Sqlite(tx) => {
+        match &mut $tx.on {
+            $crate::storage::db::Either::Sqlite(tx) => {
                 let $conn = &mut **tx;
                 $body
             }
-            $crate::storage::db::Tx::Postgres(tx) => {
+            $crate::storage::db::Either::Postgres(tx) => {
                 let $conn = &mut **tx;
                 $body
             }
@@ -176,18 +191,23 @@ impl Db {
     /// A transaction that reads one moment of the database.
     pub async fn read(&self) -> Result<Tx, StorageError> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(Held::InTransaction(readers.begin().await?)),
-            Self::Postgres(pool) => Tx::Postgres(Held::InTransaction(
-                pool.begin_with("begin isolation level repeatable read read only").await?,
-            )),
+            Self::Sqlite { readers, .. } => {
+                Either::Sqlite(Held::InTransaction(readers.begin().await?)).into()
+            }
+            Self::Postgres(pool) => {
+                let begin = "begin isolation level repeatable read read only";
+                Either::Postgres(Held::InTransaction(pool.begin_with(begin).await?)).into()
+            }
         })
     }
 
     /// For one statement that reads. Of two, each would see another moment.
     pub async fn look(&self) -> Result<Tx, StorageError> {
         Ok(match self {
-            Self::Sqlite { readers, .. } => Tx::Sqlite(Held::Bare(readers.acquire().await?)),
-            Self::Postgres(pool) => Tx::Postgres(Held::Bare(pool.acquire().await?)),
+            Self::Sqlite { readers, .. } => {
+                Either::Sqlite(Held::Bare(readers.acquire().await?)).into()
+            }
+            Self::Postgres(pool) => Either::Postgres(Held::Bare(pool.acquire().await?)).into(),
         })
     }
 
@@ -197,9 +217,12 @@ impl Db {
         Ok(match self {
             Self::Sqlite { writer, ballast, .. } => {
                 ballast.look();
-                Tx::Sqlite(Held::InTransaction(writer.begin_with("begin immediate").await?))
+                let begun = writer.begin_with("begin immediate").await?;
+                Either::Sqlite(Held::InTransaction(begun)).into()
             }
-            Self::Postgres(pool) => Tx::Postgres(Held::InTransaction(pool.begin().await?)),
+            Self::Postgres(pool) => {
+                Either::Postgres(Held::InTransaction(pool.begin().await?)).into()
+            }
         })
     }
 
@@ -267,11 +290,20 @@ impl News {
 }
 
 impl Tx {
+    /// A row for the audit: it gets its place in the chain when the transaction is committed.
+    pub fn note_for_audit(&mut self, row: AuditRow) {
+        self.unchained.push(row);
+    }
+
     /// Makes the changes durable and visible.
-    pub async fn commit(self) -> Result<(), StorageError> {
-        match self {
-            Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await?,
+    pub async fn commit(mut self) -> Result<(), StorageError> {
+        let rows = std::mem::take(&mut self.unchained);
+        if !rows.is_empty() {
+            self.append_to_audit(rows).await?;
+        }
+        match self.on {
+            Either::Sqlite(tx) => tx.commit().await?,
+            Either::Postgres(tx) => tx.commit().await?,
         }
         Ok(())
     }

@@ -17,6 +17,7 @@
 
 mod access;
 mod at_once;
+mod audit;
 mod bad_json;
 mod bad_names;
 mod bad_uploads;

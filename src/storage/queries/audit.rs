@@ -1,11 +1,12 @@
 //! The record of who changed what.
 
-use chrono::{DateTime, Utc};
-use serde_json::Value;
+use chrono::{DateTime, SecondsFormat, Utc};
+use serde_json::{Value, json};
 use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{all, execute, optional};
+use crate::model::Digest;
 use crate::storage::{StorageError, Tx};
 
 /// One change, as it is kept.
@@ -34,19 +35,72 @@ pub struct AuditHead {
     pub hash: String,
 }
 
-impl Tx {
-    /// The newest row, locked: whoever appends next waits for this transaction's end.
-    pub async fn lock_audit_head(&mut self) -> Result<Option<AuditHead>, StorageError> {
-        execute!(self, "update audit_head set sequence = sequence where id = 1")?;
-        self.audit_head().await
+impl AuditRow {
+    /// What the row's hash is to be: the SHA-256, in lower-case hex, of a JSON array of the hash of the row
+    /// before it and the row's fields in a fixed order, without spaces, object keys sorted.
+    pub fn hash_after(&self, previous: &str) -> String {
+        let state = |state: &Option<Json<Value>>| state.as_ref().map(|json| sorted(&json.0));
+        let fields = json!([
+            previous,
+            self.sequence,
+            self.id,
+            self.at.to_rfc3339_opts(SecondsFormat::Micros, true),
+            self.caller,
+            self.action,
+            self.subject,
+            state(&self.state_before),
+            state(&self.state_after),
+            self.request_id,
+            self.client_address,
+        ]);
+        Digest::of(fields.to_string().as_bytes()).to_hex()
     }
+}
 
+/// The same value with its keys in order, whatever order a database or a library keeps them in.
+fn sorted(value: &Value) -> Value {
+    match value {
+        Value::Object(fields) => {
+            let mut pairs: Vec<_> = fields.iter().collect();
+            pairs.sort_by_key(|(key, _)| *key);
+            pairs.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect()
+        }
+        Value::Array(items) => items.iter().map(sorted).collect(),
+        plain => plain.clone(),
+    }
+}
+
+impl Tx {
     pub async fn audit_head(&mut self) -> Result<Option<AuditHead>, StorageError> {
         optional!(self, "select sequence, hash from audit_head where id = 1")
     }
 
-    /// Appends a row and makes it the newest.
-    pub async fn insert_audit(&mut self, row: &AuditRow) -> Result<(), StorageError> {
+    /// Chains rows behind the newest one, which is locked: whoever appends next waits for this
+    /// transaction's end.
+    pub(in crate::storage) async fn append_to_audit(
+        &mut self,
+        rows: Vec<AuditRow>,
+    ) -> Result<(), StorageError> {
+        execute!(self, "update audit_head set sequence = sequence where id = 1")?;
+        let gone = || StorageError::Damaged("the audit's record of its newest row is gone".into());
+        let mut head = self.audit_head().await?.ok_or_else(gone)?;
+        for mut row in rows {
+            row.sequence = Some(head.sequence + 1);
+            let hash = row.hash_after(&head.hash);
+            row.hash = Some(hash.clone());
+            self.insert_audit(&row).await?;
+            head = AuditHead { sequence: head.sequence + 1, hash };
+        }
+        execute!(
+            self,
+            "update audit_head set sequence = $1, hash = $2 where id = 1",
+            head.sequence,
+            &head.hash
+        )?;
+        Ok(())
+    }
+
+    async fn insert_audit(&mut self, row: &AuditRow) -> Result<(), StorageError> {
         execute!(
             self,
             "insert into audit (id, at, caller, action, subject, state_before, state_after, request_id, \
@@ -62,12 +116,6 @@ impl Tx {
             &row.client_address,
             row.sequence,
             &row.hash,
-        )?;
-        execute!(
-            self,
-            "update audit_head set sequence = $1, hash = $2 where id = 1",
-            row.sequence,
-            &row.hash
         )?;
         Ok(())
     }
@@ -94,18 +142,16 @@ impl Tx {
             limit
         )
     }
+}
 
-    /// Rows outside of the chain, the oldest first, those after `after`.
-    pub async fn audit_unchained_after(
-        &mut self,
-        after: Uuid,
-        limit: i64,
-    ) -> Result<Vec<AuditRow>, StorageError> {
-        all!(
-            self,
-            "select * from audit where sequence is null and id > $1 order by id limit $2",
-            after,
-            limit
-        )
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_order_of_keys_makes_no_difference() {
+        let value: Value =
+            serde_json::from_str(r#"{"b":{"z":1,"a":[{"y":1,"x":2}]},"a":2}"#).unwrap();
+        assert_eq!(sorted(&value).to_string(), r#"{"a":2,"b":{"a":[{"x":2,"y":1}],"z":1}}"#);
     }
 }

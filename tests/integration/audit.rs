@@ -1,0 +1,120 @@
+//! The record of changes: it tells who did what from where, and shows when somebody has tampered with it.
+
+use serde_json::{Value, json};
+use sqlx::{Connection as _, PgConnection, SqliteConnection};
+
+use crate::harness::command::{Finished, imagedepot, run};
+use crate::harness::{Database, Depot, on_both_databases};
+
+on_both_databases![
+    a_change_tells_who_made_it_and_from_where,
+    an_untouched_record_is_sound_while_others_write,
+    every_kind_of_tampering_is_found,
+    a_record_written_anew_is_found_by_what_was_noted_before,
+    the_export_is_the_whole_record_in_its_order,
+];
+
+async fn depot_with_changes(database: Database) -> Depot {
+    let depot = Depot::start(database).await;
+    for name in ["one", "two", "three", "four"] {
+        depot.admin().create_image(name).await;
+    }
+    depot
+}
+
+async fn audit(depot: &Depot, arguments: &[&str]) -> Finished {
+    let mut command = imagedepot(["audit"]);
+    command.args(arguments).arg("--data").arg(depot.server.data()).envs(depot.environment());
+    run(command).await
+}
+
+/// Does something to the catalog that no program of ours does.
+async fn tamper(depot: &Depot, statements: &[&'static str]) {
+    let url = depot.environment().into_iter().find(|(name, _)| name.ends_with("CATALOG__URL"));
+    for statement in statements {
+        if let Some((_, url)) = url.as_ref().filter(|(_, url)| url.starts_with("postgres")) {
+            let mut catalog = PgConnection::connect(url).await.expect("the catalog");
+            sqlx::query(*statement).execute(&mut catalog).await.expect("tampering");
+        } else {
+            let url = format!("sqlite:{}", depot.server.data().join("catalog.sqlite").display());
+            let mut catalog = SqliteConnection::connect(&url).await.expect("the catalog");
+            sqlx::query(*statement).execute(&mut catalog).await.expect("tampering");
+        }
+    }
+}
+
+async fn a_change_tells_who_made_it_and_from_where(database: Database) {
+    let depot = depot_with_changes(database).await;
+    let rows = depot.admin().get("/api/v1/audit").await.expecting(200).items();
+    let row = rows.iter().find(|row| row["subject"] == "images/one").expect("a row");
+    assert_eq!((&row["caller"], &row["client_address"]), (&json!("admin"), &json!("127.0.0.1")));
+    assert_eq!(row["hash"].as_str().map(str::len), Some(64));
+}
+
+async fn an_untouched_record_is_sound_while_others_write(database: Database) {
+    let depot = depot_with_changes(database).await;
+    let writing = async {
+        for number in 0..20 {
+            depot.admin().create_image(&format!("more-{number}")).await;
+        }
+    };
+    let verifying = async {
+        for _ in 0..5 {
+            audit(&depot, &["verify"]).await.successful();
+        }
+    };
+    tokio::join!(writing, verifying);
+    let verified = audit(&depot, &["verify"]).await.successful().stdout;
+    let rows = depot.admin().get("/api/v1/audit?limit=500").await.expecting(200).items().len();
+    assert!(verified.contains(&format!("{rows} rows")), "{verified}");
+}
+
+async fn every_kind_of_tampering_is_found(database: Database) {
+    const TAMPERING: [(&[&str], &str); 6] = [
+        (&["update audit set caller = 'eve' where sequence = 3"], "row 3 "),
+        (&["update audit set state_after = null where sequence = 3"], "row 3 "),
+        (&["delete from audit where sequence = 3"], "rows 3 to 3 "),
+        (
+            &[
+                "update audit set sequence = 1003 where sequence = 3",
+                "update audit set sequence = 3 where sequence = 4",
+                "update audit set sequence = 4 where sequence = 1003",
+            ],
+            "row 3 ",
+        ),
+        (&["delete from audit where sequence = (select max(sequence) from audit)"], "are missing"),
+        (&["delete from audit_head"], "no record of the newest"),
+    ];
+    for (statements, finding) in TAMPERING {
+        let depot = depot_with_changes(database).await;
+        audit(&depot, &["verify"]).await.successful();
+        tamper(&depot, statements).await;
+        let verified = audit(&depot, &["verify"]).await;
+        assert_eq!(verified.code, 1, "{statements:?}");
+        assert!(verified.stdout.contains(finding), "{statements:?}: {}", verified.stdout);
+    }
+}
+
+async fn a_record_written_anew_is_found_by_what_was_noted_before(database: Database) {
+    let depot = depot_with_changes(database).await;
+    let verified = audit(&depot, &["verify"]).await.successful().stdout;
+    let known = verified.trim().rsplit(' ').next().expect("the newest row").to_owned();
+    depot.admin().create_image("later").await;
+    audit(&depot, &["verify", "--known", &known]).await.successful();
+    let (sequence, _) = known.split_once(':').expect("SEQUENCE:HASH");
+    let another = format!("{sequence}:{}", "0".repeat(64));
+    assert_eq!(audit(&depot, &["verify", "--known", &another]).await.code, 1);
+    assert_eq!(audit(&depot, &["verify", "--known", "nonsense"]).await.code, 1);
+}
+
+async fn the_export_is_the_whole_record_in_its_order(database: Database) {
+    let depot = depot_with_changes(database).await;
+    let exported = audit(&depot, &["export"]).await.successful().stdout;
+    let exported: Vec<Value> =
+        exported.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let mut listed = depot.admin().get("/api/v1/audit?limit=500").await.expecting(200).items();
+    listed.reverse();
+    assert_eq!(exported, listed);
+    let rest = audit(&depot, &["export", "--after", "2"]).await.successful().stdout;
+    assert_eq!(rest.lines().count(), exported.len() - 2);
+}
