@@ -142,8 +142,11 @@ impl Call {
         let untold = self.depot.catalog.untold(self.caller.actor(), upload.id);
         let appended = self.append(upload.id, append, payload).await;
         match appended {
-            Err(problem) if problem.code() == "body_truncated" => Err(broken_off(&problem)),
-            Err(problem) if problem.code() == "checksum_mismatch" => Err(problem),
+            Err(problem) if ["body_truncated", "checksum_mismatch"].contains(&problem.code()) => {
+                self.cancel(upload.id).await?;
+                untold.is_told();
+                Err(if problem.code() == "body_truncated" { broken_off(&problem) } else { problem })
+            }
             told => {
                 untold.is_told();
                 told.map_err(|problem| self.with_location(problem, upload.id))

@@ -114,7 +114,7 @@ impl Catalog {
 
     /// A folder is tidied at once, so that its room is there for the next; a bucket may be away, and
     /// nobody has to wait for it.
-    async fn remove_garbage_soon(&self) -> Result<()> {
+    pub(in crate::catalog) async fn remove_garbage_soon(&self) -> Result<()> {
         if self.blobs.is_folder() {
             return self.remove_garbage().await;
         }
