@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::body::take_in;
+use super::body::{Body, take_in};
 use crate::access::permission::Publish;
 use crate::api::Depot;
 use crate::api::caller::Caller;
@@ -163,9 +163,10 @@ impl Call {
         let (start, actor) = (StartAt::Exactly(append.offset), self.caller.actor());
         let Append { length, checksum, .. } = append;
         // On the heap: what the engine holds while bytes come is large, and several callers deep.
-        let opening = self.depot.catalog.append(&actor, id, start, length, checksum);
-        let appending = Box::pin(opening).await?;
-        Box::pin(take_in(appending, payload, 0)).await
+        let opening = Box::pin(self.depot.catalog.append(&actor, id, start, length, checksum));
+        let mut body = Body::new(payload);
+        let appending = body.while_opening(opening).await?;
+        Box::pin(take_in(appending, body, 0)).await
     }
 
     /// Gives a full session to its draft.

@@ -53,7 +53,7 @@ impl Catalog {
         if upload.state == UploadState::Complete || upload.holder.is_none() {
             return Ok(upload);
         }
-        let mut claimed = self.claim(&mut turn, id, Unnoted::Count).await?;
+        let mut claimed = self.claim(&mut turn, id, Unnoted::Count, &|_| Ok(())).await?;
         let opened = self.open_claimed(&mut claimed).await;
         self.release(&mut claimed.upload, claimed.number, None).await?;
         opened?;
