@@ -11,12 +11,11 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use futures_util::StreamExt as _;
 
 use super::Depot;
 use super::caller::Caller;
 use super::problem::Problem;
-use super::uploads::body::take_in;
+use super::uploads::body::{Body, take_in};
 use crate::access::permission::Publish;
 use crate::catalog::Actor;
 use crate::catalog::bits_upload::Destination;
@@ -33,7 +32,7 @@ pub async fn post(
     payload: Payload,
 ) -> HttpResponse {
     let known = caller.is_ok();
-    let mut body = Some(payload);
+    let mut body = Some(Body::new(payload));
     let ack = match answer(caller, &depot, &request, &mut body).await {
         Ok(ack) => ack,
         Err(refusal) => {
@@ -56,7 +55,7 @@ async fn answer(
     caller: Result<Caller<Publish>, Problem>,
     depot: &Depot,
     request: &HttpRequest,
-    body: &mut Option<Payload>,
+    body: &mut Option<Body>,
 ) -> Result<Ack, Refusal> {
     let caller = recognised(caller)?;
     let packet = Packet::read(request.headers())?;
@@ -113,7 +112,7 @@ impl Visit<'_> {
         &self,
         session: SessionId,
         range: FragmentRange,
-        body: &mut Option<Payload>,
+        body: &mut Option<Body>,
     ) -> Result<Ack, Refusal> {
         let catalog = &self.depot.catalog;
         let session = self.session(session).await?;
@@ -138,14 +137,16 @@ impl Visit<'_> {
         &self,
         session: &BitsSession,
         range: FragmentRange,
-        body: &mut Option<Payload>,
+        body: &mut Option<Body>,
     ) -> Result<u64, Refusal> {
-        let taken = self.depot.catalog.take_fragment(&self.actor, session, range).await;
+        let opening = Box::pin(self.depot.catalog.take_fragment(&self.actor, session, range));
+        let unread = body.as_mut().ok_or_else(Problem::internal)?;
+        let taken = unread.while_opening(opening).await;
         match taken.map_err(|error| Refusal::of_fragment(session, error))? {
             None => Ok(range.total),
             Some(appending) => {
-                let payload = body.take().ok_or_else(Problem::internal)?;
-                Box::pin(self.take_bytes(session, range, appending, payload)).await
+                let body = body.take().ok_or_else(Problem::internal)?;
+                Box::pin(self.take_bytes(session, range, appending, body)).await
             }
         }
     }
@@ -155,10 +156,10 @@ impl Visit<'_> {
         session: &BitsSession,
         range: FragmentRange,
         appending: Appending,
-        payload: Payload,
+        body: Body,
     ) -> Result<u64, Refusal> {
         let offset = appending.upload().map_or(range.first, |upload| upload.received);
-        let upload = take_in(appending, payload, offset - range.first).await?;
+        let upload = take_in(appending, body, offset - range.first).await?;
         self.depot.catalog.fragment_taken(&self.actor, session, &upload).await?;
         Ok(upload.received)
     }
@@ -195,7 +196,7 @@ const DISCARDED_FOR_STRANGERS_WITHIN: Duration = Duration::from_secs(10);
 /// Reads what was not wanted. The framework gives a client one second to send the rest and then hangs
 /// up; on a slow line the answer would be lost with the connection, and a client whose last answer was
 /// lost would send the same fragment for ever.
-async fn discard(mut body: Payload, within: Duration) {
+async fn discard(mut body: Body, within: Duration) {
     let mut discarded = 0;
     let rest = async {
         while let Some(Ok(bytes)) = body.next().await {

@@ -12,7 +12,7 @@ use super::file_response::{self, ServedFile};
 use super::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::revisions::FileBody;
 use super::uploads::announced::Announced;
-use super::uploads::body::{OnBreak, next_chunk};
+use super::uploads::body::{Body, OnBreak, next_chunk};
 use super::uploads::resumable::Target;
 use super::uploads::session::Call;
 use super::{Depot, uploads};
@@ -66,7 +66,8 @@ pub async fn put(
     let (condition, protocol) = (condition.0, UploadProtocol::Put);
     let announced = Announcement { image, revision, role, size, digest, condition, protocol };
     let incoming = depot.catalog.receive(&caller.actor(), announced).await?;
-    let received = Box::pin(take_whole(incoming, payload)).await?.finish(&caller.actor()).await?;
+    let received =
+        Box::pin(take_whole(incoming, Body::new(payload))).await?.finish(&caller.actor()).await?;
     let mut response = if received.replaced { HttpResponse::Ok() } else { HttpResponse::Created() };
     response.insert_header((REPR_DIGEST.clone(), digest_fields::write(received.file.digest)));
     response.insert_header((header::ETAG, format!("\"{}\"", received.file.tag())));
@@ -169,12 +170,9 @@ fn known_role(text: &str) -> Result<FileRole, Problem> {
 }
 
 /// A file whose line broke is given up: its client does not know of a session to go on with.
-async fn take_whole(
-    mut incoming: Incoming,
-    mut payload: web::Payload,
-) -> Result<Incoming, Problem> {
+async fn take_whole(mut incoming: Incoming, mut body: Body) -> Result<Incoming, Problem> {
     loop {
-        let refused = match next_chunk(&mut payload, OnBreak::Dropped).await {
+        let refused = match next_chunk(&mut body, OnBreak::Dropped).await {
             Ok(None) => return Ok(incoming),
             Ok(Some(bytes)) => match incoming.write(bytes).await {
                 Ok(()) => continue,

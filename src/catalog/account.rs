@@ -140,8 +140,9 @@ impl Catalog {
         }
         tx.delete_account(account.id).await?;
         // The next of this name is somebody else, to whom sessions of this one must not pass.
-        for blob in tx.delete_open_uploads_by(account.name.as_str()).await? {
-            tx.discard_arriving(blob, self.clock.now()).await?;
+        let left_behind = tx.delete_open_uploads_by(account.name.as_str()).await?;
+        for blob in &left_behind {
+            tx.discard_arriving(*blob, self.clock.now()).await?;
         }
         tx.delete_bits_sessions_by(account.name.as_str()).await?;
         self.audit(
@@ -151,7 +152,8 @@ impl Catalog {
             NOTHING,
         )
         .await?;
-        self.conclude_account(tx).await
+        self.conclude_account(tx).await?;
+        if left_behind.is_empty() { Ok(()) } else { self.remove_garbage_soon().await }
     }
 
     /// Log-ins are answered from the snapshot, so it has to follow.

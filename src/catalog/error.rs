@@ -73,7 +73,9 @@ pub enum Error {
         "the bytes do not have the checksum that came with them; nothing of them was kept, send them again"
     )]
     ChecksumMismatch,
-    #[error("a newer request has taken the upload over; what came before is kept")]
+    #[error(
+        "a newer request has taken the upload over, or it was ended; ask for the offset and go on where it says"
+    )]
     UploadTakenOver,
     #[error("an older request still writes to the upload and does not let go; try again")]
     UploadBusy,

@@ -172,8 +172,9 @@ impl Catalog {
             return Err(Error::RevisionIncomplete { missing });
         }
         // What somebody still uploads to it has nowhere to go any more.
-        for blob in tx.delete_open_uploads_of(details.revision.id).await? {
-            tx.discard_arriving(blob, self.clock.now()).await?;
+        let left_behind = tx.delete_open_uploads_of(details.revision.id).await?;
+        for blob in &left_behind {
+            tx.discard_arriving(*blob, self.clock.now()).await?;
         }
         details.revision.state = RevisionState::Ready;
         details.revision.sealed_at = Some(self.clock.now());
@@ -181,6 +182,9 @@ impl Catalog {
         self.audit(&mut tx, details.entry("revision.seal", actor), NOTHING, NOTHING).await?;
         if !dry_run {
             tx.commit().await?;
+            if !left_behind.is_empty() {
+                self.sweep_is_due();
+            }
         }
         Ok(details)
     }

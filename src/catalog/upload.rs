@@ -83,10 +83,15 @@ impl Catalog {
     /// administrators may ask, others are told that there is none.
     pub async fn upload(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
         let upload = self.db.look().await?.upload(id).await?.ok_or(Error::UploadNotFound)?;
+        self.may_know(actor, &upload)?;
+        Ok(upload)
+    }
+
+    fn may_know(&self, actor: &Actor, upload: &Upload) -> Result<()> {
         let known = upload.created_by == actor.name || actor.holds(Role::Admin);
         let expired = upload.state == UploadState::Receiving
-            && self.upload_expires_at(&upload) < self.clock.now();
-        if known && !expired { Ok(upload) } else { Err(Error::UploadNotFound) }
+            && self.upload_expires_at(upload) < self.clock.now();
+        if known && !expired { Ok(()) } else { Err(Error::UploadNotFound) }
     }
 
     /// Uploads that are open, the oldest first, those after `after`.

@@ -7,6 +7,7 @@
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::Path;
+use std::sync::LazyLock;
 
 use uuid::Uuid;
 
@@ -67,9 +68,12 @@ impl Instance {
 
 /// Which start of the machine this is. While it is the same, the system still has what a killed
 /// process wrote. None where the system does not tell.
-pub fn boot_id() -> Option<String> {
-    let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
-    Some(text.trim().to_owned())
+pub fn boot_id() -> Option<&'static str> {
+    static BOOT: LazyLock<Option<String>> = LazyLock::new(|| {
+        let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
+        Some(text.trim().to_owned())
+    });
+    BOOT.as_deref()
 }
 
 /// Anyone may pass through: the tree below is for nginx and others to serve.

@@ -20,7 +20,7 @@ on_both_databases![
     the_condition_named_at_the_start_holds_until_the_end,
     bytes_can_be_appended_on_a_condition,
     bytes_with_a_content_coding_are_refused,
-    the_writer_of_a_cancelled_upload_hears_that_it_is_gone,
+    the_writer_of_a_cancelled_upload_is_told_to_look,
     a_cancelled_upload_leaves_nothing,
     a_cancelled_upload_that_is_complete_leaves_its_file,
     looking_on_does_not_stop_the_writer,
@@ -271,7 +271,7 @@ async fn bytes_with_a_content_coding_are_refused(database: Database) {
     assert_eq!(admin.get(&location).await.json()["received"], 0);
 }
 
-async fn the_writer_of_a_cancelled_upload_hears_that_it_is_gone(database: Database) {
+async fn the_writer_of_a_cancelled_upload_is_told_to_look(database: Database) {
     let (depot, admin) = depot_with_a_draft(database).await;
     let location = begin(&admin, 300_000).await;
     let login = basic(&admin.name_and_password());
@@ -288,7 +288,10 @@ async fn the_writer_of_a_cancelled_upload_hears_that_it_is_gone(database: Databa
     tokio::time::sleep(Duration::from_millis(200)).await;
     admin.delete(&location).await.expecting(204);
     let answer = writer.read_answer("the interrupted PATCH").await.expect("an answer");
-    assert_eq!(answer.problem(409), "upload_lost");
+    assert_eq!(answer.problem(409), "upload_taken_over");
+    let detail = answer.json()["detail"].as_str().unwrap_or_default().to_owned();
+    assert!(detail.contains("ask for the offset"), "{detail}");
+    admin.call(&Method::HEAD, &location).await.expecting(404);
     nothing_is_left(&depot).await;
 }
 

@@ -111,7 +111,11 @@ const CODES: [(&str, u16, &str); 67] = [
     ("offset_mismatch", 409, "The next bytes begin at another offset; the detail says which."),
     ("upload_complete", 409, "The upload is complete: its bytes are the draft's file."),
     ("upload_incomplete", 409, "Not all bytes of the upload have come yet."),
-    ("upload_taken_over", 409, "A newer request writes to the upload; what came before is kept."),
+    (
+        "upload_taken_over",
+        409,
+        "A newer request writes to the upload, or it was ended; HEAD tells where to go on.",
+    ),
     ("beyond_end", 413, "The bytes would go past the size that the upload was begun with."),
     (
         "image_quota_exceeded",

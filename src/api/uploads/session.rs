@@ -8,7 +8,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::body::take_in;
+use super::body::{Body, take_in};
 use crate::access::permission::Publish;
 use crate::api::Depot;
 use crate::api::caller::Caller;
@@ -142,8 +142,11 @@ impl Call {
         let untold = self.depot.catalog.untold(self.caller.actor(), upload.id);
         let appended = self.append(upload.id, append, payload).await;
         match appended {
-            Err(problem) if problem.code() == "body_truncated" => Err(broken_off(&problem)),
-            Err(problem) if problem.code() == "checksum_mismatch" => Err(problem),
+            Err(problem) if ["body_truncated", "checksum_mismatch"].contains(&problem.code()) => {
+                self.cancel(upload.id).await?;
+                untold.is_told();
+                Err(if problem.code() == "body_truncated" { broken_off(&problem) } else { problem })
+            }
             told => {
                 untold.is_told();
                 told.map_err(|problem| self.with_location(problem, upload.id))
@@ -160,9 +163,10 @@ impl Call {
         let (start, actor) = (StartAt::Exactly(append.offset), self.caller.actor());
         let Append { length, checksum, .. } = append;
         // On the heap: what the engine holds while bytes come is large, and several callers deep.
-        let opening = self.depot.catalog.append(&actor, id, start, length, checksum);
-        let appending = Box::pin(opening).await?;
-        Box::pin(take_in(appending, payload, 0)).await
+        let opening = Box::pin(self.depot.catalog.append(&actor, id, start, length, checksum));
+        let mut body = Body::new(payload);
+        let appending = body.while_opening(opening).await?;
+        Box::pin(take_in(appending, body, 0)).await
     }
 
     /// Gives a full session to its draft.

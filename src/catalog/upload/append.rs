@@ -60,7 +60,7 @@ struct RunningCheck {
 }
 
 impl Catalog {
-    /// Opens a session for `length` more bytes, if that is known. Whoever writes to it is asked to stop,
+    /// Opens a session, which the caller has looked up, for `length` more bytes, if that is known. Whoever writes to it is asked to stop,
     /// and what came from there is saved before the offset is compared.
     pub async fn append(
         &self,
@@ -85,10 +85,10 @@ impl Catalog {
         length: Option<u64>,
         checksum: Option<Checksum>,
     ) -> Result<Appending> {
-        self.may_append(actor, id).await?;
         let mut turn = self.shared.turns.take(id).await?;
         let unnoted = if checksum.is_some() { Unnoted::AreNothing } else { Unnoted::Count };
-        let mut claimed = self.claim(&mut turn, id, unnoted).await?;
+        let may_append = |upload: &Upload| self.may_append(actor, upload);
+        let mut claimed = self.claim(&mut turn, id, unnoted, &may_append).await?;
         let opened = self.open_claimed(&mut claimed).await;
         let fits = opened.and_then(|mut appender| {
             appender.expect_end(check_start(&claimed.upload, start, length)?);
@@ -107,11 +107,8 @@ impl Catalog {
         }
     }
 
-    async fn may_append(&self, actor: &Actor, id: Uuid) -> Result<()> {
-        let upload = self.upload(actor, id).await?;
-        if upload.state == UploadState::Complete {
-            return Err(Error::UploadComplete);
-        }
+    fn may_append(&self, actor: &Actor, upload: &Upload) -> Result<()> {
+        self.may_know(actor, upload)?;
         if upload.revision_state != RevisionState::Draft {
             return Err(Error::RevisionSealed(upload.revision));
         }

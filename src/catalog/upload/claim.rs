@@ -53,11 +53,11 @@ pub(super) struct Claimed {
     /// What is to be done with bytes past the offset.
     pub(super) tail: Tail,
     /// What the row is to be told once they are cut off.
-    pub(super) boot_to_note: Option<String>,
+    pub(super) boot_to_note: Option<&'static str>,
 }
 
 impl Catalog {
-    /// Takes the session over from whoever has it.
+    /// Takes the session over from whoever has it, unless `may_have_it` refuses.
     ///
     /// The row tells that bytes past the offset may be believed only where there are none yet, or where
     /// they could be before; else [`Catalog::open_claimed`] says so after it has cut them off. Killed in
@@ -67,6 +67,7 @@ impl Catalog {
         turn: &mut Turn,
         id: Uuid,
         unnoted: Unnoted,
+        may_have_it: &(impl Fn(&Upload) -> Result<()> + Sync),
     ) -> Result<Claimed> {
         let mut number = None;
         let deadline = Instant::now() + UNTIL_OTHERS_ARE_GONE;
@@ -84,6 +85,7 @@ impl Catalog {
                 Some(drawn) => drawn,
             };
             let upload = tx.upload(id).await?.ok_or(Error::UploadNotFound)?;
+            may_have_it(&upload)?;
             if upload.newest_claim > mine {
                 return Err(Error::UploadTakenOver);
             }
@@ -92,13 +94,9 @@ impl Catalog {
                 let sound =
                     tail != Tail::CutOff || self.blobs.ends_at(&upload.blob_key, upload.received);
                 let wanted = (unnoted == Unnoted::Count).then(boot_id).flatten();
-                let boot = wanted.clone().filter(|_| sound);
-                let holder = Holder {
-                    claim: mine,
-                    instance: self.instance,
-                    boot: boot.as_deref(),
-                    until: self.held_until(),
-                };
+                let boot = wanted.filter(|_| sound);
+                let holder =
+                    Holder { claim: mine, instance: self.instance, boot, until: self.held_until() };
                 if !tx.hold_upload(id, &holder).await? {
                     return Err(Error::UploadTakenOver);
                 }
@@ -131,7 +129,7 @@ impl Catalog {
     /// A holder in the row without a writer was killed. Where it was this server's and the machine has
     /// not been started anew, what it wrote is still there.
     fn tail_of(&self, upload: &Upload) -> Tail {
-        let same_boot = upload.holder_boot.is_some() && upload.holder_boot == boot_id();
+        let same_boot = upload.holder_boot.is_some() && upload.holder_boot.as_deref() == boot_id();
         if upload.holder == Some(self.instance) && same_boot {
             Tail::TakeIn { of_writer: upload.held_claim }
         } else {

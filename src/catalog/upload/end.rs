@@ -53,7 +53,7 @@ impl Catalog {
         if upload.state == UploadState::Complete || upload.holder.is_none() {
             return Ok(upload);
         }
-        let mut claimed = self.claim(&mut turn, id, Unnoted::Count).await?;
+        let mut claimed = self.claim(&mut turn, id, Unnoted::Count, &|_| Ok(())).await?;
         let opened = self.open_claimed(&mut claimed).await;
         self.release(&mut claimed.upload, claimed.number, None).await?;
         opened?;
@@ -114,7 +114,7 @@ impl Catalog {
 
     /// A folder is tidied at once, so that its room is there for the next; a bucket may be away, and
     /// nobody has to wait for it.
-    async fn remove_garbage_soon(&self) -> Result<()> {
+    pub(in crate::catalog) async fn remove_garbage_soon(&self) -> Result<()> {
         if self.blobs.is_folder() {
             return self.remove_garbage().await;
         }

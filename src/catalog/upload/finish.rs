@@ -27,7 +27,7 @@ impl Catalog {
             return self.received_before(&upload).await;
         }
         let mut turn = self.shared.turns.take(id).await?;
-        let mut claimed = match self.claim(&mut turn, id, Unnoted::Count).await {
+        let mut claimed = match self.claim(&mut turn, id, Unnoted::Count, &|_| Ok(())).await {
             // Another request has finished it in this moment.
             Err(Error::UploadComplete) => {
                 return self.received_before(&self.upload(actor, id).await?).await;

@@ -22,7 +22,7 @@ impl Catalog {
         };
         if let Some(boot) = boot_to_note.take() {
             let mut tx = self.db.write().await?;
-            tx.note_boot(id, number, &boot).await?;
+            tx.note_boot(id, number, boot).await?;
             tx.commit().await?;
         }
         if appender.taken() > upload.received {

@@ -335,7 +335,8 @@ impl<'a> Trial<'a> {
     /// The row says whose the session is, and what is past the offset has not been cut off yet.
     async fn kill_claiming(&mut self) {
         let mut turn = self.catalog.shared.turns.take(self.upload).await.unwrap();
-        let claiming = self.catalog.claim(&mut turn, self.upload, claim::Unnoted::Count);
+        let claiming =
+            self.catalog.claim(&mut turn, self.upload, claim::Unnoted::Count, &|_| Ok(()));
         std::mem::forget(claiming.await.unwrap());
         drop(turn);
         self.catalog = self.ground.catalog(1).await;
@@ -468,7 +469,8 @@ async fn an_append_waits_while_its_upload_is_finished(ground: &Ground) {
         tokio::spawn(async move { catalog.append(&actor, id, start, Some(1), None).await.err() })
     };
     turn.is_over().await;
-    let mut claimed = catalog.claim(&mut turn, id, claim::Unnoted::Count).await.unwrap();
+    let mut claimed =
+        catalog.claim(&mut turn, id, claim::Unnoted::Count, &|_| Ok(())).await.unwrap();
     catalog.open_claimed(&mut claimed).await.unwrap();
     catalog
         .finish_claimed(&trial.actor, &claimed.upload, claimed.number, &claimed.hold)

@@ -79,7 +79,6 @@ async fn a_push_makes_the_image_sends_seals_and_promotes() {
     assert_eq!(
         depot.asked,
         [
-            "GET /channels/test",
             "GET /images/disk",
             "POST /images",
             "GET /images/disk",

@@ -114,7 +114,6 @@ impl Depot {
                 let address = format!("https://elsewhere/images/disk/revisions/{}", self.number);
                 HttpResponse::Created().insert_header(("Location", address)).finish()
             }
-            ("GET", "/channels/test") => HttpResponse::Ok().json(json!({ "name": "test" })),
             ("PUT", "/images/disk/channels/test") => {
                 HttpResponse::Ok().json(json!({ "revision": self.number, "epoch": 4 }))
             }
