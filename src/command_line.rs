@@ -4,6 +4,7 @@ mod catalog_commands;
 mod check_config;
 mod demo;
 mod serve;
+mod token;
 mod user;
 
 use std::path::PathBuf;
@@ -37,6 +38,8 @@ enum Command {
     Pull(client::pull::Args),
     /// Manage users, on the catalog itself
     User(user::UserArgs),
+    /// Manage API tokens and the key that signs them, on the catalog itself
+    Token(token::TokenArgs),
     /// Say what is wrong with the settings, and where
     CheckConfig(check_config::CheckConfigArgs),
     /// Bring the catalog's schema up to this version
@@ -77,6 +80,7 @@ impl CommandLine {
             Command::Serve(args) => serve::run(args, config).await,
             Command::Demo(args) => demo::run(args).await,
             Command::User(args) => user::run(args, config).await,
+            Command::Token(args) => token::run(args, config).await,
             Command::CheckConfig(args) => check_config::run(&args, config),
             Command::Migrate(args) => catalog_commands::migrate(&args, config).await,
             Command::Openapi => catalog_commands::openapi(),
