@@ -130,7 +130,8 @@ pub async fn list(
 ///
 /// For a program that calls the API: `Authorization: Bearer TOKEN`, or `imagedepot push --token-file`. The answer
 /// shows the token, once: it is stored nowhere, also not for repeats with an `Idempotency-Key`. A token stays good
-/// when the user who made it is disabled or deleted; whoever is confined to images gives no others away.
+/// when the user who made it is disabled or deleted; whoever is confined to images gives no others
+/// away, and a token makes none that outlives it.
 #[utoipa::path(tag = "access", operation_id = "create_token", request_body = NewToken,
     responses((status = 201, description = "The token", body = MadeTokenBody), ChangeRefusals)
 )]
@@ -142,7 +143,8 @@ pub async fn create(
 ) -> Result<HttpResponse, Problem> {
     let NewToken { name, roles, images, expires_at } = new.read()?;
     caller.may_give(&images)?;
-    let draft = TokenDraft { name, roles, images, expires_at };
+    let maker_expires_at = caller.identity().api_token().map(|token| token.expires_at);
+    let draft = TokenDraft { name, roles, images, expires_at, maker_expires_at };
     let (token, text) = token::issue(&depot.catalog, &caller.actor(), draft).await?;
     let made = MadeTokenBody { about: token.into(), token: text.expose_secret().to_owned() };
     let mut response = HttpResponse::Created()

@@ -31,6 +31,8 @@ pub struct TokenDraft {
     pub images: Vec<String>,
     /// None is the default lifetime of the settings.
     pub expires_at: Option<DateTime<Utc>>,
+    /// When the maker itself expires, if it is a token: it makes none that outlives it.
+    pub maker_expires_at: Option<DateTime<Utc>>,
 }
 
 /// A new key, as the access room makes them; base64url without padding.
@@ -100,7 +102,16 @@ impl Catalog {
             return Err(Error::invalid("roles", "at least one, or the token opens nothing"));
         }
         let now = self.clock.now();
-        let expires_at = self.expiry(draft.expires_at, now)?;
+        let mut expires_at = self.expiry(draft.expires_at, now)?;
+        if let Some(end) = draft.maker_expires_at.filter(|end| *end < expires_at) {
+            if draft.expires_at.is_some() {
+                return Err(Error::invalid(
+                    "expires_at",
+                    format!("the maker itself expires at {end}"),
+                ));
+            }
+            expires_at = end;
+        }
         let mut tx = self.db.write().await?;
         // Of two that come at once one sees the other's key and name.
         tx.lock_catalog_version().await?;

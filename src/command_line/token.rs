@@ -79,7 +79,7 @@ async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
         Action::Create { name, roles, images, expires_in } => {
             let roles = roles.into_iter().map(Role::from).collect();
             let expires_at = expires_in.map(|lifetime| from_now(catalog, lifetime)).transpose()?;
-            let draft = TokenDraft { name, roles, images, expires_at };
+            let draft = TokenDraft { name, roles, images, expires_at, maker_expires_at: None };
             let (made, text) = token::issue(catalog, &actor, draft).await?;
             eprintln!("{} was created and is good until {}", made.id, made.expires_at);
             println!("{}", text.expose_secret());

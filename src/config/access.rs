@@ -83,6 +83,9 @@ fn one_day() -> Duration {
     Duration::from_hours(24)
 }
 
+/// Keys are fetched at most every ten seconds.
+const SHORTEST_KEPT: Duration = Duration::from_secs(15);
+
 const ASYMMETRIC: [&str; 9] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
@@ -106,6 +109,9 @@ impl Oidc {
         }
         if !self.keys_url.as_ref().is_none_or(is_safe) {
             return fail("keys_url: an https URL (http only on this machine)");
+        }
+        if self.keys_kept < SHORTEST_KEPT {
+            return fail("keys_kept: at least 15s");
         }
         if self.audience.is_empty() || self.name_claim.is_empty() || self.roles_claim.is_empty() {
             return fail("audience, name_claim and roles_claim: not empty");

@@ -74,19 +74,19 @@ async fn a_token_is_shown_once_and_good_until_it_is_revoked(database: Database) 
     let (id, text) = (id.as_str().expect("an id"), text.as_str().expect("a token"));
     let path = format!("{TOKENS}/{id}");
     assert_eq!(made.required_header("location"), path);
+    let shown = admin.get(&path).await.expecting(200);
+    admin.get(&path).header("If-None-Match", shown.required_header("etag")).await.expecting(304);
     let packer = depot.bearer(text);
     let me = packer.get("/api/v1/whoami").await.expecting(200).json();
     assert_eq!((&me["name"], &me["roles"]), (&json!("token:packer"), &json!(["reader"])));
     assert_eq!((&me["way_in"], &me["token"]), (&json!("bearer"), &json!(id)));
 
     let list = admin.get(TOKENS).await.expecting(200);
-    let shown = admin.get(&path).await.expecting(200);
     for answer in [&list, &shown] {
         assert!(!answer.text().contains("eyJ"), "{}", answer.text());
     }
     assert_eq!(list.items().len(), 1);
     assert_eq!(shown.json()["created_by"], "admin");
-    admin.get(&path).header("If-None-Match", shown.required_header("etag")).await.expecting(304);
 
     admin.delete(&path).header("If-Match", "\"another\"").await.problem(412);
     packer.get("/api/v1/images").await.expecting(200);
@@ -275,12 +275,23 @@ async fn nobody_gives_a_token_more_images_than_it_has(database: Database) {
     // The same holds for what a token makes.
     let child = json!({"name": "child", "roles": ["reader"], "images": ["win7-*"]});
     depot.bearer(&text).post(TOKENS).json(&child).await.problem(403);
+    let brief =
+        json!({"name": "brief", "roles": ["admin"], "expires_at": now() + TimeDelta::hours(1)});
+    let (_, text) = make(&admin, &brief).await;
+    let outliving =
+        json!({"name": "b", "roles": ["reader"], "expires_at": now() + TimeDelta::hours(2)});
+    depot.bearer(&text).post(TOKENS).json(&outliving).await.problem(422);
+    let (id, _) = make(&depot.bearer(&text), &json!({"name": "b", "roles": ["reader"]})).await;
+    let ends = admin.get(&format!("{TOKENS}/{id}")).await.json()["expires_at"].clone();
+    let list = admin.get(TOKENS).await.items();
+    let brief = list.iter().find(|token| token["name"] == "brief").expect("the maker");
+    assert_eq!(ends, brief["expires_at"]);
     // Others' tokens are none of its business.
     let seen = lead.get(TOKENS).await.expecting(200).items();
     assert!(seen.len() == 1 && seen[0]["name"] == "narrow", "{seen:?}");
     lead.get(&format!("{TOKENS}/{all}")).await.problem(404);
     lead.delete(&format!("{TOKENS}/{all}")).await.problem(404);
-    assert_eq!(admin.get(TOKENS).await.items().len(), 2);
+    assert_eq!(admin.get(TOKENS).await.items().len(), 4);
 }
 
 async fn a_token_and_a_user_of_one_name_are_two_callers(database: Database) {

@@ -108,7 +108,9 @@ impl KeySource {
             self.attempts.send_modify(|count| *count += 1);
             sleep(NOT_AGAIN_FOR).await;
             self.resting.store(false, Ordering::Relaxed);
-            let pause = if self.has_keys() { REFRESH_EVERY.min(self.kept / 2) } else { PATIENCE };
+            // In time for the next ones before these are too old.
+            let in_time = (self.kept / 2).saturating_sub(NOT_AGAIN_FOR);
+            let pause = if self.has_keys() { REFRESH_EVERY.min(in_time) } else { PATIENCE };
             let _either = timeout(pause, self.wanted.notified()).await;
         }
     }
