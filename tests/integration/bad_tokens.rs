@@ -69,7 +69,9 @@ async fn no_algorithm_but_the_key_s_own_is_taken(database: Database) {
     let raw = URL_SAFE_NO_PAD.decode(&public).expect("base64url");
     let with = |changes: Value| {
         let mut head = head.clone();
-        head.as_object_mut().expect("an object").append(&mut changes.as_object().unwrap().clone());
+        head.as_object_mut()
+            .expect("an object")
+            .append(&mut changes.as_object().expect("an object").clone());
         head.to_string()
     };
     let body = encoded(&claims.to_string());
@@ -118,7 +120,8 @@ async fn a_token_of_another_depot_is_refused(database: Database) {
 async fn what_is_no_token_is_refused(database: Database) {
     let depot = Depot::start(database).await;
     let (_, good) = make(&depot.admin(), &json!({"name": "a", "roles": ["reader"]})).await;
-    let huge_claims = format!("{}.{}.sig", good.split('.').next().unwrap(), "A".repeat(40_000));
+    let huge_claims =
+        format!("{}.{}.sig", good.split('.').next().expect("a head"), "A".repeat(40_000));
     let nested = format!("{}.{}.x", encoded(&"[".repeat(9_000)), encoded("{}"));
     for text in [
         "x",

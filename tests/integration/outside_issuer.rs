@@ -78,7 +78,7 @@ async fn a_name_at_the_issuer_is_no_user_here() {
 }
 
 /// What a good token of the issuer says, with the changes.
-fn claims(issuer: &Issuer, changes: Value) -> String {
+fn claims(issuer: &Issuer, changes: &Value) -> String {
     let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp();
     let mut claims = json!({
         "iss": issuer.url(), "aud": AUDIENCE, "sub": "mallory", "iat": now, "exp": now + 600,
@@ -103,7 +103,7 @@ async fn tokens_of_the_issuer_that_are_not_for_here_or_not_now_are_refused() {
     for good in
         [json!({}), json!({"aud": ["x", AUDIENCE]}), json!({"exp": now - 20}), json!({"nbf": now})]
     {
-        let token = issuer.forge(HEAD, &claims(&issuer, good), "RS256").await;
+        let token = issuer.forge(HEAD, &claims(&issuer, &good), "RS256").await;
         whoami(&depot, &token).await.expecting(200);
     }
     for (change, code) in [
@@ -127,17 +127,17 @@ async fn tokens_of_the_issuer_that_are_not_for_here_or_not_now_are_refused() {
         (json!({"sub": ["admin"]}), "token_invalid"),
         (json!({"padding": "x".repeat(20_000)}), "token_invalid"),
     ] {
-        let token = issuer.forge(HEAD, &claims(&issuer, change.clone()), "RS256").await;
+        let token = issuer.forge(HEAD, &claims(&issuer, &change), "RS256").await;
         let answer = whoami(&depot, &token).await;
         assert!(answer.status == 401, "{change}: {}", answer.text());
         assert_refused(&answer, code);
     }
     for none in [json!({"depot": null}), json!({"depot": {"groups": ["Depot-Publishers"]}})] {
-        let token = issuer.forge(HEAD, &claims(&issuer, none), "RS256").await;
+        let token = issuer.forge(HEAD, &claims(&issuer, &none), "RS256").await;
         assert_eq!(whoami(&depot, &token).await.problem(403), "token_without_grant");
     }
     // A claim that stands twice: which of the two would count?
-    let plain = claims(&issuer, json!({}));
+    let plain = claims(&issuer, &json!({}));
     for twice in [
         plain.replacen('{', r#"{"sub":"admin","#, 1),
         plain.replacen('{', r#"{"exp":99999999999,"#, 1),
@@ -152,7 +152,7 @@ async fn tokens_of_the_issuer_that_are_not_for_here_or_not_now_are_refused() {
 #[tokio::test]
 async fn no_head_talks_the_server_into_another_key_or_algorithm() {
     let (depot, issuer, _folder) = setting(Database::Sqlite, "").await;
-    let plain = claims(&issuer, json!({}));
+    let plain = claims(&issuer, &json!({}));
     let good = issuer.forge(HEAD, &plain, "RS256").await;
     whoami(&depot, &good).await.expecting(200);
     let public = issuer.public_keys().await;
@@ -216,7 +216,7 @@ async fn new_keys_of_the_issuer_are_fetched_and_old_ones_forgotten() {
     // Made-up key ids do not make the server ask again and again.
     for number in 0..100 {
         let head = json!({"alg": "RS256", "kid": format!("made-up-{number}")}).to_string();
-        let token = issuer.forge(&head, &claims(&issuer, json!({})), "RS256").await;
+        let token = issuer.forge(&head, &claims(&issuer, &json!({})), "RS256").await;
         assert_refused(&whoami(&depot, &token).await, "token_invalid");
     }
     assert!(issuer.fetched().await <= 2, "{} fetches", issuer.fetched().await);
