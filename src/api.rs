@@ -27,6 +27,7 @@ pub mod problem;
 pub mod publications;
 mod recognise;
 pub mod revisions;
+pub mod tokens;
 pub mod tree;
 pub mod updates;
 pub mod uploads;
@@ -40,7 +41,7 @@ use url::Url;
 use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::access::Authenticator;
+use crate::access::{Authenticator, TokenReader};
 use crate::catalog::Catalog;
 use crate::wire;
 use brakes::Brakes;
@@ -52,6 +53,7 @@ use listener::Listeners;
 pub struct Depot {
     pub catalog: Catalog,
     pub authenticator: Authenticator,
+    pub tokens: TokenReader,
     pub listeners: Listeners,
     pub links: Links,
     pub brakes: Brakes,
@@ -131,6 +133,11 @@ pub fn operations(config: &mut ServiceConfig) {
             .service(users::show)
             .service(users::change)
             .service(users::delete)
+            .service(tokens::list)
+            .service(tokens::create)
+            .service(tokens::show)
+            .service(tokens::revoke)
+            .service(tokens::keys)
             .service(whoami::show)
             .service(audit::list),
     );

@@ -3,7 +3,7 @@
 //! Read along the life: [`image`], [`revision`], [`upload`] (how a draft gets its bytes), [`bits_upload`]
 //! (which does all of that by a file's name alone), [`channel`], [`promotion`], then [`snapshot`] (what every channel offers, in memory), [`publication`] (the
 //! physical tree follows), [`manifest`] (`channel.json`) and [`update_check`]. Beside the road:
-//! [`account`], [`audit`], [`idempotency`], and [`sweep`], which takes away what is left behind.
+//! [`account`], [`token`], [`audit`], [`idempotency`], and [`sweep`], which takes away what is left behind.
 //!
 //! Every change has the same shape: begin a transaction, look up, decide, write, audit, commit, then
 //! let the snapshot follow. No transaction is open while bytes move.
@@ -23,6 +23,7 @@ pub mod publication;
 pub mod revision;
 pub mod snapshot;
 pub mod sweep;
+pub mod token;
 pub mod update_check;
 pub mod upload;
 
@@ -65,6 +66,9 @@ pub struct Rules {
     pub expire_after: Duration,
     /// How often a client asks for updates, in seconds.
     pub check_period: u32,
+    /// How long a token is good when nothing is said.
+    pub token_lifetime: Duration,
+    pub longest_token_lifetime: Duration,
     pub bits: BitsRules,
 }
 
@@ -78,6 +82,8 @@ impl Default for Rules {
             image_quota: 0,
             expire_after: Duration::from_hours(14 * 24),
             check_period: 900,
+            token_lifetime: Duration::from_hours(90 * 24),
+            longest_token_lifetime: Duration::from_hours(366 * 24),
             bits: BitsRules::default(),
         }
     }

@@ -5,6 +5,7 @@ mod catalog_commands;
 mod check_config;
 mod demo;
 mod serve;
+mod token;
 mod user;
 
 use std::path::PathBuf;
@@ -40,6 +41,8 @@ enum Command {
     User(user::UserArgs),
     /// Check and export the record of changes
     Audit(audit::AuditArgs),
+    /// Manage API tokens and the key that signs them, on the catalog itself
+    Token(token::TokenArgs),
     /// Say what is wrong with the settings, and where
     CheckConfig(check_config::CheckConfigArgs),
     /// Bring the catalog's schema up to this version
@@ -83,6 +86,7 @@ impl CommandLine {
                 return audit::run(args, config).await.unwrap_or_else(|error| fail(&error));
             }
             Command::User(args) => user::run(args, config).await,
+            Command::Token(args) => token::run(args, config).await,
             Command::CheckConfig(args) => check_config::run(&args, config),
             Command::Migrate(args) => catalog_commands::migrate(&args, config).await,
             Command::Openapi => catalog_commands::openapi(),

@@ -5,6 +5,7 @@
 //! keys are refused. `check-config --example` prints `config/example.toml`, which a test keeps equal
 //! to the defaults here.
 
+mod access;
 mod check;
 
 use std::net::SocketAddr;
@@ -14,6 +15,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 use url::Url;
+
+pub use access::{Access, Grant, Oidc, Tokens, is_safe};
 
 use crate::access::WayIn;
 use crate::catalog::Rules;
@@ -42,6 +45,7 @@ pub struct Config {
     pub uploads: Uploads,
     pub bits: Bits,
     pub checks: Checks,
+    pub access: Access,
     pub metrics: Metrics,
     pub log: Log,
 }
@@ -349,6 +353,8 @@ impl Config {
             expire_after: self.uploads.expire_after,
             check_period: u32::try_from(self.checks.period.as_secs())
                 .map_err(|_| ConfigError("checks.period: at most 100 years".to_owned()))?,
+            token_lifetime: self.access.tokens.lifetime,
+            longest_token_lifetime: self.access.tokens.longest_lifetime,
             bits: BitsRules {
                 name_pattern: self
                     .bits

@@ -13,6 +13,7 @@ pub mod name;
 pub mod promotion;
 pub mod publication;
 pub mod revision;
+pub mod token;
 pub mod upload;
 
 pub use account::{Account, Role};
@@ -21,8 +22,9 @@ pub use channel::{Channel, ReadAccess};
 pub use clock::{Clock, Ids};
 pub use digest::Digest;
 pub use image::{Image, ImageKind, Labels};
-pub use name::{AccountName, ChannelName, ClientId, ImageName, InvalidName};
+pub use name::{AccountName, ChannelName, ClientId, ImageName, InvalidName, TokenName};
 pub use promotion::{Assignment, Promotion, PromotionKind, Rollout};
 pub use publication::{FilePattern, Publication, PublicationState};
 pub use revision::{Blob, BlobState, File, FileRole, Revision, RevisionState};
+pub use token::{ApiToken, SigningKey};
 pub use upload::{Upload, UploadProtocol, UploadState};

@@ -7,6 +7,7 @@ mod tls;
 
 use std::net::TcpListener;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::HttpServer;
@@ -41,6 +42,8 @@ pub enum ServerError {
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
     #[error("{0}")]
     Password(#[from] crate::access::password::UnfitPassword),
+    #[error("access.oidc: {0}")]
+    Issuer(#[from] reqwest::Error),
 }
 
 /// A server that is listening and not yet serving.
@@ -97,6 +100,7 @@ impl Bound {
             move |source| ServerError::Listen { what, source }
         };
         let depot = app::depot(&config, &opened, listeners(&sockets))?;
+        let issuer = depot.tokens.issuer().cloned();
         let observer = app::observer(&config, &opened)?;
         let shared = app::Shared::new(depot, observer, &config.tree.alias);
         let mut server = HttpServer::new(move || app::app(&shared))
@@ -117,6 +121,12 @@ impl Bound {
             .transpose()
             .map_err(fail("metrics.listen"))?;
         let mut background = background(&opened);
+        if let Some(issuer) = issuer {
+            background.spawn(without_end("issuer", move || {
+                let issuer = Arc::clone(&issuer);
+                async move { issuer.follow().await }
+            }));
+        }
         for url in urls {
             tracing::info!("listening on {url}");
         }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::WayIn;
-use crate::model::{Account, ImageName, Role};
+use crate::model::{Account, ApiToken, ImageName, Role};
 
 /// Who is calling, and which way it came.
 #[derive(Debug, Clone)]
@@ -16,6 +16,17 @@ pub struct Identity {
 enum Who {
     /// A user of the catalog.
     User(Arc<Account>),
+    /// The holder of a token of the depot's own, and its name as a caller.
+    Token(Arc<ApiToken>, Arc<str>),
+    /// Somebody whom an outside issuer vouches for.
+    Outsider(Arc<Outsider>),
+}
+
+#[derive(Debug)]
+struct Outsider {
+    name: String,
+    roles: Vec<Role>,
+    images: Vec<String>,
 }
 
 impl Identity {
@@ -23,15 +34,31 @@ impl Identity {
         Self { who: Who::User(account), way }
     }
 
+    pub(super) fn token(token: Arc<ApiToken>) -> Self {
+        let name = token.caller_name().into();
+        Self { who: Who::Token(token, name), way: WayIn::Bearer }
+    }
+
+    pub(super) fn outsider(name: String, roles: Vec<Role>, images: Vec<String>) -> Self {
+        let outsider = Outsider { name, roles, images };
+        Self { who: Who::Outsider(outsider.into()), way: WayIn::Bearer }
+    }
+
+    /// What logs and the audit name, and what uploads and repeats of requests are bound to. Users' names have
+    /// no colon: those of tokens (`token:NAME`) and of outsiders (`oidc:NAME`) are never a user's.
     pub fn name(&self) -> &str {
         match &self.who {
             Who::User(account) => account.name.as_str(),
+            Who::Token(_, name) => name,
+            Who::Outsider(outsider) => &outsider.name,
         }
     }
 
     pub fn roles(&self) -> &[Role] {
         match &self.who {
             Who::User(account) => &account.roles,
+            Who::Token(token, _) => &token.roles,
+            Who::Outsider(outsider) => &outsider.roles,
         }
     }
 
@@ -39,6 +66,8 @@ impl Identity {
     pub fn images(&self) -> &[String] {
         match &self.who {
             Who::User(account) => &account.images,
+            Who::Token(token, _) => &token.images,
+            Who::Outsider(outsider) => &outsider.images,
         }
     }
 
@@ -48,6 +77,22 @@ impl Identity {
 
     pub fn holds_any(&self, roles: &[Role]) -> bool {
         roles.iter().any(|role| self.roles().contains(role))
+    }
+
+    /// Whether the caller may hand out rights on the images of these patterns: on none but its own.
+    pub fn covers_all_of(&self, patterns: &[String]) -> bool {
+        let own = self.images();
+        // A star of the caller's matches whatever a star within it can stand for.
+        let covered = |asked: &String| own.iter().any(|pattern| matches(pattern, asked));
+        own.is_empty() || (!patterns.is_empty() && patterns.iter().all(covered))
+    }
+
+    /// The token by which the caller came, if it is one of the depot's own.
+    pub fn api_token(&self) -> Option<&ApiToken> {
+        match &self.who {
+            Who::Token(token, _) => Some(token),
+            Who::User(_) | Who::Outsider(_) => None,
+        }
     }
 
     /// Whether the image is one that the caller may know of.
@@ -77,6 +122,32 @@ fn matches(pattern: &str, name: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn confined_to(images: &[&str]) -> Identity {
+        let images = images.iter().map(ToString::to_string).collect();
+        Identity::outsider("oidc:x".to_owned(), vec![Role::Admin], images)
+    }
+
+    #[test]
+    fn nobody_hands_out_more_images_than_it_has() {
+        let covers = |own: &[&str], asked: &[&str]| {
+            let asked: Vec<_> = asked.iter().map(ToString::to_string).collect();
+            confined_to(own).covers_all_of(&asked)
+        };
+        assert!(covers(&[], &[]) && covers(&[], &["*"]));
+        assert!(covers(&["win7-*"], &["win7-office", "WIN7-*-x", "win7-*"]));
+        assert!(covers(&["a*c", "b"], &["a*b*c", "b"]));
+        for (own, asked) in [
+            (["win7-*"], &[] as &[&str]),
+            (["win7-*"], &["*"]),
+            (["win7-*"], &["win7*"]),
+            (["win7-*"], &["win7-office", "lab"]),
+            (["a*c"], &["a*"]),
+            (["lab"], &["la*"]),
+        ] {
+            assert!(!covers(&own, asked), "{own:?} {asked:?}");
+        }
+    }
 
     #[test]
     fn a_star_stands_for_any_run_of_characters() {

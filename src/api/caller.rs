@@ -58,6 +58,19 @@ impl<P> Caller<P> {
         Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
     }
 
+    /// Nobody gives rights on images away that it has none on.
+    pub fn may_give(&self, images: &[String]) -> Result<(), Problem> {
+        if self.identity.covers_all_of(images) {
+            return Ok(());
+        }
+        let detail = format!(
+            "{} is confined to {} and cannot give rights on other images",
+            self.identity.name(),
+            self.identity.images().join(", ")
+        );
+        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+    }
+
     /// Callers that are confined to other images get the answer for one that does not exist.
     pub fn may_know(&self, image: &ImageName) -> Result<(), Problem> {
         if self.identity.covers(image) { Ok(()) } else { Err(Error::ImageNotFound.into()) }

@@ -23,6 +23,9 @@ use crate::telemetry::request::{current_id, with_id};
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// Marks, as an extension of the response, an answer with a secret that is kept nowhere.
+pub struct ShownOnce;
+
 /// Headers that belong to the answer and not to its sending.
 static REMEMBERED_HEADERS: [HeaderName; 7] = [
     header::CONTENT_TYPE,
@@ -117,8 +120,8 @@ async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
         }
         Claim::Unanswered => conflict(
             "idempotency_unanswered",
-            "the first request with this key has no answer: it is under way, or the server was stopped before it \
-             answered. Look whether the change is there; if not, repeat it with a new key",
+            "the first request with this key has no answer: it is under way, the server was stopped before it \
+             answered, or the answer held a secret, which is shown once. Look whether the change is there; if not, repeat it with a new key",
         ),
     }
 }
@@ -177,6 +180,11 @@ impl HeldKey {
             return Problem::internal().error_response();
         };
         let catalog = &self.depot.catalog;
+        // Its key stays taken without it: a repeat is told
+        // to look whether the change was made, and makes no second one.
+        if head.status().is_success() && head.extensions().get::<ShownOnce>().is_some() {
+            return head.set_body(BoxBody::new(bytes));
+        }
         let noted = if head.status().is_server_error() {
             catalog.release_key(&self.caller, &self.key).await
         } else {

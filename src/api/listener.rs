@@ -65,15 +65,33 @@ pub async fn speak_for_listener<B: MessageBody>(
 }
 
 impl Listener {
+    /// One challenge for each way in. A refused token has brought Bearer's own, which says why; an answer of
+    /// Negotiate's handshake stands alone.
+    fn challenge(&self, headers: &mut HeaderMap) {
+        let brought: Vec<_> = headers.remove(header::WWW_AUTHENTICATE).collect();
+        let is_bearer = |value: &HeaderValue| value.as_bytes().starts_with(b"Bearer ");
+        if brought.iter().any(|value| !is_bearer(value)) {
+            for value in brought {
+                headers.append(header::WWW_AUTHENTICATE, value);
+            }
+            return;
+        }
+        let mut refused_token = brought.into_iter().next();
+        for way in &self.ways_in {
+            let reason = if *way == WayIn::Bearer { refused_token.take() } else { None };
+            let value = reason.or_else(|| way.challenge().map(HeaderValue::from_static));
+            if let Some(value) = value {
+                headers.append(header::WWW_AUTHENTICATE, value);
+            }
+        }
+    }
+
     fn complete(&self, status: StatusCode, headers: &mut HeaderMap) {
         if self.tls {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, STAY_WITH_TLS);
         }
-        // An answer of Negotiate's handshake has its own.
-        if status == StatusCode::UNAUTHORIZED && !headers.contains_key(header::WWW_AUTHENTICATE) {
-            for challenge in self.ways_in.iter().filter_map(|way| way.challenge()) {
-                headers.append(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-            }
+        if status == StatusCode::UNAUTHORIZED {
+            self.challenge(headers);
         }
     }
 }

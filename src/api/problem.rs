@@ -110,9 +110,21 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
     }
 
-    /// 401. What is offered depends on the listener, which adds its challenges ([`super::door`]).
+    /// 401. What is offered depends on the listener, which adds its challenges ([`super::listener`]).
     fn unauthorised(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, code, detail)
+    }
+
+    /// Bearer's challenge as RFC 6750 section 3 has it for a token that was not taken. `why` has neither
+    /// quotes nor anything beyond ASCII.
+    fn with_token_error(self, why: &str) -> Self {
+        let challenge = format!(
+            r#"Bearer realm="imagedepot", error="invalid_token", error_description="{why}""#
+        );
+        match HeaderValue::from_str(&challenge) {
+            Ok(value) => self.with_header(header::WWW_AUTHENTICATE, value),
+            Err(_) => self,
+        }
     }
 
     /// The headers that the status asks for.
@@ -164,6 +176,14 @@ impl From<Denied> for Problem {
             Denied::WrongCredentials => Self::unauthorised("credentials_wrong", detail),
             Denied::Unreadable => Self::unauthorised("credentials_unreadable", detail),
             Denied::NotOffered => Self::unauthorised("credentials_not_offered", detail),
+            Denied::BadToken(_) => {
+                Self::unauthorised("token_invalid", &*detail).with_token_error(&detail)
+            }
+            Denied::ExpiredToken => {
+                Self::unauthorised("token_expired", &*detail).with_token_error(&detail)
+            }
+            Denied::NoGrant => Self::new(StatusCode::FORBIDDEN, "token_without_grant", detail),
+            Denied::IssuerAway => Self::come_back("issuer_away", detail, 10),
             Denied::Busy => Self::come_back("logins_busy", detail, 5),
         }
     }
@@ -180,6 +200,8 @@ impl From<Error> for Problem {
             Error::FileNotFound(_) => (S::NOT_FOUND, "file_not_found"),
             Error::ChannelNotFound => (S::NOT_FOUND, "channel_not_found"),
             Error::AccountNotFound => (S::NOT_FOUND, "user_not_found"),
+            Error::TokenNotFound => (S::NOT_FOUND, "token_not_found"),
+            Error::TokenRevoked => (S::GONE, "token_revoked"),
             Error::NothingAssigned => (S::NOT_FOUND, "nothing_assigned"),
             Error::NameTaken(_) => (S::CONFLICT, "name_taken"),
             Error::Invalid { .. } => (S::UNPROCESSABLE_ENTITY, "invalid_value"),

@@ -19,7 +19,8 @@ pub(super) async fn identify(request: &HttpRequest) -> Result<Option<Identity>, 
     let recognised = match way_of(scheme)? {
         way if !depot.listeners.offer(request, way) => Err(Denied::NotOffered),
         WayIn::Basic => by_password(depot, rest).await,
-        WayIn::Bearer | WayIn::Negotiate | WayIn::Certificate => Err(Denied::NotOffered),
+        WayIn::Bearer => depot.tokens.authenticate(rest).await,
+        WayIn::Negotiate | WayIn::Certificate => Err(Denied::NotOffered),
     };
     match recognised {
         Ok(identity) => {

@@ -1,8 +1,10 @@
 //! `/whoami`: whom the server takes the caller for.
 
 use actix_web::{get, web};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::caller::Caller;
 use super::problem::ReadRefusals;
@@ -12,14 +14,21 @@ use crate::model::Role;
 
 /// The caller.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"name": "packer", "roles": ["publisher"], "images": ["win7-*"], "way_in": "basic"}))]
+#[schema(example = json!({"name": "packer", "roles": ["publisher"], "images": ["win7-*"], "way_in": "basic", "token": null, "expires_at": null}))]
 pub struct WhoAmI {
+    /// A user's name, `token:NAME`, or `oidc:NAME` for a caller of the outside issuer.
     name: String,
     roles: Vec<Role>,
     /// Patterns of the images that the caller is confined to; none is all images.
     images: Vec<String>,
     /// How the caller proved who it is.
     way_in: WayIn,
+    /// The API token by which the caller came, if it is one of this server.
+    #[schema(required = true)]
+    token: Option<Uuid>,
+    /// When that token expires.
+    #[schema(required = true)]
+    expires_at: Option<DateTime<Utc>>,
 }
 
 /// Show the caller
@@ -36,5 +45,7 @@ pub async fn show(caller: Caller<BeKnown>) -> web::Json<WhoAmI> {
         roles: identity.roles().to_vec(),
         images: identity.images().to_vec(),
         way_in: identity.way(),
+        token: identity.api_token().map(|token| token.id),
+        expires_at: identity.api_token().map(|token| token.expires_at),
     })
 }

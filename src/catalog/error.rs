@@ -18,6 +18,10 @@ pub enum Error {
     ChannelNotFound,
     #[error("there is no user of this name")]
     AccountNotFound,
+    #[error("there is no token of this id")]
+    TokenNotFound,
+    #[error("the token was revoked")]
+    TokenRevoked,
     #[error("no revision of the image was promoted to this channel yet")]
     NothingAssigned,
 

@@ -17,7 +17,8 @@ use uuid::Uuid;
 use super::channel::PRODUCTION;
 use super::{Catalog, Result};
 use crate::model::{
-    Account, AccountName, Channel, ChannelName, Digest, FileRole, ImageName, Promotion, ReadAccess,
+    Account, AccountName, ApiToken, Channel, ChannelName, Digest, FileRole, ImageName, Promotion,
+    ReadAccess, SigningKey, TokenName,
 };
 
 /// How often a process looks whether another one changed the catalog.
@@ -37,6 +38,15 @@ pub struct Snapshot {
     /// The paths that lead to an image's files.
     paths: HashMap<Uuid, Vec<Arc<str>>>,
     accounts: HashMap<String, Arc<Account>>,
+    tokens: Arc<Tokens>,
+}
+
+/// The tokens that are good, and the keys that signed them.
+#[derive(Default)]
+struct Tokens {
+    by_id: HashMap<Uuid, Arc<ApiToken>>,
+    /// The newest first.
+    keys: Vec<SigningKey>,
 }
 
 /// A channel and its manifest.
@@ -131,6 +141,23 @@ impl Snapshot {
     pub fn account(&self, name: &AccountName) -> Option<&Arc<Account>> {
         self.accounts.get(&name.key())
     }
+
+    /// A token that was good when this picture was made: it may have expired since.
+    pub fn token(&self, id: Uuid) -> Option<&Arc<ApiToken>> {
+        self.tokens.by_id.get(&id)
+    }
+
+    /// The same by its name, which is one living token's.
+    pub fn token_by_name(&self, name: &TokenName, now: DateTime<Utc>) -> Option<&Arc<ApiToken>> {
+        let key = name.key();
+        let mut tokens = self.tokens.by_id.values();
+        tokens.find(|token| token.is_live(now) && token.name.key() == key)
+    }
+
+    /// The keys whose tokens are good, the newest first.
+    pub fn signing_keys(&self) -> &[SigningKey] {
+        &self.tokens.keys
+    }
 }
 
 impl ImageOffer {
@@ -159,7 +186,7 @@ impl Catalog {
         let _one_at_a_time = self.shared.refreshing.lock().await;
         let mut tx = self.db.read().await?;
         let before = self.shared.snapshot.load_full();
-        if let Some(snapshot) = load::load(&mut tx, &before, &self.rules).await? {
+        if let Some(snapshot) = load::load(&mut tx, &before, &self.rules, self.clock.now()).await? {
             self.shared.snapshot.store(Arc::new(snapshot));
         }
         Ok(())

@@ -72,6 +72,7 @@ impl Catalog {
         tx.discard_arriving_before(now - RESERVATION_IDLE, now).await?;
         tx.forget_answers_before(now - ANSWERS_KEPT).await?;
         tx.commit().await?;
+        self.forget_void_tokens().await?;
         self.remove_garbage().await?;
         self.reissue_manifests().await
     }

@@ -46,7 +46,7 @@ enum Action {
 
 /// A role as the command line writes it.
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum RoleName {
+pub(super) enum RoleName {
     Client,
     Reader,
     Publisher,

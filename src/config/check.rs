@@ -22,6 +22,7 @@ impl Config {
         {
             return Err(ConfigError::new("catalog.url: sqlite:PATH or postgres://…"));
         }
+        self.access.check()?;
         self.check_folders()?;
         for (number, listener) in self.listener.iter().enumerate() {
             check_listener(listener)

@@ -1,4 +1,4 @@
-//! Names of images, channels, accounts and client machines.
+//! Names of images, channels, accounts, tokens and client machines.
 //!
 //! A value of one of these types is a valid name; text becomes one at the edge, by `parse`, or the
 //! thing it names does not exist. Names are unique without regard to case, because Windows clients
@@ -93,6 +93,13 @@ name!(
     AccountName,
     "a user's name has 1 to 64 letters, digits, '.', '_', '-' or '@' and begins with a letter or digit",
     |text| is_word(&text.replace('@', "-"), 64)
+);
+
+name!(
+    /// The name of an API token: of the program that holds it.
+    TokenName,
+    "a token's name has 1 to 64 letters, digits, '.', '_' or '-' and begins with a letter or digit",
+    |text| is_word(text, 64)
 );
 
 name!(

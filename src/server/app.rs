@@ -12,7 +12,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa_actix_web::AppExt as _;
 
 use super::{Opened, ServerError};
-use crate::access::Authenticator;
+use crate::access::{Authenticator, TokenReader};
 use crate::api::brakes::{Brakes, Limits};
 use crate::api::documentation::{self, DocumentText};
 use crate::api::fallback::{self, Routes};
@@ -34,6 +34,7 @@ pub(super) fn depot(
     Ok(Depot {
         catalog: opened.catalog.clone(),
         authenticator: Authenticator::new(opened.catalog.clone(), Ids)?,
+        tokens: TokenReader::new(opened.catalog.clone(), config.access.oidc.as_ref())?,
         listeners,
         links: Links {
             public_url: config.server.public_url.clone(),

@@ -15,6 +15,7 @@ pub(super) mod offers;
 mod promotions;
 pub(super) mod publications;
 mod revisions;
+pub(super) mod tokens;
 pub(super) mod uploads;
 
 /// One row or none.

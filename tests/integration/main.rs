@@ -6,7 +6,7 @@
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
-//!   [`hostile_callers`], [`access`], [`openapi`], [`generated_clients`], [`push_and_pull`],
+//!   [`hostile_callers`], [`access`], [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`openapi`], [`generated_clients`], [`push_and_pull`],
 //!   [`command_line`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
@@ -20,6 +20,7 @@ mod at_once;
 mod audit;
 mod bad_json;
 mod bad_names;
+mod bad_tokens;
 mod bad_uploads;
 mod bits_downloads;
 mod bits_upload;
@@ -40,6 +41,7 @@ mod life_of_an_image;
 mod observability;
 mod openapi;
 mod outages;
+mod outside_issuer;
 mod promotion;
 mod publication;
 mod push_and_pull;
@@ -48,6 +50,8 @@ mod resumable;
 mod resumable_refusals;
 mod schema;
 mod settings;
+mod token_commands;
+mod tokens;
 mod tus;
 mod tus_clients;
 mod tus_refusals;

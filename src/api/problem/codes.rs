@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 /// Code, status, and what it means to who sees it.
-const CODES: [(&str, u16, &str); 67] = [
+const CODES: [(&str, u16, &str); 72] = [
     ("malformed_json", 400, "The body is no JSON."),
     ("body_unreadable", 400, "The body could not be read to its end."),
     (
@@ -44,6 +44,17 @@ const CODES: [(&str, u16, &str); 67] = [
         401,
         "This address of the server does not take credentials of this kind; WWW-Authenticate names those that it takes.",
     ),
+    (
+        "token_invalid",
+        401,
+        "The token is not accepted: the detail says whether its form, signature, issuer, audience or revocation is why.",
+    ),
+    ("token_expired", 401, "The token has expired; get a new one."),
+    (
+        "token_without_grant",
+        403,
+        "The outside issuer's token is good, but no access.oidc.grant matches what it says of its holder.",
+    ),
     ("forbidden", 403, "The caller lacks the right; the detail says which."),
     ("not_found", 404, "There is nothing at this path."),
     ("image_not_found", 404, "There is no image of this name, or the caller may not know of it."),
@@ -51,6 +62,7 @@ const CODES: [(&str, u16, &str); 67] = [
     ("file_not_found", 404, "The revision has no file in this role yet."),
     ("channel_not_found", 404, "There is no channel of this name."),
     ("user_not_found", 404, "There is no user of this name."),
+    ("token_not_found", 404, "There is no token of this id, or the caller may not know of it."),
     ("nothing_assigned", 404, "No revision of the image was promoted to the channel yet."),
     (
         "method_not_allowed",
@@ -139,6 +151,7 @@ const CODES: [(&str, u16, &str); 67] = [
         "The first request with this key has no answer; look whether the change was made.",
     ),
     ("revision_deleted", 410, "The revision was deleted; its number is not used again."),
+    ("token_revoked", 410, "The token was revoked."),
     ("length_required", 411, "An upload has to say its length with Content-Length."),
     (
         "upload_length_required",
@@ -181,7 +194,7 @@ const CODES: [(&str, u16, &str); 67] = [
 ];
 
 /// Codes that say nothing of the request: it may come again as it is.
-const COME_AGAIN: [(&str, u16, &str); 8] = [
+const COME_AGAIN: [(&str, u16, &str); 9] = [
     (
         "internal",
         500,
@@ -189,6 +202,11 @@ const COME_AGAIN: [(&str, u16, &str); 8] = [
     ),
     ("starting", 503, "The server has only just started."),
     ("upload_busy", 503, "An older request still writes to the upload and does not let go."),
+    (
+        "issuer_away",
+        503,
+        "The keys of the outside issuer could not be fetched yet, or not for too long.",
+    ),
     ("logins_busy", 503, "Too many log-ins at once; Retry-After says when to try again."),
     ("too_many_downloads", 503, "As many downloads as the server allows are under way."),
     ("database_unavailable", 503, "The database is busy or away; nothing was changed."),

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Commit;
 use crate::catalog::{Actor, Catalog, Error, Result};
-use crate::model::{BitsSession, BitsSessionState as State, UploadState};
+use crate::model::{BitsSession, BitsSessionState as State, UploadState, token};
 
 /// A client that missed the answer to Close asks again within its own time-outs; a day is more than all
 /// of them.
@@ -142,16 +142,24 @@ impl Catalog {
         Ok(tx.commit().await?)
     }
 
-    /// Who made the session, with the roles of today; none where the account is gone.
+    /// Who made the session, with the roles of today; none where the account or the token is gone.
     fn owner_of(&self, session: &BitsSession) -> Actor {
-        let name = session.created_by.parse().ok();
-        let account = name
-            .and_then(|name| self.snapshot().account(&name).cloned())
-            .filter(|account| !account.disabled);
-        Actor {
-            name: session.created_by.clone(),
-            roles: account.map(|account| account.roles.clone()).unwrap_or_default(),
-            request_id: None,
-        }
+        let snapshot = self.snapshot();
+        let name = &session.created_by;
+        let roles = match name.strip_prefix(token::CALLER_PREFIX) {
+            Some(name) => name
+                .parse()
+                .ok()
+                .and_then(|name| snapshot.token_by_name(&name, self.clock.now()))
+                .map(|token| token.roles.clone()),
+            // What an outside issuer says of a caller is known only while the caller is here.
+            None => name
+                .parse()
+                .ok()
+                .and_then(|name| snapshot.account(&name))
+                .filter(|account| !account.disabled)
+                .map(|account| account.roles.clone()),
+        };
+        Actor { name: name.clone(), roles: roles.unwrap_or_default(), request_id: None }
     }
 }

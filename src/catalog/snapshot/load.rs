@@ -4,9 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, TreeEntry, TreeFile};
+use super::{ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, Tokens, TreeEntry, TreeFile};
 use crate::catalog::{Result, Rules, manifest};
 use crate::model::publication::in_folder;
 use crate::model::{Channel, Digest, ImageName, Promotion, ReadAccess};
@@ -17,6 +18,7 @@ pub(super) async fn load(
     tx: &mut Tx,
     previous: &Snapshot,
     rules: &Rules,
+    now: DateTime<Utc>,
 ) -> Result<Option<Snapshot>> {
     let state = tx.catalog_state().await?;
     let mut next = match previous.version {
@@ -53,6 +55,17 @@ pub(super) async fn load(
         .into_iter()
         .map(|account| (account.name.key(), Arc::new(account)))
         .collect();
+    if since.is_none_or(|since| state.tokens_changed_in > since) {
+        next.tokens = Arc::new(Tokens {
+            by_id: tx
+                .live_tokens(now)
+                .await?
+                .into_iter()
+                .map(|token| (token.id, Arc::new(token)))
+                .collect(),
+            keys: tx.signing_keys().await?,
+        });
+    }
     Ok(Some(next))
 }
 

@@ -54,6 +54,28 @@ impl Depot {
         Person::new(&self.server.url(), Some((name, password)))
     }
 
+    /// The holder of a token.
+    pub fn bearer(&self, token: &str) -> Person {
+        Person::with_token(&self.server.url(), token)
+    }
+
+    /// A second server on the same catalog, with a data folder of its own.
+    pub async fn replica(&self) -> Server {
+        let mut environment = self.environment();
+        if !environment.iter().any(|(name, _)| name == "IMAGEDEPOT__CATALOG__URL") {
+            let catalog = self.server.data().join("catalog.sqlite");
+            let url = format!("sqlite:{}", catalog.display());
+            environment.push(("IMAGEDEPOT__CATALOG__URL".to_owned(), url));
+        }
+        Server::start(ServerSetup {
+            data: self.scratch().join("replica"),
+            log: self.scratch().join("replica.log"),
+            environment,
+            arguments: Vec::new(),
+        })
+        .await
+    }
+
     /// A new user who holds `role` on all images; the role is the name.
     pub async fn user_with_role(&self, role: &str) -> Person {
         let password = format!("password of the {role}");

@@ -1,4 +1,4 @@
-//! Someone who uses the server over HTTP: anonymous, or a user with a password.
+//! Someone who uses the server over HTTP: anonymous, a user with a password, or the holder of a token.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -14,6 +14,7 @@ use super::Answer;
 pub struct Person {
     base: String,
     credentials: Option<(String, String)>,
+    token: Option<String>,
     http: reqwest::Client,
 }
 
@@ -39,8 +40,14 @@ impl Person {
         Self {
             base: base.to_owned(),
             credentials: credentials.map(|(name, word)| (name.to_owned(), word.to_owned())),
+            token: None,
             http: http_client(),
         }
+    }
+
+    /// Comes with `Authorization: Bearer`.
+    pub fn with_token(base: &str, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..Self::new(base, None) }
     }
 
     /// `name:password` as curl's `--user` takes it.
@@ -74,6 +81,9 @@ impl Person {
         let mut request = self.http.request(method.clone(), format!("{}{path}", self.base));
         if let Some((name, password)) = &self.credentials {
             request = request.basic_auth(name, Some(password));
+        }
+        if let Some(token) = &self.token {
+            request = request.bearer_auth(token);
         }
         Call { request, shown: format!("{method} {path}") }
     }

@@ -1,0 +1,98 @@
+//! Bearer tokens (RFC 6750): the depot's own, or those of the outside issuer that the settings name.
+//!
+//! `typ` says which a token claims to be, and each kind has keys of its own: a token is never tried with
+//! both.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use moka::future::Cache;
+use uuid::Uuid;
+
+use super::oidc::Issuer;
+use super::{Denied, Identity, jwt, token};
+use crate::catalog::Catalog;
+use crate::catalog::token::USE_NOTED_EVERY;
+use crate::config::Oidc;
+use crate::model::ApiToken;
+
+/// Unknown tokens are worth a look at the catalog this often, in milliseconds, and no oftener: they cost their
+/// sender nothing.
+const LOOK_EVERY: i64 = 100;
+
+const NOTED_AT_MOST: u64 = 100_000;
+
+/// Recognises callers by the tokens that they bring.
+#[derive(Clone)]
+pub struct TokenReader {
+    catalog: Catalog,
+    issuer: Option<Arc<Issuer>>,
+    /// Tokens whose use this process has noted within the hour.
+    noted: Cache<Uuid, ()>,
+    looked: Arc<AtomicI64>,
+}
+
+impl TokenReader {
+    pub fn new(catalog: Catalog, oidc: Option<&Oidc>) -> Result<Self, reqwest::Error> {
+        jwt::install_cryptography();
+        Ok(Self {
+            catalog,
+            issuer: oidc.map(Issuer::new).transpose()?.map(Arc::new),
+            noted: Cache::builder()
+                .max_capacity(NOTED_AT_MOST)
+                .time_to_live(USE_NOTED_EVERY)
+                .build(),
+            looked: Arc::default(),
+        })
+    }
+
+    /// The outside issuer, whose keys somebody has to keep up to date.
+    pub fn issuer(&self) -> Option<&Arc<Issuer>> {
+        self.issuer.as_ref()
+    }
+
+    /// Finds out whose token this is.
+    pub async fn authenticate(&self, text: &str) -> Result<Identity, Denied> {
+        let head = jwt::head(text)?;
+        if head.kind().as_deref() == Some(token::KIND) {
+            let token = match self.own(text, &head) {
+                // Another process may just have made it.
+                Err(token::UNKNOWN) if self.may_look() && self.catalog.has_news().await => {
+                    self.own(text, &head)
+                }
+                found => found,
+            }?;
+            self.note_use(&token).await;
+            return Ok(Identity::token(token));
+        }
+        match &self.issuer {
+            Some(issuer) => issuer.authenticate(text, &head).await,
+            None => Err(Denied::BadToken("it is not of this depot")),
+        }
+    }
+
+    fn own(&self, text: &str, head: &jwt::Head) -> Result<Arc<ApiToken>, Denied> {
+        let snapshot = self.catalog.snapshot();
+        let id = token::verify(text, head, &snapshot)?;
+        let token = snapshot.token(id).ok_or(token::UNKNOWN)?;
+        if token.is_live(self.catalog.clock().now()) {
+            Ok(Arc::clone(token))
+        } else {
+            Err(Denied::ExpiredToken)
+        }
+    }
+
+    fn may_look(&self) -> bool {
+        let now = self.catalog.clock().now().timestamp_millis();
+        let last = self.looked.load(Ordering::Relaxed);
+        (now - last).abs() >= LOOK_EVERY
+            && self.looked.compare_exchange(last, now, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+    }
+
+    async fn note_use(&self, token: &ApiToken) {
+        if self.noted.get(&token.id).await.is_none() {
+            self.noted.insert(token.id, ()).await;
+            self.catalog.note_token_use(token.id);
+        }
+    }
+}

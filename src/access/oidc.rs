@@ -1,0 +1,146 @@
+//! JWTs of one outside OpenID Connect issuer: who its users are here, and what they may.
+//!
+//! They are nobody of the catalog: a caller of this kind is called `oidc:NAME`, which no user's name can be, so
+//! that an issuer where people choose their own names cannot make anyone a local user. [`keys`] holds the
+//! issuer's public keys, [`claims`] reads what its tokens say.
+
+pub mod claims;
+pub mod keys;
+
+use jsonwebtoken::Algorithm;
+
+use super::{Denied, Identity, jwt};
+use crate::config::Oidc;
+use crate::model::Role;
+use claims::Claims;
+use keys::KeySource;
+
+/// Clocks of two organisations differ, in seconds.
+const LEEWAY: u64 = 30;
+
+/// The kinds of token that carry a caller's rights: access tokens (RFC 9068), and those of issuers that do not
+/// tell kinds apart. Log-out tokens, security events and proofs are signed with the same keys.
+const KINDS: [&str; 2] = ["at+jwt", "jwt"];
+
+const LONGEST_NAME: usize = 200;
+
+/// The issuer that the settings name.
+pub struct Issuer {
+    settings: Oidc,
+    algorithms: Vec<Algorithm>,
+    keys: KeySource,
+}
+
+impl Issuer {
+    pub fn new(settings: &Oidc) -> Result<Self, reqwest::Error> {
+        let algorithms: Vec<_> =
+            settings.algorithms.iter().filter_map(|name| name.parse().ok()).collect();
+        Ok(Self {
+            keys: KeySource::new(settings, algorithms.clone())?,
+            algorithms,
+            settings: settings.clone(),
+        })
+    }
+
+    /// Keeps the issuer's keys up to date, until cancelled.
+    pub async fn follow(&self) {
+        self.keys.follow().await;
+    }
+
+    pub(super) async fn authenticate(
+        &self,
+        token: &str,
+        head: &jwt::Head,
+    ) -> Result<Identity, Denied> {
+        if head.kind().is_some_and(|kind| !KINDS.contains(&kind.as_str())) {
+            return Err(Denied::BadToken("it is a token for another use"));
+        }
+        let algorithm = head
+            .alg
+            .parse()
+            .ok()
+            .filter(|algorithm| self.algorithms.contains(algorithm))
+            .ok_or(Denied::BadToken("its algorithm is not one that is accepted here"))?;
+        let candidates = self.keys.find(head.kid.as_deref(), algorithm).await?;
+        let expected = jwt::Expected {
+            issuer: &self.settings.issuer,
+            audience: &self.settings.audience,
+            leeway: LEEWAY,
+        };
+        let verify = |key| jwt::verify::<Claims>(token, key, algorithm, &expected);
+        let wrong = Denied::BadToken("its signature is wrong");
+        // Issuers may give one id to keys of several kinds.
+        let claims = candidates.iter().map(verify).fold(Err(wrong), Result::or)?;
+        self.identity(&claims)
+    }
+
+    fn identity(&self, claims: &Claims) -> Result<Identity, Denied> {
+        let name = claims
+            .text(&self.settings.name_claim)
+            .filter(|name| is_fit(name))
+            .ok_or(Denied::BadToken("the claim with its holder's name is missing or unfit"))?;
+        let (roles, images) = self.rights(&claims.values(&self.settings.roles_claim));
+        if roles.is_empty() {
+            return Err(Denied::NoGrant);
+        }
+        Ok(Identity::outsider(format!("oidc:{name}"), roles, images))
+    }
+
+    /// The first grant that matches decides the images. Others add their roles only for the very same: a role
+    /// on some images and another on all would else become both on all.
+    fn rights(&self, values: &[String]) -> (Vec<Role>, Vec<String>) {
+        let mut matching = self.settings.grant.iter().filter(|grant| values.contains(&grant.value));
+        let Some(first) = matching.next() else { return (Vec::new(), Vec::new()) };
+        let mut roles = first.roles.clone();
+        for grant in matching.filter(|grant| grant.images == first.images) {
+            roles.extend(grant.roles.iter().filter(|role| !first.roles.contains(role)));
+        }
+        (roles, first.images.clone())
+    }
+}
+
+/// Names stand in logs, in the audit and on terminals: what could pass for something else there is no name.
+fn is_fit(name: &str) -> bool {
+    let visible = |c: char| !c.is_control() && !c.is_whitespace();
+    (1..=LONGEST_NAME).contains(&name.chars().count()) && name.chars().all(visible)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn issuer() -> Issuer {
+        let settings: Oidc = toml::from_str(
+            "issuer = 'https://x.example'\naudience = 'a'\nroles_claim = 'groups'\n\
+             grant = [{value = 'office', roles = ['publisher'], images = ['win7-*']},\n\
+             {value = 'all', roles = ['reader']},\n\
+             {value = 'office-lead', roles = ['promoter', 'publisher'], images = ['win7-*']}]",
+        )
+        .unwrap();
+        jwt::install_cryptography();
+        Issuer::new(&settings).unwrap()
+    }
+
+    fn rights(values: &[&str]) -> (Vec<Role>, Vec<String>) {
+        issuer().rights(&values.iter().map(ToString::to_string).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn roles_add_up_for_the_same_images_and_never_for_others() {
+        let office = vec!["win7-*".to_owned()];
+        assert_eq!(rights(&["all"]), (vec![Role::Reader], vec![]));
+        assert_eq!(rights(&["all", "office"]), (vec![Role::Publisher], office.clone()));
+        let both = rights(&["office-lead", "office"]);
+        assert_eq!(both.1, office);
+        assert!(both.0.contains(&Role::Promoter) && both.0.contains(&Role::Publisher));
+        assert_eq!(rights(&["Office", "", "offic"]), (vec![], vec![]));
+    }
+
+    #[test]
+    fn names_that_could_forge_a_log_line_are_unfit() {
+        assert!(is_fit("alice@example.com") && is_fit("zoë") && is_fit("auth0|5f7"));
+        for name in ["", "a b", "a\nb", "a\u{0}", "a\u{7f}", &"x".repeat(201)] {
+            assert!(!is_fit(name), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! `/tokens`: API tokens of programs; `/keys`: the public keys that they are signed with.
+
+use actix_web::http::header;
+use actix_web::web::{Data, Json, Path, Query};
+use actix_web::{HttpResponse, delete, get, post};
+use chrono::{DateTime, Utc};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+use uuid::Uuid;
+
+use super::Depot;
+use super::body::JsonBody;
+use super::caller::Caller;
+use super::conditional::{Condition, Resource};
+use super::idempotency::ShownOnce;
+use super::page::{Page, PageQuery};
+use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use crate::access::permission::Administer;
+use crate::access::token::{self, PublicKey};
+use crate::catalog::Error;
+use crate::catalog::token::TokenDraft;
+use crate::model::{ApiToken, Role, TokenName};
+
+/// An API token. The token itself is shown once, when it is made.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Token, example = json!({
+    "id": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d6e", "name": "packer", "roles": ["publisher"], "images": ["win7-*"],
+    "created_by": "admin", "created_at": "2026-01-05T09:30:00Z", "expires_at": "2026-04-05T09:30:00Z",
+    "revoked_at": null, "last_used_at": "2026-01-06T22:00:00Z", "signing_key": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d00"
+}))]
+pub struct TokenBody {
+    id: Uuid,
+    name: String,
+    roles: Vec<Role>,
+    /// Patterns of the images that its holder is confined to; none is all images.
+    images: Vec<String>,
+    created_by: String,
+    created_at: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+    #[schema(required = true)]
+    revoked_at: Option<DateTime<Utc>>,
+    /// To the hour.
+    #[schema(required = true)]
+    last_used_at: Option<DateTime<Utc>>,
+    /// The `kid` of the key that it is signed with.
+    signing_key: Uuid,
+}
+
+impl From<ApiToken> for TokenBody {
+    fn from(token: ApiToken) -> Self {
+        Self {
+            id: token.id,
+            name: token.name.to_string(),
+            roles: token.roles,
+            images: token.images,
+            created_by: token.created_by,
+            created_at: token.created_at,
+            expires_at: token.expires_at,
+            revoked_at: token.revoked_at,
+            last_used_at: token.last_used_at,
+            signing_key: token.signing_key_id,
+        }
+    }
+}
+
+/// A new token, with the token itself.
+#[derive(Serialize, ToSchema)]
+#[schema(as = MadeToken)]
+pub struct MadeTokenBody {
+    #[serde(flatten)]
+    about: TokenBody,
+    /// For `Authorization: Bearer`; never shown again.
+    #[schema(
+        example = "eyJ0eXAiOiJpbWFnZWRlcG90LXRva2VuK2p3dCIsImFsZyI6IkVkRFNBIn0.eyJzdWIiOiJ0b2tlbjpwYWNrZXIifQ.c2lnbmF0dXJl"
+    )]
+    token: String,
+}
+
+/// What a new token gives its holder.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(example = json!({"name": "packer", "roles": ["publisher"], "images": ["win7-*"], "expires_at": "2099-01-01T00:00:00Z"}))]
+pub struct NewToken {
+    /// Of the program that will hold it; one living token's at a time.
+    #[schema(value_type = String)]
+    name: TokenName,
+    #[schema(min_items = 1)]
+    roles: Vec<Role>,
+    /// Patterns with `*`; all images if left out.
+    #[serde(default)]
+    images: Vec<String>,
+    /// If left out, as long from now as `access.tokens.lifetime` says (90 days).
+    #[serde(default)]
+    expires_at: Option<DateTime<Utc>>,
+}
+
+/// Which tokens are asked for.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct Which {
+    /// Show revoked tokens, too; they are kept for 90 days.
+    #[serde(default)]
+    #[param(default = false)]
+    revoked: bool,
+}
+
+/// List API tokens
+///
+/// Newest first: living and expired ones, and on request those that were revoked.
+#[utoipa::path(tag = "access", operation_id = "list_tokens", params(PageQuery, Which),
+    responses((status = 200, description = "A page of tokens, without the tokens themselves", body = Page<TokenBody>), ReadRefusals)
+)]
+#[get("/tokens")]
+pub async fn list(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    page: Query<PageQuery>,
+    which: Query<Which>,
+) -> Result<Page<TokenBody>, Problem> {
+    let tokens = depot.catalog.tokens(page.position()?, which.revoked, page.fetch()?).await?;
+    page.page(
+        tokens,
+        |token| token.id,
+        |token| caller.identity().covers_all_of(&token.images).then(|| token.into()),
+    )
+}
+
+/// Create an API token
+///
+/// For a program that calls the API: `Authorization: Bearer TOKEN`, or `imagedepot push --token-file`. The answer
+/// shows the token, once: it is stored nowhere, also not for repeats with an `Idempotency-Key`. A token stays good
+/// when the user who made it is disabled or deleted; whoever is confined to images gives no others
+/// away, and a token makes none that outlives it.
+#[utoipa::path(tag = "access", operation_id = "create_token", request_body = NewToken,
+    responses((status = 201, description = "The token", body = MadeTokenBody), ChangeRefusals)
+)]
+#[post("/tokens")]
+pub async fn create(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    new: JsonBody<NewToken>,
+) -> Result<HttpResponse, Problem> {
+    let NewToken { name, roles, images, expires_at } = new.read()?;
+    caller.may_give(&images)?;
+    let maker_expires_at = caller.identity().api_token().map(|token| token.expires_at);
+    let draft = TokenDraft { name, roles, images, expires_at, maker_expires_at };
+    let (token, text) = token::issue(&depot.catalog, &caller.actor(), draft).await?;
+    let made = MadeTokenBody { about: token.into(), token: text.expose_secret().to_owned() };
+    let mut response = HttpResponse::Created()
+        .insert_header((header::LOCATION, format!("/api/v1/tokens/{}", made.about.id)))
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(made);
+    response.extensions_mut().insert(ShownOnce);
+    Ok(response)
+}
+
+/// Show an API token
+#[utoipa::path(tag = "access", operation_id = "get_token", description = "All but the token itself, with an `ETag`.",
+    params(("token" = Uuid, Path, description = "The token's id")),
+    responses((status = 200, description = "The token", body = TokenBody), ReadRefusals)
+)]
+#[get("/tokens/{token}")]
+pub async fn show(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    id: Path<Uuid>,
+) -> Result<Resource<TokenBody>, Problem> {
+    let token = known_token(&caller, &depot, *id).await?;
+    Ok(Resource::tagged(token.tag(), token.into()))
+}
+
+/// Revoke an API token
+///
+/// At once, also on other replicas; what its holder has under way may come to its end.
+#[utoipa::path(tag = "access", operation_id = "revoke_token",
+    params(("token" = Uuid, Path, description = "The token's id")),
+    responses((status = 204, description = "It is void"), ChangeRefusals)
+)]
+#[delete("/tokens/{token}")]
+pub async fn revoke(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    id: Path<Uuid>,
+    condition: Condition,
+) -> Result<HttpResponse, Problem> {
+    known_token(&caller, &depot, *id).await?;
+    depot.catalog.revoke_token(&caller.actor(), *id, &condition.0).await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// A token that the caller may know of: it could have made it.
+async fn known_token(
+    caller: &Caller<Administer>,
+    depot: &Depot,
+    id: Uuid,
+) -> Result<ApiToken, Problem> {
+    let token = depot.catalog.token(id).await?;
+    if caller.identity().covers_all_of(&token.images) {
+        Ok(token)
+    } else {
+        Err(Error::TokenNotFound.into())
+    }
+}
+
+/// A set of public keys (RFC 7517).
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"keys": [{
+    "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
+    "kid": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d00", "alg": "EdDSA", "use": "sig"
+}]}))]
+pub struct KeySet {
+    #[schema(value_type = Vec<std::collections::HashMap<String, String>>)]
+    keys: Vec<PublicKey>,
+}
+
+/// Show the server's public keys
+///
+/// As a JSON Web Key Set: what the server signs, others can verify with these. Open to everyone.
+#[utoipa::path(tag = "access", operation_id = "keys", security(()), responses(
+    (status = 200, description = "The keys, the newest first", body = KeySet), ReadRefusals
+))]
+#[get("/keys")]
+pub async fn keys(depot: Data<Depot>) -> Json<KeySet> {
+    let snapshot = depot.catalog.snapshot();
+    Json(KeySet { keys: snapshot.signing_keys().iter().map(PublicKey::from).collect() })
+}

@@ -1,0 +1,55 @@
+//! API tokens of programs, and the keys that sign them.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::account::Role;
+use super::name::TokenName;
+
+/// A token as the catalog knows it: everything but the token itself, which is kept nowhere.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct ApiToken {
+    /// The token's `jti`.
+    pub id: Uuid,
+    pub name: TokenName,
+    #[sqlx(json)]
+    pub roles: Vec<Role>,
+    /// Patterns of image names, with `*` for any run of characters; none is all images.
+    #[sqlx(json)]
+    pub images: Vec<String>,
+    pub signing_key_id: Uuid,
+    pub created_by: String,
+    pub created_at: DateTime<Utc>,
+    /// In whole seconds, as the token itself has it.
+    pub expires_at: DateTime<Utc>,
+    pub revoked_at: Option<DateTime<Utc>>,
+    /// To the hour.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+impl ApiToken {
+    /// How its holder is called as a caller: users' names have no colon, so this is nobody else.
+    pub fn caller_name(&self) -> String {
+        format!("{CALLER_PREFIX}{}", self.name)
+    }
+
+    pub fn is_live(&self, now: DateTime<Utc>) -> bool {
+        self.revoked_at.is_none() && now < self.expires_at
+    }
+}
+
+/// What tells tokens from users where callers are named.
+pub const CALLER_PREFIX: &str = "token:";
+
+/// The public half of a key that signs tokens.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct SigningKey {
+    /// What tokens name it by (`kid`).
+    pub id: Uuid,
+    /// Whom its tokens say they are from (`iss`).
+    pub issuer: String,
+    /// Ed25519: 32 bytes in base64url without padding.
+    pub public_key: String,
+    pub created_at: DateTime<Utc>,
+    pub retired_at: Option<DateTime<Utc>>,
+}

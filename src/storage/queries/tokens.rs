@@ -1,0 +1,193 @@
+//! API tokens and the keys that sign them.
+
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{all, execute, optional, value};
+use crate::model::{ApiToken, Role, SigningKey, TokenName};
+use crate::storage::{StorageError, Tx};
+
+/// What a new token starts with.
+pub struct NewToken<'a> {
+    pub id: Uuid,
+    pub name: &'a TokenName,
+    pub roles: &'a [Role],
+    pub images: &'a [String],
+    pub signing_key_id: Uuid,
+    pub created_by: &'a str,
+    pub now: DateTime<Utc>,
+    pub expires_at: DateTime<Utc>,
+}
+
+/// What a new key starts with.
+pub struct NewSigningKey<'a> {
+    pub id: Uuid,
+    pub issuer: &'a str,
+    pub private_key: &'a str,
+    pub public_key: &'a str,
+    pub now: DateTime<Utc>,
+}
+
+impl Tx {
+    pub async fn insert_token(&mut self, new: &NewToken<'_>) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into api_token (id, name, name_key, roles, images, signing_key_id, created_by, created_at, \
+             expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            new.id,
+            new.name,
+            new.name.key(),
+            Json(new.roles),
+            Json(new.images),
+            new.signing_key_id,
+            new.created_by,
+            new.now,
+            new.expires_at,
+        )?;
+        Ok(())
+    }
+
+    /// Whatever has become of it.
+    pub async fn token(&mut self, id: Uuid) -> Result<Option<ApiToken>, StorageError> {
+        optional!(self, "select * from api_token where id = $1", id)
+    }
+
+    /// The token that goes by the name now; of the dead there may be many.
+    pub async fn live_token_by_key(
+        &mut self,
+        name_key: &str,
+        now: DateTime<Utc>,
+    ) -> Result<Option<ApiToken>, StorageError> {
+        optional!(
+            self,
+            "select * from api_token where name_key = $1 and revoked_at is null and expires_at > $2 limit 1",
+            name_key,
+            now
+        )
+    }
+
+    pub async fn live_tokens(&mut self, now: DateTime<Utc>) -> Result<Vec<ApiToken>, StorageError> {
+        all!(self, "select * from api_token where revoked_at is null and expires_at > $1", now)
+    }
+
+    /// Newest first, those before `before`.
+    pub async fn tokens_before(
+        &mut self,
+        before: Uuid,
+        with_revoked: bool,
+        limit: i64,
+    ) -> Result<Vec<ApiToken>, StorageError> {
+        all!(
+            self,
+            "select * from api_token where id < $1 and (revoked_at is null or $2) order by id desc limit $3",
+            before,
+            with_revoked,
+            limit
+        )
+    }
+
+    pub async fn revoke_token(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update api_token set revoked_at = $2 where id = $1 and revoked_at is null",
+            id,
+            now
+        )?;
+        Ok(())
+    }
+
+    /// Notes a use, unless one was noted since `since`.
+    pub async fn note_token_use(
+        &mut self,
+        id: Uuid,
+        now: DateTime<Utc>,
+        since: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update api_token set last_used_at = $2 where id = $1 and (last_used_at is null or last_used_at < $3)",
+            id,
+            now,
+            since
+        )?;
+        Ok(())
+    }
+
+    /// Forgets tokens that have been void since before `since`.
+    pub async fn forget_tokens_before(&mut self, since: DateTime<Utc>) -> Result<(), StorageError> {
+        execute!(self, "delete from api_token where revoked_at < $1 or expires_at < $1", since)?;
+        Ok(())
+    }
+
+    pub async fn insert_signing_key(
+        &mut self,
+        new: &NewSigningKey<'_>,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into signing_key (id, issuer, private_key, public_key, created_at) values ($1, $2, $3, $4, $5)",
+            new.id,
+            new.issuer,
+            new.private_key,
+            new.public_key,
+            new.now,
+        )?;
+        Ok(())
+    }
+
+    /// Keys whose tokens are good, the newest first.
+    pub async fn signing_keys(&mut self) -> Result<Vec<SigningKey>, StorageError> {
+        all!(
+            self,
+            "select id, issuer, public_key, created_at, retired_at from signing_key \
+             where retired_at is null order by id desc"
+        )
+    }
+
+    /// The key that signs, if there is one yet; no other has a private half. Not "the newest": ids of
+    /// replicas whose clocks differ do not sort.
+    pub async fn key_that_signs(&mut self) -> Result<Option<SigningKey>, StorageError> {
+        optional!(
+            self,
+            "select id, issuer, public_key, created_at, retired_at from signing_key \
+             where retired_at is null and private_key is not null"
+        )
+    }
+
+    /// Its private half.
+    pub async fn private_key(&mut self, id: Uuid) -> Result<String, StorageError> {
+        value!(self, "select private_key from signing_key where id = $1", id)
+    }
+
+    /// Takes the private halves of all keys but one away: they sign nothing any more.
+    pub async fn forget_private_keys_but(&mut self, id: Uuid) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update signing_key set private_key = null where id <> $1 and private_key is not null",
+            id
+        )?;
+        Ok(())
+    }
+
+    /// Retires all keys but one and revokes their tokens; says how many tokens.
+    pub async fn retire_signing_keys_but(
+        &mut self,
+        id: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StorageError> {
+        execute!(
+            self,
+            "update signing_key set retired_at = $2 where id <> $1 and retired_at is null",
+            id,
+            now
+        )?;
+        execute!(
+            self,
+            "update api_token set revoked_at = $2 \
+             where signing_key_id <> $1 and revoked_at is null and expires_at > $2",
+            id,
+            now
+        )
+    }
+}
