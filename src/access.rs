@@ -7,11 +7,13 @@
 
 pub mod basic;
 pub mod identity;
+pub mod origin;
 pub mod password;
 pub mod permission;
 pub mod way_in;
 
 pub use identity::Identity;
+pub use origin::{Origin, TrustedProxies};
 pub use password::Authenticator;
 pub use permission::Permission;
 pub use way_in::WayIn;

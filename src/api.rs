@@ -12,6 +12,7 @@ pub mod body;
 pub mod brakes;
 pub mod caller;
 pub mod channels;
+pub mod client_address;
 pub mod conditional;
 pub mod documentation;
 pub mod dry_run;

@@ -2,6 +2,7 @@
 
 pub mod bits;
 pub mod digest_fields;
+pub mod forwarded;
 pub mod multipart_ranges;
 pub mod preconditions;
 pub mod ranges;

@@ -12,6 +12,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, web};
 
 use super::Depot;
+use super::client_address;
 use crate::access::WayIn;
 
 /// Browsers that came by TLS once stay with it for a year (RFC 6797).
@@ -59,14 +60,15 @@ pub async fn speak_for_listener<B: MessageBody>(
         depot.as_ref().and_then(|depot| depot.listeners.at(response.request().app_config()));
     let status = response.status();
     if let Some(listener) = listener {
-        listener.complete(status, response.headers_mut());
+        let by_tls = listener.tls || client_address::came_by_tls(response.request());
+        listener.complete(status, by_tls, response.headers_mut());
     }
     Ok(response)
 }
 
 impl Listener {
-    fn complete(&self, status: StatusCode, headers: &mut HeaderMap) {
-        if self.tls {
+    fn complete(&self, status: StatusCode, by_tls: bool, headers: &mut HeaderMap) {
+        if by_tls {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, STAY_WITH_TLS);
         }
         // An answer of Negotiate's handshake has its own.

@@ -4,6 +4,7 @@ use actix_web::http::header;
 use actix_web::{HttpMessage as _, HttpRequest, web};
 
 use super::Depot;
+use super::client_address;
 use super::problem::Problem;
 use crate::access::{Denied, Identity, WayIn, basic};
 use crate::telemetry::request::CallerName;
@@ -30,7 +31,7 @@ pub(super) async fn identify(request: &HttpRequest) -> Result<Option<Identity>, 
         }
         Err(denied) => {
             metrics::counter!("imagedepot_login_failures_total").increment(1);
-            tracing::info!(client.address = ?request.peer_addr(), "log-in refused: {denied}");
+            tracing::info!(client.address = %client_address::of(request), "log-in refused: {denied}");
             Err(denied.into())
         }
     }
