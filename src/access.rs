@@ -1,11 +1,12 @@
 //! Who is calling, and what they may.
 //!
 //! There are several [ways in](way_in). [`basic`] reads a name and a password, [`Authenticator`] checks
-//! them against the snapshot's accounts; whoever was recognised, by whichever way, is an [`Identity`].
+//! them against the snapshot's accounts, [`certificate`] asks its certificate mappings; whoever was recognised, by whichever way, is an [`Identity`].
 //! [`permission`] names the rights that handlers ask for. Which right an operation needs stands in
 //! the operation's signature, in the API.
 
 pub mod basic;
+pub mod certificate;
 pub mod identity;
 pub mod origin;
 pub mod password;
@@ -35,6 +36,28 @@ pub enum Denied {
         "this address of the server does not take credentials of this kind; WWW-Authenticate names those that it takes"
     )]
     NotOffered,
+    /// A mapping says so.
+    #[error("this certificate is refused by a certificate mapping; an administrator knows why")]
+    CertificateRefused,
+    #[error(
+        "no certificate mapping fits this certificate, so it stands for nobody: an administrator may make one, the \
+         server's log describes the certificate under this request_id"
+    )]
+    CertificateNotMapped,
+    #[error("the user whom this certificate is mapped to is disabled")]
+    CertificateOfDisabled,
+    #[error(
+        "the names in this certificate cannot be read, so nothing says whom it stands for; have another one issued"
+    )]
+    CertificateUnreadable,
+    #[error("this address of the server is for those who have a client certificate, and none came")]
+    CertificateMissing,
+    /// Of a proxy that is believed.
+    #[error(
+        "the proxy's Client-Cert header is no certificate, or came twice: the proxy has to set it, and take away what \
+         the client sent under this name"
+    )]
+    CertificateHeader,
     /// Too many passwords are being checked already.
     #[error("too many log-ins at once")]
     Busy,

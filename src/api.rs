@@ -11,6 +11,7 @@ pub mod bits;
 pub mod body;
 pub mod brakes;
 pub mod caller;
+pub mod certificate_mappings;
 pub mod channels;
 pub mod client_address;
 pub mod conditional;
@@ -132,6 +133,10 @@ pub fn operations(config: &mut ServiceConfig) {
             .service(users::show)
             .service(users::change)
             .service(users::delete)
+            .service(certificate_mappings::list)
+            .service(certificate_mappings::create)
+            .service(certificate_mappings::show)
+            .service(certificate_mappings::delete)
             .service(whoami::show)
             .service(audit::list),
     );

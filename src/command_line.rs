@@ -1,6 +1,7 @@
 //! The command line: one subcommand a job, each in a file of its own.
 
 mod catalog_commands;
+mod certificate_mapping;
 mod check_config;
 mod demo;
 mod serve;
@@ -37,6 +38,8 @@ enum Command {
     Pull(client::pull::Args),
     /// Manage users, on the catalog itself
     User(user::UserArgs),
+    /// Manage which user client certificates stand for, on the catalog itself
+    CertificateMapping(certificate_mapping::CertificateMappingArgs),
     /// Say what is wrong with the settings, and where
     CheckConfig(check_config::CheckConfigArgs),
     /// Bring the catalog's schema up to this version
@@ -77,6 +80,7 @@ impl CommandLine {
             Command::Serve(args) => serve::run(args, config).await,
             Command::Demo(args) => demo::run(args).await,
             Command::User(args) => user::run(args, config).await,
+            Command::CertificateMapping(args) => certificate_mapping::run(args, config).await,
             Command::CheckConfig(args) => check_config::run(&args, config),
             Command::Migrate(args) => catalog_commands::migrate(&args, config).await,
             Command::Openapi => catalog_commands::openapi(),

@@ -1,6 +1,7 @@
 //! Protocols that others defined, parsed and written without knowing the catalog.
 
 pub mod bits;
+pub mod client_cert;
 pub mod digest_fields;
 pub mod forwarded;
 pub mod multipart_ranges;

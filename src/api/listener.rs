@@ -47,6 +47,12 @@ impl Listeners {
     pub fn offer(&self, request: &HttpRequest, way: WayIn) -> bool {
         self.at(request.app_config()).is_some_and(|listener| listener.ways_in.contains(&way))
     }
+
+    /// Whether certificates are the only way in: whoever has none is turned away, whatever is asked for.
+    pub fn know_only_certificates(&self, request: &HttpRequest) -> bool {
+        let ways_in = self.at(request.app_config()).map(|listener| listener.ways_in.as_slice());
+        ways_in == Some(&[WayIn::Certificate])
+    }
 }
 
 /// Adds to an answer what its listener wants said: the challenges of a 401, and that TLS stays.

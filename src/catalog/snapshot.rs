@@ -4,6 +4,7 @@
 //! go on while that is away. Every change replaces it before the change is acknowledged; changes by
 //! other processes reach it within a second ([`Catalog::follow`]).
 
+mod certificates;
 mod load;
 
 use std::collections::{HashMap, HashSet};
@@ -13,6 +14,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
+
+pub use certificates::CertificateMappings;
 
 use super::channel::PRODUCTION;
 use super::{Catalog, Result};
@@ -37,6 +40,7 @@ pub struct Snapshot {
     /// The paths that lead to an image's files.
     paths: HashMap<Uuid, Vec<Arc<str>>>,
     accounts: HashMap<String, Arc<Account>>,
+    certificate_mappings: Arc<CertificateMappings>,
 }
 
 /// A channel and its manifest.
@@ -130,6 +134,11 @@ impl Snapshot {
 
     pub fn account(&self, name: &AccountName) -> Option<&Arc<Account>> {
         self.accounts.get(&name.key())
+    }
+
+    /// Which user a client certificate stands for.
+    pub fn certificate_mappings(&self) -> &CertificateMappings {
+        &self.certificate_mappings
     }
 }
 

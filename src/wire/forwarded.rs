@@ -180,7 +180,7 @@ mod tests {
     fn each_hop_is_read_the_nearest_first() {
         let lines = [
             r#"for=192.0.2.43, For="[2001:db8:cafe::17]:4711";proto=https;by=203.0.113.43"#,
-            r#"for=198.51.100.17;proto=http"#,
+            "for=198.51.100.17;proto=http",
         ];
         let hops = forwarded(&headers("forwarded", &lines)).unwrap();
         assert_eq!(
@@ -223,9 +223,9 @@ mod tests {
         for line in [
             r#"for=6.6.6.6;x=", for=192.0.2.1"#,
             r#"for=6.6.6.6;x=", for="[2001:db8::1]:1""#,
-            r#"for=6.6.6.6 for=192.0.2.1"#,
-            r#"for=6.6.6.6;for=192.0.2.1"#,
-            r#"6.6.6.6"#,
+            "for=6.6.6.6 for=192.0.2.1",
+            "for=6.6.6.6;for=192.0.2.1",
+            "6.6.6.6",
             r#"for="\"#,
         ] {
             assert_eq!(addresses(forwarded(&headers("forwarded", &[line]))), [None], "{line}");

@@ -6,7 +6,10 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-use super::{ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, TreeEntry, TreeFile};
+use super::{
+    CertificateMappings, ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, TreeEntry,
+    TreeFile,
+};
 use crate::catalog::{Result, Rules, manifest};
 use crate::model::publication::in_folder;
 use crate::model::{Channel, Digest, ImageName, Promotion, ReadAccess};
@@ -53,6 +56,10 @@ pub(super) async fn load(
         .into_iter()
         .map(|account| (account.name.key(), Arc::new(account)))
         .collect();
+    if since.is_none_or(|since| since < state.mappings_changed_in) {
+        next.certificate_mappings =
+            Arc::new(CertificateMappings::new(tx.certificate_mappings().await?));
+    }
     Ok(Some(next))
 }
 

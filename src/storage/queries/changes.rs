@@ -19,6 +19,8 @@ pub enum Change {
     Channels,
     /// Users, which are read again with every change: there are few.
     Accounts,
+    /// Certificate mappings, of which there may be one for each machine of a fleet.
+    CertificateMappings,
 }
 
 /// How far the catalog has come.
@@ -27,6 +29,8 @@ pub struct CatalogState {
     pub version: i64,
     /// The version that last changed channels.
     pub channels_changed_in: i64,
+    /// The version that last changed certificate mappings.
+    pub mappings_changed_in: i64,
 }
 
 /// An image that changed.
@@ -55,6 +59,13 @@ impl Tx {
                     version
                 )?;
             }
+            Change::CertificateMappings => {
+                execute!(
+                    self,
+                    "update catalog_state set mappings_changed_in = $1 where id = 1",
+                    version
+                )?;
+            }
             Change::Accounts => {}
         }
         if let Self::Postgres(tx) = self {
@@ -79,8 +90,10 @@ impl Tx {
     }
 
     pub async fn catalog_state(&mut self) -> Result<CatalogState, StorageError> {
-        let state =
-            optional!(self, "select version, channels_changed_in from catalog_state where id = 1")?;
+        let state = optional!(
+            self,
+            "select version, channels_changed_in, mappings_changed_in from catalog_state where id = 1"
+        )?;
         // The first migration puts the one row there, and nothing takes it away.
         state.ok_or_else(|| StorageError::Unusable("the catalog has lost its state".to_owned()))
     }
