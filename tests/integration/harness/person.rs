@@ -26,12 +26,14 @@ pub struct Call {
 
 /// A client that neither goes through a proxy nor follows a redirect unseen.
 pub fn http_client() -> reqwest::Client {
+    client_settings().build().expect("an HTTP client")
+}
+
+fn client_settings() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_mins(2))
-        .build()
-        .expect("an HTTP client")
 }
 
 impl Person {
@@ -41,6 +43,13 @@ impl Person {
             credentials: credentials.map(|(name, word)| (name.to_owned(), word.to_owned())),
             http: http_client(),
         }
+    }
+
+    /// The same, calling from another address of this machine.
+    pub fn calling_from(mut self, address: &str) -> Self {
+        let address = address.parse().expect("an address");
+        self.http = client_settings().local_address(Some(address)).build().expect("an HTTP client");
+        self
     }
 
     /// `name:password` as curl's `--user` takes it.
