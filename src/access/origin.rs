@@ -26,6 +26,11 @@ pub struct Origin {
 }
 
 impl TrustedProxies {
+    /// Whether nobody is believed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Whether the headers of requests from `address` count.
     pub fn include(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();

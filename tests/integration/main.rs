@@ -7,7 +7,7 @@
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
 //!   [`hostile_callers`], [`access`], [`openapi`], [`generated_clients`], [`push_and_pull`],
-//!   [`command_line`], [`certificate_mappings`], [`client_certificates`], [`behind_proxies`];
+//!   [`command_line`], [`certificate_mappings`], [`mapped_certificates`], [`behind_proxies`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`full_disk`], [`uploads_survive`], [`push_resumes`];
@@ -25,7 +25,6 @@ mod bits_downloads;
 mod bits_upload;
 mod brakes;
 mod certificate_mappings;
-mod client_certificates;
 mod command_line;
 mod concurrency;
 mod crash;
@@ -39,6 +38,7 @@ mod in_the_way;
 mod large_files;
 mod layers;
 mod life_of_an_image;
+mod mapped_certificates;
 mod observability;
 mod openapi;
 mod outages;
