@@ -2,15 +2,18 @@
 //!
 //! There are several [ways in](way_in). [`basic`] reads a name and a password, [`Authenticator`] checks
 //! them against the snapshot's accounts; [`bearer`] takes tokens, the depot's own ([`token`]) and those of an
-//! outside issuer ([`oidc`]); whoever was recognised, by whichever way, is an [`Identity`].
+//! outside issuer ([`oidc`]); [`certificate`] asks the snapshot's certificate mappings. Whoever was recognised, by
+//! whichever way, is an [`Identity`]; [`origin`] finds out where a request comes from, also behind proxies.
 //! [`permission`] names the rights that handlers ask for. Which right an operation needs stands in
 //! the operation's signature, in the API.
 
 pub mod basic;
 pub mod bearer;
+pub mod certificate;
 pub mod identity;
 pub mod jwt;
 pub mod oidc;
+pub mod origin;
 pub mod password;
 pub mod permission;
 pub mod token;
@@ -18,6 +21,7 @@ pub mod way_in;
 
 pub use bearer::TokenReader;
 pub use identity::Identity;
+pub use origin::{Origin, TrustedProxies};
 pub use password::Authenticator;
 pub use permission::Permission;
 pub use way_in::WayIn;
@@ -50,6 +54,28 @@ pub enum Denied {
     NoGrant,
     #[error("the keys of the token's issuer are not at hand at the moment")]
     IssuerAway,
+    /// A mapping says so.
+    #[error("this certificate is refused by a certificate mapping; an administrator knows why")]
+    CertificateRefused,
+    #[error(
+        "no certificate mapping fits this certificate, so it stands for nobody: an administrator may make one, the \
+         server's log describes the certificate under this request_id"
+    )]
+    CertificateNotMapped,
+    #[error("the user whom this certificate is mapped to is disabled")]
+    CertificateOfDisabled,
+    #[error(
+        "the names in this certificate cannot be read, so nothing says whom it stands for; have another one issued"
+    )]
+    CertificateUnreadable,
+    #[error("this address of the server is for those who have a client certificate, and none came")]
+    CertificateMissing,
+    /// Of a proxy that is believed.
+    #[error(
+        "the proxy's Client-Cert header is no certificate, or came twice: the proxy has to set it, and take away what \
+         the client sent under this name"
+    )]
+    CertificateHeader,
     /// Too many passwords are being checked already.
     #[error("too many log-ins at once")]
     Busy,

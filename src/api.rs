@@ -11,7 +11,9 @@ pub mod bits;
 pub mod body;
 pub mod brakes;
 pub mod caller;
+pub mod certificate_mappings;
 pub mod channels;
+pub mod client_address;
 pub mod conditional;
 pub mod documentation;
 pub mod dry_run;
@@ -138,6 +140,10 @@ pub fn operations(config: &mut ServiceConfig) {
             .service(tokens::show)
             .service(tokens::revoke)
             .service(tokens::keys)
+            .service(certificate_mappings::list)
+            .service(certificate_mappings::create)
+            .service(certificate_mappings::show)
+            .service(certificate_mappings::delete)
             .service(whoami::show)
             .service(audit::list),
     );

@@ -3,7 +3,8 @@
 //! Read along the life: [`image`], [`revision`], [`upload`] (how a draft gets its bytes), [`bits_upload`]
 //! (which does all of that by a file's name alone), [`channel`], [`promotion`], then [`snapshot`] (what every channel offers, in memory), [`publication`] (the
 //! physical tree follows), [`manifest`] (`channel.json`) and [`update_check`]. Beside the road:
-//! [`account`], [`token`], [`audit`], [`idempotency`], and [`sweep`], which takes away what is left behind.
+//! [`account`], [`token`], [`certificate_mapping`], [`audit`], [`idempotency`], and [`sweep`], which takes away what is left
+//! behind.
 //!
 //! Every change has the same shape: begin a transaction, look up, decide, write, audit, commit, then
 //! let the snapshot follow. No transaction is open while bytes move.
@@ -12,6 +13,7 @@ pub mod account;
 pub mod actor;
 pub mod audit;
 pub mod bits_upload;
+pub mod certificate_mapping;
 pub mod channel;
 pub mod error;
 pub mod first_start;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod catalog_commands;
+mod certificate_mapping;
 mod check_config;
 mod demo;
 mod serve;
@@ -43,6 +44,8 @@ enum Command {
     Audit(audit::AuditArgs),
     /// Manage API tokens and the key that signs them, on the catalog itself
     Token(token::TokenArgs),
+    /// Manage which user client certificates stand for, on the catalog itself
+    CertificateMapping(certificate_mapping::CertificateMappingArgs),
     /// Say what is wrong with the settings, and where
     CheckConfig(check_config::CheckConfigArgs),
     /// Bring the catalog's schema up to this version
@@ -87,6 +90,7 @@ impl CommandLine {
             }
             Command::User(args) => user::run(args, config).await,
             Command::Token(args) => token::run(args, config).await,
+            Command::CertificateMapping(args) => certificate_mapping::run(args, config).await,
             Command::CheckConfig(args) => check_config::run(&args, config),
             Command::Migrate(args) => catalog_commands::migrate(&args, config).await,
             Command::Openapi => catalog_commands::openapi(),

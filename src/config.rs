@@ -18,7 +18,7 @@ use url::Url;
 
 pub use access::{Access, Grant, Oidc, Tokens, is_safe};
 
-use crate::access::WayIn;
+use crate::access::{TrustedProxies, WayIn};
 use crate::catalog::Rules;
 use crate::catalog::bits_upload::{BitsRules, Commit};
 use crate::model::{ChannelName, FilePattern, NamePattern};
@@ -57,6 +57,9 @@ pub struct Server {
     /// What links are made with, where the server is reached under another name than its own:
     /// `https://images.example.com`. Without it links are paths.
     pub public_url: Option<Url>,
+    /// Addresses and networks of the proxies whose word on the client counts: its address, its certificate,
+    /// and whether it came by TLS. Nobody else's does.
+    pub trusted_proxies: TrustedProxies,
     /// How long a stopping server waits for downloads and uploads under way.
     #[serde(with = "humantime_serde")]
     pub shutdown_grace: Duration,
@@ -64,7 +67,11 @@ pub struct Server {
 
 impl Default for Server {
     fn default() -> Self {
-        Self { public_url: None, shutdown_grace: Duration::from_secs(30) }
+        Self {
+            public_url: None,
+            trusted_proxies: TrustedProxies::default(),
+            shutdown_grace: Duration::from_secs(30),
+        }
     }
 }
 

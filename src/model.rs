@@ -5,11 +5,14 @@
 
 pub mod account;
 pub mod bits_session;
+pub mod certificate;
+pub mod certificate_mapping;
 pub mod channel;
 pub mod clock;
 pub mod digest;
 pub mod image;
 pub mod name;
+pub mod pattern;
 pub mod promotion;
 pub mod publication;
 pub mod revision;
@@ -18,11 +21,15 @@ pub mod upload;
 
 pub use account::{Account, Role};
 pub use bits_session::{BitsSession, BitsSessionState, NamePattern};
+pub use certificate::Certificate;
+pub use certificate_mapping::CertificateMapping;
 pub use channel::{Channel, ReadAccess};
 pub use clock::{Clock, Ids};
 pub use digest::Digest;
 pub use image::{Image, ImageKind, Labels};
-pub use name::{AccountName, ChannelName, ClientId, ImageName, InvalidName, TokenName};
+pub use name::{
+    AccountName, ChannelName, ClientId, ImageName, InvalidName, MappingName, TokenName,
+};
 pub use promotion::{Assignment, Promotion, PromotionKind, Rollout};
 pub use publication::{FilePattern, Publication, PublicationState};
 pub use revision::{Blob, BlobState, File, FileRole, Revision, RevisionState};

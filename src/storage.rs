@@ -16,6 +16,7 @@ pub use db::{Db, Tx};
 pub use error::StorageError;
 pub use queries::accounts::NewAccount;
 pub use queries::audit::{AuditHead, AuditRow};
+pub use queries::certificate_mappings::NewCertificateMapping;
 pub use queries::changes::Change;
 pub use queries::idempotency::{Remembered, RememberedAnswer};
 pub use queries::images::NewImage;

@@ -1,7 +1,9 @@
 //! Protocols that others defined, parsed and written without knowing the catalog.
 
 pub mod bits;
+pub mod client_cert;
 pub mod digest_fields;
+pub mod forwarded;
 pub mod multipart_ranges;
 pub mod preconditions;
 pub mod ranges;

@@ -19,6 +19,7 @@ use actix_web::http::Method;
 use bytes::Bytes;
 use tokio::time::Sleep;
 
+use super::client_address;
 use super::problem::Problem;
 use pace::Pace;
 
@@ -69,14 +70,13 @@ impl Brakes {
         if *request.method() == Method::HEAD {
             return Ok(None);
         }
-        let client = request.peer_addr().map(|address| address.ip());
-        self.take_turn(client, Instant::now()).map(Some).ok_or_else(|| {
+        self.take_turn(client_address::of(request), Instant::now()).map(Some).ok_or_else(|| {
             let detail = "as many downloads as the server allows are under way; come back later";
             Problem::come_back("too_many_downloads", detail, RETRY_AFTER)
         })
     }
 
-    fn take_turn(&self, address: Option<IpAddr>, now: Instant) -> Option<Turn> {
+    fn take_turn(&self, address: IpAddr, now: Instant) -> Option<Turn> {
         let full = |count: usize, limit: usize| limit != 0 && count >= limit;
         let crowded =
             |pace: &Option<Arc<Pace>>| pace.as_ref().is_some_and(|pace| pace.backlog(now) > FULL);
@@ -85,17 +85,15 @@ impl Brakes {
             return None;
         }
         let mut paces: Vec<Arc<Pace>> = self.pace.iter().cloned().collect();
-        if let Some(address) = address {
-            let client = under_way.by_client.entry(address).or_insert_with(|| Client {
-                downloads: 0,
-                pace: Pace::new(self.limits.bandwidth_per_client, now).map(Arc::new),
-            });
-            if full(client.downloads, self.limits.downloads_per_client) || crowded(&client.pace) {
-                return None;
-            }
-            client.downloads += 1;
-            paces.extend(client.pace.clone());
+        let client = under_way.by_client.entry(address).or_insert_with(|| Client {
+            downloads: 0,
+            pace: Pace::new(self.limits.bandwidth_per_client, now).map(Arc::new),
+        });
+        if full(client.downloads, self.limits.downloads_per_client) || crowded(&client.pace) {
+            return None;
         }
+        client.downloads += 1;
+        paces.extend(client.pace.clone());
         under_way.all += 1;
         metrics::gauge!("imagedepot_downloads").increment(1);
         Some(Turn { brakes: self.clone(), address, paces })
@@ -110,7 +108,7 @@ impl Brakes {
 /// A download that was admitted; over when dropped.
 pub struct Turn {
     brakes: Brakes,
-    address: Option<IpAddr>,
+    address: IpAddr,
     paces: Vec<Arc<Pace>>,
 }
 
@@ -135,12 +133,10 @@ impl Drop for Turn {
     fn drop(&mut self) {
         let mut under_way = self.brakes.lock();
         under_way.all = under_way.all.saturating_sub(1);
-        if let Some(address) = self.address
-            && let Some(client) = under_way.by_client.get_mut(&address)
-        {
+        if let Some(client) = under_way.by_client.get_mut(&self.address) {
             client.downloads = client.downloads.saturating_sub(1);
             if client.downloads == 0 {
-                under_way.by_client.remove(&address);
+                under_way.by_client.remove(&self.address);
             }
         }
         metrics::gauge!("imagedepot_downloads").decrement(1);
@@ -196,9 +192,9 @@ impl<B: MessageBody> MessageBody for Braked<B> {
 mod tests {
     use super::*;
 
-    const ALICE: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1)));
-    const BOB: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2)));
-    const CAROL: Option<IpAddr> = Some(IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 3)));
+    const ALICE: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
+    const BOB: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 2));
+    const CAROL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 3));
 
     #[test]
     fn a_turn_is_free_again_when_its_download_ends() {

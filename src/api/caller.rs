@@ -2,14 +2,16 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
+use std::net::IpAddr;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest};
 
+use super::client_address;
 use super::problem::Problem;
-use super::recognise::identify;
+use super::recognise::{identify, may_be_known};
 use crate::access::{Denied, Identity, Permission};
 use crate::catalog::{Actor, Error};
 use crate::model::{ImageName, ReadAccess};
@@ -20,7 +22,7 @@ type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 /// Somebody who was recognised and holds the right `P`: there is no other way to make one.
 pub struct Caller<P> {
     identity: Identity,
-    address: Option<String>,
+    address: IpAddr,
     right: PhantomData<P>,
 }
 
@@ -29,13 +31,18 @@ impl<P> Caller<P> {
         &self.identity
     }
 
+    /// Where the request comes from.
+    pub fn address(&self) -> IpAddr {
+        self.address
+    }
+
     /// For the catalog: who makes the change.
     pub fn actor(&self) -> Actor {
         Actor {
             name: self.identity.name().to_owned(),
             roles: self.identity.roles().to_vec(),
             request_id: request::current_id(),
-            address: self.address.clone(),
+            address: Some(self.address.to_string()),
         }
     }
 
@@ -86,8 +93,7 @@ impl<P: Permission> FromRequest for Caller<P> {
         Box::pin(async move {
             let identity = identify(&request).await?.ok_or(Denied::Anonymous)?;
             if identity.holds_any(P::ROLES) {
-                let address = request.peer_addr().map(|address| address.ip().to_string());
-                Ok(Self { identity, address, right: PhantomData })
+                Ok(Self { identity, address: client_address::of(&request), right: PhantomData })
             } else {
                 let detail = format!(
                     "this needs the right to {}, which {} does not have",
@@ -142,7 +148,7 @@ impl FromRequest for Visitor {
     type Future = Extracting<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        if !request.headers().contains_key(header::AUTHORIZATION) {
+        if !may_be_known(request) {
             return Box::pin(std::future::ready(Ok(Self(None))));
         }
         let request = request.clone();

@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::Depot;
 use super::problem::Problem;
-use super::recognise::identify;
+use super::recognise::{brings_proof, identify};
 use crate::access::Denied;
 use crate::catalog::idempotency::Claim;
 use crate::storage::RememberedAnswer;
@@ -50,7 +50,7 @@ pub async fn answer_repeats(
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     // A key is the caller's own. Who is nobody has none, and writes no rows either.
     let headers = request.headers();
-    let is_known = headers.contains_key(header::AUTHORIZATION);
+    let is_known = brings_proof(request.request());
     if *request.method() != Method::POST || !headers.contains_key(KEY) || !is_known {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }

@@ -12,6 +12,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, web};
 
 use super::Depot;
+use super::client_address;
 use crate::access::WayIn;
 
 /// Browsers that came by TLS once stay with it for a year (RFC 6797).
@@ -46,6 +47,12 @@ impl Listeners {
     pub fn offer(&self, request: &HttpRequest, way: WayIn) -> bool {
         self.at(request.app_config()).is_some_and(|listener| listener.ways_in.contains(&way))
     }
+
+    /// Whether certificates are the only way in: whoever has none is turned away, whatever is asked for.
+    pub fn know_only_certificates(&self, request: &HttpRequest) -> bool {
+        let ways_in = self.at(request.app_config()).map(|listener| listener.ways_in.as_slice());
+        ways_in == Some(&[WayIn::Certificate])
+    }
 }
 
 /// Adds to an answer what its listener wants said: the challenges of a 401, and that TLS stays.
@@ -59,7 +66,8 @@ pub async fn speak_for_listener<B: MessageBody>(
         depot.as_ref().and_then(|depot| depot.listeners.at(response.request().app_config()));
     let status = response.status();
     if let Some(listener) = listener {
-        listener.complete(status, response.headers_mut());
+        let by_tls = listener.tls || client_address::came_by_tls(response.request());
+        listener.complete(status, by_tls, response.headers_mut());
     }
     Ok(response)
 }
@@ -86,8 +94,8 @@ impl Listener {
         }
     }
 
-    fn complete(&self, status: StatusCode, headers: &mut HeaderMap) {
-        if self.tls {
+    fn complete(&self, status: StatusCode, by_tls: bool, headers: &mut HeaderMap) {
+        if by_tls {
             headers.insert(header::STRICT_TRANSPORT_SECURITY, STAY_WITH_TLS);
         }
         if status == StatusCode::UNAUTHORIZED {

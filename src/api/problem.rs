@@ -184,6 +184,24 @@ impl From<Denied> for Problem {
             }
             Denied::NoGrant => Self::new(StatusCode::FORBIDDEN, "token_without_grant", detail),
             Denied::IssuerAway => Self::come_back("issuer_away", detail, 10),
+            Denied::CertificateHeader => {
+                Self::new(StatusCode::BAD_REQUEST, "malformed_client_cert", detail)
+            }
+            Denied::CertificateRefused => {
+                Self::new(StatusCode::FORBIDDEN, "certificate_denied", detail)
+            }
+            Denied::CertificateNotMapped => {
+                Self::new(StatusCode::FORBIDDEN, "certificate_not_mapped", detail)
+            }
+            Denied::CertificateOfDisabled => {
+                Self::new(StatusCode::FORBIDDEN, "certificate_user_disabled", detail)
+            }
+            Denied::CertificateUnreadable => {
+                Self::new(StatusCode::FORBIDDEN, "certificate_unreadable", detail)
+            }
+            Denied::CertificateMissing => {
+                Self::new(StatusCode::FORBIDDEN, "certificate_required", detail)
+            }
             Denied::Busy => Self::come_back("logins_busy", detail, 5),
         }
     }
@@ -202,6 +220,7 @@ impl From<Error> for Problem {
             Error::AccountNotFound => (S::NOT_FOUND, "user_not_found"),
             Error::TokenNotFound => (S::NOT_FOUND, "token_not_found"),
             Error::TokenRevoked => (S::GONE, "token_revoked"),
+            Error::CertificateMappingNotFound => (S::NOT_FOUND, "certificate_mapping_not_found"),
             Error::NothingAssigned => (S::NOT_FOUND, "nothing_assigned"),
             Error::NameTaken(_) => (S::CONFLICT, "name_taken"),
             Error::Invalid { .. } => (S::UNPROCESSABLE_ENTITY, "invalid_value"),
@@ -216,6 +235,8 @@ impl From<Error> for Problem {
             Error::ChannelInUse { .. } => (S::CONFLICT, "channel_in_use"),
             Error::ChannelIsRequired { .. } => (S::CONFLICT, "channel_is_required"),
             Error::LastAdministrator => (S::CONFLICT, "last_administrator"),
+            Error::AccountMapped { .. } => (S::CONFLICT, "user_mapped"),
+            Error::CertificateMapped(_) => (S::CONFLICT, "certificate_mapped"),
             Error::Stale => (S::PRECONDITION_FAILED, "precondition_failed"),
             Error::UploadLost => (S::CONFLICT, "upload_lost"),
             Error::UploadNotFound => (S::NOT_FOUND, "upload_not_found"),

@@ -1,40 +1,101 @@
 //! Who sends a request: reads what it brings along, by the ways in that its listener offers.
 
+use std::sync::Arc;
+
 use actix_web::http::header;
 use actix_web::{HttpMessage as _, HttpRequest, web};
 
-use super::Depot;
+use super::listener::PeerCertificate;
 use super::problem::Problem;
-use crate::access::{Denied, Identity, WayIn, basic};
+use super::{Depot, client_address};
+use crate::access::{Denied, Identity, WayIn, basic, certificate};
 use crate::telemetry::request::CallerName;
+use crate::wire::client_cert;
 
-/// Reads and checks the credentials of a request, if it has any; once, for a Kerberos ticket is good for one
-/// look.
+/// Whether it can be known who sends a request; where not, [`identify`] would find nobody.
+pub(super) fn may_be_known(request: &HttpRequest) -> bool {
+    let depot = request.app_data::<web::Data<Depot>>();
+    let asks_certificates =
+        depot.is_some_and(|depot| depot.listeners.offer(request, WayIn::Certificate));
+    asks_certificates || request.headers().contains_key(header::AUTHORIZATION)
+}
+
+/// Whether a request brings something along that says who sends it.
+pub(super) fn brings_proof(request: &HttpRequest) -> bool {
+    let depot = request.app_data::<web::Data<Depot>>();
+    let has_certificate =
+        depot.is_some_and(|depot| !matches!(certificate(request, depot), Ok(None)));
+    has_certificate || request.headers().contains_key(header::AUTHORIZATION)
+}
+
+/// Reads and checks what a request proves itself with, if anything; once, for a Kerberos ticket is good for
+/// one look.
 pub(super) async fn identify(request: &HttpRequest) -> Result<Option<Identity>, Problem> {
     if let Some(known) = request.extensions().get::<Identity>() {
         return Ok(Some(known.clone()));
     }
     let depot = request.app_data::<web::Data<Depot>>().ok_or_else(Problem::internal)?;
-    let Some((scheme, rest)) = authorization(request)? else { return Ok(None) };
-    let recognised = match way_of(scheme)? {
-        way if !depot.listeners.offer(request, way) => Err(Denied::NotOffered),
-        WayIn::Basic => by_password(depot, rest).await,
-        WayIn::Bearer => depot.tokens.authenticate(rest).await,
-        WayIn::Negotiate | WayIn::Certificate => Err(Denied::NotOffered),
-    };
-    match recognised {
-        Ok(identity) => {
+    match recognise(request, depot).await {
+        Ok(Some(identity)) => {
             let mut extensions = request.extensions_mut();
             extensions.insert(CallerName(identity.name().to_owned()));
             extensions.insert(identity.clone());
             Ok(Some(identity))
         }
+        Ok(None) => Ok(None),
         Err(denied) => {
             metrics::counter!("imagedepot_login_failures_total").increment(1);
-            tracing::info!(client.address = ?request.peer_addr(), "log-in refused: {denied}");
+            tracing::info!(client.address = %client_address::of(request), "log-in refused: {denied}");
             Err(denied.into())
         }
     }
+}
+
+/// Credentials win over a certificate for who it is; a certificate that is refused is refused with any.
+async fn recognise(request: &HttpRequest, depot: &Depot) -> Result<Option<Identity>, Denied> {
+    let certified = certificate(request, depot)?.map(|der| by_certificate(depot, &der));
+    if let Some(Err(denied @ (Denied::CertificateRefused | Denied::CertificateUnreadable))) =
+        certified
+    {
+        return Err(denied);
+    }
+    let Some((scheme, rest)) = authorization(request)? else {
+        return match certified {
+            Some(certified) => certified.map(Some),
+            None if depot.listeners.know_only_certificates(request) => {
+                Err(Denied::CertificateMissing)
+            }
+            None => Ok(None),
+        };
+    };
+    match way_of(scheme)? {
+        way if !depot.listeners.offer(request, way) => Err(Denied::NotOffered),
+        WayIn::Basic => by_password(depot, rest).await.map(Some),
+        WayIn::Bearer => depot.tokens.authenticate(rest).await.map(Some),
+        WayIn::Negotiate | WayIn::Certificate => Err(Denied::NotOffered),
+    }
+}
+
+/// The DER of the client's certificate, where its listener asks for one.
+fn certificate(request: &HttpRequest, depot: &Depot) -> Result<Option<Arc<[u8]>>, Denied> {
+    if !depot.listeners.offer(request, WayIn::Certificate) {
+        return Ok(None);
+    }
+    // A proxy that is believed may have a certificate of its own, which says nothing of the client.
+    if client_address::is_from_proxy(request) {
+        let passed_on = client_cert::read(request.headers());
+        return Ok(passed_on.map_err(|_| Denied::CertificateHeader)?.map(Arc::from));
+    }
+    Ok(request.conn_data::<PeerCertificate>().map(|certificate| Arc::clone(&certificate.0)))
+}
+
+fn by_certificate(depot: &Depot, der: &[u8]) -> Result<Identity, Denied> {
+    let judged = certificate::judge(&depot.catalog.snapshot(), der);
+    if let Err(denied) = &judged {
+        let certificate = certificate::describe(der);
+        tracing::info!(certificate, "a certificate was refused: {denied}");
+    }
+    judged
 }
 
 /// The scheme and what follows it; none without credentials.

@@ -15,6 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::body::JsonBody;
 use super::caller::Visitor;
+use super::client_address;
 use super::problem::{Problem, ProblemDocument, ReadRefusals};
 use super::{Depot, Links};
 use crate::catalog::snapshot::{Offer, OfferedPath};
@@ -129,7 +130,7 @@ pub async fn check(
 ) -> Result<HttpResponse, Problem> {
     let snapshot = depot.catalog.snapshot();
     let answer = question.answer(&visitor, &snapshot, &depot.links)?;
-    let wait = question.wait(&depot, request.peer_addr().map(|address| address.ip()));
+    let wait = question.wait(&depot, client_address::of(&request));
     let (tag, body) = answer.with_tag(wait)?;
     let known = request.headers().get(header::IF_NONE_MATCH);
     let unchanged = known.is_some_and(|known| {
@@ -186,7 +187,7 @@ pub async fn check_many(
         return Err(Error::invalid("body", format!("at most {MOST_QUESTIONS} questions")).into());
     }
     let snapshot = depot.catalog.snapshot();
-    let address = request.peer_addr().map(|address| address.ip());
+    let address = client_address::of(&request);
     let answer = |question: &'_ Question| match question.answer(&visitor, &snapshot, &depot.links) {
         Ok(answer) => serde_json::to_value(UpdateAnswer {
             check_after_seconds: Some(question.wait(&depot, address)),
@@ -248,9 +249,8 @@ impl Question {
     }
 
     /// Seconds until the client's slot; clients without an id are told apart by their address.
-    fn wait(&self, depot: &Depot, address: Option<IpAddr>) -> u64 {
-        let by_address =
-            || address.and_then(|address| address.to_string().replace(':', "-").parse().ok());
+    fn wait(&self, depot: &Depot, address: IpAddr) -> u64 {
+        let by_address = || address.to_string().replace(':', "-").parse().ok();
         let client = self.client.clone().or_else(by_address);
         let period = depot.catalog.rules().check_period;
         let now = depot.catalog.clock().now();

@@ -138,6 +138,14 @@ impl Catalog {
         if account.administers() {
             check_another_administrator(&mut tx, &account).await?;
         }
+        let mappings = tx.mappings_of(account.id).await?;
+        if !mappings.is_empty() {
+            return Err(Error::AccountMapped { mappings });
+        }
+        // What refuses certificates goes on to, whomever it was written for.
+        if tx.forget_account_in_mappings(account.id).await? {
+            tx.raise_catalog_version(Change::CertificateMappings).await?;
+        }
         tx.delete_account(account.id).await?;
         // The next of this name is somebody else, to whom sessions of this one must not pass.
         let left_behind = tx.delete_open_uploads_by(account.name.as_str()).await?;

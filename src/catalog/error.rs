@@ -1,6 +1,6 @@
 //! Why the catalog refuses. Knows no HTTP: `api::problem` has the one table of statuses.
 
-use crate::model::{ChannelName, FileRole, InvalidName, RevisionState};
+use crate::model::{ChannelName, FileRole, InvalidName, MappingName, RevisionState};
 use crate::storage::StorageError;
 
 /// A refusal or a failure. Each variant's sentence says what to do where that is not plain.
@@ -22,6 +22,8 @@ pub enum Error {
     TokenNotFound,
     #[error("the token was revoked")]
     TokenRevoked,
+    #[error("there is no certificate mapping of this name")]
+    CertificateMappingNotFound,
     #[error("no revision of the image was promoted to this channel yet")]
     NothingAssigned,
 
@@ -57,6 +59,14 @@ pub enum Error {
     ChannelIsRequired { by: ChannelName },
     #[error("the last administrator cannot be deleted, disabled or lose the role")]
     LastAdministrator,
+    #[error(
+        "certificates are mapped to the user: {}; delete these mappings first, for the next that fits would take \
+         their certificates over",
+        list(mappings)
+    )]
+    AccountMapped { mappings: Vec<MappingName> },
+    #[error("the certificate has a mapping, {0}; delete that first")]
+    CertificateMapped(MappingName),
     #[error("it was changed in the meantime; read it again and repeat with the new ETag")]
     Stale,
     #[error("the upload was given up in the meantime; send the file again")]

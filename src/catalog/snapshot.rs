@@ -4,6 +4,7 @@
 //! go on while that is away. Every change replaces it before the change is acknowledged; changes by
 //! other processes reach it within a second ([`Catalog::follow`]).
 
+mod certificates;
 mod load;
 
 use std::collections::{HashMap, HashSet};
@@ -13,6 +14,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
+
+pub use certificates::CertificateMappings;
 
 use super::channel::PRODUCTION;
 use super::{Catalog, Result};
@@ -39,6 +42,7 @@ pub struct Snapshot {
     paths: HashMap<Uuid, Vec<Arc<str>>>,
     accounts: HashMap<String, Arc<Account>>,
     tokens: Arc<Tokens>,
+    certificate_mappings: Arc<CertificateMappings>,
 }
 
 /// The tokens that are good, and the keys that signed them.
@@ -157,6 +161,11 @@ impl Snapshot {
     /// The keys whose tokens are good, the newest first.
     pub fn signing_keys(&self) -> &[SigningKey] {
         &self.tokens.keys
+    }
+
+    /// Which user a client certificate stands for.
+    pub fn certificate_mappings(&self) -> &CertificateMappings {
+        &self.certificate_mappings
     }
 }
 

@@ -103,6 +103,13 @@ name!(
 );
 
 name!(
+    /// The name of a certificate mapping.
+    MappingName,
+    "a mapping's name has 1 to 64 letters, digits, '.', '_' or '-' and begins with a letter or digit",
+    |text| is_word(text, 64)
+);
+
+name!(
     /// The id by which a client machine presents itself.
     ClientId,
     "a client's id has 1 to 64 letters, digits, '.', '_' or '-'",

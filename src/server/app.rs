@@ -62,6 +62,7 @@ pub(super) fn observer(config: &Config, opened: &Opened) -> Result<Observer, Ser
         access_log: config.log.access.as_ref().map(open).transpose()?,
         clock: Clock::System,
         ids: Ids,
+        proxies: config.server.trusted_proxies.clone(),
     })
 }
 

@@ -7,6 +7,7 @@ pub(super) mod accounts;
 pub(super) mod audit;
 mod bits_sessions;
 mod blobs;
+pub(super) mod certificate_mappings;
 pub(super) mod changes;
 mod channels;
 pub(super) mod idempotency;

@@ -6,7 +6,7 @@
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
@@ -30,7 +30,7 @@ pub struct Line<'a> {
     pub path: &'a str,
     pub query: &'a str,
     pub user: Option<&'a str>,
-    pub client: Option<SocketAddr>,
+    pub client: Option<IpAddr>,
     pub agent: Option<&'a str>,
     pub status: u16,
     pub sent: u64,
@@ -83,15 +83,14 @@ fn write_lines(mut file: BufWriter<File>, lines: &Receiver<String>) {
 
 impl std::fmt::Display for Line<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ip = |address: Option<SocketAddr>| {
-            address.map_or_else(|| "-".to_owned(), |a| a.ip().to_string())
-        };
+        let ip =
+            |address: Option<IpAddr>| address.map_or_else(|| "-".to_owned(), |a| a.to_string());
         let port = self.server.map_or(0, |address| address.port());
         writeln!(
             f,
             "{} {} {} {} {} {port} {} {} {} {} {} {} {} {}",
             self.at.format("%Y-%m-%d %H:%M:%S"),
-            ip(self.server),
+            ip(self.server.map(|address| address.ip())),
             self.method,
             field(self.path),
             field(self.query),

@@ -3,7 +3,7 @@
 //! One middleware, around everything else. The id is the caller's `X-Request-Id` where that is plain,
 //! or a new one; problem documents and audit rows carry it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -19,6 +19,7 @@ use chrono::{DateTime, Utc};
 
 use super::access_log::{AccessLog, Line};
 use super::metrics;
+use crate::access::{Origin, TrustedProxies};
 use crate::model::{Clock, Ids};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -47,6 +48,8 @@ pub struct Observer {
     pub access_log: Option<AccessLog>,
     pub clock: Clock,
     pub ids: Ids,
+    /// Whose word on the client's address counts.
+    pub proxies: TrustedProxies,
 }
 
 /// Observes a request until its body is sent.
@@ -58,9 +61,13 @@ pub async fn observe<B: MessageBody>(
     let id = given_id(request.headers())
         .unwrap_or_else(|| observer.as_ref().map(new_id).unwrap_or_default());
     let started = Instant::now();
+    let origin = observer.as_ref().and_then(|observer| told_origin(observer, &request));
+    if let Some(origin) = origin {
+        request.extensions_mut().insert(origin);
+    }
     let record = observer
         .filter(|observer| observer.access_log.is_some())
-        .map(|observer| Box::new(Record::begin(&request, observer, &id)));
+        .map(|observer| Box::new(Record::begin(&request, observer, origin, &id)));
     let mut response = CURRENT.scope(id.clone(), next.call(request)).await?;
     if let Ok(value) = HeaderValue::try_from(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
@@ -85,6 +92,11 @@ fn given_id(headers: &HeaderMap) -> Option<String> {
     ((1..=64).contains(&id.len()) && id.chars().all(plain)).then(|| id.to_owned())
 }
 
+/// Where a trusted proxy says that the request comes from.
+fn told_origin(observer: &Observer, request: &ServiceRequest) -> Option<Origin> {
+    observer.proxies.origin(request.peer_addr()?.ip(), request.headers())
+}
+
 fn new_id(observer: &web::Data<Observer>) -> String {
     observer.ids.next().simple().to_string()
 }
@@ -94,7 +106,7 @@ struct Record {
     observer: web::Data<Observer>,
     at: DateTime<Utc>,
     server: Option<SocketAddr>,
-    client: Option<SocketAddr>,
+    client: Option<IpAddr>,
     method: Method,
     path: String,
     query: String,
@@ -106,13 +118,20 @@ struct Record {
 }
 
 impl Record {
-    fn begin(request: &ServiceRequest, observer: web::Data<Observer>, id: &str) -> Self {
+    fn begin(
+        request: &ServiceRequest,
+        observer: web::Data<Observer>,
+        origin: Option<Origin>,
+        id: &str,
+    ) -> Self {
         let text = |name| request.headers().get(name).and_then(|value| value.to_str().ok());
         Self {
             at: observer.clock.now(),
             observer,
             server: Some(request.app_config().local_addr()),
-            client: request.peer_addr(),
+            client: origin
+                .map(|origin| origin.address)
+                .or_else(|| request.peer_addr().map(|address| address.ip().to_canonical())),
             method: request.method().clone(),
             path: request.path().to_owned(),
             query: request.query_string().to_owned(),

@@ -6,9 +6,9 @@
 //! [`person`] and [`actions`] (who calls, and what they do), [`answer`] (what they are told).
 //! [`raw`] sends what a well-behaved HTTP library refuses to send, [`multipart`] takes answers to
 //! several ranges apart, [`resuming`] uploads and goes on after whatever breaks, [`bits_client`] does the
-//! same as Windows does, [`folder`] and [`watch`] look at files, [`command`] runs other programs, [`sample`]
-//! makes bytes, [`broken_link`] is a network that fails, [`small_disk`] a disk to fill,
-//! [`issuer`] an OpenID Connect provider.
+//! same as Windows does, [`issued`] makes client certificates, [`issuer`] is an OpenID Connect provider,
+//! [`folder`] and [`watch`] look at files, [`command`] runs other programs, [`sample`] makes bytes,
+//! [`broken_link`] is a network that fails, [`small_disk`] a disk to fill.
 //!
 //! Nothing here uses the library: a test sees what a user sees.
 
@@ -20,6 +20,7 @@ pub mod command;
 pub mod database;
 pub mod depot;
 pub mod folder;
+pub mod issued;
 pub mod issuer;
 pub mod multipart;
 pub mod person;

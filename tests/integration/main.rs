@@ -6,8 +6,9 @@
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
-//!   [`hostile_callers`], [`access`], [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`openapi`], [`generated_clients`], [`push_and_pull`],
-//!   [`command_line`];
+//!   [`hostile_callers`], [`access`], [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`],
+//!   [`certificate_mappings`], [`mapped_certificates`], [`behind_proxies`], [`openapi`],
+//!   [`generated_clients`], [`push_and_pull`], [`command_line`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`full_disk`], [`uploads_survive`], [`push_resumes`];
@@ -22,9 +23,11 @@ mod bad_json;
 mod bad_names;
 mod bad_tokens;
 mod bad_uploads;
+mod behind_proxies;
 mod bits_downloads;
 mod bits_upload;
 mod brakes;
+mod certificate_mappings;
 mod command_line;
 mod concurrency;
 mod crash;
@@ -38,6 +41,7 @@ mod in_the_way;
 mod large_files;
 mod layers;
 mod life_of_an_image;
+mod mapped_certificates;
 mod observability;
 mod openapi;
 mod outages;

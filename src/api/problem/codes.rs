@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 /// Code, status, and what it means to who sees it.
-const CODES: [(&str, u16, &str); 72] = [
+const CODES: [(&str, u16, &str); 80] = [
     ("malformed_json", 400, "The body is no JSON."),
     ("body_unreadable", 400, "The body could not be read to its end."),
     (
@@ -55,6 +55,15 @@ const CODES: [(&str, u16, &str); 72] = [
         403,
         "The outside issuer's token is good, but no access.oidc.grant matches what it says of its holder.",
     ),
+        "malformed_client_cert",
+        400,
+        "The Client-Cert header that a trusted proxy passed on is no certificate, or came twice.",
+    ),
+    ("certificate_denied", 403, "A certificate mapping refuses the certificate."),
+    ("certificate_not_mapped", 403, "No certificate mapping fits the certificate."),
+    ("certificate_user_disabled", 403, "The user whom the certificate is mapped to is disabled."),
+    ("certificate_unreadable", 403, "The names in the certificate cannot be read."),
+    ("certificate_required", 403, "This address of the server needs a client certificate."),
     ("forbidden", 403, "The caller lacks the right; the detail says which."),
     ("not_found", 404, "There is nothing at this path."),
     ("image_not_found", 404, "There is no image of this name, or the caller may not know of it."),
@@ -63,6 +72,7 @@ const CODES: [(&str, u16, &str); 72] = [
     ("channel_not_found", 404, "There is no channel of this name."),
     ("user_not_found", 404, "There is no user of this name."),
     ("token_not_found", 404, "There is no token of this id, or the caller may not know of it."),
+    ("certificate_mapping_not_found", 404, "There is no certificate mapping of this name."),
     ("nothing_assigned", 404, "No revision of the image was promoted to the channel yet."),
     (
         "method_not_allowed",
@@ -114,6 +124,8 @@ const CODES: [(&str, u16, &str); 72] = [
         409,
         "The last administrator cannot be deleted, disabled or lose the role.",
     ),
+    ("user_mapped", 409, "Certificates are mapped to the user; delete these mappings first."),
+    ("certificate_mapped", 409, "The certificate has a mapping already; the detail names it."),
     ("upload_lost", 409, "The upload was given up in the meantime; send the file again."),
     (
         "upload_not_found",

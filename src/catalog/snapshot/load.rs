@@ -7,7 +7,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, Tokens, TreeEntry, TreeFile};
+use super::{
+    CertificateMappings, ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, Tokens,
+    TreeEntry, TreeFile,
+};
 use crate::catalog::{Result, Rules, manifest};
 use crate::model::publication::in_folder;
 use crate::model::{Channel, Digest, ImageName, Promotion, ReadAccess};
@@ -65,6 +68,10 @@ pub(super) async fn load(
                 .collect(),
             keys: tx.signing_keys().await?,
         });
+    }
+    if since.is_none_or(|since| since < state.mappings_changed_in) {
+        next.certificate_mappings =
+            Arc::new(CertificateMappings::new(tx.certificate_mappings().await?));
     }
     Ok(Some(next))
 }

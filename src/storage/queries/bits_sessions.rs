@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{all, execute, optional, value};
 use crate::model::{BitsSession, FileRole, Revision};
+use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
 impl Tx {
@@ -34,7 +35,7 @@ impl Tx {
         &mut self,
         id: Uuid,
     ) -> Result<Option<BitsSession>, StorageError> {
-        if let Self::Postgres(tx) = self {
+        if let Either::Postgres(tx) = &mut self.on {
             sqlx::query("select 1 from bits_session where id = $1 for update")
                 .bind(id)
                 .execute(&mut **tx)
@@ -66,7 +67,7 @@ impl Tx {
     /// as it is.
     pub async fn lock_bits_sessions(&mut self) -> Result<(), StorageError> {
         const BITS_SESSIONS: i64 = 0x696d_6467_0002;
-        if let Self::Postgres(tx) = self {
+        if let Either::Postgres(tx) = &mut self.on {
             sqlx::query("select pg_advisory_xact_lock($1)")
                 .bind(BITS_SESSIONS)
                 .execute(&mut **tx)

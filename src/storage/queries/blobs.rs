@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::uploads::Progress;
 use super::{all, execute, optional, value};
 use crate::model::Blob;
+use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
 impl Tx {
@@ -44,7 +45,7 @@ impl Tx {
     /// alone as it is.
     pub async fn lock_reservations(&mut self) -> Result<(), StorageError> {
         const RESERVATIONS: i64 = 0x696d_6467_0001;
-        if let Self::Postgres(tx) = self {
+        if let Either::Postgres(tx) = &mut self.on {
             sqlx::query("select pg_advisory_xact_lock($1)")
                 .bind(RESERVATIONS)
                 .execute(&mut **tx)

@@ -5,6 +5,7 @@ use uuid::Uuid;
 
 use super::{all, execute, optional, value};
 use crate::model::ImageName;
+use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
 /// PostgreSQL's name for the news that the catalog changed.
@@ -21,6 +22,8 @@ pub enum Change {
     Accounts,
     /// Tokens or the keys that sign them.
     Tokens,
+    /// Certificate mappings, of which there may be one for each machine of a fleet.
+    CertificateMappings,
 }
 
 /// How far the catalog has come.
@@ -31,6 +34,8 @@ pub struct CatalogState {
     pub channels_changed_in: i64,
     /// The version that last changed tokens or their keys.
     pub tokens_changed_in: i64,
+    /// The version that last changed certificate mappings.
+    pub mappings_changed_in: i64,
 }
 
 /// An image that changed.
@@ -66,9 +71,16 @@ impl Tx {
                     version
                 )?;
             }
+            Change::CertificateMappings => {
+                execute!(
+                    self,
+                    "update catalog_state set mappings_changed_in = $1 where id = 1",
+                    version
+                )?;
+            }
             Change::Accounts => {}
         }
-        if let Self::Postgres(tx) = self {
+        if let Either::Postgres(tx) = &mut self.on {
             // Sent by the commit, not before.
             sqlx::query("select pg_notify($1, '')").bind(CHANNEL).execute(&mut **tx).await?;
         }
@@ -81,7 +93,7 @@ impl Tx {
     /// Taken after the locks of an image and of channels, never before them: the order in which all
     /// changes lock is image, channels, this.
     pub async fn lock_catalog_version(&mut self) -> Result<(), StorageError> {
-        if let Self::Postgres(tx) = self {
+        if let Either::Postgres(tx) = &mut self.on {
             sqlx::query("select 1 from catalog_state where id = 1 for update")
                 .execute(&mut **tx)
                 .await?;
@@ -92,7 +104,8 @@ impl Tx {
     pub async fn catalog_state(&mut self) -> Result<CatalogState, StorageError> {
         let state = optional!(
             self,
-            "select version, channels_changed_in, tokens_changed_in from catalog_state where id = 1"
+            "select version, channels_changed_in, tokens_changed_in, mappings_changed_in from catalog_state \
+             where id = 1"
         )?;
         // The first migration puts the one row there, and nothing takes it away.
         state.ok_or_else(|| StorageError::Unusable("the catalog has lost its state".to_owned()))

@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{all, execute, optional, value};
 use crate::model::Channel;
+use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
 impl Tx {
@@ -49,7 +50,7 @@ impl Tx {
 
     /// Keeps other changes of the channel out until the commit. SQLite's writer is alone as it is.
     pub async fn lock_channel(&mut self, channel: Uuid) -> Result<(), StorageError> {
-        if let Self::Postgres(tx) = self {
+        if let Either::Postgres(tx) = &mut self.on {
             sqlx::query("select 1 from channel where id = $1 for update")
                 .bind(channel)
                 .execute(&mut **tx)

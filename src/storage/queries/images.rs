@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::{all, execute, optional, value};
 use crate::model::{Image, ImageKind, ImageName, Labels};
+use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
 /// What a new image starts with.
@@ -120,7 +121,7 @@ impl Tx {
 
     /// Keeps other changes of the image out until the commit. SQLite's writer is alone as it is.
     pub async fn lock_image(&mut self, image: Uuid) -> Result<(), StorageError> {
-        if let Self::Postgres(tx) = self {
+        if let Either::Postgres(tx) = &mut self.on {
             sqlx::query("select 1 from image where id = $1 for update")
                 .bind(image)
                 .execute(&mut **tx)

@@ -27,12 +27,14 @@ pub struct Call {
 
 /// A client that neither goes through a proxy nor follows a redirect unseen.
 pub fn http_client() -> reqwest::Client {
+    client_settings().build().expect("an HTTP client")
+}
+
+fn client_settings() -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .timeout(Duration::from_mins(2))
-        .build()
-        .expect("an HTTP client")
 }
 
 impl Person {
@@ -48,6 +50,13 @@ impl Person {
     /// Comes with `Authorization: Bearer`.
     pub fn with_token(base: &str, token: &str) -> Self {
         Self { token: Some(token.to_owned()), ..Self::new(base, None) }
+    }
+
+    /// The same, calling from another address of this machine.
+    pub fn calling_from(mut self, address: &str) -> Self {
+        let address = address.parse().expect("an address");
+        self.http = client_settings().local_address(Some(address)).build().expect("an HTTP client");
+        self
     }
 
     /// `name:password` as curl's `--user` takes it.

@@ -1,0 +1,180 @@
+//! Where a request comes from: the client's address and whether it came by TLS, also behind proxies.
+//!
+//! Only proxies that the settings list are believed, hop by hop: the address is that of the farthest hop
+//! that a trusted proxy vouches for. Anybody else's headers are not looked at.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use actix_web::http::header::HeaderMap;
+use ipnet::IpNet;
+use serde::{Deserialize, Deserializer};
+
+use crate::wire::forwarded::{self, Hop};
+
+/// `server.trusted_proxies`: addresses and networks. Cheap to clone.
+#[derive(Debug, Clone, Default)]
+pub struct TrustedProxies(Arc<[IpNet]>);
+
+/// Where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// The client's address: the sender of the connection, or whom trusted proxies name.
+    pub address: IpAddr,
+    /// Whether the client spoke TLS to the proxy that it reached.
+    pub by_tls: bool,
+}
+
+impl TrustedProxies {
+    /// Whether nobody is believed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Whether the headers of requests from `address` count.
+    pub fn include(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        self.0.iter().any(|network| network.contains(&address))
+    }
+
+    /// What a trusted proxy at `peer` says of the request; none where `peer` is nobody to believe.
+    pub fn origin(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Origin> {
+        if !self.include(peer) {
+            return None;
+        }
+        let by_forwarded = forwarded::forwarded(headers).map(|hops| self.walk(peer, &hops));
+        let by_x = forwarded::x_forwarded(headers).map(|hops| self.walk(peer, &hops));
+        let x_tls = forwarded::x_forwarded_tls(headers).unwrap_or(false);
+        let nothing_said = Origin { address: peer.to_canonical(), by_tls: x_tls };
+        Some(match (by_forwarded, by_x) {
+            (Some(told), None) => told,
+            (None, Some(told)) => Origin { by_tls: x_tls, ..told },
+            (None, None) => nothing_said,
+            (Some(told), Some(other)) if told.address == other.address => told,
+            // The proxy writes one of them and lets the client's own other one pass; which, only its
+            // settings know. So neither: the client can hide behind the proxy and be nobody else.
+            (Some(_), Some(_)) => Origin { by_tls: false, ..nothing_said },
+        })
+    }
+
+    /// The farthest hop that is vouched for.
+    fn walk(&self, peer: IpAddr, hops: &[Hop]) -> Origin {
+        let mut origin = Origin { address: peer.to_canonical(), by_tls: false };
+        for hop in hops {
+            let Some(address) = hop.from else { break };
+            origin =
+                Origin { address: address.to_canonical(), by_tls: hop.by_tls.unwrap_or(false) };
+            if !self.include(address) {
+                break;
+            }
+        }
+        origin
+    }
+}
+
+impl<'de> Deserialize<'de> for TrustedProxies {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        /// An environment variable is one text.
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written {
+            List(Vec<String>),
+            Text(String),
+        }
+        let networks = match Written::deserialize(deserializer)? {
+            Written::List(list) => list,
+            Written::Text(text) => text.split([',', ' ']).map(str::to_owned).collect(),
+        };
+        let networks = networks.iter().filter(|text| !text.is_empty()).map(|text| network(text));
+        networks.collect::<Result<_, _>>().map(Self).map_err(serde::de::Error::custom)
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, String> {
+    let network = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| ip.to_canonical().into()));
+    network.map_err(|_| {
+        format!("trusted_proxies: {text:?} is no address (192.0.2.7) and no network (192.0.2.0/24)")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    const PROXY: &str = "10.0.0.1";
+
+    fn proxies() -> TrustedProxies {
+        TrustedProxies([PROXY, "10.1.0.0/16", "fd00::/8"].map(|text| network(text).unwrap()).into())
+    }
+
+    fn origin(peer: &str, headers: &[(&str, &str)]) -> Option<(String, bool)> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            let name: HeaderName = name.parse().unwrap();
+            map.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        let origin = proxies().origin(peer.parse().unwrap(), &map)?;
+        Some((origin.address.to_string(), origin.by_tls))
+    }
+
+    #[test]
+    fn nobody_but_a_listed_proxy_is_believed() {
+        let forged = [("forwarded", "for=6.6.6.6;proto=https"), ("x-forwarded-for", "6.6.6.6")];
+        for stranger in ["10.0.0.2", "192.0.2.1", "::1", "::ffff:10.0.0.2"] {
+            assert_eq!(origin(stranger, &forged), None, "{stranger}");
+        }
+        for proxy in [PROXY, "10.1.2.3", "fd00::7", "::ffff:10.0.0.1"] {
+            assert_eq!(origin(proxy, &forged), Some(("6.6.6.6".to_owned(), true)), "{proxy}");
+        }
+    }
+
+    #[test]
+    fn the_rightmost_address_that_is_no_trusted_proxy_is_the_client() {
+        for header in ["6.6.6.6, 192.0.2.1", "6.6.6.6, 192.0.2.1, 10.1.0.9, fd00::1"] {
+            let told = origin(PROXY, &[("x-forwarded-for", header)]);
+            assert_eq!(told, Some(("192.0.2.1".to_owned(), false)), "{header}");
+        }
+        // Where all are proxies, the farthest is where the request began.
+        let told = origin(PROXY, &[("x-forwarded-for", "10.1.0.8, 10.1.0.9")]);
+        assert_eq!(told, Some(("10.1.0.8".to_owned(), false)));
+    }
+
+    #[test]
+    fn behind_what_cannot_be_read_nothing_is_believed() {
+        for header in ["6.6.6.6, unknown", "6.6.6.6, _x", "6.6.6.6, :", "nonsense", ""] {
+            let told = origin(PROXY, &[("x-forwarded-for", header)]);
+            assert_eq!(told, Some((PROXY.to_owned(), false)), "{header}");
+        }
+        let told = origin(PROXY, &[("x-forwarded-for", "6.6.6.6, unknown, 10.1.0.9")]);
+        assert_eq!(told, Some(("10.1.0.9".to_owned(), false)));
+    }
+
+    #[test]
+    fn two_headers_that_disagree_name_nobody() {
+        let (one, other) = (("forwarded", "for=192.0.2.1;proto=https"), "x-forwarded-for");
+        assert_eq!(
+            origin(PROXY, &[one, (other, "192.0.2.1")]),
+            Some(("192.0.2.1".to_owned(), true))
+        );
+        assert_eq!(origin(PROXY, &[one, (other, "192.0.2.2")]), Some((PROXY.to_owned(), false)));
+    }
+
+    #[test]
+    fn tls_is_what_the_proxy_that_the_client_reached_says() {
+        let chain = ("forwarded", "for=192.0.2.1;proto=https, for=10.1.0.9;proto=http");
+        assert_eq!(origin(PROXY, &[chain]), Some(("192.0.2.1".to_owned(), true)));
+        let x = [("x-forwarded-for", "192.0.2.1"), ("x-forwarded-proto", "https")];
+        assert_eq!(origin(PROXY, &x), Some(("192.0.2.1".to_owned(), true)));
+        let forged = [x[0], ("x-forwarded-proto", "https, http")];
+        assert_eq!(origin(PROXY, &forged), Some(("192.0.2.1".to_owned(), false)));
+    }
+
+    #[test]
+    fn settings_take_addresses_and_networks_and_nothing_else() {
+        for wrong in ["", "localhost", "10.0.0.0/33", "10.0.0.1:80", "*"] {
+            assert!(network(wrong).unwrap_err().contains("trusted_proxies"), "{wrong}");
+        }
+    }
+}

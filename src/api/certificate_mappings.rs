@@ -1,0 +1,235 @@
+//! `/certificate-mappings`
+
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpResponse, delete, get, post};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::Depot;
+use super::body::JsonBody;
+use super::caller::Caller;
+use super::conditional::{Condition, Resource};
+use super::page::{Page, PageQuery};
+use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use crate::access::permission::Administer;
+use crate::catalog::Error;
+use crate::catalog::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
+use crate::model::certificate_mapping::{Criterion, Outcome, Rule, Rules, WrittenRule};
+use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
+
+/// Which user certain client certificates stand for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = CertificateMapping, example = json!({
+    "name": "sales-pcs", "user": "sales", "deny": false, "position": 1,
+    "rules": [
+        {"field": "issuer", "attribute": "CN", "match": "Example PC CA", "case_sensitive": true},
+        {"field": "subject", "attribute": "OU", "match": "Sales*", "case_sensitive": true}
+    ],
+    "created_by": "admin", "created_at": "2026-01-05T09:30:00Z"
+}))]
+pub struct MappingBody {
+    name: String,
+    /// Whom the certificates are taken for; on one that denies a note, or nothing.
+    #[schema(required = true)]
+    user: Option<String>,
+    /// Whether the certificates are refused.
+    deny: bool,
+    /// One to one: PEM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
+    /// The name in the certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<String>,
+    /// SHA-256 of the certificate.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+    /// When the certificate ends; its renewal is another one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    not_after: Option<DateTime<Utc>>,
+    /// Many to one: all of these have to hold.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<Vec<WrittenRule>>,
+    /// Those with rules are asked in this order, from 1; the first that fits decides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<i64>,
+    created_by: String,
+    created_at: DateTime<Utc>,
+}
+
+impl From<CertificateMapping> for MappingBody {
+    fn from(mapping: CertificateMapping) -> Self {
+        let mut body = Self {
+            name: mapping.name.to_string(),
+            user: mapping.outcome.user().map(ToString::to_string),
+            deny: mapping.outcome.denies(),
+            certificate: None,
+            subject: None,
+            issuer: None,
+            fingerprint: None,
+            not_after: None,
+            rules: None,
+            position: None,
+            created_by: mapping.created_by,
+            created_at: mapping.created_at,
+        };
+        match mapping.criterion {
+            Criterion::Certificate(certificate) => {
+                body.certificate = Some(certificate.to_pem());
+                body.subject = Some(certificate.shown_subject());
+                body.issuer = Some(certificate.shown_issuer());
+                body.fingerprint = Some(certificate.fingerprint().to_string());
+                body.not_after = Some(certificate.not_after());
+            }
+            Criterion::Rules { rules, position } => {
+                body.rules = Some(Vec::from(rules).into_iter().map(WrittenRule::from).collect());
+                body.position = Some(position);
+            }
+        }
+        body
+    }
+}
+
+/// A new mapping: with a certificate, or with rules.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewCertificateMapping, example = json!({
+    "name": "sales-pcs", "user": "sales",
+    "rules": [{"field": "subject", "attribute": "OU", "match": "Sales*"}]
+}))]
+pub struct NewMapping {
+    #[schema(value_type = String)]
+    name: MappingName,
+    /// An existing user; may be left out where the mapping denies.
+    #[schema(value_type = Option<String>)]
+    user: Option<AccountName>,
+    /// Refuse these certificates, whatever mappings come after.
+    #[serde(default)]
+    deny: bool,
+    /// PEM, the client's certificate alone, without its chain.
+    certificate: Option<String>,
+    /// 1 to 20, all of which have to hold.
+    rules: Option<Vec<WrittenRule>>,
+    /// Where rules are asked, from 1; last if left out.
+    #[schema(minimum = 1)]
+    position: Option<i64>,
+}
+
+impl NewMapping {
+    fn draft(self) -> Result<CertificateMappingDraft, Error> {
+        let outcome = match (self.deny, self.user) {
+            (true, user) => Outcome::Deny(user),
+            (false, Some(user)) => Outcome::Allow(user),
+            (false, None) => {
+                return Err(Error::invalid("user", "name the user, or say deny"));
+            }
+        };
+        let criterion = match (self.certificate, self.rules) {
+            (Some(_), None) if self.position.is_some() => {
+                let reason = "only rules have one: a certificate of its own comes before them all";
+                return Err(Error::invalid("position", reason));
+            }
+            (Some(pem), None) => {
+                let certificate = Certificate::from_pem(&pem);
+                let certificate =
+                    certificate.map_err(|error| Error::invalid("certificate", error))?;
+                CriterionDraft::Certificate(Box::new(certificate))
+            }
+            (None, Some(written)) => {
+                CriterionDraft::Rules { rules: read_rules(written)?, position: self.position }
+            }
+            _ => {
+                let reason = "give a certificate or rules, one of the two";
+                return Err(Error::invalid("certificate", reason));
+            }
+        };
+        Ok(CertificateMappingDraft { name: self.name, criterion, outcome })
+    }
+}
+
+fn read_rules(written: Vec<WrittenRule>) -> Result<Rules, Error> {
+    let mut rules = Vec::with_capacity(written.len());
+    for (index, rule) in written.into_iter().enumerate() {
+        let rule = Rule::try_from(rule);
+        rules.push(
+            rule.map_err(|error| Error::invalid("rules", format!("rule {}: {error}", index + 1)))?,
+        );
+    }
+    Rules::try_from(rules).map_err(|error| Error::invalid("rules", error))
+}
+
+/// List certificate mappings
+#[utoipa::path(tag = "access", operation_id = "list_certificate_mappings", params(PageQuery),
+    description = "In the order in which they are asked: single certificates first, then rules by position.",
+    responses((status = 200, description = "A page of mappings", body = Page<MappingBody>), ReadRefusals)
+)]
+#[get("/certificate-mappings")]
+pub async fn list(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    page: Query<PageQuery>,
+) -> Result<Page<MappingBody>, Problem> {
+    caller.sees_all_images()?;
+    let (position, key) = page.position::<(i64, String)>()?.unwrap_or((-1, String::new()));
+    let found = depot.catalog.certificate_mappings((position, &key), page.fetch()?).await?;
+    let place = |mapping: &CertificateMapping| (mapping.criterion.position(), mapping.name.key());
+    page.page(found, place, |mapping| Some(mapping.into()))
+}
+
+/// Map certificates to a user
+///
+/// One certificate, or all whose names satisfy every rule. A certificate of its own wins over rules; of
+/// rules the first mapping that fits decides, and lets in as its user or denies. In force at once.
+#[utoipa::path(tag = "access", operation_id = "create_certificate_mapping", request_body = NewMapping,
+    responses((status = 201, description = "The mapping", body = MappingBody), ChangeRefusals)
+)]
+#[post("/certificate-mappings")]
+pub async fn create(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    new: JsonBody<NewMapping>,
+) -> Result<Resource<MappingBody>, Problem> {
+    caller.sees_all_images()?;
+    let draft = new.read()?.draft()?;
+    let mapping = depot.catalog.create_certificate_mapping(&caller.actor(), draft).await?;
+    let location = format!("/api/v1/certificate-mappings/{}", mapping.name);
+    Ok(Resource::created(mapping.tag(), location, mapping.into()))
+}
+
+/// Show a certificate mapping
+#[utoipa::path(tag = "access", operation_id = "get_certificate_mapping",
+    description = "With an `ETag` for its deletion.",
+    params(("name" = String, Path, description = "The mapping's name")),
+    responses((status = 200, description = "The mapping", body = MappingBody), ReadRefusals)
+)]
+#[get("/certificate-mappings/{name}")]
+pub async fn show(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    name: Path<MappingName>,
+) -> Result<Resource<MappingBody>, Problem> {
+    caller.sees_all_images()?;
+    let mapping = depot.catalog.certificate_mapping(&name).await?;
+    Ok(Resource::tagged(mapping.tag(), mapping.into()))
+}
+
+/// Delete a certificate mapping
+///
+/// Its certificates are what the next mapping that fits says, or nobody; mappings behind it move up.
+#[utoipa::path(tag = "access", operation_id = "delete_certificate_mapping",
+    params(("name" = String, Path, description = "The mapping's name")),
+    responses((status = 204, description = "It is gone"), ChangeRefusals)
+)]
+#[delete("/certificate-mappings/{name}")]
+pub async fn delete(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    name: Path<MappingName>,
+    condition: Condition,
+) -> Result<HttpResponse, Problem> {
+    caller.sees_all_images()?;
+    depot.catalog.delete_certificate_mapping(&caller.actor(), &name, &condition.0).await?;
+    Ok(HttpResponse::NoContent().finish())
+}

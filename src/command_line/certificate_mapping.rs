@@ -1,0 +1,126 @@
+//! `imagedepot certificate-mapping`: which user client certificates stand for, managed on the catalog itself.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+
+use super::DataArgs;
+use crate::catalog::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
+use crate::catalog::{Actor, Catalog, Precondition};
+use crate::model::certificate_mapping::{Criterion, Outcome, Rule, Rules};
+use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
+use crate::server;
+
+/// What is to be done.
+#[derive(Debug, Args)]
+pub struct CertificateMappingArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Map one certificate, or all that satisfy every rule, to a user
+    Add(AddArgs),
+    /// List mappings in the order in which they are asked
+    List,
+    /// Take a mapping away
+    Remove { name: MappingName },
+}
+
+#[derive(Debug, Args)]
+struct AddArgs {
+    name: MappingName,
+    /// Whom the certificates are taken for
+    #[arg(long, required_unless_present = "deny")]
+    user: Option<AccountName>,
+    /// Refuse the certificates, whatever mappings come after
+    #[arg(long)]
+    deny: bool,
+    /// File with the client's certificate (PEM)
+    #[arg(long, value_name = "FILE", required_unless_present = "rules", conflicts_with = "rules")]
+    certificate: Option<PathBuf>,
+    /// What a name in the certificate has to be, such as 'subject.OU=Sales*', 'issuer.CN=…', 'san.dns=…'; may be
+    /// given several times, and all have to hold
+    #[arg(long = "rule", value_name = "RULE")]
+    rules: Vec<Rule>,
+    /// Compare without regard to case
+    #[arg(long, requires = "rules")]
+    ignore_case: bool,
+    /// Where the rules are asked, from 1; last if left out
+    #[arg(long, requires = "rules")]
+    position: Option<i64>,
+}
+
+pub async fn run(args: CertificateMappingArgs, file: Option<&Path>) -> anyhow::Result<()> {
+    let config = args.data.config(file)?;
+    let db = server::open_database(&config).await.context("the catalog")?;
+    // No server of its own: the id is only for work that such a command never begins.
+    let catalog = server::open_catalog(&config, &args.data.data, db, uuid::Uuid::nil())?;
+    let done = act(&catalog, args.action).await;
+    catalog.close().await;
+    done
+}
+
+async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
+    let actor = Actor::system("command-line");
+    match action {
+        Action::Add(args) => {
+            let mapping = catalog.create_certificate_mapping(&actor, args.draft()?).await?;
+            println!("{}", line(&mapping));
+        }
+        Action::List => {
+            for mapping in catalog.certificate_mappings((-1, ""), i64::MAX).await? {
+                println!("{}", line(&mapping));
+            }
+        }
+        Action::Remove { name } => {
+            catalog.delete_certificate_mapping(&actor, &name, &Precondition::None).await?;
+            println!("{name} was removed");
+        }
+    }
+    Ok(())
+}
+
+impl AddArgs {
+    fn draft(self) -> anyhow::Result<CertificateMappingDraft> {
+        let outcome = match self.user {
+            Some(user) if !self.deny => Outcome::Allow(user),
+            user => Outcome::Deny(user),
+        };
+        let criterion = if let Some(file) = self.certificate {
+            let shown = file.display().to_string();
+            let pem = std::fs::read_to_string(&file).with_context(|| shown.clone())?;
+            CriterionDraft::Certificate(Box::new(Certificate::from_pem(&pem).context(shown)?))
+        } else {
+            let rules = self.rules.into_iter();
+            let rules =
+                rules.map(|rule| if self.ignore_case { rule.ignoring_case() } else { rule });
+            let rules = Rules::try_from(rules.collect::<Vec<_>>())?;
+            CriterionDraft::Rules { rules, position: self.position }
+        };
+        Ok(CertificateMappingDraft { name: self.name, criterion, outcome })
+    }
+}
+
+/// Name, position, outcome, and which certificates are meant, with tabs between.
+fn line(mapping: &CertificateMapping) -> String {
+    let outcome = match &mapping.outcome {
+        Outcome::Allow(user) => user.to_string(),
+        Outcome::Deny(_) => "denied".to_owned(),
+    };
+    let (position, meant) = match &mapping.criterion {
+        Criterion::Certificate(certificate) => {
+            let (subject, fingerprint) = (certificate.shown_subject(), certificate.fingerprint());
+            ("-".to_owned(), format!("{subject} {fingerprint}"))
+        }
+        Criterion::Rules { rules, position } => {
+            let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
+            (position.to_string(), rules.join(" and "))
+        }
+    };
+    format!("{}\t{position}\t{outcome}\t{meant}", mapping.name)
+}

@@ -1,0 +1,250 @@
+//! Certificates (X.509, RFC 5280): what of them tells whom they stand for.
+//!
+//! A value of this type was read whole. Text that cannot be read makes the certificate malformed, rather
+//! than the one name be left out: a rule that denies would not see it. Whether a certificate is genuine,
+//! and whose authority signed it, is the business of the TLS handshake.
+
+mod kinds;
+mod text;
+
+use std::fmt::{self, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use rustls::pki_types::pem::{PemObject as _, SectionKind};
+use x509_parser::asn1_rs::{Any, Class, Tag};
+use x509_parser::certificate::X509Certificate;
+use x509_parser::extensions::GeneralName;
+use x509_parser::prelude::FromDer as _;
+use x509_parser::x509::X509Name;
+
+pub use kinds::{AlternativeKind, AttributeType, UnknownAttribute, UnknownKind};
+
+use super::Digest;
+
+/// No certificate in use is larger; bytes.
+const LARGEST: usize = 64 * 1024;
+
+/// `otherName` of this type is a Windows user's principal name.
+const PRINCIPAL_NAME: &str = "1.3.6.1.4.1.311.20.2.3";
+
+/// A certificate, and the names in it.
+#[derive(Clone)]
+pub struct Certificate {
+    der: Vec<u8>,
+    subject: Vec<(AttributeType, String)>,
+    issuer: Vec<(AttributeType, String)>,
+    alternative_names: Vec<(AlternativeKind, String)>,
+    not_after: DateTime<Utc>,
+}
+
+/// Why bytes or text are no certificate; the sentence says what to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum MalformedCertificate {
+    #[error("there is no certificate in it: PEM text with one block BEGIN CERTIFICATE is expected")]
+    NotThere,
+    #[error("it is no PEM text: a block does not end, or is not base64")]
+    BrokenPem,
+    #[error(
+        "there are several certificates in it: only the client's own is meant, without its chain"
+    )]
+    Several,
+    #[error(
+        "there is something else than a certificate in it, such as a key: a key is to stay with its owner"
+    )]
+    SomethingElse,
+    #[error("a certificate has {LARGEST} bytes at the most")]
+    TooLarge,
+    #[error("the certificate is malformed: its DER is not that of X.509, or bytes follow it")]
+    Structure,
+    #[error("a name in the certificate is malformed: its text is not what its type says")]
+    Text,
+}
+
+impl Certificate {
+    pub fn from_der(der: &[u8]) -> Result<Self, MalformedCertificate> {
+        if der.len() > LARGEST {
+            return Err(MalformedCertificate::TooLarge);
+        }
+        let (rest, parsed) =
+            X509Certificate::from_der(der).map_err(|_| MalformedCertificate::Structure)?;
+        if !rest.is_empty() {
+            return Err(MalformedCertificate::Structure);
+        }
+        let alternative =
+            parsed.subject_alternative_name().map_err(|_| MalformedCertificate::Structure)?;
+        let mut alternative_names = Vec::new();
+        for name in alternative.iter().flat_map(|names| &names.value.general_names) {
+            alternative_names.extend(alternative_name(name)?);
+        }
+        let not_after = DateTime::from_timestamp(parsed.validity().not_after.timestamp(), 0);
+        Ok(Self {
+            subject: attributes(parsed.subject())?,
+            issuer: attributes(parsed.issuer())?,
+            alternative_names,
+            not_after: not_after.ok_or(MalformedCertificate::Structure)?,
+            der: der.to_vec(),
+        })
+    }
+
+    /// The one certificate in a PEM text.
+    pub fn from_pem(pem: &str) -> Result<Self, MalformedCertificate> {
+        Self::from_der(&der_of_pem(pem)?)
+    }
+
+    pub fn to_pem(&self) -> String {
+        let text = STANDARD.encode(&self.der);
+        let mut pem = String::from("-----BEGIN CERTIFICATE-----\n");
+        for line in text.as_bytes().chunks(64) {
+            pem.extend(line.iter().map(|byte| char::from(*byte)));
+            pem.push('\n');
+        }
+        pem + "-----END CERTIFICATE-----\n"
+    }
+
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// SHA-256 of the whole certificate: it stands for this one and no renewal of it.
+    pub fn fingerprint(&self) -> Digest {
+        Digest::of(&self.der)
+    }
+
+    /// All values of an attribute of the subject's name, in no particular order.
+    pub fn subject_values(&self, attribute: &AttributeType) -> impl Iterator<Item = &str> {
+        values(&self.subject, attribute)
+    }
+
+    pub fn issuer_values(&self, attribute: &AttributeType) -> impl Iterator<Item = &str> {
+        values(&self.issuer, attribute)
+    }
+
+    pub fn alternative_names(&self, kind: AlternativeKind) -> impl Iterator<Item = &str> {
+        let of_kind = self.alternative_names.iter().filter(move |(other, _)| *other == kind);
+        of_kind.map(|(_, value)| value.as_str())
+    }
+
+    /// The subject's name, for people: `CN=alice, OU=Sales`.
+    pub fn shown_subject(&self) -> String {
+        shown(&self.subject)
+    }
+
+    pub fn shown_issuer(&self) -> String {
+        shown(&self.issuer)
+    }
+
+    pub fn not_after(&self) -> DateTime<Utc> {
+        self.not_after
+    }
+}
+
+/// The one certificate in a PEM text, unread. Text around its block is left alone, as all programs do.
+pub fn der_of_pem(pem: &str) -> Result<Vec<u8>, MalformedCertificate> {
+    let mut found = None;
+    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem.as_bytes()) {
+        match section {
+            Ok((SectionKind::Certificate, _)) if found.is_some() => {
+                return Err(MalformedCertificate::Several);
+            }
+            Ok((SectionKind::Certificate, der)) => found = Some(der),
+            Ok(_) => return Err(MalformedCertificate::SomethingElse),
+            Err(_) => return Err(MalformedCertificate::BrokenPem),
+        }
+    }
+    found.ok_or(MalformedCertificate::NotThere)
+}
+
+fn values<'a>(
+    name: &'a [(AttributeType, String)],
+    wanted: &AttributeType,
+) -> impl Iterator<Item = &'a str> {
+    name.iter().filter(move |(attribute, _)| attribute == wanted).map(|(_, value)| value.as_str())
+}
+
+/// Control characters are written as escapes, so that a name cannot write lines of its own.
+fn shown(name: &[(AttributeType, String)]) -> String {
+    let mut text = String::new();
+    for (attribute, value) in name {
+        let comma = if text.is_empty() { "" } else { ", " };
+        let _infallible = write!(text, "{comma}{attribute}=");
+        for c in value.chars() {
+            if c.is_control() {
+                text.extend(c.escape_default());
+            } else {
+                text.push(c);
+            }
+        }
+    }
+    text
+}
+
+/// Names are not secret, and the rest of a certificate says nothing to people.
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("subject", &self.shown_subject())
+            .field("fingerprint", &self.fingerprint())
+            .finish_non_exhaustive()
+    }
+}
+
+fn attributes(name: &X509Name<'_>) -> Result<Vec<(AttributeType, String)>, MalformedCertificate> {
+    let mut attributes = Vec::new();
+    for attribute in name.iter_attributes() {
+        if let Some(value) = text::read(attribute.attr_value())? {
+            attributes.push((AttributeType::of(attribute.attr_type()), value));
+        }
+    }
+    Ok(attributes)
+}
+
+/// None for kinds that no rule asks about.
+fn alternative_name(
+    name: &GeneralName<'_>,
+) -> Result<Option<(AlternativeKind, String)>, MalformedCertificate> {
+    use AlternativeKind as Kind;
+    let plain = |kind, text: &str| Ok(Some((kind, text.to_owned())));
+    match name {
+        GeneralName::DNSName(name) => plain(Kind::Dns, name),
+        GeneralName::RFC822Name(address) => plain(Kind::Email, address),
+        GeneralName::URI(uri) => plain(Kind::Uri, uri),
+        GeneralName::IPAddress(bytes) => plain(Kind::Ip, &address(bytes)?.to_string()),
+        GeneralName::OtherName(kind, value) if kind.to_id_string() == PRINCIPAL_NAME => {
+            plain(Kind::Upn, &principal_name(value)?)
+        }
+        GeneralName::Invalid(..) => Err(MalformedCertificate::Text),
+        GeneralName::OtherName(..)
+        | GeneralName::DirectoryName(_)
+        | GeneralName::X400Address(_)
+        | GeneralName::EDIPartyName(_)
+        | GeneralName::RegisteredID(_) => Ok(None),
+    }
+}
+
+fn address(bytes: &[u8]) -> Result<IpAddr, MalformedCertificate> {
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+        return Ok(Ipv4Addr::from(four).into());
+    }
+    let sixteen = <[u8; 16]>::try_from(bytes).map_err(|_| MalformedCertificate::Text)?;
+    Ok(Ipv6Addr::from(sixteen).into())
+}
+
+/// `[0] EXPLICIT UTF8String`, behind the type of the `otherName`.
+fn principal_name(value: &[u8]) -> Result<String, MalformedCertificate> {
+    let malformed = MalformedCertificate::Text;
+    let (rest, outer) = Any::from_der(value).map_err(|_| malformed)?;
+    if !rest.is_empty() || outer.class() != Class::ContextSpecific || outer.tag() != Tag(0) {
+        return Err(malformed);
+    }
+    let (rest, inner) = Any::from_der(outer.data).map_err(|_| malformed)?;
+    if !rest.is_empty() {
+        return Err(malformed);
+    }
+    text::read(&inner)?.ok_or(malformed)
+}
+
+#[cfg(test)]
+mod tests;

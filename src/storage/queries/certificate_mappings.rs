@@ -1,0 +1,205 @@
+//! Which user a client certificate stands for.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use chrono::{DateTime, Utc};
+use sqlx::types::Json;
+use uuid::Uuid;
+
+use super::{all, execute, optional, value};
+use crate::model::certificate_mapping::{Criterion, Outcome, Rules};
+use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
+use crate::storage::{StorageError, Tx};
+
+/// What a new mapping starts with.
+pub struct NewCertificateMapping<'a> {
+    pub id: Uuid,
+    pub name: &'a MappingName,
+    pub criterion: &'a Criterion,
+    pub denies: bool,
+    pub account: Option<Uuid>,
+    pub created_by: &'a str,
+    pub now: DateTime<Utc>,
+}
+
+/// A mapping as its row has it.
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    name: MappingName,
+    position: i64,
+    certificate: Option<String>,
+    rules: Option<Json<Rules>>,
+    denies: bool,
+    user_name: Option<AccountName>,
+    version: i64,
+    created_by: String,
+    created_at: DateTime<Utc>,
+}
+
+macro_rules! mappings {
+    ($rest:literal) => {
+        concat!(
+            "select m.*, a.name as user_name from certificate_mapping m \
+             left join account a on a.id = m.account_id ",
+            $rest
+        )
+    };
+}
+
+impl Row {
+    fn read(self) -> Result<CertificateMapping, StorageError> {
+        let damaged = |what: &str| StorageError::Damaged(format!("mapping {}: {what}", self.name));
+        let criterion = match (self.certificate, self.rules) {
+            (Some(text), None) => {
+                let der = STANDARD.decode(text).map_err(|_| damaged("no base64"))?;
+                let certificate =
+                    Certificate::from_der(&der).map_err(|error| damaged(&error.to_string()))?;
+                Criterion::Certificate(Box::new(certificate))
+            }
+            (None, Some(Json(rules))) => Criterion::Rules { rules, position: self.position },
+            _ => return Err(damaged("neither a certificate nor rules")),
+        };
+        let outcome = match (self.denies, self.user_name) {
+            (true, user) => Outcome::Deny(user),
+            (false, Some(user)) => Outcome::Allow(user),
+            (false, None) => return Err(damaged("no user")),
+        };
+        Ok(CertificateMapping {
+            id: self.id,
+            name: self.name,
+            criterion,
+            outcome,
+            version: self.version,
+            created_by: self.created_by,
+            created_at: self.created_at,
+        })
+    }
+}
+
+fn read_all(rows: Vec<Row>) -> Result<Vec<CertificateMapping>, StorageError> {
+    rows.into_iter().map(Row::read).collect()
+}
+
+impl Tx {
+    /// `Duplicate` where the name or the certificate is taken.
+    pub async fn insert_certificate_mapping(
+        &mut self,
+        new: &NewCertificateMapping<'_>,
+    ) -> Result<(), StorageError> {
+        let (certificate, fingerprint, rules) = match new.criterion {
+            Criterion::Certificate(certificate) => (
+                Some(STANDARD.encode(certificate.der())),
+                Some(certificate.fingerprint().to_hex()),
+                None,
+            ),
+            Criterion::Rules { rules, .. } => (None, None, Some(Json(rules))),
+        };
+        execute!(
+            self,
+            "insert into certificate_mapping (id, name, name_key, position, certificate, fingerprint, rules, \
+             denies, account_id, version, created_by, created_at) \
+             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11)",
+            new.id,
+            new.name,
+            new.name.key(),
+            new.criterion.position(),
+            &certificate,
+            &fingerprint,
+            &rules,
+            new.denies,
+            new.account,
+            new.created_by,
+            new.now,
+        )?;
+        Ok(())
+    }
+
+    pub async fn certificate_mapping_by_key(
+        &mut self,
+        name_key: &str,
+    ) -> Result<Option<CertificateMapping>, StorageError> {
+        let row: Option<Row> = optional!(self, mappings!("where m.name_key = $1"), name_key)?;
+        row.map(Row::read).transpose()
+    }
+
+    /// The mapping of this very certificate.
+    pub async fn mapping_of_certificate(
+        &mut self,
+        certificate: &Certificate,
+    ) -> Result<Option<MappingName>, StorageError> {
+        let found: Option<(MappingName,)> = optional!(
+            self,
+            "select name from certificate_mapping where fingerprint = $1",
+            certificate.fingerprint().to_hex()
+        )?;
+        Ok(found.map(|(name,)| name))
+    }
+
+    /// In the order in which they are asked.
+    pub async fn certificate_mappings(&mut self) -> Result<Vec<CertificateMapping>, StorageError> {
+        read_all(all!(self, mappings!("order by m.position, m.name_key"))?)
+    }
+
+    pub async fn certificate_mappings_after(
+        &mut self,
+        position: i64,
+        name_key: &str,
+        limit: i64,
+    ) -> Result<Vec<CertificateMapping>, StorageError> {
+        read_all(all!(
+            self,
+            mappings!(
+                "where m.position > $1 or (m.position = $1 and m.name_key > $2) \
+                 order by m.position, m.name_key limit $3"
+            ),
+            position,
+            name_key,
+            limit
+        )?)
+    }
+
+    /// The last position that a mapping with rules has; 0 where there is none.
+    pub async fn last_mapping_position(&mut self) -> Result<i64, StorageError> {
+        value!(self, "select coalesce(max(position), 0) from certificate_mapping")
+    }
+
+    /// Makes room at a position, or closes the gap behind it: those from there on move by `by`.
+    pub async fn move_mappings(&mut self, from: i64, by: i64) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update certificate_mapping set position = position + $2, version = version + 1 where position >= $1",
+            from,
+            by
+        )?;
+        Ok(())
+    }
+
+    pub async fn delete_certificate_mapping(&mut self, id: Uuid) -> Result<(), StorageError> {
+        execute!(self, "delete from certificate_mapping where id = $1", id)?;
+        Ok(())
+    }
+
+    /// The mappings that let certificates in as this user.
+    pub async fn mappings_of(&mut self, account: Uuid) -> Result<Vec<MappingName>, StorageError> {
+        let rows: Vec<(MappingName,)> = all!(
+            self,
+            "select name from certificate_mapping where account_id = $1 and not denies order by name_key",
+            account
+        )?;
+        Ok(rows.into_iter().map(|(name,)| name).collect())
+    }
+
+    /// Takes the user out of mappings that deny; says whether there were any.
+    pub async fn forget_account_in_mappings(
+        &mut self,
+        account: Uuid,
+    ) -> Result<bool, StorageError> {
+        let changed = execute!(
+            self,
+            "update certificate_mapping set account_id = null, version = version + 1 where account_id = $1 and denies",
+            account
+        )?;
+        Ok(changed > 0)
+    }
+}
