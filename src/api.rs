@@ -10,8 +10,10 @@ pub mod audit;
 pub mod bits;
 pub mod body;
 pub mod brakes;
+pub mod browser;
 pub mod caller;
 pub mod channels;
+pub mod client_address;
 pub mod conditional;
 pub mod documentation;
 pub mod dry_run;
@@ -52,6 +54,9 @@ use listener::Listeners;
 pub struct Depot {
     pub catalog: Catalog,
     pub authenticator: Authenticator,
+    /// None where no listener takes tickets.
+    #[cfg(feature = "negotiate")]
+    pub negotiate: Option<crate::access::negotiate::Negotiate>,
     pub listeners: Listeners,
     pub links: Links,
     pub brakes: Brakes,

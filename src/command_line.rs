@@ -3,6 +3,8 @@
 mod catalog_commands;
 mod check_config;
 mod demo;
+#[cfg(feature = "negotiate")]
+mod keytab;
 mod serve;
 mod user;
 

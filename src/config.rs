@@ -5,6 +5,7 @@
 //! keys are refused. `check-config --example` prints `config/example.toml`, which a test keeps equal
 //! to the defaults here.
 
+mod access;
 mod check;
 
 use std::net::SocketAddr;
@@ -14,6 +15,8 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 use url::Url;
+
+pub use access::{Access, Kerberos, Logins};
 
 use crate::access::WayIn;
 use crate::catalog::Rules;
@@ -42,6 +45,7 @@ pub struct Config {
     pub uploads: Uploads,
     pub bits: Bits,
     pub checks: Checks,
+    pub access: Access,
     pub metrics: Metrics,
     pub log: Log,
 }

@@ -164,6 +164,15 @@ impl From<Denied> for Problem {
             Denied::WrongCredentials => Self::unauthorised("credentials_wrong", detail),
             Denied::Unreadable => Self::unauthorised("credentials_unreadable", detail),
             Denied::NotOffered => Self::unauthorised("credentials_not_offered", detail),
+            Denied::Slowed { wait } => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "logins_slowed", detail)
+                    .with_header(header::RETRY_AFTER, seconds.into())
+            }
+            Denied::WrongTicket => Self::unauthorised("ticket_wrong", detail),
+            Denied::Ntlm => Self::unauthorised("ntlm_refused", detail),
+            Denied::TooManySteps => Self::unauthorised("negotiation_too_long", detail),
+            Denied::NoSuchPrincipal => Self::unauthorised("principal_unknown", detail),
             Denied::Busy => Self::come_back("logins_busy", detail, 5),
         }
     }

@@ -3,8 +3,10 @@
 use actix_web::http::header;
 use actix_web::{HttpMessage as _, HttpRequest, web};
 
-use super::Depot;
+#[cfg(feature = "negotiate")]
+use super::listener::ServerProof;
 use super::problem::Problem;
+use super::{Depot, client_address};
 use crate::access::{Denied, Identity, WayIn, basic};
 use crate::telemetry::request::CallerName;
 
@@ -18,8 +20,9 @@ pub(super) async fn identify(request: &HttpRequest) -> Result<Option<Identity>, 
     let Some((scheme, rest)) = authorization(request)? else { return Ok(None) };
     let recognised = match way_of(scheme)? {
         way if !depot.listeners.offer(request, way) => Err(Denied::NotOffered),
-        WayIn::Basic => by_password(depot, rest).await,
-        WayIn::Bearer | WayIn::Negotiate | WayIn::Certificate => Err(Denied::NotOffered),
+        WayIn::Basic => by_password(depot, rest, request).await,
+        WayIn::Negotiate => by_ticket(depot, rest, request).await,
+        WayIn::Bearer | WayIn::Certificate => Err(Denied::NotOffered),
     };
     match recognised {
         Ok(identity) => {
@@ -30,7 +33,7 @@ pub(super) async fn identify(request: &HttpRequest) -> Result<Option<Identity>, 
         }
         Err(denied) => {
             metrics::counter!("imagedepot_login_failures_total").increment(1);
-            tracing::info!(client.address = ?request.peer_addr(), "log-in refused: {denied}");
+            tracing::info!(client.address = %client_address::of(request), "log-in refused: {denied}");
             Err(denied.into())
         }
     }
@@ -55,11 +58,36 @@ fn way_of(scheme: &str) -> Result<WayIn, Denied> {
     }
 }
 
-async fn by_password(depot: &Depot, encoded: &str) -> Result<Identity, Denied> {
+async fn by_password(
+    depot: &Depot,
+    encoded: &str,
+    request: &HttpRequest,
+) -> Result<Identity, Denied> {
     let credentials = basic::parse(encoded)?;
-    let authenticated = depot.authenticator.authenticate(&credentials).await;
+    let address = client_address::of(request);
+    let authenticated = depot.authenticator.authenticate(&credentials, address).await;
     if let Err(denied) = &authenticated {
         tracing::info!(caller.name = credentials.name, "a password was refused: {denied}");
     }
     authenticated
+}
+
+/// What proves this server to the caller stands in the answer, whatever that is: see `listener`.
+#[cfg(feature = "negotiate")]
+async fn by_ticket(
+    depot: &Depot,
+    encoded: &str,
+    request: &HttpRequest,
+) -> Result<Identity, Denied> {
+    let negotiate = depot.negotiate.as_ref().ok_or(Denied::NotOffered)?;
+    let accepted = negotiate.recognise(encoded).await?;
+    if let Some(token) = accepted.token {
+        request.extensions_mut().insert(ServerProof(token));
+    }
+    Ok(accepted.identity)
+}
+
+#[cfg(not(feature = "negotiate"))]
+async fn by_ticket(_: &Depot, _: &str, _: &HttpRequest) -> Result<Identity, Denied> {
+    Err(Denied::NotOffered)
 }

@@ -27,7 +27,7 @@ impl Config {
             check_listener(listener)
                 .map_err(|error| ConfigError(format!("listener {}: {error}", number + 1)))?;
         }
-        Ok(())
+        self.check_access()
     }
 
     /// The tree is served as it stands: blobs below it would be, too.

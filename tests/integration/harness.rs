@@ -7,7 +7,7 @@
 //! [`raw`] sends what a well-behaved HTTP library refuses to send, [`multipart`] takes answers to
 //! several ranges apart, [`resuming`] uploads and goes on after whatever breaks, [`bits_client`] does the
 //! same as Windows does, [`folder`] and [`watch`] look at files, [`command`] runs other programs, [`sample`]
-//! makes bytes, [`broken_link`] is a network that fails, [`small_disk`] a disk to fill.
+//! makes bytes, `kdc` is a Kerberos realm, [`broken_link`] is a network that fails, [`small_disk`] a disk to fill.
 //!
 //! Nothing here uses the library: a test sees what a user sees.
 
@@ -19,6 +19,8 @@ pub mod command;
 pub mod database;
 pub mod depot;
 pub mod folder;
+#[cfg(feature = "negotiate")]
+pub mod kdc;
 pub mod multipart;
 pub mod person;
 pub mod postgres;
@@ -33,6 +35,8 @@ pub use answer::Answer;
 pub use database::Database;
 pub(crate) use database::on_both_databases;
 pub use depot::Depot;
+#[cfg(feature = "negotiate")]
+pub use depot::DepotSetup;
 pub use person::Person;
 
 use std::future::Future;

@@ -6,7 +6,7 @@
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
-//!   [`hostile_callers`], [`access`], [`openapi`], [`generated_clients`], [`push_and_pull`],
+//!   [`hostile_callers`], [`access`], [`passwords`], [`log_ins`], `negotiate`, [`browser`], [`secrets`], [`openapi`], [`generated_clients`], [`push_and_pull`],
 //!   [`command_line`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
@@ -23,6 +23,7 @@ mod bad_uploads;
 mod bits_downloads;
 mod bits_upload;
 mod brakes;
+mod browser;
 mod command_line;
 mod concurrency;
 mod crash;
@@ -36,9 +37,13 @@ mod in_the_way;
 mod large_files;
 mod layers;
 mod life_of_an_image;
+mod log_ins;
+#[cfg(feature = "negotiate")]
+mod negotiate;
 mod observability;
 mod openapi;
 mod outages;
+mod passwords;
 mod promotion;
 mod publication;
 mod push_and_pull;
@@ -46,6 +51,7 @@ mod push_resumes;
 mod resumable;
 mod resumable_refusals;
 mod schema;
+mod secrets;
 mod settings;
 mod tus;
 mod tus_clients;

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 /// Code, status, and what it means to who sees it.
-const CODES: [(&str, u16, &str); 67] = [
+const CODES: [(&str, u16, &str); 72] = [
     ("malformed_json", 400, "The body is no JSON."),
     ("body_unreadable", 400, "The body could not be read to its end."),
     ("body_truncated", 400, "An upload ended early; nothing was kept, send the file again."),
@@ -39,6 +39,27 @@ const CODES: [(&str, u16, &str); 67] = [
         "credentials_not_offered",
         401,
         "This address of the server does not take credentials of this kind; WWW-Authenticate names those that it takes.",
+    ),
+    (
+        "ticket_wrong",
+        401,
+        "The Kerberos ticket has expired, was used before, or is for another server; the server's log says which.",
+    ),
+    (
+        "ntlm_refused",
+        401,
+        "NTLM came where Kerberos is taken: the client has no ticket for this server's name.",
+    ),
+    (
+        "negotiation_too_long",
+        401,
+        "The exchange of tokens would take several requests; a Kerberos ticket takes one.",
+    ),
+    ("principal_unknown", 401, "The Kerberos ticket's owner is no user here, or a disabled one."),
+    (
+        "logins_slowed",
+        429,
+        "Wrong passwords came before; Retry-After says when the next one is looked at.",
     ),
     ("forbidden", 403, "The caller lacks the right; the detail says which."),
     ("not_found", 404, "There is nothing at this path."),
