@@ -98,7 +98,9 @@ impl Authenticator {
             .as_ref()
             .map_or_else(|| self.decoy.clone(), |a| a.password_hash.as_str().into());
         let key = self.memory_key(&stored, password);
-        if self.remembered.get(&key).await.is_none() {
+        if self.remembered.get(&key).await.is_some() {
+            self.guard.let_in(attempt, Instant::now());
+        } else {
             let checking = self.verify(account.clone(), stored, password, attempt);
             // Equal ones at the same time are one: a client that opens eight connections pays once.
             self.remembered.try_get_with(key, checking).await.map_err(|denied| *denied)?;

@@ -150,6 +150,15 @@ impl Guard {
         Ok(Turn { guard: self.clone(), attempt, pair, address, decided: false })
     }
 
+    /// The password was right, and no turn was needed to know that.
+    pub fn let_in(&self, attempt: Attempt, now: Instant) {
+        let Some(pair) = self.records.get(&Key::Pair(attempt.account, attempt.address)) else {
+            return;
+        };
+        let address = self.record(Key::Address(attempt.address));
+        lock(&pair).let_in(&mut lock(&address), now);
+    }
+
     fn record(&self, key: Key) -> Arc<Mutex<Record>> {
         self.records.entry(key).or_default().into_value()
     }
@@ -189,6 +198,13 @@ impl Record {
         }
     }
 
+    fn let_in(&mut self, address: &mut Self, now: Instant) {
+        address.failures = address.failures.saturating_sub(self.failures);
+        self.failures = 0;
+        self.wait_until = None;
+        self.let_in = Some(now);
+    }
+
     fn fail(&mut self, free: u32, longest_wait: Duration, now: Instant) {
         self.failures = self.failures.saturating_add(1);
         self.last_failure = Some(now);
@@ -214,10 +230,7 @@ impl Turn {
     /// account of one's own would buy guesses at others.
     pub fn succeeded(mut self, now: Instant) {
         let (mut pair, mut address) = self.end();
-        address.failures = address.failures.saturating_sub(pair.failures);
-        pair.failures = 0;
-        pair.wait_until = None;
-        pair.let_in = Some(now);
+        pair.let_in(&mut address, now);
     }
 
     pub fn failed(mut self, now: Instant) {

@@ -66,7 +66,9 @@ async fn by_password(
     let credentials = basic::parse(encoded)?;
     let address = client_address::of(request);
     let authenticated = depot.authenticator.authenticate(&credentials, address).await;
-    if let Err(denied) = &authenticated {
+    if let Err(denied) = &authenticated
+        && !matches!(denied, Denied::Slowed { .. })
+    {
         tracing::info!(caller.name = credentials.name, "a password was refused: {denied}");
     }
     authenticated

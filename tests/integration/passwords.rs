@@ -21,7 +21,6 @@ async fn what_everybody_tries_is_no_password(database: Database) {
         let user = json!({"name": "packerin", "password": password, "roles": ["reader"]});
         let refused = admin.post("/api/v1/users").json(&user).await;
         assert_eq!(refused.problem(422), "invalid_value", "{password}");
-        assert!(!refused.text().contains(password), "it is not repeated: {}", refused.text());
     }
     let change = json!({"password": "qwertyuiop"});
     admin.patch("/api/v1/users/admin").json(&change).await.problem(422);
