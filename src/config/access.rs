@@ -117,6 +117,15 @@ fn check_origin(text: &str) -> Result<(), &'static str> {
 mod tests {
     use super::*;
 
+    #[cfg(not(feature = "negotiate"))]
+    #[test]
+    fn negotiate_is_refused_where_it_is_not_built_in() {
+        let text = "[[listener]]\naddress = '127.0.0.1:1'\nways_in = ['negotiate']\n";
+        let config: Config = toml::from_str(text).unwrap();
+        let refused = config.complete(std::path::Path::new("data"), None).unwrap_err().to_string();
+        assert!(refused.contains("--features negotiate"), "{refused}");
+    }
+
     #[test]
     fn origins_are_taken_only_as_browsers_send_them() {
         for origin in ["https://dash.example.com", "http://localhost:3000", "http://[::1]:3000"] {

@@ -8,7 +8,7 @@ use super::{Guard, Limits, neighbourhood};
 const LIMITS: Limits = Limits {
     free_failures: 3,
     free_failures_per_address: 10,
-    longest_wait: Duration::from_secs(60),
+    longest_wait: Duration::from_mins(1),
 };
 const HERE: &str = "192.0.2.1";
 const THERE: &str = "192.0.2.2";
@@ -32,9 +32,9 @@ impl Gate {
         }
         let turn = self.guard.begin(attempt, self.now)?;
         if right {
-            turn.succeeded(self.now)
+            turn.succeeded(self.now);
         } else {
-            turn.failed(self.now)
+            turn.failed(self.now);
         }
         Ok(())
     }

@@ -30,16 +30,13 @@ impl Realm {
         run(realm.program("kdb5_util").args(["-r", name, "create", "-s", "-P", "master"]), "");
         let alice = realm.keytab("alice").display().to_string();
         let http = realm.keytab("http").display().to_string();
-        let people: String = ["alice", "bob", "carol", "host/pc-1.example.com"]
-            .iter()
-            .map(|person| {
-                format!("addprinc -randkey {person}\nktadd -k {alice} -norandkey {person}\n")
-            })
-            .collect();
+        let people = ["alice", "bob", "carol", "host/pc-1.example.com"].map(|person| {
+            format!("addprinc -randkey {person}\nktadd -k {alice} -norandkey {person}\n")
+        });
         let service = format!(
             "addprinc -randkey HTTP/localhost\nktadd -k {http} -norandkey HTTP/localhost\n"
         );
-        realm.administer(&(people + &service));
+        realm.administer(&(people.concat() + &service));
         realm.process = Some(realm.serve());
         realm
     }
