@@ -124,8 +124,7 @@ impl Authenticator {
         password: &SecretString,
         attempt: Attempt,
     ) -> Result<(), Denied> {
-        let turn =
-            self.guard.begin(attempt, Instant::now()).map_err(|wait| Denied::Slowed { wait })?;
+        let turn = self.guard.begin(attempt, Instant::now())?;
         let (given, hash) = (password.clone(), Arc::clone(&stored));
         let matched = match self.with_permit(move || password::verify(&given, &hash)).await {
             Ok(matched) => matched,

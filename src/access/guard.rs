@@ -24,6 +24,8 @@ use std::time::{Duration, Instant};
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
+use super::Denied;
+
 /// Records that are kept, some 15 MiB; past them those go that were not asked for longest.
 const RECORDS: u64 = 100_000;
 
@@ -127,22 +129,25 @@ impl Guard {
         pair.max(address)
     }
 
-    /// A turn to have a password checked, or how long to wait for one.
-    pub fn begin(&self, attempt: Attempt, now: Instant) -> Result<Turn, Duration> {
+    /// A turn to have a password checked.
+    ///
+    /// `Slowed` after mistakes, and for many different passwords of one account at once. `Busy` where an address that
+    /// has made none has as many checks under way as it may: others wait for theirs, and BITS comes back after a 503,
+    /// where a 429 ends its job.
+    pub fn begin(&self, attempt: Attempt, now: Instant) -> Result<Turn, Denied> {
         let pair = self.record(Key::Pair(attempt.account, attempt.address));
         let address = self.record(Key::Address(attempt.address));
         {
             let (mut pair, mut address) = (lock(&pair), lock(&address));
             pair.forget(now, self.limits.longest_wait);
             address.forget(now, self.limits.longest_wait);
-            let known = pair.is_known(now);
-            let wait = pair.wait_for_turn(self.limits.free_failures, now).max(
-                (!known)
-                    .then(|| address.wait_for_turn(self.limits.free_failures_per_address, now))
-                    .flatten(),
-            );
-            if let Some(wait) = wait {
-                return Err(wait);
+            if let Some(wait) = pair.wait_for_turn(self.limits.free_failures, now) {
+                return Err(Denied::Slowed { wait });
+            }
+            let wait = address.wait_for_turn(self.limits.free_failures_per_address, now);
+            if let Some(wait) = wait.filter(|_| !pair.is_known(now)) {
+                let innocent = address.failures == 0;
+                return Err(if innocent { Denied::Busy } else { Denied::Slowed { wait } });
             }
             pair.pending += 1;
             address.pending += 1;

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use super::{Guard, Limits, neighbourhood};
+use crate::access::Denied;
 
 const LIMITS: Limits = Limits {
     free_failures: 3,
@@ -30,7 +31,11 @@ impl Gate {
         if let Some(wait) = self.guard.wait(attempt, self.now) {
             return Err(wait);
         }
-        let turn = self.guard.begin(attempt, self.now)?;
+        let turn = match self.guard.begin(attempt, self.now) {
+            Ok(turn) => turn,
+            Err(Denied::Slowed { wait }) => return Err(wait),
+            Err(other) => panic!("{other}"),
+        };
         if right {
             turn.succeeded(self.now);
         } else {
@@ -135,6 +140,22 @@ fn guesses_at_once_are_not_all_first_ones() {
     assert_eq!(turns.len(), 3);
     drop(turns);
     assert!(gate.guard.begin(attempt, Instant::now()).is_err(), "dropped undecided, they failed");
+}
+
+#[test]
+fn many_people_at_one_address_are_asked_to_come_again_and_not_accused() {
+    let gate = Gate::new();
+    let begin = |name: usize| {
+        gate.guard.begin(gate.guard.attempt(&format!("user-{name}"), address(HERE)), gate.now)
+    };
+    let turns: Vec<_> = (0..10).map_while(|name| begin(name).ok()).collect();
+    assert_eq!(turns.len(), 10);
+    assert_eq!(begin(10).err(), Some(Denied::Busy));
+    for turn in turns {
+        turn.succeeded(gate.now);
+    }
+    begin(10).unwrap().succeeded(gate.now);
+    assert!(gate.looks_at("another", HERE));
 }
 
 #[test]
