@@ -1,28 +1,36 @@
 //! Who is calling, and what they may.
 //!
 //! There are several [ways in](way_in). [`basic`] reads a name and a password, [`Authenticator`] checks
-//! them against the snapshot's accounts; [`bearer`] takes tokens, the depot's own ([`token`]) and those of an
-//! outside issuer ([`oidc`]); [`certificate`] asks the snapshot's certificate mappings. Whoever was recognised, by
+//! them against the snapshot's accounts, slowed by the [`guard`] where guesses come; [`bearer`] takes tokens, the
+//! depot's own ([`token`]) and those of an outside issuer ([`oidc`]); `negotiate` takes Kerberos tickets, whose
+//! [`principal`]s are users; [`certificate`] asks the snapshot's certificate mappings. Whoever was recognised, by
 //! whichever way, is an [`Identity`]; [`origin`] finds out where a request comes from, also behind proxies.
 //! [`permission`] names the rights that handlers ask for. Which right an operation needs stands in
 //! the operation's signature, in the API.
 
+pub mod authenticator;
 pub mod basic;
 pub mod bearer;
 pub mod certificate;
+pub mod guard;
 pub mod identity;
 pub mod jwt;
+#[cfg(feature = "negotiate")]
+pub mod negotiate;
 pub mod oidc;
 pub mod origin;
 pub mod password;
 pub mod permission;
+pub mod principal;
 pub mod token;
 pub mod way_in;
 
+use std::time::Duration;
+
+pub use authenticator::Authenticator;
 pub use bearer::TokenReader;
 pub use identity::Identity;
 pub use origin::{Origin, TrustedProxies};
-pub use password::Authenticator;
 pub use permission::Permission;
 pub use way_in::WayIn;
 
@@ -76,6 +84,21 @@ pub enum Denied {
          the client sent under this name"
     )]
     CertificateHeader,
+    /// Wrong passwords came before: this one was not looked at.
+    #[error("wrong passwords came from here; try again later")]
+    Slowed { wait: Duration },
+    /// Of which kind, only the log says.
+    #[error("the ticket was not taken: it has expired, was used before or is for another server")]
+    WrongTicket,
+    #[error(
+        "the token is NTLM, and this server takes Kerberos: the client has no ticket for HTTP/ and the name \
+         that it calls the server by; it needs to be logged in to the domain and to use the server's full name"
+    )]
+    Ntlm,
+    #[error("the exchange of tokens would take several requests, and this server takes one")]
+    TooManySteps,
+    #[error("the ticket's owner is no user here, or a disabled one")]
+    NoSuchPrincipal,
     /// Too many passwords are being checked already.
     #[error("too many log-ins at once")]
     Busy,

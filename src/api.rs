@@ -10,6 +10,7 @@ pub mod audit;
 pub mod bits;
 pub mod body;
 pub mod brakes;
+pub mod browser;
 pub mod caller;
 pub mod certificate_mappings;
 pub mod channels;
@@ -56,6 +57,9 @@ pub struct Depot {
     pub catalog: Catalog,
     pub authenticator: Authenticator,
     pub tokens: TokenReader,
+    /// None where no listener takes tickets.
+    #[cfg(feature = "negotiate")]
+    pub negotiate: Option<crate::access::negotiate::Negotiate>,
     pub listeners: Listeners,
     pub links: Links,
     pub brakes: Brakes,

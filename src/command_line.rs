@@ -5,6 +5,8 @@ mod catalog_commands;
 mod certificate_mapping;
 mod check_config;
 mod demo;
+#[cfg(feature = "negotiate")]
+mod keytab;
 mod serve;
 mod token;
 mod user;

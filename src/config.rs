@@ -16,7 +16,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 use url::Url;
 
-pub use access::{Access, Grant, Oidc, Tokens, is_safe};
+pub use access::{Access, Grant, Kerberos, Logins, Oidc, Tokens, is_safe};
 
 use crate::access::{TrustedProxies, WayIn};
 use crate::catalog::Rules;

@@ -40,6 +40,9 @@ pub enum ServerError {
     Listen { what: String, source: std::io::Error },
     #[error("{0}")]
     Metrics(#[from] metrics_exporter_prometheus::BuildError),
+    #[cfg(feature = "negotiate")]
+    #[error("{0}")]
+    Keytab(#[from] crate::access::negotiate::UnusableKeytab),
     #[error("{0}")]
     Password(#[from] crate::access::password::UnfitPassword),
     #[error("access.oidc: {0}")]
@@ -102,7 +105,7 @@ impl Bound {
         let depot = app::depot(&config, &opened, listeners(&sockets))?;
         let issuer = depot.tokens.issuer().cloned();
         let observer = app::observer(&config, &opened)?;
-        let shared = app::Shared::new(depot, observer, &config.tree.alias);
+        let shared = app::Shared::new(depot, observer, &config);
         let mut server = HttpServer::new(move || app::app(&shared))
             .keep_alive(KEEP_ALIVE)
             .tcp_nodelay(true)

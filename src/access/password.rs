@@ -1,123 +1,142 @@
-//! Passwords: hashed with Argon2id, verified off the async threads, remembered for a short while.
+//! Passwords: which are taken, and how they are hashed (Argon2id).
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::collections::HashSet;
+use std::sync::LazyLock;
 
 use argon2::password_hash::PasswordHasher as _;
-use argon2::{Argon2, PasswordVerifier as _};
-use moka::future::Cache;
+use argon2::password_hash::phc::PasswordHash;
+use argon2::{Algorithm, Argon2, Params, PasswordVerifier as _, Version};
 use secrecy::{ExposeSecret as _, SecretString};
-use sha2::{Digest as _, Sha256};
-use tokio::sync::Semaphore;
 
-use super::basic::Credentials;
-use super::{Denied, Identity, WayIn};
-use crate::catalog::Catalog;
-use crate::model::Ids;
-
-/// A script that calls once a second pays for Argon2 once in this time.
-const REMEMBERED_FOR: Duration = Duration::from_mins(1);
-const REMEMBERED_AT_MOST: u64 = 10_000;
-
-/// Each check takes 19 MiB and tens of milliseconds of a core: more at once would starve downloads.
-const CHECKS_AT_ONCE: usize = 4;
-const PATIENCE: Duration = Duration::from_secs(5);
+/// The passwords that are tried first, of those that are long enough to be taken.
+static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| {
+    include_str!("password/common.txt").lines().filter(|line| !line.starts_with('#')).collect()
+});
 
 /// Why a password was not taken.
-#[derive(Debug, thiserror::Error)]
-#[error("a password has 8 to 1,000 bytes")]
-pub struct UnfitPassword;
-
-/// Checks credentials against the accounts of the snapshot.
-#[derive(Clone)]
-pub struct Authenticator {
-    catalog: Catalog,
-    /// Keys are digests over a secret of this process, the stored hash and the password: nothing to
-    /// be read from memory dumps, and void by itself when the password changes.
-    remembered: Cache<[u8; 32], ()>,
-    secret: Arc<str>,
-    checks: Arc<Semaphore>,
-    /// Checked for names that do not exist, so that their answer takes as long.
-    decoy: Arc<str>,
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum UnfitPassword {
+    #[error("a password has 8 to 1,000 bytes")]
+    Length,
+    #[error("a password is not the user's name")]
+    Name,
+    #[error(
+        "this password is one of the first that are tried; several words in a row are good ones"
+    )]
+    Common,
 }
 
-impl Authenticator {
-    pub fn new(catalog: Catalog, ids: Ids) -> Result<Self, UnfitPassword> {
-        let secret = ids.password();
-        Ok(Self {
-            catalog,
-            remembered: Cache::builder()
-                .max_capacity(REMEMBERED_AT_MOST)
-                .time_to_live(REMEMBERED_FOR)
-                .build(),
-            decoy: hash(&secret.clone().into())?.into(),
-            secret: secret.into(),
-            checks: Arc::new(Semaphore::new(CHECKS_AT_ONCE)),
-        })
-    }
-
-    /// Finds out whose credentials these are.
-    pub async fn authenticate(&self, credentials: &Credentials) -> Result<Identity, Denied> {
-        match self.check(credentials).await {
-            // Another process may just have set the password: worth one look before refusing.
-            Err(Denied::WrongCredentials) if self.catalog.has_news().await => {
-                self.check(credentials).await
-            }
-            checked => checked,
-        }
-    }
-
-    async fn check(
-        &self,
-        Credentials { name, password }: &Credentials,
-    ) -> Result<Identity, Denied> {
-        let account = name
-            .parse()
-            .ok()
-            .and_then(|name| self.catalog.snapshot().account(&name).cloned())
-            .filter(|account| !account.disabled);
-        let stored = account.as_ref().map_or(&*self.decoy, |account| &account.password_hash);
-        let key = self.memory_key(stored, password);
-        if self.remembered.get(&key).await.is_none() {
-            let matched = self.verify(stored.into(), password.clone()).await?;
-            if !matched || account.is_none() {
-                return Err(Denied::WrongCredentials);
-            }
-            self.remembered.insert(key, ()).await;
-        }
-        account.map(|account| Identity::user(account, WayIn::Basic)).ok_or(Denied::WrongCredentials)
-    }
-
-    fn memory_key(&self, stored: &str, password: &SecretString) -> [u8; 32] {
-        let mut hasher = Sha256::new();
-        for part in [&*self.secret, stored, password.expose_secret()] {
-            hasher.update((part.len() as u64).to_be_bytes());
-            hasher.update(part);
-        }
-        hasher.finalize().into()
-    }
-
-    async fn verify(&self, stored: Arc<str>, password: SecretString) -> Result<bool, Denied> {
-        let permit = tokio::time::timeout(PATIENCE, Arc::clone(&self.checks).acquire_owned()).await;
-        let _permit = permit.map_err(|_| Denied::Busy)?.map_err(|_| Denied::Busy)?;
-        let checked = tokio::task::spawn_blocking(move || {
-            Argon2::default().verify_password(password.expose_secret().as_bytes(), &*stored).is_ok()
-        });
-        checked.await.map_err(|_| Denied::Busy)
-    }
-}
-
-/// Hashes a new password; takes tens of milliseconds.
-pub fn hash(password: &SecretString) -> Result<String, UnfitPassword> {
-    let password = password.expose_secret();
+/// Says whether a user may have the password.
+///
+/// As NIST SP 800-63B has it: a length, a list of passwords that everybody tries, nothing of the context; and no
+/// rules for digits and signs, which make people write `Password1!`.
+fn check(name: &str, password: &str) -> Result<(), UnfitPassword> {
     if !(8..=1000).contains(&password.len()) {
-        return Err(UnfitPassword);
+        return Err(UnfitPassword::Length);
     }
-    let hash = Argon2::default().hash_password(password.as_bytes()).map_err(|_| UnfitPassword)?;
+    let password = password.to_lowercase();
+    // What is put behind a word to please a rule does not make it another one.
+    let word = password.trim_end_matches(|c: char| c.is_ascii_digit() || c.is_ascii_punctuation());
+    if password == name.to_lowercase() || word == name.to_lowercase() {
+        return Err(UnfitPassword::Name);
+    }
+    let one_character = password.chars().all(|c| password.starts_with(c));
+    if one_character || COMMON.contains(&*password) || COMMON.contains(word) {
+        return Err(UnfitPassword::Common);
+    }
+    Ok(())
+}
+
+/// Hashes a new password of a user; takes tens of milliseconds.
+pub fn hash(name: &str, password: &SecretString) -> Result<String, UnfitPassword> {
+    let password = password.expose_secret();
+    check(name, password)?;
+    // Nothing else than its length can be wrong with a password.
+    let hash =
+        Argon2::default().hash_password(password.as_bytes()).map_err(|_| UnfitPassword::Length)?;
     Ok(hash.to_string())
 }
 
 /// As [`hash`], off the async threads.
-pub async fn hash_in_background(password: SecretString) -> Result<String, UnfitPassword> {
-    tokio::task::spawn_blocking(move || hash(&password)).await.map_err(|_| UnfitPassword)?
+pub async fn hash_in_background(
+    name: &str,
+    password: SecretString,
+) -> Result<String, UnfitPassword> {
+    let name = name.to_owned();
+    tokio::task::spawn_blocking(move || hash(&name, &password))
+        .await
+        .map_err(|_| UnfitPassword::Length)?
+}
+
+/// Compares with a stored hash, by whatever parameters that has; takes tens of milliseconds.
+pub(super) fn verify(password: &SecretString, stored: &str) -> bool {
+    Argon2::default().verify_password(password.expose_secret().as_bytes(), stored).is_ok()
+}
+
+/// Hashes a password that is known to be right anew, whatever today's rules say of it.
+pub(super) fn hash_again(password: &SecretString) -> Option<String> {
+    let hash = Argon2::default().hash_password(password.expose_secret().as_bytes());
+    hash.ok().map(|hash| hash.to_string())
+}
+
+/// Whether a stored hash was made with less effort than hashes are today.
+pub(super) fn is_outdated(stored: &str) -> bool {
+    let Ok(hash) = PasswordHash::new(stored) else { return false };
+    let Ok(made_with) = Params::try_from(&hash) else { return false };
+    let today = Params::default();
+    hash.algorithm != Algorithm::Argon2id.ident()
+        || hash.version != Some(Version::V0x13.into())
+        || made_with.m_cost() < today.m_cost()
+        || made_with.t_cost() < today.t_cost()
+        || made_with.p_cost() < today.p_cost()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_everybody_tries_is_refused() {
+        for password in
+            ["password", "Password1!", "12345678", "qwertyuiop", "aaaaaaaa", "iloveyou2024"]
+        {
+            assert_eq!(check("alice", password), Err(UnfitPassword::Common), "{password}");
+        }
+        for password in ["packerin", "PackerIn", "packerin1!"] {
+            assert_eq!(check("packerin", password), Err(UnfitPassword::Name), "{password}");
+        }
+        for password in ["", "short", &"x".repeat(1001)] {
+            assert_eq!(check("alice", password), Err(UnfitPassword::Length), "{password}");
+        }
+        for password in
+            ["correct horse battery staple", "of the tills", "ääääääüü", "packerin packs"]
+        {
+            assert_eq!(check("packerin", password), Ok(()), "{password}");
+        }
+    }
+
+    #[test]
+    fn every_line_of_the_list_could_be_a_password() {
+        for line in &*COMMON {
+            assert!(line.len() >= 6 && *line == line.to_lowercase(), "{line}");
+        }
+    }
+
+    #[test]
+    fn hashes_of_less_effort_are_found() {
+        let with = |m, t, p| {
+            let params = Params::new(m, t, p, None).unwrap();
+            let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+            argon.hash_password(b"correct horse").unwrap().to_string()
+        };
+        let today = Params::default();
+        assert!(!is_outdated(&hash("alice", &"correct horse".to_owned().into()).unwrap()));
+        assert!(is_outdated(&with(8192, today.t_cost(), 1)));
+        assert!(is_outdated(&with(today.m_cost(), 1, 1)));
+        assert!(!is_outdated(&with(today.m_cost() * 2, today.t_cost(), 1)), "more is no less");
+        assert!(!is_outdated("what is this"));
+        let password = "correct horse".to_owned().into();
+        assert!(verify(&password, &with(8192, 1, 1)), "old hashes let in");
+        assert!(!is_outdated(&hash_again(&password).unwrap()));
+    }
 }

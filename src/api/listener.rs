@@ -9,9 +9,10 @@ use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, web};
+use actix_web::{Error, HttpMessage as _, HttpRequest, web};
 
 use super::Depot;
+use super::browser::protect;
 use super::client_address;
 use crate::access::WayIn;
 
@@ -22,6 +23,9 @@ const STAY_WITH_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 /// connection's data where its listener requires one. DER.
 #[derive(Debug, Clone)]
 pub struct PeerCertificate(pub Arc<[u8]>);
+
+/// The token by which Kerberos proves this server to the caller; part of the request's data.
+pub struct ServerProof(pub String);
 
 /// What differs between listeners once a connection stands.
 #[derive(Debug, Clone)]
@@ -55,7 +59,7 @@ impl Listeners {
     }
 }
 
-/// Adds to an answer what its listener wants said: the challenges of a 401, and that TLS stays.
+/// Adds to an answer what its listener wants said (the challenges of a 401, that TLS stays), and what browsers are told.
 pub async fn speak_for_listener<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -65,11 +69,28 @@ pub async fn speak_for_listener<B: MessageBody>(
     let listener =
         depot.as_ref().and_then(|depot| depot.listeners.at(response.request().app_config()));
     let status = response.status();
+    protect(response.headers_mut());
     if let Some(listener) = listener {
         let by_tls = listener.tls || client_address::came_by_tls(response.request());
         listener.complete(status, by_tls, response.headers_mut());
+        if listener.ways_in.contains(&WayIn::Negotiate) {
+            prove_server(&mut response);
+        }
     }
     Ok(response)
+}
+
+/// Not in a 401, whose challenges begin anew.
+fn prove_server<B>(response: &mut ServiceResponse<B>) {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        return;
+    }
+    let proof = response.request().extensions_mut().remove::<ServerProof>();
+    let value = proof
+        .and_then(|ServerProof(token)| HeaderValue::try_from(format!("Negotiate {token}")).ok());
+    if let Some(value) = value {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
 }
 
 impl Listener {

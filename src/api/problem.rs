@@ -202,6 +202,15 @@ impl From<Denied> for Problem {
             Denied::CertificateMissing => {
                 Self::new(StatusCode::FORBIDDEN, "certificate_required", detail)
             }
+            Denied::Slowed { wait } => {
+                let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+                Self::new(StatusCode::TOO_MANY_REQUESTS, "logins_slowed", detail)
+                    .with_header(header::RETRY_AFTER, seconds.into())
+            }
+            Denied::WrongTicket => Self::unauthorised("ticket_wrong", detail),
+            Denied::Ntlm => Self::unauthorised("ntlm_refused", detail),
+            Denied::TooManySteps => Self::unauthorised("negotiation_too_long", detail),
+            Denied::NoSuchPrincipal => Self::unauthorised("principal_unknown", detail),
             Denied::Busy => Self::come_back("logins_busy", detail, 5),
         }
     }

@@ -6,6 +6,8 @@ use actix_web::http::header;
 use actix_web::{HttpMessage as _, HttpRequest, web};
 
 use super::listener::PeerCertificate;
+#[cfg(feature = "negotiate")]
+use super::listener::ServerProof;
 use super::problem::Problem;
 use super::{Depot, client_address};
 use crate::access::{Denied, Identity, WayIn, basic, certificate};
@@ -70,9 +72,10 @@ async fn recognise(request: &HttpRequest, depot: &Depot) -> Result<Option<Identi
     };
     match way_of(scheme)? {
         way if !depot.listeners.offer(request, way) => Err(Denied::NotOffered),
-        WayIn::Basic => by_password(depot, rest).await.map(Some),
+        WayIn::Basic => by_password(depot, rest, request).await.map(Some),
         WayIn::Bearer => depot.tokens.authenticate(rest).await.map(Some),
-        WayIn::Negotiate | WayIn::Certificate => Err(Denied::NotOffered),
+        WayIn::Negotiate => by_ticket(depot, rest, request).await.map(Some),
+        WayIn::Certificate => Err(Denied::NotOffered),
     }
 }
 
@@ -117,11 +120,38 @@ fn way_of(scheme: &str) -> Result<WayIn, Denied> {
     }
 }
 
-async fn by_password(depot: &Depot, encoded: &str) -> Result<Identity, Denied> {
+async fn by_password(
+    depot: &Depot,
+    encoded: &str,
+    request: &HttpRequest,
+) -> Result<Identity, Denied> {
     let credentials = basic::parse(encoded)?;
-    let authenticated = depot.authenticator.authenticate(&credentials).await;
-    if let Err(denied) = &authenticated {
+    let address = client_address::of(request);
+    let authenticated = depot.authenticator.authenticate(&credentials, address).await;
+    if let Err(denied) = &authenticated
+        && !matches!(denied, Denied::Slowed { .. })
+    {
         tracing::info!(caller.name = credentials.name, "a password was refused: {denied}");
     }
     authenticated
+}
+
+/// What proves this server to the caller stands in the answer, whatever that is: see `listener`.
+#[cfg(feature = "negotiate")]
+async fn by_ticket(
+    depot: &Depot,
+    encoded: &str,
+    request: &HttpRequest,
+) -> Result<Identity, Denied> {
+    let negotiate = depot.negotiate.as_ref().ok_or(Denied::NotOffered)?;
+    let accepted = negotiate.recognise(encoded).await?;
+    if let Some(token) = accepted.token {
+        request.extensions_mut().insert(ServerProof(token));
+    }
+    Ok(accepted.identity)
+}
+
+#[cfg(not(feature = "negotiate"))]
+async fn by_ticket(_: &Depot, _: &str, _: &HttpRequest) -> Result<Identity, Denied> {
+    Err(Denied::NotOffered)
 }

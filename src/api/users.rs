@@ -55,7 +55,7 @@ impl From<Account> for UserBody {
 pub struct NewUser {
     #[schema(value_type = String)]
     name: AccountName,
-    /// 8 to 1,000 bytes.
+    /// 8 to 1,000 bytes; not the name, nor one of the passwords that everybody tries.
     #[schema(value_type = String, format = Password)]
     password: SecretString,
     roles: Vec<Role>,
@@ -116,7 +116,7 @@ pub async fn create(
 ) -> Result<Resource<UserBody>, Problem> {
     caller.sees_all_images()?;
     let NewUser { name, password, roles, images } = new.read()?;
-    let password_hash = hash_in_background(password).await?;
+    let password_hash = hash_in_background(name.as_str(), password).await?;
     let draft = AccountDraft { name, password_hash, roles, images };
     let account = depot.catalog.create_account(&caller.actor(), draft).await?;
     Ok(Resource::created(account.tag(), format!("/api/v1/users/{}", account.name), account.into()))
@@ -156,7 +156,7 @@ pub async fn change(
     caller.sees_all_images()?;
     let ChangedUser { password, roles, images, disabled } = changed.read()?;
     let password_hash = match password {
-        Some(password) => Some(hash_in_background(password).await?),
+        Some(password) => Some(hash_in_background(name.as_str(), password).await?),
         None => None,
     };
     let change = AccountChange { password_hash, roles, images, disabled };

@@ -164,6 +164,21 @@ impl Catalog {
         if left_behind.is_empty() { Ok(()) } else { self.remove_garbage_soon().await }
     }
 
+    /// Puts another hash of the same password in the place of the one that the account was read with; says
+    /// whether that was still there. Nothing that the API shows changes, so neither does the tag.
+    pub async fn renew_password_hash(&self, account: &Account, hash: &str) -> Result<bool> {
+        let mut tx = self.db.write().await?;
+        // Waits for whoever is just setting another password.
+        tx.lock_catalog_version().await?;
+        if !tx.replace_password_hash(account.id, &account.password_hash, hash).await? {
+            return Ok(false);
+        }
+        let actor = Actor::system("log-in");
+        self.audit(&mut tx, entry("user.renew_hash", &actor, account), NOTHING, NOTHING).await?;
+        self.conclude_account(tx).await?;
+        Ok(true)
+    }
+
     /// Log-ins are answered from the snapshot, so it has to follow.
     async fn conclude_account(&self, mut tx: Tx) -> Result<()> {
         tx.raise_catalog_version(Change::Accounts).await?;

@@ -24,6 +24,8 @@ pub struct ServeArgs {
 
 pub async fn run(args: ServeArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = Config::read(file)?.complete(&args.data, args.listen)?;
+    #[cfg(feature = "negotiate")]
+    super::keytab::start_again_with_keytab(&config, &args.data)?;
     telemetry::start_logging(&config.log)?;
     let bound = server::bind(config, &args.data).await?;
     announce_admin(&bound);

@@ -38,6 +38,27 @@ enum Action {
     },
     /// Set a user's password, from `IMAGEDEPOT_NEW_PASSWORD` or standard input
     Passwd { name: AccountName },
+    /// Let a user in no more, from now on
+    Disable { name: AccountName },
+    /// Let a disabled user in again
+    Enable { name: AccountName },
+    /// Set what a user may do
+    Roles {
+        name: AccountName,
+        /// All roles from now on, instead of those before
+        #[arg(value_enum, value_name = "ROLE", required = true)]
+        roles: Vec<RoleName>,
+    },
+    /// Set the images that a user is confined to
+    Images {
+        name: AccountName,
+        /// All patterns from now on, instead of those before
+        #[arg(value_name = "PATTERN", required_unless_present = "all")]
+        patterns: Vec<String>,
+        /// Confine the user to no images any more
+        #[arg(long, conflicts_with = "patterns")]
+        all: bool,
+    },
     /// List users
     List,
     /// Delete a user
@@ -80,7 +101,7 @@ async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
     let actor = Actor::system("command-line");
     match action {
         Action::Add { name, roles, images } => {
-            let password_hash = hash_in_background(new_password()?).await?;
+            let password_hash = hash_in_background(name.as_str(), new_password()?).await?;
             let roles = roles.into_iter().map(Role::from).collect();
             let account = catalog
                 .create_account(&actor, AccountDraft { name, password_hash, roles, images })
@@ -88,10 +109,31 @@ async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
             println!("{} was created", account.name);
         }
         Action::Passwd { name } => {
-            let password_hash = Some(hash_in_background(new_password()?).await?);
+            let password_hash = Some(hash_in_background(name.as_str(), new_password()?).await?);
             let change = AccountChange { password_hash, ..AccountChange::default() };
-            catalog.change_account(&actor, &name, change, &Precondition::None).await?;
+            change_account(catalog, &name, change).await?;
             println!("{name} has a new password");
+        }
+        Action::Disable { name } => {
+            let change = AccountChange { disabled: Some(true), ..AccountChange::default() };
+            change_account(catalog, &name, change).await?;
+            println!("{name} is disabled");
+        }
+        Action::Enable { name } => {
+            let change = AccountChange { disabled: Some(false), ..AccountChange::default() };
+            change_account(catalog, &name, change).await?;
+            println!("{name} is enabled");
+        }
+        Action::Roles { name, roles } => {
+            let roles = Some(roles.into_iter().map(Role::from).collect());
+            let change = AccountChange { roles, ..AccountChange::default() };
+            change_account(catalog, &name, change).await?;
+            println!("{name} has other roles");
+        }
+        Action::Images { name, patterns, all: _ } => {
+            let change = AccountChange { images: Some(patterns), ..AccountChange::default() };
+            change_account(catalog, &name, change).await?;
+            println!("{name} is confined to other images");
         }
         Action::List => {
             for account in catalog.accounts("", i64::MAX).await? {
@@ -105,6 +147,16 @@ async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
             println!("{name} was deleted");
         }
     }
+    Ok(())
+}
+
+async fn change_account(
+    catalog: &Catalog,
+    name: &AccountName,
+    change: AccountChange,
+) -> anyhow::Result<()> {
+    let actor = Actor::system("command-line");
+    catalog.change_account(&actor, name, change, &Precondition::None).await?;
     Ok(())
 }
 

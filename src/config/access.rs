@@ -1,175 +1,158 @@
-//! `[access]`: what tokens are good for, and whose.
+//! `[access]`: what concerns all ways in.
 
+mod oidc;
+mod tokens;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Deserialize;
-use url::{Host, Url};
+use url::Url;
 
-use super::ConfigError;
-use crate::model::Role;
+pub use oidc::{Grant, Oidc, is_safe};
+pub use tokens::Tokens;
+
+use super::{Config, ConfigError};
+use crate::access::WayIn;
+use crate::access::guard::Limits;
+use crate::access::principal::{PrincipalRule, Principals};
 
 /// `[access]`
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Access {
+    /// Origins of web pages, such as `https://dash.example.com`, that browsers let call the API.
+    pub cors: Vec<String>,
+    pub logins: Logins,
     pub tokens: Tokens,
     /// Without it only the depot's own tokens count.
     pub oidc: Option<Oidc>,
+    pub kerberos: Kerberos,
 }
 
-/// `[access.tokens]`: tokens that this server makes.
+/// `[access.logins]`
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Tokens {
-    /// How long one is good when its maker does not say.
+pub struct Logins {
+    /// Wrong passwords of one address for one account that cost no wait.
+    pub free_failures: u32,
+    /// The same for any account.
+    pub free_failures_per_address: u32,
+    /// The longest wait after wrong passwords of one address for one account; for an address alone it is a
+    /// fifteenth.
     #[serde(with = "humantime_serde")]
-    pub lifetime: Duration,
-    /// The longest that its maker may say.
-    #[serde(with = "humantime_serde")]
-    pub longest_lifetime: Duration,
+    pub longest_wait: Duration,
 }
 
-impl Default for Tokens {
+impl Default for Logins {
     fn default() -> Self {
-        Self {
-            lifetime: Duration::from_hours(90 * 24),
-            longest_lifetime: Duration::from_hours(366 * 24),
+        let Limits { free_failures, free_failures_per_address, longest_wait } = Limits::default();
+        Self { free_failures, free_failures_per_address, longest_wait }
+    }
+}
+
+impl Logins {
+    pub fn limits(&self) -> Limits {
+        Limits {
+            free_failures: self.free_failures,
+            free_failures_per_address: self.free_failures_per_address,
+            longest_wait: self.longest_wait,
         }
     }
 }
 
-/// `[access.oidc]`: JWTs of one outside issuer.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Oidc {
-    /// To the letter as in its tokens' `iss`.
-    pub issuer: String,
-    pub audience: String,
-    #[serde(default = "sub")]
-    pub name_claim: String,
-    /// A claim's name, or a path of names with dots.
-    pub roles_claim: String,
-    /// As RFC 7518 names them; none with a shared secret.
-    #[serde(default = "algorithms")]
-    pub algorithms: Vec<String>,
-    /// Without it, what discovery says.
-    pub keys_url: Option<Url>,
-    #[serde(default = "one_day", with = "humantime_serde")]
-    pub keys_kept: Duration,
-    pub grant: Vec<Grant>,
+/// `[access.kerberos]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kerberos {
+    /// The keys of `HTTP/host@REALM`.
+    pub keytab: Option<PathBuf>,
+    /// Which users principals are, the first match counts; without it `alice@REALM` is the user `alice`, in the
+    /// keytab's realm only.
+    pub principals: Vec<PrincipalRule>,
 }
 
-/// `[[access.oidc.grant]]`: what one value of the roles' claim gives. A list and no table: the
-/// environment cannot write keys with capitals.
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Grant {
-    pub value: String,
-    pub roles: Vec<Role>,
-    /// Patterns of images; none is all images.
-    #[serde(default)]
-    pub images: Vec<String>,
-}
+impl Config {
+    /// Who principals are, by the settings.
+    pub fn principals(&self) -> Result<Principals, ConfigError> {
+        Principals::new(&self.access.kerberos.principals)
+            .map_err(|error| ConfigError::new(format!("access.kerberos.principals: {error}")))
+    }
 
-fn sub() -> String {
-    "sub".to_owned()
-}
-
-fn algorithms() -> Vec<String> {
-    ["RS256", "ES256", "EdDSA"].map(str::to_owned).into()
-}
-
-fn one_day() -> Duration {
-    Duration::from_hours(24)
-}
-
-/// Keys are fetched at most every ten seconds.
-const SHORTEST_KEPT: Duration = Duration::from_secs(15);
-
-const ASYMMETRIC: [&str; 9] =
-    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
-
-impl Access {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
-        if self.tokens.lifetime > self.tokens.longest_lifetime || self.tokens.lifetime.is_zero() {
-            return Err(ConfigError::new(
-                "access.tokens.lifetime: above zero and at most longest_lifetime",
-            ));
+    pub(super) fn check_access(&self) -> Result<(), ConfigError> {
+        for origin in &self.access.cors {
+            check_origin(origin).map_err(|wrong| {
+                ConfigError::new(format!(
+                    "access.cors: {origin:?} is {wrong}, such as https://dash.example.com"
+                ))
+            })?;
         }
-        self.oidc.as_ref().map_or(Ok(()), Oidc::check)
+        self.access.tokens.check()?;
+        self.access.oidc.as_ref().map_or(Ok(()), Oidc::check)?;
+        self.principals()?;
+        let offered = |listener: &super::Listener| listener.ways_in.contains(&WayIn::Negotiate);
+        let Some(number) = self.listener.iter().position(offered).map(|index| index + 1) else {
+            return Ok(());
+        };
+        if cfg!(not(feature = "negotiate")) {
+            return Err(ConfigError::new(format!(
+                "listener {number}: ways_in: this program was built without negotiate; build it with \
+                 --features negotiate"
+            )));
+        }
+        let keytab = self.access.kerberos.keytab.as_ref().ok_or_else(|| {
+            ConfigError::new(format!(
+                "listener {number}: ways_in: negotiate needs access.kerberos.keytab"
+            ))
+        })?;
+        std::fs::File::open(keytab).map(drop).map_err(|error| {
+            ConfigError::new(format!("access.kerberos.keytab: {}: {error}", keytab.display()))
+        })
     }
 }
 
-impl Oidc {
-    fn check(&self) -> Result<(), ConfigError> {
-        let fail = |what: &str| Err(ConfigError::new(format!("access.oidc.{what}")));
-        let issuer = Url::parse(&self.issuer).ok();
-        if !issuer.is_some_and(|url| is_safe(&url) && url.query().is_none()) {
-            return fail("issuer: an https URL (http only on this machine) without a query");
-        }
-        if !self.keys_url.as_ref().is_none_or(is_safe) {
-            return fail("keys_url: an https URL (http only on this machine)");
-        }
-        if self.keys_kept < SHORTEST_KEPT {
-            return fail("keys_kept: at least 15s");
-        }
-        if self.audience.is_empty() || self.name_claim.is_empty() || self.roles_claim.is_empty() {
-            return fail("audience, name_claim and roles_claim: not empty");
-        }
-        let pinned = |name: &String| ASYMMETRIC.contains(&name.as_str());
-        if self.algorithms.is_empty() || !self.algorithms.iter().all(pinned) {
-            return fail(&format!("algorithms: some of {}", ASYMMETRIC.join(", ")));
-        }
-        if self.grant.iter().any(|grant| grant.roles.is_empty() || grant.value.is_empty()) {
-            return fail("grant: each has a value and at least one role");
-        }
-        Ok(())
+/// What browsers send as `Origin`: scheme, host, port if it is not the scheme's own. `*` would hand every page
+/// on the internet a way into networks that only the browser reaches.
+fn check_origin(text: &str) -> Result<(), &'static str> {
+    let url: Url = text.parse().map_err(|_| "no origin")?;
+    if !["http", "https"].contains(&url.scheme()) {
+        return Err("no origin of http or https");
     }
-}
-
-/// Whoever can change keys on their way can be anybody: they come by TLS, or do not leave the machine.
-pub fn is_safe(url: &Url) -> bool {
-    let is_loopback = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(address)) => address.is_loopback(),
-        Some(Host::Ipv6(address)) => address.is_loopback(),
-        None => false,
-    };
-    match url.scheme() {
-        "https" => url.host().is_some(),
-        "http" => is_loopback,
-        _ => false,
+    if url.origin().ascii_serialization() != text {
+        return Err("not written as browsers send it: scheme, host and port alone");
     }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn oidc(line: &str) -> Result<(), String> {
-        let text = format!(
-            "[oidc]\naudience = 'a'\nroles_claim = 'r'\ngrant = [{{value = 'v', roles = ['reader']}}]\n{line}"
-        );
-        let access: Access = toml::from_str(&text).unwrap();
-        access.check().map_err(|error| error.to_string())
+    #[cfg(not(feature = "negotiate"))]
+    #[test]
+    fn negotiate_is_refused_where_it_is_not_built_in() {
+        let text = "[[listener]]\naddress = '127.0.0.1:1'\nways_in = ['negotiate']\n";
+        let config: Config = toml::from_str(text).unwrap();
+        let refused = config.complete(std::path::Path::new("data"), None).unwrap_err().to_string();
+        assert!(refused.contains("--features negotiate"), "{refused}");
     }
 
     #[test]
-    fn an_issuer_without_tls_is_refused_but_on_this_machine() {
-        for good in ["https://login.example.com/x", "http://127.0.0.1:3000", "http://[::1]:1/"] {
-            assert_eq!(oidc(&format!("issuer = '{good}'")), Ok(()), "{good}");
+    fn origins_are_taken_only_as_browsers_send_them() {
+        for origin in ["https://dash.example.com", "http://localhost:3000", "http://[::1]:3000"] {
+            assert!(check_origin(origin).is_ok(), "{origin}");
         }
-        for bad in ["http://login.example.com", "file:///etc/keys", "127.0.0.1", "ftp://127.0.0.1"]
-        {
-            assert!(oidc(&format!("issuer = '{bad}'")).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn algorithms_with_a_shared_secret_cannot_be_set() {
-        for bad in ["HS256", "none", "rs256"] {
-            let line = format!("issuer = 'https://x.example'\nalgorithms = ['RS256', '{bad}']");
-            assert!(oidc(&line).is_err_and(|error| error.contains("algorithms")), "{bad}");
+        for origin in [
+            "*",
+            "null",
+            "dash.example.com",
+            "https://dash.example.com/",
+            "https://D.example.com",
+            "https://dash.example.com:443",
+            "file:///x",
+            "https://a.example.com/b",
+        ] {
+            assert!(check_origin(origin).is_err(), "{origin}");
         }
     }
 }

@@ -22,13 +22,12 @@ impl Config {
         {
             return Err(ConfigError::new("catalog.url: sqlite:PATH or postgres://…"));
         }
-        self.access.check()?;
         self.check_folders()?;
         for (number, listener) in self.listener.iter().enumerate() {
             check_listener(listener)
                 .map_err(|error| ConfigError(format!("listener {}: {error}", number + 1)))?;
         }
-        Ok(())
+        self.check_access()
     }
 
     /// The tree is served as it stands: blobs below it would be, too.

@@ -1,19 +1,23 @@
 //! The application that every worker serves: state, middleware, routes.
 
 use std::net::TcpListener;
+use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, StatusCode};
-use actix_web::middleware::{Next, from_fn};
+use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa_actix_web::AppExt as _;
 
 use super::{Opened, ServerError};
+#[cfg(feature = "negotiate")]
+use crate::access::{WayIn, negotiate::Negotiate};
 use crate::access::{Authenticator, TokenReader};
 use crate::api::brakes::{Brakes, Limits};
+use crate::api::browser::let_in_pages_of;
 use crate::api::documentation::{self, DocumentText};
 use crate::api::fallback::{self, Routes};
 use crate::api::listener::{Listeners, speak_for_listener};
@@ -33,8 +37,14 @@ pub(super) fn depot(
 ) -> Result<Depot, ServerError> {
     Ok(Depot {
         catalog: opened.catalog.clone(),
-        authenticator: Authenticator::new(opened.catalog.clone(), Ids)?,
+        authenticator: Authenticator::new(
+            opened.catalog.clone(),
+            Ids,
+            config.access.logins.limits(),
+        )?,
         tokens: TokenReader::new(opened.catalog.clone(), config.access.oidc.as_ref())?,
+        #[cfg(feature = "negotiate")]
+        negotiate: negotiate(config, opened)?,
         listeners,
         links: Links {
             public_url: config.server.public_url.clone(),
@@ -48,6 +58,15 @@ pub(super) fn depot(
         }),
         metrics: opened.metrics.clone(),
     })
+}
+
+#[cfg(feature = "negotiate")]
+fn negotiate(config: &Config, opened: &Opened) -> Result<Option<Negotiate>, ServerError> {
+    let mut ways_in = config.listener.iter().flat_map(|listener| &listener.ways_in);
+    if !ways_in.any(|way| *way == WayIn::Negotiate) {
+        return Ok(None);
+    }
+    Ok(Some(Negotiate::new(opened.catalog.clone(), config.principals()?)?))
 }
 
 pub(super) fn observer(config: &Config, opened: &Opened) -> Result<Observer, ServerError> {
@@ -74,17 +93,20 @@ pub(super) struct Shared {
     document: Data<DocumentText>,
     routes: Data<Routes>,
     alias: String,
+    cors: Arc<[String]>,
 }
 
 impl Shared {
-    pub(super) fn new(depot: Depot, observer: Observer, alias: &str) -> Self {
+    pub(super) fn new(depot: Depot, observer: Observer, config: &Config) -> Self {
+        let alias = &config.tree.alias;
         let document = documentation::document();
         Self {
             depot: Data::new(depot),
             observer: Data::new(observer),
             routes: Data::new(Routes::of(&document).with_files_below(&format!("/{alias}"))),
             document: Data::new(DocumentText(documentation::document_text().into())),
-            alias: alias.to_owned(),
+            alias: alias.clone(),
+            cors: config.access.cors.as_slice().into(),
         }
     }
 }
@@ -126,6 +148,7 @@ pub(super) fn app(
         .wrap(from_fn(answer_head_as_get))
         .wrap(from_fn(speak_tus))
         .wrap(from_fn(speak_for_listener))
+        .wrap(Condition::new(!shared.cors.is_empty(), let_in_pages_of(&shared.cors)))
         .wrap(from_fn(request::observe))
 }
 

@@ -80,7 +80,7 @@ async fn create_admin(catalog: &Catalog, data: &Path) -> Result<Option<FirstAdmi
             (password, Some(file))
         };
     let name: AccountName = ADMIN.parse().map_err(crate::catalog::Error::from)?;
-    let hash = password::hash_in_background(password.clone()).await?;
+    let hash = password::hash_in_background(name.as_str(), password.clone()).await?;
     if catalog.initialise(&name, &hash).await? {
         return Ok(Some(FirstAdmin { password, file }));
     }

@@ -6,9 +6,9 @@
 //! [`person`] and [`actions`] (who calls, and what they do), [`answer`] (what they are told).
 //! [`raw`] sends what a well-behaved HTTP library refuses to send, [`multipart`] takes answers to
 //! several ranges apart, [`resuming`] uploads and goes on after whatever breaks, [`bits_client`] does the
-//! same as Windows does, [`issued`] makes client certificates, [`issuer`] is an OpenID Connect provider,
-//! [`folder`] and [`watch`] look at files, [`command`] runs other programs, [`sample`] makes bytes,
-//! [`broken_link`] is a network that fails, [`small_disk`] a disk to fill.
+//! same as Windows does, [`issued`] makes client certificates, [`issuer`] is an OpenID Connect provider, `kdc` a
+//! Kerberos realm, [`folder`] and [`watch`] look at files, [`command`] runs other programs, [`sample`] makes
+//! bytes, [`broken_link`] is a network that fails, [`small_disk`] a disk to fill.
 //!
 //! Nothing here uses the library: a test sees what a user sees.
 
@@ -22,6 +22,8 @@ pub mod depot;
 pub mod folder;
 pub mod issued;
 pub mod issuer;
+#[cfg(feature = "negotiate")]
+pub mod kdc;
 pub mod multipart;
 pub mod person;
 pub mod postgres;
@@ -36,6 +38,8 @@ pub use answer::Answer;
 pub use database::Database;
 pub(crate) use database::on_both_databases;
 pub use depot::Depot;
+#[cfg(feature = "negotiate")]
+pub use depot::DepotSetup;
 pub use person::Person;
 
 use std::future::Future;

@@ -6,7 +6,8 @@
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
-//!   [`hostile_callers`], [`access`], [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`],
+//!   [`hostile_callers`], [`access`], [`passwords`], [`log_ins`], `negotiate`, [`browser`], [`secrets`],
+//!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`],
 //!   [`certificate_mappings`], [`mapped_certificates`], [`behind_proxies`], [`openapi`],
 //!   [`generated_clients`], [`push_and_pull`], [`command_line`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
@@ -27,6 +28,7 @@ mod behind_proxies;
 mod bits_downloads;
 mod bits_upload;
 mod brakes;
+mod browser;
 mod certificate_mappings;
 mod command_line;
 mod concurrency;
@@ -41,11 +43,15 @@ mod in_the_way;
 mod large_files;
 mod layers;
 mod life_of_an_image;
+mod log_ins;
 mod mapped_certificates;
+#[cfg(feature = "negotiate")]
+mod negotiate;
 mod observability;
 mod openapi;
 mod outages;
 mod outside_issuer;
+mod passwords;
 mod promotion;
 mod publication;
 mod push_and_pull;
@@ -53,6 +59,7 @@ mod push_resumes;
 mod resumable;
 mod resumable_refusals;
 mod schema;
+mod secrets;
 mod settings;
 mod token_commands;
 mod tokens;

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 /// Code, status, and what it means to who sees it.
-const CODES: [(&str, u16, &str); 80] = [
+const CODES: [(&str, u16, &str); 86] = [
     ("malformed_json", 400, "The body is no JSON."),
     ("body_unreadable", 400, "The body could not be read to its end."),
     (
@@ -55,6 +55,7 @@ const CODES: [(&str, u16, &str); 80] = [
         403,
         "The outside issuer's token is good, but no access.oidc.grant matches what it says of its holder.",
     ),
+    (
         "malformed_client_cert",
         400,
         "The Client-Cert header that a trusted proxy passed on is no certificate, or came twice.",
@@ -64,6 +65,27 @@ const CODES: [(&str, u16, &str); 80] = [
     ("certificate_user_disabled", 403, "The user whom the certificate is mapped to is disabled."),
     ("certificate_unreadable", 403, "The names in the certificate cannot be read."),
     ("certificate_required", 403, "This address of the server needs a client certificate."),
+    (
+        "ticket_wrong",
+        401,
+        "The Kerberos ticket has expired, was used before, or is for another server; the server's log says which.",
+    ),
+    (
+        "ntlm_refused",
+        401,
+        "NTLM came where Kerberos is taken: the client has no ticket for this server's name.",
+    ),
+    (
+        "negotiation_too_long",
+        401,
+        "The exchange of tokens would take several requests; a Kerberos ticket takes one.",
+    ),
+    ("principal_unknown", 401, "The Kerberos ticket's owner is no user here, or a disabled one."),
+    (
+        "logins_slowed",
+        429,
+        "Wrong passwords came before; Retry-After says when the next one is looked at.",
+    ),
     ("forbidden", 403, "The caller lacks the right; the detail says which."),
     ("not_found", 404, "There is nothing at this path."),
     ("image_not_found", 404, "There is no image of this name, or the caller may not know of it."),

@@ -80,6 +80,23 @@ impl Tx {
         Ok(())
     }
 
+    /// Whether the hash was still the one that is to be replaced.
+    pub async fn replace_password_hash(
+        &mut self,
+        id: Uuid,
+        from: &str,
+        to: &str,
+    ) -> Result<bool, StorageError> {
+        let changed = execute!(
+            self,
+            "update account set password_hash = $3 where id = $1 and password_hash = $2",
+            id,
+            from,
+            to
+        )?;
+        Ok(changed == 1)
+    }
+
     pub async fn delete_account(&mut self, id: Uuid) -> Result<(), StorageError> {
         execute!(self, "delete from account where id = $1", id)?;
         Ok(())

@@ -1,0 +1,46 @@
+//! Where the Kerberos library finds the server's keys.
+//!
+//! It reads them from the environment, `KRB5_KTNAME`, and the settings name them. Setting a variable of the running
+//! process is unsafe once there are threads, which this crate forbids; so is the library's function that takes a path.
+//! So the program starts itself again with the variable set, before anything is opened: same process id, same arguments.
+//! Rejected: asking administrators to set the variable beside the setting, two places that can differ.
+
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context as _;
+
+use crate::access::WayIn;
+use crate::config::Config;
+
+const KEYTAB: &str = "KRB5_KTNAME";
+
+/// Either of them says where tokens are remembered that were used.
+const REPLAY_CACHES: [&str; 2] = ["KRB5RCACHENAME", "KRB5RCACHEDIR"];
+
+/// Returns where the environment is right, or nothing is to be read.
+pub fn start_again_with_keytab(config: &Config, data: &Path) -> anyhow::Result<()> {
+    let offered =
+        config.listener.iter().any(|listener| listener.ways_in.contains(&WayIn::Negotiate));
+    let Some(keytab) = config.access.kerberos.keytab.as_ref().filter(|_| offered) else {
+        return Ok(());
+    };
+    let keytab = std::path::absolute(keytab)?;
+    let wanted = format!("FILE:{}", keytab.display());
+    if std::env::var_os(KEYTAB).is_some_and(|set| set == *wanted) {
+        return Ok(());
+    }
+    let program = std::env::current_exe().context("the program's own path")?;
+    let mut arguments = std::env::args_os();
+    let mut again = Command::new(program);
+    if let Some(name) = arguments.next() {
+        again.arg0(name);
+    }
+    again.args(arguments).env(KEYTAB, &wanted);
+    // Beside the catalog: a cache in a folder for temporary files may be anybody's or lost with it.
+    if REPLAY_CACHES.iter().all(|name| std::env::var_os(name).is_none()) {
+        again.env("KRB5RCACHEDIR", std::path::absolute(data)?);
+    }
+    Err(again.exec()).context("cannot start again with KRB5_KTNAME set")
+}
