@@ -2,14 +2,17 @@
 //! without breaking what is under way.
 
 mod app;
+mod connection;
+mod handshake;
+mod listener;
 mod start;
 mod tls;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpServer;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
@@ -18,10 +21,7 @@ pub use start::{ADMIN, Opened, open_catalog, open_database};
 use crate::api::{self, listener::Listeners};
 use crate::config::{Config, ConfigError, Listener};
 use crate::storage::StorageError;
-
-/// How long an idle connection is kept: longer than most proxies keep theirs, so that they are the
-/// ones to close it and never write into a closing one.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+use tls::Tls;
 
 /// How long background work that panicked rests: a panic that comes again must not fill the log.
 const BEFORE_NEXT_TRY: Duration = Duration::from_secs(1);
@@ -47,16 +47,45 @@ pub enum ServerError {
 pub struct Bound {
     config: Config,
     opened: Opened,
-    sockets: Vec<(Listener, TcpListener)>,
+    sockets: Vec<Socket>,
     metrics_socket: Option<TcpListener>,
+}
+
+/// A listener's address, taken, and its TLS.
+struct Socket {
+    listener: Listener,
+    address: SocketAddr,
+    socket: TcpListener,
+    tls: Option<Arc<Tls>>,
+}
+
+/// Says what is wrong with settings that are well in themselves: the files that they name.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
+    for (index, listener) in config.listener.iter().enumerate() {
+        tls::check(listener).map_err(|error| of_listener(index, &error))?;
+    }
+    Ok(())
+}
+
+fn of_listener(index: usize, error: &ConfigError) -> ConfigError {
+    ConfigError::new(format!("listener {}: {error}", index + 1))
 }
 
 /// Opens everything and binds all addresses, so that what is wrong is said before anything is served.
 pub async fn bind(config: Config, data: &std::path::Path) -> Result<Bound, ServerError> {
+    check(&config)?;
     let opened = start::open(&config, data).await?;
     let mut sockets = Vec::new();
-    for listener in &config.listener {
-        sockets.push((listener.clone(), listen(listener.address)?));
+    for (index, listener) in config.listener.iter().enumerate() {
+        let socket = listen(listener.address)?;
+        let address = socket.local_addr().unwrap_or(listener.address);
+        let tls = Tls::of(listener, address).map_err(|error| of_listener(index, &error))?;
+        sockets.push(Socket {
+            listener: listener.clone(),
+            address,
+            socket,
+            tls: tls.map(Arc::new),
+        });
     }
     let metrics_socket = config.metrics.listen.map(listen).transpose()?;
     Ok(Bound { config, opened, sockets, metrics_socket })
@@ -72,10 +101,9 @@ fn listen(address: std::net::SocketAddr) -> Result<TcpListener, ServerError> {
 impl Bound {
     /// Where the server can be reached, one URL for each listener.
     pub fn urls(&self) -> Vec<String> {
-        let url = |(listener, socket): &(Listener, TcpListener)| {
-            let scheme = if listener.certificate.is_some() { "https" } else { "http" };
-            let address = socket.local_addr().unwrap_or(listener.address);
-            format!("{scheme}://{address}")
+        let url = |socket: &Socket| {
+            let scheme = if socket.tls.is_some() { "https" } else { "http" };
+            format!("{scheme}://{}", socket.address)
         };
         self.sockets.iter().map(url).collect()
     }
@@ -99,17 +127,24 @@ impl Bound {
         let depot = app::depot(&config, &opened, listeners(&sockets))?;
         let observer = app::observer(&config, &opened)?;
         let shared = app::Shared::new(depot, observer, &config.tree.alias);
-        let mut server = HttpServer::new(move || app::app(&shared))
-            .keep_alive(KEEP_ALIVE)
-            .tcp_nodelay(true)
+        let mut server = actix_server::Server::build()
             .shutdown_timeout(config.server.shutdown_grace.as_secs())
             .shutdown_signal(stop);
-        for (listener, socket) in sockets {
-            server = match tls::config(&listener)? {
-                Some(tls) => server.listen_rustls_0_23(socket, tls),
-                None => server.listen(socket),
-            }
-            .map_err(fail("cannot serve"))?;
+        let clock = opened.catalog.clock().clone();
+        let mut followed = Vec::new();
+        for Socket { address, socket, tls, .. } in sockets {
+            followed.extend(tls.clone());
+            let serving = listener::Serving {
+                address,
+                tls,
+                shared: shared.clone(),
+                clock: clock.clone(),
+                stopping: server.graceful_shutdown_signal(),
+            };
+            let name = format!("listener {address}");
+            server = server
+                .listen(name, socket, move || listener::service(&serving))
+                .map_err(fail("cannot serve"))?;
         }
         let metrics_handle = opened.metrics.clone();
         let metrics_server = metrics_socket
@@ -117,6 +152,9 @@ impl Bound {
             .transpose()
             .map_err(fail("metrics.listen"))?;
         let mut background = background(&opened);
+        background.spawn(without_end("follow certificates", move || {
+            tls::keep_up(followed.clone(), clock.clone())
+        }));
         for url in urls {
             tracing::info!("listening on {url}");
         }
@@ -132,11 +170,10 @@ impl Bound {
 }
 
 /// What requests are told of the listener that they came in by.
-fn listeners(sockets: &[(Listener, TcpListener)]) -> Listeners {
-    Listeners::new(sockets.iter().map(|(listener, socket)| {
-        let at = socket.local_addr().unwrap_or(listener.address);
-        let (ways_in, tls) = (listener.ways_in.clone(), listener.certificate.is_some());
-        (at, api::listener::Listener { ways_in, tls })
+fn listeners(sockets: &[Socket]) -> Listeners {
+    Listeners::new(sockets.iter().map(|Socket { listener, address, tls, .. }| {
+        let ways_in = listener.ways_in.clone();
+        (*address, api::listener::Listener { ways_in, tls: tls.is_some() })
     }))
 }
 
