@@ -338,11 +338,7 @@ impl Config {
     }
 
     /// Fills in what depends on the data folder and on `--listen`.
-    pub fn complete(
-        mut self,
-        data: &Path,
-        listen: Option<Listener>,
-    ) -> Result<Self, ConfigError> {
+    pub fn complete(mut self, data: &Path, listen: Option<Listener>) -> Result<Self, ConfigError> {
         let data = std::path::absolute(data)
             .map_err(|error| ConfigError(format!("{}: {error}", data.display())))?;
         let folder_url = |name: &str| {

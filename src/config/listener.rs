@@ -20,9 +20,7 @@ fn check_client_certificates(listener: &Listener) -> Result<(), String> {
     let refuse = |what: &str| Err(what.to_owned());
     if listener.client_certificates == ClientCertificates::Required {
         if listener.certificate.is_none() {
-            return refuse(
-                "client_certificates = \"required\" needs TLS: set certificate and key",
-            );
+            return refuse("client_certificates = \"required\" needs TLS: set certificate and key");
         }
         if listener.client_ca.is_none() {
             return refuse(
@@ -35,9 +33,7 @@ fn check_client_certificates(listener: &Listener) -> Result<(), String> {
         return refuse("client_ca does nothing without client_certificates = \"required\"");
     }
     if !listener.crl.is_empty() {
-        return refuse(
-            "crl does nothing without client_certificates = \"required\" and client_ca",
-        );
+        return refuse("crl does nothing without client_certificates = \"required\" and client_ca");
     }
     Ok(())
 }

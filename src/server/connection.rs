@@ -93,9 +93,7 @@ impl Connection {
 
     fn bytes_came(&mut self) {
         // Frames of HTTP/2 come between requests, too.
-        if self.head_since.is_none()
-            && !self.under_way.any()
-            && self.protocol() == Protocol::Http1
+        if self.head_since.is_none() && !self.under_way.any() && self.protocol() == Protocol::Http1
         {
             self.head_since = Some(Instant::now());
         }

@@ -76,7 +76,9 @@ impl Refusal {
             Self::NotYetValid => "the client's certificate is not valid yet",
             Self::UnknownAuthority => "the client's certificate is of an unknown authority",
             Self::WrongPurpose => "the client's certificate is not for clients",
-            Self::RevocationUnknown => "an authority of the client's certificate has no revocation list here",
+            Self::RevocationUnknown => {
+                "an authority of the client's certificate has no revocation list here"
+            }
             Self::RevocationListExpired => {
                 "the revocation list of the client's authority is past its next update"
             }
@@ -193,11 +195,16 @@ fn verify_again(
     if connection.handshake_kind() != Some(HandshakeKind::Resumed) {
         return Ok(());
     }
-    let (leaf, rest) =
-        connection.peer_certificates().and_then(<[_]>::split_first).ok_or(Refusal::NoCertificate)?;
+    let (leaf, rest) = connection
+        .peer_certificates()
+        .and_then(<[_]>::split_first)
+        .ok_or(Refusal::NoCertificate)?;
     let now = u64::try_from(clock.now().timestamp()).unwrap_or_default();
-    let verified =
-        verifier.verify_client_cert(leaf, rest, UnixTime::since_unix_epoch(Duration::from_secs(now)));
+    let verified = verifier.verify_client_cert(
+        leaf,
+        rest,
+        UnixTime::since_unix_epoch(Duration::from_secs(now)),
+    );
     verified.map(|_| ()).map_err(|error| Refused {
         refusal: refusal_by(&error),
         cause: Some(io::Error::other(error)),

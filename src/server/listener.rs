@@ -12,7 +12,9 @@ use std::time::Duration;
 use actix_http::error::DispatchError;
 use actix_http::{Extensions, HttpService};
 use actix_server::GracefulShutdownSignal;
-use actix_service::{IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config};
+use actix_service::{
+    IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config,
+};
 use actix_web::Error;
 use actix_web::dev::AppConfig;
 use tokio::net::TcpStream;
@@ -44,8 +46,8 @@ pub(super) struct Serving {
 /// Takes connections, in one worker.
 pub(super) fn service(
     serving: &Serving,
-) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> + use<>
-{
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
++ use<> {
     let address = serving.address;
     let secure = serving.tls.is_some();
     let stopping = serving.stopping.clone();
@@ -53,7 +55,8 @@ pub(super) fn service(
         .into_factory()
         .map_err(|error: Error| error.as_response_error().error_response());
     // The only way to say which address a request came in by; actix-web's own test server uses it.
-    let app = map_config(app, move |()| AppConfig::__priv_test_new(secure, address.to_string(), address));
+    let app =
+        map_config(app, move |()| AppConfig::__priv_test_new(secure, address.to_string(), address));
     let http = HttpService::build()
         .graceful_shutdown_signal(move || {
             let stopping = stopping.clone();

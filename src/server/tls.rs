@@ -39,9 +39,16 @@ pub(super) struct State {
 
 impl Tls {
     /// Reads the listener's files; none where it speaks plain HTTP.
-    pub(super) fn of(listener: &Listener, address: SocketAddr) -> Result<Option<Self>, ConfigError> {
+    pub(super) fn of(
+        listener: &Listener,
+        address: SocketAddr,
+    ) -> Result<Option<Self>, ConfigError> {
         let Some(state) = State::of(listener)? else { return Ok(None) };
-        Ok(Some(Self { listener: listener.clone(), address, current: ArcSwap::from_pointee(state) }))
+        Ok(Some(Self {
+            listener: listener.clone(),
+            address,
+            current: ArcSwap::from_pointee(state),
+        }))
     }
 
     pub(super) fn current(&self) -> Arc<State> {

@@ -7,12 +7,14 @@
 //! [`raw`] sends what a well-behaved HTTP library refuses to send, [`multipart`] takes answers to
 //! several ranges apart, [`resuming`] uploads and goes on after whatever breaks, [`bits_client`] does the
 //! same as Windows does, [`folder`] and [`watch`] look at files, [`command`] runs other programs, [`sample`]
-//! makes bytes, [`broken_link`] is a network that fails, [`small_disk`] a disk to fill.
+//! makes bytes, [`broken_link`] is a network that fails, [`small_disk`] a disk to fill,
+//! [`authority`] makes certificates and [`tls_client`] uses them.
 //!
 //! Nothing here uses the library: a test sees what a user sees.
 
 pub mod actions;
 pub mod answer;
+pub mod authority;
 pub mod bits_client;
 pub mod broken_link;
 pub mod command;
@@ -27,6 +29,7 @@ pub mod resuming;
 pub mod sample;
 pub mod server;
 pub mod small_disk;
+pub mod tls_client;
 pub mod watch;
 
 pub use answer::Answer;

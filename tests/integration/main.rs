@@ -8,6 +8,7 @@
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
 //!   [`hostile_callers`], [`access`], [`openapi`], [`generated_clients`], [`push_and_pull`],
 //!   [`command_line`];
+//! - which ways in there are: [`listeners`], [`client_certificates`], [`certificate_reload`], [`slow_senders`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`full_disk`], [`uploads_survive`], [`push_resumes`];
@@ -23,6 +24,8 @@ mod bad_uploads;
 mod bits_downloads;
 mod bits_upload;
 mod brakes;
+mod certificate_reload;
+mod client_certificates;
 mod command_line;
 mod concurrency;
 mod crash;
@@ -36,6 +39,7 @@ mod in_the_way;
 mod large_files;
 mod layers;
 mod life_of_an_image;
+mod listeners;
 mod observability;
 mod openapi;
 mod outages;
@@ -47,6 +51,7 @@ mod resumable;
 mod resumable_refusals;
 mod schema;
 mod settings;
+mod slow_senders;
 mod tus;
 mod tus_clients;
 mod tus_refusals;

@@ -108,8 +108,7 @@ fn lists(
 }
 
 fn valid_until(certificate: &CertificateDer<'_>) -> Result<i64, String> {
-    let (_, parsed) =
-        X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
+    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
     Ok(parsed.validity().not_after.timestamp())
 }
 
