@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 use rustls::{CertificateError, HandshakeKind};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
@@ -27,6 +28,10 @@ const AT_ONCE: usize = 2048;
 /// The same from one address: one that opens connections and says nothing takes no others' place. Many behind one
 /// address are still many more than this in a second, each for a few round trips.
 const AT_ONCE_FROM_ONE: usize = 256;
+
+/// How long a client that is refused may take to hear so, and how much of what it sends is read meanwhile.
+const PARTING_TIME: Duration = Duration::from_secs(1);
+const UNREAD_PIECES: usize = 64;
 
 /// Why a connection is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -175,12 +180,35 @@ async fn shake_hands(
     state: &State,
     clock: &Clock,
 ) -> Result<TlsStream<TcpStream>, Refused> {
-    let stream = TlsAcceptor::from(state.server.clone())
-        .accept(io)
-        .await
-        .map_err(|cause| Refused { refusal: refusal_of(&cause), cause: Some(cause) })?;
+    let accepted = TlsAcceptor::from(state.server.clone()).accept(io).into_fallible().await;
+    let stream = match accepted {
+        Ok(stream) => stream,
+        Err((cause, io)) => {
+            let refusal = refusal_of(&cause);
+            if refusal.concerns_certificate() {
+                part(io).await;
+            }
+            return Err(Refused { refusal, cause: Some(cause) });
+        }
+    };
     verify_again(&stream, state, clock)?;
     Ok(stream)
+}
+
+/// Closes only when the client has, or soon: with TLS 1.3 its request may be here before it is refused, and closing a
+/// socket with something unread in it takes the alert back.
+async fn part(mut io: TcpStream) {
+    let reading_to_the_end = async {
+        io.shutdown().await?;
+        let mut unread = [0; 1024];
+        for _ in 0..UNREAD_PIECES {
+            if io.read(&mut unread).await? == 0 {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _parted_in_any_case = timeout(PARTING_TIME, reading_to_the_end).await;
 }
 
 /// A resumed session brings the certificate of the handshake that it goes back to, and nobody looks at it again:

@@ -62,6 +62,7 @@ impl Certified {
         let logged = self.depot.server.log().len();
         let answer = self.ask(certificate).await;
         assert!([35, 56].contains(&answer.code), "{reason}: {}, {}", answer.code, answer.stderr);
+        assert!(answer.stderr.contains("alert"), "{reason}: {}", answer.stderr);
         assert!(answer.stdout.is_empty(), "{reason}: {}", answer.stdout);
         let line = eventually(&format!("the log says {reason}"), || async {
             let log = self.depot.server.log()[logged..].to_owned();
