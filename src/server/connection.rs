@@ -2,20 +2,21 @@
 //!
 //! The framework watches the head of the first request and how long a connection waits for the next. What it
 //! leaves open is looked at here every few seconds: later heads that come in drop by drop, answers that nobody reads,
-//! HTTP/2 connections that are kept for nothing. Bodies are watched where they are read, in `api::slow_body`.
+//! HTTP/2 connections that are kept for nothing, clients whose certificate was revoked or has expired since. Bodies are watched where they are read, in `api::slow_body`.
 
 use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use actix_http::Protocol;
+use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
+use super::handshake::Standing;
 use crate::telemetry::request::UnderWay;
 
 /// One timer for each connection, not one for each request: setting one costs more than looking at the clock.
@@ -35,9 +36,19 @@ enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
+impl Stream {
+    /// The client's certificates, its own first.
+    fn chain(&self) -> &[CertificateDer<'static>] {
+        match self {
+            Self::Plain(_) => &[],
+            Self::Tls(stream) => stream.get_ref().1.peer_certificates().unwrap_or_default(),
+        }
+    }
+}
+
 pub(super) struct Connection {
     stream: Stream,
-    certificate: Option<Arc<[u8]>>,
+    standing: Option<Standing>,
     /// Requests that are being answered on it.
     under_way: UnderWay,
     next_look: Pin<Box<Sleep>>,
@@ -53,17 +64,15 @@ impl Connection {
         Self::new(Stream::Plain(stream), None)
     }
 
-    /// `asked`: whether the listener requires certificates.
-    pub(super) fn tls(stream: TlsStream<TcpStream>, asked: bool) -> Self {
-        let certificates = asked.then(|| stream.get_ref().1.peer_certificates()).flatten();
-        let certificate = certificates.and_then(|chain| chain.first()).map(|leaf| leaf[..].into());
-        Self::new(Stream::Tls(Box::new(stream)), certificate)
+    /// With its standing where the listener requires certificates.
+    pub(super) fn tls(stream: TlsStream<TcpStream>, standing: Option<Standing>) -> Self {
+        Self::new(Stream::Tls(Box::new(stream)), standing)
     }
 
-    fn new(stream: Stream, certificate: Option<Arc<[u8]>>) -> Self {
+    fn new(stream: Stream, standing: Option<Standing>) -> Self {
         Self {
             stream,
-            certificate,
+            standing,
             under_way: UnderWay::default(),
             next_look: Box::pin(sleep(LOOK_EVERY)),
             head_since: None,
@@ -82,9 +91,9 @@ impl Connection {
         }
     }
 
-    /// The client's certificate, DER.
-    pub(super) fn certificate(&self) -> Option<&Arc<[u8]>> {
-        self.certificate.as_ref()
+    /// The client's certificate, where one is required.
+    pub(super) fn certificate(&self) -> Option<&CertificateDer<'static>> {
+        self.standing.as_ref().and_then(|_| self.stream.chain().first())
     }
 
     pub(super) fn under_way(&self) -> &UnderWay {
@@ -123,6 +132,11 @@ impl Connection {
                 self.idle_since = now;
                 self.head_since = None;
             }
+            if let Some(standing) = &mut self.standing
+                && !standing.still_good(self.stream.chain())
+            {
+                return Err(io::ErrorKind::PermissionDenied.into());
+            }
             let longer = |since: Option<Instant>, than| {
                 since.is_some_and(|since| now.duration_since(since) >= than)
             };
@@ -160,7 +174,7 @@ impl AsyncRead for Connection {
                 this.bytes_came();
                 Poll::Ready(Ok(()))
             }
-            ended => ended,
+            ended @ Poll::Ready(_) => ended,
         }
     }
 }

@@ -6,13 +6,14 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::pki_types::UnixTime;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::{CertificateError, HandshakeKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -143,25 +144,27 @@ impl Drop for Entered {
     }
 }
 
-/// Takes a connection by TLS. What is refused is logged and counted here.
+/// Takes a connection by TLS; hands out what it was taken with, too. What is refused is logged and counted here.
 pub(super) async fn take(
     io: TcpStream,
     client: SocketAddr,
     tls: &Tls,
     under_way: &Rc<UnderWay>,
     clock: &Clock,
-) -> io::Result<TlsStream<TcpStream>> {
+) -> io::Result<(TlsStream<TcpStream>, Arc<State>)> {
+    let state = tls.current();
     let taken = match under_way.enter(client.ip()) {
-        Some(_entered) => match timeout(TIME, shake_hands(io, &tls.current(), clock)).await {
+        Some(_entered) => match timeout(TIME, shake_hands(io, &state, clock)).await {
             Ok(taken) => taken,
             Err(_) => Err(Refusal::TooSlow.into()),
         },
         None => Err(Refusal::TooMany.into()),
     };
-    taken.map_err(|Refused { refusal, cause }| {
+    let stream = taken.map_err(|Refused { refusal, cause }| {
         tell(refusal, client, cause.as_ref());
         io::Error::other(refusal.text())
-    })
+    })?;
+    Ok((stream, state))
 }
 
 struct Refused {
@@ -218,25 +221,75 @@ fn verify_again(
     state: &State,
     clock: &Clock,
 ) -> Result<(), Refused> {
-    let Some(verifier) = &state.clients else { return Ok(()) };
     let connection = stream.get_ref().1;
     if connection.handshake_kind() != Some(HandshakeKind::Resumed) {
         return Ok(());
     }
-    let (leaf, rest) = connection
-        .peer_certificates()
-        .and_then(<[_]>::split_first)
-        .ok_or(Refusal::NoCertificate)?;
-    let now = u64::try_from(clock.now().timestamp()).unwrap_or_default();
-    let verified = verifier.verify_client_cert(
-        leaf,
-        rest,
-        UnixTime::since_unix_epoch(Duration::from_secs(now)),
-    );
-    verified.map(|_| ()).map_err(|error| Refused {
-        refusal: refusal_by(&error),
-        cause: Some(io::Error::other(error)),
-    })
+    verify(connection.peer_certificates().unwrap_or_default(), state, clock)
+}
+
+fn verify(chain: &[CertificateDer<'_>], state: &State, clock: &Clock) -> Result<(), Refused> {
+    let Some(verifier) = &state.clients else { return Ok(()) };
+    let (leaf, rest) = chain.split_first().ok_or(Refusal::NoCertificate)?;
+    let now = Duration::from_secs(u64::try_from(clock.now().timestamp()).unwrap_or_default());
+    match verifier.verify_client_cert(leaf, rest, UnixTime::since_unix_epoch(now)) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            Err(Refused { refusal: refusal_by(&error), cause: Some(io::Error::other(error)) })
+        }
+    }
+}
+
+/// The right of a connection to go on: it may outlast what its client's certificate is good for.
+pub(super) struct Standing {
+    tls: Arc<Tls>,
+    clock: Clock,
+    client: SocketAddr,
+    verified_with: Arc<State>,
+    verified_at: Instant,
+}
+
+/// How long a certificate is taken for good while no file has changed.
+const GOOD_FOR: Duration = Duration::from_mins(1);
+
+impl Standing {
+    /// None where no certificate is required.
+    pub(super) fn of(
+        tls: &Arc<Tls>,
+        verified_with: Arc<State>,
+        client: SocketAddr,
+        clock: &Clock,
+    ) -> Option<Self> {
+        verified_with.clients.is_some().then(|| Self {
+            tls: Arc::clone(tls),
+            clock: clock.clone(),
+            client,
+            verified_with,
+            verified_at: Instant::now(),
+        })
+    }
+
+    /// Whether the certificate is still one that would be let in; looked at anew after a change of the files, and
+    /// every minute.
+    pub(super) fn still_good(&mut self, chain: &[CertificateDer<'_>]) -> bool {
+        let now = Instant::now();
+        let current = self.tls.current();
+        if Arc::ptr_eq(&current, &self.verified_with)
+            && now.duration_since(self.verified_at) < GOOD_FOR
+        {
+            return true;
+        }
+        match verify(chain, &current, &self.clock) {
+            Ok(()) => {
+                (self.verified_with, self.verified_at) = (current, now);
+                true
+            }
+            Err(Refused { refusal, cause }) => {
+                tell(refusal, self.client, cause.as_ref());
+                false
+            }
+        }
+    }
 }
 
 fn refusal_of(error: &io::Error) -> Refusal {

@@ -21,7 +21,7 @@ use tokio::net::TcpStream;
 
 use super::app::{self, Shared};
 use super::connection::{Connection, HEAD_TIME};
-use super::handshake::{self, UnderWay};
+use super::handshake::{self, Standing, UnderWay};
 use super::tls::Tls;
 use crate::api::listener::PeerCertificate;
 use crate::model::Clock;
@@ -74,7 +74,7 @@ pub(super) fn service(
         let (tls, under_way, clock) = (tls.clone(), Rc::clone(&under_way), clock.clone());
         async move {
             let client = stream.peer_addr().map_err(DispatchError::Io)?;
-            let connection = connect(stream, client, tls.as_deref(), &under_way, &clock);
+            let connection = connect(stream, client, tls.as_ref(), &under_way, &clock);
             let connection = connection.await.map_err(DispatchError::Io)?;
             let protocol = connection.protocol();
             Ok((connection, protocol, Some(client)))
@@ -86,20 +86,20 @@ pub(super) fn service(
 async fn connect(
     stream: TcpStream,
     client: SocketAddr,
-    tls: Option<&Tls>,
+    tls: Option<&Arc<Tls>>,
     under_way: &Rc<UnderWay>,
     clock: &Clock,
 ) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let Some(tls) = tls else { return Ok(Connection::plain(stream)) };
-    let stream = handshake::take(stream, client, tls, under_way, clock).await?;
-    Ok(Connection::tls(stream, tls.current().clients.is_some()))
+    let (stream, state) = handshake::take(stream, client, tls, under_way, clock).await?;
+    Ok(Connection::tls(stream, Standing::of(tls, state, client, clock)))
 }
 
 /// What requests find out about their connection.
 fn describe(connection: &Connection, data: &mut Extensions) {
     data.insert(connection.under_way().clone());
     if let Some(certificate) = connection.certificate() {
-        data.insert(PeerCertificate(Arc::clone(certificate)));
+        data.insert(PeerCertificate(certificate[..].into()));
     }
 }

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use crate::harness::authority::{Authority, Certificate, Valid};
 use crate::harness::command::{Finished, run};
 use crate::harness::server::free_port;
-use crate::harness::tls_client::{curl_as, curl_with, resume_with_openssl};
+use crate::harness::tls_client::{FreshConnections, curl_as, curl_with, resume_with_openssl};
 use crate::harness::{Database, Depot, eventually};
 
 /// A server that requires certificates of one authority, with its revocation list.
@@ -164,4 +164,28 @@ async fn a_resumed_session_is_no_way_around_the_end_of_a_certificate() {
         assert!(!late.stdout.contains("200 OK"), "{version}: {}", late.stdout);
         assert_eq!(server.refused("expired").await, before + 1, "{version}");
     }
+}
+
+#[tokio::test]
+async fn a_connection_that_stands_ends_when_its_certificate_is_revoked() {
+    let server = Certified::start(true).await;
+    let (right, lost) = (
+        server.authority.client("right", Valid::Long),
+        server.authority.client("lost", Valid::Long),
+    );
+    let mut connections = Vec::new();
+    for certificate in [&right, &lost] {
+        let clients = FreshConnections::with(server.port, &server.authority, certificate);
+        let mut kept = clients.keep().await.expect("a connection");
+        assert!(kept.ask().await.expect("an answer").starts_with("HTTP/1.1 200"));
+        connections.push(kept);
+    }
+    server.revoke(&[&lost], Valid::Long).await;
+    let (of_right, of_lost) = connections.split_at_mut(1);
+    eventually("the revoked client is cut off", || async {
+        (server.refused("revoked").await > 0).then_some(())
+    })
+    .await;
+    assert!(of_lost[0].ask().await.is_err(), "the revoked client goes on");
+    assert!(of_right[0].ask().await.expect("an answer").starts_with("HTTP/1.1 200"));
 }

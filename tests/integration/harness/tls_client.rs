@@ -6,13 +6,14 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
-use rustls::client::Resumption;
+use rustls::client::{Resumption, WantsClientCert};
 use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::{ClientConfig, ConfigBuilder, RootCertStore};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 use super::authority::{Authority, Certificate};
 use super::command::{Finished, curl, run};
@@ -63,19 +64,58 @@ pub struct FreshConnections {
     port: u16,
 }
 
+/// A connection that is kept.
+pub struct Kept(TlsStream<TcpStream>);
+
+impl Kept {
+    /// Asks for `/livez`; the answer as it came.
+    pub async fn ask(&mut self) -> std::io::Result<String> {
+        self.0.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n").await?;
+        let mut answer = vec![0; 4096];
+        match self.0.read(&mut answer).await? {
+            0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            read => Ok(String::from_utf8_lossy(&answer[..read]).into_owned()),
+        }
+    }
+}
+
 impl FreshConnections {
     pub fn new(port: u16, authority: &Authority) -> Self {
+        Self::configured(port, authority, |builder| builder.with_no_client_auth())
+    }
+
+    /// With a certificate of their own.
+    pub fn with(port: u16, authority: &Authority, certificate: &Certificate) -> Self {
+        let key = PrivateKeyDer::from_pem_file(&certificate.key).expect("a key");
+        let chain = vec![CertificateDer::from_pem_file(&certificate.file).expect("a certificate")];
+        Self::configured(port, authority, |builder| {
+            builder.with_client_auth_cert(chain, key).expect("they fit")
+        })
+    }
+
+    fn configured(
+        port: u16,
+        authority: &Authority,
+        finish: impl FnOnce(ConfigBuilder<ClientConfig, WantsClientCert>) -> ClientConfig,
+    ) -> Self {
         let mut roots = RootCertStore::empty();
         let certificate = CertificateDer::from_pem_file(authority.file()).expect("a certificate");
         roots.add(certificate).expect("an authority");
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let builder = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .expect("versions")
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = finish(builder);
         config.resumption = Resumption::disabled();
         Self { connector: Arc::new(config).into(), port }
+    }
+
+    /// One that stays.
+    pub async fn keep(&self) -> std::io::Result<Kept> {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
+        let name = ServerName::try_from("localhost").expect("a name");
+        Ok(Kept(self.connector.connect(name, stream).await?))
     }
 
     /// Asks for `/livez`; hands out the server's certificate (DER).
