@@ -1,5 +1,6 @@
 //! Client certificates: who is let in, and how each refusal shows where the server is run.
 
+use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -26,12 +27,12 @@ impl Certified {
         let list = authority.revoke(&[], Valid::Long);
         let port = free_port();
         let mut settings = format!(
-            "[[listener]]\naddress = \"127.0.0.1:{port}\"\n{}client_certificates = \"required\"\nclient_ca = {:?}\n",
+            "[[listener]]\naddress = \"127.0.0.1:{port}\"\n{}client_certificates = \"required\"\nclient_ca = \"{}\"\n",
             authority.server("server").as_settings(),
-            authority.file(),
+            authority.file().display(),
         );
         if crl {
-            settings += &format!("crl = [{list:?}]\n");
+            writeln!(settings, "crl = [\"{}\"]", list.display()).expect("write to a string");
         }
         let depot = Depot::on(Database::Sqlite).settings_file(&settings).start().await;
         Self { depot, port, authority, folder }

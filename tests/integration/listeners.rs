@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::harness::authority::{Authority, Valid};
+use crate::harness::authority::{Authority, Valid, settings_of};
 use crate::harness::command::{curl, imagedepot, run};
 use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::server::free_port;
@@ -19,9 +19,9 @@ async fn each_listener_takes_what_it_says_and_nothing_else() {
     let settings = format!(
         "[[listener]]\naddress = \"127.0.0.1:{https}\"\n{server}\
          [[listener]]\naddress = \"127.0.0.1:{certified}\"\n{server}client_certificates = \"required\"\n\
-         client_ca = {:?}\n\
+         client_ca = \"{}\"\n\
          [[listener]]\naddress = \"127.0.0.1:{bearer_only}\"\n{server}ways_in = [\"bearer\"]\n",
-        authority.file()
+        authority.file().display()
     );
     let depot = Depot::on(Database::Sqlite).settings_file(&settings).start().await;
     let right = format!("admin:{ADMIN_PASSWORD}");
@@ -105,21 +105,26 @@ async fn what_leaks_passwords_or_cannot_work_is_refused_before_it_serves() {
     let broken =
         file("broken.pem", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     let tls = server.as_settings();
-    let pair =
-        |certificate: &Path, key: &Path| format!("certificate = {certificate:?}\nkey = {key:?}\n");
     let required = format!("{tls}client_certificates = \"required\"\n");
-    let ca = format!("client_ca = {:?}\n", authority.file());
+    let ca = format!("client_ca = \"{}\"\n", authority.file().display());
+    let nothing = empty.display();
     for (listener, named) in [
         // The address is one that nobody here has: nothing is ever bound.
         ("address = \"192.0.2.1:1\"".to_owned(), "passwords without TLS"),
-        (format!("address = \"127.0.0.1:1\"\n{}", pair(&server.file, &other.key)), "other.key"),
-        (format!("address = \"127.0.0.1:1\"\n{}", pair(&empty, &server.key)), "empty.pem"),
-        (format!("address = \"127.0.0.1:1\"\n{}", pair(&broken, &server.key)), "broken.pem"),
-        (format!("address = \"127.0.0.1:1\"\n{}", pair(&server.file, &empty)), "private key"),
-        (format!("address = \"127.0.0.1:1\"\n{}", pair(Path::new("/no"), &empty)), "/no"),
+        (
+            format!("address = \"127.0.0.1:1\"\n{}", settings_of(&server.file, &other.key)),
+            "other.key",
+        ),
+        (format!("address = \"127.0.0.1:1\"\n{}", settings_of(&empty, &server.key)), "empty.pem"),
+        (format!("address = \"127.0.0.1:1\"\n{}", settings_of(&broken, &server.key)), "broken.pem"),
+        (
+            format!("address = \"127.0.0.1:1\"\n{}", settings_of(&server.file, &empty)),
+            "private key",
+        ),
+        (format!("address = \"127.0.0.1:1\"\n{}", settings_of(Path::new("/no"), &empty)), "/no"),
         (format!("address = \"127.0.0.1:1\"\n{required}"), "client_ca"),
-        (format!("address = \"127.0.0.1:1\"\n{required}client_ca = {empty:?}"), "empty.pem"),
-        (format!("address = \"127.0.0.1:1\"\n{required}{ca}crl = [{empty:?}]"), "empty.pem"),
+        (format!("address = \"127.0.0.1:1\"\n{required}client_ca = \"{nothing}\""), "empty.pem"),
+        (format!("address = \"127.0.0.1:1\"\n{required}{ca}crl = [\"{nothing}\"]"), "empty.pem"),
         (format!("address = \"127.0.0.1:1\"\n{tls}ways_in = [\"certificate\"]"), "certificate"),
         (format!("address = \"127.0.0.1:1\"\n{tls}ways_in = []"), "ways_in"),
         (format!("address = \"127.0.0.1:1\"\n{tls}client_certificates = \"optional\""), "optional"),

@@ -127,15 +127,19 @@ impl Authority {
     }
 }
 
+/// The two lines of a listener.
+pub fn settings_of(certificate: &Path, key: &Path) -> String {
+    format!("certificate = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display())
+}
+
 fn from_now(time: Duration) -> Duration {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
     now + time
 }
 
 impl Certificate {
-    /// The two lines of a listener.
     pub fn as_settings(&self) -> String {
-        format!("certificate = {:?}\nkey = {:?}\n", self.file, self.key)
+        settings_of(&self.file, &self.key)
     }
 
     /// Puts another certificate and its key into these files, each in one step.

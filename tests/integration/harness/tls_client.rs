@@ -81,7 +81,7 @@ impl Kept {
 
 impl FreshConnections {
     pub fn new(port: u16, authority: &Authority) -> Self {
-        Self::configured(port, authority, |builder| builder.with_no_client_auth())
+        Self::configured(port, authority, ConfigBuilder::<ClientConfig, _>::with_no_client_auth)
     }
 
     /// With a certificate of their own.
