@@ -44,8 +44,10 @@ class ClientAuthority:
         new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         settings, extensions = folder / "ca.cnf", folder / "client.ext"
         (folder / "ca-index").touch()
+        (folder / "crl-number").write_text("01\n")
         settings.write_text(
             f"[ca]\ndefault_ca = only\n[only]\ndatabase = {folder}/ca-index\ndefault_md = sha256\ndefault_crl_days = 2\n"
+            f"crlnumber = {folder}/crl-number\ncrl_extensions = crl\n[crl]\nauthorityKeyIdentifier = keyid\n"
         )
         extensions.write_text("extendedKeyUsage = clientAuth\nbasicConstraints = CA:FALSE\n")
         for command in (

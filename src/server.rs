@@ -29,11 +29,11 @@ const BEFORE_NEXT_TRY: Duration = Duration::from_secs(1);
 /// Why the server did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("{0}")]
+    #[error(transparent)]
     Catalog(#[from] crate::catalog::Error),
-    #[error("{0}")]
+    #[error(transparent)]
     Storage(#[from] StorageError),
     #[error("{what}: {source}")]
     Listen { what: String, source: std::io::Error },

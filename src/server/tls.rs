@@ -7,11 +7,14 @@ mod files;
 mod reload;
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::slice::from_ref;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateRevocationListDer;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
@@ -82,12 +85,26 @@ fn client_verifier(
     provider: &Arc<CryptoProvider>,
 ) -> Result<Option<Arc<dyn ClientCertVerifier>>, ConfigError> {
     let Some((path, roots)) = &material.authorities else { return Ok(None) };
-    WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
-        .with_crls(material.lists.iter().cloned())
-        .enforce_revocation_expiration()
-        .build()
-        .map(Some)
-        .map_err(|error| ConfigError::at(path, &error))
+    let with = |lists: &[(PathBuf, CertificateRevocationListDer<'static>)]| {
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
+            .with_crls(lists.iter().map(|(_, list)| list.clone()))
+            .enforce_revocation_expiration()
+            .build()
+    };
+    match with(&material.lists) {
+        Ok(verifier) => Ok(Some(verifier)),
+        // The error does not say which list it is about.
+        Err(error) => Err(match material.lists.iter().find(|one| with(from_ref(one)).is_err()) {
+            Some((list, _)) => {
+                let what = format!(
+                    "no revocation list that can be used (it needs X.509 version 2 and a number, and to be a whole \
+                     one of its authority, not a delta): {error}"
+                );
+                ConfigError::at(list, &what)
+            }
+            None => ConfigError::at(path, &error),
+        }),
+    }
 }
 
 fn server_config(

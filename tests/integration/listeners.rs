@@ -9,6 +9,14 @@ use crate::harness::server::free_port;
 use crate::harness::tls_client::{curl_as, curl_with};
 use crate::harness::{Database, Depot};
 
+const OLD_LIST: &str = "\
+-----BEGIN X509 CRL-----\n\
+MIGbMEQwCgYIKoZIzj0EAwIwGDEWMBQGA1UEAwwNYmVuY2ggY2xpZW50cxcNMjYx\n\
+MTIxMTYwMzA1WhcNMjYxMTIzMTYwMzA1WjAKBggqhkjOPQQDAgNHADBEAiBWu+9T\n\
+Uv+K5PCX99sa4XvL4kD8YwrCY4mU2DcBfLRJjQIgSQ0L56kbD2NYC++DXuEDnIqf\n\
+Ewrp8alZzucE5XnZ58s=\n\
+-----END X509 CRL-----\n";
+
 #[tokio::test]
 async fn each_listener_takes_what_it_says_and_nothing_else() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -108,6 +116,10 @@ async fn what_leaks_passwords_or_cannot_work_is_refused_before_it_serves() {
     let required = format!("{tls}client_certificates = \"required\"\n");
     let ca = format!("client_ca = \"{}\"\n", authority.file().display());
     let nothing = empty.display();
+    // As `openssl ca -gencrl` writes it without further settings: version 1, which RFC 5280 does not allow.
+    let old = file("old.crl", OLD_LIST);
+    let (good, old) = (authority.revoke(&[], Valid::Long), old.display());
+    let good = good.display();
     for (listener, named) in [
         // The address is one that nobody here has: nothing is ever bound.
         ("address = \"192.0.2.1:1\"".to_owned(), "passwords without TLS"),
@@ -125,6 +137,10 @@ async fn what_leaks_passwords_or_cannot_work_is_refused_before_it_serves() {
         (format!("address = \"127.0.0.1:1\"\n{required}"), "client_ca"),
         (format!("address = \"127.0.0.1:1\"\n{required}client_ca = \"{nothing}\""), "empty.pem"),
         (format!("address = \"127.0.0.1:1\"\n{required}{ca}crl = [\"{nothing}\"]"), "empty.pem"),
+        (
+            format!("address = \"127.0.0.1:1\"\n{required}{ca}crl = [\"{good}\", \"{old}\"]"),
+            "old.crl",
+        ),
         (format!("address = \"127.0.0.1:1\"\n{tls}ways_in = [\"certificate\"]"), "certificate"),
         (format!("address = \"127.0.0.1:1\"\n{tls}ways_in = []"), "ways_in"),
         (format!("address = \"127.0.0.1:1\"\n{tls}client_certificates = \"optional\""), "optional"),

@@ -12,6 +12,9 @@ use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certific
 
 use crate::config::{ConfigError, Listener};
 
+/// A list, and the file that it came from.
+type RevocationList = (PathBuf, CertificateRevocationListDer<'static>);
+
 /// What was read.
 pub(super) struct Material {
     pub certificate: PathBuf,
@@ -22,7 +25,7 @@ pub(super) struct Material {
     pub certificate_ends: i64,
     /// Of client certificates, with the file they came from.
     pub authorities: Option<(PathBuf, Arc<RootCertStore>)>,
-    pub lists: Vec<CertificateRevocationListDer<'static>>,
+    pub lists: Vec<RevocationList>,
     /// When the first of the lists is past its next update, seconds since the epoch.
     pub lists_end: Option<i64>,
 }
@@ -81,9 +84,7 @@ fn authorities(path: &Path) -> Result<(PathBuf, Arc<RootCertStore>), ConfigError
 }
 
 /// Authorities publish lists as DER as often as in PEM.
-fn lists(
-    paths: &[PathBuf],
-) -> Result<(Vec<CertificateRevocationListDer<'static>>, Option<i64>), ConfigError> {
+fn lists(paths: &[PathBuf]) -> Result<(Vec<RevocationList>, Option<i64>), ConfigError> {
     let (mut lists, mut ends) = (Vec::new(), Vec::new());
     for path in paths {
         let bytes = read(path)?;
@@ -102,7 +103,7 @@ fn lists(
                 .map_err(|error| ConfigError::at(path, &error))?;
             ends.extend(parsed.next_update().map(|time| time.timestamp()));
         }
-        lists.extend(found);
+        lists.extend(found.into_iter().map(|list| (path.clone(), list)));
     }
     Ok((lists, ends.into_iter().min()))
 }
