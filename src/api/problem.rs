@@ -110,7 +110,7 @@ impl Problem {
         Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
     }
 
-    /// 401. What is offered depends on the listener, which adds its challenges ([`super::door`]).
+    /// 401. What is offered depends on the listener, which adds its challenges ([`super::listener`]).
     fn unauthorised(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, code, detail)
     }
