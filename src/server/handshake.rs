@@ -1,5 +1,7 @@
-//! A TLS handshake with its limits, and why it failed: the client is told no more than an alert, the log and the
-//! counter by reason tell those who run the server.
+//! A TLS handshake with its limits. `refusal` says why one failed, `standing` what holds for a connection afterwards.
+
+mod refusal;
+mod standing;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -9,16 +11,18 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::HandshakeKind;
 use rustls::pki_types::{CertificateDer, UnixTime};
-use rustls::{CertificateError, HandshakeKind};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::tls::{State, Tls};
 use crate::model::Clock;
+use refusal::{Refusal, refusal_by, refusal_of, tell};
+pub(super) use standing::Standing;
 
 /// How long a handshake may take: some round trips over the worst of lines.
 const TIME: Duration = Duration::from_secs(10);
@@ -33,72 +37,6 @@ const AT_ONCE_FROM_ONE: usize = 256;
 /// How long a client that is refused may take to hear so, and how much of what it sends is read meanwhile.
 const PARTING_TIME: Duration = Duration::from_secs(1);
 const UNREAD_PIECES: usize = 64;
-
-/// Why a connection is not taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Refusal {
-    NoCertificate,
-    Revoked,
-    Expired,
-    NotYetValid,
-    UnknownAuthority,
-    /// Not made for clients.
-    WrongPurpose,
-    /// An authority of the chain has no revocation list here.
-    RevocationUnknown,
-    RevocationListExpired,
-    /// A certificate that is unfit in another way.
-    UnfitCertificate,
-    TooSlow,
-    TooMany,
-    /// No TLS, none in common, or the client hung up.
-    Failed,
-}
-
-impl Refusal {
-    /// The label of the counter.
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::NoCertificate => "no_certificate",
-            Self::Revoked => "revoked",
-            Self::Expired => "expired",
-            Self::NotYetValid => "not_yet_valid",
-            Self::UnknownAuthority => "unknown_authority",
-            Self::WrongPurpose => "wrong_purpose",
-            Self::RevocationUnknown => "revocation_unknown",
-            Self::RevocationListExpired => "revocation_list_expired",
-            Self::UnfitCertificate => "unfit_certificate",
-            Self::TooSlow => "too_slow",
-            Self::TooMany => "too_many",
-            Self::Failed => "failed",
-        }
-    }
-
-    fn text(self) -> &'static str {
-        match self {
-            Self::NoCertificate => "the client sent no certificate",
-            Self::Revoked => "the client's certificate is revoked",
-            Self::Expired => "the client's certificate has expired",
-            Self::NotYetValid => "the client's certificate is not valid yet",
-            Self::UnknownAuthority => "the client's certificate is of an unknown authority",
-            Self::WrongPurpose => "the client's certificate is not for clients",
-            Self::RevocationUnknown => {
-                "an authority of the client's certificate has no revocation list here"
-            }
-            Self::RevocationListExpired => {
-                "the revocation list of the client's authority is past its next update"
-            }
-            Self::UnfitCertificate => "the client's certificate is unfit",
-            Self::TooSlow => "the handshake took too long",
-            Self::TooMany => "too many handshakes at once",
-            Self::Failed => "the handshake failed",
-        }
-    }
-
-    fn concerns_certificate(self) -> bool {
-        !matches!(self, Self::TooSlow | Self::TooMany | Self::Failed)
-    }
-}
 
 /// Handshakes under way in this worker on this listener.
 #[derive(Default)]
@@ -237,104 +175,6 @@ fn verify(chain: &[CertificateDer<'_>], state: &State, clock: &Clock) -> Result<
         Err(error) => {
             Err(Refused { refusal: refusal_by(&error), cause: Some(io::Error::other(error)) })
         }
-    }
-}
-
-/// The right of a connection to go on: it may outlast what its client's certificate is good for.
-pub(super) struct Standing {
-    tls: Arc<Tls>,
-    clock: Clock,
-    client: SocketAddr,
-    verified_with: Arc<State>,
-    verified_at: Instant,
-}
-
-/// How long a certificate is taken for good while no file has changed.
-const GOOD_FOR: Duration = Duration::from_mins(1);
-
-impl Standing {
-    /// None where no certificate is required.
-    pub(super) fn of(
-        tls: &Arc<Tls>,
-        verified_with: Arc<State>,
-        client: SocketAddr,
-        clock: &Clock,
-    ) -> Option<Self> {
-        verified_with.clients.is_some().then(|| Self {
-            tls: Arc::clone(tls),
-            clock: clock.clone(),
-            client,
-            verified_with,
-            verified_at: Instant::now(),
-        })
-    }
-
-    /// Whether the certificate is still one that would be let in; looked at anew after a change of the files, and
-    /// every minute.
-    pub(super) fn still_good(&mut self, chain: &[CertificateDer<'_>]) -> bool {
-        let now = Instant::now();
-        let current = self.tls.current();
-        if Arc::ptr_eq(&current, &self.verified_with)
-            && now.duration_since(self.verified_at) < GOOD_FOR
-        {
-            return true;
-        }
-        match verify(chain, &current, &self.clock) {
-            Ok(()) => {
-                (self.verified_with, self.verified_at) = (current, now);
-                true
-            }
-            Err(Refused { refusal, cause }) => {
-                tell(refusal, self.client, cause.as_ref());
-                false
-            }
-        }
-    }
-}
-
-fn refusal_of(error: &io::Error) -> Refusal {
-    let by_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    by_tls.map_or(Refusal::Failed, refusal_by)
-}
-
-fn refusal_by(error: &rustls::Error) -> Refusal {
-    use rustls::Error;
-    let Error::InvalidCertificate(error) = error else {
-        return match error {
-            Error::NoCertificatesPresented => Refusal::NoCertificate,
-            Error::InvalidCertRevocationList(_) => Refusal::RevocationUnknown,
-            _ => Refusal::Failed,
-        };
-    };
-    match error {
-        CertificateError::Revoked => Refusal::Revoked,
-        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Refusal::Expired,
-        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
-            Refusal::NotYetValid
-        }
-        // An authority of the right name with another key signs nothing that holds.
-        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-            Refusal::UnknownAuthority
-        }
-        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
-            Refusal::WrongPurpose
-        }
-        CertificateError::UnknownRevocationStatus => Refusal::RevocationUnknown,
-        CertificateError::ExpiredRevocationList
-        | CertificateError::ExpiredRevocationListContext { .. } => Refusal::RevocationListExpired,
-        _ => Refusal::UnfitCertificate,
-    }
-}
-
-/// Certificates that are refused are worth a look; scanners and lines that break are not.
-fn tell(refusal: Refusal, client: SocketAddr, cause: Option<&io::Error>) {
-    let reason = refusal.name();
-    metrics::counter!("imagedepot_tls_handshakes_refused_total", "reason" => reason).increment(1);
-    let cause = cause.map(ToString::to_string);
-    if refusal.concerns_certificate() {
-        tracing::warn!(client.address = %client, reason, cause, "{}", refusal.text());
-    } else {
-        tracing::debug!(client.address = %client, reason, cause, "{}", refusal.text());
     }
 }
 
