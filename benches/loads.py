@@ -65,11 +65,12 @@ def kept_alive(server, path, seconds):
     return Round(float(re.search(r"Requests/sec:\s+([\d.]+)", output)[1]), cpu / requests)
 
 
-def fresh_connections(server, path, requests):
+def fresh_connections(server, path, requests, clients=None):
     """A TLS connection for each request, whole handshakes, with ab: two of them, for one saturates its
-    core before the server does. Unit: request."""
+    core before the server does. With `clients` each handshake has a client certificate. Unit: request."""
     path = getattr(server, "checks", {}).get(path, path)
-    command = ["ab", "-q", "-l", "-n", str(requests // 2), "-c", "8", server.url(path, tls=True)]
+    url = ["-E", str(clients.client), server.certified_url(path)] if clients else [server.url(path, tls=True)]
+    command = ["ab", "-q", "-l", "-n", str(requests // 2), "-c", "8", *url]
     before, start = server.cpu_seconds(), time.perf_counter()
     clients = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     for client in clients:

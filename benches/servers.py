@@ -35,16 +35,47 @@ def make_certificate(folder):
     return certificate, key
 
 
+class ClientAuthority:
+    """An authority with an empty revocation list, and one client's certificate with its key in a file as ab takes it."""
+
+    def __init__(self, folder):
+        self.file, self.crl, self.client = folder / "clients-ca.pem", folder / "clients.crl", folder / "client.pem"
+        key, request, client_key = folder / "clients-ca.key", folder / "client.csr", folder / "client.key"
+        new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+        settings, extensions = folder / "ca.cnf", folder / "client.ext"
+        (folder / "ca-index").touch()
+        (folder / "crl-number").write_text("01\n")
+        settings.write_text(
+            f"[ca]\ndefault_ca = only\n[only]\ndatabase = {folder}/ca-index\ndefault_md = sha256\ndefault_crl_days = 2\n"
+            f"crlnumber = {folder}/crl-number\ncrl_extensions = crl\n[crl]\nauthorityKeyIdentifier = keyid\n"
+        )
+        extensions.write_text("extendedKeyUsage = clientAuth\nbasicConstraints = CA:FALSE\n")
+        for command in (
+            ["req", "-x509", *new_key, "-subj", "/CN=bench clients", "-days", "2", "-keyout", key, "-out", self.file,
+             "-addext", "keyUsage = critical,keyCertSign,cRLSign"],
+            ["ca", "-gencrl", "-config", settings, "-keyfile", key, "-cert", self.file, "-out", self.crl],
+            ["req", "-new", *new_key, "-subj", "/CN=PC-0815", "-keyout", client_key, "-out", request],
+            ["x509", "-req", "-in", request, "-CA", self.file, "-CAkey", key, "-CAcreateserial", "-days", "2",
+             "-extfile", extensions, "-out", self.client],
+        ):
+            subprocess.run(["openssl", *command], check=True, capture_output=True)
+        with open(self.client, "a") as both:
+            both.write(client_key.read_text())
+
+
 class Server:
-    """One server with an HTTP and an HTTPS port, and its processes."""
+    """One server with an HTTP and two HTTPS ports, one of which requires client certificates, and its processes."""
 
     def __init__(self, name):
         self.name = name
-        self.http_port, self.https_port = free_port(), free_port()
+        self.http_port, self.https_port, self.certified_port = free_port(), free_port(), free_port()
         self.process = None
 
     def url(self, path, tls=False):
         return f"https://127.0.0.1:{self.https_port}{path}" if tls else f"http://127.0.0.1:{self.http_port}{path}"
+
+    def certified_url(self, path):
+        return f"https://127.0.0.1:{self.certified_port}{path}"
 
     def processes(self):
         """The started process and its children: nginx works in those."""
@@ -85,15 +116,17 @@ class Server:
 
 
 class Imagedepot(Server):
-    """With its default settings, two listeners and an image in the channel production."""
+    """With its default settings, three listeners and an image in the channel production."""
 
-    def __init__(self, binary, folder, certificate, key):
+    def __init__(self, binary, folder, certificate, key, clients):
         super().__init__("imagedepot")
         self.data = folder / "data"
         settings = folder / "imagedepot.toml"
         settings.write_text(
             f'[[listener]]\naddress = "127.0.0.1:{self.http_port}"\n'
             f'[[listener]]\naddress = "127.0.0.1:{self.https_port}"\ncertificate = "{certificate}"\nkey = "{key}"\n'
+            f'[[listener]]\naddress = "127.0.0.1:{self.certified_port}"\ncertificate = "{certificate}"\nkey = "{key}"\n'
+            f'client_certificates = "required"\nclient_ca = "{clients.file}"\ncrl = ["{clients.crl}"]\n'
         )
         with open(folder / "imagedepot.log", "wb") as log:
             self.process = subprocess.Popen(
@@ -152,7 +185,7 @@ class Imagedepot(Server):
 class Nginx(Server):
     """As many workers as there are cores, sendfile, no access log; update checks have constant answers."""
 
-    def __init__(self, folder, root, certificate, key, checks):
+    def __init__(self, folder, root, certificate, key, clients, checks):
         super().__init__("nginx")
         folder = folder / "nginx"
         folder.mkdir()
@@ -187,6 +220,15 @@ http {{
     ssl_certificate_key {key};
     ssl_protocols TLSv1.2 TLSv1.3;
     root {root};
+{locations}  }}
+  server {{
+    listen 127.0.0.1:{self.certified_port} ssl;
+    ssl_certificate {certificate};
+    ssl_certificate_key {key};
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_verify_client on;
+    ssl_client_certificate {clients.file};
+    ssl_crl {clients.crl};
 {locations}  }}
 }}
 """)

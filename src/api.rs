@@ -3,7 +3,7 @@
 //! Handlers extract, call the catalog, convert. What all of them share stands in one place each:
 //! [`caller`] (who, with the right in the type; `recognise` finds out who), [`listener`] (which ways in a
 //! request may take), [`body`], [`conditional`], [`page`], [`idempotency`],
-//! [`dry_run`], [`problem`] (the one form of refusal), [`fallback`] (404 and 405), [`file_response`] (bytes).
+//! [`dry_run`], [`slow_body`], [`problem`] (the one form of refusal), [`fallback`] (404 and 405), [`file_response`] (bytes).
 
 pub mod assignments;
 pub mod audit;
@@ -30,6 +30,7 @@ pub mod problem;
 pub mod publications;
 mod recognise;
 pub mod revisions;
+pub mod slow_body;
 pub mod tokens;
 pub mod tree;
 pub mod updates;

@@ -7,6 +7,7 @@
 
 mod access;
 mod check;
+mod listener;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -86,6 +87,28 @@ pub struct Listener {
     /// How callers may prove here who they are.
     #[serde(default = "ways_in")]
     pub ways_in: Vec<WayIn>,
+    /// Whether connections need a client certificate. There is no "optional": BITS jobs without one fail
+    /// where a server asks for it.
+    #[serde(default)]
+    pub client_certificates: ClientCertificates,
+    /// The authorities of client certificates, PEM.
+    pub client_ca: Option<PathBuf>,
+    /// Their revocation lists, PEM or DER. With any, every authority in a certificate's chain needs one that is not
+    /// past its next update.
+    #[serde(default)]
+    pub crl: Vec<PathBuf>,
+    /// Takes passwords without TLS from other machines, where the line between is safe in another way.
+    #[serde(default)]
+    pub allow_plain_passwords: bool,
+}
+
+/// Whether a listener's connections need a client certificate.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClientCertificates {
+    #[default]
+    Never,
+    Required,
 }
 
 fn ways_in() -> Vec<WayIn> {
@@ -94,8 +117,17 @@ fn ways_in() -> Vec<WayIn> {
 
 impl Listener {
     /// Plain HTTP, with the ways in that a listener has by default.
-    fn plain(address: SocketAddr) -> Self {
-        Self { address, certificate: None, key: None, ways_in: ways_in() }
+    pub fn plain(address: SocketAddr) -> Self {
+        Self {
+            address,
+            certificate: None,
+            key: None,
+            ways_in: ways_in(),
+            client_certificates: ClientCertificates::Never,
+            client_ca: None,
+            crl: Vec::new(),
+            allow_plain_passwords: false,
+        }
     }
 }
 
@@ -317,11 +349,7 @@ impl Config {
     }
 
     /// Fills in what depends on the data folder and on `--listen`.
-    pub fn complete(
-        mut self,
-        data: &Path,
-        listen: Option<SocketAddr>,
-    ) -> Result<Self, ConfigError> {
+    pub fn complete(mut self, data: &Path, listen: Option<Listener>) -> Result<Self, ConfigError> {
         let data = std::path::absolute(data)
             .map_err(|error| ConfigError(format!("{}: {error}", data.display())))?;
         let folder_url = |name: &str| {
@@ -338,8 +366,7 @@ impl Config {
             self.tree.url = Some(folder_url("MEDVImages")?);
         }
         if listen.is_some() || self.listener.is_empty() {
-            let address = listen.unwrap_or(DEFAULT_LISTEN);
-            self.listener.push(Listener::plain(address));
+            self.listener.push(listen.unwrap_or_else(|| Listener::plain(DEFAULT_LISTEN)));
         }
         self.check()?;
         Ok(self)

@@ -2,15 +2,17 @@
 //! without breaking what is under way.
 
 mod app;
+mod connection;
+mod handshake;
+mod listener;
 mod start;
 mod tls;
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::HttpServer;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
@@ -19,10 +21,7 @@ pub use start::{ADMIN, Opened, open_catalog, open_database};
 use crate::api::{self, listener::Listeners};
 use crate::config::{Config, ConfigError, Listener};
 use crate::storage::StorageError;
-
-/// How long an idle connection is kept: longer than most proxies keep theirs, so that they are the
-/// ones to close it and never write into a closing one.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
+use tls::Tls;
 
 /// How long background work that panicked rests: a panic that comes again must not fill the log.
 const BEFORE_NEXT_TRY: Duration = Duration::from_secs(1);
@@ -30,11 +29,11 @@ const BEFORE_NEXT_TRY: Duration = Duration::from_secs(1);
 /// Why the server did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
-    #[error("{0}")]
+    #[error(transparent)]
     Config(#[from] ConfigError),
-    #[error("{0}")]
+    #[error(transparent)]
     Catalog(#[from] crate::catalog::Error),
-    #[error("{0}")]
+    #[error(transparent)]
     Storage(#[from] StorageError),
     #[error("{what}: {source}")]
     Listen { what: String, source: std::io::Error },
@@ -53,16 +52,45 @@ pub enum ServerError {
 pub struct Bound {
     config: Config,
     opened: Opened,
-    sockets: Vec<(Listener, TcpListener)>,
+    sockets: Vec<Socket>,
     metrics_socket: Option<TcpListener>,
+}
+
+/// A listener's address, taken, and its TLS.
+struct Socket {
+    listener: Listener,
+    address: SocketAddr,
+    socket: TcpListener,
+    tls: Option<Arc<Tls>>,
+}
+
+/// Says what is wrong with settings that are well in themselves: the files that they name.
+pub fn check(config: &Config) -> Result<(), ConfigError> {
+    for (index, listener) in config.listener.iter().enumerate() {
+        tls::check(listener).map_err(|error| of_listener(index, &error))?;
+    }
+    Ok(())
+}
+
+fn of_listener(index: usize, error: &ConfigError) -> ConfigError {
+    ConfigError::new(format!("listener {}: {error}", index + 1))
 }
 
 /// Opens everything and binds all addresses, so that what is wrong is said before anything is served.
 pub async fn bind(config: Config, data: &std::path::Path) -> Result<Bound, ServerError> {
+    check(&config)?;
     let opened = start::open(&config, data).await?;
     let mut sockets = Vec::new();
-    for listener in &config.listener {
-        sockets.push((listener.clone(), listen(listener.address)?));
+    for (index, listener) in config.listener.iter().enumerate() {
+        let socket = listen(listener.address)?;
+        let address = socket.local_addr().unwrap_or(listener.address);
+        let tls = Tls::of(listener, address).map_err(|error| of_listener(index, &error))?;
+        sockets.push(Socket {
+            listener: listener.clone(),
+            address,
+            socket,
+            tls: tls.map(Arc::new),
+        });
     }
     let metrics_socket = config.metrics.listen.map(listen).transpose()?;
     Ok(Bound { config, opened, sockets, metrics_socket })
@@ -78,10 +106,9 @@ fn listen(address: std::net::SocketAddr) -> Result<TcpListener, ServerError> {
 impl Bound {
     /// Where the server can be reached, one URL for each listener.
     pub fn urls(&self) -> Vec<String> {
-        let url = |(listener, socket): &(Listener, TcpListener)| {
-            let scheme = if listener.certificate.is_some() { "https" } else { "http" };
-            let address = socket.local_addr().unwrap_or(listener.address);
-            format!("{scheme}://{address}")
+        let url = |socket: &Socket| {
+            let scheme = if socket.tls.is_some() { "https" } else { "http" };
+            format!("{scheme}://{}", socket.address)
         };
         self.sockets.iter().map(url).collect()
     }
@@ -106,17 +133,24 @@ impl Bound {
         let issuer = depot.tokens.issuer().cloned();
         let observer = app::observer(&config, &opened)?;
         let shared = app::Shared::new(depot, observer, &config);
-        let mut server = HttpServer::new(move || app::app(&shared))
-            .keep_alive(KEEP_ALIVE)
-            .tcp_nodelay(true)
+        let mut server = actix_server::Server::build()
             .shutdown_timeout(config.server.shutdown_grace.as_secs())
             .shutdown_signal(stop);
-        for (listener, socket) in sockets {
-            server = match tls::config(&listener)? {
-                Some(tls) => server.listen_rustls_0_23(socket, tls),
-                None => server.listen(socket),
-            }
-            .map_err(fail("cannot serve"))?;
+        let clock = opened.catalog.clock().clone();
+        let mut followed = Vec::new();
+        for Socket { address, socket, tls, .. } in sockets {
+            followed.extend(tls.clone());
+            let serving = listener::Serving {
+                address,
+                tls,
+                shared: shared.clone(),
+                clock: clock.clone(),
+                stopping: server.graceful_shutdown_signal(),
+            };
+            let name = format!("listener {address}");
+            server = server
+                .listen(name, socket, move || listener::service(&serving))
+                .map_err(fail("cannot serve"))?;
         }
         let metrics_handle = opened.metrics.clone();
         let metrics_server = metrics_socket
@@ -130,6 +164,9 @@ impl Bound {
                 async move { issuer.follow().await }
             }));
         }
+        background.spawn(without_end("follow certificates", move || {
+            tls::keep_up(followed.clone(), clock.clone())
+        }));
         for url in urls {
             tracing::info!("listening on {url}");
         }
@@ -145,11 +182,10 @@ impl Bound {
 }
 
 /// What requests are told of the listener that they came in by.
-fn listeners(sockets: &[(Listener, TcpListener)]) -> Listeners {
-    Listeners::new(sockets.iter().map(|(listener, socket)| {
-        let at = socket.local_addr().unwrap_or(listener.address);
-        let (ways_in, tls) = (listener.ways_in.clone(), listener.certificate.is_some());
-        (at, api::listener::Listener { ways_in, tls })
+fn listeners(sockets: &[Socket]) -> Listeners {
+    Listeners::new(sockets.iter().map(|Socket { listener, address, tls, .. }| {
+        let ways_in = listener.ways_in.clone();
+        (*address, api::listener::Listener { ways_in, tls: tls.is_some() })
     }))
 }
 

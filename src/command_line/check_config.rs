@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::config::{Config, DEFAULT_DATA, EXAMPLE};
+use crate::server;
 
 /// What is to be checked.
 #[derive(Debug, Args)]
@@ -23,6 +24,7 @@ pub fn run(args: &CheckConfigArgs, file: Option<&Path>) -> anyhow::Result<()> {
         return Ok(());
     }
     let config = Config::read(file)?.complete(&args.data, None)?;
+    server::check(&config)?;
     println!("the settings are sound");
     for listener in &config.listener {
         let scheme = if listener.certificate.is_some() { "https" } else { "http" };

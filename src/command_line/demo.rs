@@ -11,7 +11,7 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::serve;
-use crate::config::Config;
+use crate::config::{Config, Listener};
 use crate::model::{Digest, Ids};
 use crate::server::{self, Bound};
 use crate::telemetry;
@@ -48,7 +48,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
 async fn serve_demo(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     let mut config = Config::read(None)?;
     "warn".clone_into(&mut config.log.level);
-    let config = config.complete(data, Some(listen))?;
+    let config = config.complete(data, Some(Listener::plain(listen)))?;
     telemetry::start_logging(&config.log)?;
     let bound = server::bind(config, data).await?;
     let tour = Tour::of(&bound, data)?;

@@ -7,7 +7,7 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::config::{Config, DEFAULT_DATA};
+use crate::config::{Config, DEFAULT_DATA, Listener};
 use crate::server::{self, Bound};
 use crate::telemetry;
 
@@ -20,10 +20,17 @@ pub struct ServeArgs {
     /// Plain HTTP listener, beside those of the settings [default: 127.0.0.1:8080 if they have none]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
+    /// Let the --listen listener take passwords without TLS from other machines, too
+    #[arg(long, requires = "listen")]
+    allow_plain_passwords: bool,
 }
 
 pub async fn run(args: ServeArgs, file: Option<&Path>) -> anyhow::Result<()> {
-    let config = Config::read(file)?.complete(&args.data, args.listen)?;
+    let listen = args.listen.map(|address| Listener {
+        allow_plain_passwords: args.allow_plain_passwords,
+        ..Listener::plain(address)
+    });
+    let config = Config::read(file)?.complete(&args.data, listen)?;
     #[cfg(feature = "negotiate")]
     super::keytab::start_again_with_keytab(&config, &args.data)?;
     telemetry::start_logging(&config.log)?;

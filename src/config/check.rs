@@ -1,6 +1,6 @@
 //! What one key alone cannot tell: values that do not fit together or do not exist.
 
-use super::{Config, ConfigError, Listener, local_folder};
+use super::{Config, ConfigError, local_folder};
 use crate::model::ChannelName;
 
 impl Config {
@@ -24,7 +24,7 @@ impl Config {
         }
         self.check_folders()?;
         for (number, listener) in self.listener.iter().enumerate() {
-            check_listener(listener)
+            super::listener::check(listener, self)
                 .map_err(|error| ConfigError(format!("listener {}: {error}", number + 1)))?;
         }
         self.check_access()
@@ -40,19 +40,5 @@ impl Config {
             ));
         }
         Ok(())
-    }
-}
-
-fn check_listener(listener: &Listener) -> Result<(), String> {
-    match (&listener.certificate, &listener.key) {
-        (None, None) => Ok(()),
-        (Some(certificate), Some(key)) => {
-            for path in [certificate, key] {
-                std::fs::File::open(path)
-                    .map_err(|error| format!("{}: {error}", path.display()))?;
-            }
-            Ok(())
-        }
-        _ => Err("certificate and key go together".to_owned()),
     }
 }

@@ -23,7 +23,7 @@ use crate::api::fallback::{self, Routes};
 use crate::api::listener::{Listeners, speak_for_listener};
 use crate::api::problem::Problem;
 use crate::api::uploads::front::{is_upload, speak_tus};
-use crate::api::{self, Depot, Links, body, dry_run, idempotency};
+use crate::api::{self, Depot, Links, body, dry_run, idempotency, slow_body};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::model::{Clock, Ids};
@@ -147,6 +147,7 @@ pub(super) fn app(
         .wrap(from_fn(dry_run::refuse_where_unknown))
         .wrap(from_fn(answer_head_as_get))
         .wrap(from_fn(speak_tus))
+        .wrap(from_fn(slow_body::watch))
         .wrap(from_fn(speak_for_listener))
         .wrap(Condition::new(!shared.cors.is_empty(), let_in_pages_of(&shared.cors)))
         .wrap(from_fn(request::observe))

@@ -1,44 +1,147 @@
-//! TLS from PEM files.
+//! A listener's TLS: made from its files, and made anew when they change.
+//!
+//! Each connection takes the state of the moment it begins with, so a change drops none. `files` reads, `reload`
+//! watches, [`super::handshake`] uses it.
 
-use std::path::Path;
+mod files;
+mod reload;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::slice::from_ref;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use rustls::crypto::aws_lc_rs;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::pki_types::CertificateRevocationListDer;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 
 use crate::config::{ConfigError, Listener};
+use files::{Material, Stamp};
+pub(super) use reload::keep_up;
 
-/// The listener's TLS settings; none where it speaks plain HTTP.
-pub(super) fn config(listener: &Listener) -> Result<Option<ServerConfig>, ConfigError> {
-    let (Some(certificate), Some(key)) = (&listener.certificate, &listener.key) else {
-        return Ok(None);
-    };
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| wrong(certificate, &error))?;
-    if chain.is_empty() {
-        return Err(wrong(certificate, &"no certificate in it"));
+/// One listener's TLS.
+pub(super) struct Tls {
+    listener: Listener,
+    address: SocketAddr,
+    current: ArcSwap<State>,
+}
+
+/// What new connections are taken with.
+pub(super) struct State {
+    pub server: Arc<ServerConfig>,
+    /// Where client certificates are required.
+    pub clients: Option<Arc<dyn ClientCertVerifier>>,
+    /// Seconds since the epoch.
+    certificate_ends: i64,
+    lists_end: Option<i64>,
+    stamp: Stamp,
+}
+
+impl Tls {
+    /// Reads the listener's files; none where it speaks plain HTTP.
+    pub(super) fn of(
+        listener: &Listener,
+        address: SocketAddr,
+    ) -> Result<Option<Self>, ConfigError> {
+        let Some(state) = State::of(listener)? else { return Ok(None) };
+        Ok(Some(Self {
+            listener: listener.clone(),
+            address,
+            current: ArcSwap::from_pointee(state),
+        }))
     }
-    let private = PrivateKeyDer::from_pem_file(key).map_err(|error| wrong(key, &error))?;
-    let mut tls = ServerConfig::builder_with_provider(Arc::new(provider()))
+
+    pub(super) fn current(&self) -> Arc<State> {
+        self.current.load_full()
+    }
+}
+
+/// Says what is wrong with the listener's files.
+pub(super) fn check(listener: &Listener) -> Result<(), ConfigError> {
+    State::of(listener).map(|_| ())
+}
+
+impl State {
+    fn of(listener: &Listener) -> Result<Option<Self>, ConfigError> {
+        // Before they are read: what changes meanwhile is seen as a change afterwards.
+        let stamp = Stamp::of(listener);
+        let Some(material) = Material::read(listener)? else { return Ok(None) };
+        let provider = Arc::new(provider());
+        let clients = client_verifier(&material, &provider)?;
+        let (certificate_ends, lists_end) = (material.certificate_ends, material.lists_end);
+        let server = Arc::new(server_config(material, provider, clients.clone())?);
+        Ok(Some(Self { server, clients, certificate_ends, lists_end, stamp }))
+    }
+}
+
+/// Revocation is looked at along the whole chain, for a revoked authority in the middle revokes all that it signed;
+/// an authority without a list and a list past its next update refuse, as nginx and IIS do it: whoever can
+/// keep a list from coming could else go on with a stolen certificate.
+fn client_verifier(
+    material: &Material,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, ConfigError> {
+    let Some((path, roots)) = &material.authorities else { return Ok(None) };
+    let with = |lists: &[(PathBuf, CertificateRevocationListDer<'static>)]| {
+        WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
+            .with_crls(lists.iter().map(|(_, list)| list.clone()))
+            .enforce_revocation_expiration()
+            .build()
+    };
+    match with(&material.lists) {
+        Ok(verifier) => Ok(Some(verifier)),
+        // The error does not say which list it is about.
+        Err(error) => Err(match material.lists.iter().find(|one| with(from_ref(one)).is_err()) {
+            Some((list, _)) => {
+                let what = format!(
+                    "no revocation list that can be used (it needs X.509 version 2 and a number, and to be a whole \
+                     one of its authority, not a delta): {error}"
+                );
+                ConfigError::at(list, &what)
+            }
+            None => ConfigError::at(path, &error),
+        }),
+    }
+}
+
+fn server_config(
+    material: Material,
+    provider: Arc<CryptoProvider>,
+    clients: Option<Arc<dyn ClientCertVerifier>>,
+) -> Result<ServerConfig, ConfigError> {
+    let Material { certificate, chain, key_file, key, .. } = material;
+    let builder = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(|error| wrong(certificate, &error))?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(|error| wrong(certificate, &error))?;
+        .map_err(|error| ConfigError::at(&certificate, &error))?;
+    let mut tls = match clients {
+        Some(clients) => builder.with_client_cert_verifier(clients),
+        None => builder.with_no_client_auth(),
+    }
+    .with_single_cert(chain, key)
+    .map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => {
+            let what = format!("is not the key of the certificate in {}", certificate.display());
+            ConfigError::at(&key_file, &what)
+        }
+        error => ConfigError::at(&certificate, &error),
+    })?;
+    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     tls.ignore_client_order = true;
     // One ticket a connection: four would be four more writes, and clients that ask every 15 minutes
-    // use one. Stateless, so that no memory grows and every worker can read it.
+    // use one. Stateless, so that no memory grows and every worker can read it. The key of the tickets is
+    // this state's own: tickets from before a change open nothing.
     tls.send_tls13_tickets = 1;
-    tls.ticketer = aws_lc_rs::Ticketer::new().map_err(|error| wrong(key, &error))?;
-    Ok(Some(tls))
+    tls.ticketer =
+        aws_lc_rs::Ticketer::new().map_err(|error| ConfigError::at(&key_file, &error))?;
+    Ok(tls)
 }
 
 /// AES-128 first: its SHA-256 runs in hardware, where the SHA-384 of AES-256 does not, and the
 /// handshake is most of what an update check on a fresh connection costs.
-fn provider() -> rustls::crypto::CryptoProvider {
+fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.sort_by_key(|suite| match suite.suite() {
         rustls::CipherSuite::TLS13_AES_128_GCM_SHA256 => 0,
@@ -47,8 +150,4 @@ fn provider() -> rustls::crypto::CryptoProvider {
         _ => 3,
     });
     provider
-}
-
-fn wrong(path: &Path, error: &dyn std::fmt::Display) -> ConfigError {
-    ConfigError::at(path, error)
 }

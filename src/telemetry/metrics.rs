@@ -73,6 +73,30 @@ fn describe() {
         "imagedepot_access_log_lines_dropped_total",
         "Lines the access log had no room for"
     );
+    describe_counter!(
+        "imagedepot_tls_handshakes_refused_total",
+        "Connections that TLS did not let in, by reason"
+    );
+    describe_counter!(
+        "imagedepot_connections_cut_total",
+        "Connections that were closed because their client kept them for nothing"
+    );
+    describe_gauge!(
+        "imagedepot_tls_certificate_expiry_timestamp_seconds",
+        "When the first certificate of the listener's chain ends"
+    );
+    describe_gauge!(
+        "imagedepot_tls_crl_next_update_timestamp_seconds",
+        "When the first of the listener's revocation lists is past its next update"
+    );
+    describe_gauge!(
+        "imagedepot_tls_reload_success",
+        "Whether the listener's TLS files, as they are now, are in force"
+    );
+    describe_gauge!(
+        "imagedepot_tls_reload_success_timestamp_seconds",
+        "When the listener's TLS files were last read and taken"
+    );
     describe_gauge!("imagedepot_downloads", "Downloads of files under way");
     describe_gauge!("imagedepot_snapshot_version", "The catalog version that clients see");
     describe_gauge!("imagedepot_store_free_bytes", Unit::Bytes, "Free bytes of the store's disk");

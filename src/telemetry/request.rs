@@ -3,8 +3,10 @@
 //! One middleware, around everything else. The id is the caller's `X-Request-Id` where that is plain,
 //! or a new one; problem documents and audit rows carry it.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -42,6 +44,30 @@ pub async fn with_id<F: Future>(id: Option<String>, work: F) -> F::Output {
 #[derive(Clone)]
 pub struct CallerName(pub String);
 
+/// The requests of one connection that are being answered; part of the connection's data.
+#[derive(Debug, Clone, Default)]
+pub struct UnderWay(Rc<Cell<usize>>);
+
+impl UnderWay {
+    pub fn any(&self) -> bool {
+        self.0.get() > 0
+    }
+
+    fn begin(&self) -> Answering {
+        self.0.set(self.0.get() + 1);
+        Answering(self.clone())
+    }
+}
+
+/// One of them, until it is dropped.
+struct Answering(UnderWay);
+
+impl Drop for Answering {
+    fn drop(&mut self) {
+        self.0.0.set(self.0.0.get() - 1);
+    }
+}
+
 /// What the middleware works with; one for all workers.
 #[derive(Clone)]
 pub struct Observer {
@@ -65,6 +91,7 @@ pub async fn observe<B: MessageBody>(
     if let Some(origin) = origin {
         request.extensions_mut().insert(origin);
     }
+    let answering = request.conn_data::<UnderWay>().map(UnderWay::begin);
     let record = observer
         .filter(|observer| observer.access_log.is_some())
         .map(|observer| Box::new(Record::begin(&request, observer, origin, &id)));
@@ -83,7 +110,7 @@ pub async fn observe<B: MessageBody>(
     if response.request().version() < Version::HTTP_11 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map_body(|_, body| Observed { body, sent: 0, started, record }))
+    Ok(response.map_body(|_, body| Observed { body, sent: 0, started, record, answering }))
 }
 
 fn given_id(headers: &HeaderMap) -> Option<String> {
@@ -173,6 +200,7 @@ pin_project_lite::pin_project! {
         sent: u64,
         started: Instant,
         record: Option<Box<Record>>,
+        answering: Option<Answering>,
     }
 
     impl<B> PinnedDrop for Observed<B> {

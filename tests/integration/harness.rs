@@ -6,14 +6,15 @@
 //! [`person`] and [`actions`] (who calls, and what they do), [`answer`] (what they are told).
 //! [`raw`] sends what a well-behaved HTTP library refuses to send, [`multipart`] takes answers to
 //! several ranges apart, [`resuming`] uploads and goes on after whatever breaks, [`bits_client`] does the
-//! same as Windows does, [`issued`] makes client certificates, [`issuer`] is an OpenID Connect provider, `kdc` a
-//! Kerberos realm, [`folder`] and [`watch`] look at files, [`command`] runs other programs, [`sample`] makes
-//! bytes, [`broken_link`] is a network that fails, [`small_disk`] a disk to fill.
+//! same as Windows does, [`authority`] and [`issued`] make certificates and [`tls_client`] uses them, [`issuer`] is
+//! an OpenID Connect provider, `kdc` a Kerberos realm, [`folder`] and [`watch`] look at files, [`command`] runs
+//! other programs, [`sample`] makes bytes, [`broken_link`] is a network that fails, [`small_disk`] a disk to fill.
 //!
 //! Nothing here uses the library: a test sees what a user sees.
 
 pub mod actions;
 pub mod answer;
+pub mod authority;
 pub mod bits_client;
 pub mod broken_link;
 pub mod command;
@@ -32,6 +33,7 @@ pub mod resuming;
 pub mod sample;
 pub mod server;
 pub mod small_disk;
+pub mod tls_client;
 pub mod watch;
 
 pub use answer::Answer;

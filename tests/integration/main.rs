@@ -6,10 +6,11 @@
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
-//!   [`hostile_callers`], [`access`], [`passwords`], [`log_ins`], `negotiate`, [`browser`], [`secrets`],
-//!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`],
-//!   [`certificate_mappings`], [`mapped_certificates`], [`behind_proxies`], [`openapi`],
-//!   [`generated_clients`], [`push_and_pull`], [`command_line`];
+//!   [`hostile_callers`], [`openapi`], [`generated_clients`], [`push_and_pull`], [`command_line`];
+//! - which ways in there are: [`access`], [`passwords`], [`log_ins`], `negotiate`, [`browser`], [`secrets`],
+//!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
+//!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
+//!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`full_disk`], [`uploads_survive`], [`push_resumes`];
@@ -30,6 +31,8 @@ mod bits_upload;
 mod brakes;
 mod browser;
 mod certificate_mappings;
+mod certificate_reload;
+mod client_certificates;
 mod command_line;
 mod concurrency;
 mod crash;
@@ -43,6 +46,7 @@ mod in_the_way;
 mod large_files;
 mod layers;
 mod life_of_an_image;
+mod listeners;
 mod log_ins;
 mod mapped_certificates;
 #[cfg(feature = "negotiate")]
@@ -61,6 +65,7 @@ mod resumable_refusals;
 mod schema;
 mod secrets;
 mod settings;
+mod slow_senders;
 mod token_commands;
 mod tokens;
 mod tus;

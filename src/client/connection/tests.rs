@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use super::super::exit_code::Exit;
 use super::super::test_server::{connect, problem, serve};
 use super::*;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 #[tokio::test]
 async fn a_busy_server_is_asked_again_when_it_says() {
@@ -116,17 +117,21 @@ async fn a_certificate_of_an_unknown_authority_is_refused_at_once_and_ca_makes_i
     .with_no_client_auth()
     .with_single_cert(vec![issued.cert.der().clone()], key)
     .unwrap();
-    let server = actix_web::HttpServer::new(|| {
-        actix_web::App::new().default_service(web::to(|| async {
-            HttpResponse::Ok().json(json!({ "name": "tls" }))
-        }))
-    })
-    .workers(1)
-    .disable_signals()
-    .bind_rustls_0_23(("127.0.0.1", 0), tls)
-    .unwrap();
-    let address = format!("https://localhost:{}", server.addrs()[0].port());
-    tokio::spawn(server.run());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("https://localhost:{}", listener.local_addr().unwrap().port());
+    tokio::spawn(async move {
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+        while let Ok((stream, _)) = listener.accept().await {
+            let Ok(mut stream) = acceptor.accept(stream).await else { continue };
+            let mut asked = [0; 4096];
+            assert!(stream.read(&mut asked).await.unwrap() > 0);
+            let answer =
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 14\r\n\
+                           Connection: close\r\n\r\n{\"name\":\"tls\"}";
+            stream.write_all(answer).await.unwrap();
+            stream.shutdown().await.unwrap();
+        }
+    });
 
     let mut args = ServerArgs { server: Some(address), ..ServerArgs::default() };
     args.ca = Some(ca);

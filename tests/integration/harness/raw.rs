@@ -30,6 +30,14 @@ impl Connection {
         let _ = self.stream.write_all(bytes).await;
     }
 
+    /// Whether the server has hung up.
+    pub async fn is_over(&mut self) -> bool {
+        let mut byte = [0];
+        let read =
+            tokio::time::timeout(Duration::from_millis(1), self.stream.read(&mut byte)).await;
+        matches!(read, Ok(Ok(0) | Err(_)))
+    }
+
     /// The next final response; `None` when the server hangs up instead.
     pub async fn read_answer(&mut self, question: &str) -> Option<Answer> {
         loop {

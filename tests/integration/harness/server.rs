@@ -114,8 +114,17 @@ impl Server {
 
     /// Asks the server to stop, as a service manager does, without waiting.
     pub fn ask_to_stop(&self) {
+        self.signal(Signal::TERM);
+    }
+
+    /// Asks the server to read its certificates anew.
+    pub fn ask_to_reload(&self) {
+        self.signal(Signal::HUP);
+    }
+
+    fn signal(&self, signal: Signal) {
         let process = self.process.as_ref().expect("the server runs");
-        kill_process(Pid::from_child(process), Signal::TERM).expect("signal the server");
+        kill_process(Pid::from_child(process), signal).expect("signal the server");
     }
 
     /// Waits until the server has ended by itself.

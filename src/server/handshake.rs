@@ -1,0 +1,206 @@
+//! A TLS handshake with its limits. `refusal` says why one failed, `standing` what holds for a connection afterwards.
+
+mod refusal;
+mod standing;
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::HandshakeKind;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::tls::{State, Tls};
+use crate::model::Clock;
+use refusal::{Refusal, refusal_by, refusal_of, tell};
+pub(super) use standing::Standing;
+
+/// How long a handshake may take: some round trips over the worst of lines.
+const TIME: Duration = Duration::from_secs(10);
+
+/// Handshakes under way at once, for each worker: what waits for its client costs memory, not processor time.
+const AT_ONCE: usize = 2048;
+
+/// The same from one address: one that opens connections and says nothing takes no others' place. Many behind one
+/// address are still many more than this in a second, each for a few round trips.
+const AT_ONCE_FROM_ONE: usize = 256;
+
+/// How long a client that is refused may take to hear so, and how much of what it sends is read meanwhile.
+const PARTING_TIME: Duration = Duration::from_secs(1);
+const UNREAD_PIECES: usize = 64;
+
+/// Handshakes under way in this worker on this listener.
+#[derive(Default)]
+pub(super) struct UnderWay(RefCell<(usize, HashMap<IpAddr, usize>)>);
+
+impl UnderWay {
+    fn enter(self: &Rc<Self>, client: IpAddr) -> Option<Entered> {
+        let client = subscriber(client);
+        let (all, by_address) = &mut *self.0.borrow_mut();
+        let from_one = by_address.get(&client).copied().unwrap_or(0);
+        if *all >= AT_ONCE || from_one >= AT_ONCE_FROM_ONE {
+            return None;
+        }
+        *all += 1;
+        by_address.insert(client, from_one + 1);
+        Some(Entered { under_way: Rc::clone(self), client })
+    }
+}
+
+/// With IPv6 one subscriber has a whole network of 64 bits to choose addresses from.
+fn subscriber(client: IpAddr) -> IpAddr {
+    match client.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
+        address @ IpAddr::V4(_) => address,
+    }
+}
+
+struct Entered {
+    under_way: Rc<UnderWay>,
+    client: IpAddr,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        let (all, by_address) = &mut *self.under_way.0.borrow_mut();
+        *all = all.saturating_sub(1);
+        if let Some(from_one) = by_address.get_mut(&self.client) {
+            *from_one -= 1;
+            if *from_one == 0 {
+                by_address.remove(&self.client);
+            }
+        }
+    }
+}
+
+/// Takes a connection by TLS; hands out what it was taken with, too. What is refused is logged and counted here.
+pub(super) async fn take(
+    io: TcpStream,
+    client: SocketAddr,
+    tls: &Tls,
+    under_way: &Rc<UnderWay>,
+    clock: &Clock,
+) -> io::Result<(TlsStream<TcpStream>, Arc<State>)> {
+    let state = tls.current();
+    let taken = match under_way.enter(client.ip()) {
+        Some(_entered) => match timeout(TIME, shake_hands(io, &state, clock)).await {
+            Ok(taken) => taken,
+            Err(_) => Err(Refusal::TooSlow.into()),
+        },
+        None => Err(Refusal::TooMany.into()),
+    };
+    let stream = taken.map_err(|Refused { refusal, cause }| {
+        tell(refusal, client, cause.as_ref());
+        io::Error::other(refusal.text())
+    })?;
+    Ok((stream, state))
+}
+
+struct Refused {
+    refusal: Refusal,
+    cause: Option<io::Error>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, cause: None }
+    }
+}
+
+async fn shake_hands(
+    io: TcpStream,
+    state: &State,
+    clock: &Clock,
+) -> Result<TlsStream<TcpStream>, Refused> {
+    let accepted = TlsAcceptor::from(state.server.clone()).accept(io).into_fallible().await;
+    let stream = match accepted {
+        Ok(stream) => stream,
+        Err((cause, io)) => {
+            let refusal = refusal_of(&cause);
+            if refusal.concerns_certificate() {
+                part(io).await;
+            }
+            return Err(Refused { refusal, cause: Some(cause) });
+        }
+    };
+    verify_again(&stream, state, clock)?;
+    Ok(stream)
+}
+
+/// Closes only when the client has, or soon: with TLS 1.3 its request may be here before it is refused, and closing a
+/// socket with something unread in it takes the alert back.
+async fn part(mut io: TcpStream) {
+    let reading_to_the_end = async {
+        io.shutdown().await?;
+        let mut unread = [0; 1024];
+        for _ in 0..UNREAD_PIECES {
+            if io.read(&mut unread).await? == 0 {
+                break;
+            }
+        }
+        io::Result::Ok(())
+    };
+    let _parted_in_any_case = timeout(PARTING_TIME, reading_to_the_end).await;
+}
+
+/// A resumed session brings the certificate of the handshake that it goes back to, and nobody looks at it again:
+/// it may have expired since, or its list. Two signatures of the chain are still less than a whole handshake.
+fn verify_again(
+    stream: &TlsStream<TcpStream>,
+    state: &State,
+    clock: &Clock,
+) -> Result<(), Refused> {
+    let connection = stream.get_ref().1;
+    if connection.handshake_kind() != Some(HandshakeKind::Resumed) {
+        return Ok(());
+    }
+    verify(connection.peer_certificates().unwrap_or_default(), state, clock)
+}
+
+fn verify(chain: &[CertificateDer<'_>], state: &State, clock: &Clock) -> Result<(), Refused> {
+    let Some(verifier) = &state.clients else { return Ok(()) };
+    let (leaf, rest) = chain.split_first().ok_or(Refusal::NoCertificate)?;
+    let now = Duration::from_secs(u64::try_from(clock.now().timestamp()).unwrap_or_default());
+    match verifier.verify_client_cert(leaf, rest, UnixTime::since_unix_epoch(now)) {
+        Ok(_) => Ok(()),
+        Err(error) => {
+            Err(Refused { refusal: refusal_by(&error), cause: Some(io::Error::other(error)) })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_does_not_take_the_places_of_all() {
+        let under_way = Rc::new(UnderWay::default());
+        let of = |text: &str| text.parse::<IpAddr>().unwrap();
+        let held: Vec<_> =
+            (0..AT_ONCE_FROM_ONE).map_while(|_| under_way.enter(of("192.0.2.1"))).collect();
+        assert_eq!(held.len(), AT_ONCE_FROM_ONE);
+        assert!(under_way.enter(of("192.0.2.1")).is_none());
+        assert!(under_way.enter(of("::ffff:192.0.2.1")).is_none());
+        assert!(under_way.enter(of("192.0.2.2")).is_some());
+        drop(held);
+        assert!(under_way.enter(of("192.0.2.1")).is_some());
+        assert!(under_way.0.borrow().1.is_empty(), "what ended is forgotten");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_subscriber() {
+        let of = |text: &str| subscriber(text.parse().unwrap());
+        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
+        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
+    }
+}

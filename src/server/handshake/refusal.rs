@@ -1,0 +1,119 @@
+//! Why a handshake failed: the client is told no more than an alert, the log and the counter by reason tell those
+//! who run the server.
+
+use std::io;
+use std::net::SocketAddr;
+
+use rustls::CertificateError;
+
+/// Why a connection is not taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    NoCertificate,
+    Revoked,
+    Expired,
+    NotYetValid,
+    UnknownAuthority,
+    /// Not made for clients.
+    WrongPurpose,
+    /// An authority of the chain has no revocation list here.
+    RevocationUnknown,
+    RevocationListExpired,
+    /// A certificate that is unfit in another way.
+    UnfitCertificate,
+    TooSlow,
+    TooMany,
+    /// No TLS, none in common, or the client hung up.
+    Failed,
+}
+
+impl Refusal {
+    /// The label of the counter.
+    fn name(self) -> &'static str {
+        match self {
+            Self::NoCertificate => "no_certificate",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::NotYetValid => "not_yet_valid",
+            Self::UnknownAuthority => "unknown_authority",
+            Self::WrongPurpose => "wrong_purpose",
+            Self::RevocationUnknown => "revocation_unknown",
+            Self::RevocationListExpired => "revocation_list_expired",
+            Self::UnfitCertificate => "unfit_certificate",
+            Self::TooSlow => "too_slow",
+            Self::TooMany => "too_many",
+            Self::Failed => "failed",
+        }
+    }
+
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::NoCertificate => "the client sent no certificate",
+            Self::Revoked => "the client's certificate is revoked",
+            Self::Expired => "the client's certificate has expired",
+            Self::NotYetValid => "the client's certificate is not valid yet",
+            Self::UnknownAuthority => "the client's certificate is of an unknown authority",
+            Self::WrongPurpose => "the client's certificate is not for clients",
+            Self::RevocationUnknown => {
+                "an authority of the client's certificate has no revocation list here"
+            }
+            Self::RevocationListExpired => {
+                "the revocation list of the client's authority is past its next update"
+            }
+            Self::UnfitCertificate => "the client's certificate is unfit",
+            Self::TooSlow => "the handshake took too long",
+            Self::TooMany => "too many handshakes at once",
+            Self::Failed => "the handshake failed",
+        }
+    }
+
+    pub(super) fn concerns_certificate(self) -> bool {
+        !matches!(self, Self::TooSlow | Self::TooMany | Self::Failed)
+    }
+}
+
+pub(super) fn refusal_of(error: &io::Error) -> Refusal {
+    let by_tls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    by_tls.map_or(Refusal::Failed, refusal_by)
+}
+
+pub(super) fn refusal_by(error: &rustls::Error) -> Refusal {
+    use rustls::Error;
+    let Error::InvalidCertificate(error) = error else {
+        return match error {
+            Error::NoCertificatesPresented => Refusal::NoCertificate,
+            Error::InvalidCertRevocationList(_) => Refusal::RevocationUnknown,
+            _ => Refusal::Failed,
+        };
+    };
+    match error {
+        CertificateError::Revoked => Refusal::Revoked,
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => Refusal::Expired,
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            Refusal::NotYetValid
+        }
+        // An authority of the right name with another key signs nothing that holds.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            Refusal::UnknownAuthority
+        }
+        CertificateError::InvalidPurpose | CertificateError::InvalidPurposeContext { .. } => {
+            Refusal::WrongPurpose
+        }
+        CertificateError::UnknownRevocationStatus => Refusal::RevocationUnknown,
+        CertificateError::ExpiredRevocationList
+        | CertificateError::ExpiredRevocationListContext { .. } => Refusal::RevocationListExpired,
+        _ => Refusal::UnfitCertificate,
+    }
+}
+
+/// Certificates that are refused are worth a look; scanners and lines that break are not.
+pub(super) fn tell(refusal: Refusal, client: SocketAddr, cause: Option<&io::Error>) {
+    let reason = refusal.name();
+    metrics::counter!("imagedepot_tls_handshakes_refused_total", "reason" => reason).increment(1);
+    let cause = cause.map(ToString::to_string);
+    if refusal.concerns_certificate() {
+        tracing::warn!(client.address = %client, reason, cause, "{}", refusal.text());
+    } else {
+        tracing::debug!(client.address = %client, reason, cause, "{}", refusal.text());
+    }
+}

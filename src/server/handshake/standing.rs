@@ -1,0 +1,65 @@
+//! Connections that outlast what their client's certificate is good for.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::pki_types::CertificateDer;
+use tokio::time::Instant;
+
+use super::refusal::tell;
+use super::{Refused, verify};
+use crate::model::Clock;
+use crate::server::tls::{State, Tls};
+
+/// The right of a connection to go on: it may outlast what its client's certificate is good for.
+pub(in crate::server) struct Standing {
+    tls: Arc<Tls>,
+    clock: Clock,
+    client: SocketAddr,
+    verified_with: Arc<State>,
+    verified_at: Instant,
+}
+
+/// How long a certificate is taken for good while no file has changed.
+const GOOD_FOR: Duration = Duration::from_mins(1);
+
+impl Standing {
+    /// None where no certificate is required.
+    pub(in crate::server) fn of(
+        tls: &Arc<Tls>,
+        verified_with: Arc<State>,
+        client: SocketAddr,
+        clock: &Clock,
+    ) -> Option<Self> {
+        verified_with.clients.is_some().then(|| Self {
+            tls: Arc::clone(tls),
+            clock: clock.clone(),
+            client,
+            verified_with,
+            verified_at: Instant::now(),
+        })
+    }
+
+    /// Whether the certificate is still one that would be let in; looked at anew after a change of the files, and
+    /// every minute.
+    pub(in crate::server) fn still_good(&mut self, chain: &[CertificateDer<'_>]) -> bool {
+        let now = Instant::now();
+        let current = self.tls.current();
+        if Arc::ptr_eq(&current, &self.verified_with)
+            && now.duration_since(self.verified_at) < GOOD_FOR
+        {
+            return true;
+        }
+        match verify(chain, &current, &self.clock) {
+            Ok(()) => {
+                (self.verified_with, self.verified_at) = (current, now);
+                true
+            }
+            Err(Refused { refusal, cause }) => {
+                tell(refusal, self.client, cause.as_ref());
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Follows the files: looks every two seconds whether they are others, and reads them anew then or on SIGHUP.
+//!
+//! Looking costs a few system calls and works on every file system, on mounted secrets that are swapped by a symbolic
+//! link, too, where notifications of the kernel would have to be set up for each link of the path.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::files::Stamp;
+use super::{State, Tls};
+use crate::model::Clock;
+
+const LOOK_EVERY: Duration = Duration::from_secs(2);
+
+/// Follows the files of all listeners, without end.
+pub(in crate::server) async fn keep_up(listeners: Vec<Arc<Tls>>, clock: Clock) {
+    let mut asked = match signal(SignalKind::hangup()) {
+        Ok(asked) => asked,
+        Err(error) => {
+            tracing::error!(%error, "SIGHUP cannot be listened for");
+            return;
+        }
+    };
+    let mut followed: Vec<_> = listeners.into_iter().map(Followed::new).collect();
+    for one in &followed {
+        one.tls.tell(&clock, true);
+    }
+    loop {
+        let told = tokio::select! {
+            told = asked.recv() => told.is_some(),
+            () = tokio::time::sleep(LOOK_EVERY) => false,
+        };
+        if told {
+            tracing::info!("SIGHUP: certificates, keys and revocation lists are read anew");
+        }
+        for one in &mut followed {
+            one.look(told, &clock).await;
+        }
+    }
+}
+
+struct Followed {
+    tls: Arc<Tls>,
+    /// What was last tried, whether it was taken or not: a broken file is complained of once.
+    tried: Stamp,
+    /// What the look before saw.
+    seen: Stamp,
+}
+
+impl Followed {
+    fn new(tls: Arc<Tls>) -> Self {
+        let stamp = tls.current().stamp.clone();
+        Self { tls, tried: stamp.clone(), seen: stamp }
+    }
+
+    /// Reads the files when they are others than those last tried and stood still between two looks: a
+    /// certificate and its key are not written in one moment.
+    async fn look(&mut self, told: bool, clock: &Clock) {
+        let tls = Arc::clone(&self.tls);
+        let Ok(stamp) = tokio::task::spawn_blocking(move || Stamp::of(&tls.listener)).await else {
+            return;
+        };
+        let settled = stamp == self.seen;
+        self.seen = stamp.clone();
+        if !told && (!settled || stamp == self.tried) {
+            return;
+        }
+        self.tried = stamp;
+        let tls = Arc::clone(&self.tls);
+        // Parsing a large revocation list takes its time.
+        let read = tokio::task::spawn_blocking(move || State::of(&tls.listener)).await;
+        let (address, error) = match read {
+            Ok(Ok(Some(state))) => {
+                self.tls.current.store(Arc::new(state));
+                tracing::info!(listener = %self.tls.address, "new TLS files are in force");
+                return self.tls.tell(clock, true);
+            }
+            Ok(Ok(None)) => return,
+            Ok(Err(error)) => (self.tls.address, error.to_string()),
+            Err(error) => (self.tls.address, error.to_string()),
+        };
+        tracing::error!(listener = %address, "new TLS files are not taken, the old ones stay: {error}");
+        self.tls.tell(clock, false);
+    }
+}
+
+impl Tls {
+    /// Tells metrics how it stands, and the log what needs a hand.
+    fn tell(&self, clock: &Clock, taken: bool) {
+        let listener = self.address.to_string();
+        let gauge = |name: &'static str| metrics::gauge!(name, "listener" => listener.clone());
+        gauge("imagedepot_tls_reload_success").set(if taken { 1.0 } else { 0.0 });
+        if !taken {
+            return;
+        }
+        let (state, now) = (self.current(), clock.now().timestamp());
+        gauge("imagedepot_tls_reload_success_timestamp_seconds").set(seconds(now));
+        gauge("imagedepot_tls_certificate_expiry_timestamp_seconds")
+            .set(seconds(state.certificate_ends));
+        if state.certificate_ends <= now {
+            tracing::warn!(listener, "the server's certificate has expired");
+        }
+        if let Some(ends) = state.lists_end {
+            gauge("imagedepot_tls_crl_next_update_timestamp_seconds").set(seconds(ends));
+            if ends <= now {
+                tracing::warn!(
+                    listener,
+                    "a revocation list is past its next update: clients of its authority are refused"
+                );
+            }
+        }
+    }
+}
+
+/// Gauges are floating-point numbers; these are exact for 285 million years.
+fn seconds(since_the_epoch: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "times of certificates are far below 2^53")]
+    let seconds = since_the_epoch as f64;
+    seconds
+}

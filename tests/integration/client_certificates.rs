@@ -1,0 +1,192 @@
+//! Client certificates: who is let in, and how each refusal shows where the server is run.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::harness::authority::{Authority, Certificate, Valid};
+use crate::harness::command::{Finished, run};
+use crate::harness::server::free_port;
+use crate::harness::tls_client::{FreshConnections, curl_as, curl_with, resume_with_openssl};
+use crate::harness::{Database, Depot, eventually};
+
+/// A server that requires certificates of one authority, with its revocation list.
+struct Certified {
+    depot: Depot,
+    port: u16,
+    authority: Authority,
+    folder: TempDir,
+}
+
+impl Certified {
+    async fn start(crl: bool) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let authority = Authority::new(folder.path(), "authority");
+        let list = authority.revoke(&[], Valid::Long);
+        let port = free_port();
+        let mut settings = format!(
+            "[[listener]]\naddress = \"127.0.0.1:{port}\"\n{}client_certificates = \"required\"\nclient_ca = \"{}\"\n",
+            authority.server("server").as_settings(),
+            authority.file().display(),
+        );
+        if crl {
+            writeln!(settings, "crl = [\"{}\"]", list.display()).expect("write to a string");
+        }
+        let depot = Depot::on(Database::Sqlite).settings_file(&settings).start().await;
+        Self { depot, port, authority, folder }
+    }
+
+    async fn ask(&self, certificate: Option<&Certificate>) -> Finished {
+        let mut curl = match certificate {
+            Some(certificate) => curl_as(&self.authority, certificate),
+            None => curl_with(&self.authority),
+        };
+        curl.arg(format!("https://127.0.0.1:{}/livez", self.port));
+        run(curl).await
+    }
+
+    /// How often connections were refused for a reason, by the metrics.
+    async fn refused(&self, reason: &str) -> u64 {
+        let metrics = self.depot.admin().get("/metrics").await.expecting(200);
+        let series = format!("imagedepot_tls_handshakes_refused_total{{reason=\"{reason}\"}} ");
+        let text = String::from_utf8(metrics.body.to_vec()).expect("text");
+        text.lines()
+            .find_map(|line| line.strip_prefix(&series))
+            .map_or(0, |count| count.parse().expect("a count"))
+    }
+
+    /// Makes sure that a certificate is not let in, and that the log and the metrics say why.
+    async fn refuses(&self, certificate: Option<&Certificate>, reason: &str) {
+        let before = self.refused(reason).await;
+        let logged = self.depot.server.log().len();
+        let answer = self.ask(certificate).await;
+        assert!([35, 56].contains(&answer.code), "{reason}: {}, {}", answer.code, answer.stderr);
+        assert!(answer.stderr.contains("alert"), "{reason}: {}", answer.stderr);
+        assert!(answer.stdout.is_empty(), "{reason}: {}", answer.stdout);
+        let line = eventually(&format!("the log says {reason}"), || async {
+            let log = self.depot.server.log()[logged..].to_owned();
+            log.lines().find(|line| line.contains(reason)).map(str::to_owned)
+        })
+        .await;
+        assert!(line.contains("WARN") && line.contains("127.0.0.1:"), "{line}");
+        assert_eq!(self.refused(reason).await, before + 1, "counted as {reason}");
+    }
+
+    /// Revokes, and waits until new handshakes know of it.
+    async fn revoke(&self, revoked: &[&Certificate], valid: Valid) {
+        let read = || self.depot.server.log().matches("new TLS files are in force").count();
+        let before = read();
+        self.authority.revoke(revoked, valid);
+        eventually("the new list is in force", || async { (read() > before).then_some(()) }).await;
+    }
+
+    fn session(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+}
+
+#[tokio::test]
+async fn each_refusal_is_told_apart() {
+    let server = Certified::start(true).await;
+    let Certified { authority, folder, .. } = &server;
+    let right = authority.client("right", Valid::Long);
+    server.ask(Some(&right)).await.successful();
+    server.refuses(None, "no_certificate").await;
+    let over = authority.client("over", Valid::Over);
+    server.refuses(Some(&over), "expired").await;
+    let not_yet = authority.client("not-yet", Valid::NotYet);
+    server.refuses(Some(&not_yet), "not_yet_valid").await;
+    let other = Authority::new(folder.path(), "other-authority");
+    server.refuses(Some(&other.client("stranger", Valid::Long)), "unknown_authority").await;
+    let impostor = Authority::as_another(folder.path(), "impostor", "authority");
+    server.refuses(Some(&impostor.client("forged", Valid::Long)), "unknown_authority").await;
+    server.refuses(Some(&authority.server("a-server")), "wrong_purpose").await;
+    let lost = authority.client("lost", Valid::Long);
+    server.ask(Some(&lost)).await.successful();
+    server.revoke(&[&lost], Valid::Long).await;
+    server.refuses(Some(&lost), "revoked").await;
+    server.ask(Some(&right)).await.successful();
+}
+
+#[tokio::test]
+async fn a_list_past_its_next_update_lets_nobody_in() {
+    let server = Certified::start(true).await;
+    let right = server.authority.client("right", Valid::Long);
+    server.ask(Some(&right)).await.successful();
+    server.revoke(&[], Valid::Over).await;
+    server.refuses(Some(&right), "revocation_list_expired").await;
+    assert!(server.depot.server.log().contains("past its next update"), "no warning");
+    server.revoke(&[], Valid::Long).await;
+    server.ask(Some(&right)).await.successful();
+}
+
+#[tokio::test]
+async fn without_lists_nothing_is_revoked() {
+    let server = Certified::start(false).await;
+    let right = server.authority.client("right", Valid::Long);
+    server.authority.revoke(&[&right], Valid::Long);
+    server.ask(Some(&right)).await.successful();
+}
+
+#[tokio::test]
+async fn a_resumed_session_is_no_way_around_revocation() {
+    let server = Certified::start(true).await;
+    for version in ["-tls1_3", "-tls1_2"] {
+        let client = server.authority.client(&format!("client{version}"), Valid::Long);
+        let session = server.session(version);
+        let first = resume_with_openssl(server.port, version, Some(&client), &session).await;
+        assert!(first.stdout.contains("200 OK"), "{}", first.stdout);
+        let kept = std::fs::read(&session).expect("a session to resume");
+        let again = resume_with_openssl(server.port, version, Some(&client), &session).await;
+        assert!(again.stdout.contains("Reused"), "sessions are resumed: {}", again.stdout);
+        assert!(again.stdout.contains("200 OK"), "{}", again.stdout);
+        std::fs::write(&session, kept).expect("the first session");
+        server.revoke(&[&client], Valid::Long).await;
+        let late = resume_with_openssl(server.port, version, Some(&client), &session).await;
+        assert!(!late.stdout.contains("200 OK"), "{version}: {}", late.stdout);
+    }
+}
+
+#[tokio::test]
+async fn a_resumed_session_is_no_way_around_the_end_of_a_certificate() {
+    let server = Certified::start(true).await;
+    for version in ["-tls1_3", "-tls1_2"] {
+        let short = Valid::For(Duration::from_secs(4));
+        let client = server.authority.client(&format!("short{version}"), short);
+        let session = server.session(version);
+        let first = resume_with_openssl(server.port, version, Some(&client), &session).await;
+        assert!(first.stdout.contains("200 OK"), "{}", first.stdout);
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let before = server.refused("expired").await;
+        let late = resume_with_openssl(server.port, version, Some(&client), &session).await;
+        assert!(late.stdout.contains("Reused"), "resumed by OpenSSL's view: {}", late.stdout);
+        assert!(!late.stdout.contains("200 OK"), "{version}: {}", late.stdout);
+        assert_eq!(server.refused("expired").await, before + 1, "{version}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_stands_ends_when_its_certificate_is_revoked() {
+    let server = Certified::start(true).await;
+    let (right, lost) = (
+        server.authority.client("right", Valid::Long),
+        server.authority.client("lost", Valid::Long),
+    );
+    let mut connections = Vec::new();
+    for certificate in [&right, &lost] {
+        let clients = FreshConnections::with(server.port, &server.authority, certificate);
+        let mut kept = clients.keep().await.expect("a connection");
+        assert!(kept.ask().await.expect("an answer").starts_with("HTTP/1.1 200"));
+        connections.push(kept);
+    }
+    server.revoke(&[&lost], Valid::Long).await;
+    let (of_right, of_lost) = connections.split_at_mut(1);
+    eventually("the revoked client is cut off", || async {
+        (server.refused("revoked").await > 0).then_some(())
+    })
+    .await;
+    assert!(of_lost[0].ask().await.is_err(), "the revoked client goes on");
+    assert!(of_right[0].ask().await.expect("an answer").starts_with("HTTP/1.1 200"));
+}

@@ -1,0 +1,161 @@
+//! A certificate authority of the test's own: certificates for servers and clients, and revocation lists.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateRevocationListParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyIdMethod, KeyPair, KeyUsagePurpose,
+    RevokedCertParams, SerialNumber, date_time_ymd,
+};
+
+use super::sample::random_below;
+
+/// Until when something is valid.
+#[derive(Clone, Copy)]
+pub enum Valid {
+    Long,
+    /// It was once.
+    Over,
+    NotYet,
+    For(Duration),
+}
+
+pub struct Authority {
+    folder: PathBuf,
+    name: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+/// A certificate with its key, as PEM files.
+#[derive(Clone)]
+pub struct Certificate {
+    pub file: PathBuf,
+    pub key: PathBuf,
+    serial: u64,
+}
+
+impl Authority {
+    /// Its own certificate is `NAME.pem` in the folder.
+    pub fn new(folder: &Path, name: &str) -> Self {
+        Self::as_another(folder, name, name)
+    }
+
+    /// In the certificate stands another's name.
+    pub fn as_another(folder: &Path, name: &str, common_name: &str) -> Self {
+        let mut params = CertificateParams::default();
+        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        params.distinguished_name.push(DnType::CommonName, common_name);
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        std::fs::write(folder.join(format!("{name}.pem")), certificate.pem()).expect("write it");
+        let issuer = Issuer::new(params, key);
+        Self { folder: folder.to_owned(), name: name.to_owned(), issuer }
+    }
+
+    /// Its own certificate.
+    pub fn file(&self) -> PathBuf {
+        self.folder.join(format!("{}.pem", self.name))
+    }
+
+    /// For a server on loopback; files `NAME.pem` and `NAME.key`.
+    pub fn server(&self, name: &str) -> Certificate {
+        let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
+        self.issue(name, &names, ExtendedKeyUsagePurpose::ServerAuth, Valid::Long)
+    }
+
+    pub fn client(&self, name: &str, valid: Valid) -> Certificate {
+        self.issue(name, &[], ExtendedKeyUsagePurpose::ClientAuth, valid)
+    }
+
+    fn issue(
+        &self,
+        name: &str,
+        names: &[String],
+        purpose: ExtendedKeyUsagePurpose,
+        valid: Valid,
+    ) -> Certificate {
+        let mut params = CertificateParams::new(names).expect("plain names");
+        params.distinguished_name.push(DnType::CommonName, name);
+        params.extended_key_usages = vec![purpose];
+        params.use_authority_key_identifier_extension = true;
+        let serial = 1 + random_below(1 << 40);
+        params.serial_number = Some(SerialNumber::from(serial));
+        match valid {
+            Valid::Long => {}
+            Valid::Over => params.not_after = date_time_ymd(2020, 1, 1),
+            Valid::NotYet => params.not_before = date_time_ymd(2120, 1, 1),
+            Valid::For(time) => params.not_after = date_time_ymd(1970, 1, 1) + from_now(time),
+        }
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
+        let (file, key_file) =
+            (self.folder.join(format!("{name}.pem")), self.folder.join(format!("{name}.key")));
+        std::fs::write(&key_file, key.serialize_pem()).expect("write the key");
+        std::fs::write(&file, certificate.pem()).expect("write the certificate");
+        Certificate { file, key: key_file, serial }
+    }
+
+    /// Writes the revocation list `NAME.crl`, PEM, over the one before, in one step.
+    pub fn revoke(&self, revoked: &[&Certificate], valid: Valid) -> PathBuf {
+        let next_update = match valid {
+            Valid::Over => date_time_ymd(2021, 1, 1),
+            Valid::For(time) => date_time_ymd(1970, 1, 1) + from_now(time),
+            Valid::Long | Valid::NotYet => date_time_ymd(2120, 1, 1),
+        };
+        let entry = |certificate: &&Certificate| RevokedCertParams {
+            serial_number: SerialNumber::from(certificate.serial),
+            revocation_time: date_time_ymd(2020, 1, 1),
+            reason_code: None,
+            invalidity_date: None,
+        };
+        let params = CertificateRevocationListParams {
+            this_update: date_time_ymd(2020, 1, 1),
+            next_update,
+            crl_number: SerialNumber::from(1 + random_below(1 << 40)),
+            issuing_distribution_point: None,
+            revoked_certs: revoked.iter().map(entry).collect(),
+            key_identifier_method: KeyIdMethod::Sha256,
+        };
+        let list = params.signed_by(&self.issuer).expect("a list").pem().expect("as PEM");
+        let file = self.folder.join(format!("{}.crl", self.name));
+        let new = file.with_extension("new");
+        std::fs::write(&new, list).expect("write the list");
+        std::fs::rename(&new, &file).expect("put it into place");
+        file
+    }
+}
+
+/// The two lines of a listener.
+pub fn settings_of(certificate: &Path, key: &Path) -> String {
+    format!("certificate = \"{}\"\nkey = \"{}\"\n", certificate.display(), key.display())
+}
+
+fn from_now(time: Duration) -> Duration {
+    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970");
+    now + time
+}
+
+impl Certificate {
+    pub fn as_settings(&self) -> String {
+        settings_of(&self.file, &self.key)
+    }
+
+    /// Puts another certificate and its key into these files, each in one step.
+    pub fn become_another(&self, other: &Self) {
+        for (from, to) in [(&other.file, &self.file), (&other.key, &self.key)] {
+            let new = to.with_extension("new");
+            std::fs::copy(from, &new).expect("copy");
+            std::fs::rename(&new, to).expect("put it into place");
+        }
+    }
+
+    /// As it goes over the wire.
+    pub fn der(&self) -> Vec<u8> {
+        use rustls::pki_types::CertificateDer;
+        use rustls::pki_types::pem::PemObject as _;
+
+        CertificateDer::from_pem_file(&self.file).expect("a certificate").to_vec()
+    }
+}
