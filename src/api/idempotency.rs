@@ -196,8 +196,8 @@ impl HeldKey {
             return Problem::internal().error_response();
         };
         let catalog = &self.depot.catalog;
-        // Its key stays taken without it: a repeat is told
-        // to look whether the change was made, and makes no second one.
+        // Its key stays taken without it: a repeat is told to look whether the change was made, and makes no
+        // second one.
         if head.status().is_success() && head.extensions().get::<ShownOnce>().is_some() {
             return head.set_body(BoxBody::new(bytes));
         }

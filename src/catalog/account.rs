@@ -79,8 +79,7 @@ impl Catalog {
             entry("user.create", actor, &account),
             NOTHING,
             Some(&account.shown(true)),
-        )
-        .await?;
+        );
         self.conclude_account(tx).await?;
         Ok(account)
     }
@@ -120,7 +119,7 @@ impl Catalog {
         }
         tx.update_account(&account).await?;
         let (old, new) = (before.shown(false), account.shown(password_changed));
-        self.audit(&mut tx, entry("user.change", actor, &account), Some(&old), Some(&new)).await?;
+        self.audit(&mut tx, entry("user.change", actor, &account), Some(&old), Some(&new));
         self.conclude_account(tx).await?;
         Ok(account)
     }
@@ -158,8 +157,7 @@ impl Catalog {
             entry("user.delete", actor, &account),
             Some(&account.shown(false)),
             NOTHING,
-        )
-        .await?;
+        );
         self.conclude_account(tx).await?;
         if left_behind.is_empty() { Ok(()) } else { self.remove_garbage_soon().await }
     }
@@ -174,7 +172,7 @@ impl Catalog {
             return Ok(false);
         }
         let actor = Actor::system("log-in");
-        self.audit(&mut tx, entry("user.renew_hash", &actor, account), NOTHING, NOTHING).await?;
+        self.audit(&mut tx, entry("user.renew_hash", &actor, account), NOTHING, NOTHING);
         self.conclude_account(tx).await?;
         Ok(true)
     }

@@ -21,14 +21,15 @@ pub(super) struct Entry<'a> {
 }
 
 impl Catalog {
-    /// Secrets have no place in `before` and `after`: callers pass what the API would show.
-    pub(super) async fn audit(
+    /// The row is written with the commit. Secrets have no place in `before` and `after`: callers pass what the API
+    /// would show.
+    pub(super) fn audit(
         &self,
         tx: &mut Tx,
         entry: Entry<'_>,
-        before: Option<&(impl Serialize + Sync)>,
-        after: Option<&(impl Serialize + Sync)>,
-    ) -> Result<()> {
+        before: Option<&impl Serialize>,
+        after: Option<&impl Serialize>,
+    ) {
         let value = |state: Option<serde_json::Result<serde_json::Value>>| {
             state.and_then(Result::ok).map(Json)
         };
@@ -46,7 +47,6 @@ impl Catalog {
             sequence: None,
             hash: None,
         });
-        Ok(())
     }
 
     /// Newest first, those before `before`.

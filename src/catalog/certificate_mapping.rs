@@ -89,7 +89,7 @@ impl Catalog {
         tx.insert_certificate_mapping(&new).await.map_err(Error::name_taken(&name))?;
         let mapping = known_mapping(&mut tx, &name).await?;
         let entry = entry("certificate_mapping.create", actor, &mapping);
-        self.audit(&mut tx, entry, NOTHING, Some(&mapping.shown())).await?;
+        self.audit(&mut tx, entry, NOTHING, Some(&mapping.shown()));
         self.conclude_mapping(tx).await?;
         Ok(mapping)
     }
@@ -122,7 +122,7 @@ impl Catalog {
             tx.move_mappings(position, -1).await?;
         }
         let entry = entry("certificate_mapping.delete", actor, &mapping);
-        self.audit(&mut tx, entry, Some(&mapping.shown()), NOTHING).await?;
+        self.audit(&mut tx, entry, Some(&mapping.shown()), NOTHING);
         self.conclude_mapping(tx).await
     }
 

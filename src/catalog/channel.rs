@@ -97,7 +97,7 @@ impl Catalog {
         check(tx, &channel).await?;
         tx.insert_channel(&channel).await.map_err(Error::name_taken(&channel.name))?;
         let after = channel.settings();
-        self.audit(tx, entry("channel.create", actor, &channel), NOTHING, Some(&after)).await?;
+        self.audit(tx, entry("channel.create", actor, &channel), NOTHING, Some(&after));
         Ok(channel)
     }
 
@@ -127,8 +127,7 @@ impl Catalog {
             entry("channel.change", actor, &channel),
             Some(&before),
             Some(&settings),
-        )
-        .await?;
+        );
         channel.apply(settings);
         check(&mut tx, &channel).await?;
         channel.version += 1;
@@ -162,8 +161,7 @@ impl Catalog {
         }
         tx.delete_channel(channel.id, self.clock.now()).await?;
         let before = channel.settings();
-        self.audit(&mut tx, entry("channel.delete", actor, &channel), Some(&before), NOTHING)
-            .await?;
+        self.audit(&mut tx, entry("channel.delete", actor, &channel), Some(&before), NOTHING);
         tx.raise_catalog_version(Change::Channels).await?;
         tx.commit().await?;
         self.refresh().await;

@@ -64,7 +64,7 @@ impl Catalog {
             None => tx.insert_image(&new).await.map_err(Error::name_taken(&draft.name))?,
         }
         let image = living_image(&mut tx, &draft.name).await?;
-        self.audit(&mut tx, entry("image.create", actor, &image), NOTHING, Some(draft)).await?;
+        self.audit(&mut tx, entry("image.create", actor, &image), NOTHING, Some(draft));
         // The snapshot tells an image that offers nothing from one that does not exist.
         tx.raise_catalog_version(Change::Image(image.id)).await?;
         tx.commit().await?;
@@ -96,8 +96,7 @@ impl Catalog {
             labels: Some(image.labels.clone()),
             keep_revisions: Some(image.keep_revisions),
         };
-        self.audit(&mut tx, entry("image.change", actor, &image), Some(&before), Some(&change))
-            .await?;
+        self.audit(&mut tx, entry("image.change", actor, &image), Some(&before), Some(&change));
         image.description = change.description.unwrap_or(image.description);
         image.labels = change.labels.unwrap_or(image.labels);
         image.keep_revisions = change.keep_revisions.unwrap_or(image.keep_revisions);
@@ -127,7 +126,7 @@ impl Catalog {
         image.updated_at = self.clock.now();
         image.deleted_at = Some(image.updated_at);
         tx.update_image(&image).await?;
-        self.audit(&mut tx, entry("image.delete", actor, &image), NOTHING, NOTHING).await?;
+        self.audit(&mut tx, entry("image.delete", actor, &image), NOTHING, NOTHING);
         tx.raise_catalog_version(Change::Image(image.id)).await?;
         if dry_run {
             return Ok(());

@@ -191,7 +191,8 @@ impl Catalog {
             epoch: promotion.epoch,
             mandatory: promotion.mandatory,
         };
-        self.audit(tx, entry, current.map(assigned).as_ref(), Some(&assigned(promotion))).await
+        self.audit(tx, entry, current.map(assigned).as_ref(), Some(&assigned(promotion)));
+        Ok(())
     }
 
     async fn conclude(

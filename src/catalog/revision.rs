@@ -85,7 +85,7 @@ impl Catalog {
         check_notes(&revision)?;
         tx.insert_revision(&revision).await?;
         let details = RevisionDetails { image, revision, files: Vec::new() };
-        self.audit(tx, details.entry("revision.create", actor), NOTHING, NOTHING).await?;
+        self.audit(tx, details.entry("revision.create", actor), NOTHING, NOTHING);
         Ok(details)
     }
 
@@ -129,8 +129,7 @@ impl Catalog {
             labels: Some(revision.labels.clone()),
             protected: Some(revision.protected),
         };
-        self.audit(&mut tx, details.entry("revision.change", actor), Some(&before), Some(&change))
-            .await?;
+        self.audit(&mut tx, details.entry("revision.change", actor), Some(&before), Some(&change));
         let revision = &mut details.revision;
         if let Some(notes) = change.notes {
             revision.notes = notes;
@@ -179,7 +178,7 @@ impl Catalog {
         details.revision.state = RevisionState::Ready;
         details.revision.sealed_at = Some(self.clock.now());
         self.save(&mut tx, &mut details.revision).await?;
-        self.audit(&mut tx, details.entry("revision.seal", actor), NOTHING, NOTHING).await?;
+        self.audit(&mut tx, details.entry("revision.seal", actor), NOTHING, NOTHING);
         if !dry_run {
             tx.commit().await?;
             if !left_behind.is_empty() {
@@ -217,7 +216,7 @@ impl Catalog {
             let note = format!("revision {number} was revoked");
             self.roll_back_within(&mut tx, actor, &details.image, channel, &note).await?;
         }
-        self.audit(&mut tx, details.entry("revision.revoke", actor), NOTHING, NOTHING).await?;
+        self.audit(&mut tx, details.entry("revision.revoke", actor), NOTHING, NOTHING);
         tx.raise_catalog_version(Change::Image(details.image.id)).await?;
         if dry_run {
             return Ok(details);
@@ -248,7 +247,7 @@ impl Catalog {
             ));
         }
         self.bury(&mut tx, &mut details.revision).await?;
-        self.audit(&mut tx, details.entry("revision.delete", actor), NOTHING, NOTHING).await?;
+        self.audit(&mut tx, details.entry("revision.delete", actor), NOTHING, NOTHING);
         tx.raise_catalog_version(Change::Image(details.image.id)).await?;
         if dry_run {
             return Ok(());

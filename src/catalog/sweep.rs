@@ -97,7 +97,7 @@ impl Catalog {
             self.bury(&mut tx, &mut draft).await?;
             let subject = format!("images/{}/revisions/{}", image.name, draft.number);
             let entry = Entry { action: "revision.expire", subject, actor: &actor };
-            self.audit(&mut tx, entry, NOTHING, NOTHING).await?;
+            self.audit(&mut tx, entry, NOTHING, NOTHING);
             tx.commit().await?;
         }
         Ok(())

@@ -136,8 +136,7 @@ impl Catalog {
         })
         .await?;
         let token = tx.token(id).await?.ok_or(Error::TokenNotFound)?;
-        self.audit(&mut tx, entry("token.create", actor, id), NOTHING, Some(&token.shown()))
-            .await?;
+        self.audit(&mut tx, entry("token.create", actor, id), NOTHING, Some(&token.shown()));
         self.conclude_tokens(tx).await?;
         Ok(Unsigned { token, key, private_key: private_key.into() })
     }
@@ -173,7 +172,7 @@ impl Catalog {
         tx.revoke_token(id, now).await?;
         let token = ApiToken { revoked_at: Some(now), ..before.clone() };
         let (old, new) = (before.shown(), token.shown());
-        self.audit(&mut tx, entry("token.revoke", actor, id), Some(&old), Some(&new)).await?;
+        self.audit(&mut tx, entry("token.revoke", actor, id), Some(&old), Some(&new));
         self.conclude_tokens(tx).await?;
         Ok(token)
     }
@@ -199,7 +198,7 @@ impl Catalog {
         let shown = ShownKey { signing_key: key.id, retired_older: retire_older, revoked_tokens };
         let subject = format!("keys/{}", key.id);
         let entry = Entry { action: "signing_key.rotate", subject, actor };
-        self.audit(&mut tx, entry, NOTHING, Some(&shown)).await?;
+        self.audit(&mut tx, entry, NOTHING, Some(&shown));
         self.conclude_tokens(tx).await?;
         Ok((key, revoked_tokens))
     }

@@ -80,7 +80,8 @@ impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
         let mut ack = ack(problem.status(), problem.code());
         ack.fields.extend(problem.headers().iter().cloned());
-        if ack.status == S::SERVICE_UNAVAILABLE && problem.status() != S::SERVICE_UNAVAILABLE {
+        let says_when = ack.fields.iter().any(|(name, _)| *name == RETRY_LATER.0);
+        if ack.status == S::SERVICE_UNAVAILABLE && !says_when {
             ack.fields.push(RETRY_LATER.clone());
         }
         let overtaken = problem.code() == "upload_taken_over";
@@ -112,7 +113,7 @@ fn ack(status: S, code: &str) -> Ack {
         // The client is not to give up for a line that is slow or broke.
         "body_too_slow" | "body_truncated" => (S::REQUEST_TIMEOUT, HResult::BUSY, Server),
         _ => match status {
-            // Says all by itself; its headers have the challenges.
+            // Says all by itself; the listener adds the challenges.
             S::UNAUTHORIZED => return Ack::with_status(status),
             S::FORBIDDEN => (status, HResult::ACCESS_DENIED, Server),
             S::TOO_MANY_REQUESTS => (S::SERVICE_UNAVAILABLE, HResult::BUSY, Server),
@@ -174,16 +175,26 @@ mod tests {
     }
 
     #[test]
+    fn who_guessed_passwords_is_told_one_time_to_come_again() {
+        let wait = std::time::Duration::from_secs(7);
+        let denied = crate::access::Denied::Slowed { wait };
+        let ack = Refusal::from(Problem::from(denied)).into_ack();
+        let times = ack.fields.iter().filter(|(name, _)| name.as_str() == "retry-after");
+        let times: Vec<_> = times.map(|(_, value)| value.to_str().unwrap()).collect();
+        assert_eq!((ack.status, times), (S::SERVICE_UNAVAILABLE, vec!["7"]));
+    }
+
+    #[test]
     fn a_failure_of_what_stands_behind_is_told_as_that() {
         let error = Error::Storage(StorageError::Unusable("x".to_owned()));
         assert_eq!(told(error), (500, "0x80004005".to_owned(), "0x7".to_owned(), false));
     }
 
     #[test]
-    fn who_is_unknown_gets_the_challenges_and_no_code() {
+    fn who_is_unknown_gets_401_and_no_code() {
         let ack = Refusal::from(Problem::from(crate::access::Denied::Anonymous)).into_ack();
         assert_eq!(ack.status, 401);
         let names: Vec<_> = ack.fields.iter().map(|(name, _)| name.as_str()).collect();
-        assert_eq!(names, ["bits-packet-type", "pragma", "www-authenticate"]);
+        assert_eq!(names, ["bits-packet-type", "pragma"]);
     }
 }

@@ -42,7 +42,7 @@ impl Trial {
         let name = "admin".parse().unwrap();
         catalog.initialise(&name, "no hash").await.unwrap();
         catalog.try_refresh().await.unwrap();
-        let actor = Actor { name: name.to_string(), roles: vec![Role::Admin], request_id: None };
+        let actor = Actor::system("admin");
         Self { catalog, actor, now, _folder: folder }
     }
 

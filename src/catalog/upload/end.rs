@@ -96,7 +96,7 @@ impl Catalog {
             let subject = format!("uploads/{}", upload.id);
             let had = (&upload.image, upload.revision, upload.role, upload.received, upload.size);
             let entry = Entry { action, subject, actor };
-            self.audit(&mut tx, entry, Some(&had), NOTHING).await?;
+            self.audit(&mut tx, entry, Some(&had), NOTHING);
         }
         tx.commit().await?;
         metrics::counter!("imagedepot_uploads_ended_total", "action" => action).increment(1);

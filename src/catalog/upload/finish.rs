@@ -134,7 +134,7 @@ impl Catalog {
         tx.insert_file(details.revision.id, upload.role, upload.blob_id, size, &text).await?;
         let before = old.as_ref().map(|file| file.digest.to_string());
         let entry = details.entry("file.put", actor);
-        self.audit(&mut tx, entry, before.as_ref(), Some(&(upload.role, text))).await?;
+        self.audit(&mut tx, entry, before.as_ref(), Some(&(upload.role, text)));
         self.save(&mut tx, &mut details.revision).await?;
         tx.commit().await?;
         Ok(Received { file: file_of(upload, digest), replaced: old.is_some() })

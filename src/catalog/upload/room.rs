@@ -80,7 +80,7 @@ impl Catalog {
             let subject = format!("uploads/{id}");
             let target = (&details.image.name, details.revision.number, announced.role, size);
             let entry = Entry { action: "upload.create", subject, actor };
-            self.audit(&mut tx, entry, NOTHING, Some(&target)).await?;
+            self.audit(&mut tx, entry, NOTHING, Some(&target));
         }
         let upload = tx.upload(id).await?.ok_or(Error::UploadNotFound)?;
         tx.commit().await?;
