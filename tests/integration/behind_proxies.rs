@@ -103,6 +103,36 @@ async fn refused_log_ins_are_logged_with_the_client_s_address() {
 }
 
 #[tokio::test]
+async fn guesses_slow_the_client_that_the_proxy_names_and_not_the_proxy() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (depot, _) = depot_with_access_log(folder.path()).await;
+    let wrong = depot.user("admin", "wrong").calling_from(PROXY);
+    let guess = |client: &str| wrong.get("/api/v1/whoami").header("X-Forwarded-For", client);
+    for _ in 0..5 {
+        guess("192.0.2.77").await.problem(401);
+    }
+    assert_eq!(guess("192.0.2.77").await.problem(429), "logins_slowed");
+    guess("192.0.2.78").await.problem(401);
+    let right = depot.admin().calling_from(PROXY).get("/api/v1/whoami");
+    right.header("X-Forwarded-For", "192.0.2.78").await.expecting(200);
+}
+
+#[tokio::test]
+async fn the_record_of_changes_has_the_client_s_address() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (depot, _) = depot_with_access_log(folder.path()).await;
+    for (from, name, address) in [(PROXY, "told", "192.0.2.9"), ("127.0.0.8", "forged", "127.0.0.8")] {
+        let admin = depot.admin().calling_from(from);
+        let call = admin.post("/api/v1/images").header("X-Forwarded-For", "192.0.2.9");
+        call.json(&json!({"name": name, "kind": "medv"})).await.expecting(201);
+        let rows = depot.admin().get("/api/v1/audit").await.expecting(200).items();
+        let subject = format!("images/{name}");
+        let row = rows.iter().find(|row| row["subject"] == *subject).expect("a row");
+        assert_eq!(row["client_address"], *address, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn tls_stays_where_a_trusted_proxy_says_that_the_client_came_by_it() {
     let folder = tempfile::tempdir().expect("a folder");
     let (depot, _) = depot_with_access_log(folder.path()).await;

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::harness::authority::{Authority, Certificate, Valid};
@@ -189,4 +190,46 @@ async fn a_connection_that_stands_ends_when_its_certificate_is_revoked() {
     .await;
     assert!(of_lost[0].ask().await.is_err(), "the revoked client goes on");
     assert!(of_right[0].ask().await.expect("an answer").starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn the_handshake_s_certificate_is_the_user_whom_it_is_mapped_to() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new(folder.path(), "authority");
+    let port = free_port();
+    let settings = format!(
+        "[[listener]]\naddress = \"127.0.0.1:{port}\"\n{}client_certificates = \"required\"\nclient_ca = \"{}\"\n\
+         ways_in = [\"certificate\"]\n",
+        authority.server("server").as_settings(),
+        authority.file().display(),
+    );
+    let depot = Depot::on(Database::Sqlite).settings_file(&settings).start().await;
+    let mapped = authority.client("mapped", Valid::Long);
+    let pem = std::fs::read_to_string(&mapped.file).expect("a certificate");
+    depot.user_with_role("publisher").await;
+    let mapping = json!({"name": "one", "user": "publisher", "certificate": pem});
+    depot.admin().post("/api/v1/certificate-mappings").json(&mapping).await.expecting(201);
+    let url = format!("https://127.0.0.1:{port}/api/v1");
+    let ask = |certificate: &Certificate, arguments: &[&str]| {
+        let mut curl = curl_as(&authority, certificate);
+        curl.args(arguments);
+        run(curl)
+    };
+    let told = ask(&mapped, &[&format!("{url}/whoami")]).await.successful().stdout;
+    let me: serde_json::Value = serde_json::from_str(&told).expect("JSON");
+    assert_eq!((&me["name"], &me["way_in"]), (&json!("publisher"), &json!("certificate")));
+    // The user's rights go along: to make an image, and no user.
+    let image = ["--json", r#"{"name": "till", "kind": "medv"}"#, &format!("{url}/images")];
+    ask(&mapped, &image).await.successful();
+    depot.admin().get("/api/v1/images/till").await.expecting(200);
+    let users = ask(&mapped, &[&format!("{url}/users")]).await.stdout;
+    assert!(users.contains("\"forbidden\""), "{users}");
+    // The same authority's, and nobody's; what it says to be in a header is not looked at.
+    let stranger = authority.client("stranger", Valid::Long);
+    let header = format!("Client-Cert: {}", mapped.as_header());
+    for arguments in [vec![format!("{url}/whoami")], vec!["-H".to_owned(), header, format!("{url}/whoami")]] {
+        let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+        let told = ask(&stranger, &arguments).await.stdout;
+        assert!(told.contains("\"certificate_not_mapped\""), "{told}");
+    }
 }

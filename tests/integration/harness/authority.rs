@@ -151,6 +151,14 @@ impl Certificate {
         }
     }
 
+    /// The value of `Client-Cert`, as RFC 9440 has it.
+    pub fn as_header(&self) -> String {
+        use base64::Engine as _;
+        use base64::engine::general_purpose::STANDARD;
+
+        format!(":{}:", STANDARD.encode(self.der()))
+    }
+
     /// As it goes over the wire.
     pub fn der(&self) -> Vec<u8> {
         use rustls::pki_types::CertificateDer;
