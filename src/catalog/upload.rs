@@ -7,7 +7,7 @@
 //!
 //! Read on in the order of a session's life: `room` (what is refused at the start), `turn` and
 //! `claim` (of several writers the newest gets the session: within this process by taking turns, among
-//! all servers by a number in the row), `opening`, `append`, `note`, `finish`, `end` (cancelled,
+//! all servers by a number in the row), `opening`, `append`, `note`, `rest`, `finish`, `end` (cancelled,
 //! expired, left behind).
 //! `whole` is the PUT of a file in one request, on the same engine.
 
@@ -17,6 +17,7 @@ mod end;
 mod finish;
 mod note;
 mod opening;
+mod rest;
 mod room;
 mod turn;
 mod whole;

@@ -86,6 +86,11 @@ impl Catalog {
         checksum: Option<Checksum>,
     ) -> Result<Appending> {
         let mut turn = self.shared.turns.take(id).await?;
+        if checksum.is_none()
+            && let Some((claimed, appender)) = self.reopen(actor, &mut turn, start, length)
+        {
+            return Ok(Appending(Some(Open::new(self, claimed, appender, turn))));
+        }
         let unnoted = if checksum.is_some() { Unnoted::AreNothing } else { Unnoted::Count };
         let may_append = |upload: &Upload| self.may_append(actor, upload);
         let mut claimed = self.claim(&mut turn, id, unnoted, &may_append).await?;
@@ -107,7 +112,7 @@ impl Catalog {
         }
     }
 
-    fn may_append(&self, actor: &Actor, upload: &Upload) -> Result<()> {
+    pub(super) fn may_append(&self, actor: &Actor, upload: &Upload) -> Result<()> {
         self.may_know(actor, upload)?;
         if upload.revision_state != RevisionState::Draft {
             return Err(Error::RevisionSealed(upload.revision));
@@ -117,7 +122,7 @@ impl Catalog {
 }
 
 /// Where the bytes are going to end: of unknown length, at the end of the file.
-fn check_start(upload: &Upload, start: StartAt, length: Option<u64>) -> Result<u64> {
+pub(super) fn check_start(upload: &Upload, start: StartAt, length: Option<u64>) -> Result<u64> {
     let next = upload.received;
     let first = match start {
         StartAt::Exactly(first) | StartAt::OverlappingFrom(first) => first,
@@ -266,11 +271,20 @@ impl Open {
     }
 
     async fn save(mut self) -> Result<Upload> {
-        if self.check.take().is_some_and(|check| !check.holds()) {
+        let check = self.check.take();
+        let proven = check.is_some();
+        if check.is_some_and(|check| !check.holds()) {
             self.forget().await?;
             return Err(Error::ChecksumMismatch);
         }
         let first = self.sync().await;
+        if let Ok(kept) = &first
+            && !proven
+            && self.may_rest(kept)
+        {
+            let kept = kept.clone();
+            return Box::pin(self.note_and_rest(&kept)).await;
+        }
         let kept = match &first {
             Ok(kept) => Ok(kept.clone()),
             // What could be written before it failed counts all the same.

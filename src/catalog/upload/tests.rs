@@ -450,6 +450,42 @@ fn after_a_kill_just_after_the_claim_nobody_believes_what_was_to_be_cut_off() {
 }
 
 #[test]
+fn pieces_that_follow_at_once_go_on_under_one_claim_and_others_get_the_session_without_waiting() {
+    let ground = Ground::folder();
+    ground.runtime.block_on(async {
+        let mut trial = Trial::begin(&ground, 3000).await;
+        let claims = async |trial: &Trial<'_>| {
+            trial.catalog.upload(&trial.actor, trial.upload).await.unwrap().newest_claim
+        };
+        for piece in 0..2 {
+            trial.append(piece * 1000, 1000, End::Saved).await;
+            assert_eq!(claims(&trial).await, 1);
+        }
+        assert_eq!(trial.offset().await, Some(2000));
+        assert_eq!(claims(&trial).await, 2);
+        // The last rest is over, and nobody holds the session.
+        tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+        let left = trial.catalog.upload(&trial.actor, trial.upload).await.unwrap();
+        assert_eq!(left.holder, None);
+        Box::pin(trial.end()).await;
+    });
+}
+
+#[test]
+fn a_session_that_rests_is_let_go_by_itself() {
+    let ground = Ground::folder();
+    ground.runtime.block_on(async {
+        let mut trial = Trial::begin(&ground, 3000).await;
+        trial.append(0, 1000, End::Saved).await;
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let left = trial.catalog.upload(&trial.actor, trial.upload).await.unwrap();
+        assert_eq!(left.holder, None);
+        trial.append(1000, 1000, End::Killed).await;
+        Box::pin(trial.end()).await;
+    });
+}
+
+#[test]
 fn an_append_that_waits_while_its_upload_is_finished_hears_that_it_is_complete() {
     let ground = Ground::folder();
     ground.runtime.block_on(an_append_waits_while_its_upload_is_finished(&ground));

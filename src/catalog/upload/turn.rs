@@ -11,6 +11,7 @@ use std::time::Duration;
 use tokio::sync::{OwnedMutexGuard, watch};
 use uuid::Uuid;
 
+use super::rest::Resting;
 use crate::catalog::{Error, Result};
 
 /// A writer that was asked to stop has a part to write and a sync to wait for. One that takes longer
@@ -25,10 +26,12 @@ const CLEAR_AT: usize = 64;
 pub(in crate::catalog) struct Turns(Mutex<HashMap<Uuid, Weak<Line>>>);
 
 /// Those who want one session.
-struct Line {
+pub(super) struct Line {
     /// The number of the newest request.
     newest: watch::Sender<u64>,
     front: Arc<tokio::sync::Mutex<()>>,
+    /// What the writer before has left open.
+    resting: Mutex<Option<Box<Resting>>>,
 }
 
 /// The right of one request to work on a session, until it is dropped.
@@ -36,7 +39,9 @@ pub(super) struct Turn {
     number: u64,
     newest: watch::Receiver<u64>,
     /// Kept, so that those who come find the same line.
-    _line: Arc<Line>,
+    line: Arc<Line>,
+    /// Whoever has the turn ends the rest, whether it goes on from there or not.
+    rested: Option<Box<Resting>>,
     _front: OwnedMutexGuard<()>,
 }
 
@@ -56,7 +61,7 @@ impl Turns {
         if *newest.borrow() != number {
             return Err(Error::UploadTakenOver);
         }
-        Ok(Turn { number, newest, _line: line, _front: front })
+        Ok(Turn::new(number, newest, line, front))
     }
 
     /// As [`Self::take`], where nobody works on the session and nobody waits.
@@ -65,7 +70,7 @@ impl Turns {
         let front = Arc::clone(&line.front).try_lock_owned().ok()?;
         let newest = line.newest.subscribe();
         let number = *newest.borrow();
-        Some(Turn { number, newest, _line: line, _front: front })
+        Some(Turn::new(number, newest, line, front))
     }
 
     fn line(&self, id: Uuid) -> Arc<Line> {
@@ -76,13 +81,44 @@ impl Turns {
         if lines.len() >= CLEAR_AT {
             lines.retain(|_, line| line.strong_count() > 0);
         }
-        let line = Arc::new(Line { newest: watch::Sender::new(0), front: Arc::default() });
+        let line = Arc::new(Line {
+            newest: watch::Sender::new(0),
+            front: Arc::default(),
+            resting: Mutex::default(),
+        });
         lines.insert(id, Arc::downgrade(&line));
         line
     }
 }
 
 impl Turn {
+    fn new(
+        number: u64,
+        newest: watch::Receiver<u64>,
+        line: Arc<Line>,
+        front: OwnedMutexGuard<()>,
+    ) -> Self {
+        let rested = line.resting.lock().unwrap_or_else(PoisonError::into_inner).take();
+        Self { number, newest, line, rested, _front: front }
+    }
+
+    /// What the writer before has left open, once.
+    pub(super) fn rested(&mut self) -> Option<Resting> {
+        self.rested.take().map(|resting| *resting)
+    }
+
+    /// Whether a newer request wants the session.
+    pub(super) fn is_wanted(&self) -> bool {
+        *self.newest.borrow() > self.number
+    }
+
+    /// Ends the turn and leaves the session open for the next, as long as the line is kept.
+    pub(super) fn rest(self, resting: Resting) -> Arc<Line> {
+        let line = Arc::clone(&self.line);
+        *line.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(resting));
+        line
+    }
+
     /// Returns when a newer request wants the session.
     pub(super) async fn is_over(&mut self) {
         let number = self.number;

@@ -138,6 +138,12 @@ impl Appender {
         self.settled + self.in_flight.as_ref().map_or(0, |part| part.length)
     }
 
+    /// Whether nothing is lost when it is kept open between two pieces: in a bucket the bytes that are
+    /// short of a part would stay on this machine.
+    pub const fn may_rest(&self) -> bool {
+        matches!(self.place, Place::Folder(_))
+    }
+
     /// Whoever sends is going to wait for an answer at `end`, as far as is known now.
     pub fn expect_end(&mut self, end: u64) {
         if let Place::Folder(place) = &mut self.place {
