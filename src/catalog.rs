@@ -45,6 +45,7 @@ pub use snapshot::Snapshot;
 use crate::model::{Clock, FilePattern, Ids};
 use crate::storage::tree::TreeFolder;
 use crate::storage::{Blobs, Db};
+use audit::refused_logins::RefusedLogins;
 use bits_upload::BitsRules;
 
 /// Saving an upload is one sync and one commit.
@@ -120,6 +121,7 @@ struct Shared {
     turns: upload::Turns,
     /// Uploads that are being saved after their request has gone.
     saving: TaskTracker,
+    refused_logins: RefusedLogins,
 }
 
 impl Catalog {
@@ -141,6 +143,7 @@ impl Catalog {
             sweep_is_due: Notify::new(),
             turns: upload::Turns::default(),
             saving: TaskTracker::new(),
+            refused_logins: RefusedLogins::default(),
         };
         Self {
             db,
@@ -173,6 +176,7 @@ impl Catalog {
         if tokio::time::timeout(SAVING, self.shared.saving.wait()).await.is_err() {
             tracing::warn!("an upload could not be saved in time; its client sends the rest again");
         }
+        self.record_refused_logins().await;
         self.db.close().await;
     }
 }

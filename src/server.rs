@@ -144,7 +144,7 @@ impl Bound {
                 address,
                 tls,
                 shared: shared.clone(),
-                clock: clock.clone(),
+                catalog: opened.catalog.clone(),
                 stopping: server.graceful_shutdown_signal(),
             };
             let name = format!("listener {address}");
@@ -207,6 +207,11 @@ fn background(opened: &Opened) -> JoinSet<()> {
     tasks.spawn(without_end("sweep", move || {
         let catalog = catalog.clone();
         async move { catalog.keep_sweeping().await }
+    }));
+    let catalog = opened.catalog.clone();
+    tasks.spawn(without_end("record refused log-ins", move || {
+        let catalog = catalog.clone();
+        async move { catalog.keep_recording_refused_logins().await }
     }));
     tasks
 }

@@ -1,12 +1,13 @@
 //! The OpenAPI document and the page to browse it; both come out of the binary.
 
+mod security;
+
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
 use utoipa::openapi::path::Operation;
-use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
-use utoipa::openapi::{ComponentsBuilder, InfoBuilder, OpenApi, OpenApiBuilder};
-use utoipa::openapi::{LicenseBuilder, RefOr, Required, Schema, SecurityRequirement};
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{LicenseBuilder, RefOr, Required, Schema};
 use utoipa_actix_web::AppExt as _;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
@@ -31,7 +32,7 @@ const TAGS: [(&str, &str); 11] = [
     ("promotion", "Assigning a revision to a channel, and taking it back"),
     ("updates", "What client machines ask every 15 minutes"),
     ("publication", "The tree as it should be and is"),
-    ("access", "Users, and who the caller is"),
+    ("access", "Users, tokens, certificates, and who the caller is"),
     ("maintenance", "Who changed what"),
     ("health", "For whoever watches the server"),
 ];
@@ -83,20 +84,14 @@ fn base() -> OpenApi {
                 .build(),
         ))
         .build();
-    let basic = HttpBuilder::new()
-        .scheme(HttpAuthScheme::Basic)
-        .description(Some("A user of the catalog, by name and password."))
-        .build();
-    let components =
-        ComponentsBuilder::new().security_scheme("basic", SecurityScheme::Http(basic)).build();
     let tag = |(name, description): &(&str, &str)| {
         TagBuilder::new().name(*name).description(Some(*description)).build()
     };
     OpenApiBuilder::new()
         .info(info)
         .tags(Some(TAGS.iter().map(tag)))
-        .components(Some(components))
-        .security(Some([SecurityRequirement::new("basic", Vec::<String>::new())]))
+        .components(Some(security::schemes()))
+        .security(Some(security::any()))
         .build()
 }
 

@@ -11,7 +11,8 @@ use super::listener::ServerProof;
 use super::problem::Problem;
 use super::{Depot, client_address};
 use crate::access::{Denied, Identity, WayIn, basic, certificate};
-use crate::telemetry::request::CallerName;
+use crate::catalog::audit::refused_logins::RefusedLogin;
+use crate::telemetry::request::{self, CallerName};
 use crate::wire::client_cert;
 
 /// Whether it can be known who sends a request; where not, [`identify`] would find nobody.
@@ -45,17 +46,48 @@ pub(super) async fn identify(request: &HttpRequest) -> Result<Option<Identity>, 
             Ok(Some(identity))
         }
         Ok(None) => Ok(None),
-        Err(denied) => {
-            metrics::counter!("imagedepot_login_failures_total").increment(1);
-            tracing::info!(client.address = %client_address::of(request), "log-in refused: {denied}");
-            Err(denied.into())
-        }
+        Err(denied) => Err(refuse(request, depot, denied)),
     }
+}
+
+/// Tells whoever runs the server, and the record, of a refusal.
+fn refuse(request: &HttpRequest, depot: &Depot, denied: Denied) -> Problem {
+    let problem = Problem::from(denied);
+    let certificate = certificate(request, depot).ok().flatten();
+    let refused = RefusedLogin {
+        caller: named_user(request, depot),
+        certificate: certificate.map(|der| certificate::describe(&der)),
+        reason: problem.code(),
+        address: client_address::of(request),
+    };
+    metrics::counter!("imagedepot_login_failures_total").increment(1);
+    tracing::info!(
+        client.address = %refused.address,
+        caller.name = refused.caller,
+        certificate = refused.certificate,
+        "log-in refused: {denied}"
+    );
+    // What these brought was not looked at.
+    if !matches!(denied, Denied::Slowed { .. } | Denied::Busy | Denied::IssuerAway) {
+        depot.catalog.note_refused_login(refused, request::current_id());
+    }
+    problem
+}
+
+/// The user whose name was given with a password; none where nobody has it.
+fn named_user(request: &HttpRequest, depot: &Depot) -> Option<String> {
+    let (scheme, encoded) = authorization(request).ok()??;
+    if !matches!(way_of(scheme), Ok(WayIn::Basic)) {
+        return None;
+    }
+    let name = basic::parse(encoded).ok()?.name.parse().ok()?;
+    depot.catalog.snapshot().account(&name).map(|account| account.name.to_string())
 }
 
 /// Credentials win over a certificate for who it is; a certificate that is refused is refused with any.
 async fn recognise(request: &HttpRequest, depot: &Depot) -> Result<Option<Identity>, Denied> {
-    let certified = certificate(request, depot)?.map(|der| by_certificate(depot, &der));
+    let judge = |der: Arc<[u8]>| certificate::judge(&depot.catalog.snapshot(), &der);
+    let certified = certificate(request, depot)?.map(judge);
     if let Some(Err(denied @ (Denied::CertificateRefused | Denied::CertificateUnreadable))) =
         certified
     {
@@ -92,15 +124,6 @@ fn certificate(request: &HttpRequest, depot: &Depot) -> Result<Option<Arc<[u8]>>
     Ok(request.conn_data::<PeerCertificate>().map(|certificate| Arc::clone(&certificate.0)))
 }
 
-fn by_certificate(depot: &Depot, der: &[u8]) -> Result<Identity, Denied> {
-    let judged = certificate::judge(&depot.catalog.snapshot(), der);
-    if let Err(denied) = &judged {
-        let certificate = certificate::describe(der);
-        tracing::info!(certificate, "a certificate was refused: {denied}");
-    }
-    judged
-}
-
 /// The scheme and what follows it; none without credentials.
 fn authorization(request: &HttpRequest) -> Result<Option<(&str, &str)>, Denied> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
@@ -127,13 +150,7 @@ async fn by_password(
 ) -> Result<Identity, Denied> {
     let credentials = basic::parse(encoded)?;
     let address = client_address::of(request);
-    let authenticated = depot.authenticator.authenticate(&credentials, address).await;
-    if let Err(denied) = &authenticated
-        && !matches!(denied, Denied::Slowed { .. })
-    {
-        tracing::info!(caller.name = credentials.name, "a password was refused: {denied}");
-    }
-    authenticated
+    depot.authenticator.authenticate(&credentials, address).await
 }
 
 /// What proves this server to the caller stands in the answer, whatever that is: see `listener`.

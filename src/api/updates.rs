@@ -114,7 +114,7 @@ fn as_text<S: serde::Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok
 ///
 /// What the client is to do now, and when to ask again. Everyone may ask about channels that everyone
 /// may read. The `ETag` covers all but the time to ask again, which `Check-After` carries on 304 too.
-#[utoipa::path(tag = "updates", operation_id = "check_for_update", params(Question), security((), ("basic" = [])),
+#[utoipa::path(tag = "updates", operation_id = "check_for_update", params(Question), security((), ("basic" = []), ("bearer" = []), ("negotiate" = []), ("certificate" = [])),
     responses(
         (status = 200, description = "What to do", body = UpdateAnswer),
         (status = 304, description = "The same as before; `Check-After` says when to ask again"),
@@ -172,7 +172,7 @@ pub enum AnswerOrProblem<'a> {
 /// A list of up to 100 questions, answered in its order; a question that has no answer gets a problem
 /// in its place.
 #[utoipa::path(tag = "updates", operation_id = "check_for_updates", request_body = Vec<Question>,
-    security((), ("basic" = [])),
+    security((), ("basic" = []), ("bearer" = []), ("negotiate" = []), ("certificate" = [])),
     responses((status = 200, description = "The answers", body = Answers), ReadRefusals)
 )]
 #[post("/update-check")]

@@ -1,7 +1,8 @@
 //! Every change leaves a row: who, what, before, after; in the change's own transaction. The rows form a
-//! [`chain`].
+//! [`chain`]. Log-ins that were refused leave rows, too ([`refused_logins`]).
 
 pub mod chain;
+pub mod refused_logins;
 
 use chrono::SubsecRound as _;
 use serde::Serialize;

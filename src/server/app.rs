@@ -13,9 +13,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa_actix_web::AppExt as _;
 
 use super::{Opened, ServerError};
+use crate::access::{Authenticator, TokenReader};
 #[cfg(feature = "negotiate")]
 use crate::access::{WayIn, negotiate::Negotiate};
-use crate::access::{Authenticator, TokenReader};
 use crate::api::brakes::{Brakes, Limits};
 use crate::api::browser::let_in_pages_of;
 use crate::api::documentation::{self, DocumentText};

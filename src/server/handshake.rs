@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::tls::{State, Tls};
+use crate::catalog::Catalog;
 use crate::model::Clock;
 use refusal::{Refusal, refusal_by, refusal_of, tell};
 pub(super) use standing::Standing;
@@ -82,24 +83,24 @@ impl Drop for Entered {
     }
 }
 
-/// Takes a connection by TLS; hands out what it was taken with, too. What is refused is logged and counted here.
+/// Takes a connection by TLS; hands out what it was taken with, too. What is refused is logged, counted and recorded here.
 pub(super) async fn take(
     io: TcpStream,
     client: SocketAddr,
     tls: &Tls,
     under_way: &Rc<UnderWay>,
-    clock: &Clock,
+    catalog: &Catalog,
 ) -> io::Result<(TlsStream<TcpStream>, Arc<State>)> {
     let state = tls.current();
     let taken = match under_way.enter(client.ip()) {
-        Some(_entered) => match timeout(TIME, shake_hands(io, &state, clock)).await {
+        Some(_entered) => match timeout(TIME, shake_hands(io, &state, catalog.clock())).await {
             Ok(taken) => taken,
             Err(_) => Err(Refusal::TooSlow.into()),
         },
         None => Err(Refusal::TooMany.into()),
     };
     let stream = taken.map_err(|Refused { refusal, cause }| {
-        tell(refusal, client, cause.as_ref());
+        tell(refusal, client, cause.as_ref(), catalog);
         io::Error::other(refusal.text())
     })?;
     Ok((stream, state))

@@ -24,7 +24,7 @@ use super::connection::{Connection, HEAD_TIME};
 use super::handshake::{self, Standing, UnderWay};
 use super::tls::Tls;
 use crate::api::listener::PeerCertificate;
-use crate::model::Clock;
+use crate::catalog::Catalog;
 
 /// How long an idle connection is kept: longer than most proxies keep theirs, so that they are the
 /// ones to close it and never write into a closing one.
@@ -39,7 +39,7 @@ pub(super) struct Serving {
     pub address: SocketAddr,
     pub tls: Option<Arc<Tls>>,
     pub shared: Shared,
-    pub clock: Clock,
+    pub catalog: Catalog,
     pub stopping: GracefulShutdownSignal,
 }
 
@@ -68,13 +68,13 @@ pub(super) fn service(
         .local_addr(address)
         .on_connect_ext(describe)
         .finish(app);
-    let (tls, clock) = (serving.tls.clone(), serving.clock.clone());
+    let (tls, catalog) = (serving.tls.clone(), serving.catalog.clone());
     let under_way = Rc::new(UnderWay::default());
     fn_service(move |stream: TcpStream| {
-        let (tls, under_way, clock) = (tls.clone(), Rc::clone(&under_way), clock.clone());
+        let (tls, under_way, catalog) = (tls.clone(), Rc::clone(&under_way), catalog.clone());
         async move {
             let client = stream.peer_addr().map_err(DispatchError::Io)?;
-            let connection = connect(stream, client, tls.as_ref(), &under_way, &clock);
+            let connection = connect(stream, client, tls.as_ref(), &under_way, &catalog);
             let connection = connection.await.map_err(DispatchError::Io)?;
             let protocol = connection.protocol();
             Ok((connection, protocol, Some(client)))
@@ -88,12 +88,12 @@ async fn connect(
     client: SocketAddr,
     tls: Option<&Arc<Tls>>,
     under_way: &Rc<UnderWay>,
-    clock: &Clock,
+    catalog: &Catalog,
 ) -> io::Result<Connection> {
     stream.set_nodelay(true)?;
     let Some(tls) = tls else { return Ok(Connection::plain(stream)) };
-    let (stream, state) = handshake::take(stream, client, tls, under_way, clock).await?;
-    Ok(Connection::tls(stream, Standing::of(tls, state, client, clock)))
+    let (stream, state) = handshake::take(stream, client, tls, under_way, catalog).await?;
+    Ok(Connection::tls(stream, Standing::of(tls, state, client, catalog)))
 }
 
 /// What requests find out about their connection.

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 use crate::harness::command::{Finished, imagedepot, run};
-use crate::harness::{Database, Depot, on_both_databases};
+use crate::harness::{Database, Depot, eventually, on_both_databases};
 
 on_both_databases![
     a_change_tells_who_made_it_and_from_where,
@@ -12,6 +12,8 @@ on_both_databases![
     every_kind_of_tampering_is_found,
     a_record_written_anew_is_found_by_what_was_noted_before,
     the_export_is_the_whole_record_in_its_order,
+    refused_log_ins_are_on_record_and_counted,
+    a_stop_takes_no_refused_log_in_along,
 ];
 
 async fn depot_with_changes(database: Database) -> Depot {
@@ -117,4 +119,62 @@ async fn the_export_is_the_whole_record_in_its_order(database: Database) {
     assert_eq!(exported, listed);
     let rest = audit(&depot, &["export", "--after", "2"]).await.successful().stdout;
     assert_eq!(rest.lines().count(), exported.len() - 2);
+}
+
+/// Rows of refused log-ins by caller and reason, with how often; equal ones of different seconds are added up.
+async fn refused(depot: &Depot) -> Vec<(String, String, u64)> {
+    let rows = depot.admin().get("/api/v1/audit?limit=500").await.expecting(200).items();
+    let mut found: Vec<(String, String, u64)> = Vec::new();
+    for row in rows.iter().filter(|row| row["action"] == "login.refuse") {
+        assert_eq!(row["client_address"], "127.0.0.1");
+        assert!(row["request_id"].is_string(), "{row}");
+        let text = |value: &Value| value.as_str().expect("text").to_owned();
+        let (caller, reason) = (text(&row["caller"]), text(&row["after"]["reason"]));
+        let times = row["after"]["times"].as_u64().expect("a count");
+        match found.iter_mut().find(|(who, why, _)| (who, why) == (&caller, &reason)) {
+            Some((_, _, count)) => *count += times,
+            None => found.push((caller, reason, times)),
+        }
+    }
+    found.sort();
+    found
+}
+
+async fn refuse_some(depot: &Depot) {
+    for _ in 0..3 {
+        depot.user("admin", "a wrong word").get("/api/v1/whoami").await.problem(401);
+    }
+    // A password in the wrong field is nobody's name, and is not kept.
+    depot.user("my secret word", "").get("/api/v1/whoami").await.problem(401);
+    depot.bearer("no.such.token").get("/api/v1/whoami").await.problem(401);
+    // Nothing was tried.
+    depot.anonymous().get("/api/v1/whoami").await.problem(401);
+}
+
+fn expected() -> Vec<(String, String, u64)> {
+    [
+        ("(unknown)", "credentials_wrong", 1),
+        ("(unknown)", "token_invalid", 1),
+        ("admin", "credentials_wrong", 3),
+    ]
+    .map(|(who, why, times)| (who.to_owned(), why.to_owned(), times))
+    .to_vec()
+}
+
+async fn refused_log_ins_are_on_record_and_counted(database: Database) {
+    let depot = depot_with_changes(database).await;
+    refuse_some(&depot).await;
+    eventually("all are on record", || async {
+        (refused(&depot).await == expected()).then_some(())
+    })
+    .await;
+    assert!(!depot.server.log().contains("my secret word"), "it stands in the log");
+    audit(&depot, &["verify"]).await.successful();
+}
+
+async fn a_stop_takes_no_refused_log_in_along(database: Database) {
+    let mut depot = depot_with_changes(database).await;
+    refuse_some(&depot).await;
+    depot.server.restart().await;
+    assert_eq!(refused(&depot).await, expected());
 }

@@ -121,7 +121,9 @@ async fn guesses_slow_the_client_that_the_proxy_names_and_not_the_proxy() {
 async fn the_record_of_changes_has_the_client_s_address() {
     let folder = tempfile::tempdir().expect("a folder");
     let (depot, _) = depot_with_access_log(folder.path()).await;
-    for (from, name, address) in [(PROXY, "told", "192.0.2.9"), ("127.0.0.8", "forged", "127.0.0.8")] {
+    for (from, name, address) in
+        [(PROXY, "told", "192.0.2.9"), ("127.0.0.8", "forged", "127.0.0.8")]
+    {
         let admin = depot.admin().calling_from(from);
         let call = admin.post("/api/v1/images").header("X-Forwarded-For", "192.0.2.9");
         call.json(&json!({"name": name, "kind": "medv"})).await.expecting(201);

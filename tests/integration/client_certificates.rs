@@ -227,7 +227,9 @@ async fn the_handshake_s_certificate_is_the_user_whom_it_is_mapped_to() {
     // The same authority's, and nobody's; what it says to be in a header is not looked at.
     let stranger = authority.client("stranger", Valid::Long);
     let header = format!("Client-Cert: {}", mapped.as_header());
-    for arguments in [vec![format!("{url}/whoami")], vec!["-H".to_owned(), header, format!("{url}/whoami")]] {
+    for arguments in
+        [vec![format!("{url}/whoami")], vec!["-H".to_owned(), header, format!("{url}/whoami")]]
+    {
         let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
         let told = ask(&stranger, &arguments).await.stdout;
         assert!(told.contains("\"certificate_not_mapped\""), "{told}");

@@ -7,7 +7,7 @@
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
 //!   [`hostile_callers`], [`openapi`], [`generated_clients`], [`push_and_pull`], [`command_line`];
-//! - which ways in there are: [`access`], [`passwords`], [`log_ins`], `negotiate`, [`browser`], [`secrets`],
+//! - which ways in there are: [`access`], [`operations`], [`passwords`], [`log_ins`], `negotiate`, `four_listeners`, [`browser`], [`secrets`],
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
@@ -36,6 +36,8 @@ mod client_certificates;
 mod command_line;
 mod concurrency;
 mod crash;
+#[cfg(feature = "negotiate")]
+mod four_listeners;
 mod full_disk;
 mod generated_clients;
 mod graceful_stop;
@@ -53,6 +55,7 @@ mod mapped_certificates;
 mod negotiate;
 mod observability;
 mod openapi;
+mod operations;
 mod outages;
 mod outside_issuer;
 mod passwords;

@@ -160,6 +160,11 @@ impl Catalog {
                 .filter(|account| !account.disabled)
                 .map(|account| account.roles.clone()),
         };
-        Actor { name: name.clone(), roles: roles.unwrap_or_default(), request_id: None, address: None }
+        Actor {
+            name: name.clone(),
+            roles: roles.unwrap_or_default(),
+            request_id: None,
+            address: None,
+        }
     }
 }

@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    CertificateMappings, ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, Tokens,
-    TreeEntry, TreeFile,
+    CertificateMappings, ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, Tokens, TreeEntry,
+    TreeFile,
 };
 use crate::catalog::{Result, Rules, manifest};
 use crate::model::publication::in_folder;

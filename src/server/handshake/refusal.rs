@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 
 use rustls::CertificateError;
 
+use crate::catalog::Catalog;
+use crate::catalog::audit::refused_logins::RefusedLogin;
+
 /// Why a connection is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
@@ -106,8 +109,14 @@ pub(super) fn refusal_by(error: &rustls::Error) -> Refusal {
     }
 }
 
-/// Certificates that are refused are worth a look; scanners and lines that break are not.
-pub(super) fn tell(refusal: Refusal, client: SocketAddr, cause: Option<&io::Error>) {
+/// Certificates that are refused are worth a look; scanners and lines that break are not. For the record, who brings no
+/// certificate has not tried to log in.
+pub(super) fn tell(
+    refusal: Refusal,
+    client: SocketAddr,
+    cause: Option<&io::Error>,
+    catalog: &Catalog,
+) {
     let reason = refusal.name();
     metrics::counter!("imagedepot_tls_handshakes_refused_total", "reason" => reason).increment(1);
     let cause = cause.map(ToString::to_string);
@@ -115,5 +124,10 @@ pub(super) fn tell(refusal: Refusal, client: SocketAddr, cause: Option<&io::Erro
         tracing::warn!(client.address = %client, reason, cause, "{}", refusal.text());
     } else {
         tracing::debug!(client.address = %client, reason, cause, "{}", refusal.text());
+    }
+    if refusal.concerns_certificate() && refusal != Refusal::NoCertificate {
+        let address = client.ip().to_canonical();
+        let refused = RefusedLogin { caller: None, certificate: None, reason, address };
+        catalog.note_refused_login(refused, None);
     }
 }

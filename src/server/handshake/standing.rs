@@ -9,13 +9,13 @@ use tokio::time::Instant;
 
 use super::refusal::tell;
 use super::{Refused, verify};
-use crate::model::Clock;
+use crate::catalog::Catalog;
 use crate::server::tls::{State, Tls};
 
 /// The right of a connection to go on: it may outlast what its client's certificate is good for.
 pub(in crate::server) struct Standing {
     tls: Arc<Tls>,
-    clock: Clock,
+    catalog: Catalog,
     client: SocketAddr,
     verified_with: Arc<State>,
     verified_at: Instant,
@@ -30,11 +30,11 @@ impl Standing {
         tls: &Arc<Tls>,
         verified_with: Arc<State>,
         client: SocketAddr,
-        clock: &Clock,
+        catalog: &Catalog,
     ) -> Option<Self> {
         verified_with.clients.is_some().then(|| Self {
             tls: Arc::clone(tls),
-            clock: clock.clone(),
+            catalog: catalog.clone(),
             client,
             verified_with,
             verified_at: Instant::now(),
@@ -51,13 +51,13 @@ impl Standing {
         {
             return true;
         }
-        match verify(chain, &current, &self.clock) {
+        match verify(chain, &current, self.catalog.clock()) {
             Ok(()) => {
                 (self.verified_with, self.verified_at) = (current, now);
                 true
             }
             Err(Refused { refusal, cause }) => {
-                tell(refusal, self.client, cause.as_ref());
+                tell(refusal, self.client, cause.as_ref(), &self.catalog);
                 false
             }
         }
