@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::actions::{ckm, file_path, revision_path};
 use crate::harness::command::{imagedepot, run};
-use crate::harness::{Answer, Database, Depot, Person, eventually, on_both_databases};
+use crate::harness::{Answer, Database, Depot, eventually, on_both_databases};
 
 on_both_databases![
     a_wrong_password_is_challenged_and_a_right_one_is_not,

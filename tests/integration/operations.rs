@@ -126,7 +126,7 @@ impl Cast {
             upload: String::new(),
         };
         let admin = self.depot.admin();
-        match operation.given {
+        match &operation.given {
             Given::Nothing => {}
             Given::Channel => {
                 scene.channel = format!("channel-{number}");
@@ -141,13 +141,13 @@ impl Cast {
                 let token =
                     json!({"name": scene.name, "roles": ["reader"], "images": [scene.image]});
                 let made = admin.post("/api/v1/tokens").json(&token).await.expecting(201).json();
-                scene.token = made["id"].as_str().expect("an id").to_owned();
+                scene.token = id_of(&made);
             }
             Given::Mapping => {
                 let mapping = Body::Mapping.json(&scene).expect("a mapping");
                 admin.post("/api/v1/certificate-mappings").json(&mapping).await.expecting(201);
             }
-            about_image => scene.prepare_image(&about_image, maker, &admin).await,
+            about_image => scene.prepare_image(about_image, maker, &admin).await,
         }
         scene
     }
@@ -171,7 +171,7 @@ impl Scene {
                 let begun =
                     maker.post("/api/v1/uploads").json(&Body::Upload.json(self).expect("one"));
                 let begun = begun.await.expecting(201).json();
-                self.upload = begun["id"].as_str().expect("an id").to_owned();
+                self.upload = id_of(&begun);
             }
             Given::Ready => {
                 maker.ready_revision(image, 1).await;
@@ -234,6 +234,10 @@ impl Elsewhere {
             Self::Concerned => assert!((200..300).contains(&answer.status), "{}", about()),
         }
     }
+}
+
+fn id_of(made: &Value) -> String {
+    made["id"].as_str().expect("an id").to_owned()
 }
 
 /// A program that holds the role on these images; none is all.

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalog::Rules;
-use crate::model::{Clock, Ids, RevisionState, Role, UploadProtocol};
+use crate::model::{Clock, Ids, RevisionState, UploadProtocol};
 use crate::storage::tree::TreeFolder;
 use crate::storage::{Blobs, Db};
 
