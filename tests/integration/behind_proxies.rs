@@ -1,5 +1,5 @@
 //! Behind a proxy: the client is who the proxy says, if the proxy is one to believe. Real `HAProxy` and real
-//! nginx in front, with the settings that the README shows.
+//! nginx in front, with the settings that docs/access.md shows.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
