@@ -4,7 +4,8 @@
 //! them against the snapshot's accounts, slowed by the [`guard`] where guesses come; [`bearer`] takes tokens, the
 //! depot's own ([`token`]) and those of an outside issuer ([`oidc`]); `negotiate` takes Kerberos tickets, whose
 //! [`principal`]s are users; [`certificate`] asks the snapshot's certificate mappings. Whoever was recognised, by
-//! whichever way, is an [`Identity`]; [`origin`] finds out where a request comes from, also behind proxies.
+//! whichever way, is an [`Identity`]; [`origin`] finds out where a request comes from, also behind proxies, and
+//! [`subscriber`] what of addresses one person has.
 //! [`permission`] names the rights that handlers ask for. Which right an operation needs stands in
 //! the operation's signature, in the API.
 
@@ -22,6 +23,7 @@ pub mod origin;
 pub mod password;
 pub mod permission;
 pub mod principal;
+pub mod subscriber;
 pub mod token;
 pub mod way_in;
 

@@ -3,7 +3,7 @@
 //! Handlers extract, call the catalog, convert. What all of them share stands in one place each:
 //! [`caller`] (who, with the right in the type; `recognise` finds out who), [`listener`] (which ways in a
 //! request may take), [`body`], [`conditional`], [`page`], [`idempotency`],
-//! [`dry_run`], [`slow_body`], [`problem`] (the one form of refusal), [`fallback`] (404 and 405), [`file_response`] (bytes).
+//! [`dry_run`], [`cross_site`], [`slow_body`], [`problem`] (the one form of refusal), [`fallback`] (404 and 405), [`file_response`] (bytes).
 
 pub mod assignments;
 pub mod audit;
@@ -16,6 +16,7 @@ pub mod certificate_mappings;
 pub mod channels;
 pub mod client_address;
 pub mod conditional;
+pub mod cross_site;
 pub mod documentation;
 pub mod dry_run;
 pub mod fallback;
@@ -37,6 +38,8 @@ pub mod updates;
 pub mod uploads;
 pub mod users;
 pub mod whoami;
+
+use std::sync::Arc;
 
 use actix_web::guard::fn_guard;
 use actix_web::{Route, web};
@@ -71,6 +74,8 @@ pub struct Depot {
 #[derive(Debug, Clone)]
 pub struct Links {
     pub public_url: Option<Url>,
+    /// Other origins whose pages may call the API.
+    pub origins: Arc<[String]>,
     /// The first part of the tree's HTTP paths.
     pub alias: String,
 }
@@ -84,6 +89,12 @@ impl Links {
     /// The link to something below `/api/v1/`, likewise.
     pub fn api(&self, path: &str) -> String {
         format!("{}/api/v1/{path}", self.base())
+    }
+
+    /// Whether pages of an origin may have browsers call the API: the server's public one's and those of the settings.
+    pub fn lets_in(&self, origin: &str) -> bool {
+        let public = self.public_url.as_ref().map(|url| url.origin().ascii_serialization());
+        public.as_deref() == Some(origin) || self.origins.iter().any(|other| other == origin)
     }
 
     fn base(&self) -> &str {

@@ -176,7 +176,7 @@ impl Catalog {
         if tokio::time::timeout(SAVING, self.shared.saving.wait()).await.is_err() {
             tracing::warn!("an upload could not be saved in time; its client sends the rest again");
         }
-        self.record_refused_logins().await;
+        self.record_all_refused_logins().await;
         self.db.close().await;
     }
 }

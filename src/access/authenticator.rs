@@ -97,7 +97,7 @@ impl Authenticator {
         let stored: Arc<str> = account
             .as_ref()
             .map_or_else(|| self.decoy.clone(), |a| a.password_hash.as_str().into());
-        let key = self.memory_key(&stored, password);
+        let key = self.memory_key(&stored, password, attempt);
         if self.remembered.get(&key).await.is_some() {
             self.guard.let_in(attempt, Instant::now());
         } else {
@@ -108,12 +108,14 @@ impl Authenticator {
         account.map(|account| Identity::user(account, WayIn::Basic)).ok_or(Denied::WrongCredentials)
     }
 
-    fn memory_key(&self, stored: &str, password: &SecretString) -> [u8; 32] {
+    /// The name is in it, for all that nobody has share the decoy's hash: each guess at one counts.
+    fn memory_key(&self, stored: &str, password: &SecretString, attempt: Attempt) -> [u8; 32] {
         let mut hasher = Sha256::new();
         for part in [&*self.secret, stored, password.expose_secret()] {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part);
         }
+        hasher.update(attempt.account().to_be_bytes());
         hasher.finalize().into()
     }
 

@@ -57,7 +57,7 @@ impl TokenReader {
         if head.kind().as_deref() == Some(token::KIND) {
             let token = match self.own(text, &head) {
                 // Another process may just have made it.
-                Err(token::UNKNOWN) if self.may_look() && self.catalog.has_news().await => {
+                Err(token::UNKNOWN) if self.take_look() && self.catalog.has_news().await => {
                     self.own(text, &head)
                 }
                 found => found,
@@ -82,7 +82,8 @@ impl TokenReader {
         }
     }
 
-    fn may_look(&self) -> bool {
+    /// True for one caller in so much time.
+    fn take_look(&self) -> bool {
         let now = self.catalog.clock().now().timestamp_millis();
         let last = self.looked.load(Ordering::Relaxed);
         (now - last).abs() >= LOOK_EVERY

@@ -25,6 +25,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::Denied;
+use super::subscriber::subscriber;
 
 /// Records that are kept, some 15 MiB; past them those go that were not asked for longest.
 const RECORDS: u64 = 100_000;
@@ -65,8 +66,8 @@ impl Default for Limits {
 /// tried, nor grows with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key {
-    Pair(u64, u128),
-    Address(u128),
+    Pair(u64, IpAddr),
+    Address(IpAddr),
     Account(u64),
 }
 
@@ -92,7 +93,14 @@ pub struct Guard {
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt {
     account: u64,
-    address: u128,
+    address: IpAddr,
+}
+
+impl Attempt {
+    /// Stands for the name within this process.
+    pub const fn account(self) -> u64 {
+        self.account
+    }
 }
 
 impl Guard {
@@ -109,7 +117,7 @@ impl Guard {
     pub fn attempt(&self, name: &str, address: IpAddr) -> Attempt {
         Attempt {
             account: self.names.hash_one(name.to_ascii_lowercase()),
-            address: neighbourhood(address),
+            address: subscriber(address),
         }
     }
 
@@ -168,8 +176,8 @@ impl Guard {
         self.records.entry(key).or_default().into_value()
     }
 
-    /// Whether an account fails so often, from wherever, that no mistake on it is free.
-    fn is_attacked(&self, account: u64, now: Instant) -> bool {
+    /// Counts a failure on an account, from wherever; says whether there are so many that no mistake on it is free.
+    fn count_on_account(&self, account: u64, now: Instant) -> bool {
         let record = self.record(Key::Account(account));
         let mut record = lock(&record);
         record.forget(now, self.limits.longest_wait);
@@ -249,7 +257,7 @@ impl Turn {
 
     fn fail(&mut self, now: Instant) {
         let limits = self.guard.limits;
-        let attacked = self.guard.is_attacked(self.attempt.account, now);
+        let attacked = self.guard.count_on_account(self.attempt.account, now);
         let (mut pair, mut address) = self.end();
         let free = if attacked { 0 } else { limits.free_failures };
         pair.fail(free, limits.longest_wait, now);
@@ -277,14 +285,6 @@ impl Drop for Turn {
 // The numbers are whole at every moment, whoever panicked while holding them.
 fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// What one person has of addresses: one of IPv4, a /64 of IPv6.
-fn neighbourhood(address: IpAddr) -> u128 {
-    match address.to_canonical() {
-        IpAddr::V4(address) => u128::from(address.to_ipv6_mapped()),
-        IpAddr::V6(address) => u128::from(address) >> 64 << 64,
-    }
 }
 
 #[cfg(test)]

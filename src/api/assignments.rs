@@ -291,11 +291,7 @@ pub async fn history(
 ) -> Result<Page<PromotionBody>, Problem> {
     caller.may_know(&image)?;
     let promotions = depot.catalog.promotions(&image, page.position()?, page.fetch()?).await?;
-    page.page(
-        promotions,
-        |(promotion, _)| (promotion.created_at, promotion.id),
-        |row| Some(row.into()),
-    )
+    page.page(promotions, |(promotion, _)| (promotion.created_at, promotion.id), Into::into)
 }
 
 impl Resource<AssignmentBody> {

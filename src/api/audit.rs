@@ -81,5 +81,5 @@ pub async fn list(
 ) -> Result<Page<AuditEntry>, Problem> {
     caller.sees_all_images()?;
     let rows = depot.catalog.audit_rows(page.position()?, page.fetch()?).await?;
-    page.page(rows, |row| row.id, |row| Some(row.into()))
+    page.page(rows, |row| row.id, Into::into)
 }

@@ -56,7 +56,8 @@ pub(super) fn protect(headers: &mut HeaderMap) {
 }
 
 /// Lets pages of these origins call the API with credentials that they have themselves, in `Authorization`. What the
-/// browser holds (cookies, certificates, tickets) is never theirs to use.
+/// browser holds (certificates, tickets, passwords) is not sent along; what others send with it is refused in
+/// [`super::cross_site`].
 pub fn let_in_pages_of(origins: &[String]) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])

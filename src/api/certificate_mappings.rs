@@ -175,7 +175,7 @@ pub async fn list(
     let (position, key) = page.position::<(i64, String)>()?.unwrap_or((-1, String::new()));
     let found = depot.catalog.certificate_mappings((position, &key), page.fetch()?).await?;
     let place = |mapping: &CertificateMapping| (mapping.criterion.position(), mapping.name.key());
-    page.page(found, place, |mapping| Some(mapping.into()))
+    page.page(found, place, Into::into)
 }
 
 /// Map certificates to a user

@@ -102,13 +102,12 @@ pub async fn list(
     depot: Data<Depot>,
     page: Query<PageQuery>,
 ) -> Result<Page<ImageBody>, Problem> {
-    let after: Option<String> = page.position()?;
-    let images = depot.catalog.images(&after.unwrap_or_default(), page.fetch()?).await?;
-    page.page(
-        images,
-        |image| image.name.key(),
-        |image| caller.may_know(&image.name).ok().map(|()| image.into()),
-    )
+    let from = async |after: Option<String>, limit| {
+        depot.catalog.images(&after.unwrap_or_default(), limit).await
+    };
+    let key = |image: &Image| image.name.key();
+    let images = page.visible(from, key, |image| caller.identity().covers(&image.name));
+    page.page(images.await?, key, Into::into)
 }
 
 /// Create an image

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::problem::Problem;
+use crate::catalog::Error;
 
 const DEFAULT_LIMIT: u16 = 50;
 const LARGEST_LIMIT: u16 = 500;
@@ -72,16 +73,37 @@ impl PageQuery {
         let (after, fetch) = (self.position::<String>()?, usize::from(self.limit()?) + 1);
         let behind = |row: &R| after.as_ref().is_none_or(|after| key(row) > *after);
         let rows = rows.into_iter().filter(behind).take(fetch).collect();
-        self.page(rows, &key, |row| Some(item(row)))
+        self.page(rows, &key, item)
     }
 
-    /// Makes a page of rows that were fetched with [`Self::fetch`]; `item` leaves out what the caller may
-    /// not see.
+    /// Fetches rows from a position on, so many at a time, until there is a page of those that the caller may see: its
+    /// cursor names the last of them, and never what is hidden from the caller.
+    pub async fn visible<R, P: DeserializeOwned, F: Future<Output = Result<Vec<R>, Error>>>(
+        &self,
+        fetch: impl Fn(Option<P>, i64) -> F,
+        position: impl Fn(&R) -> P,
+        may_see: impl Fn(&R) -> bool,
+    ) -> Result<Vec<R>, Problem> {
+        let (wanted, mut batch) = (self.fetch()?, self.fetch()?);
+        let (mut after, mut visible) = (self.position()?, Vec::new());
+        loop {
+            let rows = fetch(after, batch).await?;
+            let is_end = (rows.len() as u64) < batch.unsigned_abs();
+            after = rows.last().map(&position);
+            visible.extend(rows.into_iter().filter(&may_see));
+            if is_end || visible.len() as u64 >= wanted.unsigned_abs() {
+                return Ok(visible);
+            }
+            batch = i64::from(LARGEST_LIMIT);
+        }
+    }
+
+    /// Makes a page of rows that were fetched with [`Self::fetch`].
     pub fn page<R, T, P: Serialize>(
         &self,
         mut rows: Vec<R>,
         position: impl Fn(&R) -> P,
-        item: impl Fn(R) -> Option<T>,
+        item: impl Fn(R) -> T,
     ) -> Result<Page<T>, Problem> {
         let limit = usize::from(self.limit()?);
         let more = rows.len() > limit;
@@ -90,7 +112,7 @@ impl PageQuery {
         let next_cursor = last
             .and_then(|position| serde_json::to_vec(&position).ok())
             .map(|p| URL_SAFE_NO_PAD.encode(p));
-        Ok(Page { items: rows.into_iter().filter_map(item).collect(), next_cursor })
+        Ok(Page { items: rows.into_iter().map(item).collect(), next_cursor })
     }
 }
 

@@ -96,11 +96,7 @@ pub async fn list(
     let after: Option<String> = page.position()?;
     let publications =
         depot.catalog.publications(&after.unwrap_or_default(), page.fetch()?).await?;
-    page.page(
-        publications,
-        |publication| publication.path.clone(),
-        |publication| Some(publication.into()),
-    )
+    page.page(publications, |publication| publication.path.clone(), Into::into)
 }
 
 /// Reconcile the tree

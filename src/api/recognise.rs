@@ -10,6 +10,7 @@ use super::listener::PeerCertificate;
 use super::listener::ServerProof;
 use super::problem::Problem;
 use super::{Depot, client_address};
+use crate::access::subscriber::subscriber;
 use crate::access::{Denied, Identity, WayIn, basic, certificate};
 use crate::catalog::audit::refused_logins::RefusedLogin;
 use crate::telemetry::request::{self, CallerName};
@@ -58,20 +59,25 @@ fn refuse(request: &HttpRequest, depot: &Depot, denied: Denied) -> Problem {
         caller: named_user(request, depot),
         certificate: certificate.map(|der| certificate::describe(&der)),
         reason: problem.code(),
-        address: client_address::of(request),
+        address: subscriber(client_address::of(request)),
     };
     metrics::counter!("imagedepot_login_failures_total").increment(1);
     tracing::info!(
-        client.address = %refused.address,
+        client.address = %client_address::of(request),
         caller.name = refused.caller,
         certificate = refused.certificate,
         "log-in refused: {denied}"
     );
-    // What these brought was not looked at.
-    if !matches!(denied, Denied::Slowed { .. } | Denied::Busy | Denied::IssuerAway) {
+    if is_for_the_record(denied) {
         depot.catalog.note_refused_login(refused, request::current_id());
     }
     problem
+}
+
+/// What some brought was not looked at, and some brought nothing.
+const fn is_for_the_record(denied: Denied) -> bool {
+    use Denied::{Busy, CertificateMissing, IssuerAway, Slowed};
+    !matches!(denied, Slowed { .. } | Busy | IssuerAway | CertificateMissing)
 }
 
 /// The user whose name was given with a password; none where nobody has it.

@@ -140,7 +140,7 @@ pub async fn list(
     let before: Option<i64> = page.position()?;
     let revisions =
         depot.catalog.revisions(&name, before.unwrap_or(i64::MAX), page.fetch()?).await?;
-    page.page(revisions, |details| details.revision.number, |details| Some(details.into()))
+    page.page(revisions, |details| details.revision.number, Into::into)
 }
 
 /// Create a draft

@@ -118,12 +118,11 @@ pub async fn list(
     page: Query<PageQuery>,
     which: Query<Which>,
 ) -> Result<Page<TokenBody>, Problem> {
-    let tokens = depot.catalog.tokens(page.position()?, which.revoked, page.fetch()?).await?;
-    page.page(
-        tokens,
-        |token| token.id,
-        |token| caller.identity().covers_all_of(&token.images).then(|| token.into()),
-    )
+    let from = |after, limit| depot.catalog.tokens(after, which.revoked, limit);
+    let id = |token: &ApiToken| token.id;
+    let covers = |token: &ApiToken| caller.identity().covers_all_of(&token.images);
+    let tokens = page.visible(from, id, covers).await?;
+    page.page(tokens, id, Into::into)
 }
 
 /// Create an API token
@@ -189,18 +188,18 @@ pub async fn revoke(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// A token that the caller may know of: it could have made it.
+/// A token that was not revoked, and that the caller may know of: it could have made it.
 async fn known_token(
     caller: &Caller<Administer>,
     depot: &Depot,
     id: Uuid,
 ) -> Result<ApiToken, Problem> {
     let token = depot.catalog.token(id).await?;
-    if caller.identity().covers_all_of(&token.images) {
-        Ok(token)
-    } else {
-        Err(Error::TokenNotFound.into())
+    // First this, or a revoked one would tell of itself.
+    if !caller.identity().covers_all_of(&token.images) {
+        return Err(Error::TokenNotFound.into());
     }
+    if token.revoked_at.is_some() { Err(Error::TokenRevoked.into()) } else { Ok(token) }
 }
 
 /// A set of public keys (RFC 7517).

@@ -28,6 +28,7 @@ use super::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::revisions::FileBody;
 use crate::access::permission::{Administer, Publish};
 use crate::catalog::Precondition;
+use crate::model::Upload;
 use crate::wire::{resumable as draft, tus as tus_fields};
 
 /// Which of the three a request speaks.
@@ -63,12 +64,10 @@ pub async fn list(
     depot: Data<Depot>,
     page: Query<PageQuery>,
 ) -> Result<Page<UploadBody>, Problem> {
-    let uploads = depot.catalog.uploads(page.position()?, page.fetch()?).await?;
-    page.page(
-        uploads,
-        |upload| upload.id,
-        |upload| caller.may_know(&upload.image).ok().map(|()| UploadBody::new(&depot, &upload)),
-    )
+    let from = |after, limit| depot.catalog.uploads(after, limit);
+    let id = |upload: &Upload| upload.id;
+    let uploads = page.visible(from, id, |upload| caller.identity().covers(&upload.image));
+    page.page(uploads.await?, id, |upload| UploadBody::new(&depot, &upload))
 }
 
 /// Begin a resumable upload

@@ -100,7 +100,7 @@ pub async fn list(
     caller.sees_all_images()?;
     let after: Option<String> = page.position()?;
     let accounts = depot.catalog.accounts(&after.unwrap_or_default(), page.fetch()?).await?;
-    page.page(accounts, |account| account.name.key(), |account| Some(account.into()))
+    page.page(accounts, |account| account.name.key(), Into::into)
 }
 
 /// Create a user

@@ -23,7 +23,7 @@ use crate::api::fallback::{self, Routes};
 use crate::api::listener::{Listeners, speak_for_listener};
 use crate::api::problem::Problem;
 use crate::api::uploads::front::{is_upload, speak_tus};
-use crate::api::{self, Depot, Links, body, dry_run, idempotency, slow_body};
+use crate::api::{self, Depot, Links, body, cross_site, dry_run, idempotency, slow_body};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::model::{Clock, Ids};
@@ -49,6 +49,7 @@ pub(super) fn depot(
         links: Links {
             public_url: config.server.public_url.clone(),
             alias: config.tree.alias.clone(),
+            origins: config.access.cors.as_slice().into(),
         },
         brakes: Brakes::new(Limits {
             downloads: config.tree.max_downloads,
@@ -145,6 +146,7 @@ pub(super) fn app(
         .default_service(web::to(fallback::nothing_here))
         .wrap(from_fn(idempotency::answer_repeats))
         .wrap(from_fn(dry_run::refuse_where_unknown))
+        .wrap(from_fn(cross_site::refuse_changes))
         .wrap(from_fn(answer_head_as_get))
         .wrap(from_fn(speak_tus))
         .wrap(from_fn(slow_body::watch))

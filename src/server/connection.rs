@@ -2,14 +2,14 @@
 //!
 //! The framework watches the head of the first request and how long a connection waits for the next. What it
 //! leaves open is looked at here every few seconds: later heads that come in drop by drop, answers that nobody reads,
-//! HTTP/2 connections that are kept for nothing, clients whose certificate was revoked or has expired since. Bodies are watched where they are read, in `api::slow_body`.
+//! clients whose certificate was revoked or has expired since. Bodies are watched where they are read, in
+//! `api::slow_body`.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use actix_http::Protocol;
 use rustls::pki_types::CertificateDer;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -27,9 +27,6 @@ pub(super) const HEAD_TIME: Duration = Duration::from_secs(10);
 
 /// How long a client may take none of an answer that waits for it.
 const STALLED_FOR: Duration = Duration::from_mins(2);
-
-/// How long nothing may be asked. HTTP/1 connections end sooner, by keep-alive.
-const IDLE_FOR: Duration = Duration::from_mins(10);
 
 enum Stream {
     Plain(TcpStream),
@@ -56,7 +53,6 @@ pub(super) struct Connection {
     head_since: Option<Instant>,
     /// Since when bytes wait for the client.
     stalled_since: Option<Instant>,
-    idle_since: Instant,
 }
 
 impl Connection {
@@ -77,17 +73,6 @@ impl Connection {
             next_look: Box::pin(sleep(LOOK_EVERY)),
             head_since: None,
             stalled_since: None,
-            idle_since: Instant::now(),
-        }
-    }
-
-    /// As the client and this server agreed in the handshake.
-    pub(super) fn protocol(&self) -> Protocol {
-        match &self.stream {
-            Stream::Tls(stream) if stream.get_ref().1.alpn_protocol() == Some(b"h2") => {
-                Protocol::Http2
-            }
-            _ => Protocol::Http1,
         }
     }
 
@@ -101,9 +86,7 @@ impl Connection {
     }
 
     fn bytes_came(&mut self) {
-        // Frames of HTTP/2 come between requests, too.
-        if self.head_since.is_none() && !self.under_way.any() && self.protocol() == Protocol::Http1
-        {
+        if self.head_since.is_none() && !self.under_way.any() {
             self.head_since = Some(Instant::now());
         }
     }
@@ -129,7 +112,6 @@ impl Connection {
         while self.next_look.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
             if self.under_way.any() {
-                self.idle_since = now;
                 self.head_since = None;
             }
             if let Some(standing) = &mut self.standing
@@ -140,9 +122,8 @@ impl Connection {
             let longer = |since: Option<Instant>, than| {
                 since.is_some_and(|since| now.duration_since(since) >= than)
             };
-            let late = longer(self.head_since, HEAD_TIME)
-                || longer(self.stalled_since, STALLED_FOR)
-                || longer(Some(self.idle_since), IDLE_FOR);
+            let late =
+                longer(self.head_since, HEAD_TIME) || longer(self.stalled_since, STALLED_FOR);
             if late {
                 metrics::counter!("imagedepot_connections_cut_total").increment(1);
                 return Err(io::ErrorKind::TimedOut.into());

@@ -20,6 +20,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 use super::tls::{State, Tls};
+use crate::access::subscriber::subscriber;
 use crate::catalog::Catalog;
 use crate::model::Clock;
 use refusal::{Refusal, refusal_by, refusal_of, tell};
@@ -54,14 +55,6 @@ impl UnderWay {
         *all += 1;
         by_address.insert(client, from_one + 1);
         Some(Entered { under_way: Rc::clone(self), client })
-    }
-}
-
-/// With IPv6 one subscriber has a whole network of 64 bits to choose addresses from.
-fn subscriber(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),
-        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -196,12 +189,5 @@ mod tests {
         drop(held);
         assert!(under_way.enter(of("192.0.2.1")).is_some());
         assert!(under_way.0.borrow().1.is_empty(), "what ended is forgotten");
-    }
-
-    #[test]
-    fn a_network_of_ipv6_is_one_subscriber() {
-        let of = |text: &str| subscriber(text.parse().unwrap());
-        assert_eq!(of("2001:db8::1"), of("2001:db8::ffff:1"));
-        assert_ne!(of("2001:db8::1"), of("2001:db8:0:1::1"));
     }
 }

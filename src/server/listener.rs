@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use actix_http::error::DispatchError;
-use actix_http::{Extensions, HttpService};
+use actix_http::{Extensions, HttpService, Protocol};
 use actix_server::GracefulShutdownSignal;
 use actix_service::{
     IntoServiceFactory as _, ServiceFactory, ServiceFactoryExt as _, fn_service, map_config,
@@ -76,8 +76,7 @@ pub(super) fn service(
             let client = stream.peer_addr().map_err(DispatchError::Io)?;
             let connection = connect(stream, client, tls.as_ref(), &under_way, &catalog);
             let connection = connection.await.map_err(DispatchError::Io)?;
-            let protocol = connection.protocol();
-            Ok((connection, protocol, Some(client)))
+            Ok((connection, Protocol::Http1, Some(client)))
         }
     })
     .and_then(http)

@@ -128,7 +128,8 @@ fn server_config(
         }
         error => ConfigError::at(&certificate, &error),
     })?;
-    tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    // Not HTTP/2: the framework sets no bounds to its streams and heads, and neither BITS nor curl gains by it.
+    tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     tls.ignore_client_order = true;
     // One ticket a connection: four would be four more writes, and clients that ask every 15 minutes
     // use one. Stateless, so that no memory grows and every worker can read it. The key of the tickets is

@@ -185,7 +185,10 @@ impl Db {
                 "the catalog's schema {version} is newer than this program knows; start the newer program"
             )),
             other => other.into(),
-        })
+        })?;
+        let mut tx = self.write().await?;
+        tx.chain_older_rows().await?;
+        tx.commit().await
     }
 
     /// A transaction that reads one moment of the database.

@@ -191,6 +191,10 @@ async fn rights_on_some_images_hide_the_others(database: Database) {
     let list = office.get("/api/v1/images").await.expecting(200).items();
     let names: Vec<_> = list.iter().map(|image| &image["name"]).collect();
     assert_eq!(names, ["win7-office"]);
+    // Nor does a page end at one of the others, whose name its cursor would carry.
+    let page = office.get("/api/v1/images?limit=1").await.expecting(200).json();
+    assert_eq!(page["items"][0]["name"], "win7-office");
+    assert_eq!(page["next_cursor"], Value::Null);
     // "Not there" and "not yours" are one answer.
     let hidden = office.get("/api/v1/images/secret-lab").await;
     let absent = office.get("/api/v1/images/no-such-lab").await;

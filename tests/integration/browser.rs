@@ -117,3 +117,41 @@ async fn origins_that_no_browser_sends_are_refused_by_check_config() {
         assert!(checked.code > 0 && checked.stderr.contains("access.cors"), "{}", checked.stderr);
     }
 }
+
+#[tokio::test]
+async fn another_site_s_page_changes_nothing_with_what_the_browser_holds() {
+    let settings = format!("[access]\ncors = [\"{DASHBOARD}\"]\n");
+    let depot = Depot::on(Database::Sqlite).settings_file(&settings).start().await;
+    let admin = depot.admin();
+    let revision = admin.published_image("win7-office", "production").await;
+    let own = depot.server.url();
+    // As browsers send them: those of today and those without Sec-Fetch-Site, and a sandboxed frame.
+    for (origin, site) in [
+        ("https://evil.example.com", Some("cross-site")),
+        ("https://evil.example.com", Some("same-site")),
+        ("https://evil.example.com", None),
+        ("null", Some("cross-site")),
+        ("null", None),
+        (own.replace("127.0.0.1", "localhost").as_str(), None),
+    ] {
+        let path = format!("/api/v1/images/win7-office/revisions/{revision}/revoke");
+        let mut call = admin.post(&path).header("Origin", origin);
+        if let Some(site) = site {
+            call = call.header("Sec-Fetch-Site", site);
+        }
+        assert_eq!(call.await.problem(403), "cross_site_request", "{origin} {site:?}");
+        // Reading is left to CORS, which keeps the answer from the page.
+        let read = admin.get("/api/v1/images").header("Origin", origin);
+        read.header("Sec-Fetch-Site", "cross-site").await.expecting(200);
+    }
+    assert_eq!(admin.revision("win7-office", revision).await["state"], "ready");
+    for (origin, site) in
+        [(own.as_str(), Some("same-origin")), (own.as_str(), None), (DASHBOARD, Some("cross-site"))]
+    {
+        let mut call = admin.post("/api/v1/images/win7-office/revisions").header("Origin", origin);
+        if let Some(site) = site {
+            call = call.header("Sec-Fetch-Site", site);
+        }
+        call.await.expecting(201);
+    }
+}

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use super::{Guard, Limits, neighbourhood};
+use super::{Guard, Limits};
 use crate::access::Denied;
 
 const LIMITS: Limits = Limits {
@@ -176,13 +176,6 @@ fn old_mistakes_are_forgiven() {
     for _ in 0..3 {
         gate.try_in("alice", HERE, false).unwrap();
     }
-}
-
-#[test]
-fn one_network_of_ipv6_is_one_address() {
-    assert_eq!(neighbourhood(address("2001:db8::1")), neighbourhood(address("2001:db8::ffff:1")));
-    assert_ne!(neighbourhood(address("2001:db8::1")), neighbourhood(address("2001:db8:0:1::1")));
-    assert_eq!(neighbourhood(address("::ffff:192.0.2.1")), neighbourhood(address(HERE)));
 }
 
 #[test]

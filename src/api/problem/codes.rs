@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 /// Code, status, and what it means to who sees it.
-const CODES: [(&str, u16, &str); 86] = [
+const CODES: [(&str, u16, &str); 87] = [
     ("malformed_json", 400, "The body is no JSON."),
     ("body_unreadable", 400, "The body could not be read to its end."),
     (
@@ -85,6 +85,11 @@ const CODES: [(&str, u16, &str); 86] = [
         "logins_slowed",
         429,
         "Wrong passwords came before; Retry-After says when the next one is looked at.",
+    ),
+    (
+        "cross_site_request",
+        403,
+        "A browser says that a page of another site asks for this change; access.cors lets pages of trusted origins in.",
     ),
     ("forbidden", 403, "The caller lacks the right; the detail says which."),
     ("not_found", 404, "There is nothing at this path."),

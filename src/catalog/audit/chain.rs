@@ -18,12 +18,15 @@ const MOST_FINDINGS: usize = 100;
 pub enum Finding {
     #[error("row {0} is not what was written, or the row before it was exchanged")]
     Altered(i64),
-    #[error("rows {first} to {last} are missing")]
+    /// What the first row behind them says cannot be known any more: its hash is over theirs.
+    #[error("rows {first} to {last} are missing, and the one behind them cannot be verified")]
     Missing { first: i64, last: i64 },
     #[error("row {0} is the newest by the record of the newest, and is another one")]
     NewestDiffers(i64),
     #[error("there is no record of the newest row")]
     NoHead,
+    #[error("{0} rows have no place in the chain: they were not written by this program")]
+    Unchained(i64),
 }
 
 /// What a look through the whole chain has found.
@@ -61,6 +64,10 @@ impl Catalog {
             debug_assert_eq!(verified.newest.sequence, last);
         }
         compare_with_head(&mut verified, head);
+        match tx.unchained_audit_rows().await? {
+            0 => {}
+            rows => verified.note(Finding::Unchained(rows)),
+        }
         Ok(verified)
     }
 

@@ -1,24 +1,33 @@
 //! Log-ins that were refused, on their way to the record.
 //!
-//! Whoever is refused waits for no database: what is noted here is written once a second, in one transaction, equal
-//! ones as one row that counts them. So ten thousand guesses cost the database as little as one does, and are all on
-//! record; what a kill can take along is the last second's. Rejected: a row before each answer, which lets
-//! guesses queue for the database, and leaves update checks with wrong credentials unanswered while it is away.
+//! Whoever is refused waits for no database: what is noted here is written within a second. Equal ones within
+//! ten minutes are one row that counts them, after the first, which has a row at once; and however many different ones
+//! come, there is a row a second at most in the long run, so that strangers neither fill the database nor hold up those
+//! who change it. Numbers are kept in any case. What a kill can take along is what has no row yet. Rejected: a row
+//! before each answer, which lets guesses queue for the database, and leaves update checks with wrong credentials
+//! unanswered while it is away.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Result};
 
-/// How long what was noted waits for more.
-const GATHERING: Duration = Duration::from_secs(1);
+/// How often what was noted is written.
+const EVERY: Duration = Duration::from_secs(1);
 
-/// Different ones that are kept until they are written; those beyond are counted in one row.
+/// How long equal ones wait for more of them once there is a row.
+const QUIET: Duration = Duration::from_mins(10);
+
+/// Rows that may be written at once after a while without; one more each second.
+const ALLOWED: usize = 50;
+
+/// Different ones that are kept; those beyond are counted in one row.
 const DIFFERENT: usize = 1000;
 
 /// In place of a user's name where nobody has the one that was given: it may be a password in the wrong field.
@@ -33,24 +42,43 @@ pub struct RefusedLogin {
     pub certificate: Option<String>,
     /// The code of the problem that was answered, or of the handshake's refusal.
     pub reason: &'static str,
+    /// Of the subscriber: with IPv6 its network of 64 bits.
     pub address: IpAddr,
 }
 
-/// How often, and the first one's request.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Times {
-    count: u64,
-    request_id: Option<String>,
-}
-
-/// What has not been written yet.
+/// What has no row yet, and what had one a short while ago.
 #[derive(Debug, Default)]
 pub(in crate::catalog) struct RefusedLogins(Mutex<Gathered>);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Gathered {
     different: HashMap<RefusedLogin, Times>,
     beyond: u64,
+    beyond_quiet_until: Option<Instant>,
+    allowed: usize,
+}
+
+/// How often since the last row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Times {
+    count: u64,
+    /// Of the first one.
+    request_id: Option<String>,
+    quiet_until: Option<Instant>,
+}
+
+/// Rows to be written.
+#[derive(Debug, Default)]
+struct Batch {
+    different: Vec<(RefusedLogin, Times)>,
+    beyond: u64,
+}
+
+impl Default for Gathered {
+    fn default() -> Self {
+        let different = HashMap::new();
+        Self { different, beyond: 0, beyond_quiet_until: None, allowed: ALLOWED }
+    }
 }
 
 impl RefusedLogins {
@@ -60,16 +88,55 @@ impl RefusedLogins {
 }
 
 impl Gathered {
-    fn add(&mut self, refused: RefusedLogin, times: Times) {
-        if let Some(known) = self.different.get_mut(&refused) {
-            known.count += times.count;
+    fn add(&mut self, refused: RefusedLogin, request_id: Option<String>) {
+        if let Some(times) = self.different.get_mut(&refused) {
+            if times.count == 0 {
+                times.request_id = request_id;
+            }
+            times.count += 1;
         } else if self.different.len() < DIFFERENT {
-            self.different.insert(refused, times);
+            self.different.insert(refused, Times { count: 1, request_id, quiet_until: None });
         } else {
-            self.beyond += times.count;
+            self.beyond += 1;
         }
     }
 
+    /// Those whose time has come, as many as are allowed. They stay until [`Self::written`].
+    fn due(&mut self, now: Instant) -> Batch {
+        let is_over = |until: Option<Instant>| until.is_none_or(|until| now >= until);
+        self.different.retain(|_, times| times.count > 0 || !is_over(times.quiet_until));
+        self.allowed = (self.allowed + 1).min(ALLOWED);
+        let due = self.different.iter().filter(|(_, t)| t.count > 0 && is_over(t.quiet_until));
+        let different = due.take(self.allowed).map(|(r, t)| (r.clone(), t.clone())).collect();
+        let beyond = if is_over(self.beyond_quiet_until) { self.beyond } else { 0 };
+        Batch { different, beyond }
+    }
+
+    /// All that has no row yet, at the end.
+    fn rest(&self) -> Batch {
+        let rest = self.different.iter().filter(|(_, times)| times.count > 0);
+        Batch {
+            different: rest.map(|(r, t)| (r.clone(), t.clone())).collect(),
+            beyond: self.beyond,
+        }
+    }
+
+    fn written(&mut self, batch: &Batch, now: Instant) {
+        self.allowed = self.allowed.saturating_sub(batch.different.len());
+        for (refused, written) in &batch.different {
+            if let Some(times) = self.different.get_mut(refused) {
+                times.count = times.count.saturating_sub(written.count);
+                times.quiet_until = Some(now + QUIET);
+            }
+        }
+        if batch.beyond > 0 {
+            self.beyond = self.beyond.saturating_sub(batch.beyond);
+            self.beyond_quiet_until = Some(now + QUIET);
+        }
+    }
+}
+
+impl Batch {
     fn is_empty(&self) -> bool {
         self.different.is_empty() && self.beyond == 0
     }
@@ -78,62 +145,70 @@ impl Gathered {
 impl Catalog {
     /// Notes a refusal for the record.
     pub fn note_refused_login(&self, refused: RefusedLogin, request_id: Option<String>) {
-        self.shared.refused_logins.lock().add(refused, Times { count: 1, request_id });
+        self.shared.refused_logins.lock().add(refused, request_id);
     }
 
     /// Writes what was noted, without end.
     pub async fn keep_recording_refused_logins(&self) {
         loop {
-            tokio::time::sleep(GATHERING).await;
-            self.record_refused_logins().await;
+            tokio::time::sleep(EVERY).await;
+            let due = self.shared.refused_logins.lock().due(Instant::now());
+            self.record_refused_logins(due).await;
         }
     }
 
-    /// Writes what was noted; what cannot be written stays for the next time.
-    pub(in crate::catalog) async fn record_refused_logins(&self) {
-        let gathered = std::mem::take(&mut *self.shared.refused_logins.lock());
-        if gathered.is_empty() {
+    /// Writes all that was noted: the server stops.
+    pub(in crate::catalog) async fn record_all_refused_logins(&self) {
+        let rest = self.shared.refused_logins.lock().rest();
+        self.record_refused_logins(rest).await;
+    }
+
+    async fn record_refused_logins(&self, batch: Batch) {
+        if batch.is_empty() {
             return;
         }
-        if let Err(error) = self.write_refused_logins(&gathered).await {
-            tracing::warn!(%error, "refused log-ins could not be written to the audit yet");
-            let mut later = self.shared.refused_logins.lock();
-            later.beyond += gathered.beyond;
-            for (refused, times) in gathered.different {
-                later.add(refused, times);
+        match self.write_refused_logins(&batch).await {
+            Ok(()) => self.shared.refused_logins.lock().written(&batch, Instant::now()),
+            Err(error) => {
+                tracing::warn!(%error, "refused log-ins could not be written to the audit yet");
             }
         }
     }
 
-    async fn write_refused_logins(&self, gathered: &Gathered) -> Result<()> {
+    async fn write_refused_logins(&self, batch: &Batch) -> Result<()> {
         let mut tx = self.db.write().await?;
-        let mut note = |actor: &Actor, after: &serde_json::Value| {
+        let mut note = |actor: &Actor, after: &Value| {
             let subject = "whoami".to_owned();
-            self.audit(
-                &mut tx,
-                Entry { action: "login.refuse", subject, actor },
-                NOTHING,
-                Some(after),
-            );
+            let entry = Entry { action: "login.refuse", subject, actor };
+            self.audit(&mut tx, entry, NOTHING, Some(after));
         };
-        for (refused, times) in &gathered.different {
-            let actor = Actor {
-                name: refused.caller.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
-                roles: Vec::new(),
-                request_id: times.request_id.clone(),
-                address: Some(refused.address.to_string()),
-            };
-            let mut after = json!({"reason": refused.reason, "times": times.count});
-            if let Some(certificate) = &refused.certificate {
-                after["certificate"] = json!(certificate);
-            }
-            note(&actor, &after);
+        for (refused, times) in &batch.different {
+            note(&refused.actor(times), &refused.what(times));
         }
-        if gathered.beyond > 0 {
-            let after = json!({"reason": "too_many_different_ones", "times": gathered.beyond});
+        if batch.beyond > 0 {
+            let after = json!({"reason": "too_many_different_ones", "times": batch.beyond});
             note(&Actor { roles: Vec::new(), ..Actor::system(UNKNOWN) }, &after);
         }
         Ok(tx.commit().await?)
+    }
+}
+
+impl RefusedLogin {
+    fn actor(&self, times: &Times) -> Actor {
+        Actor {
+            name: self.caller.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
+            roles: Vec::new(),
+            request_id: times.request_id.clone(),
+            address: Some(self.address.to_string()),
+        }
+    }
+
+    fn what(&self, times: &Times) -> Value {
+        let mut what = json!({"reason": self.reason, "times": times.count});
+        if let Some(certificate) = &self.certificate {
+            what["certificate"] = json!(certificate);
+        }
+        what
     }
 }
 
@@ -146,31 +221,62 @@ mod tests {
         RefusedLogin { caller: None, certificate: None, reason: "credentials_wrong", address }
     }
 
-    fn once(request: &str) -> Times {
-        Times { count: 1, request_id: Some(request.to_owned()) }
+    fn counts(batch: &Batch) -> Vec<u64> {
+        batch.different.iter().map(|(_, times)| times.count).collect()
+    }
+
+    /// One look of the writer, whose writing succeeds.
+    fn write(gathered: &mut Gathered, now: Instant) -> Batch {
+        let batch = gathered.due(now);
+        gathered.written(&batch, now);
+        batch
     }
 
     #[test]
-    fn equal_ones_are_counted_under_the_first_one_s_request() {
-        let mut gathered = Gathered::default();
-        for request in ["first", "second", "third"] {
-            gathered.add(refused(1), once(request));
+    fn the_first_has_a_row_at_once_and_those_after_it_one_row_that_counts_them() {
+        let (mut gathered, now) = (Gathered::default(), Instant::now());
+        gathered.add(refused(1), Some("first".to_owned()));
+        gathered.add(refused(1), Some("second".to_owned()));
+        let batch = write(&mut gathered, now);
+        assert_eq!(counts(&batch), [2]);
+        assert_eq!(batch.different[0].1.request_id.as_deref(), Some("first"));
+        for second in 1..600 {
+            gathered.add(refused(1), Some(format!("{second}")));
+            assert!(write(&mut gathered, now + EVERY * second).is_empty(), "{second}");
         }
-        gathered.add(refused(2), once("other"));
-        let times = &gathered.different[&refused(1)];
-        assert_eq!((times.count, times.request_id.as_deref()), (3, Some("first")));
-        assert_eq!(gathered.different[&refused(2)], once("other"));
+        let batch = write(&mut gathered, now + QUIET);
+        assert_eq!(counts(&batch), [599]);
+        assert_eq!(batch.different[0].1.request_id.as_deref(), Some("1"));
+        write(&mut gathered, now + QUIET * 3);
+        assert!(gathered.different.is_empty(), "what is over is forgotten");
     }
 
     #[test]
-    fn a_flood_of_different_ones_is_counted_and_takes_no_more_room() {
-        let mut gathered = Gathered::default();
-        for address in 0..5000 {
-            gathered.add(refused(address), once("r"));
+    fn what_could_not_be_written_is_written_later_with_what_came_meanwhile() {
+        let (mut gathered, now) = (Gathered::default(), Instant::now());
+        gathered.add(refused(1), None);
+        drop(gathered.due(now));
+        gathered.add(refused(1), None);
+        assert_eq!(counts(&gathered.due(now + EVERY)), [2]);
+        assert_eq!(counts(&gathered.rest()), [2]);
+    }
+
+    #[test]
+    fn a_flood_of_different_ones_makes_few_rows_and_loses_no_number() {
+        let (mut gathered, now) = (Gathered::default(), Instant::now());
+        let (mut rows, mut counted) = (0, 0);
+        for second in 0..3600 {
+            for each in 0..100 {
+                gathered.add(refused(second * 100 + each), None);
+            }
+            let batch = write(&mut gathered, now + EVERY * second);
+            assert!(gathered.different.len() <= DIFFERENT);
+            rows += batch.different.len() + usize::from(batch.beyond > 0);
+            counted += counts(&batch).iter().sum::<u64>() + batch.beyond;
         }
-        gathered.add(refused(0), once("again"));
-        assert_eq!(gathered.different.len(), DIFFERENT);
-        assert_eq!(gathered.beyond, 4000);
-        assert_eq!(gathered.different[&refused(0)].count, 2);
+        let rest = gathered.rest();
+        counted += counts(&rest).iter().sum::<u64>() + rest.beyond;
+        assert!((3000..3800).contains(&rows), "{rows} rows in an hour");
+        assert_eq!(counted, 360_000);
     }
 }

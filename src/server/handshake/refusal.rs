@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 
 use rustls::CertificateError;
 
+use crate::access::subscriber::subscriber;
 use crate::catalog::Catalog;
 use crate::catalog::audit::refused_logins::RefusedLogin;
 
@@ -126,7 +127,7 @@ pub(super) fn tell(
         tracing::debug!(client.address = %client, reason, cause, "{}", refusal.text());
     }
     if refusal.concerns_certificate() && refusal != Refusal::NoCertificate {
-        let address = client.ip().to_canonical();
+        let address = subscriber(client.ip());
         let refused = RefusedLogin { caller: None, certificate: None, reason, address };
         catalog.note_refused_login(refused, None);
     }

@@ -57,6 +57,17 @@ impl AuditRow {
     }
 }
 
+impl AuditHead {
+    /// Gives a row the next place; the head is then that one.
+    fn followed_by(&self, row: &mut AuditRow) -> Self {
+        let sequence = self.sequence + 1;
+        row.sequence = Some(sequence);
+        let hash = row.hash_after(&self.hash);
+        row.hash = Some(hash.clone());
+        Self { sequence, hash }
+    }
+}
+
 /// The same value with its keys in order, whatever order a database or a library keeps them in.
 fn sorted(value: &Value) -> Value {
     match value {
@@ -85,12 +96,13 @@ impl Tx {
         let gone = || StorageError::Damaged("the audit's record of its newest row is gone".into());
         let mut head = self.audit_head().await?.ok_or_else(gone)?;
         for mut row in rows {
-            row.sequence = Some(head.sequence + 1);
-            let hash = row.hash_after(&head.hash);
-            row.hash = Some(hash.clone());
+            head = head.followed_by(&mut row);
             self.insert_audit(&row).await?;
-            head = AuditHead { sequence: head.sequence + 1, hash };
         }
+        self.set_audit_head(&head).await
+    }
+
+    async fn set_audit_head(&mut self, head: &AuditHead) -> Result<(), StorageError> {
         execute!(
             self,
             "update audit_head set sequence = $1, hash = $2 where id = 1",
@@ -98,6 +110,41 @@ impl Tx {
             &head.hash
         )?;
         Ok(())
+    }
+
+    /// Gives the rows of versions that had no chain their places in it; only while it is empty, or whoever
+    /// slipped a row in would have it chained.
+    pub(in crate::storage) async fn chain_older_rows(&mut self) -> Result<(), StorageError> {
+        execute!(self, "update audit_head set sequence = sequence where id = 1")?;
+        let Some(mut head) = self.audit_head().await?.filter(|head| head.sequence == 0) else {
+            return Ok(());
+        };
+        loop {
+            let older: Vec<AuditRow> = all!(
+                self,
+                "select * from audit where sequence is null order by at, id limit 1000"
+            )?;
+            if older.is_empty() {
+                return self.set_audit_head(&head).await;
+            }
+            for mut row in older {
+                head = head.followed_by(&mut row);
+                execute!(
+                    self,
+                    "update audit set sequence = $2, hash = $3 where id = $1",
+                    row.id,
+                    row.sequence,
+                    &row.hash
+                )?;
+            }
+        }
+    }
+
+    /// Rows that have no place in the chain: there are none, unless somebody put them there.
+    pub async fn unchained_audit_rows(&mut self) -> Result<i64, StorageError> {
+        let query = "select count(*) from audit where sequence is null or sequence < 1";
+        let row: Option<(i64,)> = optional!(self, query)?;
+        Ok(row.map_or(0, |(count,)| count))
     }
 
     async fn insert_audit(&mut self, row: &AuditRow) -> Result<(), StorageError> {
