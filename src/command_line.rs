@@ -11,13 +11,17 @@ mod serve;
 mod token;
 mod user;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
+use uuid::Uuid;
 
+use crate::catalog::Catalog;
 use crate::client;
 use crate::config::{Config, ConfigError, DEFAULT_DATA};
+use crate::server;
 
 /// The repository from which an organisation's machines get their virtual-machine images.
 #[derive(Debug, Parser)]
@@ -65,8 +69,16 @@ struct DataArgs {
 }
 
 impl DataArgs {
-    fn config(&self, file: Option<&std::path::Path>) -> Result<Config, ConfigError> {
+    fn config(&self, file: Option<&Path>) -> Result<Config, ConfigError> {
         Config::read(file)?.complete(&self.data, None)
+    }
+
+    /// The catalog itself, also while a server runs on it. To be closed.
+    async fn open_catalog(&self, file: Option<&Path>) -> anyhow::Result<Catalog> {
+        let config = self.config(file)?;
+        let db = server::open_database(&config).await.context("the catalog")?;
+        // No server of its own: the id is only for work that a command never begins.
+        Ok(server::open_catalog(&config, &self.data, db, Uuid::nil())?)
     }
 }
 

@@ -7,6 +7,7 @@
 
 mod access;
 mod check;
+mod environment;
 mod listener;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use serde::Deserialize;
 use url::Url;
 
 pub use access::{Access, Grant, Kerberos, Logins, Oidc, Tokens, is_safe};
+pub use environment::secret_from_environment;
 pub use listener::{ClientCertificates, Listener};
 
 use crate::access::TrustedProxies;
@@ -286,7 +288,7 @@ impl Config {
                 .separator("__")
                 .try_parsing(true),
         );
-        for (key, value) in values_from_files()? {
+        for (key, value) in environment::values_from_files()? {
             builder =
                 builder.set_override(key, value).map_err(|error| ConfigError(error.to_string()))?;
         }
@@ -355,38 +357,10 @@ impl Config {
     }
 }
 
-/// A secret from the environment variable `name`, or from the file that `name_FILE` names.
-pub fn secret_from_environment(name: &str) -> Result<Option<secrecy::SecretString>, ConfigError> {
-    if let Ok(path) = std::env::var(format!("{name}_FILE")) {
-        return Ok(Some(read_value(name, &path)?.into()));
-    }
-    Ok(std::env::var(name).ok().filter(|value| !value.is_empty()).map(Into::into))
-}
-
 fn local_folder(key: &str, url: Option<&Url>) -> Result<PathBuf, ConfigError> {
     url.filter(|url| url.scheme() == "file")
         .and_then(|url| url.to_file_path().ok())
         .ok_or_else(|| ConfigError(format!("{key}: a folder of this machine, as file:///path")))
-}
-
-/// `IMAGEDEPOT__CATALOG__URL_FILE=/run/secrets/url` sets `catalog.url` to what the file holds.
-fn values_from_files() -> Result<Vec<(String, String)>, ConfigError> {
-    let mut values = Vec::new();
-    for (name, path) in std::env::vars() {
-        let Some(key) =
-            name.strip_prefix("IMAGEDEPOT__").and_then(|name| name.strip_suffix("_FILE"))
-        else {
-            continue;
-        };
-        values.push((key.to_ascii_lowercase().replace("__", "."), read_value(&name, &path)?));
-    }
-    Ok(values)
-}
-
-fn read_value(name: &str, path: &str) -> Result<String, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| ConfigError(format!("{name}: {path}: {error}")))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 #[cfg(test)]

@@ -10,7 +10,6 @@ use clap::{Args, Subcommand};
 use super::DataArgs;
 use crate::api::audit::AuditEntry;
 use crate::catalog::Catalog;
-use crate::server;
 
 /// Rows to write with one question to the database.
 const PAGE: i64 = 1000;
@@ -41,14 +40,13 @@ enum Action {
 }
 
 pub async fn run(args: AuditArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let config = args.data.config(file)?;
-    let db = server::open_database(&config).await?;
-    let instance = crate::model::Ids.next();
-    let catalog = server::open_catalog(&config, &args.data.data, db, instance)?;
-    match args.action {
+    let catalog = args.data.open_catalog(file).await?;
+    let done = match args.action {
         Action::Verify { known } => verify(&catalog, known.as_deref()).await,
         Action::Export { after } => export(&catalog, after).await.map(|()| ExitCode::SUCCESS),
-    }
+    };
+    catalog.close().await;
+    done
 }
 
 async fn verify(catalog: &Catalog, known: Option<&str>) -> anyhow::Result<ExitCode> {

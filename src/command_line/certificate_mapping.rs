@@ -10,7 +10,6 @@ use crate::catalog::certificate_mapping::{CertificateMappingDraft, CriterionDraf
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rule, Rules};
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
-use crate::server;
 
 /// What is to be done.
 #[derive(Debug, Args)]
@@ -56,10 +55,7 @@ struct AddArgs {
 }
 
 pub async fn run(args: CertificateMappingArgs, file: Option<&Path>) -> anyhow::Result<()> {
-    let config = args.data.config(file)?;
-    let db = server::open_database(&config).await.context("the catalog")?;
-    // No server of its own: the id is only for work that such a command never begins.
-    let catalog = server::open_catalog(&config, &args.data.data, db, uuid::Uuid::nil())?;
+    let catalog = args.data.open_catalog(file).await?;
     let done = act(&catalog, args.action).await;
     catalog.close().await;
     done

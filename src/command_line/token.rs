@@ -14,7 +14,6 @@ use crate::access::token;
 use crate::catalog::token::TokenDraft;
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::model::{ApiToken, Role, TokenName};
-use crate::server;
 
 /// What is to be done.
 #[derive(Debug, Args)]
@@ -64,10 +63,7 @@ enum Action {
 }
 
 pub async fn run(args: TokenArgs, file: Option<&Path>) -> anyhow::Result<()> {
-    let config = args.data.config(file)?;
-    let db = server::open_database(&config).await.context("the catalog")?;
-    // No server of its own: the id is only for work that such a command never begins.
-    let catalog = server::open_catalog(&config, &args.data.data, db, Uuid::nil())?;
+    let catalog = args.data.open_catalog(file).await?;
     let done = act(&catalog, args.action).await;
     catalog.close().await;
     done

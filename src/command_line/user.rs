@@ -3,7 +3,7 @@
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
@@ -13,7 +13,6 @@ use crate::catalog::account::{AccountChange, AccountDraft};
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::config::secret_from_environment;
 use crate::model::{AccountName, Role};
-use crate::server;
 
 /// What is to be done.
 #[derive(Debug, Args)]
@@ -88,10 +87,7 @@ impl From<RoleName> for Role {
 }
 
 pub async fn run(args: UserArgs, file: Option<&Path>) -> anyhow::Result<()> {
-    let config = args.data.config(file)?;
-    let db = server::open_database(&config).await.context("the catalog")?;
-    // No server of its own: the id is only for work that such a command never begins.
-    let catalog = server::open_catalog(&config, &args.data.data, db, uuid::Uuid::nil())?;
+    let catalog = args.data.open_catalog(file).await?;
     let done = act(&catalog, args.action).await;
     catalog.close().await;
     done
