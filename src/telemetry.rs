@@ -10,11 +10,19 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{ConfigError, Log, LogFormat};
 
+/// The framework's own lines on every start are no news, nor is what strangers send that is no HTTP; a level that names
+/// them still wins.
+const QUIET: &str = "actix_server=warn,actix_http=off";
+
+/// What is logged, by `log.level`.
+pub fn filter(settings: &Log) -> Result<EnvFilter, ConfigError> {
+    EnvFilter::try_new(format!("{QUIET},{}", settings.level))
+        .map_err(|error| ConfigError::new(format!("log.level: {error}")))
+}
+
 /// Starts logging to stderr: text on a terminal, JSON otherwise, unless the settings say which.
 pub fn start_logging(settings: &Log) -> Result<(), ConfigError> {
-    // The framework's own lines on every start are no news; a level that names it still wins.
-    let filter = EnvFilter::try_new(format!("actix_server=warn,{}", settings.level))
-        .map_err(|error| ConfigError::new(format!("log.level: {error}")))?;
+    let filter = filter(settings)?;
     let terminal = std::io::stderr().is_terminal();
     let json = match settings.format {
         LogFormat::Auto => !terminal,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::Serialize;
+
 use super::WayIn;
 use crate::model::{Account, ApiToken, ImageName, Role, pattern};
 
@@ -69,6 +71,16 @@ impl Identity {
             Who::Token(token, _) => &token.images,
             Who::Outsider(outsider) => &outsider.images,
         }
+    }
+
+    /// Who it is, whatever the name, and what it may: another one after any change of these.
+    pub fn standing(&self) -> impl Serialize {
+        let id = match &self.who {
+            Who::User(account) => Some(account.id),
+            Who::Token(token, _) => Some(token.id),
+            Who::Outsider(_) => None,
+        };
+        (id, self.roles().to_vec(), self.images().to_vec())
     }
 
     pub fn way(&self) -> WayIn {

@@ -4,10 +4,12 @@ mod nul;
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
+use actix_web::error::PayloadError;
 use actix_web::http::{StatusCode, header};
 use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::{DeserializeOwned, IgnoredAny};
@@ -104,6 +106,11 @@ fn is_json(request: &HttpRequest) -> bool {
 }
 
 fn unreadable(error: &actix_web::Error) -> Problem {
+    if let Some(PayloadError::Io(late)) = error.as_error::<PayloadError>()
+        && late.kind() == io::ErrorKind::TimedOut
+    {
+        return Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", late.to_string());
+    }
     match error.as_response_error().status_code() {
         StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
             StatusCode::PAYLOAD_TOO_LARGE,

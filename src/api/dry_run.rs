@@ -27,16 +27,29 @@ pub struct DryRun {
     pub dry_run: bool,
 }
 
+/// Whoever writes `dry-run` wants nothing to be changed, and parameters that nobody knows are ignored.
+fn has_misspelt_name(query: &str) -> bool {
+    query.split('&').filter_map(|parameter| parameter.split('=').next()).any(|name| {
+        let plain = name.replace(['-', '_'], "").to_ascii_lowercase();
+        plain == "dryrun" && name != NAME
+    })
+}
+
 pub async fn refuse_where_unknown(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let asked = request.query_string().contains(NAME)
-        && !matches!(*request.method(), Method::GET | Method::HEAD);
+    let changes_something = !matches!(*request.method(), Method::GET | Method::HEAD);
+    let asked = changes_something && request.query_string().contains(NAME);
     let unknown = asked
         && request
             .app_data::<web::Data<Routes>>()
             .is_some_and(|routes| !routes.can_be_tried(request.path(), request.method()));
+    if changes_something && has_misspelt_name(request.query_string()) {
+        let detail = "the parameter is called dry_run: nothing was done";
+        let problem = Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail);
+        return Ok(request.into_response(problem.error_response()));
+    }
     if unknown {
         let detail = "this operation cannot be tried: leave dry_run out to have it done";
         let problem = Problem::new(StatusCode::BAD_REQUEST, "dry_run_unsupported", detail);

@@ -18,7 +18,7 @@ use sha2::{Digest as _, Sha256};
 use super::Depot;
 use super::problem::Problem;
 use super::recognise::{brings_proof, identify};
-use crate::access::Denied;
+use crate::access::{Denied, Identity};
 use crate::catalog::idempotency::Claim;
 use crate::storage::RememberedAnswer;
 use crate::telemetry::request::{current_id, with_id};
@@ -103,7 +103,7 @@ async fn claim(mut request: ServiceRequest) -> Result<(ServiceRequest, Claimed),
 async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
     let depot = request.app_data::<web::Data<Depot>>().cloned().ok_or_else(Problem::internal)?;
     let key = read_key(request)?;
-    let caller = identify(request.request()).await?.ok_or(Denied::Anonymous)?.name().to_owned();
+    let caller = identify(request.request()).await?.ok_or(Denied::Anonymous)?;
     let body = request.extract::<web::Bytes>().await.map_err(|error| {
         let status = error.as_response_error().status_code();
         let detail = format!(
@@ -112,15 +112,17 @@ async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
         );
         Problem::new(status, "body_unreadable", detail)
     })?;
-    let fingerprint = fingerprint(request, &body);
+    let fingerprint = fingerprint(request, &body, &caller);
+    let caller = caller.name().to_owned();
     request.set_payload(Payload::from(body));
     let conflict = |code, detail| Err(Problem::new(StatusCode::CONFLICT, code, detail));
     match depot.catalog.claim_key(&caller, &key, &fingerprint).await? {
         Claim::Proceed => Ok(Claimed::Now(HeldKey { depot, caller, key })),
         Claim::Answered(answer) => Ok(Claimed::Before(answer)),
-        Claim::OtherRequest => {
-            conflict("idempotency_key_reused", "the key came with another request; take a new one")
-        }
+        Claim::OtherRequest => conflict(
+            "idempotency_key_reused",
+            "the key came with another request, or when its caller had other rights; take a new one",
+        ),
         Claim::Unanswered => conflict(
             "idempotency_unanswered",
             "the first request with this key has no answer: it is under way, the server was stopped before it \
@@ -143,8 +145,12 @@ fn read_key(request: &ServiceRequest) -> Result<String, Problem> {
     }
 }
 
-fn fingerprint(request: &ServiceRequest, body: &[u8]) -> String {
+/// What is asked for, and by whom with which rights: who has fewer now is not told what was answered before, nor is
+/// another user who has the name of one that is gone.
+fn fingerprint(request: &ServiceRequest, body: &[u8], caller: &Identity) -> String {
     let mut hasher = Sha256::new();
+    hasher.update(serde_json::to_vec(&caller.standing()).unwrap_or_default());
+    hasher.update([0]);
     hasher.update(request.uri().to_string());
     hasher.update([0]);
     hasher.update(without_password(request.path(), body));

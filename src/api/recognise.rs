@@ -63,6 +63,7 @@ fn refuse(request: &HttpRequest, depot: &Depot, denied: Denied) -> Problem {
     };
     metrics::counter!("imagedepot_login_failures_total").increment(1);
     tracing::info!(
+        request.id = request::current_id(),
         client.address = %client_address::of(request),
         caller.name = refused.caller,
         certificate = refused.certificate,

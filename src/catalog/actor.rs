@@ -17,9 +17,15 @@ pub struct Actor {
 }
 
 impl Actor {
-    /// The server itself, or an administrator at the machine's own command line.
+    /// The server itself, or an administrator at the machine's own command line: `system:NAME`, which no user's name
+    /// can be.
     pub fn system(name: &str) -> Self {
-        Self { name: name.to_owned(), roles: vec![Role::Admin], request_id: None, address: None }
+        Self {
+            name: format!("system:{name}"),
+            roles: vec![Role::Admin],
+            request_id: None,
+            address: None,
+        }
     }
 
     pub fn holds(&self, role: Role) -> bool {

@@ -122,13 +122,9 @@ impl Catalog {
         tx.lock_catalog_version().await?;
         condition.check(Some(&channel.tag()))?;
         let before = channel.settings();
-        self.audit(
-            &mut tx,
-            entry("channel.change", actor, &channel),
-            Some(&before),
-            Some(&settings),
-        );
         channel.apply(settings);
+        let after = channel.settings();
+        self.audit(&mut tx, entry("channel.change", actor, &channel), Some(&before), Some(&after));
         check(&mut tx, &channel).await?;
         channel.version += 1;
         channel.updated_at = self.clock.now();

@@ -1,6 +1,7 @@
 //! Images: made, described, deleted; a deleted name revives with its counter.
 
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::actor::version_tag;
 use super::audit::{Entry, NOTHING};
@@ -33,6 +34,14 @@ impl Image {
     pub fn tag(&self) -> String {
         version_tag(self.version)
     }
+
+    /// What the audit keeps of it.
+    fn shown(&self) -> Value {
+        json!({
+            "name": self.name, "kind": self.kind, "extension": self.extension, "description": self.description,
+            "labels": self.labels, "keep_revisions": self.keep_revisions,
+        })
+    }
 }
 
 impl Catalog {
@@ -64,7 +73,7 @@ impl Catalog {
             None => tx.insert_image(&new).await.map_err(Error::name_taken(&draft.name))?,
         }
         let image = living_image(&mut tx, &draft.name).await?;
-        self.audit(&mut tx, entry("image.create", actor, &image), NOTHING, Some(draft));
+        self.audit(&mut tx, entry("image.create", actor, &image), NOTHING, Some(&image.shown()));
         // The snapshot tells an image that offers nothing from one that does not exist.
         tx.raise_catalog_version(Change::Image(image.id)).await?;
         tx.commit().await?;
@@ -91,12 +100,7 @@ impl Catalog {
         let mut tx = self.db.write().await?;
         let mut image = locked_image(&mut tx, name).await?;
         condition.check(Some(&image.tag()))?;
-        let before = ImageChange {
-            description: Some(image.description.clone()),
-            labels: Some(image.labels.clone()),
-            keep_revisions: Some(image.keep_revisions),
-        };
-        self.audit(&mut tx, entry("image.change", actor, &image), Some(&before), Some(&change));
+        let before = image.shown();
         image.description = change.description.unwrap_or(image.description);
         image.labels = change.labels.unwrap_or(image.labels);
         image.keep_revisions = change.keep_revisions.unwrap_or(image.keep_revisions);
@@ -104,6 +108,8 @@ impl Catalog {
         image.version += 1;
         image.updated_at = self.clock.now();
         tx.update_image(&image).await?;
+        let entry = entry("image.change", actor, &image);
+        self.audit(&mut tx, entry, Some(&before), Some(&image.shown()));
         tx.commit().await?;
         Ok(image)
     }
@@ -126,7 +132,7 @@ impl Catalog {
         image.updated_at = self.clock.now();
         image.deleted_at = Some(image.updated_at);
         tx.update_image(&image).await?;
-        self.audit(&mut tx, entry("image.delete", actor, &image), NOTHING, NOTHING);
+        self.audit(&mut tx, entry("image.delete", actor, &image), Some(&image.shown()), NOTHING);
         tx.raise_catalog_version(Change::Image(image.id)).await?;
         if dry_run {
             return Ok(());

@@ -1,6 +1,9 @@
 //! Revisions: drafted, sealed, revoked, deleted. Never changed once sealed, never numbered twice.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::actor::version_tag;
 use super::audit::{Entry, NOTHING};
@@ -34,6 +37,16 @@ impl Revision {
 impl RevisionDetails {
     pub fn file(&self, role: FileRole) -> Result<&File> {
         self.files.iter().find(|file| file.role == role).ok_or(Error::FileNotFound(role))
+    }
+
+    /// What the audit keeps of it.
+    fn shown(&self) -> Value {
+        let revision = &self.revision;
+        let files = self.files.iter().map(|file| (file.role.to_string(), file.digest.to_string()));
+        json!({
+            "state": revision.state, "notes": revision.notes, "labels": revision.labels,
+            "protected": revision.protected, "files": files.collect::<BTreeMap<_, _>>(),
+        })
     }
 
     pub(super) fn subject(&self) -> String {
@@ -85,7 +98,7 @@ impl Catalog {
         check_notes(&revision)?;
         tx.insert_revision(&revision).await?;
         let details = RevisionDetails { image, revision, files: Vec::new() };
-        self.audit(tx, details.entry("revision.create", actor), NOTHING, NOTHING);
+        self.audit(tx, details.entry("revision.create", actor), NOTHING, Some(&details.shown()));
         Ok(details)
     }
 
@@ -123,13 +136,7 @@ impl Catalog {
         let mut tx = self.db.write().await?;
         let mut details = locked_details(&mut tx, name, number).await?;
         condition.check(Some(&details.revision.tag()))?;
-        let revision = &details.revision;
-        let before = RevisionChange {
-            notes: Some(revision.notes.clone()),
-            labels: Some(revision.labels.clone()),
-            protected: Some(revision.protected),
-        };
-        self.audit(&mut tx, details.entry("revision.change", actor), Some(&before), Some(&change));
+        let before = details.shown();
         let revision = &mut details.revision;
         if let Some(notes) = change.notes {
             revision.notes = notes;
@@ -140,6 +147,8 @@ impl Catalog {
         revision.protected = change.protected.unwrap_or(revision.protected);
         check_notes(revision)?;
         self.save(&mut tx, revision).await?;
+        let entry = details.entry("revision.change", actor);
+        self.audit(&mut tx, entry, Some(&before), Some(&details.shown()));
         tx.commit().await?;
         Ok(details)
     }
@@ -175,10 +184,12 @@ impl Catalog {
         for blob in &left_behind {
             tx.discard_arriving(*blob, self.clock.now()).await?;
         }
+        let before = details.shown();
         details.revision.state = RevisionState::Ready;
         details.revision.sealed_at = Some(self.clock.now());
         self.save(&mut tx, &mut details.revision).await?;
-        self.audit(&mut tx, details.entry("revision.seal", actor), NOTHING, NOTHING);
+        let entry = details.entry("revision.seal", actor);
+        self.audit(&mut tx, entry, Some(&before), Some(&details.shown()));
         if !dry_run {
             tx.commit().await?;
             if !left_behind.is_empty() {
@@ -210,13 +221,15 @@ impl Catalog {
         if !channels.is_empty() && !roll_back {
             return Err(Error::RevisionAssigned { number, channels });
         }
+        let before = details.shown();
         details.revision.state = RevisionState::Revoked;
         self.save(&mut tx, &mut details.revision).await?;
         for channel in &channels {
             let note = format!("revision {number} was revoked");
             self.roll_back_within(&mut tx, actor, &details.image, channel, &note).await?;
         }
-        self.audit(&mut tx, details.entry("revision.revoke", actor), NOTHING, NOTHING);
+        let entry = details.entry("revision.revoke", actor);
+        self.audit(&mut tx, entry, Some(&before), Some(&details.shown()));
         tx.raise_catalog_version(Change::Image(details.image.id)).await?;
         if dry_run {
             return Ok(details);
@@ -246,8 +259,9 @@ impl Catalog {
                 "publishers delete drafts of their own; other revisions need an admin",
             ));
         }
+        let before = details.shown();
         self.bury(&mut tx, &mut details.revision).await?;
-        self.audit(&mut tx, details.entry("revision.delete", actor), NOTHING, NOTHING);
+        self.audit(&mut tx, details.entry("revision.delete", actor), Some(&before), NOTHING);
         tx.raise_catalog_version(Change::Image(details.image.id)).await?;
         if dry_run {
             return Ok(());

@@ -74,7 +74,9 @@ async fn verify(catalog: &Catalog, known: Option<&str>) -> anyhow::Result<ExitCo
 
 async fn is_in_chain(catalog: &Catalog, known: &str) -> anyhow::Result<bool> {
     let parts = known.split_once(':').and_then(|(at, hash)| Some((at.parse::<i64>().ok()?, hash)));
-    let Some((sequence, hash)) = parts.filter(|(sequence, _)| *sequence > 0) else {
+    let is_whole =
+        |hash: &str| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    let Some((sequence, hash)) = parts.filter(|(at, hash)| *at > 0 && is_whole(hash)) else {
         bail!("--known is SEQUENCE:HASH, as `audit verify` prints it");
     };
     let rows = catalog.audit_chain(sequence - 1, 1).await?;

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use crate::config::{Config, DEFAULT_DATA, EXAMPLE};
-use crate::server;
+use crate::{server, telemetry};
 
 /// What is to be checked.
 #[derive(Debug, Args)]
@@ -25,6 +25,7 @@ pub fn run(args: &CheckConfigArgs, file: Option<&Path>) -> anyhow::Result<()> {
     }
     let config = Config::read(file)?.complete(&args.data, None)?;
     server::check(&config)?;
+    telemetry::filter(&config.log)?;
     println!("the settings are sound");
     for listener in &config.listener {
         let scheme = if listener.certificate.is_some() { "https" } else { "http" };

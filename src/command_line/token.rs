@@ -6,7 +6,6 @@ use anyhow::{Context as _, bail};
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret as _;
-use uuid::Uuid;
 
 use super::DataArgs;
 use super::user::RoleName;

@@ -1,5 +1,7 @@
 //! What one key alone cannot tell: values that do not fit together or do not exist.
 
+use std::net::SocketAddr;
+
 use super::{Config, ConfigError, local_folder};
 use crate::model::ChannelName;
 
@@ -27,7 +29,23 @@ impl Config {
             super::listener::check(listener, self)
                 .map_err(|error| ConfigError(format!("listener {}: {error}", number + 1)))?;
         }
+        self.check_addresses()?;
         self.check_access()
+    }
+
+    /// Port 0 is another one each time.
+    fn check_addresses(&self) -> Result<(), ConfigError> {
+        let listeners = self.listener.iter().map(|listener| listener.address);
+        let addresses: Vec<_> = listeners.chain(self.metrics.listen).collect();
+        let is_twice = |(at, address): (usize, &SocketAddr)| {
+            address.port() != 0 && addresses[..at].contains(address)
+        };
+        match addresses.iter().enumerate().find(|each| is_twice(*each)) {
+            Some((_, address)) => Err(ConfigError::new(format!(
+                "{address} stands there twice, among the listeners' addresses and metrics.listen"
+            ))),
+            None => Ok(()),
+        }
     }
 
     /// The tree is served as it stands: blobs below it would be, too.

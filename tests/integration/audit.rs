@@ -52,6 +52,17 @@ async fn a_change_tells_who_made_it_and_from_where(database: Database) {
     let row = rows.iter().find(|row| row["subject"] == "images/one").expect("a row");
     assert_eq!((&row["caller"], &row["client_address"]), (&json!("admin"), &json!("127.0.0.1")));
     assert_eq!(row["hash"].as_str().map(str::len), Some(64));
+    // What it was and what it is, also of what the change left alone.
+    let change = json!({"keep_old": 2});
+    depot.admin().patch("/api/v1/channels/production").json(&change).await.expecting(200);
+    depot.admin().delete("/api/v1/images/one").await.expecting(204);
+    let rows = depot.admin().get("/api/v1/audit?limit=2").await.expecting(200).items();
+    let of = |action: &str| rows.iter().find(|row| row["action"] == action).expect("a row");
+    let (before, after) = (&of("channel.change")["before"], &of("channel.change")["after"]);
+    assert_eq!((&before["read"], &after["read"]), (&json!("everyone"), &json!("everyone")));
+    assert_eq!((&before["keep_old"], &after["keep_old"]), (&json!(1), &json!(2)));
+    assert_eq!(of("image.delete")["before"]["kind"], "medv");
+    assert_eq!(of("image.delete")["after"], Value::Null);
 }
 
 async fn an_untouched_record_is_sound_while_others_write(database: Database) {
@@ -196,6 +207,9 @@ async fn refused_log_ins_are_on_record(database: Database) {
     })
     .await;
     assert!(!depot.server.log().contains("my secret word"), "it stands in the log");
+    let refused = depot.user("admin", "wrong").get("/api/v1/whoami").await;
+    let id = refused.required_header("x-request-id").to_owned();
+    assert!(depot.server.log().contains(&id), "a problem's id finds the line in the log");
     audit(&depot, &["verify"]).await.successful();
 }
 

@@ -15,6 +15,8 @@ on_both_databases![
     a_change_with_an_old_tag_is_refused,
     a_repeated_post_gets_the_same_answer,
     a_key_is_not_shared_between_callers_or_requests,
+    a_key_answers_nobody_who_has_other_rights_by_now,
+    a_misspelt_dry_run_does_nothing,
     two_equal_posts_at_once_do_their_work_once,
     a_request_id_comes_back_and_stands_in_problems,
     a_wrong_method_is_told_the_right_ones,
@@ -175,6 +177,39 @@ async fn a_key_is_not_shared_between_callers_or_requests(database: Database) {
     elsewhere.await.problem(409);
     let too_long = "k".repeat(1000);
     make_image(&admin, &too_long, "third").await.problem_of(&[400, 422]);
+}
+
+async fn a_key_answers_nobody_who_has_other_rights_by_now(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    admin.create_image("win7-office").await;
+    let publisher = depot.user_with_role("publisher").await;
+    let draft = |person: &Person| {
+        let call = person.post("/api/v1/images/win7-office/revisions");
+        call.header("Idempotency-Key", "mine").into_future()
+    };
+    draft(&publisher).await.expecting(201);
+    draft(&publisher).await.expecting(201);
+    let path = "/api/v1/users/publisher";
+    admin.patch(path).json(&json!({"images": ["other-*"]})).await.expecting(200);
+    assert_eq!(draft(&publisher).await.problem(409), "idempotency_key_reused");
+    // The next of the name is somebody else.
+    admin.delete(path).await.expecting(204);
+    let next = depot.user_with_role("publisher").await;
+    assert_eq!(draft(&next).await.problem(409), "idempotency_key_reused");
+    let drafts = admin.get("/api/v1/images/win7-office/revisions").await.expecting(200).items();
+    assert_eq!(drafts.len(), 1, "{drafts:?}");
+}
+
+async fn a_misspelt_dry_run_does_nothing(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    admin.create_image("win7-office").await;
+    for misspelt in ["dry-run=true", "dryrun=true", "DRY_RUN=1", "x=1&dryRun"] {
+        let path = format!("/api/v1/images/win7-office?{misspelt}");
+        assert_eq!(admin.delete(&path).await.problem(400), "bad_query", "{misspelt}");
+    }
+    admin.get("/api/v1/images/win7-office").await.expecting(200);
 }
 
 async fn two_equal_posts_at_once_do_their_work_once(database: Database) {

@@ -42,6 +42,12 @@ async fn wrong_settings_are_named_with_their_place() {
         ("[bits]\nname_pattern = \"(.*)\"\n", "(?<image>"),
         ("[bits]\npromote_to = \"a/b\"\n", "promote_to"),
         ("[bits]\ncommit = \"sometimes\"\n", "commit"),
+        ("[server]\ntrusted_proxies = [\"0.0.0.0/0\"]\n", "everybody"),
+        ("[log]\nlevel = \"blah==\"\n", "log.level"),
+        (
+            "[[listener]]\naddress = \"127.0.0.1:1\"\n[metrics]\nlisten = \"127.0.0.1:1\"\n",
+            "127.0.0.1:1 stands there twice",
+        ),
         ("[store\n", "1"),
     ] {
         std::fs::write(&file, text).expect("write the settings");

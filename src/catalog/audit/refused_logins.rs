@@ -178,7 +178,7 @@ impl Catalog {
     async fn write_refused_logins(&self, batch: &Batch) -> Result<()> {
         let mut tx = self.db.write().await?;
         let mut note = |actor: &Actor, after: &Value| {
-            let subject = "whoami".to_owned();
+            let subject = "logins".to_owned();
             let entry = Entry { action: "login.refuse", subject, actor };
             self.audit(&mut tx, entry, NOTHING, Some(after));
         };
@@ -187,7 +187,7 @@ impl Catalog {
         }
         if batch.beyond > 0 {
             let after = json!({"reason": "too_many_different_ones", "times": batch.beyond});
-            note(&Actor { roles: Vec::new(), ..Actor::system(UNKNOWN) }, &after);
+            note(&nobody(), &after);
         }
         Ok(tx.commit().await?)
     }
@@ -210,6 +210,10 @@ impl RefusedLogin {
         }
         what
     }
+}
+
+fn nobody() -> Actor {
+    Actor { name: UNKNOWN.to_owned(), roles: Vec::new(), request_id: None, address: None }
 }
 
 #[cfg(test)]
