@@ -11,6 +11,7 @@ mod in_bucket;
 mod in_folder;
 mod part;
 mod pending;
+mod share;
 pub(super) mod spool;
 mod write_back;
 
@@ -31,6 +32,7 @@ use in_bucket::InBucket;
 use in_folder::InFolder;
 use part::Part;
 use pending::Pending;
+use share::Share;
 
 /// Bytes on stable storage, and the digest up to there, ready to be gone on with.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,6 +77,7 @@ pub struct Appender {
     settled: u64,
     hash: RunningHash,
     in_flight: Option<InFlight>,
+    _share: Share,
 }
 
 enum Place {
@@ -125,7 +128,8 @@ impl Appender {
     }
 
     fn new(place: Place, settled: u64, hash: RunningHash) -> Self {
-        Self { place, part: Part::default(), settled, hash, in_flight: None }
+        let (part, _share) = (Part::default(), Share::take());
+        Self { place, part, settled, hash, in_flight: None, _share }
     }
 
     /// Where the next byte goes.
@@ -154,7 +158,7 @@ impl Appender {
     /// Takes the next bytes; waits when a whole part is collected and the one before is not written.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StorageError> {
         while !bytes.is_empty() {
-            let room = self.place.room(self.begun());
+            let room = self.place.room(self.begun()).min(Share::size());
             self.part.push(&mut bytes, room);
             if self.part.is_whole() {
                 self.send_part().await?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 /// Large enough that the hop to a blocking thread costs little beside the copy, small enough to stay
-/// in the processor's cache between hashing and writing, that fifty uploads with two each need
-/// 50 MiB, and that a kill of the server costs little.
+/// in the processor's cache between hashing and writing, and that a kill of the server costs little.
+/// Where many collect at once, each has less: see `share`.
 const WHOLE: usize = 512 * 1024;
 
 /// Pieces smaller than this are copied together: each would keep the whole buffer alive that it was
