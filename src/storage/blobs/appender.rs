@@ -128,8 +128,8 @@ impl Appender {
     }
 
     fn new(place: Place, settled: u64, hash: RunningHash) -> Self {
-        let (part, _share) = (Part::default(), Share::take());
-        Self { place, part, settled, hash, in_flight: None, _share }
+        let (part, share) = (Part::default(), Share::take());
+        Self { place, part, settled, hash, in_flight: None, _share: share }
     }
 
     /// Where the next byte goes.
