@@ -14,7 +14,7 @@ const CODES: [(&str, u16, &str); 87] = [
         400,
         "An upload ended early. The detail says whether what came was kept; HEAD of a resumable upload tells how much.",
     ),
-    ("bad_query", 400, "A parameter in the query is not of its type."),
+    ("bad_query", 400, "A parameter in the query is not of its type, or misspelt."),
     ("bad_limit", 400, "A page has 1 to 500 items."),
     ("bad_cursor", 400, "The cursor is not one that this list gave; begin again without it."),
     ("bad_length", 400, "Content-Length is no number of bytes."),
@@ -182,7 +182,7 @@ const CODES: [(&str, u16, &str); 87] = [
     (
         "idempotency_key_reused",
         409,
-        "The Idempotency-Key came with another request before; take a new one.",
+        "The Idempotency-Key came with another request before, or when its caller had other rights; take a new one.",
     ),
     (
         "idempotency_unanswered",
@@ -268,8 +268,8 @@ pub async fn page() -> HttpResponse {
          td,th{{text-align:left;padding:.3rem 1rem .3rem 0;border-bottom:1px solid #ddd;vertical-align:top}}\
          tr:target{{background:#fff3c4}}</style>\n\
          <h1>Problems</h1><p>Every refusal is a problem document (RFC 9457). Its <code>code</code> never changes its \
-         meaning; its <code>detail</code> says what to do about this request; its <code>request_id</code> finds the \
-         line in the server's log.</p>\n\
+         meaning; its <code>detail</code> says what to do about this request; its <code>request_id</code> finds its \
+         line in the access log, and what the server's log says of it.</p>\n\
          <table><tr><th>code</th><th>status</th><th>meaning</th></tr>\n{rows}</table></html>\n"
     ))
 }
