@@ -42,7 +42,7 @@ impl Trial {
         let name = "admin".parse().unwrap();
         catalog.initialise(&name, "no hash").await.unwrap();
         catalog.try_refresh().await.unwrap();
-        let actor = Actor::system("admin");
+        let actor = Actor { name: "admin".to_owned(), ..Actor::system("") };
         Self { catalog, actor, now, _folder: folder }
     }
 
