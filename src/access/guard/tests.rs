@@ -1,6 +1,7 @@
 //! The guard against a clock that tests move.
 
 use std::net::IpAddr;
+use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use super::{Guard, Limits};
@@ -188,4 +189,23 @@ fn memory_stays_bounded_whoever_comes() {
     }
     gate.guard.records.run_pending_tasks();
     assert!(gate.guard.records.entry_count() <= super::RECORDS);
+}
+
+#[test]
+fn first_guesses_that_come_at_the_same_moment_are_counted_together() {
+    // Each round is a new guard: only the very first guesses find no record of theirs.
+    for _ in 0..300 {
+        let gate = Gate::new();
+        let start = Barrier::new(8);
+        let guess = || {
+            let attempt = gate.guard.attempt("admin", address(HERE));
+            start.wait();
+            gate.guard.begin(attempt, gate.now).ok()
+        };
+        let turns: Vec<_> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(guess)).collect();
+            all.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(turns.len(), LIMITS.free_failures as usize);
+    }
 }
