@@ -11,13 +11,14 @@
 //! 3. [`catalog`]: the rules of an image's life, in its order. No HTTP, no SQL. Begin here to learn
 //!    what the product does.
 //! 4. [`wire`]: protocols that others defined: ranges, preconditions, digest fields.
-//! 5. [`access`]: who is calling, and what they may.
-//! 6. [`config`]: the settings.
-//! 7. [`telemetry`]: logs, the access log, metrics, request ids.
-//! 8. [`api`]: HTTP, one file per noun. Begin here to learn what a request does.
-//! 9. [`server`]: listeners, background work, the graceful stop.
-//! 10. [`client`]: the command line's side of the API: push, pull. Knows the API only as HTTP.
-//! 11. [`command_line`]: one subcommand a job.
+//! 5. [`prestage`]: what a pre-staging kit holds, as text.
+//! 6. [`access`]: who is calling, and what they may.
+//! 7. [`config`]: the settings.
+//! 8. [`telemetry`]: logs, the access log, metrics, request ids.
+//! 9. [`api`]: HTTP, one file per noun. Begin here to learn what a request does.
+//! 10. [`server`]: listeners, background work, the graceful stop.
+//! 11. [`client`]: the command line's side of the API: push, pull, prestage, verify. Knows the API only as HTTP.
+//! 12. [`command_line`]: one subcommand a job.
 //!
 //! `ARCHITECTURE.md` walks one image through them.
 
@@ -28,6 +29,7 @@ pub mod client;
 pub mod command_line;
 pub mod config;
 pub mod model;
+pub mod prestage;
 pub mod server;
 pub mod storage;
 pub mod telemetry;

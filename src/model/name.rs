@@ -17,7 +17,7 @@ pub struct InvalidName(&'static str);
 /// The names that Windows reserves for devices, with any extension.
 const DEVICE_NAMES: [&str; 4] = ["con", "prn", "aux", "nul"];
 
-fn is_device_name(name: &str) -> bool {
+pub(crate) fn is_device_name(name: &str) -> bool {
     let stem = name.split('.').next().unwrap_or(name).to_ascii_lowercase();
     let numbered =
         |port: &str| stem.strip_prefix(port).is_some_and(|n| matches!(n.as_bytes(), [b'1'..=b'9']));

@@ -10,13 +10,15 @@ use std::path::{Path, PathBuf};
 const ROOMS: [&str; 6] = ["model", "storage", "catalog", "api", "server", "main"];
 
 /// Rooms beside the main line: what each of them may use, itself apart.
-const SIDE_ROOMS: [(&str, &[&str]); 3] = [
+const SIDE_ROOMS: [(&str, &[&str]); 4] = [
     // Protocols that others defined: bytes and text in, values out.
     ("wire", &["model"]),
     // Who is calling. Users lie in the catalog; the answer to a refusal is the API's.
     ("access", &["model", "storage", "catalog", "wire", "config"]),
     // The command line's side talks HTTP to any server, as curl could: it sees no rows.
-    ("client", &["model"]),
+    ("client", &["model", "prestage"]),
+    // What a pre-staging kit holds: text made from values.
+    ("prestage", &["model"]),
 ];
 
 struct SourceFile {

@@ -1,0 +1,104 @@
+//! What the person at the client computer runs and reads. The texts are in `templates/`.
+//!
+//! Two scripts do the same job: a batch file, which every computer runs, and one for PowerShell, which some
+//! organisations allow alone. A location is quoted by the rules of each.
+
+use super::registry::{X64, X86, add};
+use super::rights::UsersMay;
+use super::template::fill;
+use super::{Kit, KitFile};
+
+/// Batch files are read in the console's code page; letters beyond ASCII need another. Left out where nothing needs
+/// it: Windows XP ends a batch file at this line.
+const UTF_8: &str = "chcp 65001 >nul\n";
+
+/// Without it older PowerShell and Notepad read the file in the system's code page.
+const MARK: &str = "\u{feff}";
+
+pub(super) fn command(kit: &Kit) -> Vec<u8> {
+    let quoted = |path: String| path.replace('%', "%%");
+    let files: String = kit.files.iter().map(place).collect();
+    let text = filled(
+        kit,
+        include_str!("templates/prestage.cmd"),
+        &[
+            ("CODE_PAGE", if kit.location.is_ascii() { "" } else { UTF_8 }),
+            ("IMAGES", &quoted(kit.location.images())),
+            ("PRESTAGED", &quoted(kit.location.prestaged())),
+            ("IMAGES_RIGHTS", &UsersMay::ReadAndAppend.icacls()),
+            ("PRESTAGED_RIGHTS", &kit.users_may.icacls()),
+            ("FILES", &files),
+        ],
+    );
+    // No mark: the shell would take it for a part of the first command.
+    with_crlf(&text)
+}
+
+fn place(file: &KitFile) -> String {
+    let (name, digest) = (&file.name, file.digest.to_hex());
+    format!(
+        "set \"NAME={name}\"\nset \"HASH={digest}\"\ncall :place\nif errorlevel 1 goto failed\n"
+    )
+}
+
+pub(super) fn power_shell(kit: &Kit) -> Vec<u8> {
+    let entry = |file: &KitFile| {
+        format!("    @{{ Name = '{}'; Digest = '{}' }}", file.name, file.digest.to_hex())
+    };
+    let files: Vec<_> = kit.files.iter().map(entry).collect();
+    let text = filled(
+        kit,
+        include_str!("templates/prestage.ps1"),
+        &[
+            ("IMAGES", &literal(&kit.location.images())),
+            ("PRESTAGED", &literal(&kit.location.prestaged())),
+            ("IMAGES_RIGHTS", &UsersMay::ReadAndAppend.sddl()),
+            ("PRESTAGED_RIGHTS", &kit.users_may.sddl()),
+            ("FILES", &files.join("\n")),
+        ],
+    );
+    with_crlf(&format!("{MARK}{text}"))
+}
+
+/// A text of PowerShell in which nothing is replaced. It takes typographic apostrophes as quotes, too; two of a kind
+/// stand for one.
+fn literal(text: &str) -> String {
+    let mut quoted = String::from("'");
+    for letter in text.chars() {
+        quoted.push(letter);
+        if matches!(letter, '\'' | '\u{2018}'..='\u{201b}') {
+            quoted.push(letter);
+        }
+    }
+    quoted + "'"
+}
+
+pub(super) fn read_me(kit: &Kit) -> Vec<u8> {
+    let title =
+        format!("{} revision {}: first image of a MED-V client computer", kit.image, kit.revision);
+    let text = filled(
+        kit,
+        include_str!("templates/README.txt"),
+        &[
+            ("UNDERLINE", &"=".repeat(title.len())),
+            ("IMAGES", &kit.location.images()),
+            ("PRESTAGED", &kit.location.prestaged()),
+            ("IMAGES_RIGHTS", &UsersMay::ReadAndAppend.icacls()),
+            ("PRESTAGED_RIGHTS", &kit.users_may.icacls()),
+            ("ADD_X86", &add(X86, &kit.location)),
+            ("ADD_X64", &add(X64, &kit.location)),
+        ],
+    );
+    with_crlf(&format!("{MARK}{text}"))
+}
+
+fn filled(kit: &Kit, template: &str, values: &[(&str, &str)]) -> String {
+    let revision = kit.revision.to_string();
+    let mut all = vec![("IMAGE", kit.image.as_str()), ("REVISION", revision.as_str())];
+    all.extend_from_slice(values);
+    fill(template, &all)
+}
+
+fn with_crlf(text: &str) -> Vec<u8> {
+    text.replace('\n', "\r\n").into_bytes()
+}
