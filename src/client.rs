@@ -1,21 +1,24 @@
-//! The command line's side of the API: what `push` and `pull` do over HTTP.
+//! The command line's side of the API: what `push`, `pull` and `prestage` do over HTTP, and `verify` on a disk.
 //!
-//! Reading order: [`push`] and [`pull`] are the two jobs, told from top to bottom; [`connection`]
-//! is how both reach the server (address and [`credentials`], [`retry`]); a job that cannot be done
-//! ends in a [`Failure`], which knows its [`Exit`] code. [`progress`] and [`output`] are what
-//! the person or the script sees.
+//! Reading order: [`push`], [`pull`] and [`prestage`] are the jobs, told from top to bottom, and [`verify`] looks at
+//! what the last one made, wherever it was taken to. [`connection`] is how they reach the server (address and
+//! [`credentials`], [`retry`]); a job that cannot be done ends in a [`Failure`], which knows its [`Exit`] code.
+//! [`progress`] and [`output`] are what the person or the script sees.
 //!
-//! This room speaks to a server through the public API alone and uses no other room but `model`:
-//! what `push` can do, curl can do. Reading the command line as a whole and ending the process are
-//! left to `main`.
+//! This room speaks to a server through the public API alone: what `push` can do, curl can do. Of the other rooms it
+//! uses `model`, and `crate::prestage` for what a kit holds. Reading the command line as a whole and ending the
+//! process are left to `main`.
 
 pub mod connection;
 pub mod credentials;
+mod digest;
 pub mod exit_code;
 pub mod failure;
+mod files_below;
 mod interrupt;
 mod locked_file;
 pub mod output;
+pub mod prestage;
 pub mod progress;
 pub mod pull;
 pub mod push;
@@ -23,6 +26,7 @@ pub mod retry;
 
 #[cfg(test)]
 mod test_server;
+pub mod verify;
 
 pub use connection::Connection;
 pub use credentials::ServerArgs;

@@ -44,6 +44,10 @@ enum Command {
     Push(client::push::Args),
     /// Download an image, verified; resumes what was begun
     Pull(client::pull::Args),
+    /// Lay out the first image of client computers, with what sets it up there
+    Prestage(client::prestage::Args),
+    /// Check a pre-staging kit: nothing missing, changed, writable or added
+    Verify(client::verify::Args),
     /// Manage users, on the catalog itself
     User(user::UserArgs),
     /// Check and export the record of changes
@@ -97,6 +101,8 @@ impl CommandLine {
         let done = match self.command {
             Command::Push(args) => return client_exit(client::push::run(args).await),
             Command::Pull(args) => return client_exit(client::pull::run(args).await),
+            Command::Prestage(args) => return client_exit(client::prestage::run(args).await),
+            Command::Verify(args) => return client_exit(client::verify::run(args).await),
             Command::Serve(args) => serve::run(args, config).await,
             Command::Demo(args) => demo::run(args).await,
             Command::Audit(args) => {

@@ -175,7 +175,7 @@ impl Guard {
     /// One record for all who ask at once. `or_default` would not do: it looks and then inserts, and two first
     /// guesses would each get a record of their own, of which one is lost with what it counted.
     fn record(&self, key: Key) -> Arc<Mutex<Record>> {
-        self.records.entry(key).or_insert_with(Arc::default).into_value()
+        self.records.entry(key).or_insert_with(|| Arc::new(Mutex::default())).into_value()
     }
 
     /// Counts a failure on an account, from wherever; says whether there are so many that no mistake on it is free.

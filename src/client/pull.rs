@@ -9,9 +9,9 @@
 //! Nothing is remembered between two pulls but unfinished files. Watching a channel and swapping
 //! revisions is left to the agent, fetching only what changed to delta transfers.
 
-mod download;
+pub(super) mod download;
 mod partial;
-mod target;
+pub(super) mod target;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -19,7 +19,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use self::download::Fetched;
-use self::target::Target;
+use self::target::{Target, Wanted};
 use super::connection::Connection;
 use super::credentials::ServerArgs;
 use super::exit_code::EXIT_CODES;
@@ -31,17 +31,8 @@ use super::progress::Progress;
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Args {
-    /// Name of the image
-    #[arg(value_name = "NAME")]
-    pub image: String,
-
-    /// Take the revision that this channel offers
-    #[arg(long, value_name = "CHANNEL", default_value = "production", conflicts_with = "revision")]
-    pub channel: String,
-
-    /// Take this revision, whatever the channels say
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
-    pub revision: Option<u64>,
+    #[command(flatten)]
+    pub wanted: Wanted,
 
     /// Folder for the files; made if it is not there. Unfinished files stay in it as NAME.partial
     /// and are continued by the next pull
@@ -65,10 +56,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 async fn run_to_end(args: Args) -> Result<(), Failure> {
     let connection = Connection::open(&args.server)?;
     let started = Instant::now();
-    let target = match args.revision {
-        Some(number) => target::by_number(&connection, &args.image, number).await?,
-        None => target::offered(&connection, &args.image, &args.channel).await?,
-    };
+    let target = args.wanted.target(&connection).await?;
     let progress = Progress::for_output(args.output);
     let fetched = pull(&connection, &target, &args.to, &progress).await?;
     let seconds = started.elapsed().as_secs_f64();

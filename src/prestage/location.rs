@@ -89,6 +89,9 @@ fn wrong_with(part: &str) -> Option<&'static str> {
     if part.contains(['<', '>', ':', '"', '|', '?', '*']) {
         return Some("has one of < > : \" | ? * in it, which Windows does not take in names");
     }
+    if part.contains('%') {
+        return Some("has a % in it, which command prompts replace; choose another folder");
+    }
     if part.contains(is_unseen) {
         return Some("has a letter in it that cannot be seen, such as a line's end");
     }
@@ -135,7 +138,7 @@ mod tests {
 
     #[test]
     fn what_windows_takes_comes_through() {
-        for text in ["D:\\Büro & Co, 100%", "d:\\O'Neil's (old)\\^x;y!", "E:\\образы\\图像\\🙂"]
+        for text in ["D:\\Büro & Co, 100", "d:\\O'Neil's (old)\\^x;y!", "E:\\образы\\图像\\🙂"]
         {
             assert_eq!(prestaged(text), format!("{text}\\MED-V Images\\PrestagedImages"));
         }
@@ -162,6 +165,7 @@ mod tests {
             ("C:\\con\\b", "device"),
             ("C:\\nul.txt", "device"),
             ("C:\\a:b", "Windows does not take"),
+            ("C:\\100%", "command prompts"),
         ] {
             let refused = text.parse::<Location>().unwrap_err().to_string();
             assert!(refused.contains(word), "{text:?}: {refused}");

@@ -8,23 +8,27 @@ use super::rights::UsersMay;
 use super::template::fill;
 use super::{Kit, KitFile};
 
-/// Batch files are read in the console's code page; letters beyond ASCII need another. Left out where nothing needs
-/// it: Windows XP ends a batch file at this line.
-const UTF_8: &str = "chcp 65001 >nul\n";
+/// Batch files are read in the console's code page; letters beyond ASCII need another, and a system that does not
+/// change to it would make a folder of another name. Left out where nothing needs it: Windows XP ends a batch file here.
+const UTF_8: &str = "\
+chcp 65001 >nul
+set \"STEP=this system does not read batch files in UTF-8, as the location is written; run prestage.ps1\"
+set \"LETTER=ü\"
+if not \"%LETTER:~1%\"==\"\" goto failed
+";
 
 /// Without it older PowerShell and Notepad read the file in the system's code page.
 const MARK: &str = "\u{feff}";
 
 pub(super) fn command(kit: &Kit) -> Vec<u8> {
-    let quoted = |path: String| path.replace('%', "%%");
     let files: String = kit.files.iter().map(place).collect();
     let text = filled(
         kit,
         include_str!("templates/prestage.cmd"),
         &[
             ("CODE_PAGE", if kit.location.is_ascii() { "" } else { UTF_8 }),
-            ("IMAGES", &quoted(kit.location.images())),
-            ("PRESTAGED", &quoted(kit.location.prestaged())),
+            ("IMAGES", &kit.location.images()),
+            ("PRESTAGED", &kit.location.prestaged()),
             ("IMAGES_RIGHTS", &UsersMay::ReadAndAppend.icacls()),
             ("PRESTAGED_RIGHTS", &kit.users_may.icacls()),
             ("FILES", &files),

@@ -13,15 +13,12 @@ pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
             let (_, value) = values.iter().find(|(known, _)| *known == name)?;
             Some((value, after))
         });
-        match gap {
-            Some((value, after)) => {
-                filled.push_str(value);
-                rest = after;
-            }
-            None => {
-                filled.push_str("{{");
-                rest = after;
-            }
+        if let Some((value, after)) = gap {
+            filled.push_str(value);
+            rest = after;
+        } else {
+            filled.push_str("{{");
+            rest = after;
         }
     }
     filled.push_str(rest);

@@ -10,10 +10,11 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
 use super::super::connection::Connection;
+use super::super::digest::digest_of;
 use super::super::exit_code::Exit;
 use super::super::failure::Failure;
 use super::super::retry::{Attempts, Setback};
-use super::partial::{Partial, digest_of};
+use super::partial::Partial;
 use super::target::TargetFile;
 
 /// Pieces (tens of kilobytes each) that the network may be ahead of the disk.

@@ -8,13 +8,14 @@
 //! Everything here blocks; callers are on a thread for that.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufWriter, Read as _, Seek as _, SeekFrom, Write as _};
+use std::io::{self, BufWriter, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tokio::sync::mpsc;
 
+use super::super::digest::hash;
 use super::super::exit_code::Exit;
 use super::super::failure::Failure;
 use super::super::locked_file;
@@ -163,24 +164,6 @@ impl Partial {
     }
 }
 
-/// The digest of a file that is there already; none if there is none, or not of this size.
-pub fn digest_of(path: &Path, size: u64) -> Result<Option<Digest>, Failure> {
-    let digest = || {
-        let mut file = match File::open(path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        if file.metadata()?.len() != size {
-            return Ok(None);
-        }
-        let mut hasher = Sha256::new();
-        hash(&mut file, &mut hasher)?;
-        Ok(Some(Digest::from_bytes(hasher.finalize().into())))
-    };
-    digest().map_err(|error| Failure::local("read", path, &error))
-}
-
 /// The lock goes with the file, also when the process is killed.
 fn open_locked(path: &Path) -> Result<File, Failure> {
     let mut options = OpenOptions::new();
@@ -191,20 +174,6 @@ fn open_locked(path: &Path) -> Result<File, Failure> {
             let message = format!("another pull is writing {}", path.display());
             Failure::new(Exit::Conflict, message)
         })
-}
-
-/// From where the file stands to its end; answers how many bytes that were.
-fn hash(file: &mut File, hasher: &mut Sha256) -> io::Result<u64> {
-    let mut buffer = vec![0; BUFFER];
-    let mut total = 0;
-    loop {
-        let count = file.read(&mut buffer)?;
-        if count == 0 {
-            return Ok(total);
-        }
-        hasher.update(&buffer[..count]);
-        total += count as u64;
-    }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

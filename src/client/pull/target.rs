@@ -9,11 +9,38 @@ use super::super::exit_code::Exit;
 use super::super::failure::Failure;
 use crate::model::Digest;
 
+/// Which revision: what a channel offers, or a number.
+#[derive(Debug, Clone, clap::Args)]
+pub struct Wanted {
+    /// Name of the image
+    #[arg(value_name = "NAME")]
+    pub image: String,
+
+    /// Take the revision that this channel offers
+    #[arg(long, value_name = "CHANNEL", default_value = "production", conflicts_with = "revision")]
+    pub channel: String,
+
+    /// Take this revision, whatever the channels say
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub revision: Option<u64>,
+}
+
+impl Wanted {
+    pub async fn target(&self, connection: &Connection) -> Result<Target, Failure> {
+        match self.revision {
+            Some(number) => by_number(connection, &self.image, number).await,
+            None => offered(connection, &self.image, &self.channel).await,
+        }
+    }
+}
+
 /// One revision's files, the index last.
 #[derive(Debug)]
 pub struct Target {
     pub image: String,
     pub revision: u64,
+    /// Whether new clients may get it: what was revoked or is damaged can be fetched all the same.
+    pub is_ready: bool,
     pub files: Vec<TargetFile>,
 }
 
@@ -29,12 +56,17 @@ pub struct TargetFile {
 }
 
 impl Target {
-    fn new(image: String, revision: u64, mut files: Vec<TargetFile>) -> Result<Self, Failure> {
+    fn new(
+        image: String,
+        revision: u64,
+        is_ready: bool,
+        mut files: Vec<TargetFile>,
+    ) -> Result<Self, Failure> {
         if files.is_empty() {
             return Err(Failure::unreadable("answer", "it names no files"));
         }
         files.sort_by_key(|file| file.role == "index");
-        Ok(Self { image, revision, files })
+        Ok(Self { image, revision, is_ready, files })
     }
 
     /// The `.ckm`, or the one file of an image of kind `single`. A target is never empty.
@@ -92,7 +124,7 @@ pub async fn offered(
             role: file.role,
         });
     }
-    Target::new(check.image, target.revision, files)
+    Target::new(check.image, target.revision, true, files)
 }
 
 fn nothing_offered(image: &str, channel: &str, reason: &str) -> String {
@@ -155,7 +187,7 @@ pub async fn by_number(
             role: file.role,
         });
     }
-    Target::new(image.name, number, files)
+    Target::new(image.name, number, revision.state == "ready", files)
 }
 
 fn digest(text: &str) -> Result<Digest, Failure> {
@@ -208,7 +240,8 @@ mod tests {
             size: 1,
             digest: Digest::of(b""),
         };
-        let target = Target::new("a".to_owned(), 1, vec![file("index"), file("ckm")]).unwrap();
+        let target =
+            Target::new("a".to_owned(), 1, true, vec![file("index"), file("ckm")]).unwrap();
         assert_eq!(target.main_file().role, "ckm");
         assert_eq!(target.files[1].role, "index");
     }

@@ -300,8 +300,8 @@ fn a_revision_and_a_channel_exclude_each_other() {
             .try_get_matches_from([&["pull", "win7", "--to", "."], line].concat())
             .and_then(|matches| <Args as clap::FromArgMatches>::from_arg_matches(&matches))
     };
-    assert_eq!(parse(&[]).unwrap().channel, "production");
-    assert_eq!(parse(&["--revision", "3"]).unwrap().revision, Some(3));
+    assert_eq!(parse(&[]).unwrap().wanted.channel, "production");
+    assert_eq!(parse(&["--revision", "3"]).unwrap().wanted.revision, Some(3));
     assert!(parse(&["--revision", "3", "--channel", "test"]).is_err());
     assert!(parse(&["--revision", "0"]).is_err());
 }

@@ -4,12 +4,11 @@ rem
 rem Run it as an administrator from the folder in which the kit lies, on Windows Vista or newer. Again is fine.
 rem It ends with 0 when everything is in place and checked, and with 1 after it has said what failed.
 setlocal EnableExtensions DisableDelayedExpansion
-{{CODE_PAGE}}
 set "KIT=%~dp0MED-V Images\PrestagedImages"
 set "IMAGES={{IMAGES}}"
 set "PRESTAGED={{PRESTAGED}}"
 set "TOOLS=%SystemRoot%\System32"
-
+{{CODE_PAGE}}
 rem 1. The folders.
 set "STEP=the folders could not be made"
 if not exist "%PRESTAGED%" mkdir "%PRESTAGED%"
@@ -64,7 +63,10 @@ if errorlevel 1 exit /b 1
 set "STEP=the copy of %NAME% is not the file that was packed: its digest is another"
 set "FILE=%NAME%.part"
 call :hash
-if /i not "%FOUND%"=="%HASH%" exit /b 1
+if /i "%FOUND%"=="%HASH%" goto rename
+del /f /q "%NAME%.part"
+exit /b 1
+:rename
 set "STEP=%NAME%.part could not be renamed"
 if exist "%NAME%" "%TOOLS%\attrib.exe" -R "%NAME%"
 move /y "%NAME%.part" "%NAME%" >nul
@@ -79,4 +81,5 @@ rem FOUND is the digest of FILE afterwards; empty where it could not be read. Ol
 set "FOUND="
 for /f "skip=1 delims=" %%H in ('""%TOOLS%\certutil.exe" -hashfile "%FILE%" SHA256"') do if not defined FOUND set "FOUND=%%H"
 if defined FOUND set "FOUND=%FOUND: =%"
+if not defined FOUND set "STEP=certutil.exe gave no digest of %FILE%"
 exit /b 0

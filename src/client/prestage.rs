@@ -1,0 +1,176 @@
+//! `imagedepot prestage`: the first image of client computers, laid out in a folder of this machine.
+//!
+//! What belongs in such a kit is said by [`crate::prestage`]; here it gets onto a disk. Files come as `pull` brings
+//! them, under their names when they are verified. What is there and right is left alone, so a run that was cut off
+//! is completed by the next one. `SHA256SUMS` is taken away first and written last: a folder that has it is whole.
+//!
+//! Looking at a kit that was carried somewhere is left to [`verify`](super::verify), the client computer to the
+//! scripts in it.
+
+mod folder;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde_json::json;
+
+use super::connection::Connection;
+use super::credentials::ServerArgs;
+use super::exit_code::{EXIT_CODES, Exit};
+use super::failure::Failure;
+use super::output::Output;
+use super::progress::Progress;
+use super::pull::download::{self, Fetched};
+use super::pull::target::{Target, TargetFile, Wanted};
+use crate::prestage::location::Location;
+use crate::prestage::rights::UsersMay;
+use crate::prestage::{Content, Kit, KitFile};
+
+/// Lay out the first image of client computers, with what sets it up there
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Args {
+    #[command(flatten)]
+    pub wanted: Wanted,
+
+    /// Folder for the kit; made if it is not there. A run that was cut off is completed by the next one
+    #[arg(long, value_name = "DIR")]
+    pub to: PathBuf,
+
+    /// Folder of the client computers in which `MED-V Images` is going to lie
+    #[arg(long, value_name = "PATH", default_value = "C:\\")]
+    pub location: Location,
+
+    /// Let users append in `PrestagedImages` too, as the later of MED-V's two documents has it
+    #[arg(long)]
+    pub users_may_append: bool,
+
+    /// Sentences for people or JSON for scripts
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+
+    #[command(flatten)]
+    pub server: ServerArgs,
+}
+
+/// Does it and says what came of it on standard output.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let output = args.output;
+    output.unless_failed(run_to_end(args).await)
+}
+
+async fn run_to_end(args: Args) -> Result<(), Failure> {
+    let connection = Connection::open(&args.server)?;
+    let started = Instant::now();
+    let target = args.wanted.target(&connection).await?;
+    let kit = kit_of(&target, &args)?;
+    let progress = Progress::for_output(args.output);
+    let fetched = lay_out(&connection, &target, &kit, &args.to, &progress).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    args.output.result(
+        &sentence(&target, &args, fetched, seconds),
+        &document(&target, &kit, &args, fetched, seconds),
+    )
+}
+
+fn kit_of(target: &Target, args: &Args) -> Result<Kit, Failure> {
+    if !target.is_ready {
+        let (image, revision) = (&target.image, target.revision);
+        let message =
+            format!("{image} revision {revision} is revoked or damaged; pre-stage another");
+        return Err(Failure::new(Exit::Conflict, message));
+    }
+    let file = |file: &TargetFile| KitFile::new(&file.name, file.size, file.digest);
+    let files: Result<Vec<_>, _> = target.files.iter().map(file).collect();
+    let users_may =
+        if args.users_may_append { UsersMay::ReadAndAppend } else { UsersMay::default() };
+    let location = args.location.clone();
+    files
+        .and_then(|files| Kit::new(&target.image, target.revision, files, location, users_may))
+        .map_err(|unfit| Failure::usage(unfit.to_string()))
+}
+
+async fn lay_out(
+    connection: &Connection,
+    target: &Target,
+    kit: &Kit,
+    to: &Path,
+    progress: &Progress,
+) -> Result<Fetched, Failure> {
+    let contents = kit.contents();
+    folder::begin(to, &contents)?;
+    let mut sum = Fetched::default();
+    for content in contents {
+        match content {
+            Content::Folder(path) => folder::make(&to.join(path))?,
+            Content::Document { path, bytes } => folder::write(to, path, &bytes)?,
+            Content::File(file) => {
+                let fetched = fetch(connection, target, file, to, progress).await?;
+                sum.fetched += fetched.fetched;
+                sum.reused += fetched.reused;
+            }
+        }
+    }
+    Ok(sum)
+}
+
+async fn fetch(
+    connection: &Connection,
+    target: &Target,
+    file: &KitFile,
+    to: &Path,
+    progress: &Progress,
+) -> Result<Fetched, Failure> {
+    let path = to.join(file.path());
+    let (Some(folder), Some(source)) =
+        (path.parent(), target.files.iter().find(|source| source.name == file.name()))
+    else {
+        return Err(Failure::new(Exit::Other, "the kit has a file that the revision has not"));
+    };
+    let bar = progress.file(file.name(), file.size());
+    let fetched = download::fetch(connection, source, folder, &bar)
+        .await
+        .map_err(|failure| failure.while_doing(file.name()))?;
+    folder::mark_read_only(&path)?;
+    bar.finish_and_clear();
+    Ok(fetched)
+}
+
+fn sentence(target: &Target, args: &Args, sum: Fetched, seconds: f64) -> String {
+    format!(
+        "{} revision {} is in {}, verified, for {} of client computers ({} fetched, {} already there, \
+         {seconds:.1} s). Its README.txt says how to go on.",
+        target.image,
+        target.revision,
+        args.to.display(),
+        args.location.prestaged(),
+        indicatif::BinaryBytes(sum.fetched),
+        indicatif::BinaryBytes(sum.reused),
+    )
+}
+
+fn document(
+    target: &Target,
+    kit: &Kit,
+    args: &Args,
+    sum: Fetched,
+    seconds: f64,
+) -> serde_json::Value {
+    json!({
+        "image": target.image,
+        "revision": target.revision,
+        "path": args.to,
+        "location": args.location.prestaged(),
+        "bytes_total": target.size(),
+        "bytes_fetched": sum.fetched,
+        "bytes_reused": sum.reused,
+        "seconds": seconds,
+        "files": kit.files().iter().map(|file| json!({
+            "path": args.to.join(file.path()),
+            "size": file.size(),
+            "digest": file.digest().to_string(),
+        })).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,209 @@
+//! `imagedepot verify`: whether a pre-staging kit is still what was laid out, wherever it was carried to.
+//!
+//! Needs nothing but the folder: `SHA256SUMS` says what belongs in it. Every finding is one line; what is right
+//! makes no noise. Nothing is mended here: `prestage` into the same folder does that.
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde_json::json;
+
+use super::digest;
+use super::exit_code::{EXIT_CODES, Exit};
+use super::failure::Failure;
+use super::files_below::files_below;
+use super::output::Output;
+use super::progress::Progress;
+use crate::model::Digest;
+use crate::prestage::sums;
+
+/// Check a pre-staging kit: nothing missing, changed, writable or added
+#[derive(Debug, Clone, clap::Args)]
+#[command(after_help = EXIT_CODES)]
+pub struct Args {
+    /// Folder of the kit, in which SHA256SUMS lies
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+
+    /// Sentences for people or JSON for scripts
+    #[arg(long, value_enum, default_value_t)]
+    pub output: Output,
+}
+
+/// What can be wrong with a file of a kit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// Listed and not there.
+    Missing,
+    /// There and not listed.
+    Extra,
+    /// Its bytes have another digest.
+    Changed,
+    /// Somebody may write to it.
+    Writable,
+    /// A CKM without its index, or an index without its CKM.
+    Unpaired,
+    /// It cannot be read, or is no plain file.
+    Unreadable,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    finding: Kind,
+    path: String,
+    detail: String,
+}
+
+/// What was looked at.
+#[derive(Debug, Default)]
+struct Report {
+    files: usize,
+    bytes: u64,
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    fn add(&mut self, finding: Kind, path: &str, detail: impl Into<String>) {
+        self.findings.push(Finding { finding, path: path.to_owned(), detail: detail.into() });
+    }
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { finding, path, detail } = self;
+        let word = format!("{finding:?}").to_lowercase();
+        write!(f, "{word:<10} {path}: {detail}")
+    }
+}
+
+/// Looks, and says on standard output what was found; `Verification` where that is anything.
+pub async fn run(args: Args) -> Result<(), Failure> {
+    let output = args.output;
+    let folder = args.folder.clone();
+    let progress = Progress::for_output(output);
+    let looking = tokio::task::spawn_blocking(move || look(&args.folder, &progress)).await;
+    let report = match looking.map_err(|error| Failure::lost_task(&error)).flatten() {
+        Ok(report) => report,
+        Err(failure) => return output.unless_failed(Err(failure)),
+    };
+    output.result(&text(&report, &folder), &document(&report, &folder))?;
+    match report.findings.len() {
+        0 => Ok(()),
+        count => {
+            let message =
+                format!("{} is not the kit that was laid out: {count} found", folder.display());
+            Err(Failure::new(Exit::Verification, message))
+        }
+    }
+}
+
+fn look(folder: &Path, progress: &Progress) -> Result<Report, Failure> {
+    let there = files_below(folder).map_err(|error| Failure::local("read", folder, &error))?;
+    let mut report = Report::default();
+    let listed = listed(folder, &mut report)?;
+    for (path, digest) in &listed {
+        if there.contains(path) {
+            look_at(folder, path, *digest, progress, &mut report);
+        } else {
+            report.add(Kind::Missing, path, format!("{} lists it", sums::NAME));
+        }
+    }
+    for path in there.iter().filter(|path| *path != sums::NAME) {
+        if !listed.iter().any(|(known, _)| known == path) {
+            report.add(Kind::Extra, path, format!("{} does not list it", sums::NAME));
+        }
+    }
+    find_unpaired(&there, &listed, &mut report);
+    Ok(report)
+}
+
+/// What `SHA256SUMS` lists; nothing where it is not there, which is a finding.
+fn listed(folder: &Path, report: &mut Report) -> Result<Vec<(String, Digest)>, Failure> {
+    let path = folder.join(sums::NAME);
+    let wrong = |why: String| Failure::new(Exit::Verification, why);
+    match fs::read_to_string(&path) {
+        Ok(text) => sums::read(&text).map_err(|unfit| wrong(unfit.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            report.add(Kind::Missing, sums::NAME, "the kit was not finished, or this is none");
+            Ok(Vec::new())
+        }
+        Err(error) => Err(Failure::local("read", &path, &error)),
+    }
+}
+
+fn look_at(folder: &Path, path: &str, expected: Digest, progress: &Progress, report: &mut Report) {
+    let place = folder.join(path);
+    let read = || {
+        let about = fs::symlink_metadata(&place)?;
+        if !about.is_file() {
+            return Err(io::Error::other("it is no plain file"));
+        }
+        let bar = progress.file(path, about.len());
+        let digest = digest::of(&mut bar.wrap_read(File::open(&place)?))?;
+        bar.finish_and_clear();
+        Ok((about, digest))
+    };
+    match read() {
+        Err(error) => report.add(Kind::Unreadable, path, error.to_string()),
+        Ok((about, digest)) => {
+            report.files += 1;
+            report.bytes += about.len();
+            if digest != expected {
+                report.add(Kind::Changed, path, format!("its digest is {digest}"));
+            }
+            let mode = about.permissions().mode() & 0o777;
+            if mode & 0o222 != 0 {
+                report.add(Kind::Writable, path, format!("its mode is {mode:o}"));
+            }
+        }
+    }
+}
+
+/// What the list would not tell: it was made of a revision that lacks one of the two, or it is not there.
+fn find_unpaired(there: &[String], listed: &[(String, Digest)], report: &mut Report) {
+    let known = |path: &str| listed.iter().any(|(known, _)| known == path);
+    let is_there = |path: &str| there.iter().any(|other| other == path);
+    for path in there {
+        if let Some(indexes) = sums::indexes_of(path) {
+            if !indexes.iter().any(|index| is_there(index) || known(index)) {
+                report.add(Kind::Unpaired, path, "its index is not there");
+            }
+        } else if sums::is_index(path) {
+            let is_of =
+                |ckm: &String| sums::indexes_of(ckm).is_some_and(|indexes| indexes.contains(path));
+            let listed = listed.iter().map(|(path, _)| path);
+            if !there.iter().chain(listed).any(is_of) {
+                report.add(Kind::Unpaired, path, "its CKM is not there");
+            }
+        }
+    }
+}
+
+fn text(report: &Report, folder: &Path) -> String {
+    if report.findings.is_empty() {
+        let (files, bytes) = (report.files, indicatif::BinaryBytes(report.bytes));
+        return format!(
+            "{} is whole: {files} files, {bytes}, all as they were laid out",
+            folder.display()
+        );
+    }
+    report.findings.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+fn document(report: &Report, folder: &Path) -> serde_json::Value {
+    json!({
+        "path": folder,
+        "sound": report.findings.is_empty(),
+        "files": report.files,
+        "bytes": report.bytes,
+        "findings": report.findings,
+    })
+}
