@@ -27,6 +27,7 @@ pub mod idempotency;
 pub mod images;
 pub mod listener;
 pub mod page;
+mod prestage;
 pub mod problem;
 pub mod publications;
 mod recognise;
@@ -120,6 +121,8 @@ pub fn operations(config: &mut ServiceConfig) {
             .service(revisions::show)
             .service(revisions::change)
             .service(revisions::delete)
+            .service(prestage::get)
+            .service(prestage::head)
             .service(files::put)
             .service(files::get)
             .service(files::head)

@@ -34,12 +34,29 @@ use crate::wire::ranges::{self, Selection};
 #[derive(Debug, Clone)]
 pub struct ServedFile {
     pub reader: BlobReader,
-    /// The SHA-256 of all its bytes; the entity tag is made from it, equal on every replica.
-    pub digest: Digest,
+    pub identity: Identity,
     /// The time of its content, shown in whole seconds. BITS restarts a transfer when it changes.
     pub last_modified: DateTime<Utc>,
     pub content_type: Cow<'static, str>,
     pub cache_control: &'static str,
+}
+
+/// What tells a file's bytes from any others. The entity tag is made from it, equal on every replica.
+#[derive(Debug, Clone, Copy)]
+pub enum Identity {
+    /// The SHA-256 of all its bytes.
+    Bytes(Digest),
+    /// Of what the bytes are made from: a file that is put together while it is sent has no digest before.
+    Ingredients(Digest),
+}
+
+impl Identity {
+    fn tag(self) -> String {
+        match self {
+            Self::Bytes(digest) => format!("sha256-{}", digest.to_hex()),
+            Self::Ingredients(digest) => format!("made-{}", digest.to_hex()),
+        }
+    }
 }
 
 /// The answer to a GET or HEAD of `file`: 200, 206, 304, or a problem of 412 or 416.
@@ -84,7 +101,7 @@ fn selection(headers: &HeaderMap, validators: &Validators, size: u64) -> Selecti
 impl ServedFile {
     fn validators(&self) -> Validators {
         Validators {
-            tag: Some(EntityTag::strong(format!("sha256-{}", self.digest.to_hex()))),
+            tag: Some(EntityTag::strong(self.identity.tag())),
             last_modified: Some(self.last_modified),
         }
     }
@@ -92,14 +109,16 @@ impl ServedFile {
     /// What every answer about the file says, 304 included.
     fn head(&self, status: StatusCode) -> HttpResponseBuilder {
         let mut head = HttpResponse::build(status);
-        head.insert_header((header::ETAG, format!("\"sha256-{}\"", self.digest.to_hex())))
+        head.insert_header((header::ETAG, format!("\"{}\"", self.identity.tag())))
             .insert_header((
                 header::LAST_MODIFIED,
                 httpdate::fmt_http_date(self.last_modified.into()),
             ))
             .insert_header((header::ACCEPT_RANGES, "bytes"))
-            .insert_header((header::CACHE_CONTROL, self.cache_control))
-            .insert_header((REPR_DIGEST.clone(), digest_fields::write(self.digest)));
+            .insert_header((header::CACHE_CONTROL, self.cache_control));
+        if let Identity::Bytes(digest) = self.identity {
+            head.insert_header((REPR_DIGEST.clone(), digest_fields::write(digest)));
+        }
         head
     }
 
@@ -119,9 +138,15 @@ impl ServedFile {
             .body(SizedStream::new(range.end - range.start, self.reader.stream(range)))
     }
 
+    /// No file holds half of its own SHA-256, so this cannot stand in the content; nor would anybody find a file
+    /// that has half of the one of its ingredients in it.
+    fn boundary(&self) -> String {
+        let (Identity::Bytes(digest) | Identity::Ingredients(digest)) = self.identity;
+        digest.to_hex()[..32].to_owned()
+    }
+
     fn parts(self, ranges: Vec<std::ops::Range<u64>>) -> HttpResponse {
-        // No file holds half of its own SHA-256, so this boundary cannot stand in the content.
-        let boundary = self.digest.to_hex()[..32].to_owned();
+        let boundary = self.boundary();
         let mut head = self.head(StatusCode::PARTIAL_CONTENT);
         let answer = MultipartRanges::new(
             ranges,

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::caller::Caller;
 use super::conditional::Condition;
-use super::file_response::{self, ServedFile};
+use super::file_response::{self, Identity, ServedFile};
 use super::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::revisions::FileBody;
 use super::uploads::announced::Announced;
@@ -153,7 +153,7 @@ async fn served_file(
     let reader = catalog.blobs().reader(&file.blob_key, file.size).await.map_err(Error::from)?;
     Ok(ServedFile {
         reader,
-        digest: file.digest,
+        identity: Identity::Bytes(file.digest),
         last_modified: details.revision.sealed_at.unwrap_or(details.revision.updated_at),
         content_type: "application/octet-stream".into(),
         // A draft's file may still be replaced.

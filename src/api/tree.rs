@@ -9,7 +9,7 @@ use actix_web::{HttpRequest, HttpResponse};
 use super::Depot;
 use super::brakes::Braked;
 use super::caller::Visitor;
-use super::file_response::{self, ServedFile};
+use super::file_response::{self, Identity, ServedFile};
 use super::problem::Problem;
 use crate::catalog::Error;
 use crate::catalog::snapshot::{ChannelOffer, TreeEntry, TreeFile};
@@ -56,7 +56,7 @@ async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {
         depot.catalog.blobs().reader(&file.blob_key, file.size).await.map_err(Error::from)?;
     Ok(ServedFile {
         reader,
-        digest: file.digest,
+        identity: Identity::Bytes(file.digest),
         last_modified: file.sealed_at,
         content_type: "application/octet-stream".into(),
         cache_control: FOR_GOOD,
@@ -66,7 +66,7 @@ async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {
 fn manifest(channel: &ChannelOffer) -> ServedFile {
     ServedFile {
         reader: BlobReader::bytes(channel.manifest.clone()),
-        digest: channel.manifest_digest,
+        identity: Identity::Bytes(channel.manifest_digest),
         last_modified: channel.channel.issued_at,
         content_type: "application/json".into(),
         cache_control: A_SHORT_WHILE,

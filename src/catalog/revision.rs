@@ -102,6 +102,21 @@ impl Catalog {
         Ok(details)
     }
 
+    /// A revision that new clients may get; `RevisionNotReady` for any other.
+    pub async fn ready_revision(&self, name: &ImageName, number: i64) -> Result<RevisionDetails> {
+        let details = self.revision(name, number).await?;
+        match details.revision.state {
+            RevisionState::Ready => Ok(details),
+            state => Err(Error::RevisionNotReady { number, state }),
+        }
+    }
+
+    /// What the tree calls a revision's file, whether it is in it or not.
+    pub fn file_name(&self, details: &RevisionDetails, role: FileRole) -> String {
+        let RevisionDetails { image, revision, .. } = details;
+        self.rules.pattern.file_name(&image.name, revision.number, &image.extension, role)
+    }
+
     pub async fn revision(&self, name: &ImageName, number: i64) -> Result<RevisionDetails> {
         let mut tx = self.db.read().await?;
         let image = living_image(&mut tx, name).await?;

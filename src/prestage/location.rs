@@ -39,7 +39,7 @@ impl FromStr for Location {
 
     /// `C:\`, `C:/Depot`, and what the documents call the location: `C:\MED-V Images` and the folder in it.
     fn from_str(text: &str) -> Result<Self, Unfit> {
-        let refused = |why: &str| Err(Unfit(format!("the location {text:?} {why}")));
+        let refused = |why: &str| Err(Unfit(format!("the location {} {why}", shown(text))));
         let text_given = text.replace('/', "\\");
         if text_given.starts_with("\\\\") {
             return refused(
@@ -66,6 +66,11 @@ impl FromStr for Location {
         }
         Ok(Self(parts.join("\\")))
     }
+}
+
+/// With its backslashes as they are, unless there is something in it that cannot be seen.
+fn shown(text: &str) -> String {
+    if text.contains(is_unseen) { format!("{text:?}") } else { format!("\"{text}\"") }
 }
 
 fn is_in_images(parts: &[&str]) -> bool {

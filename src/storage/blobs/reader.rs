@@ -1,10 +1,11 @@
 //! Reading a blob's bytes: ranges of it, one after the other, as a stream that no memory has to hold.
 //!
-//! One reader serves local files, objects in a store and bytes at hand, so that whoever answers a
-//! request need not know where a blob lies. A blob that turns out shorter than its size ends in an
+//! One reader serves local files, objects in a store, bytes at hand and any of them in a row, so that whoever answers
+//! a request need not know where a blob lies. A blob that turns out shorter than its size ends in an
 //! error, never in padding: the receiver sees a broken transfer instead of a broken image.
 
 mod batch;
+mod joined;
 mod local;
 mod remote;
 
@@ -31,6 +32,7 @@ enum Source {
     Local(Arc<File>),
     Remote(Arc<dyn ObjectStore>, Path),
     Memory(Bytes),
+    Joined(Arc<[BlobReader]>),
 }
 
 /// What a stream gives next.
@@ -62,6 +64,12 @@ impl BlobReader {
         Self { source: Source::Memory(bytes), size }
     }
 
+    /// Several, one after the other.
+    pub fn joined(parts: Vec<Self>) -> Self {
+        let size = parts.iter().map(|part| part.size).sum();
+        Self { source: Source::Joined(parts.into()), size }
+    }
+
     /// The whole length in bytes.
     pub fn size(&self) -> u64 {
         self.size
@@ -87,6 +95,7 @@ impl BlobReader {
                 let bytes = bytes.clone();
                 stream::iter(pieces.map(move |piece| from_memory(&bytes, piece))).boxed()
             }
+            Source::Joined(parts) => joined::stream(Arc::clone(parts), pieces),
         }
     }
 }

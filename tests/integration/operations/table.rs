@@ -169,6 +169,8 @@ fn of_files() -> Vec<Operation> {
     vec![
         all("GET /api/v1/images/{image}/revisions/{revision}/files/{role}", READERS, Given::Ready),
         all("HEAD /api/v1/images/{image}/revisions/{revision}/files/{role}", READERS, Given::Ready),
+        all("GET /api/v1/images/{image}/revisions/{revision}/prestage", READERS, Given::Ready),
+        all("HEAD /api/v1/images/{image}/revisions/{revision}/prestage", READERS, Given::Ready),
         all(
             "PUT /api/v1/images/{image}/revisions/{revision}/files/{role}",
             PUBLISHERS,

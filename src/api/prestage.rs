@@ -1,0 +1,121 @@
+//! `/images/{image}/revisions/{revision}/prestage`: the pre-staging kit as one download.
+//!
+//! What is in it is said by [`crate::prestage`]; here its files are found and sent as an archive.
+
+mod archive;
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::web::{Data, Path, Query};
+use actix_web::{HttpRequest, HttpResponse, get, head};
+use serde::Deserialize;
+use utoipa::IntoParams;
+
+use super::Depot;
+use super::caller::Caller;
+use super::file_response::{self, ServedFile};
+use super::files::FileBytes;
+use super::problem::{Problem, ReadRefusals};
+use crate::access::permission::Read;
+use crate::catalog::Error;
+use crate::catalog::revision::RevisionDetails;
+use crate::model::ImageName;
+use crate::prestage::location::Location;
+use crate::prestage::rights::UsersMay;
+use crate::prestage::{Kit, KitFile, Unfit};
+
+/// For what the kit is made.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PrestageQuery {
+    /// Folder of the client computers in which `MED-V Images` is going to lie; `C:\\` where it is left out.
+    #[serde(default)]
+    #[param(example = "D:\\Virtual Machines")]
+    location: Option<String>,
+    /// Let users append in `PrestagedImages` too, as the later of MED-V's two documents has it.
+    #[serde(default)]
+    #[param(default = false)]
+    users_may_append: bool,
+}
+
+/// Download a pre-staging kit
+///
+/// The first image of client computers as a tar archive: `MED-V Images/PrestagedImages` with the revision's files,
+/// `SHA256SUMS`, and what sets it up there (scripts, registry values, `README.txt`). It is put together while it is
+/// sent, always in the same way: a download that broke goes on with `Range`. 409 for a revision that is not ready.
+#[utoipa::path(tag = "revisions", operation_id = "get_prestaging_kit",
+    params(("image" = String, Path, description = "The image's name"),
+           ("revision" = i64, Path, description = "The revision's number"), PrestageQuery),
+    responses(
+        (status = 200, description = "The kit", body = FileBytes, content_type = "application/x-tar"),
+        (status = 206, description = "The ranges asked for", body = FileBytes, content_type = "application/x-tar"),
+        ReadRefusals
+    )
+)]
+#[get("/images/{image}/revisions/{revision}/prestage")]
+pub async fn get(
+    caller: Caller<Read>,
+    depot: Data<Depot>,
+    path: Path<(ImageName, i64)>,
+    query: Query<PrestageQuery>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    serve(&caller, &depot, path.into_inner(), &query, &request).await
+}
+
+/// Ask about a pre-staging kit
+///
+/// What a GET would say of the whole archive, without its bytes.
+#[utoipa::path(tag = "revisions", operation_id = "head_prestaging_kit",
+    params(("image" = String, Path, description = "The image's name"),
+           ("revision" = i64, Path, description = "The revision's number"), PrestageQuery),
+    responses((status = 200, description = "Size, date and tag"), ReadRefusals)
+)]
+#[head("/images/{image}/revisions/{revision}/prestage")]
+pub async fn head(
+    caller: Caller<Read>,
+    depot: Data<Depot>,
+    path: Path<(ImageName, i64)>,
+    query: Query<PrestageQuery>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    serve(&caller, &depot, path.into_inner(), &query, &request).await
+}
+
+async fn serve(
+    caller: &Caller<Read>,
+    depot: &Depot,
+    (image, revision): (ImageName, i64),
+    query: &PrestageQuery,
+    request: &HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    caller.may_know(&image)?;
+    let details = depot.catalog.ready_revision(&image, revision).await?;
+    let kit = kit_of(depot, &details, query).map_err(|unfit| Error::invalid("location", unfit))?;
+    let archive = archive::of(depot, &details, &kit).await?;
+    let file = ServedFile {
+        reader: archive.reader,
+        identity: archive.identity,
+        last_modified: details.revision.sealed_at.unwrap_or(details.revision.updated_at),
+        content_type: "application/x-tar".into(),
+        // Another version of this program may make another kit of the same revision.
+        cache_control: "private, no-cache",
+    };
+    let mut response = file_response::respond(request, file)?;
+    let name = format!("attachment; filename=\"{image}_{revision}_prestage.tar\"");
+    if let Ok(name) = HeaderValue::try_from(name) {
+        response.headers_mut().insert(header::CONTENT_DISPOSITION, name);
+    }
+    Ok(response)
+}
+
+fn kit_of(depot: &Depot, details: &RevisionDetails, query: &PrestageQuery) -> Result<Kit, Unfit> {
+    let location = query.location.as_deref().map_or_else(|| Ok(Location::default()), str::parse)?;
+    let users_may =
+        if query.users_may_append { UsersMay::ReadAndAppend } else { UsersMay::default() };
+    let file = |file: &crate::model::File| {
+        KitFile::new(depot.catalog.file_name(details, file.role), file.size, file.digest)
+    };
+    let files = details.files.iter().map(file).collect::<Result<Vec<_>, _>>()?;
+    let (image, revision) = (details.image.name.as_str(), details.revision.number.unsigned_abs());
+    Kit::new(image, revision, files, location, users_may)
+}

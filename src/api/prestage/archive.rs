@@ -1,0 +1,131 @@
+//! A kit as a tar archive that is never anywhere as a whole.
+//!
+//! Its headers and documents are some kilobytes in memory, its files lie where they always do; joined they have a
+//! length that is known and bytes that are the same each time, so that ranges of it can be served. A zip would need
+//! the CRC-32 of each file, which nobody knows before having read it: a download that broke could not go on.
+
+use std::io::{self, Read as _};
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use tar::{Builder, EntryType, Header};
+
+use crate::api::Depot;
+use crate::api::file_response::Identity;
+use crate::api::problem::Problem;
+use crate::catalog::Error;
+use crate::catalog::revision::RevisionDetails;
+use crate::model::Digest;
+use crate::prestage::{Content, Kit, KitFile};
+use crate::storage::blobs::BlobReader;
+
+/// Files begin at multiples of this.
+const BLOCK: u64 = 512;
+
+pub(super) struct Archive {
+    pub(super) reader: BlobReader,
+    pub(super) identity: Identity,
+}
+
+/// What has been put together so far.
+struct Parts {
+    /// Headers, documents and padding since the last file.
+    made: Builder<Vec<u8>>,
+    parts: Vec<BlobReader>,
+    identity: Sha256,
+    /// Seconds since 1970, of everything in it.
+    modified: u64,
+}
+
+pub(super) async fn of(
+    depot: &Depot,
+    details: &RevisionDetails,
+    kit: &Kit,
+) -> Result<Archive, Problem> {
+    let sealed = details.revision.sealed_at.unwrap_or(details.revision.updated_at);
+    let mut parts = Parts {
+        made: Builder::new(Vec::new()),
+        parts: Vec::new(),
+        identity: Sha256::new(),
+        modified: u64::try_from(sealed.timestamp()).unwrap_or(0),
+    };
+    for content in kit.contents() {
+        match content {
+            Content::Folder(path) => parts.folder(&path),
+            Content::Document { path, bytes } => parts.document(path, &bytes),
+            Content::File(file) => {
+                let reader = reader_of(depot, details, file).await?;
+                parts.file(file, reader)
+            }
+        }
+        .map_err(|error| cannot_be_made(&error))?;
+    }
+    parts.end().map_err(|error| cannot_be_made(&error))
+}
+
+/// By its digest: equal files have equal bytes.
+async fn reader_of(
+    depot: &Depot,
+    details: &RevisionDetails,
+    wanted: &KitFile,
+) -> Result<BlobReader, Problem> {
+    let file = details.files.iter().find(|file| file.digest == wanted.digest());
+    let file = file.ok_or_else(Problem::not_found)?;
+    let reader = depot.catalog.blobs().reader(&file.blob_key, file.size).await;
+    Ok(reader.map_err(Error::from)?)
+}
+
+impl Parts {
+    fn header(&self, kind: EntryType, mode: u32, size: u64) -> Header {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(mode);
+        header.set_size(size);
+        header.set_mtime(self.modified);
+        header
+    }
+
+    fn folder(&mut self, path: &str) -> io::Result<()> {
+        let mut header = self.header(EntryType::Directory, 0o755, 0);
+        self.made.append_data(&mut header, format!("{path}/"), io::empty())
+    }
+
+    fn document(&mut self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        let mut header = self.header(EntryType::Regular, 0o444, bytes.len() as u64);
+        self.made.append_data(&mut header, path, bytes)
+    }
+
+    fn file(&mut self, file: &KitFile, reader: BlobReader) -> io::Result<()> {
+        let mut header = self.header(EntryType::Regular, 0o444, file.size());
+        // Only the header: the bytes are read when they are sent.
+        self.made.append_data(&mut header, file.path(), io::empty())?;
+        self.take_made();
+        self.identity.update(file.digest().as_bytes());
+        self.parts.push(reader);
+        let padding = file.size().next_multiple_of(BLOCK) - file.size();
+        io::repeat(0).take(padding).read_to_end(self.made.get_mut())?;
+        Ok(())
+    }
+
+    fn take_made(&mut self) {
+        let made = Bytes::from(std::mem::take(self.made.get_mut()));
+        self.identity.update(&made);
+        self.parts.push(BlobReader::bytes(made));
+    }
+
+    fn end(mut self) -> io::Result<Archive> {
+        self.made.finish()?;
+        self.take_made();
+        let identity = Digest::from_bytes(self.identity.finalize().into());
+        Ok(Archive {
+            reader: BlobReader::joined(self.parts),
+            identity: Identity::Ingredients(identity),
+        })
+    }
+}
+
+/// Of headers in memory; only a defect here gets to it.
+fn cannot_be_made(error: &io::Error) -> Problem {
+    tracing::error!(%error, "an archive could not be put together");
+    Problem::internal()
+}
