@@ -35,6 +35,7 @@ pub mod server;
 pub mod small_disk;
 pub mod tls_client;
 pub mod watch;
+pub mod wine;
 
 pub use answer::Answer;
 pub use database::Database;

@@ -2,7 +2,7 @@
 //!
 //! One binary (one link step, one harness); one file a subject:
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
-//!   [`update_check`], [`bits_downloads`], [`large_files`];
+//!   [`update_check`], [`bits_downloads`], [`large_files`], [`prestage`];
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
@@ -59,6 +59,7 @@ mod operations;
 mod outages;
 mod outside_issuer;
 mod passwords;
+mod prestage;
 mod promotion;
 mod publication;
 mod push_and_pull;
