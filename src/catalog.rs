@@ -43,7 +43,7 @@ pub use error::Error;
 pub use snapshot::Snapshot;
 
 use crate::model::{Clock, FilePattern, Ids};
-use crate::storage::tree::TreeFolder;
+use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db};
 use audit::refused_logins::RefusedLogins;
 use bits_upload::BitsRules;
@@ -97,7 +97,7 @@ impl Default for Rules {
 pub struct Catalog {
     db: Db,
     blobs: Blobs,
-    tree: TreeFolder,
+    tree: Tree,
     rules: Arc<Rules>,
     clock: Clock,
     ids: Ids,
@@ -129,7 +129,7 @@ impl Catalog {
     pub fn new(
         db: Db,
         blobs: Blobs,
-        tree: TreeFolder,
+        tree: Tree,
         rules: Rules,
         clock: Clock,
         ids: Ids,

@@ -98,17 +98,24 @@ impl std::fmt::Debug for CatalogSettings {
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// `file:///…`; without it `blobs` in the data folder.
+    /// `file:///…`, `s3://bucket/prefix`, `az://…` or `gs://…`; without it `blobs` in the data folder.
     pub url: Option<Url>,
     /// Names and values that the store's client knows (`object_store`'s own).
     pub options: std::collections::BTreeMap<String, String>,
     /// Free bytes that uploads leave on the disk, for the database to go on.
     pub min_free: ByteSize,
+    /// Larger files are published into a bucket by copies in parts of this size: S3 copies 5 GB at once.
+    pub multipart_copy_above: ByteSize,
 }
 
 impl Default for Store {
     fn default() -> Self {
-        Self { url: None, options: std::collections::BTreeMap::new(), min_free: ByteSize::mib(256) }
+        Self {
+            url: None,
+            options: std::collections::BTreeMap::new(),
+            min_free: ByteSize::mib(256),
+            multipart_copy_above: ByteSize::gb(5),
+        }
     }
 }
 
@@ -123,7 +130,8 @@ impl std::fmt::Debug for Store {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tree {
-    /// A folder, `file:///…`; without it `MEDVImages` in the data folder.
+    /// A folder, `file:///…`, or where the store is a bucket a bucket of the same service; without it `MEDVImages` in
+    /// the data folder, or below the store's prefix.
     pub url: Option<Url>,
     /// The first part of the tree's HTTP paths.
     pub alias: String,
@@ -311,7 +319,10 @@ impl Config {
             self.store.url = Some(folder_url("blobs")?);
         }
         if self.tree.url.is_none() {
-            self.tree.url = Some(folder_url("MEDVImages")?);
+            self.tree.url = Some(match &self.store.url {
+                Some(store) if store.scheme() != "file" => below(store, "MEDVImages"),
+                _ => folder_url("MEDVImages")?,
+            });
         }
         if listen.is_some() || self.listener.is_empty() {
             self.listener.push(listen.unwrap_or_else(|| Listener::plain(DEFAULT_LISTEN)));
@@ -355,6 +366,13 @@ impl Config {
     pub fn tree_folder(&self) -> Result<PathBuf, ConfigError> {
         local_folder("tree.url", self.tree.url.as_ref())
     }
+}
+
+/// Another prefix below that of a bucket.
+fn below(bucket: &Url, name: &str) -> Url {
+    let mut url = bucket.clone();
+    url.set_path(&format!("{}/{name}", bucket.path().trim_end_matches('/')));
+    url
 }
 
 fn local_folder(key: &str, url: Option<&Url>) -> Result<PathBuf, ConfigError> {

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use url::Url;
+
 use super::{Config, ConfigError, local_folder};
 use crate::model::ChannelName;
 
@@ -24,7 +26,7 @@ impl Config {
         {
             return Err(ConfigError::new("catalog.url: sqlite:PATH or postgres://…"));
         }
-        self.check_folders()?;
+        self.check_places()?;
         for (number, listener) in self.listener.iter().enumerate() {
             super::listener::check(listener, self)
                 .map_err(|error| ConfigError(format!("listener {}: {error}", number + 1)))?;
@@ -48,14 +50,26 @@ impl Config {
         }
     }
 
-    /// The tree is served as it stands: blobs below it would be, too.
-    fn check_folders(&self) -> Result<(), ConfigError> {
-        let tree = local_folder("tree.url", self.tree.url.as_ref())?;
-        let store = local_folder("store.url", self.store.url.as_ref())?;
-        if store.starts_with(&tree) || tree.starts_with(&store) {
-            return Err(ConfigError(
-                "store.url and tree.url: neither may lie in the other".to_owned(),
+    /// The tree is served as it stands: blobs below it would be, too. It lies where they do, or publishing would
+    /// move all bytes through here.
+    fn check_places(&self) -> Result<(), ConfigError> {
+        let (Some(store), Some(tree)) = (&self.store.url, &self.tree.url) else { return Ok(()) };
+        if store.scheme() == "file" && tree.scheme() == "file" {
+            let tree = local_folder("tree.url", Some(tree))?;
+            let store = local_folder("store.url", Some(store))?;
+            if store.starts_with(&tree) || tree.starts_with(&store) {
+                return Err(ConfigError::new("store.url and tree.url: neither may lie in the other"));
+            }
+            return Ok(());
+        }
+        if store.scheme() != tree.scheme() {
+            return Err(ConfigError::new(
+                "tree.url: a folder where store.url is one, else a bucket of the same service, such as s3://bucket/MEDVImages",
             ));
+        }
+        let prefix = |url: &Url| format!("{}/", url.path().trim_end_matches('/'));
+        if store.host_str() == tree.host_str() && prefix(store).starts_with(&prefix(tree)) {
+            return Err(ConfigError::new("tree.url: the blobs of store.url lie below it, and whoever reads the tree could read them"));
         }
         Ok(())
     }

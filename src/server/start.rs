@@ -13,7 +13,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError, secret_from_environment};
 use crate::model::{AccountName, Clock, Ids};
 use crate::storage::instance::Instance;
-use crate::storage::tree::TreeFolder;
+use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db, StorageError};
 use crate::telemetry;
 
@@ -63,8 +63,17 @@ pub fn open_catalog(
     let store =
         config.store.url.as_ref().ok_or_else(|| ConfigError::new("store.url is not set"))?;
     let blobs = Blobs::open(store, config.store.options.clone(), &data.join("spool"))?;
-    let tree = TreeFolder::open(&config.tree_folder()?)?;
+    let tree = open_tree(config)?;
     Ok(Catalog::new(db, blobs, tree, config.rules()?, Clock::System, Ids, instance))
+}
+
+fn open_tree(config: &Config) -> Result<Tree, ServerError> {
+    let url = config.tree.url.as_ref().ok_or_else(|| ConfigError::new("tree.url is not set"))?;
+    if url.scheme() == "file" {
+        return Ok(Tree::folder(&config.tree_folder()?)?);
+    }
+    let copy_above = config.store.multipart_copy_above.as_u64();
+    Ok(Tree::bucket(url, config.store.options.clone(), copy_above)?)
 }
 
 /// The password is the one that the environment gives, or one made up and written to a file that

@@ -29,6 +29,8 @@ use super::error::StorageError;
 use super::{disk, instance};
 pub use appender::{Appender, Growing, Kept, Tail};
 use bucket::Bucket;
+pub(super) use bucket::client::{Client, Service, connect};
+pub(super) use bucket::{away, in_time};
 pub use hold::Hold;
 pub use reader::BlobReader;
 pub use running_hash::RunningHash;
@@ -63,6 +65,13 @@ pub struct StoredPart {
     pub end: u64,
     /// What the store calls it.
     pub id: String,
+}
+
+/// Where a bucket's service finds a blob that it is to copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopySource {
+    pub bucket: String,
+    pub location: StorePath,
 }
 
 /// A blob all of whose bytes are on stable storage.
@@ -122,6 +131,14 @@ impl Blobs {
             // Two letters of the key make a folder, so that none grows past what listing tools bear.
             Place::Folder { path, .. } => Some(path.join(key.get(..2).unwrap_or("__")).join(key)),
             Place::Bucket(_) => None,
+        }
+    }
+
+    /// Where the blob is for the bucket's own service; none where the store is a folder.
+    pub fn copy_source(&self, key: &str) -> Option<CopySource> {
+        match &self.0 {
+            Place::Folder { .. } => None,
+            Place::Bucket(bucket) => Some(bucket.copy_source(key)),
         }
     }
 

@@ -1,203 +1,174 @@
-//! The physical tree: the folder that nginx, IIS or a file share may serve as it stands.
+//! The physical tree: a folder or a bucket that others may serve as it stands.
 //!
 //! Says what is there and makes single files appear and go, each step complete or not at all. What
 //! should be there, and in which order, is the catalog's to decide.
+//!
+//! A tree lies where its blobs do: in a folder of the same machine it is made of hard links, in a bucket of the
+//! same service of copies that the service makes by itself, so that publishing moves no bytes through here.
+
+mod bucket;
+mod folder;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
+use tokio::task::spawn_blocking;
+use url::Url;
 
-use super::disk::sync_folder;
+use super::blobs::{Blobs, connect};
 use super::error::StorageError;
+use crate::model::Digest;
+pub use bucket::TreeBucket;
+pub use folder::TreeFolder;
 
-/// Names of files that are being made begin so; a crash may leave one, the next look removes it.
-const TEMPORARY: &str = ".imagedepot-";
-
-/// The folder at the root of the tree.
-#[derive(Debug, Clone)]
-pub struct TreeFolder {
-    root: PathBuf,
+/// Where published files lie. Cheap to clone.
+#[derive(Clone)]
+pub enum Tree {
+    Folder(TreeFolder),
+    Bucket(Box<TreeBucket>),
 }
 
 /// The blob that a published file is made from.
-#[derive(Debug, Clone, Copy)]
-pub struct Original<'a> {
-    pub path: &'a Path,
+#[derive(Debug, Clone)]
+pub struct Original {
+    pub blob_key: String,
     pub size: u64,
-    /// The file's date in the tree: BITS restarts a transfer when the date changes.
+    pub digest: Digest,
+    /// The file's date in a folder: BITS restarts a transfer when the date changes. A bucket has dates of its own.
     pub sealed_at: DateTime<Utc>,
 }
 
-impl TreeFolder {
-    /// Opens the folder, made (0755) if absent.
-    pub fn open(root: &Path) -> Result<Self, StorageError> {
-        make_folder(root).map_err(StorageError::file(root.display().to_string()))?;
-        let root = root.canonicalize().map_err(StorageError::file(root.display().to_string()))?;
-        Ok(Self { root })
+/// What stands under a name in the tree.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    File(std::fs::Metadata),
+    Object {
+        size: u64,
+        /// What the bucket calls these very bytes.
+        tag: Option<String>,
+    },
+}
+
+/// The files of one folder of the tree, by name.
+pub type Entries = BTreeMap<String, Entry>;
+
+impl Tree {
+    /// Opens a bucket, `s3://bucket/prefix` and the like; options are `object_store`'s own. Blobs above `copy_above`
+    /// bytes are copied in parts.
+    pub fn bucket(
+        url: &Url,
+        options: impl IntoIterator<Item = (String, String)>,
+        copy_above: u64,
+    ) -> Result<Self, StorageError> {
+        let tree = TreeBucket::new(connect(url, options)?, copy_above)?;
+        Ok(Self::Bucket(Box::new(tree)))
     }
 
-    pub fn root(&self) -> &Path {
-        &self.root
+    pub fn folder(path: &Path) -> Result<Self, StorageError> {
+        TreeFolder::open(path).map(Self::Folder)
     }
 
-    /// The files in one folder of the tree by name, without those of folders below; a folder that
-    /// does not exist, or is somebody's file, is empty. Temporary files of an earlier crash are removed
-    /// on the way.
-    pub fn list(&self, folder: &str) -> Result<BTreeMap<String, fs::Metadata>, StorageError> {
-        let path = self.root.join(folder);
-        let fail = StorageError::file(path.display().to_string());
-        match list_files(&path) {
-            Ok(files) => Ok(files),
-            Err(error) if is_absent(&error) => Ok(BTreeMap::new()),
-            Err(error) => Err(fail(error)),
+    /// What is in one folder of the tree, without what is in folders below; one that is not there is empty.
+    pub async fn list(&self, folder: &str) -> Result<Entries, StorageError> {
+        match self {
+            Self::Folder(tree) => {
+                let (tree, folder) = (tree.clone(), folder.to_owned());
+                let files = blocking(move || tree.list(&folder)).await?;
+                Ok(files.into_iter().map(|(name, file)| (name, Entry::File(file))).collect())
+            }
+            Self::Bucket(tree) => Box::pin(tree.list(folder)).await,
         }
     }
 
-    /// Whether a file found in the tree is a blob's published form: the same file by hard link, or
-    /// a copy with its size and date.
-    pub fn is_published(found: &fs::Metadata, original: &Original<'_>) -> bool {
-        let linked = fs::metadata(original.path)
-            .is_ok_and(|blob| (blob.dev(), blob.ino()) == (found.dev(), found.ino()));
-        linked || (found.len() == original.size && found.mtime() == original.sealed_at.timestamp())
+    /// Whether a file found in the tree is a blob's published form. `tag` is what was kept of its publication. Blocks
+    /// for some file's metadata where the tree is a folder.
+    pub fn is_published(
+        found: &Entry,
+        original: &Original,
+        tag: Option<&str>,
+        blobs: &Blobs,
+    ) -> bool {
+        match found {
+            Entry::File(found) => blobs
+                .local_path(&original.blob_key)
+                .is_some_and(|blob| TreeFolder::is_published(found, &blob, original)),
+            Entry::Object { size, tag: found } => {
+                *size == original.size && tag.is_some() && found.as_deref() == tag
+            }
+        }
     }
 
-    /// Makes a blob appear under `path`, by hard link or, where links cannot be, by copy.
-    pub fn publish(&self, path: &str, original: &Original<'_>) -> Result<(), StorageError> {
-        let target = self.root.join(path);
-        self.publish_at(&target, original).map_err(StorageError::file(target.display().to_string()))
-    }
-
-    fn publish_at(&self, target: &Path, original: &Original<'_>) -> io::Result<()> {
-        let folder = target.parent().unwrap_or(&self.root);
-        make_folder(folder)?;
-        let blob = File::open(original.path)?;
-        dress(&blob, original.sealed_at)?;
-        let temporary = temporary_beside(target);
-        remove_if_there(&temporary)?;
-        // Renaming a new link over the target replaces a damaged file in one step.
-        if let Err(error) = fs::hard_link(original.path, &temporary) {
-            tracing::debug!(target = %target.display(), %error, "no hard link, copying");
-            copy(blob, &temporary, original.sealed_at)?;
+    /// Makes a blob appear under `path`. What is to be kept of it, by which it is known again; none in a folder,
+    /// where a file is known by itself.
+    pub async fn publish(
+        &self,
+        path: &str,
+        original: &Original,
+        blobs: &Blobs,
+    ) -> Result<Option<String>, StorageError> {
+        match self {
+            Self::Folder(tree) => {
+                let blob = blobs.local_path(&original.blob_key).ok_or_else(elsewhere)?;
+                let (tree, path, original) = (tree.clone(), path.to_owned(), original.clone());
+                blocking(move || tree.publish(&path, &blob, &original)).await?;
+                Ok(None)
+            }
+            Self::Bucket(tree) => {
+                let source = blobs.copy_source(&original.blob_key).ok_or_else(elsewhere)?;
+                Box::pin(tree.publish(path, original, &source)).await.map(Some)
+            }
         }
-        if let Err(error) = fs::rename(&temporary, target) {
-            remove_if_there(&temporary)?;
-            return Err(error);
-        }
-        // A rename between two links of one file does nothing and leaves both names.
-        remove_if_there(&temporary)?;
-        sync_folder(folder)
     }
 
     /// Writes a small file whole: `channel.json`.
-    pub fn write(&self, path: &str, content: &[u8]) -> Result<(), StorageError> {
-        let target = self.root.join(path);
-        self.write_at(&target, content).map_err(StorageError::file(target.display().to_string()))
-    }
-
-    fn write_at(&self, target: &Path, content: &[u8]) -> io::Result<()> {
-        let folder = target.parent().unwrap_or(&self.root);
-        make_folder(folder)?;
-        let temporary = temporary_beside(target);
-        remove_if_there(&temporary)?;
-        let mut file = File::create_new(&temporary)?;
-        file.write_all(content)?;
-        file.set_permissions(Permissions::from_mode(0o444))?;
-        file.sync_all()?;
-        fs::rename(&temporary, target)?;
-        sync_folder(folder)
+    pub async fn write(&self, path: &str, content: Bytes) -> Result<(), StorageError> {
+        match self {
+            Self::Folder(tree) => {
+                let (tree, path) = (tree.clone(), path.to_owned());
+                blocking(move || tree.write(&path, &content)).await
+            }
+            Self::Bucket(tree) => Box::pin(tree.write(path, content)).await,
+        }
     }
 
     /// Reads a small file, if it is there.
-    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StorageError> {
-        let target = self.root.join(path);
-        match fs::read(&target) {
-            Ok(content) => Ok(Some(content)),
-            Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(StorageError::file(target.display().to_string())(error)),
-        }
-    }
-
-    /// Takes a file out of the tree. That it is gone already is fine.
-    pub fn remove(&self, path: &str) -> Result<(), StorageError> {
-        let target = self.root.join(path);
-        remove_if_there(&target)
-            .and_then(|()| match target.parent() {
-                Some(folder) if folder.exists() => sync_folder(folder),
-                _ => Ok(()),
-            })
-            .map_err(StorageError::file(target.display().to_string()))
-    }
-
-    /// Removes a folder of a channel that is gone, if nothing else is in it.
-    pub fn remove_folder_if_empty(&self, folder: &str) {
-        if !folder.is_empty() {
-            // Not empty, or gone: both are fine.
-            let _kept = fs::remove_dir(self.root.join(folder));
-        }
-    }
-}
-
-/// Nothing is there: also where the way to it leads through a file.
-fn is_absent(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
-}
-
-fn list_files(folder: &Path) -> io::Result<BTreeMap<String, fs::Metadata>> {
-    let mut files = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if name.starts_with(TEMPORARY) {
-            remove_if_there(&entry.path())?;
-            continue;
-        }
-        // Of the entry itself: a symbolic link is somebody's own and no file of ours.
-        match entry.metadata() {
-            Ok(metadata) if !metadata.is_dir() => {
-                files.insert(name, metadata);
+    pub async fn read(&self, path: &str) -> Result<Option<Bytes>, StorageError> {
+        match self {
+            Self::Folder(tree) => {
+                let (tree, path) = (tree.clone(), path.to_owned());
+                Ok(blocking(move || tree.read(&path)).await?.map(Bytes::from))
             }
-            Ok(_) => {}
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
+            Self::Bucket(tree) => Box::pin(tree.read(path)).await,
         }
     }
-    Ok(files)
-}
 
-/// Read-only for all, and dated at the sealing.
-fn dress(file: &File, sealed_at: DateTime<Utc>) -> io::Result<()> {
-    file.set_permissions(Permissions::from_mode(0o444))?;
-    file.set_modified(sealed_at.into())
-}
-
-fn copy(mut blob: File, temporary: &Path, sealed_at: DateTime<Utc>) -> io::Result<()> {
-    let mut copy = File::create_new(temporary)?;
-    io::copy(&mut blob, &mut copy)?;
-    dress(&copy, sealed_at)?;
-    copy.sync_all()
-}
-
-fn temporary_beside(target: &Path) -> PathBuf {
-    let name =
-        target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    target.with_file_name(format!("{TEMPORARY}{name}"))
-}
-
-fn make_folder(path: &Path) -> io::Result<()> {
-    if path.is_dir() {
-        return Ok(());
+    /// Takes a file out of the tree, and its folder where nothing else is in it. That it is gone already is fine.
+    pub async fn remove(&self, path: &str) -> Result<(), StorageError> {
+        match self {
+            Self::Folder(tree) => {
+                let (tree, path) = (tree.clone(), path.to_owned());
+                blocking(move || {
+                    tree.remove(&path)?;
+                    tree.remove_folder_if_empty(path.rsplit_once('/').map_or("", |(folder, _)| folder));
+                    Ok(())
+                })
+                .await
+            }
+            // A bucket has no folders, only names with a slash in them.
+            Self::Bucket(tree) => Box::pin(tree.remove(path)).await,
+        }
     }
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(path)?;
-    path.parent().map_or(Ok(()), sync_folder)
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
+fn elsewhere() -> StorageError {
+    let detail = "tree.url and store.url: both are folders, or both are buckets of one service";
+    StorageError::Unusable(detail.to_owned())
+}
+
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, StorageError> + Send + 'static,
+) -> Result<T, StorageError> {
+    spawn_blocking(work).await.map_err(|error| StorageError::Unavailable(error.to_string()))?
 }

@@ -2,7 +2,7 @@
 //! who use the server over HTTP.
 //!
 //! Read in this order: [`database`] (on what a test runs), [`postgres`] (the throw-away cluster),
-//! [`server`] (the process), [`depot`] (a server with its data folder, the start of each test),
+//! [`bucket`] (an S3 server), [`server`] (the process), [`depot`] (a server with its data folder, the start of each test),
 //! [`person`] and [`actions`] (who calls, and what they do), [`answer`] (what they are told).
 //! [`raw`] sends what a well-behaved HTTP library refuses to send, [`multipart`] takes answers to
 //! several ranges apart, [`resuming`] uploads and goes on after whatever breaks, [`bits_client`] does the
@@ -17,6 +17,7 @@ pub mod answer;
 pub mod authority;
 pub mod bits_client;
 pub mod broken_link;
+pub mod bucket;
 pub mod command;
 pub mod database;
 pub mod depot;
@@ -38,8 +39,8 @@ pub mod watch;
 pub mod wine;
 
 pub use answer::Answer;
-pub use database::Database;
-pub(crate) use database::on_both_databases;
+pub use database::{Database, Store};
+pub(crate) use database::{on_both_databases, on_both_databases_and_stores};
 pub use depot::Depot;
 #[cfg(feature = "negotiate")]
 pub use depot::DepotSetup;

@@ -10,11 +10,14 @@ use serde_json::{Value, json};
 use crate::harness::actions::{ckm, file_path, index, revision_path};
 use crate::harness::command::{curl, run};
 use crate::harness::folder::{files_below, mode};
-use crate::harness::{Database, Depot, on_both_databases, sample};
+use crate::harness::{Database, Depot, Store, on_both_databases, on_both_databases_and_stores, sample};
 
-on_both_databases![
+on_both_databases_and_stores![
     curl_takes_an_image_through_its_whole_life,
     a_promotion_is_seen_by_check_and_tree_at_once,
+];
+
+on_both_databases![
     the_physical_tree_equals_what_http_serves,
     a_published_file_is_a_hard_link_that_nobody_may_write,
     channel_json_says_what_the_folder_holds,
@@ -27,8 +30,8 @@ on_both_databases![
     lists_show_the_newest_revision_first,
 ];
 
-async fn curl_takes_an_image_through_its_whole_life(database: Database) {
-    let depot = Depot::start(database).await;
+async fn curl_takes_an_image_through_its_whole_life(database: Database, store: Store) {
+    let depot = Depot::on(database).store(store).start().await;
     let login = depot.admin().name_and_password();
     let base = depot.server.url();
     let api = format!("{base}/api/v1");
@@ -122,8 +125,8 @@ fn file_facts(file: &Value) -> Value {
     json!({"role": file["role"], "size": file["size"], "digest": file["digest"]})
 }
 
-async fn a_promotion_is_seen_by_check_and_tree_at_once(database: Database) {
-    let depot = Depot::start(database).await;
+async fn a_promotion_is_seen_by_check_and_tree_at_once(database: Database, store: Store) {
+    let depot = Depot::on(database).store(store).start().await;
     let admin = depot.admin();
     admin.create_image("win7-office").await;
     for seed in 1..=5 {

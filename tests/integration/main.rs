@@ -13,7 +13,7 @@
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
-//!   [`outages`], [`full_disk`], [`uploads_survive`], [`push_resumes`];
+//!   [`outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`];
 //! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
@@ -44,6 +44,7 @@ mod graceful_stop;
 mod harness;
 mod hostile_callers;
 mod house_rules;
+mod in_a_bucket;
 mod in_the_way;
 mod large_files;
 mod layers;

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::catalog::Rules;
 use crate::model::{Clock, Ids, RevisionState, UploadProtocol};
-use crate::storage::tree::TreeFolder;
+use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db};
 
 const SIZE: u64 = 1000;
@@ -32,7 +32,7 @@ impl Trial {
         let db = Db::open(&format!("sqlite:{}", at("catalog.sqlite").display())).await.unwrap();
         db.migrate().await.unwrap();
         let blobs = Blobs::open_folder(&at("blobs")).unwrap();
-        let tree = TreeFolder::open(&at("tree")).unwrap();
+        let tree = Tree::folder(&at("tree")).unwrap();
         let promote_to = Some("test".parse().unwrap());
         let bits = BitsRules { promote_to, commit, ..BitsRules::default() };
         let rules = Rules { min_free: 0, bits, ..Rules::default() };

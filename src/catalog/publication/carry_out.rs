@@ -7,8 +7,7 @@ use chrono::{DateTime, Utc};
 use super::plan::{Plan, Step};
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::{Publication, PublicationState};
-use crate::storage::tree::Original;
-use crate::storage::{Blobs, Change, StorageError};
+use crate::storage::Change;
 
 impl Catalog {
     /// Does all steps in their order; the error is the first one met.
@@ -32,18 +31,10 @@ impl Catalog {
         match step {
             Step::Publish { publication, wanted } => {
                 self.note(publication, PublicationState::Publishing, None).await?;
-                let (tree, blobs) = (self.tree.clone(), self.blobs.clone());
-                let (path, wanted) = (publication.path.clone(), wanted.clone());
-                on_disk(move || {
-                    let blob = local_blob(&blobs, &wanted.blob_key)?;
-                    tree.publish(
-                        &path,
-                        &Original { path: &blob, size: wanted.size, sealed_at: wanted.sealed_at },
-                    )
-                })
-                .await?;
-                self.note(publication, PublicationState::Published, None).await?;
-                tracing::info!(tree.path = publication.path, "published");
+                let path = &publication.path;
+                let tag = self.tree.publish(path, &wanted.original(), &self.blobs).await?;
+                self.note_published(publication, tag.as_deref()).await?;
+                tracing::info!(tree.path = path, "published");
             }
             Step::Acknowledge { publication } => {
                 self.note(publication, PublicationState::Published, None).await?;
@@ -53,11 +44,10 @@ impl Catalog {
                 let mut tx = self.db.write().await?;
                 tx.put_manifest(&manifest.path).await?;
                 tx.commit().await?;
-                let (tree, wanted) = (self.tree.clone(), manifest.clone());
-                on_disk(move || tree.write(&wanted.path, &wanted.content)).await?;
+                self.tree.write(&manifest.path, manifest.content.clone()).await?;
             }
             Step::RemoveManifest { path } => {
-                self.take_out(path).await?;
+                self.tree.remove(path).await?;
                 let mut tx = self.db.write().await?;
                 tx.delete_manifest(path).await?;
                 tx.commit().await?;
@@ -104,7 +94,7 @@ impl Catalog {
         tx.commit().await?;
         self.try_refresh().await?;
         for publication in due {
-            match self.take_out(&publication.path).await {
+            match self.tree.remove(&publication.path).await.map_err(Error::from) {
                 Ok(()) => {
                     self.forget(publication).await?;
                     tracing::info!(tree.path = publication.path, "withdrawn");
@@ -118,16 +108,6 @@ impl Catalog {
         Ok(())
     }
 
-    async fn take_out(&self, path: &str) -> Result<()> {
-        let (tree, path) = (self.tree.clone(), path.to_owned());
-        on_disk(move || {
-            tree.remove(&path)?;
-            tree.remove_folder_if_empty(folder_of(&path));
-            Ok(())
-        })
-        .await
-    }
-
     async fn note(
         &self,
         publication: &Publication,
@@ -136,6 +116,14 @@ impl Catalog {
     ) -> Result<()> {
         let mut tx = self.db.write().await?;
         tx.put_publication(&Publication { state, withdraw_at, ..publication.clone() }).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// With what the file is known by from now on; before, it passes for damaged, and is published anew after a crash.
+    async fn note_published(&self, publication: &Publication, tag: Option<&str>) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        tx.put_publication(publication).await?;
+        tx.put_publication_tag(&publication.path, tag).await?;
         Ok(tx.commit().await?)
     }
 
@@ -178,15 +166,4 @@ impl Failed {
 
 pub(super) fn folder_of(path: &str) -> &str {
     path.rsplit_once('/').map_or("", |(folder, _)| folder)
-}
-
-async fn on_disk(work: impl FnOnce() -> Result<(), StorageError> + Send + 'static) -> Result<()> {
-    let done = tokio::task::spawn_blocking(work).await;
-    Ok(done.map_err(|error| StorageError::Unavailable(error.to_string()))??)
-}
-
-fn local_blob(blobs: &Blobs, key: &str) -> Result<std::path::PathBuf, StorageError> {
-    blobs.local_path(key).ok_or_else(|| {
-        StorageError::Unusable("a local tree is published from a local store only".to_owned())
-    })
 }

@@ -2,14 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use chrono::{DateTime, Utc};
-
 use super::carry_out::folder_of;
 use super::plan::{self, Found, Known, Manifest, Plan, Wanted};
 use crate::catalog::snapshot::ChannelOffer;
 use crate::catalog::{Catalog, Result, manifest};
 use crate::model::publication::in_folder;
-use crate::storage::tree::{Original, TreeFolder};
+use crate::storage::tree::{Entries, Original, Tree};
 use crate::storage::{Blobs, KnownFile, Scope, StorageError};
 
 impl Catalog {
@@ -23,39 +21,52 @@ impl Catalog {
             .map(|wanted| (wanted.path.clone(), wanted))
             .collect();
         let (wanted, known, known_manifests) = self.read_plan_rows().await?;
-        let (tree, blobs) = (self.tree.clone(), self.blobs.clone());
+        let paths = wanted
+            .keys()
+            .chain(known.iter().map(|file| &file.publication.path))
+            .chain(manifests.keys())
+            .chain(&known_manifests);
+        let eye = Eye {
+            folders: self.look_into_folders_of(paths).await?,
+            tags: known.iter().filter_map(tag_of).collect(),
+            blobs: self.blobs.clone(),
+        };
         let now = self.clock.now();
         let grace = chrono::TimeDelta::from_std(self.rules.grace).unwrap_or(chrono::TimeDelta::MAX);
-        let looked = tokio::task::spawn_blocking(move || -> Result<Plan, StorageError> {
-            let mut eye = Eye { tree: &tree, blobs: &blobs, folders: BTreeMap::new() };
-            for path in wanted
-                .keys()
-                .chain(known.iter().map(|file| &file.publication.path))
-                .chain(manifests.keys())
-                .chain(&known_manifests)
-            {
-                eye.look_into_folder_of(path)?;
-            }
+        let looked = tokio::task::spawn_blocking(move || {
             let wanted =
                 wanted.into_iter().map(|(path, wanted)| eye.wanted(path, wanted)).collect();
             let known = known.into_iter().map(|file| eye.known(file)).collect();
-            let mut plan = plan::plan(wanted, known, now, grace);
-            let stale = known_manifests.iter().filter(|path| !manifests.contains_key(*path));
-            plan.remove_manifests(stale.cloned());
-            for wanted in manifests.into_values() {
-                let found = tree.read(&wanted.path)?;
-                match found {
-                    Some(found) if found == wanted.content => {}
-                    Some(_) if !known_manifests.contains(&wanted.path) => {
-                        plan.report_conflict(wanted.path);
-                    }
-                    _ => plan.write_manifest(wanted),
-                }
-            }
-            plan.foreign = eye.others(&plan);
-            Ok(plan)
+            (plan::plan(wanted, known, now, grace), eye)
         });
-        Ok(looked.await.map_err(|error| StorageError::Unavailable(error.to_string()))??)
+        let (mut plan, eye) =
+            looked.await.map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        let stale = known_manifests.iter().filter(|path| !manifests.contains_key(*path));
+        plan.remove_manifests(stale.cloned());
+        for wanted in manifests.into_values() {
+            match self.tree.read(&wanted.path).await? {
+                Some(found) if found == wanted.content => {}
+                Some(_) if !known_manifests.contains(&wanted.path) => {
+                    plan.report_conflict(wanted.path);
+                }
+                _ => plan.write_manifest(wanted),
+            }
+        }
+        plan.foreign = eye.others(&plan);
+        Ok(plan)
+    }
+
+    /// What is in the folders of these paths, each looked at once.
+    async fn look_into_folders_of(
+        &self,
+        paths: impl Iterator<Item = &String>,
+    ) -> Result<BTreeMap<String, Entries>, StorageError> {
+        let names: BTreeSet<&str> = paths.map(|path| folder_of(path)).collect();
+        let mut folders = BTreeMap::new();
+        for folder in names {
+            folders.insert(folder.to_owned(), self.tree.list(folder).await?);
+        }
+        Ok(folders)
     }
 
     async fn read_plan_rows(
@@ -88,29 +99,26 @@ fn wanted_manifest(offer: &ChannelOffer) -> Manifest {
     }
 }
 
-/// Looks at the tree, each folder once.
-struct Eye<'a> {
-    tree: &'a TreeFolder,
-    blobs: &'a Blobs,
-    folders: BTreeMap<String, BTreeMap<String, std::fs::Metadata>>,
+fn tag_of(file: &KnownFile) -> Option<(String, String)> {
+    Some((file.publication.path.clone(), file.tag.clone()?))
 }
 
-impl Eye<'_> {
-    fn look_into_folder_of(&mut self, path: &str) -> Result<(), StorageError> {
-        let folder = folder_of(path);
-        if !self.folders.contains_key(folder) {
-            self.folders.insert(folder.to_owned(), self.tree.list(folder)?);
-        }
-        Ok(())
-    }
+/// What was seen of the tree.
+struct Eye {
+    blobs: Blobs,
+    folders: BTreeMap<String, Entries>,
+    /// By which published objects are known, by path.
+    tags: BTreeMap<String, String>,
+}
 
-    fn found(&self, path: &str, blob_key: &str, size: u64, sealed_at: DateTime<Utc>) -> Found {
+impl Eye {
+    fn found(&self, path: &str, original: &Original) -> Found {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let Some(metadata) = self.folders.get(folder).and_then(|files| files.get(name)) else {
+        let Some(entry) = self.folders.get(folder).and_then(|files| files.get(name)) else {
             return Found::Nothing;
         };
-        let blob = self.blobs.local_path(blob_key).unwrap_or_default();
-        if TreeFolder::is_published(metadata, &Original { path: &blob, size, sealed_at }) {
+        let tag = self.tags.get(path).map(String::as_str);
+        if Tree::is_published(entry, original, tag, &self.blobs) {
             Found::Right
         } else {
             Found::Other
@@ -118,12 +126,18 @@ impl Eye<'_> {
     }
 
     fn wanted(&self, path: String, wanted: Wanted) -> (String, Wanted, Found) {
-        let found = self.found(&path, &wanted.blob_key, wanted.size, wanted.sealed_at);
+        let found = self.found(&path, &wanted.original());
         (path, wanted, found)
     }
 
     fn known(&self, file: KnownFile) -> Known {
-        let found = self.found(&file.publication.path, &file.blob_key, file.size, file.sealed_at);
+        let original = Original {
+            blob_key: file.blob_key,
+            size: file.size,
+            digest: file.publication.digest,
+            sealed_at: file.sealed_at,
+        };
+        let found = self.found(&file.publication.path, &original);
         Known { publication: file.publication, found }
     }
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::model::{Digest, FileRole, Publication, PublicationState};
 use crate::storage::OfferedFile;
+use crate::storage::tree::Original;
 
 /// A file that a channel's folder is to hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +37,15 @@ impl Wanted {
             size: file.size,
             digest: file.digest,
             sealed_at: file.sealed_at,
+        }
+    }
+
+    pub(super) fn original(&self) -> Original {
+        Original {
+            blob_key: self.blob_key.clone(),
+            size: self.size,
+            digest: self.digest,
+            sealed_at: self.sealed_at,
         }
     }
 

@@ -9,7 +9,7 @@
 //! bucket (abort incomplete multipart uploads after some weeks) is what takes such away. The same rule is
 //! the answer to a store that lets a part land after the abort.
 
-mod client;
+pub(in crate::storage) mod client;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -30,7 +30,7 @@ use url::Url;
 
 use super::appender::lost;
 use super::hold::Hold;
-use super::{Complete, Multipart};
+use super::{Complete, CopySource, Multipart};
 use crate::storage::error::StorageError;
 
 /// S3 takes 10,000 parts at most; a store that counts otherwise takes more.
@@ -58,6 +58,7 @@ const SMALL_REQUEST: Duration = Duration::from_secs(15);
 pub(super) struct Bucket {
     objects: Arc<dyn ObjectStore>,
     multiparts: Arc<dyn MultipartStore>,
+    name: String,
     prefix: Path,
     /// Where the part that is arriving is collected.
     pub(super) spool: PathBuf,
@@ -74,10 +75,15 @@ impl Bucket {
         options: impl IntoIterator<Item = (String, String)>,
         spool: PathBuf,
     ) -> Result<Self, StorageError> {
-        let client::Client { objects, multiparts, prefix } = client::connect(url, options)?;
+        let client::Client { objects, multiparts, prefix, bucket: name, .. } =
+            client::connect(url, options)?;
         let memory = Arc::new(Semaphore::new(MEMORY as usize));
         let runtime = Handle::current();
-        Ok(Self { objects, multiparts, prefix, spool, part_size: PART_SIZE, memory, runtime })
+        Ok(Self { objects, multiparts, name, prefix, spool, part_size: PART_SIZE, memory, runtime })
+    }
+
+    pub(super) fn copy_source(&self, key: &str) -> CopySource {
+        CopySource { bucket: self.name.clone(), location: self.location(key) }
     }
 
     pub(super) fn objects(&self) -> Arc<dyn ObjectStore> {
@@ -270,7 +276,7 @@ fn check_parts(whole: &Complete, multipart: &Multipart) -> Result<(), StorageErr
     Ok(())
 }
 
-async fn in_time<T>(
+pub(in crate::storage) async fn in_time<T>(
     request: impl Future<Output = object_store::Result<T>>,
 ) -> Result<T, StorageError> {
     match timeout(SMALL_REQUEST, request).await {
@@ -284,6 +290,6 @@ fn is_absent(error: &StorageError) -> bool {
 }
 
 /// The store did not do what it was asked in time; trying again helps.
-pub(super) fn away(detail: &'static str) -> StorageError {
+pub(in crate::storage) fn away(detail: &'static str) -> StorageError {
     StorageError::Store(object_store::Error::Generic { store: "bucket", source: detail.into() })
 }

@@ -16,6 +16,8 @@ pub struct KnownFile {
     #[sqlx(try_from = "i64")]
     pub size: u64,
     pub sealed_at: DateTime<Utc>,
+    /// What a bucket calls the bytes that were published; none in a folder, and while they are on their way.
+    pub tag: Option<String>,
 }
 
 impl Tx {
@@ -65,7 +67,8 @@ impl Tx {
              values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (path) do update set \
              channel_id = excluded.channel_id, revision_id = excluded.revision_id, role = excluded.role, \
              blob_id = excluded.blob_id, digest = excluded.digest, state = excluded.state, \
-             withdraw_at = excluded.withdraw_at",
+             withdraw_at = excluded.withdraw_at, \
+             tag = case when excluded.state = 'publishing' then null else publication.tag end",
             &publication.path,
             publication.channel_id,
             publication.revision_id,
@@ -75,6 +78,15 @@ impl Tx {
             publication.state,
             publication.withdraw_at,
         )?;
+        Ok(())
+    }
+
+    pub async fn put_publication_tag(
+        &mut self,
+        path: &str,
+        tag: Option<&str>,
+    ) -> Result<(), StorageError> {
+        execute!(self, "update publication set tag = $2 where path = $1", path, tag)?;
         Ok(())
     }
 

@@ -1,4 +1,4 @@
-//! The two databases, and the macro that makes one test into two.
+//! The two databases and the two kinds of store, and the macros that make one test into several.
 
 /// The database that a test's catalog lies in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -7,6 +7,15 @@ pub enum Database {
     Sqlite,
     /// A database of its own in the shared throw-away cluster.
     Postgres,
+}
+
+/// Where a test's bytes lie, and its tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Store {
+    /// Folders of this machine.
+    Folder,
+    /// A bucket of an S3 server.
+    Bucket,
 }
 
 /// Turns each named `async fn(Database)` into the tests `name::sqlite` and `name::postgres`.
@@ -29,3 +38,33 @@ macro_rules! on_both_databases {
     };
 }
 pub(crate) use on_both_databases;
+
+/// Turns each named `async fn(Database, Store)` into four tests.
+macro_rules! on_both_databases_and_stores {
+    ($($name:ident),+ $(,)?) => {
+        $(mod $name {
+            use $crate::harness::{Database, Store};
+
+            #[tokio::test]
+            async fn sqlite() {
+                Box::pin(super::$name(Database::Sqlite, Store::Folder)).await;
+            }
+
+            #[tokio::test]
+            async fn postgres() {
+                Box::pin(super::$name(Database::Postgres, Store::Folder)).await;
+            }
+
+            #[tokio::test]
+            async fn sqlite_and_s3() {
+                Box::pin(super::$name(Database::Sqlite, Store::Bucket)).await;
+            }
+
+            #[tokio::test]
+            async fn postgres_and_s3() {
+                Box::pin(super::$name(Database::Postgres, Store::Bucket)).await;
+            }
+        })+
+    };
+}
+pub(crate) use on_both_databases_and_stores;

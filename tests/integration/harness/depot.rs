@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::bucket::Bucket;
 use super::folder::files_below;
 use super::postgres::TestDatabase;
 use super::server::{Server, ServerSetup};
-use super::{Database, Person, eventually};
+use super::{Database, Person, Store, eventually};
 
 /// The password of `admin` in each test.
 pub const ADMIN_PASSWORD: &str = "correct horse battery staple";
@@ -19,12 +20,15 @@ pub struct Depot {
     pub server: Server,
     environment: Vec<(String, String)>,
     folder: Option<TempDir>,
+    /// Where blobs and tree lie, if that is no folder.
+    pub bucket: Option<Bucket>,
     _catalog: Option<TestDatabase>,
 }
 
 /// What a depot is to be started with.
 pub struct DepotSetup {
     database: Database,
+    store: Store,
     environment: Vec<(String, String)>,
     settings_file: Option<String>,
     data: Option<PathBuf>,
@@ -34,7 +38,8 @@ impl Depot {
     /// Begins to set up a depot whose catalog lies in `database`.
     pub fn on(database: Database) -> DepotSetup {
         let environment = vec![("IMAGEDEPOT_ADMIN_PASSWORD".to_owned(), ADMIN_PASSWORD.to_owned())];
-        DepotSetup { database, environment, settings_file: None, data: None }
+        let store = Store::Folder;
+        DepotSetup { database, store, environment, settings_file: None, data: None }
     }
 
     /// A depot with the settings that nobody has touched.
@@ -136,6 +141,12 @@ impl DepotSetup {
         self
     }
 
+    /// Where blobs and tree are to lie.
+    pub fn store(mut self, store: Store) -> Self {
+        self.store = store;
+        self
+    }
+
     /// A file of settings, given with `--config`.
     pub fn settings_file(mut self, text: &str) -> Self {
         self.settings_file = Some(text.to_owned());
@@ -160,6 +171,11 @@ impl DepotSetup {
         if let Some(catalog) = &catalog {
             self = self.setting("catalog", "url", &catalog.url());
         }
+        let bucket = match self.store {
+            Store::Folder => None,
+            Store::Bucket => Some(Bucket::new().await),
+        };
+        self.environment.extend(bucket.iter().flat_map(Bucket::environment));
         let mut arguments = Vec::new();
         if let Some(text) = &self.settings_file {
             let path = folder.path().join("imagedepot.toml");
@@ -174,7 +190,7 @@ impl DepotSetup {
         })
         .await;
         let environment = self.environment;
-        Depot { server, environment, folder: Some(folder), _catalog: catalog }
+        Depot { server, environment, folder: Some(folder), bucket, _catalog: catalog }
     }
 }
 

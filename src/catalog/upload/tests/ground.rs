@@ -13,7 +13,7 @@ use crate::catalog::image::ImageDraft;
 use crate::catalog::{Actor, Catalog, Rules};
 use crate::model::{Clock, File, Ids, ImageKind, Upload};
 use crate::storage::blobs::test_bucket::TestBucket;
-use crate::storage::tree::TreeFolder;
+use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db};
 
 pub(super) const IMAGE: &str = "win7-office";
@@ -78,7 +78,7 @@ impl Ground {
         let url = format!("sqlite:{}", folder.join("catalog.sqlite").display());
         let db = Db::open(&url).await.unwrap();
         db.migrate().await.unwrap();
-        let tree = TreeFolder::open(&folder.join("tree")).unwrap();
+        let tree = Tree::folder(&folder.join("tree")).unwrap();
         let rules = Rules { min_free: 0, ..Rules::default() };
         let clock = Clock::Fixed(Arc::clone(&self.now));
         Catalog::new(db, blobs, tree, rules, clock, Ids, Uuid::from_u128(instance))

@@ -12,6 +12,7 @@ use object_store::azure::MicrosoftAzureBuilder;
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
+use object_store::signer::Signer;
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
 use url::Url;
 
@@ -23,20 +24,35 @@ const TRY_FOR: Duration = Duration::from_secs(10);
 const RETRIES: usize = 4;
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-pub(super) struct Client {
-    pub(super) objects: Arc<dyn ObjectStore>,
-    pub(super) multiparts: Arc<dyn MultipartStore>,
-    pub(super) prefix: Path,
+/// Whose requests a bucket takes beside those that all services have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Service {
+    S3,
+    Azure,
+    Google,
+}
+
+/// A bucket, or what is below a prefix of it. Cheap to clone.
+#[derive(Clone)]
+pub struct Client {
+    pub objects: Arc<dyn ObjectStore>,
+    pub multiparts: Arc<dyn MultipartStore>,
+    pub signer: Arc<dyn Signer>,
+    pub service: Service,
+    /// The bucket's name.
+    pub bucket: String,
+    pub prefix: Path,
 }
 
 /// `Unusable` for a scheme or an option that is not known.
-pub(super) fn connect(
+pub fn connect(
     url: &Url,
     options: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Client, StorageError> {
     let (scheme, prefix) = ObjectStoreScheme::parse(url).map_err(object_store::Error::from)?;
+    let bucket = url.host_str().unwrap_or_default().to_owned();
     macro_rules! client {
-        ($builder:ty) => {{
+        ($service:ident, $builder:ty) => {{
             let mut builder = <$builder>::from_env()
                 .with_url(url.as_str())
                 .with_retry(retry())
@@ -48,13 +64,20 @@ pub(super) fn connect(
                 builder = builder.with_config(key, value);
             }
             let store = Arc::new(builder.build()?);
-            Client { objects: Arc::clone(&store) as _, multiparts: store, prefix }
+            Client {
+                objects: Arc::clone(&store) as _,
+                multiparts: Arc::clone(&store) as _,
+                signer: store,
+                service: Service::$service,
+                bucket,
+                prefix,
+            }
         }};
     }
     Ok(match scheme {
-        ObjectStoreScheme::AmazonS3 => client!(AmazonS3Builder),
-        ObjectStoreScheme::MicrosoftAzure => client!(MicrosoftAzureBuilder),
-        ObjectStoreScheme::GoogleCloudStorage => client!(GoogleCloudStorageBuilder),
+        ObjectStoreScheme::AmazonS3 => client!(S3, AmazonS3Builder),
+        ObjectStoreScheme::MicrosoftAzure => client!(Azure, MicrosoftAzureBuilder),
+        ObjectStoreScheme::GoogleCloudStorage => client!(Google, GoogleCloudStorageBuilder),
         _ => {
             return Err(StorageError::Unusable(format!(
                 "store.url {url} is no folder and no bucket: file://, s3://, az:// or gs://"

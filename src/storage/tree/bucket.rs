@@ -1,0 +1,128 @@
+//! The tree in a bucket, which a bucket's own site or a CDN may serve.
+//!
+//! Files appear by copies that the service makes from the blobs, with the type, the cache rules and the digest that
+//! the server sends with them. An object appears whole or not at all, so there are no temporary names.
+//!
+//! The client offers a plain copy only, which keeps what the blob's object says of itself and ends at 5 GB. S3's
+//! own requests for it are signed by the client and sent from here; other services get the plain copy.
+
+mod copy;
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use object_store::path::Path;
+use object_store::{
+    Attribute, AttributeValue, Attributes, ObjectStoreExt as _, PutOptions, PutPayload,
+};
+
+use super::{Entries, Entry, Original};
+use crate::storage::blobs::{Client, CopySource, Service, in_time};
+use crate::storage::error::StorageError;
+
+/// As the server has it: a revision's file never changes under its name, what the manifest says any moment.
+const FOR_GOOD: &str = "public, max-age=31536000, immutable, no-transform";
+const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
+
+/// The name of the digest in an object's metadata, as `x-amz-meta-sha256`.
+const DIGEST: &str = "sha256";
+
+#[derive(Clone)]
+pub struct TreeBucket {
+    client: Client,
+    http: reqwest::Client,
+    /// Larger blobs are copied in parts of this size, in bytes.
+    copy_above: u64,
+}
+
+impl TreeBucket {
+    pub fn new(client: Client, copy_above: u64) -> Result<Self, StorageError> {
+        let http = reqwest::Client::builder().build();
+        let http = http.map_err(|error| StorageError::Unusable(error.to_string()))?;
+        Ok(Self { client, http, copy_above })
+    }
+
+    pub(super) async fn list(&self, folder: &str) -> Result<Entries, StorageError> {
+        let prefix = self.location(folder);
+        let listed = in_time(self.client.objects.list_with_delimiter(Some(&prefix))).await?;
+        let entry = |object: object_store::ObjectMeta| {
+            let name = object.location.filename()?.to_owned();
+            Some((name, Entry::Object { size: object.size, tag: object.e_tag }))
+        };
+        Ok(listed.objects.into_iter().filter_map(entry).collect())
+    }
+
+    pub(super) async fn publish(
+        &self,
+        path: &str,
+        original: &Original,
+        source: &CopySource,
+    ) -> Result<String, StorageError> {
+        let location = self.location(path);
+        if original.size == 0 {
+            self.put(&location, PutPayload::new(), of_revision(original)).await?;
+        } else if self.client.service == Service::S3 {
+            self.copy_in_s3(&location, original, source).await?;
+        } else {
+            in_time(self.client.objects.copy(&source.location, &location)).await?;
+        }
+        let made = in_time(self.client.objects.head(&location)).await?;
+        if made.size != original.size {
+            let (made, size) = (made.size, original.size);
+            let detail = format!("{location} has {made} bytes after it was copied, not {size}");
+            return Err(StorageError::Damaged(detail));
+        }
+        made.e_tag.ok_or_else(|| {
+            StorageError::Unusable("the bucket gives its objects no tags (ETag)".to_owned())
+        })
+    }
+
+    pub(super) async fn write(&self, path: &str, content: Bytes) -> Result<(), StorageError> {
+        let mut attributes = Attributes::new();
+        attributes.insert(Attribute::ContentType, "application/json".into());
+        attributes.insert(Attribute::CacheControl, A_SHORT_WHILE.into());
+        self.put(&self.location(path), content.into(), attributes).await
+    }
+
+    pub(super) async fn read(&self, path: &str) -> Result<Option<Bytes>, StorageError> {
+        let location = self.location(path);
+        let read = async { self.client.objects.get(&location).await?.bytes().await };
+        match in_time(read).await {
+            Ok(content) => Ok(Some(content)),
+            Err(StorageError::Store(object_store::Error::NotFound { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(super) async fn remove(&self, path: &str) -> Result<(), StorageError> {
+        match in_time(self.client.objects.delete(&self.location(path))).await {
+            Err(StorageError::Store(object_store::Error::NotFound { .. })) => Ok(()),
+            other => other,
+        }
+    }
+
+    async fn put(
+        &self,
+        location: &Path,
+        content: PutPayload,
+        attributes: Attributes,
+    ) -> Result<(), StorageError> {
+        let options = PutOptions { attributes, ..PutOptions::default() };
+        in_time(self.client.objects.put_opts(location, content, options)).await.map(drop)
+    }
+
+    fn location(&self, path: &str) -> Path {
+        let parts = path.split('/').filter(|part| !part.is_empty());
+        parts.fold(self.client.prefix.clone(), |location, part| location.join(part))
+    }
+}
+
+/// What an object says of itself.
+fn of_revision(original: &Original) -> Attributes {
+    let mut attributes = Attributes::new();
+    attributes.insert(Attribute::ContentType, "application/octet-stream".into());
+    attributes.insert(Attribute::CacheControl, FOR_GOOD.into());
+    let digest: AttributeValue = original.digest.to_hex().into();
+    attributes.insert(Attribute::Metadata(Cow::Borrowed(DIGEST)), digest);
+    attributes
+}

@@ -1,0 +1,174 @@
+//! Copies within S3: `CopyObject` (with other metadata than the source's) and, for what is larger than it takes,
+//! `UploadPartCopy`.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use object_store::multipart::PartId;
+use object_store::path::Path;
+use object_store::signer::{HeaderMap, HeaderName, HeaderValue, Method, SignedUrlOptions};
+use object_store::{Attribute, Attributes, PutMultipartOptions};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Deserialize;
+
+use super::{DIGEST, TreeBucket, of_revision};
+use crate::storage::blobs::{CopySource, away, in_time};
+use crate::storage::error::StorageError;
+use crate::storage::tree::Original;
+
+/// What copying one object or part may take; S3 copies 5 GB in about a minute.
+const COPYING: Duration = Duration::from_mins(5);
+
+/// Of a part but the last (S3: 5 MiB).
+const SMALLEST_PART: u64 = 5 * 1024 * 1024;
+/// S3 takes 10,000.
+const MOST_PARTS: u64 = 9_000;
+
+/// How a key stands in `x-amz-copy-source`.
+const IN_SOURCE: AsciiSet =
+    NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+
+/// `CopyObjectResult` and `CopyPartResult`. S3 may answer 200 before it knows how a copy ends, and tell of an error
+/// in the body: that has no tag.
+#[derive(Deserialize)]
+struct Copied {
+    #[serde(rename = "ETag")]
+    tag: String,
+}
+
+impl TreeBucket {
+    pub(super) async fn copy_in_s3(
+        &self,
+        location: &Path,
+        original: &Original,
+        source: &CopySource,
+    ) -> Result<(), StorageError> {
+        let source = format!("{}/{}", source.bucket, source.location);
+        let source = utf8_percent_encode(&source, &IN_SOURCE).to_string();
+        if original.size <= self.copy_above {
+            let mut headers = headers_of(&of_revision(original))?;
+            headers.insert("x-amz-copy-source", value(&source)?);
+            headers.insert("x-amz-metadata-directive", HeaderValue::from_static("REPLACE"));
+            return self.send(location, &[], headers).await.map(drop);
+        }
+        let options =
+            PutMultipartOptions { attributes: of_revision(original), ..Default::default() };
+        let begun = self.client.multiparts.create_multipart_opts(location, options);
+        let id = in_time(begun).await?;
+        let copied = self.copy_parts(location, &id, original.size, &source).await;
+        if copied.is_err() {
+            // A lifecycle rule of the bucket takes what stays all the same.
+            let aborted = self.client.multiparts.abort_multipart(location, &id);
+            if let Err(error) = in_time(aborted).await {
+                tracing::warn!(%error, %location, "an abandoned copy stays in the bucket");
+            }
+        }
+        copied
+    }
+
+    async fn copy_parts(
+        &self,
+        location: &Path,
+        id: &String,
+        size: u64,
+        source: &str,
+    ) -> Result<(), StorageError> {
+        let mut parts = Vec::new();
+        for (number, range) in (1..).zip(parts_of(size, self.copy_above)) {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-amz-copy-source", value(source)?);
+            let range = format!("bytes={}-{}", range.start, range.end - 1);
+            headers.insert("x-amz-copy-source-range", value(&range)?);
+            let number: u32 = number;
+            let query = [("partNumber", number.to_string()), ("uploadId", id.clone())];
+            parts.push(PartId { content_id: self.send(location, &query, headers).await? });
+        }
+        in_time(self.client.multiparts.complete_multipart(location, id, parts)).await.map(drop)
+    }
+
+    /// Sends a request that the client has signed; the tag of what it made.
+    async fn send(
+        &self,
+        location: &Path,
+        query: &[(&str, String)],
+        headers: HeaderMap,
+    ) -> Result<String, StorageError> {
+        let mut options =
+            SignedUrlOptions::new().with_query(query.iter().map(|(name, value)| (*name, value)));
+        for (name, value) in &headers {
+            options = options.with_signed_header(name.clone(), value.clone());
+        }
+        let signed = self.client.signer.signed_url_opts(Method::PUT, location, COPYING, &options);
+        let url = in_time(signed).await?;
+        let request = self.http.put(url).headers(headers).header("content-length", "0");
+        let answered = async {
+            let answer = request.send().await?;
+            Ok::<_, reqwest::Error>((answer.status(), answer.text().await?))
+        };
+        let answered = tokio::time::timeout(COPYING, answered).await;
+        let answered = answered.map_err(|_| away("copying within the bucket took too long"))?;
+        // Without the address: its query is a permission.
+        let (status, body) =
+            answered.map_err(|error| StorageError::Unavailable(error.without_url().to_string()))?;
+        match quick_xml::de::from_str::<Copied>(&body) {
+            Ok(copied) if status.is_success() => Ok(copied.tag),
+            _ => Err(StorageError::Unavailable(format!(
+                "the bucket did not copy to {location}: {status} {}",
+                body.chars().take(500).collect::<String>()
+            ))),
+        }
+    }
+}
+
+/// Ranges of one size, but the last.
+fn parts_of(size: u64, above: u64) -> impl Iterator<Item = Range<u64>> {
+    let part = above.max(SMALLEST_PART).max(size.div_ceil(MOST_PARTS));
+    (0..size.div_ceil(part)).map(move |number| number * part..size.min((number + 1) * part))
+}
+
+fn headers_of(attributes: &Attributes) -> Result<HeaderMap, StorageError> {
+    let mut headers = HeaderMap::new();
+    for (attribute, text) in attributes {
+        let name = match attribute {
+            Attribute::ContentType => HeaderName::from_static("content-type"),
+            Attribute::CacheControl => HeaderName::from_static("cache-control"),
+            Attribute::Metadata(name) if name == DIGEST => {
+                HeaderName::from_static("x-amz-meta-sha256")
+            }
+            _ => continue,
+        };
+        headers.insert(name, value(text.as_ref())?);
+    }
+    Ok(headers)
+}
+
+fn value(text: &str) -> Result<HeaderValue, StorageError> {
+    HeaderValue::from_str(text).map_err(|error| StorageError::Unusable(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_cover_the_whole_without_gaps() {
+        const MIB: u64 = 1024 * 1024;
+        for (size, above, count) in
+            [(1, 0, 1), (12 * MIB, 5 * MIB, 3), (10 * MIB, 5 * MIB, 2), (7 * MIB, 1, 2)]
+        {
+            let parts: Vec<_> = parts_of(size, above).collect();
+            assert_eq!(parts.len(), count);
+            assert_eq!((parts[0].start, parts[count - 1].end), (0, size));
+            assert!(parts.windows(2).all(|pair| pair[0].end == pair[1].start));
+        }
+        assert!(parts_of(48 << 40, 5 << 30).count() <= 10_000);
+    }
+
+    #[test]
+    fn an_error_that_comes_with_200_is_one() {
+        let refused = "<?xml version=\"1.0\"?><Error><Code>InternalError</Code></Error>";
+        assert!(quick_xml::de::from_str::<Copied>(refused).is_err());
+        let made = "<CopyObjectResult><LastModified>x</LastModified><ETag>&quot;a&quot;</ETag></CopyObjectResult>";
+        assert_eq!(quick_xml::de::from_str::<Copied>(made).unwrap().tag, "\"a\"");
+    }
+}

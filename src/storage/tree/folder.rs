@@ -1,0 +1,197 @@
+//! The tree in a folder, which nginx, IIS or a file share may serve as it stands. Everything here blocks.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use chrono::{DateTime, Utc};
+
+use super::Original;
+use crate::storage::disk::sync_folder;
+use crate::storage::error::StorageError;
+
+/// Names of files that are being made begin so; a crash may leave one, the next look removes it.
+const TEMPORARY: &str = ".imagedepot-";
+
+/// The folder at the root of the tree.
+#[derive(Debug, Clone)]
+pub struct TreeFolder {
+    root: PathBuf,
+}
+
+impl TreeFolder {
+    /// Opens the folder, made (0755) if absent.
+    pub fn open(root: &Path) -> Result<Self, StorageError> {
+        make_folder(root).map_err(StorageError::file(root.display().to_string()))?;
+        let root = root.canonicalize().map_err(StorageError::file(root.display().to_string()))?;
+        Ok(Self { root })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The files in one folder of the tree by name, without those of folders below; a folder that
+    /// does not exist, or is somebody's file, is empty. Temporary files of an earlier crash are removed
+    /// on the way.
+    pub fn list(&self, folder: &str) -> Result<BTreeMap<String, fs::Metadata>, StorageError> {
+        let path = self.root.join(folder);
+        let fail = StorageError::file(path.display().to_string());
+        match list_files(&path) {
+            Ok(files) => Ok(files),
+            Err(error) if is_absent(&error) => Ok(BTreeMap::new()),
+            Err(error) => Err(fail(error)),
+        }
+    }
+
+    /// Whether a file found in the tree is a blob's published form: the same file by hard link, or
+    /// a copy with its size and date.
+    pub fn is_published(found: &fs::Metadata, blob: &Path, original: &Original) -> bool {
+        let linked = fs::metadata(blob)
+            .is_ok_and(|blob| (blob.dev(), blob.ino()) == (found.dev(), found.ino()));
+        linked || (found.len() == original.size && found.mtime() == original.sealed_at.timestamp())
+    }
+
+    /// Makes a blob appear under `path`, by hard link or, where links cannot be, by copy.
+    pub fn publish(
+        &self,
+        path: &str,
+        blob: &Path,
+        original: &Original,
+    ) -> Result<(), StorageError> {
+        let target = self.root.join(path);
+        self.publish_at(&target, blob, original).map_err(StorageError::file(target.display().to_string()))
+    }
+
+    fn publish_at(&self, target: &Path, path: &Path, original: &Original) -> io::Result<()> {
+        let folder = target.parent().unwrap_or(&self.root);
+        make_folder(folder)?;
+        let blob = File::open(path)?;
+        dress(&blob, original.sealed_at)?;
+        let temporary = temporary_beside(target);
+        remove_if_there(&temporary)?;
+        // Renaming a new link over the target replaces a damaged file in one step.
+        if let Err(error) = fs::hard_link(path, &temporary) {
+            tracing::debug!(target = %target.display(), %error, "no hard link, copying");
+            copy(blob, &temporary, original.sealed_at)?;
+        }
+        if let Err(error) = fs::rename(&temporary, target) {
+            remove_if_there(&temporary)?;
+            return Err(error);
+        }
+        // A rename between two links of one file does nothing and leaves both names.
+        remove_if_there(&temporary)?;
+        sync_folder(folder)
+    }
+
+    /// Writes a small file whole: `channel.json`.
+    pub fn write(&self, path: &str, content: &[u8]) -> Result<(), StorageError> {
+        let target = self.root.join(path);
+        self.write_at(&target, content).map_err(StorageError::file(target.display().to_string()))
+    }
+
+    fn write_at(&self, target: &Path, content: &[u8]) -> io::Result<()> {
+        let folder = target.parent().unwrap_or(&self.root);
+        make_folder(folder)?;
+        let temporary = temporary_beside(target);
+        remove_if_there(&temporary)?;
+        let mut file = File::create_new(&temporary)?;
+        file.write_all(content)?;
+        file.set_permissions(Permissions::from_mode(0o444))?;
+        file.sync_all()?;
+        fs::rename(&temporary, target)?;
+        sync_folder(folder)
+    }
+
+    /// Reads a small file, if it is there.
+    pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StorageError> {
+        let target = self.root.join(path);
+        match fs::read(&target) {
+            Ok(content) => Ok(Some(content)),
+            Err(error) if is_absent(&error) => Ok(None),
+            Err(error) => Err(StorageError::file(target.display().to_string())(error)),
+        }
+    }
+
+    /// Takes a file out of the tree. That it is gone already is fine.
+    pub fn remove(&self, path: &str) -> Result<(), StorageError> {
+        let target = self.root.join(path);
+        remove_if_there(&target)
+            .and_then(|()| match target.parent() {
+                Some(folder) if folder.exists() => sync_folder(folder),
+                _ => Ok(()),
+            })
+            .map_err(StorageError::file(target.display().to_string()))
+    }
+
+    /// Removes a folder of a channel that is gone, if nothing else is in it.
+    pub fn remove_folder_if_empty(&self, folder: &str) {
+        if !folder.is_empty() {
+            // Not empty, or gone: both are fine.
+            let _kept = fs::remove_dir(self.root.join(folder));
+        }
+    }
+}
+
+/// Nothing is there: also where the way to it leads through a file.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+fn list_files(folder: &Path) -> io::Result<BTreeMap<String, fs::Metadata>> {
+    let mut files = BTreeMap::new();
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with(TEMPORARY) {
+            remove_if_there(&entry.path())?;
+            continue;
+        }
+        // Of the entry itself: a symbolic link is somebody's own and no file of ours.
+        match entry.metadata() {
+            Ok(metadata) if !metadata.is_dir() => {
+                files.insert(name, metadata);
+            }
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(files)
+}
+
+/// Read-only for all, and dated at the sealing.
+fn dress(file: &File, sealed_at: DateTime<Utc>) -> io::Result<()> {
+    file.set_permissions(Permissions::from_mode(0o444))?;
+    file.set_modified(sealed_at.into())
+}
+
+fn copy(mut blob: File, temporary: &Path, sealed_at: DateTime<Utc>) -> io::Result<()> {
+    let mut copy = File::create_new(temporary)?;
+    io::copy(&mut blob, &mut copy)?;
+    dress(&copy, sealed_at)?;
+    copy.sync_all()
+}
+
+fn temporary_beside(target: &Path) -> PathBuf {
+    let name =
+        target.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+    target.with_file_name(format!("{TEMPORARY}{name}"))
+}
+
+fn make_folder(path: &Path) -> io::Result<()> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(path)?;
+    path.parent().map_or(Ok(()), sync_folder)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

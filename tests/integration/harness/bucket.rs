@@ -1,0 +1,139 @@
+//! A bucket of a real S3 server: Ceph's gateway, started by `tests/object-store` on first use and shared by all
+//! processes of a test run.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use futures_util::TryStreamExt as _;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::path::Path as Key;
+use object_store::signer::Signer as _;
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
+
+use super::sample;
+
+const BUCKET: &str = "depot";
+const KEY: &str = "tests-key";
+const SECRET: &str = "tests-secret";
+
+/// A prefix of its own in the bucket, as an administrator sees it with other tools.
+pub struct Bucket {
+    store: AmazonS3,
+    prefix: String,
+}
+
+impl Bucket {
+    pub async fn new() -> Self {
+        let store = AmazonS3Builder::new()
+            .with_bucket_name(BUCKET)
+            .with_region("us-east-1")
+            .with_endpoint(endpoint())
+            .with_access_key_id(KEY)
+            .with_secret_access_key(SECRET)
+            .with_allow_http(true)
+            .build()
+            .expect("a client of the bucket");
+        let bucket = Self { store, prefix: format!("depot-{}", sample::unique()) };
+        let url = bucket.signed("PUT", "").await;
+        let made = reqwest::Client::new().put(url).send().await.expect("the gateway");
+        assert!(made.status().is_success() || made.status() == 409, "{}", made.status());
+        bucket
+    }
+
+    /// What a server needs to keep its blobs and its tree here.
+    pub fn environment(&self) -> Vec<(String, String)> {
+        let option = |name: &str, value: &str| {
+            (format!("IMAGEDEPOT__STORE__OPTIONS__{name}"), value.to_owned())
+        };
+        vec![
+            ("IMAGEDEPOT__STORE__URL".to_owned(), format!("s3://{BUCKET}/{}", self.prefix)),
+            option("ENDPOINT", endpoint()),
+            option("REGION", "us-east-1"),
+            option("ACCESS_KEY_ID", KEY),
+            option("SECRET_ACCESS_KEY", SECRET),
+            option("ALLOW_HTTP", "true"),
+        ]
+    }
+
+    /// The names of all objects below a folder, relative to it.
+    pub async fn names(&self, folder: &str) -> Vec<String> {
+        let prefix = self.key(folder);
+        let listed: Vec<_> =
+            self.store.list(Some(&prefix)).try_collect().await.expect("a listing");
+        let start = prefix.as_ref().len() + 1;
+        let mut names: Vec<_> =
+            listed.iter().map(|object| object.location.as_ref()[start..].to_owned()).collect();
+        names.sort();
+        names
+    }
+
+    /// The blobs: whatever is not the tree.
+    pub async fn blobs(&self) -> Vec<String> {
+        let names = self.names("").await;
+        names.into_iter().filter(|name| !name.starts_with("MEDVImages/")).collect()
+    }
+
+    /// The published tree, by path.
+    pub async fn tree(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut tree = BTreeMap::new();
+        for name in self.names("MEDVImages").await {
+            let bytes = self.get(&format!("MEDVImages/{name}")).await;
+            tree.insert(name, bytes);
+        }
+        tree
+    }
+
+    pub async fn get(&self, path: &str) -> Vec<u8> {
+        let object = self.store.get(&self.key(path)).await.expect("an object");
+        object.bytes().await.expect("its bytes").to_vec()
+    }
+
+    pub async fn put(&self, path: &str, bytes: &[u8]) {
+        self.store.put(&self.key(path), bytes.to_vec().into()).await.expect("put an object");
+    }
+
+    pub async fn delete(&self, path: &str) {
+        self.store.delete(&self.key(path)).await.expect("delete an object");
+    }
+
+    /// What a browser is told of an object: the headers of its GET.
+    pub async fn headers(&self, path: &str) -> reqwest::header::HeaderMap {
+        let url = self.signed("GET", path).await;
+        let answer = reqwest::get(url).await.expect("the gateway");
+        assert!(answer.status().is_success(), "{path}: {}", answer.status());
+        answer.headers().clone()
+    }
+
+    async fn signed(&self, method: &str, path: &str) -> url::Url {
+        let key = if path.is_empty() { Key::default() } else { self.key(path) };
+        let method = method.parse().expect("a method");
+        self.store.signed_url(method, &key, Duration::from_mins(1)).await.expect("a signed URL")
+    }
+
+    fn key(&self, path: &str) -> Key {
+        let parts = path.split('/').filter(|part| !part.is_empty());
+        parts.fold(Key::from(self.prefix.as_str()), |key, part| key.join(part))
+    }
+}
+
+/// Starts the server when nobody has yet, and keeps it for the life of this process.
+fn endpoint() -> &'static str {
+    static SERVER: OnceLock<(String, File)> = OnceLock::new();
+    let (endpoint, _) = SERVER.get_or_init(|| {
+        let locks = Path::new(env!("CARGO_TARGET_TMPDIR"));
+        let users = locks.join("object-store-users.lock");
+        let users = File::options().create(true).append(true).open(users).expect("a lock file");
+        users.lock_shared().expect("the lock");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/object-store");
+        let started = Command::new(script).arg(locks).output().expect("tests/object-store");
+        let said = String::from_utf8_lossy(&started.stderr);
+        assert!(started.status.success(), "tests/run installs what it needs: {said}");
+        let address = String::from_utf8(started.stdout).expect("an address");
+        (format!("http://{}", address.trim()), users)
+    });
+    endpoint
+}

@@ -1,0 +1,148 @@
+//! Blobs and tree in a bucket of an S3 server: what the server does, seen from the bucket.
+
+use std::collections::BTreeSet;
+
+use crate::harness::actions::{ckm, index};
+use crate::harness::command::{as_admin, run};
+use crate::harness::{Database, Depot, Store, eventually, on_both_databases, sample};
+
+on_both_databases![
+    the_tree_in_the_bucket_is_what_http_serves,
+    a_large_file_is_published_in_parts,
+    what_is_withdrawn_and_deleted_leaves_the_bucket,
+    what_somebody_did_to_the_tree_is_made_good_and_foreign_objects_stay,
+    a_kill_while_publishing_is_made_good,
+];
+
+async fn depot_in_a_bucket(database: Database) -> Depot {
+    Depot::on(database).store(Store::Bucket).start().await
+}
+
+fn bucket(depot: &Depot) -> &crate::harness::bucket::Bucket {
+    depot.bucket.as_ref().expect("started with one")
+}
+
+async fn the_tree_in_the_bucket_is_what_http_serves(database: Database) {
+    let depot = depot_in_a_bucket(database).await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    admin.published_image("win10-till", "test").await;
+    let tree = bucket(&depot).tree().await;
+    let names: Vec<_> = tree.keys().map(String::as_str).collect();
+    assert_eq!(
+        names,
+        [
+            "channel.json",
+            "test/channel.json",
+            "test/win10-till_1.ckm",
+            "test/win10-till_1.ckm.index",
+            "win7-office_1.ckm",
+            "win7-office_1.ckm.index",
+        ]
+    );
+    for (name, bytes) in &tree {
+        let served = depot.anonymous().get_tree(name).await.expecting(200);
+        assert!(served.body == bytes[..], "{name} differs between the bucket and HTTP");
+    }
+    assert!(tree["win7-office_1.ckm"] == ckm(1) && tree["win7-office_1.ckm.index"] == index(1));
+    // A bucket's own site tells clients and caches the same as the server does.
+    for name in ["win7-office_1.ckm", "channel.json"] {
+        let served = depot.anonymous().get_tree(name).await.expecting(200);
+        let headers = bucket(&depot).headers(&format!("MEDVImages/{name}")).await;
+        for header in ["content-type", "cache-control", "content-length"] {
+            assert_eq!(headers[header], served.required_header(header), "{header} of {name}");
+        }
+    }
+    let headers = bucket(&depot).headers("MEDVImages/win7-office_1.ckm").await;
+    assert_eq!(format!("sha256:{}", headers["x-amz-meta-sha256"].to_str().expect("text")), sample::digest(&ckm(1)));
+}
+
+async fn a_large_file_is_published_in_parts(database: Database) {
+    let setting = ("store", "multipart_copy_above", "5 MiB");
+    let depot = Depot::on(database).store(Store::Bucket);
+    let depot = depot.setting(setting.0, setting.1, setting.2).start().await;
+    let bytes = sample::bytes(4, 12_000_000);
+    depot.admin().publish_single("debian", "qcow2", &bytes).await;
+    depot.admin().wait_until_published("debian", "production").await;
+    assert!(bucket(&depot).get("MEDVImages/debian_1.qcow2").await == bytes);
+    let headers = bucket(&depot).headers("MEDVImages/debian_1.qcow2").await;
+    assert_eq!(headers["content-type"], "application/octet-stream");
+    assert!(headers.contains_key("x-amz-meta-sha256"), "{headers:?}");
+    let to = depot.scratch().join("client").display().to_string();
+    run(as_admin(&depot.server.url(), ["pull", "debian", "--to", &to])).await.successful();
+}
+
+async fn what_is_withdrawn_and_deleted_leaves_the_bucket(database: Database) {
+    let depot = Depot::on(database).store(Store::Bucket).setting("tree", "grace", "0s");
+    let depot = depot.start().await;
+    let admin = depot.admin();
+    let channel = serde_json::json!({"keep_old": 0});
+    admin.patch("/api/v1/channels/production").json(&channel).await.expecting(200);
+    admin.published_image("win7-office", "production").await;
+    let second = admin.ready_revision("win7-office", 2).await;
+    admin.promote("win7-office", "production", second).await.expecting(200);
+    let expected: BTreeSet<_> =
+        ["channel.json", "win7-office_2.ckm", "win7-office_2.ckm.index"].into();
+    eventually("the first revision has left the tree", || async {
+        let names = bucket(&depot).names("MEDVImages").await;
+        (names.iter().map(String::as_str).collect::<BTreeSet<_>>() == expected).then_some(())
+    })
+    .await;
+    assert_eq!(bucket(&depot).blobs().await.len(), 4);
+    admin.delete("/api/v1/images/win7-office/revisions/1").await.expecting(204);
+    eventually("its blobs have left the bucket", || async {
+        (bucket(&depot).blobs().await.len() == 2).then_some(())
+    })
+    .await;
+}
+
+async fn what_somebody_did_to_the_tree_is_made_good_and_foreign_objects_stay(database: Database) {
+    let depot = depot_in_a_bucket(database).await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    let bucket = bucket(&depot);
+    let mut other = ckm(1);
+    other[7] ^= 1;
+    bucket.put("MEDVImages/win7-office_1.ckm", &other).await;
+    bucket.delete("MEDVImages/win7-office_1.ckm.index").await;
+    bucket.put("MEDVImages/notes.txt", b"somebody's").await;
+    bucket.put("MEDVImages/win7-office_2.ckm", b"in the way").await;
+    let done = admin.post("/api/v1/publications/reconcile").await.expecting(200).json();
+    assert_eq!(
+        done["foreign"],
+        serde_json::json!(["notes.txt", "win7-office_2.ckm"]),
+        "{done}"
+    );
+    assert!(bucket.get("MEDVImages/win7-office_1.ckm").await == ckm(1));
+    assert!(bucket.get("MEDVImages/win7-office_1.ckm.index").await == index(1));
+    // Nothing is left to do, and nothing is touched.
+    let headers = bucket.headers("MEDVImages/win7-office_1.ckm").await;
+    let again = admin.post("/api/v1/publications/reconcile").await.expecting(200).json();
+    assert_eq!(again["steps"], serde_json::json!([]));
+    let after = bucket.headers("MEDVImages/win7-office_1.ckm").await;
+    assert_eq!(headers["last-modified"], after["last-modified"]);
+    // Somebody's object stands where a file of ours should: only a person can decide.
+    let second = admin.ready_revision("win7-office", 2).await;
+    admin.promote("win7-office", "production", second).await.expecting(200);
+    admin.post("/api/v1/publications/reconcile").await;
+    assert_eq!(bucket.get("MEDVImages/win7-office_2.ckm").await, b"in the way");
+    assert_eq!(bucket.get("MEDVImages/notes.txt").await, b"somebody's");
+}
+
+async fn a_kill_while_publishing_is_made_good(database: Database) {
+    let mut depot = depot_in_a_bucket(database).await;
+    depot.admin().create_image("win7-office").await;
+    for seed in 1..=6 {
+        let admin = depot.admin();
+        let revision = admin.ready_revision("win7-office", seed).await;
+        admin.promote("win7-office", "production", revision).await.expecting(200);
+        tokio::time::sleep(std::time::Duration::from_millis(sample::random_below(60))).await;
+        depot.server.kill();
+        depot.server.start_again().await;
+        let admin = depot.admin();
+        admin.wait_until_published("win7-office", "production").await;
+        let name = format!("MEDVImages/win7-office_{revision}.ckm");
+        assert!(bucket(&depot).get(&name).await == ckm(seed));
+        assert!(bucket(&depot).get(&format!("{name}.index")).await == index(seed));
+    }
+}
