@@ -28,6 +28,9 @@ pub const IMAGES: &str = "MED-V Images";
 /// The folder in it that the first image is taken from. MED-V fixes the name.
 pub const PRESTAGED: &str = "PrestagedImages";
 
+/// The words for the person at the client computer; the first document that is written.
+pub const READ_ME: &str = "README.txt";
+
 /// What Windows takes as a path, in UTF-16 units, and as a folder's.
 const LONGEST_PATH: usize = 259;
 const LONGEST_FOLDER: usize = 247;
@@ -64,11 +67,12 @@ impl KitFile {
     pub fn new(name: impl Into<String>, size: u64, digest: Digest) -> Result<Self, Unfit> {
         let name = name.into();
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-        if name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(plain) {
+        let may_begin = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        if name.starts_with(may_begin) && name.chars().all(plain) {
             return Ok(Self { name, size, digest });
         }
         Err(Unfit(format!(
-            "a file called {name:?} cannot be pre-staged: letters, digits, '.', '_' and '-' can"
+            "a file called {name:?} cannot be pre-staged: letters, digits, '.', '_' and '-' can, and no '.' or '-' in front"
         )))
     }
 
@@ -108,6 +112,16 @@ pub enum Content<'a> {
     },
 }
 
+impl Content<'_> {
+    pub fn path(&self) -> String {
+        match self {
+            Self::Folder(path) => path.clone(),
+            Self::File(file) => file.path(),
+            Self::Document { path, .. } => (*path).to_owned(),
+        }
+    }
+}
+
 impl Kit {
     /// `Unfit` where Windows would not take the path of some file as long as it is.
     pub fn new(
@@ -142,6 +156,11 @@ impl Kit {
         &self.files
     }
 
+    /// The first line of `README.txt`, by which a folder is known to have this kit, finished or not.
+    pub fn title(&self) -> String {
+        format!("{} revision {}: first image of a MED-V client computer", self.image, self.revision)
+    }
+
     /// Everything, in the order in which it is to appear: the index after all others, for a computer that finds
     /// it takes the image as complete, and last the digests, by which a kit is known to be whole.
     pub fn contents(&self) -> Vec<Content<'_>> {
@@ -163,7 +182,7 @@ impl Kit {
 
     fn documents(&self) -> Vec<(&'static str, Vec<u8>)> {
         vec![
-            ("README.txt", script::read_me(self)),
+            (READ_ME, script::read_me(self)),
             ("prestage.cmd", script::command(self)),
             ("prestage.ps1", script::power_shell(self)),
             ("PrestagedImagesPath-x86.reg", registry::file(registry::X86, &self.location)),

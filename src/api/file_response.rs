@@ -35,8 +35,9 @@ use crate::wire::ranges::{self, Selection};
 pub struct ServedFile {
     pub reader: BlobReader,
     pub identity: Identity,
-    /// The time of its content, shown in whole seconds. BITS restarts a transfer when it changes.
-    pub last_modified: DateTime<Utc>,
+    /// The time of its content, shown in whole seconds. BITS restarts a transfer when it changes. None where the same
+    /// time may belong to other bytes.
+    pub last_modified: Option<DateTime<Utc>>,
     pub content_type: Cow<'static, str>,
     pub cache_control: &'static str,
 }
@@ -102,7 +103,7 @@ impl ServedFile {
     fn validators(&self) -> Validators {
         Validators {
             tag: Some(EntityTag::strong(self.identity.tag())),
-            last_modified: Some(self.last_modified),
+            last_modified: self.last_modified,
         }
     }
 
@@ -110,12 +111,11 @@ impl ServedFile {
     fn head(&self, status: StatusCode) -> HttpResponseBuilder {
         let mut head = HttpResponse::build(status);
         head.insert_header((header::ETAG, format!("\"{}\"", self.identity.tag())))
-            .insert_header((
-                header::LAST_MODIFIED,
-                httpdate::fmt_http_date(self.last_modified.into()),
-            ))
             .insert_header((header::ACCEPT_RANGES, "bytes"))
             .insert_header((header::CACHE_CONTROL, self.cache_control));
+        if let Some(time) = self.last_modified {
+            head.insert_header((header::LAST_MODIFIED, httpdate::fmt_http_date(time.into())));
+        }
         if let Identity::Bytes(digest) = self.identity {
             head.insert_header((REPR_DIGEST.clone(), digest_fields::write(digest)));
         }

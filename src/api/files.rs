@@ -154,7 +154,7 @@ async fn served_file(
     Ok(ServedFile {
         reader,
         identity: Identity::Bytes(file.digest),
-        last_modified: details.revision.sealed_at.unwrap_or(details.revision.updated_at),
+        last_modified: Some(details.revision.sealed_at.unwrap_or(details.revision.updated_at)),
         content_type: "application/octet-stream".into(),
         // A draft's file may still be replaced.
         cache_control: match details.revision.state {

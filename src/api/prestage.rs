@@ -18,18 +18,19 @@ use super::problem::{Problem, ReadRefusals};
 use crate::access::permission::Read;
 use crate::catalog::Error;
 use crate::catalog::revision::RevisionDetails;
-use crate::model::ImageName;
+use crate::model::{File, ImageName};
 use crate::prestage::location::Location;
 use crate::prestage::rights::UsersMay;
 use crate::prestage::{Kit, KitFile, Unfit};
 
 /// For what the kit is made.
 #[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PrestageQuery {
-    /// Folder of the client computers in which `MED-V Images` is going to lie; `C:\\` where it is left out.
+    /// Folder of the client computers in which `MED-V Images` is going to lie.
     #[serde(default)]
-    #[param(example = "D:\\Virtual Machines")]
+    #[param(default = "C:\\", example = "D:\\Virtual Machines")]
     location: Option<String>,
     /// Let users append in `PrestagedImages` too, as the later of MED-V's two documents has it.
     #[serde(default)]
@@ -46,8 +47,8 @@ pub struct PrestageQuery {
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"), PrestageQuery),
     responses(
-        (status = 200, description = "The kit", body = FileBytes, content_type = "application/x-tar"),
-        (status = 206, description = "The ranges asked for", body = FileBytes, content_type = "application/x-tar"),
+        (status = 200, description = "The kit", body = FileBytes, content_type = "application/octet-stream"),
+        (status = 206, description = "The ranges asked for", body = FileBytes, content_type = "application/octet-stream"),
         ReadRefusals
     )
 )]
@@ -90,14 +91,14 @@ async fn serve(
 ) -> Result<HttpResponse, Problem> {
     caller.may_know(&image)?;
     let details = depot.catalog.ready_revision(&image, revision).await?;
-    let kit = kit_of(depot, &details, query).map_err(|unfit| Error::invalid("location", unfit))?;
+    let kit = kit_of(depot, &details, query)?;
     let archive = archive::of(depot, &details, &kit).await?;
     let file = ServedFile {
         reader: archive.reader,
         identity: archive.identity,
-        last_modified: details.revision.sealed_at.unwrap_or(details.revision.updated_at),
-        content_type: "application/x-tar".into(),
-        // Another version of this program may make another kit of the same revision.
+        // Another version of this program may make another kit of the same revision, and only the tag tells.
+        last_modified: None,
+        content_type: "application/octet-stream".into(),
         cache_control: "private, no-cache",
     };
     let mut response = file_response::respond(request, file)?;
@@ -108,14 +109,20 @@ async fn serve(
     Ok(response)
 }
 
-fn kit_of(depot: &Depot, details: &RevisionDetails, query: &PrestageQuery) -> Result<Kit, Unfit> {
-    let location = query.location.as_deref().map_or_else(|| Ok(Location::default()), str::parse)?;
-    let users_may =
-        if query.users_may_append { UsersMay::ReadAndAppend } else { UsersMay::default() };
-    let file = |file: &crate::model::File| {
+fn kit_of(depot: &Depot, details: &RevisionDetails, query: &PrestageQuery) -> Result<Kit, Error> {
+    let unfit = |field| move |unfit: Unfit| Error::invalid(field, unfit);
+    let location = query.location.as_deref().map_or_else(|| Ok(Location::default()), str::parse);
+    let file = |file: &File| {
         KitFile::new(depot.catalog.file_name(details, file.role), file.size, file.digest)
     };
-    let files = details.files.iter().map(file).collect::<Result<Vec<_>, _>>()?;
+    let files: Result<Vec<_>, _> = details.files.iter().map(file).collect();
     let (image, revision) = (details.image.name.as_str(), details.revision.number.unsigned_abs());
-    Kit::new(image, revision, files, location, users_may)
+    Kit::new(
+        image,
+        revision,
+        files.map_err(unfit("tree.pattern"))?,
+        location.map_err(unfit("location"))?,
+        UsersMay::appending(query.users_may_append),
+    )
+    .map_err(unfit("location"))
 }

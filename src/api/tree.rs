@@ -57,7 +57,7 @@ async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {
     Ok(ServedFile {
         reader,
         identity: Identity::Bytes(file.digest),
-        last_modified: file.sealed_at,
+        last_modified: Some(file.sealed_at),
         content_type: "application/octet-stream".into(),
         cache_control: FOR_GOOD,
     })
@@ -67,7 +67,7 @@ fn manifest(channel: &ChannelOffer) -> ServedFile {
     ServedFile {
         reader: BlobReader::bytes(channel.manifest.clone()),
         identity: Identity::Bytes(channel.manifest_digest),
-        last_modified: channel.channel.issued_at,
+        last_modified: Some(channel.channel.issued_at),
         content_type: "application/json".into(),
         cache_control: A_SHORT_WHILE,
     }

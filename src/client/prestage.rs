@@ -26,7 +26,8 @@ use super::pull::download::{self, Fetched};
 use super::pull::target::{Target, TargetFile, Wanted};
 use crate::prestage::location::Location;
 use crate::prestage::rights::UsersMay;
-use crate::prestage::{Content, Kit, KitFile};
+use crate::prestage::{Content, IMAGES, Kit, KitFile, PRESTAGED, sums};
+use folder::KitFolder;
 
 /// Lay out the first image of client computers, with what sets it up there
 #[derive(Debug, Clone, clap::Args)]
@@ -84,9 +85,7 @@ fn kit_of(target: &Target, args: &Args) -> Result<Kit, Failure> {
     }
     let file = |file: &TargetFile| KitFile::new(&file.name, file.size, file.digest);
     let files: Result<Vec<_>, _> = target.files.iter().map(file).collect();
-    let users_may =
-        if args.users_may_append { UsersMay::ReadAndAppend } else { UsersMay::default() };
-    let location = args.location.clone();
+    let (location, users_may) = (args.location.clone(), UsersMay::appending(args.users_may_append));
     files
         .and_then(|files| Kit::new(&target.image, target.revision, files, location, users_may))
         .map_err(|unfit| Failure::usage(unfit.to_string()))
@@ -99,23 +98,33 @@ async fn lay_out(
     to: &Path,
     progress: &Progress,
 ) -> Result<Fetched, Failure> {
-    let contents = kit.contents();
-    folder::begin(to, &contents)?;
-    let mut sum = Fetched::default();
-    for content in contents {
+    let folder = KitFolder::begin(to, kit)?;
+    let (mut sum, mut marked) = (Fetched::default(), true);
+    for content in kit.contents() {
+        let path = content.path();
         match content {
-            Content::Folder(path) => folder::make(&to.join(path))?,
-            Content::Document { path, bytes } => folder::write(to, path, &bytes)?,
+            Content::Folder(_) => folder.make(&path)?,
+            Content::Document { bytes, .. } => {
+                if path == sums::NAME {
+                    folder.tidy_up(kit)?;
+                }
+                folder.write(&path, &bytes)?;
+            }
             Content::File(file) => {
                 let fetched = fetch(connection, target, file, to, progress).await?;
                 sum.fetched += fetched.fetched;
                 sum.reused += fetched.reused;
+                marked &= folder.mark_read_only(&path)?;
             }
         }
+    }
+    if !marked {
+        progress.note("the file system keeps no read-only marks: verify is going to say writable");
     }
     Ok(sum)
 }
 
+/// Brings a file under its name. The kit was made of the target's files.
 async fn fetch(
     connection: &Connection,
     target: &Target,
@@ -123,19 +132,16 @@ async fn fetch(
     to: &Path,
     progress: &Progress,
 ) -> Result<Fetched, Failure> {
-    let path = to.join(file.path());
-    let (Some(folder), Some(source)) =
-        (path.parent(), target.files.iter().find(|source| source.name == file.name()))
-    else {
-        return Err(Failure::new(Exit::Other, "the kit has a file that the revision has not"));
-    };
+    let folder = to.join(IMAGES).join(PRESTAGED);
     let bar = progress.file(file.name(), file.size());
-    let fetched = download::fetch(connection, source, folder, &bar)
-        .await
-        .map_err(|failure| failure.while_doing(file.name()))?;
-    folder::mark_read_only(&path)?;
+    let mut sum = Fetched::default();
+    for source in target.files.iter().filter(|source| source.name == file.name()) {
+        sum = download::fetch(connection, source, &folder, &bar)
+            .await
+            .map_err(|failure| failure.while_doing(file.name()))?;
+    }
     bar.finish_and_clear();
-    Ok(fetched)
+    Ok(sum)
 }
 
 fn sentence(target: &Target, args: &Args, sum: Fetched, seconds: f64) -> String {

@@ -7,7 +7,7 @@
 mod tests;
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -16,17 +16,21 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::digest;
-use super::exit_code::{EXIT_CODES, Exit};
+use super::exit_code::Exit;
 use super::failure::Failure;
-use super::files_below::files_below;
+use super::files_below::look_below;
 use super::output::Output;
 use super::progress::Progress;
 use crate::model::Digest;
-use crate::prestage::sums;
+use crate::prestage::{IMAGES, PRESTAGED, sums};
 
 /// Check a pre-staging kit: nothing missing, changed, writable or added
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = EXIT_CODES)]
+#[command(after_help = "\
+Exit codes:
+  0  the kit is as it was laid out
+  7  it is not: what is missing, extra, changed, writable, unpaired or unreadable is said, a line each
+  8  the folder cannot be read")]
 pub struct Args {
     /// Folder of the kit, in which SHA256SUMS lies
     #[arg(value_name = "DIR")]
@@ -51,7 +55,7 @@ enum Kind {
     Writable,
     /// A CKM without its index, or an index without its CKM.
     Unpaired,
-    /// It cannot be read, or is no plain file.
+    /// It cannot be read, or is no plain file or folder.
     Unreadable,
 }
 
@@ -106,9 +110,13 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 }
 
 fn look(folder: &Path, progress: &Progress) -> Result<Report, Failure> {
-    let there = files_below(folder).map_err(|error| Failure::local("read", folder, &error))?;
+    let below = look_below(folder).map_err(|error| Failure::local("read", folder, &error))?;
+    let there = below.files;
     let mut report = Report::default();
-    let listed = listed(folder, &mut report)?;
+    for (path, error) in below.unreadable {
+        report.add(Kind::Unreadable, &path, error.to_string());
+    }
+    let listed = listed(folder, &mut report);
     for (path, digest) in &listed {
         if there.contains(path) {
             look_at(folder, path, *digest, progress, &mut report);
@@ -121,35 +129,49 @@ fn look(folder: &Path, progress: &Progress) -> Result<Report, Failure> {
             report.add(Kind::Extra, path, format!("{} does not list it", sums::NAME));
         }
     }
+    for path in [IMAGES.to_owned(), format!("{IMAGES}/{PRESTAGED}")] {
+        if let Ok(about) = fs::symlink_metadata(folder.join(&path)) {
+            look_at_mode(&path, &about, 0o022, &mut report);
+        }
+    }
     find_unpaired(&there, &listed, &mut report);
     Ok(report)
 }
 
-/// What `SHA256SUMS` lists; nothing where it is not there, which is a finding.
-fn listed(folder: &Path, report: &mut Report) -> Result<Vec<(String, Digest)>, Failure> {
+/// What `SHA256SUMS` lists; nothing, and a finding, where it is not what `prestage` writes.
+fn listed(folder: &Path, report: &mut Report) -> Vec<(String, Digest)> {
     let path = folder.join(sums::NAME);
-    let wrong = |why: String| Failure::new(Exit::Verification, why);
-    match fs::read_to_string(&path) {
-        Ok(text) => sums::read(&text).map_err(|unfit| wrong(unfit.to_string())),
+    let read = || {
+        let about = plain_file(&path)?;
+        Ok::<_, io::Error>((about, fs::read(&path)?))
+    };
+    match read() {
+        Ok((about, bytes)) => {
+            look_at_mode(sums::NAME, &about, 0o222, report);
+            sums::read(&String::from_utf8_lossy(&bytes)).unwrap_or_else(|unfit| {
+                report.add(Kind::Changed, sums::NAME, unfit.to_string());
+                Vec::new()
+            })
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             report.add(Kind::Missing, sums::NAME, "the kit was not finished, or this is none");
-            Ok(Vec::new())
+            Vec::new()
         }
-        Err(error) => Err(Failure::local("read", &path, &error)),
+        Err(error) => {
+            report.add(Kind::Unreadable, sums::NAME, error.to_string());
+            Vec::new()
+        }
     }
 }
 
 fn look_at(folder: &Path, path: &str, expected: Digest, progress: &Progress, report: &mut Report) {
     let place = folder.join(path);
     let read = || {
-        let about = fs::symlink_metadata(&place)?;
-        if !about.is_file() {
-            return Err(io::Error::other("it is no plain file"));
-        }
+        let about = plain_file(&place)?;
         let bar = progress.file(path, about.len());
         let digest = digest::of(&mut bar.wrap_read(File::open(&place)?))?;
         bar.finish_and_clear();
-        Ok((about, digest))
+        Ok::<_, io::Error>((about, digest))
     };
     match read() {
         Err(error) => report.add(Kind::Unreadable, path, error.to_string()),
@@ -159,11 +181,21 @@ fn look_at(folder: &Path, path: &str, expected: Digest, progress: &Progress, rep
             if digest != expected {
                 report.add(Kind::Changed, path, format!("its digest is {digest}"));
             }
-            let mode = about.permissions().mode() & 0o777;
-            if mode & 0o222 != 0 {
-                report.add(Kind::Writable, path, format!("its mode is {mode:o}"));
-            }
+            look_at_mode(path, &about, 0o222, report);
         }
+    }
+}
+
+/// Links are not followed, and nothing is opened that might wait for somebody.
+fn plain_file(path: &Path) -> io::Result<Metadata> {
+    let about = fs::symlink_metadata(path)?;
+    if about.is_file() { Ok(about) } else { Err(io::Error::other("it is no plain file")) }
+}
+
+fn look_at_mode(path: &str, about: &Metadata, nobody_may: u32, report: &mut Report) {
+    let mode = about.permissions().mode() & 0o777;
+    if mode & nobody_may != 0 {
+        report.add(Kind::Writable, path, format!("its mode is {mode:o}"));
     }
 }
 

@@ -43,7 +43,7 @@ impl FromStr for Location {
         let text_given = text.replace('/', "\\");
         if text_given.starts_with("\\\\") {
             return refused(
-                "is on the network; pre-staged images lie on a disk of the computer itself",
+                "begins with \\\\, on the network or past it; pre-staged images lie on a disk, as C:\\ has it",
             );
         }
         let mut parts: Vec<&str> = text_given.split('\\').collect();
@@ -100,19 +100,27 @@ fn wrong_with(part: &str) -> Option<&'static str> {
     if part.contains(is_unseen) {
         return Some("has a letter in it that cannot be seen, such as a line's end");
     }
-    if part.ends_with(['.', ' ']) {
+    if part.ends_with(|letter: char| letter == '.' || letter.is_whitespace()) {
         return Some("has a folder whose name ends in a dot or a space, which Windows drops");
     }
     if part.encode_utf16().count() > 255 {
         return Some("has a folder with a name of more than 255 characters");
     }
-    is_device_name(part).then_some("has a folder with the name of a device, such as CON")
+    is_device(part).then_some("has a folder with the name of a device, such as CON")
+}
+
+/// With spaces before the extension, and by the names of the console, it is one all the same.
+fn is_device(part: &str) -> bool {
+    let stem = part.split('.').next().unwrap_or(part).trim_end();
+    let console = ["CONIN$", "CONOUT$"].iter().any(|name| stem.eq_ignore_ascii_case(name));
+    let digits = stem.replace('\u{b9}', "1").replace('\u{b2}', "2").replace('\u{b3}', "3");
+    console || is_device_name(&digits)
 }
 
 /// Control characters, line separators, and marks that turn the order of letters around.
 fn is_unseen(letter: char) -> bool {
     letter.is_control()
-        || matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffd}')
+        || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffd}')
 }
 
 #[cfg(test)]
@@ -169,6 +177,12 @@ mod tests {
             ("C:\\a\u{202e}b", "cannot be seen"),
             ("C:\\con\\b", "device"),
             ("C:\\nul.txt", "device"),
+            ("C:\\con .txt", "device"),
+            ("C:\\com\u{b9}", "device"),
+            ("C:\\conin$\\a", "device"),
+            ("C:\\a\u{a0}", "space"),
+            ("C:\\a\u{ad}b", "cannot be seen"),
+            ("\\\\?\\C:\\a", "past it"),
             ("C:\\a:b", "Windows does not take"),
             ("C:\\100%", "command prompts"),
         ] {

@@ -1,7 +1,8 @@
 //! Who may do what in the two folders: the access-control lists of MED-V's documents.
 //!
 //! Accounts are named by their SIDs, for their names differ from language to language. The lists are cut off from
-//! what the parent folder would hand down, or they would not be the whole of it.
+//! what the parent folder would hand down, or they would not be the whole of it; and the folders are Administrators',
+//! for an owner may change the list, and anybody may have made the folder before.
 //!
 //! The documents give Authenticated Users the rights to read, without the right to execute, and in the outer
 //! folder the right to append as well, by which each user's own images get there. A later edition of one of
@@ -40,6 +41,11 @@ pub enum UsersMay {
 }
 
 impl UsersMay {
+    /// What a switch of a command or a parameter of a request says of `PrestagedImages`.
+    pub const fn appending(asked: bool) -> Self {
+        if asked { Self::ReadAndAppend } else { Self::Read }
+    }
+
     const fn rights(self) -> &'static [Right] {
         match self {
             Self::Read => {
@@ -72,7 +78,7 @@ impl UsersMay {
         )
     }
 
-    /// The same as a security descriptor (SDDL).
+    /// The same as a security descriptor (SDDL), with the owner.
     pub(super) fn sddl(self) -> String {
         let mask = match self.mask() {
             FILE_GENERIC_READ => "FR".to_owned(),
@@ -80,7 +86,8 @@ impl UsersMay {
         };
         let full = |account: &str| format!("(A;OICI;FA;;;{account})");
         let users = format!("(A;OICI;{mask};;;{})", AUTHENTICATED_USERS.1);
-        format!("D:PAI{}{}{users}", full(SYSTEM.1), full(ADMINISTRATORS.1))
+        let owner = ADMINISTRATORS.1;
+        format!("O:{owner}D:PAI{}{}{users}", full(SYSTEM.1), full(ADMINISTRATORS.1))
     }
 }
 
@@ -98,10 +105,20 @@ mod tests {
     fn the_lists_are_those_of_the_documents_in_both_forms() {
         assert_eq!(
             UsersMay::ReadAndAppend.sddl(),
-            "D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x12008d;;;AU)"
+            "O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;0x12008d;;;AU)"
         );
-        assert_eq!(UsersMay::Read.sddl(), "D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FR;;;AU)");
-        assert!(UsersMay::ReadAndAppend.icacls().ends_with(":(OI)(CI)(RC,S,RD,AD,REA,RA)\""));
-        assert!(UsersMay::Read.icacls().ends_with(":(OI)(CI)(RC,S,RD,REA,RA)\""));
+        assert_eq!(
+            UsersMay::Read.sddl(),
+            "O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;FR;;;AU)"
+        );
+        let full = "/inheritance:r /grant:r \"*S-1-5-18:(OI)(CI)F\" \"*S-1-5-32-544:(OI)(CI)F\"";
+        assert_eq!(
+            UsersMay::ReadAndAppend.icacls(),
+            format!("{full} \"*S-1-5-11:(OI)(CI)(RC,S,RD,AD,REA,RA)\"")
+        );
+        assert_eq!(
+            UsersMay::Read.icacls(),
+            format!("{full} \"*S-1-5-11:(OI)(CI)(RC,S,RD,REA,RA)\"")
+        );
     }
 }

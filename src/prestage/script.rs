@@ -8,12 +8,14 @@ use super::rights::UsersMay;
 use super::template::fill;
 use super::{Kit, KitFile};
 
-/// Batch files are read in the console's code page; letters beyond ASCII need another, and a system that does not
-/// change to it would make a folder of another name. Left out where nothing needs it: Windows XP ends a batch file here.
+/// Batch files are read in the console's code page, each line in the one of its moment; letters beyond ASCII need
+/// another, and a system that does not change to it would make a folder of another name. The probe is one letter of
+/// three bytes, and two or more in any other code page. Left out where nothing needs it: Windows XP ends a batch file
+/// here.
 const UTF_8: &str = "\
-chcp 65001 >nul
+\"%SystemRoot%\\System32\\chcp.com\" 65001 >nul
 set \"STEP=this system does not read batch files in UTF-8, as the location is written; run prestage.ps1\"
-set \"LETTER=ü\"
+set \"LETTER=€\"
 if not \"%LETTER:~1%\"==\"\" goto failed
 ";
 
@@ -32,16 +34,21 @@ pub(super) fn command(kit: &Kit) -> Vec<u8> {
             ("IMAGES_RIGHTS", &UsersMay::ReadAndAppend.icacls()),
             ("PRESTAGED_RIGHTS", &kit.users_may.icacls()),
             ("FILES", &files),
+            ("INDEX", index_of(kit)),
         ],
     );
     // No mark: the shell would take it for a part of the first command.
     with_crlf(&text)
 }
 
+fn index_of(kit: &Kit) -> &str {
+    kit.files.iter().find(|file| file.is_index()).map_or("", KitFile::name)
+}
+
 fn place(file: &KitFile) -> String {
     let (name, digest) = (&file.name, file.digest.to_hex());
     format!(
-        "set \"NAME={name}\"\nset \"HASH={digest}\"\ncall :place\nif errorlevel 1 goto failed\n"
+        "set \"NAME={name}\"\nset \"HASH={digest}\"\ncall :place\nif not \"%errorlevel%\"==\"0\" goto failed\n"
     )
 }
 
@@ -59,6 +66,7 @@ pub(super) fn power_shell(kit: &Kit) -> Vec<u8> {
             ("IMAGES_RIGHTS", &UsersMay::ReadAndAppend.sddl()),
             ("PRESTAGED_RIGHTS", &kit.users_may.sddl()),
             ("FILES", &files.join("\n")),
+            ("INDEX", index_of(kit)),
         ],
     );
     with_crlf(&format!("{MARK}{text}"))
@@ -78,17 +86,18 @@ fn literal(text: &str) -> String {
 }
 
 pub(super) fn read_me(kit: &Kit) -> Vec<u8> {
-    let title =
-        format!("{} revision {}: first image of a MED-V client computer", kit.image, kit.revision);
+    let title = kit.title();
     let text = filled(
         kit,
         include_str!("templates/README.txt"),
         &[
+            ("TITLE", &title),
             ("UNDERLINE", &"=".repeat(title.len())),
             ("IMAGES", &kit.location.images()),
             ("PRESTAGED", &kit.location.prestaged()),
             ("IMAGES_RIGHTS", &UsersMay::ReadAndAppend.icacls()),
             ("PRESTAGED_RIGHTS", &kit.users_may.icacls()),
+            ("APPEND", if kit.users_may == UsersMay::Read { "" } else { " --users-may-append" }),
             ("ADD_X86", &add(X86, &kit.location)),
             ("ADD_X64", &add(X64, &kit.location)),
         ],

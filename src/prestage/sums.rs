@@ -27,11 +27,18 @@ pub(super) fn write(kit: &Kit, documents: &[(&str, Vec<u8>)]) -> Vec<u8> {
 
 /// Reads such a file: paths relative to it, with their digests.
 ///
-/// `Unfit` for a line that is none, or a path that leads elsewhere: a list is not to make anybody read what it
-/// does not lie beside.
+/// `Unfit` for a line that is none or names a file twice, for a list without an image, and for a path that leads
+/// elsewhere: a list is not to make anybody read what it does not lie beside.
 pub fn read(text: &str) -> Result<Vec<(String, Digest)>, Unfit> {
-    let lines = text.lines().enumerate().filter(|(_, line)| !line.is_empty());
-    lines.map(|(number, line)| entry(line).ok_or_else(|| no_entry(number + 1))).collect()
+    let mut entries: Vec<(String, Digest)> = Vec::new();
+    for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
+        let entry = entry(line).filter(|(path, _)| !entries.iter().any(|(known, _)| known == path));
+        entries.push(entry.ok_or_else(|| no_entry(number + 1))?);
+    }
+    if !entries.iter().any(|(path, _)| is_image(path)) {
+        return Err(Unfit(format!("{NAME} lists no file in {PRESTAGED}")));
+    }
+    Ok(entries)
 }
 
 fn entry(line: &str) -> Option<(String, Digest)> {
@@ -71,12 +78,14 @@ mod tests {
             &format!("{digits}  "),
             &format!("{}  x", "g".repeat(64)),
             &format!("{}  x", "ä".repeat(32)),
+            &format!("{digits}  PrestagedImages/fine"),
         ] {
-            let text = format!("{digits}  fine\n{line}\n");
+            let text = format!("{digits}  PrestagedImages/fine\n{line}\n");
             let refused = read(&text).unwrap_err().to_string();
             assert!(refused.starts_with("line 2 "), "{line}: {refused}");
         }
-        assert_eq!(read(&format!("{digits} *a b/c\n\n")).unwrap()[0].0, "a b/c");
+        let listed = read(&format!("{digits} *a b/PrestagedImages/c\n\n")).unwrap();
+        assert_eq!(listed[0].0, "a b/PrestagedImages/c");
     }
 
     #[test]

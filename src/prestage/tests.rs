@@ -12,11 +12,7 @@ fn kit_at(location: &str) -> Kit {
 }
 
 fn document(kit: &Kit, wanted: &str) -> String {
-    let bytes = kit.contents().into_iter().find_map(|content| match content {
-        Content::Document { path, bytes } if path == wanted => Some(bytes),
-        _ => None,
-    });
-    let bytes = bytes.unwrap();
+    let bytes = document_bytes(kit, wanted);
     if !bytes.starts_with(&[0xff, 0xfe]) {
         return String::from_utf8(bytes).unwrap();
     }
@@ -36,14 +32,7 @@ const DOCUMENTS: [&str; 5] = [
 fn the_index_comes_after_everything_else_and_the_digests_come_last() {
     let kit = kit_at("C:\\");
     let contents = kit.contents();
-    let paths: Vec<_> = contents
-        .iter()
-        .map(|content| match content {
-            Content::Folder(path) => path.clone(),
-            Content::File(file) => file.path(),
-            Content::Document { path, .. } => (*path).to_owned(),
-        })
-        .collect();
+    let paths: Vec<_> = contents.iter().map(Content::path).collect();
     assert_eq!(paths[..2], ["MED-V Images", "MED-V Images/PrestagedImages"]);
     assert_eq!(paths[2], "MED-V Images/PrestagedImages/win7-office_12.ckm");
     assert_eq!(paths[3..8], DOCUMENTS);
@@ -86,7 +75,9 @@ fn a_location_is_quoted_by_the_rules_of_each_file() {
     let place = "\\MED-V Images\\PrestagedImages";
     let command = document(&kit, "prestage.cmd");
     assert!(command.contains(&format!("set \"PRESTAGED=D:\\O'Neil’s & Co{place}\"\r\n")));
-    assert!(command.contains("\r\nchcp 65001 >nul\r\n"));
+    // Each line is read in the code page of its moment.
+    let change = command.find("chcp.com\" 65001 >nul\r\n").unwrap();
+    assert!(command[..change].is_ascii());
     let power_shell = document(&kit, "prestage.ps1");
     assert!(power_shell.contains(&format!("$Prestaged = 'D:\\O''Neil’’s & Co{place}'\r\n")));
     for registry in ["PrestagedImagesPath-x86.reg", "PrestagedImagesPath-x64.reg"] {
@@ -112,12 +103,14 @@ fn both_scripts_set_the_same_rights() {
     ] {
         let kit = Kit::new("x", 1, files(), Location::default(), users_may).unwrap();
         let command = document(&kit, "prestage.cmd");
-        let of_inner =
-            command.lines().find(|line| line.contains("icacls.exe\" \"%PRESTAGED%\"")).unwrap();
+        let of_inner = command
+            .lines()
+            .find(|line| line.contains("icacls.exe\" \"%PRESTAGED%\" /inheritance"))
+            .unwrap();
         assert!(of_inner.ends_with(&format!("\"*S-1-5-11:(OI)(CI){letters}\"")), "{of_inner}");
         let power_shell = document(&kit, "prestage.ps1");
         assert!(power_shell.contains(&format!(
-            "$PrestagedRights = 'D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;{mask};;;AU)'"
+            "$PrestagedRights = 'O:BAD:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)(A;OICI;{mask};;;AU)'"
         )));
     }
 }

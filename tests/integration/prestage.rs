@@ -72,7 +72,7 @@ fn flip_a_byte(path: &Path) {
 }
 
 async fn a_large_kit_is_sent_while_memory_stays_flat(database: Database) {
-    let depot = Depot::start(database).await;
+    let mut depot = Depot::start(database).await;
     let admin = depot.admin();
     admin.create_image("win7-office").await;
     let draft = admin.draft("win7-office").await;
@@ -87,6 +87,9 @@ async fn a_large_kit_is_sent_while_memory_stays_flat(database: Database) {
     admin.put_file("win7-office", draft, "index", b"the index").await.expecting(201);
     admin.seal("win7-office", draft).await.expecting(200);
 
+    // A new process: what the upload needed does not hide what the kit needs.
+    depot.server.restart().await;
+    depot.admin().get("/api/v1/images").await.expecting(200);
     let before = depot.server.peak_memory();
     let kit = depot.scratch().join("kit");
     unpack(&depot, &path, "", &kit).await;
@@ -167,17 +170,15 @@ async fn a_killed_prestage_leaves_nothing_that_looks_finished_and_the_next_compl
     let draft = admin.draft("win7-office").await;
     let image = sample::bytes(7, 40_000_000);
     admin.put_file("win7-office", draft, "ckm", &image).await.expecting(201);
-    admin
-        .put_file("win7-office", draft, "index", &sample::bytes(8, 2_000_000))
-        .await
-        .expecting(201);
+    let index = sample::bytes(8, 2_000_000);
+    admin.put_file("win7-office", draft, "index", &index).await.expecting(201);
     admin.seal("win7-office", draft).await.expecting(200);
     admin.promote("win7-office", "production", draft).await.expecting(200);
 
     let kit = depot.scratch().join("kit");
     let to = kit.display().to_string();
     let mut unfinished = 0;
-    for _ in 0..25 {
+    for round in 0..24 {
         let mut command = as_admin(&depot.server.url(), ["prestage", "win7-office", "--to", &to]);
         let mut child =
             command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("start it");
@@ -192,11 +193,21 @@ async fn a_killed_prestage_leaves_nothing_that_looks_finished_and_the_next_compl
         if kit.join(INDEX).exists() {
             assert!(fs::read(kit.join(CKM)).expect("the image of an index") == image);
         }
+        // From time to time a finished image suffers, and is mended by the next run.
+        if round % 5 == 4 && kit.join(CKM).exists() {
+            let _gone = fs::remove_file(kit.join(INDEX));
+            flip_a_byte(&kit.join(CKM));
+        }
     }
     assert!(unfinished > 0, "no kill came in between");
-    let there = |path: &str| fs::metadata(kit.join(path)).map_or(0, |about| about.len());
-    let before: u64 =
-        [CKM, INDEX].iter().map(|path| there(path) + there(&format!("{path}.partial"))).sum();
+    let length = |path: String| fs::metadata(kit.join(path)).map_or(0, |about| about.len());
+    let before: u64 = [(CKM, image.len() as u64), (INDEX, index.len() as u64)]
+        .map(|(path, whole)| match length(path.to_owned()) {
+            there if there == whole => whole,
+            _ => length(format!("{path}.partial")),
+        })
+        .iter()
+        .sum();
     let done = prestage(&depot, &kit, &[]).await.successful().last_line();
     assert!(done["bytes_reused"].as_u64() >= Some(before), "{before} bytes were there: {done}");
     verify(&kit).await.successful();
@@ -259,7 +270,7 @@ async fn windows_takes_the_registry_values_and_calls_icacls_with_the_rights() {
     let script = Wine::path(&kit.join("prestage.cmd"));
     let ran = wine.run(",fixme+icacls", &["cmd", "/c", &script]).await;
     assert_ne!(ran.code, 0, "{}", ran.stdout);
-    // Wine's certutil is a stub, too: from here on it takes a Windows.
+    // Wine's certutil is a stub, too.
     assert!(ran.stderr.contains("prestage: FAILED: certutil.exe gave no digest"), "{}", ran.stderr);
     let images = format!("{location}\\MED-V Images");
     let grants = r#""/inheritance:r" "/grant:r" "*S-1-5-18:(OI)(CI)F" "*S-1-5-32-544:(OI)(CI)F" "*S-1-5-11:(OI)(CI)"#;
@@ -272,7 +283,7 @@ async fn windows_takes_the_registry_values_and_calls_icacls_with_the_rights() {
     }
     let made = wine.disk().join(&location[3..]).join("MED-V Images/PrestagedImages");
     assert!(made.is_dir());
-    assert_eq!(fs::read_dir(made).expect("the folder").count(), 0, "nothing unchecked stays");
+    assert_eq!(fs::read_dir(&made).expect("the folder").count(), 0, "nothing unchecked stays");
     let nothing = wine.run("", &["reg", "query", keys[1].1]).await;
     assert_ne!(nothing.code, 0, "the client is not told of files that are not there");
 
@@ -283,6 +294,68 @@ async fn windows_takes_the_registry_values_and_calls_icacls_with_the_rights() {
         let value = format!("REG_SZ    {images}\\PrestagedImages\r\n");
         assert!(answer.stdout.contains(&value), "{}", answer.stdout);
     }
+}
+
+/// The script with digests from a file in place of certutil's, which Wine only has as a stub; all else is as it is.
+fn with_digests_from_files(kit: &Path) -> PathBuf {
+    let script = fs::read_to_string(kit.join("prestage.cmd")).expect("the script");
+    let line = script.lines().find(|line| line.starts_with("for /f \"skip=1")).expect("certutil");
+    let instead = "for /f \"delims=\" %%H in ('type \"%FILE%.digest\"') do set \"FOUND=%%H\"";
+    let place = kit.join("with-digests.cmd");
+    fs::write(&place, script.replace(line, instead)).expect("write the script");
+    place
+}
+
+#[tokio::test]
+async fn the_script_puts_the_files_in_place_with_the_index_last() {
+    let depot = depot_with_an_image(Database::Sqlite).await;
+    let wine = Wine::start().await;
+    let kit = depot.scratch().join("kit");
+    prestage(&depot, &kit, &["--location", "C:\\Virtual Machines"]).await.successful();
+    let script = Wine::path(&with_digests_from_files(&kit));
+    let place = wine.disk().join("Virtual Machines/MED-V Images/PrestagedImages");
+    fs::create_dir_all(&place).expect("a folder of somebody");
+    let [image, index] = ["win7-office_1.ckm", "win7-office_1.ckm.index"];
+    let digest = |name: &str, of: &[u8]| {
+        let digits = sample::digest(of).replace("sha256:", "");
+        let spaced: Vec<_> = digits.as_bytes().chunks(2).map(String::from_utf8_lossy).collect();
+        fs::write(place.join(format!("{name}.digest")), spaced.join(" ")).expect("a digest");
+    };
+    digest(&format!("{image}.part"), &ckm(1));
+    digest(&format!("{index}.part"), b"damaged on its way");
+    let failed = wine.run("", &["cmd", "/c", &script]).await;
+    assert_ne!(failed.code, 0);
+    assert!(
+        failed.stderr.contains("the copy of win7-office_1.ckm.index is not"),
+        "{}",
+        failed.stderr
+    );
+    assert!(place.join(image).exists() && !place.join(index).exists());
+
+    // Again: the image is right and stays, the index comes, the value is set.
+    digest(image, &ckm(1));
+    digest(&format!("{index}.part"), &crate::harness::actions::index(1));
+    let done = wine.run("", &["cmd", "/c", &script]).await.successful();
+    assert!(
+        done.stdout.contains("VMSFOLDER=\"C:\\Virtual Machines\\MED-V Images\""),
+        "{}",
+        done.stdout
+    );
+    for (name, bytes) in [(image, ckm(1)), (index, crate::harness::actions::index(1))] {
+        assert!(fs::read(place.join(name)).expect("in place") == bytes);
+        let mode = fs::metadata(place.join(name)).expect("in place").permissions().mode();
+        assert_eq!(mode & 0o222, 0, "{name} is read-only");
+    }
+    let key = "HKLM\\SOFTWARE\\WOW6432Node\\Kidaro";
+    let value = wine.run("", &["reg", "query", key, "/v", "PrestagedImagesPath"]).await;
+    assert!(value.stdout.contains("C:\\Virtual Machines\\MED-V Images\\PrestagedImages"));
+
+    // An image that has suffered, and cannot be mended: nothing may say that it is there.
+    digest(image, b"damaged in place");
+    digest(&format!("{image}.part"), b"damaged on its way");
+    let failed = wine.run("", &["cmd", "/c", &script]).await;
+    assert!(failed.stderr.contains("the copy of win7-office_1.ckm is not"), "{}", failed.stderr);
+    assert!(!place.join(index).exists());
 }
 
 #[tokio::test]

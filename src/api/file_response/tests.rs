@@ -34,7 +34,7 @@ fn served(reader: BlobReader) -> ServedFile {
     ServedFile {
         reader,
         identity: Identity::Bytes(Digest::of(&CONTENT)),
-        last_modified: DateTime::from_timestamp(784_111_777, 500_000_000).unwrap(),
+        last_modified: DateTime::from_timestamp(784_111_777, 500_000_000),
         content_type: "application/octet-stream".into(),
         cache_control: "public, max-age=31536000, immutable",
     }

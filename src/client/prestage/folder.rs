@@ -3,81 +3,174 @@
 //! On Linux the folders follow the intent of the lists that the scripts set on Windows: the owner may do everything,
 //! others read. Files are read-only for everybody.
 
-use std::fs::{self, File, Permissions};
-use std::io::{self, Write as _};
+use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::super::exit_code::Exit;
 use super::super::failure::Failure;
 use super::super::files_below::files_below;
-use crate::prestage::{Content, sums};
+use crate::prestage::{Content, Kit, READ_ME, sums};
 
 const FOLDER: u32 = 0o755;
 const FILE: u32 = 0o444;
 
 /// What `pull` and this leave of something that is not finished.
-const UNFINISHED: [&str; 2] = [".partial", ".partial.etag"];
+const UNFINISHED: &str = ".partial";
+const ITS_TAG: &str = ".partial.etag";
 
-/// Makes sure that the folder can become this kit and nothing else, and that it does not look finished from here on.
-pub(super) fn begin(to: &Path, contents: &[Content<'_>]) -> Result<(), Failure> {
-    fs::create_dir_all(to).map_err(|error| Failure::local("make", to, &error))?;
-    let own: Vec<String> = contents.iter().map(path_of).collect();
-    let there = files_below(to).map_err(|error| Failure::local("read", to, &error))?;
-    if let Some(other) = there.iter().find(|path| !own.iter().any(|own| belongs(path, own))) {
+/// The folder while a kit is made in it. Another run keeps off until this is dropped.
+pub(super) struct KitFolder {
+    path: PathBuf,
+    _locked: File,
+}
+
+impl KitFolder {
+    /// Makes sure that the folder can become this kit and nothing else, and that it does not look finished from here
+    /// on: no digests, and no index beside an image that may have suffered.
+    pub(super) fn begin(path: &Path, kit: &Kit) -> Result<Self, Failure> {
+        fs::create_dir_all(path).map_err(|error| Failure::local("make", path, &error))?;
+        let folder = Self { path: path.to_owned(), _locked: lock(path)? };
+        folder.must_be_of(kit)?;
+        folder.remove(sums::NAME)?;
+        for file in kit.files().iter().filter(|file| sums::is_index(file.name())) {
+            folder.set_aside(&file.path())?;
+        }
+        Ok(folder)
+    }
+
+    /// Back to what is not finished: the download takes it up again and finds it whole.
+    fn set_aside(&self, file: &str) -> Result<(), Failure> {
+        let (path, unfinished) =
+            (self.path.join(file), self.path.join(format!("{file}{UNFINISHED}")));
+        let set_aside = || {
+            fs::rename(&path, &unfinished)?;
+            fs::set_permissions(&unfinished, Permissions::from_mode(0o644))
+        };
+        match set_aside() {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Failure::local("set aside", &path, &error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whatever has a name of the kit is taken for a part of it only where the first document says so: somebody's own
+    /// README.txt and SHA256SUMS are no kit.
+    fn must_be_of(&self, kit: &Kit) -> Result<(), Failure> {
+        let contents = kit.contents();
+        let there =
+            files_below(&self.path).map_err(|error| Failure::local("read", &self.path, &error))?;
+        let other =
+            there.iter().find(|path| !contents.iter().any(|content| belongs(path, content)));
+        let is_document = |path: &&String| {
+            let document = |content: &Content<'_>| matches!(content, Content::Document { path: own, .. } if own == path);
+            contents.iter().any(document)
+        };
+        let other = other.or_else(|| {
+            there.iter().find(is_document).filter(|_| self.title().as_deref() != Some(&kit.title()))
+        });
+        let Some(other) = other else { return Ok(()) };
         let message = format!(
             "{} has something else in it, {other}; choose a folder that is empty or has this kit",
-            to.display()
+            self.path.display()
         );
-        return Err(Failure::new(Exit::Conflict, message));
+        Err(Failure::new(Exit::Conflict, message))
     }
-    let sums = to.join(sums::NAME);
-    match fs::remove_file(&sums) {
-        Ok(()) => sync_folder(to),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(Failure::local("remove", &sums, &error)),
+
+    /// The first line of the first document.
+    fn title(&self) -> Option<String> {
+        let path = self.path.join(READ_ME);
+        let is_file = fs::symlink_metadata(&path).is_ok_and(|about| about.is_file());
+        let mut line = String::new();
+        BufReader::new(is_file.then(|| File::open(&path).ok())??).read_line(&mut line).ok()?;
+        Some(line.trim_start_matches('\u{feff}').trim_end().to_owned())
+    }
+
+    pub(super) fn make(&self, folder: &str) -> Result<(), Failure> {
+        let folder = self.path.join(folder);
+        fs::create_dir_all(&folder)
+            .and_then(|()| fs::set_permissions(&folder, Permissions::from_mode(FOLDER)))
+            .and_then(|()| sync_folder(folder.parent().unwrap_or(&self.path)))
+            .map_err(|error| Failure::local("make", &folder, &error))
+    }
+
+    /// For good. Whether the file system keeps the mark: those of sticks and shares may not.
+    pub(super) fn mark_read_only(&self, file: &str) -> Result<bool, Failure> {
+        let path = self.path.join(file);
+        let mark = || {
+            let file = File::open(&path)?;
+            file.set_permissions(Permissions::from_mode(FILE))?;
+            file.sync_all()?;
+            Ok(file.metadata()?.permissions().mode() & 0o222 == 0)
+        };
+        mark().map_err(|error: io::Error| Failure::local("mark read-only", &path, &error))
+    }
+
+    /// On stable storage, read-only and under its name when this returns.
+    pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
+        let unfinished = format!("{name}{UNFINISHED}");
+        // What a run that was killed has left is read-only already, and what somebody put there may be a link.
+        self.remove(&unfinished)?;
+        let (path, unfinished) = (self.path.join(name), self.path.join(unfinished));
+        let write = || {
+            let mut file = OpenOptions::new().write(true).create_new(true).open(&unfinished)?;
+            file.write_all(bytes)?;
+            file.set_permissions(Permissions::from_mode(FILE))?;
+            file.sync_all()?;
+            fs::rename(&unfinished, &path)?;
+            sync_folder(&self.path)
+        };
+        write().map_err(|error: io::Error| Failure::local("write", &path, &error))
+    }
+
+    /// Takes away what earlier runs have left of files that are whole by now.
+    pub(super) fn tidy_up(&self, kit: &Kit) -> Result<(), Failure> {
+        for content in kit.contents() {
+            if !matches!(content, Content::Folder(_)) {
+                self.remove(&(content.path() + UNFINISHED))?;
+                self.remove(&(content.path() + ITS_TAG))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, name: &str) -> Result<(), Failure> {
+        let path = self.path.join(name);
+        match fs::remove_file(&path) {
+            Ok(()) => sync_folder(&self.path),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            Err(error) => Err(error),
+        }
+        .map_err(|error| Failure::local("remove", &path, &error))
     }
 }
 
-fn path_of(content: &Content<'_>) -> String {
+/// The lock goes with the process, however that ends.
+fn lock(folder: &Path) -> Result<File, Failure> {
+    let file = File::open(folder).map_err(|error| Failure::local("open", folder, &error))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let message = format!("another prestage works in {}", folder.display());
+            Err(Failure::new(Exit::Conflict, message))
+        }
+        Err(TryLockError::Error(error)) => Err(Failure::local("lock", folder, &error)),
+    }
+}
+
+/// Folders are there as such (see `files_below`) or not at all: a link in the place of one is somebody's own.
+fn belongs(path: &str, content: &Content<'_>) -> bool {
+    let own = content.path();
+    let Some(rest) = path.strip_prefix(&own) else { return false };
     match content {
-        Content::Folder(path) => path.clone(),
-        Content::File(file) => file.path(),
-        Content::Document { path, .. } => (*path).to_owned(),
+        Content::Folder(_) => rest == "/",
+        Content::File(_) => ["", UNFINISHED, ITS_TAG].contains(&rest),
+        Content::Document { .. } => ["", UNFINISHED].contains(&rest),
     }
 }
 
-fn belongs(path: &str, own: &str) -> bool {
-    path.strip_prefix(own).is_some_and(|rest| rest.is_empty() || UNFINISHED.contains(&rest))
-}
-
-pub(super) fn make(folder: &Path) -> Result<(), Failure> {
-    fs::create_dir_all(folder)
-        .and_then(|()| fs::set_permissions(folder, Permissions::from_mode(FOLDER)))
-        .map_err(|error| Failure::local("make", folder, &error))
-}
-
-pub(super) fn mark_read_only(file: &Path) -> Result<(), Failure> {
-    fs::set_permissions(file, Permissions::from_mode(FILE))
-        .map_err(|error| Failure::local("mark read-only", file, &error))
-}
-
-/// On stable storage, read-only and under its name when this returns.
-pub(super) fn write(to: &Path, name: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let (path, unfinished) = (to.join(name), to.join(format!("{name}{}", UNFINISHED[0])));
-    let write = || {
-        let mut file = File::create(&unfinished)?;
-        file.write_all(bytes)?;
-        file.set_permissions(Permissions::from_mode(FILE))?;
-        file.sync_all()?;
-        fs::rename(&unfinished, &path)
-    };
-    write().map_err(|error: io::Error| Failure::local("write", &path, &error))?;
-    sync_folder(to)
-}
-
-fn sync_folder(folder: &Path) -> Result<(), Failure> {
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(|error| Failure::local("sync", folder, &error))
+fn sync_folder(folder: &Path) -> io::Result<()> {
+    File::open(folder)?.sync_all()
 }

@@ -7,11 +7,12 @@ $ErrorActionPreference = 'Stop'
 
 $Images = {{IMAGES}}
 $Prestaged = {{PRESTAGED}}
+$Index = '{{INDEX}}'
 $Files = @(
 {{FILES}}
 )
 
-# SYSTEM and Administrators may do everything, Authenticated Users what is listed.
+# The folders are Administrators'. They and SYSTEM may do everything, Authenticated Users what is listed.
 $ImagesRights = '{{IMAGES_RIGHTS}}'
 $PrestagedRights = '{{PRESTAGED_RIGHTS}}'
 
@@ -22,7 +23,8 @@ function Set-Rights($Folder, $Rights) {
 }
 
 function Get-Digest($Path) {
-    $Sha256 = [Security.Cryptography.SHA256]::Create()
+    # Of the two that .NET has, the one that is allowed where only approved cryptography is.
+    $Sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     $Stream = [IO.File]::OpenRead($Path)
     try {
         return [BitConverter]::ToString($Sha256.ComputeHash($Stream)).Replace('-', '')
@@ -44,6 +46,12 @@ function Copy-Checked($File) {
         throw "$($File.Name) is missing, or is not the file that was packed: its digest is another"
     }
     $Copy = "$Target.part"
+    # An index tells the client that its image is there: not while it is not.
+    $OfTarget = [IO.Path]::Combine($Prestaged, $Index)
+    if ($Index -and [IO.File]::Exists($OfTarget)) {
+        [IO.File]::SetAttributes($OfTarget, 'Normal')
+        [IO.File]::Delete($OfTarget)
+    }
     foreach ($Old in $Copy, $Target) {
         if ([IO.File]::Exists($Old)) {
             [IO.File]::SetAttributes($Old, 'Normal')
@@ -52,6 +60,7 @@ function Copy-Checked($File) {
     [IO.File]::Copy($Source, $Copy, $true)
     [IO.File]::SetAttributes($Copy, 'Normal')
     if ((Get-Digest $Copy) -ne $File.Digest) {
+        [IO.File]::Delete($Copy)
         throw "the copy of $($File.Name) is not the file that was packed: its digest is another"
     }
     [IO.File]::Delete($Target)
@@ -84,7 +93,7 @@ try {
     [Microsoft.Win32.Registry]::SetValue($Key, 'PrestagedImagesPath', $Prestaged)
 }
 catch {
-    [Console]::Error.WriteLine("prestage: FAILED: $Step. $($_.Exception.Message)")
+    Write-Host "prestage: FAILED: $Step. $($_.Exception.Message)"
     exit 1
 }
 Write-Output 'prestage: {{IMAGE}} revision {{REVISION}} is in place and checked. Install the client with'
