@@ -159,7 +159,7 @@ impl Visit<'_> {
         body: Body,
     ) -> Result<u64, Refusal> {
         let offset = appending.upload().map_or(range.first, |upload| upload.received);
-        let upload = take_in(appending, body, offset - range.first).await?;
+        let upload = Box::pin(take_in(appending, body, offset - range.first)).await?;
         self.depot.catalog.fragment_taken(&self.actor, session, &upload).await?;
         Ok(upload.received)
     }

@@ -58,7 +58,9 @@ impl Config {
             let tree = local_folder("tree.url", Some(tree))?;
             let store = local_folder("store.url", Some(store))?;
             if store.starts_with(&tree) || tree.starts_with(&store) {
-                return Err(ConfigError::new("store.url and tree.url: neither may lie in the other"));
+                return Err(ConfigError::new(
+                    "store.url and tree.url: neither may lie in the other",
+                ));
             }
             return Ok(());
         }
@@ -69,7 +71,9 @@ impl Config {
         }
         let prefix = |url: &Url| format!("{}/", url.path().trim_end_matches('/'));
         if store.host_str() == tree.host_str() && prefix(store).starts_with(&prefix(tree)) {
-            return Err(ConfigError::new("tree.url: the blobs of store.url lie below it, and whoever reads the tree could read them"));
+            return Err(ConfigError::new(
+                "tree.url: the blobs of store.url lie below it, and whoever reads the tree could read them",
+            ));
         }
         Ok(())
     }

@@ -151,7 +151,9 @@ impl Tree {
                 let (tree, path) = (tree.clone(), path.to_owned());
                 blocking(move || {
                     tree.remove(&path)?;
-                    tree.remove_folder_if_empty(path.rsplit_once('/').map_or("", |(folder, _)| folder));
+                    tree.remove_folder_if_empty(
+                        path.rsplit_once('/').map_or("", |(folder, _)| folder),
+                    );
                     Ok(())
                 })
                 .await

@@ -10,7 +10,9 @@ use serde_json::{Value, json};
 use crate::harness::actions::{ckm, file_path, index, revision_path};
 use crate::harness::command::{curl, run};
 use crate::harness::folder::{files_below, mode};
-use crate::harness::{Database, Depot, Store, on_both_databases, on_both_databases_and_stores, sample};
+use crate::harness::{
+    Database, Depot, Store, on_both_databases, on_both_databases_and_stores, sample,
+};
 
 on_both_databases_and_stores![
     curl_takes_an_image_through_its_whole_life,

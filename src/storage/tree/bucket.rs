@@ -113,7 +113,7 @@ impl TreeBucket {
 
     fn location(&self, path: &str) -> Path {
         let parts = path.split('/').filter(|part| !part.is_empty());
-        parts.fold(self.client.prefix.clone(), |location, part| location.join(part))
+        parts.fold(self.client.prefix.clone(), object_store::path::Path::join)
     }
 }
 

@@ -62,7 +62,8 @@ impl TreeFolder {
         original: &Original,
     ) -> Result<(), StorageError> {
         let target = self.root.join(path);
-        self.publish_at(&target, blob, original).map_err(StorageError::file(target.display().to_string()))
+        self.publish_at(&target, blob, original)
+            .map_err(StorageError::file(target.display().to_string()))
     }
 
     fn publish_at(&self, target: &Path, path: &Path, original: &Original) -> io::Result<()> {

@@ -62,8 +62,7 @@ impl Bucket {
     /// The names of all objects below a folder, relative to it.
     pub async fn names(&self, folder: &str) -> Vec<String> {
         let prefix = self.key(folder);
-        let listed: Vec<_> =
-            self.store.list(Some(&prefix)).try_collect().await.expect("a listing");
+        let listed: Vec<_> = self.store.list(Some(&prefix)).try_collect().await.expect("a listing");
         let start = prefix.as_ref().len() + 1;
         let mut names: Vec<_> =
             listed.iter().map(|object| object.location.as_ref()[start..].to_owned()).collect();
@@ -116,7 +115,7 @@ impl Bucket {
 
     fn key(&self, path: &str) -> Key {
         let parts = path.split('/').filter(|part| !part.is_empty());
-        parts.fold(Key::from(self.prefix.as_str()), |key, part| key.join(part))
+        parts.fold(Key::from(self.prefix.as_str()), object_store::path::Path::join)
     }
 }
 
