@@ -68,6 +68,8 @@ pub struct Depot {
     pub listeners: Listeners,
     pub links: Links,
     pub brakes: Brakes,
+    /// Whether downloads are sent to the bucket itself.
+    pub redirect: bool,
     pub metrics: PrometheusHandle,
 }
 

@@ -104,7 +104,7 @@ impl CommandLine {
             Command::Prestage(args) => return client_exit(client::prestage::run(args).await),
             Command::Verify(args) => return client_exit(client::verify::run(args).await),
             Command::Serve(args) => serve::run(args, config).await,
-            Command::Demo(args) => demo::run(args).await,
+            Command::Demo(args) => Box::pin(demo::run(args)).await,
             Command::Audit(args) => {
                 return audit::run(args, config).await.unwrap_or_else(|error| fail(&error));
             }

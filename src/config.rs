@@ -140,6 +140,8 @@ pub struct Tree {
     /// How long a withdrawn file stays for those who are fetching it.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
+    /// Whether downloads of files are sent to the bucket itself, with an address that is good for an hour.
+    pub redirect: bool,
     /// Downloads at once, in all; past them 503 with `Retry-After`. 0 is no limit.
     pub max_downloads: usize,
     /// The same for one client's address.
@@ -158,6 +160,7 @@ impl Default for Tree {
             alias: "MEDVImages".to_owned(),
             pattern: FilePattern::default().to_string(),
             grace: Duration::from_hours(24),
+            redirect: false,
             max_downloads: 0,
             max_downloads_per_client: 0,
             bandwidth: ByteSize::b(0),

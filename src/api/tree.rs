@@ -3,8 +3,12 @@
 //! Names come from the snapshot, bytes from the blobs; the folder on disk need not have followed yet.
 //! Nothing else is reachable: no path of the request ever meets the file system.
 
+use std::time::Duration;
+
+use actix_web::http::{Method, header};
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use url::Url;
 
 use super::Depot;
 use super::brakes::Braked;
@@ -20,6 +24,9 @@ use crate::storage::blobs::BlobReader;
 const FOR_GOOD: &str = "public, max-age=31536000, immutable, no-transform";
 /// What the manifest says may change any moment; a proxy may take that burst of requests.
 const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
+
+/// How long an address of the bucket's is good. Longer than BITS leaves between two requests of a job that runs.
+const GOOD_FOR: Duration = Duration::from_hours(1);
 
 /// Answers GET and HEAD.
 pub async fn serve(
@@ -44,11 +51,33 @@ pub async fn serve(
         }
         TreeEntry::File(file) => {
             visitor.may_read(file.read_access, &file.image)?;
+            if let Some(elsewhere) = redirect(&depot, &file, &request).await? {
+                return Ok(elsewhere);
+            }
             let turn = depot.brakes.admit(&request)?;
             let response = file_response::respond(&request, opened(&depot, &file).await?)?;
             Ok(response.map_body(|_, body| Braked::new(body, turn)).map_into_boxed_body())
         }
     }
+}
+
+/// To the bucket, which answers ranges by itself. HEAD is answered here: an address is good for one method.
+async fn redirect(
+    depot: &Depot,
+    file: &TreeFile,
+    request: &HttpRequest,
+) -> Result<Option<HttpResponse>, Problem> {
+    if !depot.redirect || *request.method() != Method::GET {
+        return Ok(None);
+    }
+    let signed = depot.catalog.blobs().signed_url(&file.blob_key, GOOD_FOR).await;
+    let answer = |url: Url| {
+        let mut answer = HttpResponse::TemporaryRedirect();
+        answer.insert_header((header::LOCATION, url.as_str()));
+        // Kept by a proxy, it would be answered with after its hour.
+        answer.insert_header((header::CACHE_CONTROL, "private, no-store")).finish()
+    };
+    Ok(signed.map_err(Error::from)?.map(answer))
 }
 
 async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {

@@ -6,6 +6,7 @@ use url::Url;
 
 use super::{Config, ConfigError, local_folder};
 use crate::model::ChannelName;
+use crate::storage::blobs::check_bucket;
 
 impl Config {
     /// Says what is wrong, and where.
@@ -54,6 +55,15 @@ impl Config {
     /// move all bytes through here.
     fn check_places(&self) -> Result<(), ConfigError> {
         let (Some(store), Some(tree)) = (&self.store.url, &self.tree.url) else { return Ok(()) };
+        if store.scheme() == "file" && self.tree.redirect {
+            return Err(ConfigError::new(
+                "tree.redirect: the store is a folder, which has no addresses",
+            ));
+        }
+        if store.scheme() != "file" {
+            check_bucket(store, self.store.options.clone())
+                .map_err(|error| ConfigError(error.to_string()))?;
+        }
         if store.scheme() == "file" && tree.scheme() == "file" {
             let tree = local_folder("tree.url", Some(tree))?;
             let store = local_folder("store.url", Some(store))?;

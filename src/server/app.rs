@@ -57,6 +57,7 @@ pub(super) fn depot(
             bandwidth: config.tree.bandwidth.as_u64(),
             bandwidth_per_client: config.tree.bandwidth_per_client.as_u64(),
         }),
+        redirect: config.tree.redirect,
         metrics: opened.metrics.clone(),
     })
 }

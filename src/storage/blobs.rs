@@ -18,6 +18,7 @@ pub(crate) mod test_bucket;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
@@ -30,7 +31,7 @@ use super::{disk, instance};
 pub use appender::{Appender, Growing, Kept, Tail};
 use bucket::Bucket;
 pub(super) use bucket::client::{Client, Service, connect};
-pub(super) use bucket::{away, in_time};
+pub(super) use bucket::{FOR_GOOD, away, in_time, of_a_file};
 pub use hold::Hold;
 pub use reader::BlobReader;
 pub use running_hash::RunningHash;
@@ -82,6 +83,14 @@ pub struct Complete {
     pub multipart: Option<Multipart>,
     /// The numbers and ids of all of them, in their order.
     pub parts: Vec<(u64, String)>,
+}
+
+/// Whether a bucket's URL and options are understood. Nobody is asked.
+pub fn check_bucket(
+    url: &Url,
+    options: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), StorageError> {
+    connect(url, options).map(drop)
 }
 
 impl Blobs {
@@ -139,6 +148,19 @@ impl Blobs {
         match &self.0 {
             Place::Folder { .. } => None,
             Place::Bucket(bucket) => Some(bucket.copy_source(key)),
+        }
+    }
+
+    /// An address of the bucket's at which whoever has it may fetch the blob, for so long; none where the store is a
+    /// folder.
+    pub async fn signed_url(
+        &self,
+        key: &str,
+        good_for: Duration,
+    ) -> Result<Option<Url>, StorageError> {
+        match &self.0 {
+            Place::Folder { .. } => Ok(None),
+            Place::Bucket(bucket) => Box::pin(bucket.signed_url(key, good_for)).await.map(Some),
         }
     }
 

@@ -2,7 +2,7 @@
 //! who use the server over HTTP.
 //!
 //! Read in this order: [`database`] (on what a test runs), [`postgres`] (the throw-away cluster),
-//! [`bucket`] (an S3 server), [`server`] (the process), [`depot`] (a server with its data folder, the start of each test),
+//! [`bucket`] (an S3 server, or [`azurite`]), [`server`] (the process), [`depot`] (a server with its data folder, the start of each test),
 //! [`person`] and [`actions`] (who calls, and what they do), [`answer`] (what they are told).
 //! [`raw`] sends what a well-behaved HTTP library refuses to send, [`multipart`] takes answers to
 //! several ranges apart, [`resuming`] uploads and goes on after whatever breaks, [`bits_client`] does the
@@ -15,6 +15,7 @@
 pub mod actions;
 pub mod answer;
 pub mod authority;
+pub mod azurite;
 pub mod bits_client;
 pub mod broken_link;
 pub mod bucket;

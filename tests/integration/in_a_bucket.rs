@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::harness::actions::{ckm, index};
-use crate::harness::command::{as_admin, run};
+use crate::harness::command::{as_admin, curl, run};
 use crate::harness::{Database, Depot, Store, eventually, on_both_databases, sample};
 
 on_both_databases![
@@ -12,10 +12,11 @@ on_both_databases![
     what_is_withdrawn_and_deleted_leaves_the_bucket,
     what_somebody_did_to_the_tree_is_made_good_and_foreign_objects_stay,
     a_kill_while_publishing_is_made_good,
+    downloads_are_sent_to_the_bucket_where_that_is_wanted,
 ];
 
 async fn depot_in_a_bucket(database: Database) -> Depot {
-    Depot::on(database).store(Store::Bucket).start().await
+    Depot::on(database).store(Store::S3).start().await
 }
 
 fn bucket(depot: &Depot) -> &crate::harness::bucket::Bucket {
@@ -23,7 +24,16 @@ fn bucket(depot: &Depot) -> &crate::harness::bucket::Bucket {
 }
 
 async fn the_tree_in_the_bucket_is_what_http_serves(database: Database) {
-    let depot = depot_in_a_bucket(database).await;
+    the_tree_is_what_http_serves(depot_in_a_bucket(database).await).await;
+}
+
+#[tokio::test]
+async fn the_tree_in_azure_is_what_http_serves() {
+    let depot = Depot::on(Database::Sqlite).store(Store::Azure).start().await;
+    the_tree_is_what_http_serves(depot).await;
+}
+
+async fn the_tree_is_what_http_serves(depot: Depot) {
     let admin = depot.admin();
     admin.published_image("win7-office", "production").await;
     admin.published_image("win10-till", "test").await;
@@ -40,9 +50,14 @@ async fn the_tree_in_the_bucket_is_what_http_serves(database: Database) {
             "win7-office_1.ckm.index",
         ]
     );
-    for (name, bytes) in &tree {
-        let served = depot.anonymous().get_tree(name).await.expecting(200);
-        assert!(served.body == bytes[..], "{name} differs between the bucket and HTTP");
+    for name in tree.keys() {
+        // What speaks of the files follows them.
+        eventually(&format!("{name} is the same in the bucket and over HTTP"), || async {
+            let served = depot.anonymous().get_tree(name).await.expecting(200);
+            let stored = bucket(&depot).get(&format!("MEDVImages/{name}")).await;
+            (served.body == stored[..]).then_some(())
+        })
+        .await;
     }
     assert!(tree["win7-office_1.ckm"] == ckm(1) && tree["win7-office_1.ckm.index"] == index(1));
     // A bucket's own site tells clients and caches the same as the server does.
@@ -54,15 +69,14 @@ async fn the_tree_in_the_bucket_is_what_http_serves(database: Database) {
         }
     }
     let headers = bucket(&depot).headers("MEDVImages/win7-office_1.ckm").await;
-    assert_eq!(
-        format!("sha256:{}", headers["x-amz-meta-sha256"].to_str().expect("text")),
-        sample::digest(&ckm(1))
-    );
+    let digest = headers.get("x-amz-meta-sha256").or_else(|| headers.get("x-ms-meta-sha256"));
+    let digest = digest.expect("the digest among what the object says of itself");
+    assert_eq!(format!("sha256:{}", digest.to_str().expect("text")), sample::digest(&ckm(1)));
 }
 
 async fn a_large_file_is_published_in_parts(database: Database) {
     let setting = ("store", "multipart_copy_above", "5 MiB");
-    let depot = Depot::on(database).store(Store::Bucket);
+    let depot = Depot::on(database).store(Store::S3);
     let depot = depot.setting(setting.0, setting.1, setting.2).start().await;
     let bytes = sample::bytes(4, 12_000_000);
     depot.admin().publish_single("debian", "qcow2", &bytes).await;
@@ -76,7 +90,7 @@ async fn a_large_file_is_published_in_parts(database: Database) {
 }
 
 async fn what_is_withdrawn_and_deleted_leaves_the_bucket(database: Database) {
-    let depot = Depot::on(database).store(Store::Bucket).setting("tree", "grace", "0s");
+    let depot = Depot::on(database).store(Store::S3).setting("tree", "grace", "0s");
     let depot = depot.start().await;
     let admin = depot.admin();
     let channel = serde_json::json!({"keep_old": 0});
@@ -145,4 +159,32 @@ async fn a_kill_while_publishing_is_made_good(database: Database) {
         assert!(bucket(&depot).get(&name).await == ckm(seed));
         assert!(bucket(&depot).get(&format!("{name}.index")).await == index(seed));
     }
+}
+
+async fn downloads_are_sent_to_the_bucket_where_that_is_wanted(database: Database) {
+    let depot = Depot::on(database).store(Store::S3).setting("tree", "redirect", "true");
+    let depot = depot.start().await;
+    depot.admin().published_image("win7-office", "production").await;
+    let path = format!("{}/MEDVImages/win7-office_1.ckm", depot.server.url());
+    let fetched = depot.scratch().join("fetched.ckm");
+    let mut fetch = curl();
+    fetch.args(["--location", "--write-out", "%{num_redirects} %{content_type}", "--output"]);
+    fetch.arg(&fetched).arg(&path);
+    let said = run(fetch).await.successful().stdout;
+    assert_eq!(said, "1 application/octet-stream");
+    assert!(std::fs::read(&fetched).expect("the file") == ckm(1));
+    let mut part = curl();
+    part.args(["--location", "--range", "100000-100099", "--output"]).arg(&fetched).arg(&path);
+    run(part).await.successful();
+    assert!(std::fs::read(&fetched).expect("the range") == ckm(1)[100_000..100_100]);
+    // The address is a permission: nobody keeps it, and what is not a revision's file has none.
+    let plain = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none());
+    let answer = plain.build().expect("a client").get(&path).send().await.expect("an answer");
+    assert_eq!(answer.status(), 307);
+    assert_eq!(answer.headers()["cache-control"], "private, no-store");
+    depot.anonymous().get_tree("channel.json").await.expecting(200);
+    let mut head = curl();
+    head.arg("--head").arg(&path);
+    let head = run(head).await.successful().stdout;
+    assert!(head.starts_with("HTTP/1.1 200"), "answered without the bucket: {head}");
 }

@@ -48,6 +48,13 @@ async fn wrong_settings_are_named_with_their_place() {
             "[[listener]]\naddress = \"127.0.0.1:1\"\n[metrics]\nlisten = \"127.0.0.1:1\"\n",
             "127.0.0.1:1 stands there twice",
         ),
+        ("[store]\nurl = \"ftp://x/y\"\n", "no folder and no bucket"),
+        ("[store]\nurl = \"s3://x/y\"\n[store.options]\nregoin = \"z\"\n", "store.options.regoin"),
+        (
+            "[store]\nurl = \"s3://x/y\"\n[tree]\nurl = \"file:///srv/tree\"\n",
+            "a bucket of the same service",
+        ),
+        ("[store]\nurl = \"s3://x/y\"\n[tree]\nurl = \"s3://x\"\n", "lie below it"),
         ("[store\n", "1"),
     ] {
         std::fs::write(&file, text).expect("write the settings");

@@ -21,7 +21,10 @@ use bytes::Bytes;
 use futures_util::TryStreamExt as _;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::signer::{Method, Signer};
+use object_store::{
+    Attribute, Attributes, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutPayload,
+};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
@@ -32,6 +35,7 @@ use super::appender::lost;
 use super::hold::Hold;
 use super::{Complete, CopySource, Multipart};
 use crate::storage::error::StorageError;
+use client::Service;
 
 /// S3 takes 10,000 parts at most; a store that counts otherwise takes more.
 const MOST_PARTS: u64 = 9_000;
@@ -58,6 +62,8 @@ const SMALL_REQUEST: Duration = Duration::from_secs(15);
 pub(super) struct Bucket {
     objects: Arc<dyn ObjectStore>,
     multiparts: Arc<dyn MultipartStore>,
+    signer: Arc<dyn Signer>,
+    service: Service,
     name: String,
     prefix: Path,
     /// Where the part that is arriving is collected.
@@ -75,15 +81,35 @@ impl Bucket {
         options: impl IntoIterator<Item = (String, String)>,
         spool: PathBuf,
     ) -> Result<Self, StorageError> {
-        let client::Client { objects, multiparts, prefix, bucket: name, .. } =
+        let client::Client { objects, multiparts, signer, service, prefix, bucket: name } =
             client::connect(url, options)?;
         let memory = Arc::new(Semaphore::new(MEMORY as usize));
         let runtime = Handle::current();
-        Ok(Self { objects, multiparts, name, prefix, spool, part_size: PART_SIZE, memory, runtime })
+        Ok(Self {
+            objects,
+            multiparts,
+            signer,
+            service,
+            name,
+            prefix,
+            spool,
+            part_size: PART_SIZE,
+            memory,
+            runtime,
+        })
     }
 
     pub(super) fn copy_source(&self, key: &str) -> CopySource {
         CopySource { bucket: self.name.clone(), location: self.location(key) }
+    }
+
+    /// An address at which whoever has it may fetch the blob, for so long.
+    pub(super) async fn signed_url(
+        &self,
+        key: &str,
+        good_for: Duration,
+    ) -> Result<Url, StorageError> {
+        in_time(self.signer.signed_url(Method::GET, &self.location(key), good_for)).await
     }
 
     pub(super) fn objects(&self) -> Arc<dyn ObjectStore> {
@@ -102,7 +128,14 @@ impl Bucket {
     /// Begins the multipart upload of a blob. To be noted before anything is sent to it.
     pub(super) async fn begin(&self, key: &str, size: u64) -> Result<Multipart, StorageError> {
         let part_size = self.part_size.max(size.div_ceil(MOST_PARTS).next_multiple_of(MIB));
-        let id = in_time(self.multiparts.create_multipart(&self.location(key))).await?;
+        let location = self.location(key);
+        // For those who are sent to the blob itself, and kept by copies. Azure takes none with a multipart upload.
+        let attributes = match self.service {
+            Service::S3 | Service::Google => of_a_file(),
+            Service::Azure => Attributes::new(),
+        };
+        let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
+        let id = in_time(self.multiparts.create_multipart_opts(&location, options)).await?;
         Ok(Multipart { id, part_size })
     }
 
@@ -283,6 +316,16 @@ pub(in crate::storage) async fn in_time<T>(
         Ok(answer) => Ok(answer?),
         Err(_) => Err(away("the store does not answer")),
     }
+}
+
+/// How a revision's file is to be taken, wherever it is served from: it never changes under its name.
+pub(in crate::storage) const FOR_GOOD: &str = "public, max-age=31536000, immutable, no-transform";
+
+pub(in crate::storage) fn of_a_file() -> Attributes {
+    let mut attributes = Attributes::new();
+    attributes.insert(Attribute::ContentType, "application/octet-stream".into());
+    attributes.insert(Attribute::CacheControl, FOR_GOOD.into());
+    attributes
 }
 
 fn is_absent(error: &StorageError) -> bool {

@@ -3,10 +3,11 @@
 //! Files appear by copies that the service makes from the blobs, with the type, the cache rules and the digest that
 //! the server sends with them. An object appears whole or not at all, so there are no temporary names.
 //!
-//! The client offers a plain copy only, which keeps what the blob's object says of itself and ends at 5 GB. S3's
-//! own requests for it are signed by the client and sent from here; other services get the plain copy.
+//! The client offers a plain copy only, which keeps what the blob's object says of itself and in S3 ends at 5 GB. The
+//! services' own requests are signed by it and sent from here.
 
-mod copy;
+mod azure;
+mod s3;
 
 use std::borrow::Cow;
 
@@ -17,11 +18,10 @@ use object_store::{
 };
 
 use super::{Entries, Entry, Original};
-use crate::storage::blobs::{Client, CopySource, Service, in_time};
+use crate::storage::blobs::{Client, CopySource, Service, in_time, of_a_file};
 use crate::storage::error::StorageError;
 
-/// As the server has it: a revision's file never changes under its name, what the manifest says any moment.
-const FOR_GOOD: &str = "public, max-age=31536000, immutable, no-transform";
+/// What the manifest says may change any moment; the server says the same.
 const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
 
 /// The name of the digest in an object's metadata, as `x-amz-meta-sha256`.
@@ -61,10 +61,18 @@ impl TreeBucket {
         let location = self.location(path);
         if original.size == 0 {
             self.put(&location, PutPayload::new(), of_revision(original)).await?;
-        } else if self.client.service == Service::S3 {
-            self.copy_in_s3(&location, original, source).await?;
         } else {
-            in_time(self.client.objects.copy(&source.location, &location)).await?;
+            match self.client.service {
+                Service::S3 => self.copy_in_s3(&location, original, source).await?,
+                Service::Azure => {
+                    in_time(self.client.objects.copy(&source.location, &location)).await?;
+                    self.describe_in_azure(&location, original).await?;
+                }
+                // The copy keeps what the blob's object says of itself.
+                Service::Google => {
+                    in_time(self.client.objects.copy(&source.location, &location)).await?;
+                }
+            }
         }
         let made = in_time(self.client.objects.head(&location)).await?;
         if made.size != original.size {
@@ -119,9 +127,7 @@ impl TreeBucket {
 
 /// What an object says of itself.
 fn of_revision(original: &Original) -> Attributes {
-    let mut attributes = Attributes::new();
-    attributes.insert(Attribute::ContentType, "application/octet-stream".into());
-    attributes.insert(Attribute::CacheControl, FOR_GOOD.into());
+    let mut attributes = of_a_file();
     let digest: AttributeValue = original.digest.to_hex().into();
     attributes.insert(Attribute::Metadata(Cow::Borrowed(DIGEST)), digest);
     attributes

@@ -1,33 +1,40 @@
 //! A bucket of a real S3 server: Ceph's gateway, started by `tests/object-store` on first use and shared by all
-//! processes of a test run.
+//! processes of a test run. Or a container of Azurite, which is Microsoft's own stand-in for Azure Blob Storage.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 use std::process::Command;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use object_store::aws::{AmazonS3, AmazonS3Builder};
+use object_store::aws::AmazonS3Builder;
+use object_store::azure::MicrosoftAzureBuilder;
 use object_store::path::Path as Key;
-use object_store::signer::Signer as _;
-use object_store::{ObjectStore as _, ObjectStoreExt as _};
+use object_store::signer::Signer;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 
+use super::azurite::{self, Azurite};
 use super::sample;
 
 const BUCKET: &str = "depot";
 const KEY: &str = "tests-key";
 const SECRET: &str = "tests-secret";
 
-/// A prefix of its own in the bucket, as an administrator sees it with other tools.
+/// A prefix of its own in a bucket, as an administrator sees it with other tools.
 pub struct Bucket {
-    store: AmazonS3,
+    store: Arc<dyn ObjectStore>,
+    signer: Arc<dyn Signer>,
     prefix: String,
+    /// What a server needs to keep its blobs and its tree there.
+    pub environment: Vec<(String, String)>,
+    /// Azure's service runs for this test alone.
+    _azurite: Option<Azurite>,
 }
 
 impl Bucket {
-    pub async fn new() -> Self {
+    pub async fn in_s3() -> Self {
         let store = AmazonS3Builder::new()
             .with_bucket_name(BUCKET)
             .with_region("us-east-1")
@@ -37,26 +44,54 @@ impl Bucket {
             .with_allow_http(true)
             .build()
             .expect("a client of the bucket");
-        let bucket = Self { store, prefix: format!("depot-{}", sample::unique()) };
+        let options = [
+            ("ENDPOINT", endpoint()),
+            ("REGION", "us-east-1"),
+            ("ACCESS_KEY_ID", KEY),
+            ("SECRET_ACCESS_KEY", SECRET),
+            ("ALLOW_HTTP", "true"),
+        ];
+        let bucket = Self::new(Arc::new(store), "s3", &options, None);
         let url = bucket.signed("PUT", "").await;
         let made = reqwest::Client::new().put(url).send().await.expect("the gateway");
         assert!(made.status().is_success() || made.status() == 409, "{}", made.status());
         bucket
     }
 
-    /// What a server needs to keep its blobs and its tree here.
-    pub fn environment(&self) -> Vec<(String, String)> {
-        let option = |name: &str, value: &str| {
-            (format!("IMAGEDEPOT__STORE__OPTIONS__{name}"), value.to_owned())
-        };
-        vec![
-            ("IMAGEDEPOT__STORE__URL".to_owned(), format!("s3://{BUCKET}/{}", self.prefix)),
-            option("ENDPOINT", endpoint()),
-            option("REGION", "us-east-1"),
-            option("ACCESS_KEY_ID", KEY),
-            option("SECRET_ACCESS_KEY", SECRET),
-            option("ALLOW_HTTP", "true"),
-        ]
+    pub async fn in_azure(folder: &Path) -> Self {
+        let azurite = Azurite::start(folder).await;
+        azurite.make_container(BUCKET).await;
+        let endpoint = azurite.endpoint();
+        let store = MicrosoftAzureBuilder::new()
+            .with_container_name(BUCKET)
+            .with_account(azurite::ACCOUNT)
+            .with_access_key(azurite::KEY)
+            .with_endpoint(endpoint.clone())
+            .with_allow_http(true)
+            .build()
+            .expect("a client of the container");
+        let options = [
+            ("ENDPOINT", endpoint.as_str()),
+            ("ACCOUNT_NAME", azurite::ACCOUNT),
+            ("ACCOUNT_KEY", azurite::KEY),
+            ("ALLOW_HTTP", "true"),
+        ];
+        Self::new(Arc::new(store), "az", &options, Some(azurite))
+    }
+
+    fn new<T: ObjectStore + Signer>(
+        store: Arc<T>,
+        scheme: &str,
+        options: &[(&str, &str)],
+        azurite: Option<Azurite>,
+    ) -> Self {
+        let prefix = format!("depot-{}", sample::unique());
+        let url = format!("{scheme}://{BUCKET}/{prefix}");
+        let mut environment = vec![("IMAGEDEPOT__STORE__URL".to_owned(), url)];
+        environment.extend(options.iter().map(|(name, value)| {
+            (format!("IMAGEDEPOT__STORE__OPTIONS__{name}"), (*value).to_owned())
+        }));
+        Self { store: store.clone(), signer: store, prefix, environment, _azurite: azurite }
     }
 
     /// The names of all objects below a folder, relative to it.
@@ -110,7 +145,7 @@ impl Bucket {
     async fn signed(&self, method: &str, path: &str) -> url::Url {
         let key = if path.is_empty() { Key::default() } else { self.key(path) };
         let method = method.parse().expect("a method");
-        self.store.signed_url(method, &key, Duration::from_mins(1)).await.expect("a signed URL")
+        self.signer.signed_url(method, &key, Duration::from_mins(1)).await.expect("a signed URL")
     }
 
     fn key(&self, path: &str) -> Key {

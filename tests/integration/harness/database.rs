@@ -15,7 +15,9 @@ pub enum Store {
     /// Folders of this machine.
     Folder,
     /// A bucket of an S3 server.
-    Bucket,
+    S3,
+    /// A container of Azure Blob Storage.
+    Azure,
 }
 
 /// Turns each named `async fn(Database)` into the tests `name::sqlite` and `name::postgres`.
@@ -39,7 +41,8 @@ macro_rules! on_both_databases {
 }
 pub(crate) use on_both_databases;
 
-/// Turns each named `async fn(Database, Store)` into four tests.
+/// Turns each named `async fn(Database, Store)` into five tests: both databases with folders and with S3, and SQLite
+/// with Azure.
 macro_rules! on_both_databases_and_stores {
     ($($name:ident),+ $(,)?) => {
         $(mod $name {
@@ -57,12 +60,17 @@ macro_rules! on_both_databases_and_stores {
 
             #[tokio::test]
             async fn sqlite_and_s3() {
-                Box::pin(super::$name(Database::Sqlite, Store::Bucket)).await;
+                Box::pin(super::$name(Database::Sqlite, Store::S3)).await;
             }
 
             #[tokio::test]
             async fn postgres_and_s3() {
-                Box::pin(super::$name(Database::Postgres, Store::Bucket)).await;
+                Box::pin(super::$name(Database::Postgres, Store::S3)).await;
+            }
+
+            #[tokio::test]
+            async fn sqlite_and_azure() {
+                Box::pin(super::$name(Database::Sqlite, Store::Azure)).await;
             }
         })+
     };

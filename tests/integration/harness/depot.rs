@@ -173,9 +173,10 @@ impl DepotSetup {
         }
         let bucket = match self.store {
             Store::Folder => None,
-            Store::Bucket => Some(Bucket::new().await),
+            Store::S3 => Some(Bucket::in_s3().await),
+            Store::Azure => Some(Bucket::in_azure(folder.path()).await),
         };
-        self.environment.extend(bucket.iter().flat_map(Bucket::environment));
+        self.environment.extend(bucket.iter().flat_map(|bucket| bucket.environment.clone()));
         let mut arguments = Vec::new();
         if let Some(text) = &self.settings_file {
             let path = folder.path().join("imagedepot.toml");

@@ -49,7 +49,7 @@ pub fn connect(
     url: &Url,
     options: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Client, StorageError> {
-    let (scheme, prefix) = ObjectStoreScheme::parse(url).map_err(object_store::Error::from)?;
+    let (scheme, prefix) = ObjectStoreScheme::parse(url).map_err(|_| unknown(url))?;
     let bucket = url.host_str().unwrap_or_default().to_owned();
     macro_rules! client {
         ($service:ident, $builder:ty) => {{
@@ -78,12 +78,14 @@ pub fn connect(
         ObjectStoreScheme::AmazonS3 => client!(S3, AmazonS3Builder),
         ObjectStoreScheme::MicrosoftAzure => client!(Azure, MicrosoftAzureBuilder),
         ObjectStoreScheme::GoogleCloudStorage => client!(Google, GoogleCloudStorageBuilder),
-        _ => {
-            return Err(StorageError::Unusable(format!(
-                "store.url {url} is no folder and no bucket: file://, s3://, az:// or gs://"
-            )));
-        }
+        _ => return Err(unknown(url)),
     })
+}
+
+fn unknown(url: &Url) -> StorageError {
+    StorageError::Unusable(format!(
+        "store.url {url} is no folder and no bucket: file://, s3://, az:// or gs://"
+    ))
 }
 
 fn retry() -> RetryConfig {
