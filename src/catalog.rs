@@ -43,8 +43,9 @@ pub use error::Error;
 pub use snapshot::Snapshot;
 
 use crate::model::{Clock, FilePattern, Ids};
+use crate::storage::blobs::Findings;
 use crate::storage::tree::Tree;
-use crate::storage::{Blobs, Db};
+use crate::storage::{Blobs, Db, StorageError, probe};
 use audit::refused_logins::RefusedLogins;
 use bits_upload::BitsRules;
 
@@ -168,6 +169,11 @@ impl Catalog {
 
     pub fn blobs(&self) -> &Blobs {
         &self.blobs
+    }
+
+    /// Tries the store, where that is a bucket: see [`probe`].
+    pub async fn probe_store(&self) -> Result<Option<Findings>, StorageError> {
+        Box::pin(probe::probe(&self.blobs, &self.tree, &self.clock, self.ids.next())).await
     }
 
     /// Ends the catalog; uploads that were cut off by the stop are saved first.

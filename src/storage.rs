@@ -8,6 +8,7 @@ pub mod db;
 pub mod disk;
 pub mod error;
 pub mod instance;
+pub mod probe;
 mod queries;
 pub mod tree;
 

@@ -12,6 +12,7 @@ use crate::access::password;
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError, secret_from_environment};
 use crate::model::{AccountName, Clock, Ids};
+use crate::storage::blobs::Findings;
 use crate::storage::instance::Instance;
 use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db, StorageError};
@@ -41,6 +42,7 @@ pub(super) async fn open(config: &Config, data: &Path) -> Result<Opened, ServerE
     let db = open_database(config).await?;
     db.migrate().await?;
     let catalog = open_catalog(config, data, db, instance.id())?;
+    try_store(&catalog).await?;
     catalog.recover().await?;
     let first_admin =
         if catalog.is_new().await? { create_admin(&catalog, data).await? } else { None };
@@ -65,6 +67,23 @@ pub fn open_catalog(
     let blobs = Blobs::open(store, config.store.options.clone(), &data.join("spool"))?;
     let tree = open_tree(config)?;
     Ok(Catalog::new(db, blobs, tree, config.rules()?, Clock::System, Ids, instance))
+}
+
+/// Says what the store does, and refuses one that would lose data or lets nobody in. One that is away is waited for by
+/// whatever needs it: update checks go on.
+async fn try_store(catalog: &Catalog) -> Result<(), ServerError> {
+    match catalog.probe_store().await {
+        Ok(None) => Ok(()),
+        Ok(Some(Findings { conditional_writes, checksums })) => {
+            tracing::info!(conditional_writes, checksums, copies = true, "the store was tried");
+            Ok(())
+        }
+        Err(error) if error.is_passing() => {
+            tracing::warn!(%error, "the store could not be tried, and is used all the same");
+            Ok(())
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 fn open_tree(config: &Config) -> Result<Tree, ServerError> {

@@ -31,6 +31,8 @@ use super::{disk, instance};
 pub use appender::{Appender, Growing, Kept, Tail};
 use bucket::Bucket;
 pub(super) use bucket::client::{Client, Service, connect};
+pub use bucket::probe::Findings;
+pub(super) use bucket::probe::unusable;
 pub(super) use bucket::{FOR_GOOD, away, in_time, of_a_file};
 pub use hold::Hold;
 pub use reader::BlobReader;
@@ -173,6 +175,18 @@ impl Blobs {
             Err(_) => std::fs::metadata(path).map_or(0, |complete| complete.len()),
         };
         length == received
+    }
+
+    /// Tries what a bucket does, with a blob that is to be removed; none where the store is a folder.
+    pub(super) async fn probe(
+        &self,
+        key: &str,
+        bytes: &'static [u8],
+    ) -> Result<Option<Findings>, StorageError> {
+        match &self.0 {
+            Place::Folder { .. } => Ok(None),
+            Place::Bucket(bucket) => Box::pin(bucket.probe(key, bytes)).await.map(Some),
+        }
     }
 
     /// Room for more, where the store can tell.

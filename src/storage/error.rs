@@ -42,6 +42,26 @@ impl StorageError {
     }
 }
 
+impl StorageError {
+    /// Whether it may pass by itself: nobody has to change a setting or to mend anything.
+    pub fn is_passing(&self) -> bool {
+        use object_store::Error as E;
+        match self {
+            Self::Unavailable(_) | Self::NoRoom(_) => true,
+            Self::Store(error) => !matches!(
+                error,
+                E::NotFound { .. }
+                    | E::PermissionDenied { .. }
+                    | E::Unauthenticated { .. }
+                    | E::NotSupported { .. }
+                    | E::NotImplemented { .. }
+                    | E::InvalidPath { .. }
+            ),
+            _ => false,
+        }
+    }
+}
+
 /// SQLite's result codes for a lock that somebody else holds.
 const SQLITE_BUSY: [&str; 4] = ["5", "6", "261", "517"];
 /// SQLite's code for a full disk.

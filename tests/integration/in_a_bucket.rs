@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::harness::actions::{ckm, index};
-use crate::harness::command::{as_admin, curl, run};
+use crate::harness::command::{as_admin, curl, imagedepot, run};
 use crate::harness::{Database, Depot, Store, eventually, on_both_databases, sample};
 
 on_both_databases![
@@ -14,6 +14,39 @@ on_both_databases![
     a_kill_while_publishing_is_made_good,
     downloads_are_sent_to_the_bucket_where_that_is_wanted,
 ];
+
+#[tokio::test]
+async fn a_start_says_what_the_store_does_and_leaves_nothing_in_it() {
+    // Ceph refuses to replace where it is only to make, and compares no checksums.
+    for (store, conditional_writes) in [(Store::S3, true), (Store::Azure, true)] {
+        let depot = Depot::on(Database::Sqlite).store(store).start().await;
+        let log = depot.server.log();
+        let line = log.lines().find(|line| line.contains("the store was tried")).expect("a line");
+        let said: serde_json::Value = serde_json::from_str(line).expect("JSON");
+        assert_eq!(said["conditional_writes"], conditional_writes, "{line}");
+        assert_eq!((&said["checksums"], &said["copies"]), (&false.into(), &true.into()), "{line}");
+        let names = bucket(&depot).names("").await;
+        assert!(names.iter().all(|name| name.ends_with("channel.json")), "{names:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_store_that_lets_nobody_in_is_refused_at_the_start() {
+    let bucket = crate::harness::bucket::Bucket::in_s3().await;
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, value) in [
+        ("IMAGEDEPOT__STORE__OPTIONS__SECRET_ACCESS_KEY", "another"),
+        ("IMAGEDEPOT__STORE__URL", "s3://no-such-bucket/x"),
+    ] {
+        let data = folder.path().join("data").display().to_string();
+        let mut serve = imagedepot(["serve", "--data", &data, "--listen", "127.0.0.1:0"]);
+        serve.envs(bucket.environment.iter().cloned()).env(name, value);
+        let refused = run(serve).await;
+        assert_eq!(refused.code, 1, "{name}: {}", refused.stderr);
+        assert!(refused.stderr.contains("store: "), "{}", refused.stderr);
+        assert!(!refused.stderr.contains("tests-secret"), "{}", refused.stderr);
+    }
+}
 
 async fn depot_in_a_bucket(database: Database) -> Depot {
     Depot::on(database).store(Store::S3).start().await
@@ -60,6 +93,8 @@ async fn the_tree_is_what_http_serves(depot: Depot) {
         .await;
     }
     assert!(tree["win7-office_1.ckm"] == ckm(1) && tree["win7-office_1.ckm.index"] == index(1));
+    let again = depot.admin().post("/api/v1/publications/reconcile").await.expecting(200).json();
+    assert_eq!(again["steps"], serde_json::json!([]), "what is right is not touched");
     // A bucket's own site tells clients and caches the same as the server does.
     for name in ["win7-office_1.ckm", "channel.json"] {
         let served = depot.anonymous().get_tree(name).await.expecting(200);

@@ -10,6 +10,7 @@
 //! the answer to a store that lets a part land after the abort.
 
 pub(in crate::storage) mod client;
+pub(in crate::storage) mod probe;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -333,6 +334,7 @@ fn is_absent(error: &StorageError) -> bool {
 }
 
 /// The store did not do what it was asked in time; trying again helps.
-pub(in crate::storage) fn away(detail: &'static str) -> StorageError {
-    StorageError::Store(object_store::Error::Generic { store: "bucket", source: detail.into() })
+pub(in crate::storage) fn away(detail: impl Into<String>) -> StorageError {
+    let source = detail.into().into();
+    StorageError::Store(object_store::Error::Generic { store: "bucket", source })
 }

@@ -47,7 +47,10 @@ impl TreeBucket {
         let listed = in_time(self.client.objects.list_with_delimiter(Some(&prefix))).await?;
         let entry = |object: object_store::ObjectMeta| {
             let name = object.location.filename()?.to_owned();
-            Some((name, Entry::Object { size: object.size, tag: object.e_tag }))
+            Some((
+                name,
+                Entry::Object { size: object.size, tag: object.e_tag.as_deref().map(plain) },
+            ))
         };
         Ok(listed.objects.into_iter().filter_map(entry).collect())
     }
@@ -80,7 +83,7 @@ impl TreeBucket {
             let detail = format!("{location} has {made} bytes after it was copied, not {size}");
             return Err(StorageError::Damaged(detail));
         }
-        made.e_tag.ok_or_else(|| {
+        made.e_tag.as_deref().map(plain).ok_or_else(|| {
             StorageError::Unusable("the bucket gives its objects no tags (ETag)".to_owned())
         })
     }
@@ -123,6 +126,11 @@ impl TreeBucket {
         let parts = path.split('/').filter(|part| !part.is_empty());
         parts.fold(self.client.prefix.clone(), object_store::path::Path::join)
     }
+}
+
+/// Azure writes a tag with quotation marks in an answer and without in a listing.
+fn plain(tag: &str) -> String {
+    tag.trim_matches('"').to_owned()
 }
 
 /// What an object says of itself.

@@ -8,7 +8,7 @@ use object_store::path::Path;
 use object_store::signer::Method;
 
 use super::{DIGEST, TreeBucket};
-use crate::storage::blobs::{FOR_GOOD, in_time};
+use crate::storage::blobs::{FOR_GOOD, away, in_time};
 use crate::storage::error::StorageError;
 use crate::storage::tree::Original;
 
@@ -47,12 +47,11 @@ impl TreeBucket {
         }
         // Without the address: its query is a permission.
         let answer = request.send().await;
-        let answer =
-            answer.map_err(|error| StorageError::Unavailable(error.without_url().to_string()))?;
+        let answer = answer.map_err(|error| away(error.without_url().to_string()))?;
         if answer.status().is_success() {
             return Ok(());
         }
         let detail = format!("the {what} of {location} could not be set: {}", answer.status());
-        Err(StorageError::Unavailable(detail))
+        Err(away(detail))
     }
 }

@@ -108,11 +108,10 @@ impl TreeBucket {
         let answered = tokio::time::timeout(COPYING, answered).await;
         let answered = answered.map_err(|_| away("copying within the bucket took too long"))?;
         // Without the address: its query is a permission.
-        let (status, body) =
-            answered.map_err(|error| StorageError::Unavailable(error.without_url().to_string()))?;
+        let (status, body) = answered.map_err(|error| away(error.without_url().to_string()))?;
         match quick_xml::de::from_str::<Copied>(&body) {
             Ok(copied) if status.is_success() => Ok(copied.tag),
-            _ => Err(StorageError::Unavailable(format!(
+            _ => Err(away(format!(
                 "the bucket did not copy to {location}: {status} {}",
                 body.chars().take(500).collect::<String>()
             ))),

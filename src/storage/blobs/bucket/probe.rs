@@ -1,0 +1,108 @@
+//! What a bucket really does, tried with an object of its own.
+//!
+//! imagedepot relies on little: that what was written is read back, whole and in ranges, and that a listing shows it at
+//! once. A store that does otherwise would lose data, and is refused. What nothing here relies on (conditional writes,
+//! which some stores ignore without a word, and checksums that are compared) is found out for people to know.
+
+use std::time::Duration;
+
+use object_store::multipart::PartId;
+use object_store::path::Path;
+use object_store::signer::{HeaderName, HeaderValue, Method, SignedUrlOptions};
+use object_store::{ObjectStoreExt as _, PutMode, PutPayload};
+
+use super::client::Service;
+use super::{Bucket, away, in_time};
+use crate::storage::error::StorageError;
+
+/// How long the address of the wrong checksum is good.
+const TRYING: Duration = Duration::from_secs(15);
+
+/// Of no bytes at all: wrong for any others.
+const WRONG_CHECKSUM: HeaderValue =
+    HeaderValue::from_static("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
+
+/// What a bucket honours beside what is relied on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Findings {
+    /// A write that is only to make a new object does not replace one.
+    pub conditional_writes: bool,
+    /// A write whose checksum (SHA-256) is wrong is refused.
+    pub checksums: bool,
+}
+
+impl Bucket {
+    /// Leaves a blob of these bytes under the key. `Unusable` for a store that would lose data.
+    pub(in crate::storage::blobs) async fn probe(
+        &self,
+        key: &str,
+        bytes: &'static [u8],
+    ) -> Result<Findings, StorageError> {
+        let location = self.location(key);
+        let id = in_time(self.multiparts.create_multipart(&location)).await?;
+        let sent = self.multiparts.put_part(&location, &id, 0, PutPayload::from_static(bytes));
+        let part: PartId = in_time(sent).await?;
+        in_time(self.multiparts.complete_multipart(&location, &id, vec![part])).await?;
+        self.must_read_back(&location, bytes).await?;
+        Ok(Findings {
+            conditional_writes: self.honours_conditions(&location, bytes).await?,
+            checksums: self.honours_checksums(&location).await?,
+        })
+    }
+
+    async fn must_read_back(&self, location: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+        let whole = async { self.objects.get(location).await?.bytes().await };
+        if in_time(whole).await? != bytes {
+            return Err(unusable("other bytes are read than were written"));
+        }
+        if in_time(self.objects.get_range(location, 3..10)).await? != bytes[3..10] {
+            return Err(unusable("a range of an object is not what was asked for"));
+        }
+        let folder: Path = location.parts().take(location.parts().count() - 1).collect();
+        let listed = in_time(self.objects.list_with_delimiter(Some(&folder))).await?;
+        if !listed.objects.iter().any(|object| object.location == *location) {
+            return Err(unusable("a listing does not show an object that was just written"));
+        }
+        Ok(())
+    }
+
+    async fn honours_conditions(
+        &self,
+        location: &Path,
+        bytes: &'static [u8],
+    ) -> Result<bool, StorageError> {
+        use object_store::Error as E;
+        let again = PutPayload::from_static(bytes);
+        match in_time(self.objects.put_opts(location, again, PutMode::Create.into())).await {
+            Err(StorageError::Store(E::AlreadyExists { .. } | E::Precondition { .. })) => Ok(true),
+            Ok(_) | Err(StorageError::Store(E::NotImplemented { .. } | E::NotSupported { .. })) => {
+                Ok(false)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// S3 only: the others take no such header.
+    async fn honours_checksums(&self, location: &Path) -> Result<bool, StorageError> {
+        if self.service != Service::S3 {
+            return Ok(false);
+        }
+        let header = HeaderName::from_static("x-amz-checksum-sha256");
+        let beside = Path::from(format!("{location}.checksum"));
+        let options =
+            SignedUrlOptions::new().with_signed_header(header.clone(), WRONG_CHECKSUM.clone());
+        let signed = self.signer.signed_url_opts(Method::PUT, &beside, TRYING, &options);
+        let request = reqwest::Client::new().put(in_time(signed).await?).timeout(TRYING);
+        let answer = request.header(header, WRONG_CHECKSUM).body("a probe").send().await;
+        // Without the address: its query is a permission.
+        let answer = answer.map_err(|error| away(error.without_url().to_string()))?;
+        if answer.status().is_success() {
+            in_time(self.objects.delete(&beside)).await?;
+        }
+        Ok(answer.status().is_client_error())
+    }
+}
+
+pub(in crate::storage) fn unusable(what: &str) -> StorageError {
+    StorageError::Unusable(format!("the bucket of store.url would lose data: {what}"))
+}

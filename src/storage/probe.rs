@@ -1,0 +1,55 @@
+//! Whether blobs and tree are safe where the settings put them, found out before anything is put there.
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::blobs::{Blobs, Findings, unusable};
+use super::error::StorageError;
+use super::tree::{Original, Tree};
+use crate::model::{Clock, Digest};
+
+const BYTES: &[u8] = b"imagedepot tries what this store does; this object goes in a moment";
+
+/// Tries a bucket and the copies within it; nothing is left behind. None where the store is a folder.
+///
+/// `Unusable` for a store that would lose data; other errors say that it could not be tried now.
+pub async fn probe(
+    blobs: &Blobs,
+    tree: &Tree,
+    clock: &Clock,
+    id: Uuid,
+) -> Result<Option<Findings>, StorageError> {
+    let key = format!("probe-{id}");
+    let Some(findings) = blobs.probe(&key, BYTES).await? else { return Ok(None) };
+    let path = format!(".imagedepot-{key}");
+    let copied = copy(blobs, tree, clock, &key, &path).await;
+    let removed = tree.remove(&path).await;
+    blobs.remove(&key, None).await?;
+    copied?;
+    removed?;
+    Ok(Some(findings))
+}
+
+async fn copy(
+    blobs: &Blobs,
+    tree: &Tree,
+    clock: &Clock,
+    key: &str,
+    path: &str,
+) -> Result<(), StorageError> {
+    let original = Original {
+        blob_key: key.to_owned(),
+        size: BYTES.len() as u64,
+        digest: Digest::of(BYTES),
+        sealed_at: clock.now(),
+    };
+    let tag = tree.publish(path, &original, blobs).await?;
+    if tree.read(path).await? != Some(Bytes::from_static(BYTES)) {
+        return Err(unusable("a copy has other bytes than its source"));
+    }
+    let listed = tree.list("").await?;
+    let is_known = listed
+        .get(path)
+        .is_some_and(|entry| Tree::is_published(entry, &original, tag.as_deref(), blobs));
+    if is_known { Ok(()) } else { Err(unusable("a listing does not show a copy as it was made")) }
+}
