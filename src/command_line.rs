@@ -120,8 +120,19 @@ impl CommandLine {
 }
 
 fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("imagedepot: {error:#}");
+    eprintln!("imagedepot: {}", in_full(error));
     ExitCode::FAILURE
+}
+
+/// With the causes, but for those that a sentence before has said already.
+fn in_full(error: &anyhow::Error) -> String {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
 }
 
 fn client_exit(done: Result<(), client::Failure>) -> ExitCode {
@@ -143,6 +154,14 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         CommandLine::command().debug_assert();
+    }
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = std::io::Error::other("the disk is gone");
+        let error = crate::storage::StorageError::File { what: "/x".to_owned(), source: cause };
+        let error = anyhow::Error::from(error).context("the catalog");
+        assert_eq!(in_full(&error), "the catalog: /x: the disk is gone");
     }
 
     #[test]
