@@ -22,9 +22,10 @@ use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
 use crate::api::problem::Problem;
+use crate::catalog::Error;
 use crate::model::Digest;
 use crate::storage::blobs::BlobReader;
-use crate::storage::blobs::reader::Piece;
+use crate::storage::blobs::reader::{BlobStream, Piece};
 use crate::wire::digest_fields::{self, REPR_DIGEST};
 use crate::wire::multipart_ranges::{MultipartRanges, Section};
 use crate::wire::preconditions::{self, EntityTag, Validators, Verdict};
@@ -63,7 +64,8 @@ impl Identity {
 /// The answer to a GET or HEAD of `file`: 200, 206, 304, or a problem of 412 or 416.
 ///
 /// `Content-Length` is always there, chunks and content codings never: BITS refuses both.
-pub fn respond(request: &HttpRequest, file: ServedFile) -> Result<HttpResponse, Problem> {
+/// 503 where the store that has its bytes is away.
+pub async fn respond(request: &HttpRequest, file: ServedFile) -> Result<HttpResponse, Problem> {
     let validators = file.validators();
     match preconditions::evaluate(request.method(), request.headers(), &validators) {
         Verdict::Proceed => {}
@@ -81,9 +83,9 @@ pub fn respond(request: &HttpRequest, file: ServedFile) -> Result<HttpResponse, 
     }
 
     match selection(request.headers(), &validators, file.reader.size()) {
-        Selection::Whole => Ok(file.whole()),
-        Selection::Single(range) => Ok(file.part(range)),
-        Selection::Multiple(ranges) => Ok(file.parts(ranges)),
+        Selection::Whole => file.whole().await,
+        Selection::Single(range) => file.part(range).await,
+        Selection::Multiple(ranges) => file.parts(ranges).await,
         Selection::Unsatisfiable => Err(range_not_satisfiable(file.reader.size())),
     }
 }
@@ -122,20 +124,31 @@ impl ServedFile {
         head
     }
 
-    fn whole(self) -> HttpResponse {
+    async fn whole(self) -> Result<HttpResponse, Problem> {
         let size = self.reader.size();
-        self.head(StatusCode::OK)
+        let body = self.body(std::iter::once(Piece::Range(0..size))).await?;
+        Ok(self
+            .head(StatusCode::OK)
             .insert_header((header::CONTENT_TYPE, self.content_type.as_ref()))
-            .body(SizedStream::new(size, self.reader.stream(0..size)))
+            .body(SizedStream::new(size, body)))
     }
 
-    fn part(self, range: std::ops::Range<u64>) -> HttpResponse {
+    async fn body(
+        &self,
+        pieces: impl Iterator<Item = Piece> + Send + 'static,
+    ) -> Result<BlobStream, Problem> {
+        Ok(self.reader.begin(pieces).await.map_err(Error::from)?)
+    }
+
+    async fn part(self, range: std::ops::Range<u64>) -> Result<HttpResponse, Problem> {
         let content_range =
             format!("bytes {}-{}/{}", range.start, range.end - 1, self.reader.size());
-        self.head(StatusCode::PARTIAL_CONTENT)
+        let body = self.body(std::iter::once(Piece::Range(range.clone()))).await?;
+        Ok(self
+            .head(StatusCode::PARTIAL_CONTENT)
             .insert_header((header::CONTENT_TYPE, self.content_type.as_ref()))
             .insert_header((header::CONTENT_RANGE, content_range))
-            .body(SizedStream::new(range.end - range.start, self.reader.stream(range)))
+            .body(SizedStream::new(range.end - range.start, body)))
     }
 
     /// No file holds half of its own SHA-256, so this cannot stand in the content; nor would anybody find a file
@@ -145,14 +158,14 @@ impl ServedFile {
         digest.to_hex()[..32].to_owned()
     }
 
-    fn parts(self, ranges: Vec<std::ops::Range<u64>>) -> HttpResponse {
+    async fn parts(self, ranges: Vec<std::ops::Range<u64>>) -> Result<HttpResponse, Problem> {
         let boundary = self.boundary();
         let mut head = self.head(StatusCode::PARTIAL_CONTENT);
         let answer = MultipartRanges::new(
             ranges,
             self.reader.size(),
             boundary,
-            self.content_type.into_owned(),
+            self.content_type.clone().into_owned(),
         );
         head.insert_header((header::CONTENT_TYPE, answer.media_type()));
 
@@ -161,7 +174,7 @@ impl ServedFile {
             Section::Framing(text) => Piece::Literal(text),
             Section::Content(range) => Piece::Range(range),
         });
-        head.body(SizedStream::new(length, self.reader.stream_pieces(pieces)))
+        Ok(head.body(SizedStream::new(length, self.body(pieces).await?)))
     }
 }
 

@@ -139,7 +139,7 @@ async fn serve(
 ) -> Result<HttpResponse, Problem> {
     caller.may_know(&image)?;
     let file = served_file(&depot.catalog, &image, revision, known_role(&role)?).await?;
-    file_response::respond(request, file)
+    file_response::respond(request, file).await
 }
 
 async fn served_file(

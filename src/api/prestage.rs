@@ -101,7 +101,7 @@ async fn serve(
         content_type: "application/octet-stream".into(),
         cache_control: "private, no-cache",
     };
-    let mut response = file_response::respond(request, file)?;
+    let mut response = file_response::respond(request, file).await?;
     let name = format!("attachment; filename=\"{image}_{revision}_prestage.tar\"");
     if let Ok(name) = HeaderValue::try_from(name) {
         response.headers_mut().insert(header::CONTENT_DISPOSITION, name);

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use actix_web::http::{Method, header};
+use actix_web::http::header;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use url::Url;
@@ -25,7 +25,7 @@ const FOR_GOOD: &str = "public, max-age=31536000, immutable, no-transform";
 /// What the manifest says may change any moment; a proxy may take that burst of requests.
 const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
 
-/// How long an address of the bucket's is good. Longer than BITS leaves between two requests of a job that runs.
+/// How long an address of the bucket's is good, where the credentials are. Longer than BITS leaves between two requests of a job that runs.
 const GOOD_FOR: Duration = Duration::from_hours(1);
 
 /// Answers GET and HEAD.
@@ -47,7 +47,7 @@ pub async fn serve(
     match entry {
         TreeEntry::Manifest(channel) => {
             visitor.may_read_all(channel.channel.read_access)?;
-            file_response::respond(&request, manifest(&channel))
+            file_response::respond(&request, manifest(&channel)).await
         }
         TreeEntry::File(file) => {
             visitor.may_read(file.read_access, &file.image)?;
@@ -55,22 +55,25 @@ pub async fn serve(
                 return Ok(elsewhere);
             }
             let turn = depot.brakes.admit(&request)?;
-            let response = file_response::respond(&request, opened(&depot, &file).await?)?;
+            let response = file_response::respond(&request, opened(&depot, &file).await?).await?;
             Ok(response.map_body(|_, body| Braked::new(body, turn)).map_into_boxed_body())
         }
     }
 }
 
-/// To the bucket, which answers ranges by itself. HEAD is answered here: an address is good for one method.
+/// To the bucket, for HEAD as well: what it says of the file's tag and date has to be what GET says. Several ranges are
+/// answered here, for buckets answer with the whole file.
 async fn redirect(
     depot: &Depot,
     file: &TreeFile,
     request: &HttpRequest,
 ) -> Result<Option<HttpResponse>, Problem> {
-    if !depot.redirect || *request.method() != Method::GET {
+    let range = request.headers().get(header::RANGE);
+    if !depot.redirect || range.is_some_and(|range| range.as_bytes().contains(&b',')) {
         return Ok(None);
     }
-    let signed = depot.catalog.blobs().signed_url(&file.blob_key, GOOD_FOR).await;
+    let method = request.method().as_str();
+    let signed = depot.catalog.blobs().signed_url(&file.blob_key, method, GOOD_FOR).await;
     let answer = |url: Url| {
         let mut answer = HttpResponse::TemporaryRedirect();
         answer.insert_header((header::LOCATION, url.as_str()));

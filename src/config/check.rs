@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use bytesize::ByteSize;
 use url::Url;
 
 use super::{Config, ConfigError, local_folder};
@@ -60,6 +61,18 @@ impl Config {
                 "tree.redirect: the store is a folder, which has no addresses",
             ));
         }
+        for (key, url) in [("store.url", store), ("tree.url", tree)] {
+            if !["file", "s3", "az", "gs"].contains(&url.scheme()) {
+                let forms =
+                    "file:///…, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX";
+                return Err(ConfigError(format!("{key}: no folder and no bucket; it is {forms}")));
+            }
+        }
+        if self.store.multipart_copy_above > ByteSize::gib(5) {
+            return Err(ConfigError::new(
+                "store.multipart_copy_above: at most 5 GiB, for S3 copies no more at once",
+            ));
+        }
         if store.scheme() != "file" {
             check_bucket(store, self.store.options.clone())
                 .map_err(|error| ConfigError(error.to_string()))?;
@@ -77,6 +90,11 @@ impl Config {
         if store.scheme() != tree.scheme() {
             return Err(ConfigError::new(
                 "tree.url: a folder where store.url is one, else a bucket of the same service, such as s3://bucket/MEDVImages",
+            ));
+        }
+        if store.scheme() != "s3" && store.host_str() != tree.host_str() {
+            return Err(ConfigError::new(
+                "tree.url: another prefix of the store's container; only S3 copies from one bucket to another",
             ));
         }
         let prefix = |url: &Url| format!("{}/", url.path().trim_end_matches('/'));

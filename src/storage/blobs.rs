@@ -33,7 +33,7 @@ use bucket::Bucket;
 pub(super) use bucket::client::{Client, Service, connect};
 pub use bucket::probe::Findings;
 pub(super) use bucket::probe::unusable;
-pub(super) use bucket::{FOR_GOOD, away, in_time, of_a_file};
+pub(super) use bucket::{COPYING, FOR_GOOD, away, in_time, of_a_file, within};
 pub use hold::Hold;
 pub use reader::BlobReader;
 pub use running_hash::RunningHash;
@@ -153,16 +153,19 @@ impl Blobs {
         }
     }
 
-    /// An address of the bucket's at which whoever has it may fetch the blob, for so long; none where the store is a
+    /// An address of the bucket's at which whoever has it may GET or HEAD the blob, for so long; none where the store is a
     /// folder.
     pub async fn signed_url(
         &self,
         key: &str,
+        method: &str,
         good_for: Duration,
     ) -> Result<Option<Url>, StorageError> {
         match &self.0 {
             Place::Folder { .. } => Ok(None),
-            Place::Bucket(bucket) => Box::pin(bucket.signed_url(key, good_for)).await.map(Some),
+            Place::Bucket(bucket) => {
+                Box::pin(bucket.signed_url(key, method, good_for)).await.map(Some)
+            }
         }
     }
 

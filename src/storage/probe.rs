@@ -20,13 +20,27 @@ pub async fn probe(
     id: Uuid,
 ) -> Result<Option<Findings>, StorageError> {
     let key = format!("probe-{id}");
-    let Some(findings) = blobs.probe(&key, BYTES).await? else { return Ok(None) };
     let path = format!(".imagedepot-{key}");
-    let copied = copy(blobs, tree, clock, &key, &path).await;
-    let removed = tree.remove(&path).await;
-    blobs.remove(&key, None).await?;
-    copied?;
+    let found = try_both(blobs, tree, clock, &key, &path).await;
+    if matches!(found, Ok(None)) {
+        return found;
+    }
+    let removed = tree.remove(&path).await.and(blobs.remove(&key, None).await);
+    // What was found out says more than that it could not be taken away.
+    let findings = found?;
     removed?;
+    Ok(findings)
+}
+
+async fn try_both(
+    blobs: &Blobs,
+    tree: &Tree,
+    clock: &Clock,
+    key: &str,
+    path: &str,
+) -> Result<Option<Findings>, StorageError> {
+    let Some(findings) = blobs.probe(key, BYTES).await? else { return Ok(None) };
+    copy(blobs, tree, clock, key, path).await?;
     Ok(Some(findings))
 }
 

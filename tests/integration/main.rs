@@ -13,7 +13,7 @@
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
 //! - how it is run: [`brakes`], [`observability`], [`settings`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
-//!   [`outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`];
+//!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`];
 //! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
@@ -71,6 +71,7 @@ mod schema;
 mod secrets;
 mod settings;
 mod slow_senders;
+mod store_outages;
 mod token_commands;
 mod tokens;
 mod tus;

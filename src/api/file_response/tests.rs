@@ -64,7 +64,7 @@ async fn start() -> Client {
             let reader = reader.clone();
             let answer = move |request: HttpRequest| {
                 let reader = reader.clone();
-                async move { respond(&request, served(reader)) }
+                async move { respond(&request, served(reader)).await }
             };
             app.route(path, web::route().to(answer))
         })

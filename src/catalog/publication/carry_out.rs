@@ -30,7 +30,7 @@ impl Catalog {
     async fn take(&self, step: &Step) -> Result<()> {
         match step {
             Step::Publish { publication, wanted } => {
-                self.note(publication, PublicationState::Publishing, None).await?;
+                self.note_publishing(publication).await?;
                 let path = &publication.path;
                 let tag = self.tree.publish(path, &wanted.original(), &self.blobs).await?;
                 self.note_published(publication, tag.as_deref()).await?;
@@ -116,6 +116,14 @@ impl Catalog {
     ) -> Result<()> {
         let mut tx = self.db.write().await?;
         tx.put_publication(&Publication { state, withdraw_at, ..publication.clone() }).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn note_publishing(&self, publication: &Publication) -> Result<()> {
+        let state = PublicationState::Publishing;
+        let mut tx = self.db.write().await?;
+        tx.put_publication(&Publication { state, ..publication.clone() }).await?;
+        tx.put_publication_tag(&publication.path, None).await?;
         Ok(tx.commit().await?)
     }
 

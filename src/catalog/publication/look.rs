@@ -6,8 +6,9 @@ use super::carry_out::folder_of;
 use super::plan::{self, Found, Known, Manifest, Plan, Wanted};
 use crate::catalog::snapshot::ChannelOffer;
 use crate::catalog::{Catalog, Result, manifest};
+use crate::model::PublicationState;
 use crate::model::publication::in_folder;
-use crate::storage::tree::{Entries, Original, Tree};
+use crate::storage::tree::{Entries, Entry, Original, Tree};
 use crate::storage::{Blobs, KnownFile, Scope, StorageError};
 
 impl Catalog {
@@ -132,13 +133,27 @@ impl Eye {
 
     fn known(&self, file: KnownFile) -> Known {
         let original = Original {
-            blob_key: file.blob_key,
+            blob_key: file.blob_key.clone(),
             size: file.size,
             digest: file.publication.digest,
             sealed_at: file.sealed_at,
         };
-        let found = self.found(&file.publication.path, &original);
+        let found = match self.found(&file.publication.path, &original) {
+            // An object that was on its way when the server was killed, or whose copy the service ended after that: it
+            // has no tag yet, and is nobody else's. (What is still wanted is published anew.)
+            Found::Other if self.was_on_its_way(&file) => Found::Right,
+            found => found,
+        };
         Known { publication: file.publication, found }
+    }
+
+    fn was_on_its_way(&self, file: &KnownFile) -> bool {
+        let publication = &file.publication;
+        let (folder, name) = publication.path.rsplit_once('/').unwrap_or(("", &publication.path));
+        let entry = self.folders.get(folder).and_then(|files| files.get(name));
+        publication.state == PublicationState::Publishing
+            && file.tag.is_none()
+            && matches!(entry, Some(Entry::Object { .. }))
     }
 
     /// The files that are nobody's business but their owner's.

@@ -55,6 +55,9 @@ const MEMORY: u32 = 48;
 const PART_TIME: Duration = Duration::from_mins(1);
 const COMPLETING: Duration = Duration::from_mins(2);
 
+/// A copy within the service that is one request; of 5 GB it takes S3 about a minute.
+pub(in crate::storage) const COPYING: Duration = Duration::from_mins(5);
+
 /// A request that moves no bytes.
 const SMALL_REQUEST: Duration = Duration::from_secs(15);
 
@@ -104,13 +107,15 @@ impl Bucket {
         CopySource { bucket: self.name.clone(), location: self.location(key) }
     }
 
-    /// An address at which whoever has it may fetch the blob, for so long.
+    /// An address at which whoever has it may GET or HEAD the blob, for so long.
     pub(super) async fn signed_url(
         &self,
         key: &str,
+        method: &str,
         good_for: Duration,
     ) -> Result<Url, StorageError> {
-        in_time(self.signer.signed_url(Method::GET, &self.location(key), good_for)).await
+        let method = if method == "HEAD" { Method::HEAD } else { Method::GET };
+        in_time(self.signer.signed_url(method, &self.location(key), good_for)).await
     }
 
     pub(super) fn objects(&self) -> Arc<dyn ObjectStore> {
@@ -313,7 +318,14 @@ fn check_parts(whole: &Complete, multipart: &Multipart) -> Result<(), StorageErr
 pub(in crate::storage) async fn in_time<T>(
     request: impl Future<Output = object_store::Result<T>>,
 ) -> Result<T, StorageError> {
-    match timeout(SMALL_REQUEST, request).await {
+    within(SMALL_REQUEST, request).await
+}
+
+pub(in crate::storage) async fn within<T>(
+    limit: Duration,
+    request: impl Future<Output = object_store::Result<T>>,
+) -> Result<T, StorageError> {
+    match timeout(limit, request).await {
         Ok(answer) => Ok(answer?),
         Err(_) => Err(away("the store does not answer")),
     }

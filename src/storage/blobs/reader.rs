@@ -16,9 +16,12 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::{self, Stream, StreamExt as _};
+use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
 use object_store::ObjectStore;
 use object_store::path::Path;
+
+use super::bucket::away;
+use crate::storage::error::StorageError;
 
 /// A blob opened for reading. Cheap to clone; every stream of it stands on its own.
 #[derive(Debug, Clone)]
@@ -78,6 +81,26 @@ impl BlobReader {
     /// The bytes of `range`. A range that leaves the blob ends in `UnexpectedEof`.
     pub fn stream(&self, range: Range<u64>) -> BlobStream {
         self.stream_pieces(std::iter::once(Piece::Range(range)))
+    }
+
+    /// As [`Self::stream_pieces`], once the first bytes are there: that a store is away is found out while whoever
+    /// asked can still be told so.
+    pub async fn begin(
+        &self,
+        pieces: impl Iterator<Item = Piece> + Send + 'static,
+    ) -> Result<BlobStream, StorageError> {
+        let mut stream = self.stream_pieces(pieces);
+        if !matches!(self.source, Source::Remote(..)) {
+            return Ok(stream);
+        }
+        let mut begun = Vec::new();
+        // The first piece may be text, which no store is asked for.
+        while begun.len() < 2
+            && let Some(chunk) = stream.try_next().await.map_err(|error| away(error.to_string()))?
+        {
+            begun.push(Ok(chunk));
+        }
+        Ok(stream::iter(begun).chain(stream).boxed())
     }
 
     /// Several ranges and the text between them as one stream. Small neighbours are read together:

@@ -25,8 +25,9 @@ impl Tx {
     pub async fn known_files(&mut self) -> Result<Vec<KnownFile>, StorageError> {
         all!(
             self,
-            "select p.*, b.key as blob_key, b.size, r.sealed_at from publication p \
-             join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id order by p.path"
+            "select p.*, b.key as blob_key, b.size, r.sealed_at, o.tag from publication p \
+             join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \
+             left join published_object o on o.path = p.path order by p.path"
         )
     }
 
@@ -67,8 +68,7 @@ impl Tx {
              values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (path) do update set \
              channel_id = excluded.channel_id, revision_id = excluded.revision_id, role = excluded.role, \
              blob_id = excluded.blob_id, digest = excluded.digest, state = excluded.state, \
-             withdraw_at = excluded.withdraw_at, \
-             tag = case when excluded.state = 'publishing' then null else publication.tag end",
+             withdraw_at = excluded.withdraw_at",
             &publication.path,
             publication.channel_id,
             publication.revision_id,
@@ -81,16 +81,22 @@ impl Tx {
         Ok(())
     }
 
+    /// Notes by what a published object is known; none while it is on its way, and in a folder.
     pub async fn put_publication_tag(
         &mut self,
         path: &str,
         tag: Option<&str>,
     ) -> Result<(), StorageError> {
-        execute!(self, "update publication set tag = $2 where path = $1", path, tag)?;
+        execute!(self, "delete from published_object where path = $1", path)?;
+        if let Some(tag) = tag {
+            let insert = "insert into published_object (path, tag) values ($1, $2)";
+            execute!(self, insert, path, tag)?;
+        }
         Ok(())
     }
 
     pub async fn delete_publication(&mut self, path: &str) -> Result<(), StorageError> {
+        execute!(self, "delete from published_object where path = $1", path)?;
         execute!(self, "delete from publication where path = $1", path)?;
         Ok(())
     }

@@ -10,6 +10,7 @@ mod azure;
 mod s3;
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
@@ -18,11 +19,15 @@ use object_store::{
 };
 
 use super::{Entries, Entry, Original};
-use crate::storage::blobs::{Client, CopySource, Service, in_time, of_a_file};
+use crate::storage::blobs::{
+    COPYING, Client, CopySource, Service, away, in_time, of_a_file, within,
+};
 use crate::storage::error::StorageError;
 
 /// What the manifest says may change any moment; the server says the same.
 const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
+
+const CONNECTING: Duration = Duration::from_secs(5);
 
 /// The name of the digest in an object's metadata, as `x-amz-meta-sha256`.
 const DIGEST: &str = "sha256";
@@ -37,7 +42,7 @@ pub struct TreeBucket {
 
 impl TreeBucket {
     pub fn new(client: Client, copy_above: u64) -> Result<Self, StorageError> {
-        let http = reqwest::Client::builder().build();
+        let http = reqwest::Client::builder().connect_timeout(CONNECTING).build();
         let http = http.map_err(|error| StorageError::Unusable(error.to_string()))?;
         Ok(Self { client, http, copy_above })
     }
@@ -68,12 +73,12 @@ impl TreeBucket {
             match self.client.service {
                 Service::S3 => self.copy_in_s3(&location, original, source).await?,
                 Service::Azure => {
-                    in_time(self.client.objects.copy(&source.location, &location)).await?;
+                    within(COPYING, self.client.objects.copy(&source.location, &location)).await?;
                     self.describe_in_azure(&location, original).await?;
                 }
                 // The copy keeps what the blob's object says of itself.
                 Service::Google => {
-                    in_time(self.client.objects.copy(&source.location, &location)).await?;
+                    within(COPYING, self.client.objects.copy(&source.location, &location)).await?;
                 }
             }
         }
@@ -81,7 +86,7 @@ impl TreeBucket {
         if made.size != original.size {
             let (made, size) = (made.size, original.size);
             let detail = format!("{location} has {made} bytes after it was copied, not {size}");
-            return Err(StorageError::Damaged(detail));
+            return Err(away(detail));
         }
         made.e_tag.as_deref().map(plain).ok_or_else(|| {
             StorageError::Unusable("the bucket gives its objects no tags (ETag)".to_owned())
@@ -125,6 +130,16 @@ impl TreeBucket {
     fn location(&self, path: &str) -> Path {
         let parts = path.split('/').filter(|part| !part.is_empty());
         parts.fold(self.client.prefix.clone(), object_store::path::Path::join)
+    }
+}
+
+/// What the service will say again, and what may pass.
+fn refused(detail: String, status: reqwest::StatusCode) -> StorageError {
+    let may_pass = [408, 409, 429].contains(&status.as_u16());
+    if status.is_client_error() && !may_pass {
+        StorageError::Unusable(detail)
+    } else {
+        away(detail)
     }
 }
 

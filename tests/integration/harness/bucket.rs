@@ -154,6 +154,11 @@ impl Bucket {
     }
 }
 
+/// Where the S3 server listens: `host:port`.
+pub fn address() -> &'static str {
+    endpoint().trim_start_matches("http://")
+}
+
 /// Starts the server when nobody has yet, and keeps it for the life of this process.
 fn endpoint() -> &'static str {
     static SERVER: OnceLock<(String, File)> = OnceLock::new();

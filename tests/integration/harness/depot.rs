@@ -176,7 +176,9 @@ impl DepotSetup {
             Store::S3 => Some(Bucket::in_s3().await),
             Store::Azure => Some(Bucket::in_azure(folder.path()).await),
         };
-        self.environment.extend(bucket.iter().flat_map(|bucket| bucket.environment.clone()));
+        // First: a test may set some of it otherwise.
+        let of_bucket = bucket.iter().flat_map(|bucket| bucket.environment.clone());
+        self.environment = of_bucket.chain(self.environment).collect();
         let mut arguments = Vec::new();
         if let Some(text) = &self.settings_file {
             let path = folder.path().join("imagedepot.toml");

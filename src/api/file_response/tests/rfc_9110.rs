@@ -100,6 +100,8 @@ async fn a_blob_shorter_than_its_record_breaks_the_transfer_instead_of_padding_i
         // The head of the answer may be lost as well, where the first read already fails.
         let received =
             match client.try_send(reqwest::Method::GET, source, &[("range", range)]).await {
+                // Where it was found out in time, there is an answer that says so.
+                Ok(response) if response.status() == 503 => continue,
                 Ok(response) => response.bytes().await,
                 Err(broken) => Err(broken),
             };
@@ -113,12 +115,12 @@ async fn a_blob_shorter_than_its_record_breaks_the_transfer_instead_of_padding_i
 async fn an_empty_file_is_served_with_a_length_of_zero() {
     let empty = || served(BlobReader::bytes(Bytes::new()));
     let request = actix_web::test::TestRequest::get().to_http_request();
-    let response = respond(&request, empty()).unwrap();
+    let response = respond(&request, empty()).await.unwrap();
     assert_eq!(response.status(), 200);
     let request = actix_web::test::TestRequest::get()
         .insert_header((header::RANGE, "bytes=0-"))
         .to_http_request();
-    let refused = respond(&request, empty()).unwrap_err();
+    let refused = respond(&request, empty()).await.unwrap_err();
     let headers: HeaderMap = actix_web::ResponseError::error_response(&refused).headers().clone();
     assert_eq!(headers.get(header::CONTENT_RANGE).unwrap(), "bytes */0");
 }

@@ -3,11 +3,13 @@
 use std::io;
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream::{self, BoxStream, StreamExt as _, TryStreamExt as _};
 use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore};
+use tokio::time::timeout;
 
 use super::{BlobStream, Piece, too_short};
 
@@ -20,6 +22,9 @@ const SMALL: u64 = 256 * 1024;
 /// `ObjectStore::get_ranges` would do it alike, but joins ranges less than 1 MiB apart into one
 /// fetch without a limit: 500 scattered ranges could become half a gigabyte in memory.
 const AHEAD: usize = 8;
+
+/// What a store may take until the first byte; the body has the client's own time-out between two reads.
+const UNTIL_IT_ANSWERS: Duration = Duration::from_secs(15);
 
 pub(super) fn stream(
     store: Arc<dyn ObjectStore>,
@@ -63,13 +68,18 @@ impl Object {
     async fn open(&self, range: Range<u64>) -> io::Result<BoxStream<'static, io::Result<Bytes>>> {
         let options =
             GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
-        let answer = self.store.get_opts(&self.path, options).await.map_err(io::Error::other)?;
+        let answer = timeout(UNTIL_IT_ANSWERS, self.store.get_opts(&self.path, options)).await;
+        let answer = answer.map_err(|_| no_answer())?.map_err(io::Error::other)?;
         // A store cuts a range at the end of the object without a word.
         if answer.meta.size != self.size || answer.range != range {
             return Err(too_short());
         }
         Ok(whole(answer.into_stream().map_err(io::Error::other).boxed(), range.end - range.start))
     }
+}
+
+fn no_answer() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the store does not answer")
 }
 
 /// The same chunks; an error where the body ends before `length` bytes have come.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use object_store::path::Path;
 use object_store::signer::Method;
 
-use super::{DIGEST, TreeBucket};
+use super::{DIGEST, TreeBucket, refused};
 use crate::storage::blobs::{FOR_GOOD, away, in_time};
 use crate::storage::error::StorageError;
 use crate::storage::tree::Original;
@@ -52,6 +52,6 @@ impl TreeBucket {
             return Ok(());
         }
         let detail = format!("the {what} of {location} could not be set: {}", answer.status());
-        Err(away(detail))
+        Err(refused(detail, answer.status()))
     }
 }

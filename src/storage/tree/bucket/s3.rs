@@ -2,7 +2,6 @@
 //! `UploadPartCopy`.
 
 use std::ops::Range;
-use std::time::Duration;
 
 use object_store::multipart::PartId;
 use object_store::path::Path;
@@ -11,13 +10,10 @@ use object_store::{Attribute, Attributes, PutMultipartOptions};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::{DIGEST, TreeBucket, of_revision};
-use crate::storage::blobs::{CopySource, away, in_time};
+use super::{DIGEST, TreeBucket, of_revision, refused};
+use crate::storage::blobs::{COPYING, CopySource, away, in_time, within};
 use crate::storage::error::StorageError;
 use crate::storage::tree::Original;
-
-/// What copying one object or part may take; S3 copies 5 GB in about a minute.
-const COPYING: Duration = Duration::from_mins(5);
 
 /// Of a part but the last (S3: 5 MiB).
 const SMALLEST_PART: u64 = 5 * 1024 * 1024;
@@ -55,24 +51,28 @@ impl TreeBucket {
             PutMultipartOptions { attributes: of_revision(original), ..Default::default() };
         let begun = self.client.multiparts.create_multipart_opts(location, options);
         let id = in_time(begun).await?;
-        let copied = self.copy_parts(location, &id, original.size, &source).await;
-        if copied.is_err() {
-            // A lifecycle rule of the bucket takes what stays all the same.
-            let aborted = self.client.multiparts.abort_multipart(location, &id);
-            if let Err(error) = in_time(aborted).await {
-                tracing::warn!(%error, %location, "an abandoned copy stays in the bucket");
+        let parts = match self.copy_parts(location, &id, original.size, &source).await {
+            Ok(parts) => parts,
+            Err(error) => {
+                // A lifecycle rule of the bucket takes what stays all the same.
+                let aborted = self.client.multiparts.abort_multipart(location, &id);
+                if let Err(error) = in_time(aborted).await {
+                    tracing::warn!(%error, %location, "an abandoned copy stays in the bucket");
+                }
+                return Err(error);
             }
-        }
-        copied
+        };
+        let joined = self.client.multiparts.complete_multipart(location, &id, parts);
+        within(COPYING, joined).await.map(drop)
     }
 
     async fn copy_parts(
         &self,
         location: &Path,
-        id: &String,
+        id: &str,
         size: u64,
         source: &str,
-    ) -> Result<(), StorageError> {
+    ) -> Result<Vec<PartId>, StorageError> {
         let mut parts = Vec::new();
         for (number, range) in (1..).zip(parts_of(size, self.copy_above)) {
             let mut headers = HeaderMap::new();
@@ -80,10 +80,10 @@ impl TreeBucket {
             let range = format!("bytes={}-{}", range.start, range.end - 1);
             headers.insert("x-amz-copy-source-range", value(&range)?);
             let number: u32 = number;
-            let query = [("partNumber", number.to_string()), ("uploadId", id.clone())];
+            let query = [("partNumber", number.to_string()), ("uploadId", id.to_owned())];
             parts.push(PartId { content_id: self.send(location, &query, headers).await? });
         }
-        in_time(self.client.multiparts.complete_multipart(location, id, parts)).await.map(drop)
+        Ok(parts)
     }
 
     /// Sends a request that the client has signed; the tag of what it made.
@@ -111,10 +111,13 @@ impl TreeBucket {
         let (status, body) = answered.map_err(|error| away(error.without_url().to_string()))?;
         match quick_xml::de::from_str::<Copied>(&body) {
             Ok(copied) if status.is_success() => Ok(copied.tag),
-            _ => Err(away(format!(
-                "the bucket did not copy to {location}: {status} {}",
-                body.chars().take(500).collect::<String>()
-            ))),
+            _ => {
+                let said: String = body.chars().take(500).collect();
+                Err(refused(
+                    format!("the bucket did not copy to {location}: {status} {said}"),
+                    status,
+                ))
+            }
         }
     }
 }
