@@ -9,6 +9,7 @@ mod access;
 mod check;
 mod environment;
 mod listener;
+mod places;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -21,11 +22,13 @@ use url::Url;
 pub use access::{Access, Grant, Kerberos, Logins, Oidc, Tokens, is_safe};
 pub use environment::secret_from_environment;
 pub use listener::{ClientCertificates, Listener};
+pub use places::{CatalogSettings, Store, Tree};
 
 use crate::access::TrustedProxies;
 use crate::catalog::Rules;
 use crate::catalog::bits_upload::{BitsRules, Commit};
-use crate::model::{ChannelName, FilePattern, NamePattern};
+use crate::model::{ChannelName, NamePattern};
+use places::{below, local_folder};
 
 /// The settings file with every key, commented, set to its default.
 pub const EXAMPLE: &str = include_str!("config/example.toml");
@@ -75,96 +78,6 @@ impl Default for Server {
             public_url: None,
             trusted_proxies: TrustedProxies::default(),
             shutdown_grace: Duration::from_secs(30),
-        }
-    }
-}
-
-/// `[catalog]`
-#[derive(Clone, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CatalogSettings {
-    /// `sqlite:PATH` or `postgres://…`; without it `catalog.sqlite` in the data folder.
-    pub url: Option<String>,
-}
-
-/// A database's address may hold its password.
-impl std::fmt::Debug for CatalogSettings {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CatalogSettings").finish_non_exhaustive()
-    }
-}
-
-/// `[store]`
-#[derive(Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Store {
-    /// `file:///…`, `s3://bucket/prefix`, `az://…` or `gs://…`; without it `blobs` in the data folder.
-    pub url: Option<Url>,
-    /// Names and values that the store's client knows (`object_store`'s own).
-    pub options: std::collections::BTreeMap<String, String>,
-    /// Free bytes that uploads leave on the disk, for the database to go on.
-    pub min_free: ByteSize,
-    /// Larger files are published into a bucket by copies in parts of this size: S3 copies 5 GB at once.
-    pub multipart_copy_above: ByteSize,
-}
-
-impl Default for Store {
-    fn default() -> Self {
-        Self {
-            url: None,
-            options: std::collections::BTreeMap::new(),
-            min_free: ByteSize::mib(256),
-            multipart_copy_above: ByteSize::gb(5),
-        }
-    }
-}
-
-/// Options may be keys.
-impl std::fmt::Debug for Store {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Store").field("url", &self.url).finish_non_exhaustive()
-    }
-}
-
-/// `[tree]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Tree {
-    /// A folder, `file:///…`, or where the store is a bucket a bucket of the same service; without it `MEDVImages` in
-    /// the data folder, or below the store's prefix.
-    pub url: Option<Url>,
-    /// The first part of the tree's HTTP paths.
-    pub alias: String,
-    /// How published files are named.
-    pub pattern: String,
-    /// How long a withdrawn file stays for those who are fetching it.
-    #[serde(with = "humantime_serde")]
-    pub grace: Duration,
-    /// Whether downloads of files are sent to the bucket itself, with an address that is good for an hour.
-    pub redirect: bool,
-    /// Downloads at once, in all; past them 503 with `Retry-After`. 0 is no limit.
-    pub max_downloads: usize,
-    /// The same for one client's address.
-    pub max_downloads_per_client: usize,
-    /// Bytes a second that downloads may take, in all; past it they wait, and new ones get 503. 0 is
-    /// no limit.
-    pub bandwidth: ByteSize,
-    /// The same for one client's address.
-    pub bandwidth_per_client: ByteSize,
-}
-
-impl Default for Tree {
-    fn default() -> Self {
-        Self {
-            url: None,
-            alias: "MEDVImages".to_owned(),
-            pattern: FilePattern::default().to_string(),
-            grace: Duration::from_hours(24),
-            redirect: false,
-            max_downloads: 0,
-            max_downloads_per_client: 0,
-            bandwidth: ByteSize::b(0),
-            bandwidth_per_client: ByteSize::b(0),
         }
     }
 }
@@ -369,19 +282,6 @@ impl Config {
     pub fn tree_folder(&self) -> Result<PathBuf, ConfigError> {
         local_folder("tree.url", self.tree.url.as_ref())
     }
-}
-
-/// Another prefix below that of a bucket.
-fn below(bucket: &Url, name: &str) -> Url {
-    let mut url = bucket.clone();
-    url.set_path(&format!("{}/{name}", bucket.path().trim_end_matches('/')));
-    url
-}
-
-fn local_folder(key: &str, url: Option<&Url>) -> Result<PathBuf, ConfigError> {
-    url.filter(|url| url.scheme() == "file")
-        .and_then(|url| url.to_file_path().ok())
-        .ok_or_else(|| ConfigError(format!("{key}: a folder of this machine, as file:///path")))
 }
 
 #[cfg(test)]

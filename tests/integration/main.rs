@@ -2,7 +2,8 @@
 //!
 //! One binary (one link step, one harness); one file a subject:
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
-//!   [`update_check`], [`bits_downloads`], [`large_files`], [`prestage`];
+//!   [`update_check`], [`bits_downloads`], [`large_files`], [`prestage`],
+//!   [`prestage_on_windows`];
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
@@ -61,6 +62,7 @@ mod outages;
 mod outside_issuer;
 mod passwords;
 mod prestage;
+mod prestage_on_windows;
 mod promotion;
 mod publication;
 mod push_and_pull;

@@ -1,0 +1,176 @@
+//! Where things lie: the catalog, the bytes, the published tree.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+use url::Url;
+
+use super::{Config, ConfigError};
+use crate::model::FilePattern;
+use crate::storage::blobs::check_bucket;
+
+/// `[catalog]`
+#[derive(Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CatalogSettings {
+    /// `sqlite:PATH` or `postgres://…`; without it `catalog.sqlite` in the data folder.
+    pub url: Option<String>,
+}
+
+/// A database's address may hold its password.
+impl std::fmt::Debug for CatalogSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("CatalogSettings").finish_non_exhaustive()
+    }
+}
+
+/// `[store]`
+#[derive(Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// `file:///…`, `s3://bucket/prefix`, `az://…` or `gs://…`; without it `blobs` in the data folder.
+    pub url: Option<Url>,
+    /// Names and values that the store's client knows (`object_store`'s own).
+    pub options: std::collections::BTreeMap<String, String>,
+    /// Free bytes that uploads leave on the disk, for the database to go on.
+    pub min_free: ByteSize,
+    /// Larger files are published into a bucket by copies in parts of this size: S3 copies 5 GB at once.
+    pub multipart_copy_above: ByteSize,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            url: None,
+            options: std::collections::BTreeMap::new(),
+            min_free: ByteSize::mib(256),
+            multipart_copy_above: ByteSize::gb(5),
+        }
+    }
+}
+
+/// Options may be keys.
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("url", &self.url).finish_non_exhaustive()
+    }
+}
+
+/// `[tree]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Tree {
+    /// A folder where the store is one, else a bucket of the same service; without it `MEDVImages` in the data folder, or
+    /// below the store's prefix.
+    pub url: Option<Url>,
+    /// The first part of the tree's HTTP paths.
+    pub alias: String,
+    /// How published files are named.
+    pub pattern: String,
+    /// How long a withdrawn file stays for those who are fetching it.
+    #[serde(with = "humantime_serde")]
+    pub grace: Duration,
+    /// Whether downloads of files are sent to the bucket itself, with an address that is good for an hour.
+    pub redirect: bool,
+    /// Downloads at once, in all; past them 503 with `Retry-After`. 0 is no limit.
+    pub max_downloads: usize,
+    /// The same for one client's address.
+    pub max_downloads_per_client: usize,
+    /// Bytes a second that downloads may take, in all; past it they wait, and new ones get 503. 0 is
+    /// no limit.
+    pub bandwidth: ByteSize,
+    /// The same for one client's address.
+    pub bandwidth_per_client: ByteSize,
+}
+
+impl Default for Tree {
+    fn default() -> Self {
+        Self {
+            url: None,
+            alias: "MEDVImages".to_owned(),
+            pattern: FilePattern::default().to_string(),
+            grace: Duration::from_hours(24),
+            redirect: false,
+            max_downloads: 0,
+            max_downloads_per_client: 0,
+            bandwidth: ByteSize::b(0),
+            bandwidth_per_client: ByteSize::b(0),
+        }
+    }
+}
+
+/// How a place is written.
+const FORMS: &str = "file:///…, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX";
+
+impl Config {
+    /// The tree lies where the blobs do, or publishing would move all bytes through here; and apart from them, for it
+    /// is served as it stands.
+    pub(super) fn check_places(&self) -> Result<(), ConfigError> {
+        let (Some(store), Some(tree)) = (&self.store.url, &self.tree.url) else { return Ok(()) };
+        for (key, url) in [("store.url", store), ("tree.url", tree)] {
+            if !["file", "s3", "az", "gs"].contains(&url.scheme()) {
+                return Err(ConfigError(format!("{key}: no folder and no bucket; it is {FORMS}")));
+            }
+        }
+        if store.scheme() != tree.scheme() {
+            return Err(ConfigError::new(
+                "tree.url: a folder where store.url is one, else a bucket of the same service, such as s3://bucket/MEDVImages",
+            ));
+        }
+        if store.scheme() == "file" {
+            self.check_folders(store, tree)
+        } else {
+            self.check_buckets(store, tree)
+        }
+    }
+
+    fn check_folders(&self, store: &Url, tree: &Url) -> Result<(), ConfigError> {
+        if self.tree.redirect {
+            return Err(ConfigError::new("tree.redirect: a folder has no addresses"));
+        }
+        let tree = local_folder("tree.url", Some(tree))?;
+        let store = local_folder("store.url", Some(store))?;
+        if store.starts_with(&tree) || tree.starts_with(&store) {
+            return Err(ConfigError::new("store.url and tree.url: neither may lie in the other"));
+        }
+        Ok(())
+    }
+
+    fn check_buckets(&self, store: &Url, tree: &Url) -> Result<(), ConfigError> {
+        if self.store.multipart_copy_above > ByteSize::gib(5) {
+            return Err(ConfigError::new(
+                "store.multipart_copy_above: at most 5 GiB, for S3 copies no more at once",
+            ));
+        }
+        check_bucket(store, self.store.options.clone())
+            .map_err(|error| ConfigError(error.to_string()))?;
+        let is_same = store.host_str() == tree.host_str();
+        if store.scheme() != "s3" && !is_same {
+            return Err(ConfigError::new(
+                "tree.url: another prefix of the store's container; only S3 copies from one bucket to another",
+            ));
+        }
+        let prefix = |url: &Url| format!("{}/", url.path().trim_end_matches('/'));
+        if is_same && prefix(store).starts_with(&prefix(tree)) {
+            return Err(ConfigError::new(
+                "tree.url: the blobs of store.url lie below it, and whoever reads the tree could read them",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Another prefix below that of a bucket.
+pub(super) fn below(bucket: &Url, name: &str) -> Url {
+    let mut url = bucket.clone();
+    url.set_path(&format!("{}/{name}", bucket.path().trim_end_matches('/')));
+    url
+}
+
+pub(super) fn local_folder(key: &str, url: Option<&Url>) -> Result<PathBuf, ConfigError> {
+    url.filter(|url| url.scheme() == "file")
+        .and_then(|url| url.to_file_path().ok())
+        .ok_or_else(|| ConfigError(format!("{key}: a folder of this machine, as file:///path")))
+}
