@@ -17,15 +17,11 @@ use super::file_response::{self, Identity, ServedFile};
 use super::problem::Problem;
 use crate::catalog::Error;
 use crate::catalog::snapshot::{ChannelOffer, TreeEntry, TreeFile};
+use crate::model::publication::{A_SHORT_WHILE, FOR_GOOD};
 use crate::storage::blobs::BlobReader;
 
-/// A revision's file never changes under its name. `no-transform`: a proxy that recodes it would
-/// break ranges and digests.
-const FOR_GOOD: &str = "public, max-age=31536000, immutable, no-transform";
-/// What the manifest says may change any moment; a proxy may take that burst of requests.
-const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
-
-/// How long an address of the bucket's is good, where the credentials are. Longer than BITS leaves between two requests of a job that runs.
+/// How long an address of the bucket's is good, where the credentials are. Longer than BITS leaves between two requests
+/// of a job that runs.
 const GOOD_FOR: Duration = Duration::from_hours(1);
 
 /// Answers GET and HEAD.

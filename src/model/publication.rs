@@ -39,6 +39,13 @@ pub struct Publication {
     pub withdraw_at: Option<DateTime<Utc>>,
 }
 
+/// What caches may do with a revision's file, wherever it is served from: it never changes under its name.
+/// `no-transform`: a proxy that recodes it would break ranges and digests.
+pub const FOR_GOOD: &str = "public, max-age=31536000, immutable, no-transform";
+
+/// What the manifest says may change any moment; a proxy may take that burst of requests.
+pub const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
+
 /// A path below the tree's root: channels that publish at the root have an empty folder.
 pub fn in_folder(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }

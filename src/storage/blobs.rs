@@ -33,7 +33,7 @@ use bucket::Bucket;
 pub(super) use bucket::client::{Client, Service, connect};
 pub use bucket::probe::Findings;
 pub(super) use bucket::probe::unusable;
-pub(super) use bucket::{COPYING, FOR_GOOD, away, in_time, of_a_file, within};
+pub(super) use bucket::{COPYING, away, in_time, of_a_file, within};
 pub use hold::Hold;
 pub use reader::BlobReader;
 pub use running_hash::RunningHash;

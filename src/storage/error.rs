@@ -40,9 +40,7 @@ impl StorageError {
             _ => Self::File { what: what.into(), source },
         }
     }
-}
 
-impl StorageError {
     /// Whether it may pass by itself: nobody has to change a setting or to mend anything.
     pub fn is_passing(&self) -> bool {
         use object_store::Error as E;

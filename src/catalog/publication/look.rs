@@ -113,11 +113,13 @@ struct Eye {
 }
 
 impl Eye {
-    fn found(&self, path: &str, original: &Original) -> Found {
+    fn entry(&self, path: &str) -> Option<&Entry> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let Some(entry) = self.folders.get(folder).and_then(|files| files.get(name)) else {
-            return Found::Nothing;
-        };
+        self.folders.get(folder)?.get(name)
+    }
+
+    fn found(&self, path: &str, original: &Original) -> Found {
+        let Some(entry) = self.entry(path) else { return Found::Nothing };
         let tag = self.tags.get(path).map(String::as_str);
         if Tree::is_published(entry, original, tag, &self.blobs) {
             Found::Right
@@ -149,11 +151,9 @@ impl Eye {
 
     fn was_on_its_way(&self, file: &KnownFile) -> bool {
         let publication = &file.publication;
-        let (folder, name) = publication.path.rsplit_once('/').unwrap_or(("", &publication.path));
-        let entry = self.folders.get(folder).and_then(|files| files.get(name));
         publication.state == PublicationState::Publishing
             && file.tag.is_none()
-            && matches!(entry, Some(Entry::Object { .. }))
+            && matches!(self.entry(&publication.path), Some(Entry::Object { .. }))
     }
 
     /// The files that are nobody's business but their owner's.

@@ -20,9 +20,9 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt as _;
-use object_store::multipart::{MultipartStore, PartId};
+use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::signer::{Method, Signer};
+use object_store::signer::Method;
 use object_store::{
     Attribute, Attributes, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutPayload,
 };
@@ -35,8 +35,9 @@ use url::Url;
 use super::appender::lost;
 use super::hold::Hold;
 use super::{Complete, CopySource, Multipart};
+use crate::model::publication::FOR_GOOD;
 use crate::storage::error::StorageError;
-use client::Service;
+use client::{Client, Service};
 
 /// S3 takes 10,000 parts at most; a store that counts otherwise takes more.
 const MOST_PARTS: u64 = 9_000;
@@ -64,12 +65,7 @@ const SMALL_REQUEST: Duration = Duration::from_secs(15);
 /// Cheap to clone; all clones share the memory for parts.
 #[derive(Clone)]
 pub(super) struct Bucket {
-    objects: Arc<dyn ObjectStore>,
-    multiparts: Arc<dyn MultipartStore>,
-    signer: Arc<dyn Signer>,
-    service: Service,
-    name: String,
-    prefix: Path,
+    client: Client,
     /// Where the part that is arriving is collected.
     pub(super) spool: PathBuf,
     pub(super) part_size: u64,
@@ -85,26 +81,14 @@ impl Bucket {
         options: impl IntoIterator<Item = (String, String)>,
         spool: PathBuf,
     ) -> Result<Self, StorageError> {
-        let client::Client { objects, multiparts, signer, service, prefix, bucket: name } =
-            client::connect(url, options)?;
+        let client = client::connect(url, options)?;
         let memory = Arc::new(Semaphore::new(MEMORY as usize));
         let runtime = Handle::current();
-        Ok(Self {
-            objects,
-            multiparts,
-            signer,
-            service,
-            name,
-            prefix,
-            spool,
-            part_size: PART_SIZE,
-            memory,
-            runtime,
-        })
+        Ok(Self { client, spool, part_size: PART_SIZE, memory, runtime })
     }
 
     pub(super) fn copy_source(&self, key: &str) -> CopySource {
-        CopySource { bucket: self.name.clone(), location: self.location(key) }
+        CopySource { bucket: self.client.bucket.clone(), location: self.location(key) }
     }
 
     /// An address at which whoever has it may GET or HEAD the blob, for so long.
@@ -115,16 +99,16 @@ impl Bucket {
         good_for: Duration,
     ) -> Result<Url, StorageError> {
         let method = if method == "HEAD" { Method::HEAD } else { Method::GET };
-        in_time(self.signer.signed_url(method, &self.location(key), good_for)).await
+        in_time(self.client.signer.signed_url(method, &self.location(key), good_for)).await
     }
 
     pub(super) fn objects(&self) -> Arc<dyn ObjectStore> {
-        Arc::clone(&self.objects)
+        Arc::clone(&self.client.objects)
     }
 
     /// Two letters of the key make a folder, as on a disk.
     pub(super) fn location(&self, key: &str) -> Path {
-        self.prefix.clone().join(key.get(..2).unwrap_or("__")).join(key)
+        self.client.prefix.clone().join(key.get(..2).unwrap_or("__")).join(key)
     }
 
     fn tails(&self, key: &str) -> Path {
@@ -136,12 +120,12 @@ impl Bucket {
         let part_size = self.part_size.max(size.div_ceil(MOST_PARTS).next_multiple_of(MIB));
         let location = self.location(key);
         // For those who are sent to the blob itself, and kept by copies. Azure takes none with a multipart upload.
-        let attributes = match self.service {
+        let attributes = match self.client.service {
             Service::S3 | Service::Google => of_a_file(),
             Service::Azure => Attributes::new(),
         };
         let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
-        let id = in_time(self.multiparts.create_multipart_opts(&location, options)).await?;
+        let id = in_time(self.client.multiparts.create_multipart_opts(&location, options)).await?;
         Ok(Multipart { id, part_size })
     }
 
@@ -158,7 +142,7 @@ impl Bucket {
         let index = usize::try_from(number).map_err(|_| away("too many parts"))?;
         let part = hold.during(async {
             let (_memory, payload) = self.read_back(bytes).await?;
-            let sent = self.multiparts.put_part(&location, &id, index, payload);
+            let sent = self.client.multiparts.put_part(&location, &id, index, payload);
             Ok(timeout(PART_TIME, sent)
                 .await
                 .map_err(|_| away("sending a part took too long"))??)
@@ -177,7 +161,7 @@ impl Bucket {
         let location = self.tails(key).join(name);
         hold.during(async {
             let (_memory, payload) = self.read_back(bytes).await?;
-            let sent = self.objects.put(&location, payload);
+            let sent = self.client.objects.put(&location, payload);
             timeout(PART_TIME, sent).await.map_err(|_| away("sending took too long"))??;
             Ok(())
         })
@@ -192,7 +176,7 @@ impl Bucket {
         length: u64,
     ) -> Result<Bytes, StorageError> {
         let location = self.tails(key).join(name);
-        let fetched = async { self.objects.get(&location).await?.bytes().await };
+        let fetched = async { self.client.objects.get(&location).await?.bytes().await };
         let bytes = match timeout(PART_TIME, fetched).await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(object_store::Error::NotFound { .. })) => Bytes::new(),
@@ -217,12 +201,12 @@ impl Bucket {
         let location = self.location(&whole.key);
         let done = match &whole.multipart {
             None if whole.size == 0 => {
-                in_time(self.objects.put(&location, PutPayload::new())).await.map(drop)
+                in_time(self.client.objects.put(&location, PutPayload::new())).await.map(drop)
             }
             None => Err(StorageError::Damaged(format!("{} has no parts", whole.key))),
             Some(multipart) => self.join(&location, whole, multipart).await,
         };
-        match (in_time(self.objects.head(&location)).await, done) {
+        match (in_time(self.client.objects.head(&location)).await, done) {
             (Ok(found), _) if found.size == whole.size => {}
             (Ok(found), _) => {
                 let (size, key) = (found.size, &whole.key);
@@ -242,7 +226,7 @@ impl Bucket {
     ) -> Result<(), StorageError> {
         check_parts(whole, multipart)?;
         let parts = whole.parts.iter().map(|(_, id)| PartId { content_id: id.clone() }).collect();
-        let joined = self.multiparts.complete_multipart(location, &multipart.id, parts);
+        let joined = self.client.multiparts.complete_multipart(location, &multipart.id, parts);
         timeout(COMPLETING, joined).await.map_err(|_| away("completing took too long"))??;
         Ok(())
     }
@@ -263,7 +247,7 @@ impl Bucket {
     /// Takes a multipart upload and its parts away. That there is none is fine.
     pub(super) async fn abort(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
         let (location, id) = (self.location(key), multipart.to_owned());
-        match in_time(self.multiparts.abort_multipart(&location, &id)).await {
+        match in_time(self.client.multiparts.abort_multipart(&location, &id)).await {
             Err(error) if !is_absent(&error) => Err(error),
             _ => Ok(()),
         }
@@ -271,7 +255,7 @@ impl Bucket {
 
     async fn remove_tails(&self, key: &str) -> Result<(), StorageError> {
         let prefix = self.tails(key);
-        let listed = self.objects.list(Some(&prefix)).try_collect::<Vec<_>>();
+        let listed = self.client.objects.list(Some(&prefix)).try_collect::<Vec<_>>();
         for tail in in_time(listed).await? {
             self.delete(&tail.location).await?;
         }
@@ -279,7 +263,7 @@ impl Bucket {
     }
 
     async fn delete(&self, location: &Path) -> Result<(), StorageError> {
-        match in_time(self.objects.delete(location)).await {
+        match in_time(self.client.objects.delete(location)).await {
             Err(error) if !is_absent(&error) => Err(error),
             _ => Ok(()),
         }
@@ -331,9 +315,7 @@ pub(in crate::storage) async fn within<T>(
     }
 }
 
-/// How a revision's file is to be taken, wherever it is served from: it never changes under its name.
-pub(in crate::storage) const FOR_GOOD: &str = "public, max-age=31536000, immutable, no-transform";
-
+/// What the object of a revision's file says of itself, as the server says it.
 pub(in crate::storage) fn of_a_file() -> Attributes {
     let mut attributes = Attributes::new();
     attributes.insert(Attribute::ContentType, "application/octet-stream".into());

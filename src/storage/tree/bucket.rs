@@ -19,13 +19,11 @@ use object_store::{
 };
 
 use super::{Entries, Entry, Original};
+use crate::model::publication::A_SHORT_WHILE;
 use crate::storage::blobs::{
     COPYING, Client, CopySource, Service, away, in_time, of_a_file, within,
 };
 use crate::storage::error::StorageError;
-
-/// What the manifest says may change any moment; the server says the same.
-const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
 
 const CONNECTING: Duration = Duration::from_secs(5);
 

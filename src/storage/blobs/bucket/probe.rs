@@ -39,10 +39,11 @@ impl Bucket {
         bytes: &'static [u8],
     ) -> Result<Findings, StorageError> {
         let location = self.location(key);
-        let id = in_time(self.multiparts.create_multipart(&location)).await?;
-        let sent = self.multiparts.put_part(&location, &id, 0, PutPayload::from_static(bytes));
+        let id = in_time(self.client.multiparts.create_multipart(&location)).await?;
+        let sent =
+            self.client.multiparts.put_part(&location, &id, 0, PutPayload::from_static(bytes));
         let part: PartId = in_time(sent).await?;
-        in_time(self.multiparts.complete_multipart(&location, &id, vec![part])).await?;
+        in_time(self.client.multiparts.complete_multipart(&location, &id, vec![part])).await?;
         self.must_read_back(&location, bytes).await?;
         Ok(Findings {
             conditional_writes: self.honours_conditions(&location, bytes).await?,
@@ -51,15 +52,15 @@ impl Bucket {
     }
 
     async fn must_read_back(&self, location: &Path, bytes: &[u8]) -> Result<(), StorageError> {
-        let whole = async { self.objects.get(location).await?.bytes().await };
+        let whole = async { self.client.objects.get(location).await?.bytes().await };
         if in_time(whole).await? != bytes {
             return Err(unusable("other bytes are read than were written"));
         }
-        if in_time(self.objects.get_range(location, 3..10)).await? != bytes[3..10] {
+        if in_time(self.client.objects.get_range(location, 3..10)).await? != bytes[3..10] {
             return Err(unusable("a range of an object is not what was asked for"));
         }
         let folder: Path = location.parts().take(location.parts().count() - 1).collect();
-        let listed = in_time(self.objects.list_with_delimiter(Some(&folder))).await?;
+        let listed = in_time(self.client.objects.list_with_delimiter(Some(&folder))).await?;
         if !listed.objects.iter().any(|object| object.location == *location) {
             return Err(unusable("a listing does not show an object that was just written"));
         }
@@ -73,7 +74,7 @@ impl Bucket {
     ) -> Result<bool, StorageError> {
         use object_store::Error as E;
         let again = PutPayload::from_static(bytes);
-        match in_time(self.objects.put_opts(location, again, PutMode::Create.into())).await {
+        match in_time(self.client.objects.put_opts(location, again, PutMode::Create.into())).await {
             Err(StorageError::Store(E::AlreadyExists { .. } | E::Precondition { .. })) => Ok(true),
             Ok(_) | Err(StorageError::Store(E::NotImplemented { .. } | E::NotSupported { .. })) => {
                 Ok(false)
@@ -84,20 +85,20 @@ impl Bucket {
 
     /// S3 only: the others take no such header.
     async fn honours_checksums(&self, location: &Path) -> Result<bool, StorageError> {
-        if self.service != Service::S3 {
+        if self.client.service != Service::S3 {
             return Ok(false);
         }
         let header = HeaderName::from_static("x-amz-checksum-sha256");
         let beside = location.clone().join("checksum");
         let options =
             SignedUrlOptions::new().with_signed_header(header.clone(), WRONG_CHECKSUM.clone());
-        let signed = self.signer.signed_url_opts(Method::PUT, &beside, TRYING, &options);
+        let signed = self.client.signer.signed_url_opts(Method::PUT, &beside, TRYING, &options);
         let request = reqwest::Client::new().put(in_time(signed).await?).timeout(TRYING);
         let answer = request.header(header, WRONG_CHECKSUM).body("a probe").send().await;
         // Without the address: its query is a permission.
         let answer = answer.map_err(|error| away(error.without_url().to_string()))?;
         if answer.status().is_success() {
-            in_time(self.objects.delete(&beside)).await?;
+            in_time(self.client.objects.delete(&beside)).await?;
         }
         // 403 would be about who may, not about what.
         Ok(answer.status() == reqwest::StatusCode::BAD_REQUEST)

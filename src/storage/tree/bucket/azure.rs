@@ -8,7 +8,8 @@ use object_store::path::Path;
 use object_store::signer::Method;
 
 use super::{DIGEST, TreeBucket, refused};
-use crate::storage::blobs::{FOR_GOOD, away, in_time};
+use crate::model::publication::FOR_GOOD;
+use crate::storage::blobs::{away, in_time};
 use crate::storage::error::StorageError;
 use crate::storage::tree::Original;
 
