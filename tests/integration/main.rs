@@ -12,9 +12,10 @@
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
-//! - how it is run: [`brakes`], [`observability`], [`settings`];
+//! - how it is run: [`brakes`], [`observability`], [`settings`], [`garbage`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
-//!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`];
+//!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
+//!   [`replicas`];
 //! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
@@ -40,6 +41,7 @@ mod crash;
 #[cfg(feature = "negotiate")]
 mod four_listeners;
 mod full_disk;
+mod garbage;
 mod generated_clients;
 mod graceful_stop;
 mod harness;
@@ -67,6 +69,7 @@ mod promotion;
 mod publication;
 mod push_and_pull;
 mod push_resumes;
+mod replicas;
 mod resumable;
 mod resumable_refusals;
 mod schema;
