@@ -33,6 +33,7 @@ pub mod problem;
 pub mod publications;
 mod recognise;
 pub mod revisions;
+pub mod scrub;
 pub mod slow_body;
 pub mod tokens;
 pub mod tree;
@@ -167,6 +168,8 @@ pub fn operations(config: &mut ServiceConfig) {
             .service(certificate_mappings::show)
             .service(certificate_mappings::delete)
             .service(garbage::collect)
+            .service(scrub::show)
+            .service(scrub::request)
             .service(whoami::show)
             .service(audit::list),
     );

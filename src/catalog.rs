@@ -18,6 +18,7 @@ pub mod channel;
 pub mod error;
 pub mod first_start;
 pub mod garbage;
+mod gauges;
 pub mod idempotency;
 pub mod image;
 mod job;
@@ -26,6 +27,7 @@ pub mod promotion;
 pub mod publication;
 pub mod retention;
 pub mod revision;
+pub mod scrub;
 pub mod snapshot;
 pub mod sweep;
 pub mod token;
@@ -51,6 +53,7 @@ use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db, StorageError, probe};
 use audit::refused_logins::RefusedLogins;
 use bits_upload::BitsRules;
+use scrub::ScrubRules;
 
 /// Saving an upload is one sync and one commit.
 const SAVING: Duration = Duration::from_secs(10);
@@ -79,6 +82,7 @@ pub struct Rules {
     pub token_lifetime: Duration,
     pub longest_token_lifetime: Duration,
     pub bits: BitsRules,
+    pub scrub: ScrubRules,
 }
 
 impl Default for Rules {
@@ -95,6 +99,7 @@ impl Default for Rules {
             token_lifetime: Duration::from_hours(90 * 24),
             longest_token_lifetime: Duration::from_hours(366 * 24),
             bits: BitsRules::default(),
+            scrub: ScrubRules::default(),
         }
     }
 }
@@ -124,6 +129,7 @@ struct Shared {
     reconciling: Mutex<()>,
     tree_is_due: Notify,
     sweep_is_due: Notify,
+    scrub_is_due: Notify,
     /// Who of this process's writers has which upload.
     turns: upload::Turns,
     /// Uploads that are being saved after their request has gone.
@@ -148,6 +154,7 @@ impl Catalog {
             reconciling: Mutex::default(),
             tree_is_due: Notify::new(),
             sweep_is_due: Notify::new(),
+            scrub_is_due: Notify::new(),
             turns: upload::Turns::default(),
             saving: TaskTracker::new(),
             refused_logins: RefusedLogins::default(),

@@ -8,6 +8,7 @@ mod demo;
 mod gc;
 #[cfg(feature = "negotiate")]
 mod keytab;
+mod scrub;
 mod serve;
 mod token;
 mod user;
@@ -61,6 +62,8 @@ enum Command {
     CheckConfig(check_config::CheckConfigArgs),
     /// Take away revisions past `keep_revisions`, and bytes that nothing refers to
     Gc(gc::GcArgs),
+    /// Read stored bytes again and say what is damaged
+    Scrub(scrub::ScrubArgs),
     /// Bring the catalog's schema up to this version
     Migrate(DataArgs),
     /// Print the `OpenAPI` document
@@ -110,6 +113,10 @@ impl CommandLine {
             Command::Demo(args) => Box::pin(demo::run(args)).await,
             Command::Audit(args) => {
                 return audit::run(args, config).await.unwrap_or_else(|error| fail(&error));
+            }
+            Command::Scrub(args) => {
+                let done = Box::pin(scrub::run(args, config)).await;
+                return done.unwrap_or_else(|error| fail(&error));
             }
             Command::User(args) => user::run(args, config).await,
             Command::Token(args) => token::run(args, config).await,

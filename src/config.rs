@@ -10,6 +10,7 @@ mod check;
 mod environment;
 mod listener;
 mod places;
+mod scrub;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,7 @@ pub use access::{Access, Grant, Kerberos, Logins, Oidc, Tokens, is_safe};
 pub use environment::secret_from_environment;
 pub use listener::{ClientCertificates, Listener};
 pub use places::{CatalogSettings, Store, Tree};
+pub use scrub::Scrub;
 
 use crate::access::TrustedProxies;
 use crate::catalog::Rules;
@@ -52,6 +54,7 @@ pub struct Config {
     pub uploads: Uploads,
     pub bits: Bits,
     pub checks: Checks,
+    pub scrub: Scrub,
     pub access: Access,
     pub metrics: Metrics,
     pub log: Log,
@@ -263,6 +266,7 @@ impl Config {
             expire_after: self.uploads.expire_after,
             check_period: u32::try_from(self.checks.period.as_secs())
                 .map_err(|_| ConfigError("checks.period: at most 100 years".to_owned()))?,
+            scrub: self.scrub.rules()?,
             token_lifetime: self.access.tokens.lifetime,
             longest_token_lifetime: self.access.tokens.longest_lifetime,
             bits: BitsRules {

@@ -17,6 +17,7 @@ pub mod pattern;
 pub mod promotion;
 pub mod publication;
 pub mod revision;
+pub mod scrub;
 pub mod token;
 pub mod upload;
 
@@ -35,5 +36,6 @@ pub use name::{
 pub use promotion::{Assignment, Promotion, PromotionKind, Rollout};
 pub use publication::{FilePattern, Publication, PublicationState};
 pub use revision::{Blob, BlobState, File, FileRole, Revision, RevisionState};
+pub use scrub::{Coverage, DamagedFile, StoredBlob};
 pub use token::{ApiToken, SigningKey};
 pub use upload::{Upload, UploadProtocol, UploadState};

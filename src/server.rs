@@ -193,31 +193,22 @@ fn listeners(sockets: &[Socket]) -> Listeners {
 /// is cut off loses nothing.
 fn background(opened: &Opened) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
-    let catalog = opened.catalog.clone();
-    tasks.spawn(without_end("follow", move || {
-        let catalog = catalog.clone();
-        async move { catalog.follow().await }
-    }));
-    let catalog = opened.catalog.clone();
-    tasks.spawn(without_end("publish", move || {
-        let catalog = catalog.clone();
-        async move { catalog.keep_publishing().await }
-    }));
-    let catalog = opened.catalog.clone();
-    tasks.spawn(without_end("sweep", move || {
-        let catalog = catalog.clone();
-        async move { catalog.keep_sweeping().await }
-    }));
-    let catalog = opened.catalog.clone();
-    tasks.spawn(without_end("collect garbage", move || {
-        let catalog = catalog.clone();
-        async move { catalog.keep_collecting().await }
-    }));
-    let catalog = opened.catalog.clone();
-    tasks.spawn(without_end("record refused log-ins", move || {
-        let catalog = catalog.clone();
-        async move { catalog.keep_recording_refused_logins().await }
-    }));
+    macro_rules! keep {
+        ($name:literal, $work:ident) => {
+            let catalog = opened.catalog.clone();
+            tasks.spawn(without_end($name, move || {
+                let catalog = catalog.clone();
+                async move { Box::pin(catalog.$work()).await }
+            }));
+        };
+    }
+    keep!("follow", follow);
+    keep!("publish", keep_publishing);
+    keep!("sweep", keep_sweeping);
+    keep!("collect garbage", keep_collecting);
+    keep!("scrub", keep_scrubbing);
+    keep!("measure", keep_measuring);
+    keep!("record refused log-ins", keep_recording_refused_logins);
     tasks
 }
 

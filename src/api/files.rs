@@ -149,6 +149,9 @@ async fn served_file(
     role: FileRole,
 ) -> Result<ServedFile, Problem> {
     let details = catalog.revision(image, revision).await?;
+    if let (number, state @ RevisionState::Quarantined) = (revision, details.revision.state) {
+        return Err(Error::RevisionNotReady { number, state }.into());
+    }
     let file = details.file(role)?;
     let reader = catalog.blobs().reader(&file.blob_key, file.size).await.map_err(Error::from)?;
     Ok(ServedFile {

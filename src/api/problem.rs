@@ -265,6 +265,7 @@ impl From<Error> for Problem {
             Error::QuotaExceeded { .. } => (S::PAYLOAD_TOO_LARGE, "image_quota_exceeded"),
             Error::Forbidden(_) => (S::FORBIDDEN, "forbidden"),
             Error::DigestMismatch { .. } => (S::UNPROCESSABLE_ENTITY, "digest_mismatch"),
+            Error::OtherBytes { .. } => (S::UNPROCESSABLE_ENTITY, "other_bytes"),
             Error::Truncated { .. } => (S::BAD_REQUEST, "body_truncated"),
             Error::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "file_too_large"),
             Error::NoRoom { .. } | Error::FloorReached { .. } => {

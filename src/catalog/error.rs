@@ -1,6 +1,6 @@
 //! Why the catalog refuses. Knows no HTTP: `api::problem` has the one table of statuses.
 
-use crate::model::{ChannelName, FileRole, InvalidName, MappingName, RevisionState};
+use crate::model::{ChannelName, Digest, FileRole, InvalidName, MappingName, RevisionState};
 use crate::storage::StorageError;
 
 /// A refusal or a failure. Each variant's sentence says what to do where that is not plain.
@@ -108,13 +108,20 @@ pub enum Error {
     #[error("another server is at it and has not ended; try again")]
     JobTaken,
 
+    #[error(
+        "revision {revision} is sealed and this file of it damaged: only bytes with the digest {digest} heal it"
+    )]
+    OtherBytes { revision: i64, digest: Digest },
     #[error("the bytes have the digest {actual}, but {expected} was named")]
     DigestMismatch { expected: String, actual: String },
     #[error("{received} of {announced} bytes came; nothing was kept, send the file again")]
     Truncated { announced: u64, received: u64 },
     #[error("the file has {size} bytes and the limit uploads.max_size is {limit}")]
     TooLarge { size: u64, limit: u64 },
-    #[error("{needed} bytes do not fit: {available} are free beside what is reserved")]
+    #[error(
+        "{needed} bytes do not fit: {available} are free beside what is reserved; what was deleted lately stays for \
+         store.safety_age, unless POST /api/v1/gc?immediately=true removes it"
+    )]
     NoRoom { needed: u64, available: u64 },
     #[error(
         "the disk has {free} bytes left, and store.min_free keeps {floor} of them; what came before is kept, go on \

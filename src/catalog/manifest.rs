@@ -54,7 +54,7 @@ pub(super) fn render<'a>(channel: &Channel, images: impl Iterator<Item = &'a Ima
         channel: &channel.name,
         sequence: channel.sequence,
         issued: rfc3339(channel.issued_at),
-        expires: rfc3339(channel.issued_at + LIFETIME),
+        expires: rfc3339(expiry(channel)),
         images,
     };
     // Only maps with keys that are no text can fail to be written, and there are none.
@@ -62,7 +62,8 @@ pub(super) fn render<'a>(channel: &Channel, images: impl Iterator<Item = &'a Ima
 }
 
 fn entry<'a>(image: &'a ImageOffer, channel: &Channel) -> Option<Image<'a>> {
-    let offer = image.offer(&channel.name)?;
+    // A revision in quarantine has no files to tell of.
+    let offer = image.offer(&channel.name).filter(|offer| !offer.files.is_empty())?;
     let file_name = |path: &'a str| path.rsplit('/').next().unwrap_or(path);
     let file = |file: &'a super::snapshot::OfferedPath| File {
         role: file.role,
@@ -77,6 +78,11 @@ fn entry<'a>(image: &'a ImageOffer, channel: &Channel) -> Option<Image<'a>> {
         promotion: offer.promotion.id,
         files: offer.files.iter().map(file).collect(),
     })
+}
+
+/// When readers stop to believe a channel's manifest.
+pub(super) fn expiry(channel: &Channel) -> DateTime<Utc> {
+    channel.issued_at + LIFETIME
 }
 
 fn rfc3339(time: DateTime<Utc>) -> String {

@@ -12,6 +12,7 @@ pub mod plan;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use metrics::gauge;
 
 use super::job::{Done, Round, Wanted};
 use super::{Catalog, Result};
@@ -68,7 +69,10 @@ impl Catalog {
         let _one_at_a_time = self.shared.reconciling.lock().await;
         let version = self.snapshot().version();
         let plan = self.plan().await?;
+        let due = gauge!("imagedepot_tree_steps_due");
+        due.set(u32::try_from(plan.steps.len()).unwrap_or(u32::MAX));
         self.carry_out(&plan).await?;
+        due.set(0);
         let due_at = self.next_round(&plan);
         Ok(Done { result: plan, version, due_at })
     }

@@ -72,6 +72,7 @@ pub struct ImageOffer {
 /// What an image offers in one channel.
 pub struct Offer {
     pub promotion: Promotion,
+    /// None while the revision is in quarantine.
     pub files: Vec<OfferedPath>,
 }
 

@@ -90,7 +90,6 @@ impl Catalog {
         self.expire_uploads().await?;
         self.forget_ended_bits_sessions().await?;
         self.delete_stale_drafts().await?;
-        self.expire_revisions().await?;
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
         tx.discard_arriving_before(now - RESERVATION_IDLE, now).await?;

@@ -50,6 +50,8 @@ pub enum Reason {
     RolledBack,
     /// What the client has was revoked.
     RevisionRevoked,
+    /// What the channel offers was stopped: its bytes were found damaged, and are to be healed.
+    Halted,
     /// Nothing was promoted to the channel yet.
     NothingAssigned,
 }
@@ -75,6 +77,9 @@ pub fn decide<'a>(image: &ImageOffer, offer: Option<&'a Offer>, current: i64) ->
         };
     };
     let offered = assigned.promotion.revision;
+    if assigned.files.is_empty() && current != offered {
+        return Decision { action: Action::Hold, reason: Reason::Halted, target: None, offer };
+    }
     let (action, reason) = match current.cmp(&offered) {
         std::cmp::Ordering::Equal => (Action::None, Reason::UpToDate),
         _ if current == 0 => (Action::Update, Reason::FirstInstall),

@@ -26,7 +26,9 @@ use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use super::{Actor, Catalog, Error, Precondition, Result};
-use crate::model::{Digest, File, FileRole, ImageName, Role, Upload, UploadProtocol, UploadState};
+use crate::model::{
+    Digest, File, FileRole, ImageName, RevisionState, Role, Upload, UploadProtocol, UploadState,
+};
 use crate::storage::StorageError;
 pub use append::Appending;
 pub use end::Untold;
@@ -46,6 +48,11 @@ pub struct Announcement {
     /// What the uploader demands of the file that has the role now.
     pub condition: Precondition,
     pub protocol: UploadProtocol,
+}
+
+/// Whether a revision in this state may get a file: a draft, or one in quarantine, to be healed.
+fn takes_files(state: RevisionState) -> bool {
+    matches!(state, RevisionState::Draft | RevisionState::Quarantined)
 }
 
 /// Where an append wants to begin.

@@ -13,6 +13,8 @@ pub enum Job {
     Sweep,
     /// Retention, and bytes that nothing refers to.
     Collect,
+    /// Stored bytes are read again.
+    Scrub,
 }
 
 /// How a job stands, for all servers.

@@ -5,10 +5,12 @@
 //! Only this module knows where in the store a key lies.
 //!
 //! `appender` is how a blob grows in either place, `bucket` what is asked of an object store,
-//! [`reader`] how a blob is read, [`listing`] what is there at all.
+//! [`reader`] how a blob is read, [`listing`] what is there at all,
+//! [`examine`] whether it still is what it was.
 
 mod appender;
 mod bucket;
+pub mod examine;
 mod hold;
 pub mod listing;
 pub mod reader;

@@ -11,13 +11,14 @@ mod folder;
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use tokio::task::spawn_blocking;
 use url::Url;
 
-use super::blobs::{Blobs, connect};
+use super::blobs::{BlobReader, Blobs, connect};
 use super::error::StorageError;
 use crate::model::Digest;
 pub use bucket::TreeBucket;
@@ -119,6 +120,37 @@ impl Tree {
                 let source = blobs.copy_source(&original.blob_key).ok_or_else(elsewhere)?;
                 Box::pin(tree.publish(path, original, &source)).await.map(Some)
             }
+        }
+    }
+
+    /// Opens a published file of so many bytes.
+    pub async fn reader(&self, path: &str, size: u64) -> Result<BlobReader, StorageError> {
+        match self {
+            Self::Folder(tree) => {
+                let path = tree.root().join(path);
+                let opened = blocking(move || {
+                    std::fs::File::open(&path)
+                        .map_err(StorageError::file(path.display().to_string()))
+                });
+                Ok(BlobReader::local(Arc::new(opened.await?), size))
+            }
+            Self::Bucket(tree) => Ok(tree.reader(path, size)),
+        }
+    }
+
+    /// Whether a published file has bytes of its own: a hard link is the blob itself.
+    pub async fn is_copy(
+        &self,
+        path: &str,
+        blob_key: &str,
+        blobs: &Blobs,
+    ) -> Result<bool, StorageError> {
+        match self {
+            Self::Folder(tree) => {
+                let (path, blob) = (tree.root().join(path), blobs.local_path(blob_key));
+                blocking(move || Ok(folder::are_two_files(&path, blob.as_deref()))).await
+            }
+            Self::Bucket(_) => Ok(true),
         }
     }
 

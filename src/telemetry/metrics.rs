@@ -97,11 +97,33 @@ fn describe() {
         "imagedepot_tls_reload_success_timestamp_seconds",
         "When the listener's TLS files were last read and taken"
     );
+    describe_counter!(
+        "imagedepot_scrubbed_bytes_total",
+        Unit::Bytes,
+        "Stored bytes that were read again and compared with their digest"
+    );
+    describe_counter!(
+        "imagedepot_scrub_damage_found_total",
+        "Stored blobs that were found damaged"
+    );
     describe_gauge!("imagedepot_downloads", "Downloads of files under way");
     describe_gauge!("imagedepot_snapshot_version", "The catalog version that clients see");
     describe_gauge!("imagedepot_store_free_bytes", Unit::Bytes, "Free bytes of the store's disk");
     describe_gauge!(
         "imagedepot_tree_steps_due",
-        "Steps that the last look at the tree found to do"
+        "Steps of this server's last look at the tree that are not done"
     );
+    describe_gauge!(
+        "imagedepot_publication_pending_since_timestamp_seconds",
+        "Since when the tree is behind the catalog; 0 where it is not"
+    );
+    describe_gauge!(
+        "imagedepot_manifest_expiry_timestamp_seconds",
+        "When the first of the channels' manifests expires"
+    );
+    describe_gauge!(
+        "imagedepot_scrub_oldest_verified_timestamp_seconds",
+        "Every stored file was read again, or has arrived, since then"
+    );
+    describe_gauge!("imagedepot_scrub_damaged_blobs", "Stored blobs whose bytes are damaged");
 }

@@ -267,7 +267,7 @@ async fn a_draft_s_file_may_be_replaced_and_a_sealed_one_never(database: Databas
 }
 
 async fn numbers_are_never_used_again(database: Database) {
-    let depot = Depot::start(database).await;
+    let depot = Depot::on(database).setting("store", "safety_age", "0s").start().await;
     let admin = depot.admin();
     admin.create_image("win7-office").await;
     let first = admin.ready_revision("win7-office", 1).await;

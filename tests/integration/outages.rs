@@ -44,6 +44,7 @@ async fn a_full_disk_refuses_uploads_and_nothing_else() {
         .setting("store", "url", &format!("file://{}/blobs", disk.path().display()))
         .setting("store", "min_free", "8 MiB")
         .setting("tree", "grace", "0s")
+        .setting("store", "safety_age", "0s")
         .start()
         .await;
     let admin = depot.admin();

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 /// Code, status, and what it means to who sees it.
-const CODES: [(&str, u16, &str); 88] = [
+const CODES: [(&str, u16, &str); 89] = [
     ("malformed_json", 400, "The body is no JSON."),
     ("body_unreadable", 400, "The body could not be read to its end."),
     (
@@ -234,6 +234,11 @@ const CODES: [(&str, u16, &str); 88] = [
         "A field is unknown or its value is not allowed; the detail says which.",
     ),
     ("role_unknown", 422, "Images of this kind have no file in this role."),
+    (
+        "other_bytes",
+        422,
+        "A damaged file of a sealed revision is healed by the same bytes, and by no others.",
+    ),
     ("digest_mismatch", 422, "Other bytes came than the digest names; nothing was kept."),
 ];
 

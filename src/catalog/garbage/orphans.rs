@@ -79,7 +79,8 @@ impl Catalog {
         Ok(orphans)
     }
 
-    async fn check_owner(&self) -> Result<()> {
+    /// Refuses where the store is not the catalog's, or is not there: a folder without its disk is empty.
+    pub(in crate::catalog) async fn check_owner(&self) -> Result<()> {
         let mut tx = self.db.write().await?;
         let identity = tx.identity_or(self.ids.next()).await?;
         tx.commit().await?;

@@ -24,6 +24,10 @@ impl Catalog {
             }
         }
         self.remove_files(plan, &mut failed).await?;
+        if !plan.steps.is_empty() {
+            // The tree may have let go of bytes that nothing else needs.
+            self.sweep_is_due();
+        }
         failed.first.map_or(Ok(()), Err)
     }
 
@@ -104,7 +108,6 @@ impl Catalog {
                 }
             }
         }
-        self.sweep_is_due();
         Ok(())
     }
 

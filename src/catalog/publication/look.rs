@@ -146,7 +146,8 @@ impl Eye {
             Found::Other if self.was_on_its_way(&file) => Found::Right,
             found => found,
         };
-        Known { publication: file.publication, found }
+        let KnownFile { publication, is_quarantined, rescue_until, .. } = file;
+        Known { publication, found, is_quarantined, rescue_until }
     }
 
     fn was_on_its_way(&self, file: &KnownFile) -> bool {

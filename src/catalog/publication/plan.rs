@@ -78,6 +78,10 @@ pub enum Found {
 pub struct Known {
     pub publication: Publication,
     pub found: Found,
+    /// Its bytes were found damaged: it goes at once.
+    pub is_quarantined: bool,
+    /// But stays until then, for the repair to read.
+    pub rescue_until: Option<DateTime<Utc>>,
 }
 
 /// A channel's manifest as it is to stand in the tree.
@@ -235,6 +239,10 @@ fn step_for_wanted(
     let publication = wanted.publication(path);
     match (found, record) {
         (Found::Right, Some(known)) if known.publication == publication => None,
+        // What was made of a damaged blob may look right and be as damaged.
+        (Found::Right, Some(known)) if known.publication.blob_id != publication.blob_id => {
+            Some(Step::Publish { publication, wanted })
+        }
         (Found::Right, _) => Some(Step::Acknowledge { publication }),
         // Without a record the file is not ours, whatever it is called.
         (Found::Other, None) => Some(Step::Conflict { path: path.to_owned() }),
@@ -254,7 +262,11 @@ fn step_for_unwanted(
     if known.found == Found::Other {
         return Some(Step::Forget { publication });
     }
-    if publication.role == FileRole::Index {
+    if let Some(until) = known.rescue_until.filter(|until| *until > now) {
+        *next_withdrawal = Some(next_withdrawal.map_or(until, |next| next.min(until)));
+        return None;
+    }
+    if publication.role == FileRole::Index || known.is_quarantined {
         return Some(Step::Remove { publication });
     }
     let due = match publication.withdraw_at {

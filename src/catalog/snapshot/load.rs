@@ -123,14 +123,12 @@ impl Snapshot {
         for file in rows.lingering {
             self.add_lingering(file, context);
         }
-        let mut assigned: HashMap<(Uuid, Uuid), Vec<OfferedPath>> = HashMap::new();
+        let mut offered: HashMap<(Uuid, Uuid, Uuid), Vec<OfferedPath>> = HashMap::new();
         for file in rows.offered {
             let Some(image) = images.get(&file.image_id) else { continue };
-            let (image_id, channel_id, age) = (file.image_id, file.channel_id, file.age);
-            if let Some(path) = self.add_offered(file, &image.name, context)
-                && age == 0
-            {
-                assigned.entry((image_id, channel_id)).or_default().push(path);
+            let key = (file.image_id, file.channel_id, file.revision_id);
+            if let Some(path) = self.add_offered(file, &image.name, context) {
+                offered.entry(key).or_default().push(path);
             }
         }
         for promotion in rows.promotions {
@@ -140,7 +138,8 @@ impl Snapshot {
             else {
                 continue;
             };
-            let files = assigned.remove(&key).unwrap_or_default();
+            // None while the revision is in quarantine.
+            let files = offered.remove(&(key.0, key.1, promotion.revision_id)).unwrap_or_default();
             image.offers.insert(channel.name.key(), Arc::new(Offer { promotion, files }));
         }
         self.images.extend(images.into_values().map(|image| (image.name.key(), Arc::new(image))));

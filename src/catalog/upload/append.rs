@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use super::claim::{Claimed, RENEW_AFTER, Unnoted};
 use super::turn::Turn;
-use super::{Checksum, StartAt};
+use super::{Checksum, StartAt, takes_files};
 use crate::catalog::{Actor, Catalog, Error, Result};
-use crate::model::{RevisionState, Upload, UploadState};
+use crate::model::{Upload, UploadState};
 use crate::storage::StorageError;
 use crate::storage::blobs::{Appender, Hold, Kept};
 
@@ -114,7 +114,7 @@ impl Catalog {
 
     pub(super) fn may_append(&self, actor: &Actor, upload: &Upload) -> Result<()> {
         self.may_know(actor, upload)?;
-        if upload.revision_state != RevisionState::Draft {
+        if !takes_files(upload.revision_state) {
             return Err(Error::RevisionSealed(upload.revision));
         }
         Ok(())

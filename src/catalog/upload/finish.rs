@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::claim::{Claimed, Unnoted};
 use super::opening::multipart_of;
 use super::{Received, as_stored};
-use crate::catalog::revision::locked_details;
+use crate::catalog::revision::{RevisionDetails, locked_details};
+use crate::catalog::scrub::quarantine::is_to_be_healed;
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Digest, File, RevisionState, Upload, UploadProtocol, UploadState};
 use crate::storage::Tx;
@@ -119,10 +120,10 @@ impl Catalog {
         let mut tx = self.db.write().await?;
         // Everything is asked again: the draft may have been sealed or deleted while bytes moved.
         let mut details = locked_details(&mut tx, &upload.image, upload.revision).await?;
-        if details.revision.state != RevisionState::Draft {
-            return Err(Error::RevisionSealed(upload.revision));
-        }
         let old = details.file(upload.role).ok().cloned();
+        if details.revision.state != RevisionState::Draft {
+            return self.heal(tx, actor, upload, claim, (&details, old, digest)).await;
+        }
         let condition = Precondition::from_stored(upload.condition.as_deref());
         condition.check(old.as_ref().map(File::tag).as_deref())?;
         self.end_session(&mut tx, upload, claim).await?;
@@ -136,8 +137,43 @@ impl Catalog {
         let entry = details.entry("file.put", actor);
         self.audit(&mut tx, entry, before.as_ref(), Some(&(upload.role, text)));
         self.save(&mut tx, &mut details.revision).await?;
+        // Another revision may have waited for these bytes.
+        let new = (upload.blob_id, &digest, size);
+        let has_healed = self.heal_twins(&mut tx, actor, &details.image, new).await?;
         tx.commit().await?;
+        if has_healed {
+            self.refresh().await;
+            self.tree_is_due();
+            self.sweep_is_due();
+        }
         Ok(Received { file: file_of(upload, digest), replaced: old.is_some() })
+    }
+
+    /// The bytes of a sealed revision's damaged file, once more.
+    async fn heal(
+        &self,
+        mut tx: Tx,
+        actor: &Actor,
+        upload: &Upload,
+        claim: i64,
+        (details, damaged, digest): (&RevisionDetails, Option<File>, Digest),
+    ) -> Result<Received> {
+        if !is_to_be_healed(&mut tx, &details.revision, damaged.as_ref()).await? {
+            return Err(Error::RevisionSealed(upload.revision));
+        }
+        let Some(damaged) = damaged.filter(|file| file.digest == digest) else {
+            drop(tx);
+            self.discard_upload(upload).await?;
+            let expected = details.file(upload.role)?.digest;
+            return Err(Error::OtherBytes { revision: upload.revision, digest: expected });
+        };
+        self.end_session(&mut tx, upload, claim).await?;
+        let new = (upload.blob_id, &digest, as_stored(damaged.size)?);
+        self.heal_twins(&mut tx, actor, &details.image, new).await?;
+        tx.commit().await?;
+        self.refresh().await;
+        self.tree_is_due();
+        Ok(Received { file: file_of(upload, digest), replaced: true })
     }
 
     async fn end_session(&self, tx: &mut Tx, upload: &Upload, claim: i64) -> Result<()> {

@@ -5,8 +5,9 @@ use uuid::Uuid;
 use super::{Announcement, as_stored};
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::revision::{RevisionDetails, locked_details};
+use crate::catalog::scrub::quarantine::is_to_be_healed;
 use crate::catalog::{Actor, Catalog, Error, Result};
-use crate::model::{FileRole, ImageKind, RevisionState, Upload, UploadProtocol};
+use crate::model::{File, FileRole, ImageKind, RevisionState, Upload, UploadProtocol};
 use crate::storage::blobs::RunningHash;
 use crate::storage::{Holder, NewUpload, StorageError, Tx};
 
@@ -55,7 +56,7 @@ impl Catalog {
         self.check_size(announced.size)?;
         let mut tx = self.db.write().await?;
         let details = locked_details(&mut tx, &announced.image, announced.revision).await?;
-        check_target(&details, announced)?;
+        check_target(&mut tx, &details, announced).await?;
         tx.lock_reservations().await?;
         self.check_count(&mut tx, actor, announced.protocol).await?;
         self.check_quota(&mut tx, &details, announced).await?;
@@ -142,14 +143,31 @@ impl Catalog {
     }
 }
 
-/// Whether the draft is one that may get this file.
-fn check_target(details: &RevisionDetails, announced: &Announcement) -> Result<()> {
+/// Whether the revision is one that may get this file: a draft, or one to be healed by the same bytes.
+async fn check_target(
+    tx: &mut Tx,
+    details: &RevisionDetails,
+    announced: &Announcement,
+) -> Result<()> {
+    let present = details.file(announced.role).ok();
     if details.revision.state != RevisionState::Draft {
-        return Err(Error::RevisionSealed(announced.revision));
+        if !is_to_be_healed(tx, &details.revision, present).await? {
+            return Err(Error::RevisionSealed(announced.revision));
+        }
+        check_same_bytes(present, announced)?;
     }
     check_role(details.image.kind, announced.role)?;
-    let present = details.file(announced.role).ok();
-    announced.condition.check(present.map(crate::model::File::tag).as_deref())
+    announced.condition.check(present.map(File::tag).as_deref())
+}
+
+/// What can be told before the first byte.
+fn check_same_bytes(present: Option<&File>, announced: &Announcement) -> Result<()> {
+    let Some(present) = present else { return Ok(()) };
+    let is_other = announced.digest.is_some_and(|digest| digest != present.digest);
+    if is_other || announced.size != present.size {
+        return Err(Error::OtherBytes { revision: announced.revision, digest: present.digest });
+    }
+    Ok(())
 }
 
 fn check_role(kind: ImageKind, role: FileRole) -> Result<()> {

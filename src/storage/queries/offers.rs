@@ -19,8 +19,6 @@ pub struct OfferedFile {
     pub revision: i64,
     pub extension: String,
     pub sealed_at: DateTime<Utc>,
-    /// 0 for the assigned revision, 1 for the one before it, and so on.
-    pub age: i64,
     pub role: FileRole,
     pub blob_id: Uuid,
     pub blob_key: String,
@@ -78,7 +76,7 @@ impl Tx {
     }
 
     /// The files of every assigned revision and of the `keep_old` distinct revisions assigned before
-    /// it that are ready and were not rolled back.
+    /// it that are ready and were not rolled back. An assigned revision in quarantine keeps its place and offers nothing.
     pub async fn offered_files(&mut self, scope: Scope) -> Result<Vec<OfferedFile>, StorageError> {
         scoped!(
             self,
@@ -90,7 +88,8 @@ impl Tx {
                from promotion p \
                join assignment a on a.image_id = p.image_id and a.channel_id = p.channel_id \
                join revision r on r.id = p.revision_id \
-               where r.state = 'ready' and (p.rolled_back = false or a.promotion_id = p.id)",
+               where (r.state = 'ready' or (r.state = 'quarantined' and a.promotion_id = p.id)) \
+                 and (p.rolled_back = false or a.promotion_id = p.id)",
             " and p.image_id = $1",
             "  group by p.image_id, p.channel_id, p.revision_id \
              ), ranked as ( \
@@ -99,14 +98,14 @@ impl Tx {
                from held \
              ) \
              select k.image_id, k.channel_id, k.revision_id, r.number as revision, i.extension, r.sealed_at, \
-               k.age, f.role, f.blob_id, b.key as blob_key, f.size, f.digest \
+               f.role, f.blob_id, b.key as blob_key, f.size, f.digest \
              from ranked k \
              join channel c on c.id = k.channel_id \
              join image i on i.id = k.image_id \
              join revision r on r.id = k.revision_id \
              join file f on f.revision_id = k.revision_id \
              join blob b on b.id = f.blob_id \
-             where k.age <= c.keep_old and c.deleted_at is null \
+             where k.age <= c.keep_old and r.state = 'ready' and c.deleted_at is null \
              order by k.image_id, k.channel_id, k.age, f.role"
         )
     }

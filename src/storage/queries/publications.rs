@@ -18,6 +18,10 @@ pub struct KnownFile {
     pub sealed_at: DateTime<Utc>,
     /// What a bucket calls the bytes that were published; none in a folder, and while they are on their way.
     pub tag: Option<String>,
+    /// Its revision is kept from clients.
+    pub is_quarantined: bool,
+    /// Until then it is left where it is, for the repair to read.
+    pub rescue_until: Option<DateTime<Utc>>,
 }
 
 impl Tx {
@@ -25,10 +29,17 @@ impl Tx {
     pub async fn known_files(&mut self) -> Result<Vec<KnownFile>, StorageError> {
         all!(
             self,
-            "select p.*, b.key as blob_key, b.size, r.sealed_at, o.tag from publication p \
+            "select p.*, b.key as blob_key, b.size, r.sealed_at, o.tag, r.state = 'quarantined' as is_quarantined, \
+             d.rescue_until from publication p \
              join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \
-             left join published_object o on o.path = p.path order by p.path"
+             left join published_object o on o.path = p.path left join damage d on d.blob_id = p.blob_id \
+             order by p.path"
         )
+    }
+
+    /// Where a blob's published forms are.
+    pub async fn publications_of(&mut self, blob: Uuid) -> Result<Vec<(String,)>, StorageError> {
+        all!(self, "select path from publication where blob_id = $1 order by path", blob)
     }
 
     /// In the order of the paths, those behind `after`.

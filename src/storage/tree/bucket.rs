@@ -10,6 +10,7 @@ mod azure;
 mod s3;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -21,7 +22,7 @@ use object_store::{
 use super::{Entries, Entry, Original};
 use crate::model::publication::A_SHORT_WHILE;
 use crate::storage::blobs::{
-    COPYING, Client, CopySource, Service, away, in_time, of_a_file, within,
+    BlobReader, COPYING, Client, CopySource, Service, away, in_time, of_a_file, within,
 };
 use crate::storage::error::StorageError;
 
@@ -106,6 +107,10 @@ impl TreeBucket {
             Err(StorageError::Store(object_store::Error::NotFound { .. })) => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    pub(super) fn reader(&self, path: &str, size: u64) -> BlobReader {
+        BlobReader::remote(Arc::clone(&self.client.objects), self.location(path), size)
     }
 
     pub(super) async fn remove(&self, path: &str) -> Result<(), StorageError> {

@@ -136,6 +136,13 @@ impl TreeFolder {
     }
 }
 
+/// Whether there is a file, and it is not another name of the blob.
+pub(super) fn are_two_files(path: &Path, blob: Option<&Path>) -> bool {
+    let identity = |file: fs::Metadata| (file.dev(), file.ino());
+    let blob = blob.and_then(|blob| fs::metadata(blob).ok()).map(identity);
+    fs::symlink_metadata(path).is_ok_and(|file| Some(identity(file)) != blob)
+}
+
 /// Nothing is there: also where the way to it leads through a file.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)

@@ -209,6 +209,8 @@ fn of_channels() -> Vec<Operation> {
         all("GET /api/v1/publications", READERS, Given::Promoted),
         all("POST /api/v1/publications/reconcile", ADMINS, Given::Nothing),
         all("POST /api/v1/gc", ADMINS, Given::Nothing),
+        all("GET /api/v1/scrub", READERS, Given::Nothing),
+        all("POST /api/v1/scrub", ADMINS, Given::Nothing),
     ]
 }
 

@@ -21,7 +21,8 @@ fn wanted(role: FileRole) -> Wanted {
 }
 
 fn known(path: &str, role: FileRole, found: Found) -> Known {
-    Known { publication: wanted(role).publication(path), found }
+    let publication = wanted(role).publication(path);
+    Known { publication, found, is_quarantined: false, rescue_until: None }
 }
 
 fn verbs(plan: &Plan) -> Vec<(&'static str, &str)> {

@@ -1,0 +1,148 @@
+//! `/scrub`: how the stored bytes are, and having them read again.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{Data, Query};
+use actix_web::{HttpResponse, get, post, web};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Depot;
+use super::caller::Caller;
+use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use crate::access::permission::{Administer, Read};
+use crate::catalog::scrub::ScrubStatus;
+use crate::model::{DamagedFile, FileRole, ImageName};
+
+/// Which bytes are to be read again.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct ScrubQuery {
+    /// Only those of this image; without it all.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    image: Option<ImageName>,
+    /// Only those of this revision of the image.
+    #[serde(default)]
+    revision: Option<i64>,
+}
+
+/// How the stored bytes are.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Scrub, example = json!({
+    "blobs": 240, "bytes": 2_400_000_000_000_u64, "verified_blobs": 240, "verified_bytes": 2_400_000_000_000_u64,
+    "coverage": 1.0, "within_seconds": 2_592_000, "oldest_verified_at": "2026-10-29T03:12:45Z", "wanted": 0, "damaged": []
+}))]
+pub struct ScrubBody {
+    /// Stored files; those that share bytes count once.
+    blobs: i64,
+    bytes: i64,
+    /// Of those, read again or arrived within `scrub.within`.
+    verified_blobs: i64,
+    verified_bytes: i64,
+    /// `verified_bytes` of `bytes`, 0 to 1.
+    coverage: f64,
+    /// `scrub.within`.
+    within_seconds: u64,
+    /// Every file was read again, or has arrived, since then.
+    #[schema(required = true)]
+    oldest_verified_at: Option<DateTime<Utc>>,
+    /// Waiting to be read because somebody asked for it.
+    wanted: i64,
+    damaged: Vec<DamagedBody>,
+}
+
+/// A file whose bytes are damaged.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = DamagedFile)]
+pub struct DamagedBody {
+    image: String,
+    revision: i64,
+    role: FileRole,
+    size: u64,
+    /// Of the bytes that heal it.
+    digest: String,
+    found_at: DateTime<Utc>,
+    /// In what way it is damaged, for people.
+    what: String,
+}
+
+impl From<DamagedFile> for DamagedBody {
+    fn from(file: DamagedFile) -> Self {
+        Self {
+            image: file.image.to_string(),
+            revision: file.revision,
+            role: file.role,
+            size: file.size,
+            digest: file.digest.to_string(),
+            found_at: file.found_at,
+            what: file.what,
+        }
+    }
+}
+
+impl ScrubBody {
+    pub fn new(status: ScrubStatus, within: std::time::Duration) -> Self {
+        let ScrubStatus { coverage, damaged } = status;
+        #[expect(clippy::cast_precision_loss, reason = "a share has no better number")]
+        let share = match coverage.bytes {
+            0 => 1.0,
+            bytes => coverage.verified_bytes as f64 / bytes as f64,
+        };
+        Self {
+            blobs: coverage.blobs,
+            bytes: coverage.bytes,
+            verified_blobs: coverage.verified_blobs,
+            verified_bytes: coverage.verified_bytes,
+            coverage: share,
+            within_seconds: within.as_secs(),
+            oldest_verified_at: coverage.oldest_verified_at,
+            wanted: coverage.wanted,
+            damaged: damaged.into_iter().map(Into::into).collect(),
+        }
+    }
+
+    async fn of(depot: &Depot) -> Result<Self, Problem> {
+        let status = depot.catalog.scrub_status().await?;
+        Ok(Self::new(status, depot.catalog.rules().scrub.within))
+    }
+}
+
+/// How the stored bytes are
+///
+/// Every stored byte is read again within `scrub.within`. What is found damaged is kept from clients (its revision is
+/// `quarantined`) until the same bytes are uploaded once more.
+#[utoipa::path(tag = "maintenance", operation_id = "scrub_status", responses(
+    (status = 200, description = "What was read, and what is damaged", body = ScrubBody), ReadRefusals
+))]
+#[get("/scrub")]
+pub async fn show(
+    caller: Caller<Read>,
+    depot: Data<Depot>,
+) -> Result<web::Json<ScrubBody>, Problem> {
+    caller.sees_all_images()?;
+    Ok(web::Json(ScrubBody::of(&depot).await?))
+}
+
+/// Read stored bytes again
+///
+/// All of them, or those of one image or revision, before what is due anyway. Answers at once; `wanted` of `GET /scrub` says
+/// how many are left.
+#[utoipa::path(tag = "maintenance", operation_id = "request_scrub", params(ScrubQuery), responses(
+    (status = 202, description = "They are going to be read", body = ScrubBody), ChangeRefusals
+))]
+#[post("/scrub")]
+pub async fn request(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    query: Query<ScrubQuery>,
+) -> Result<HttpResponse, Problem> {
+    caller.sees_all_images()?;
+    let ScrubQuery { image, revision } = query.into_inner();
+    if revision.is_some() && image.is_none() {
+        let detail = "a revision is one of an image: name that, too";
+        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail));
+    }
+    depot.catalog.request_scrub(&caller.actor(), image.as_ref(), revision).await?;
+    Ok(HttpResponse::Accepted().json(ScrubBody::of(&depot).await?))
+}

@@ -1,0 +1,69 @@
+//! `imagedepot scrub`: reads stored bytes again and says what is damaged, also while servers run.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use bytesize::ByteSize;
+use clap::Args;
+
+use super::DataArgs;
+use crate::api::scrub::ScrubBody;
+use crate::catalog::Actor;
+use crate::catalog::scrub::ScrubStatus;
+use crate::client::output::Output;
+use crate::model::ImageName;
+
+/// What is to be read.
+#[derive(Debug, Args)]
+pub struct ScrubArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Only this image's files
+    #[arg(long, value_name = "NAME")]
+    image: Option<ImageName>,
+    /// Only those of this revision
+    #[arg(long, value_name = "NUMBER", requires = "image")]
+    revision: Option<i64>,
+    /// Read nothing; say how the stored bytes are
+    #[arg(long)]
+    status: bool,
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+/// Ends with 1 where something is damaged.
+pub async fn run(args: ScrubArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let catalog = args.data.open_catalog(file).await?;
+    let done = async {
+        if !args.status {
+            let actor = Actor::system("command-line");
+            catalog.request_scrub(&actor, args.image.as_ref(), args.revision).await?;
+            Box::pin(catalog.scrub_now()).await?;
+        }
+        catalog.scrub_status().await
+    };
+    let status = done.await;
+    let within = catalog.rules().scrub.within;
+    catalog.close().await;
+    let status = status?;
+    let (sentence, is_sound) = (sentence(&status), status.damaged.is_empty());
+    args.output.result(&sentence, &serde_json::to_value(ScrubBody::new(status, within))?)?;
+    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn sentence(status: &ScrubStatus) -> String {
+    let damaged = status.damaged.iter().map(|file| {
+        let (image, revision, role) = (&file.image, file.revision, file.role);
+        format!("{image} revision {revision}, {role}: {}; {} heals it", file.what, file.digest)
+    });
+    let coverage = &status.coverage;
+    let size = ByteSize::b(coverage.bytes.unsigned_abs());
+    let since = coverage.oldest_verified_at.map(|at| format!(", each read since {at}"));
+    let count = status.damaged.len();
+    let all = format!(
+        "{} blobs, {size}{}; {count} damaged files",
+        coverage.blobs,
+        since.unwrap_or_default()
+    );
+    damaged.chain([all]).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,36 @@
+//! How stored bytes are read again.
+
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+
+use super::ConfigError;
+use crate::catalog::scrub::ScrubRules;
+
+/// `[scrub]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Scrub {
+    /// Every stored byte is read again within this time.
+    #[serde(with = "humantime_serde")]
+    pub within: Duration,
+    /// Bytes a second; 0 is as fast as `within` needs.
+    pub bandwidth: ByteSize,
+}
+
+impl Default for Scrub {
+    fn default() -> Self {
+        Self { within: ScrubRules::default().within, bandwidth: ByteSize::b(0) }
+    }
+}
+
+impl Scrub {
+    pub(super) fn rules(&self) -> Result<ScrubRules, ConfigError> {
+        if self.within < Duration::from_mins(1) {
+            return Err(ConfigError::new("scrub.within: at least a minute"));
+        }
+        let bandwidth = Some(self.bandwidth.as_u64()).filter(|rate| *rate > 0);
+        Ok(ScrubRules { within: self.within, bandwidth })
+    }
+}

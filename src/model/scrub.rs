@@ -1,0 +1,52 @@
+//! Stored bytes as the scrub looks at them.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::digest::Digest;
+use super::name::ImageName;
+use super::revision::FileRole;
+
+/// A blob that is to be read again.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct StoredBlob {
+    pub id: Uuid,
+    pub key: String,
+    /// In bytes.
+    #[sqlx(try_from = "i64")]
+    pub size: u64,
+    pub digest: Digest,
+    /// Found damaged before.
+    pub is_damaged: bool,
+}
+
+/// A file whose bytes were found damaged.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct DamagedFile {
+    pub blob_id: Uuid,
+    pub blob_key: String,
+    pub image: ImageName,
+    pub revision: i64,
+    pub revision_id: Uuid,
+    pub role: FileRole,
+    #[sqlx(try_from = "i64")]
+    pub size: u64,
+    pub digest: Digest,
+    pub found_at: DateTime<Utc>,
+    /// For people.
+    pub what: String,
+}
+
+/// How far the scrub has come.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct Coverage {
+    pub blobs: i64,
+    pub bytes: i64,
+    /// Of those, read since the time that was asked for, or arrived since.
+    pub verified_blobs: i64,
+    pub verified_bytes: i64,
+    /// Since when every blob was read at least once, or has arrived; none without blobs.
+    pub oldest_verified_at: Option<DateTime<Utc>>,
+    /// Waiting to be read because somebody asked for it.
+    pub wanted: i64,
+}

@@ -1,0 +1,256 @@
+//! Reading stored bytes again: are they still what they were?
+//!
+//! A file is read past the page cache (`O_DIRECT`), for it is the disk that is asked, and what downloads use is to stay in
+//! the cache. Where the file system has no such thing, it is read as usual.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use object_store::ObjectStoreExt as _;
+use rustix::fs::OFlags;
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+
+use super::bucket::{Bucket, away, in_time};
+use super::{BlobReader, Blobs, Place, RunningHash};
+use crate::model::Digest;
+use crate::storage::error::StorageError;
+
+/// Read at once, in bytes.
+const PIECE: usize = 4 * 1024 * 1024;
+
+/// What `O_DIRECT` wants addresses and lengths to be multiples of.
+const ALIGNMENT: usize = 4096;
+
+/// What a disk says of bytes that it cannot give: EIO, ENODATA, EBADMSG, EUCLEAN.
+const UNREADABLE: [i32; 4] = [5, 61, 74, 117];
+
+/// What was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Verdict {
+    Sound,
+    /// In what way, for people.
+    Damaged(String),
+}
+
+/// How fast to read; no limit without one.
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    began: Instant,
+    /// Bytes a second.
+    rate: Option<u64>,
+    read: u64,
+}
+
+impl Pace {
+    pub fn new(rate: Option<u64>) -> Self {
+        Self { began: Instant::now(), rate, read: 0 }
+    }
+
+    /// Waits until so many more bytes are due.
+    async fn take(&mut self, bytes: u64) {
+        self.read += bytes;
+        if let Some(rate) = self.rate.filter(|rate| *rate > 0) {
+            // A float is exact enough: an hour at a gigabyte a second has 42 bits.
+            #[expect(clippy::cast_precision_loss, reason = "see above")]
+            let due = Duration::try_from_secs_f64(self.read as f64 / rate as f64);
+            tokio::time::sleep_until(self.began + due.unwrap_or_default()).await;
+        }
+    }
+}
+
+impl Blobs {
+    /// Compares a stored blob with its size and digest. An error says that it could not be done, and nothing of the blob.
+    pub async fn examine(
+        &self,
+        key: &str,
+        size: u64,
+        digest: &Digest,
+        pace: &mut Pace,
+    ) -> Result<Verdict, StorageError> {
+        match &self.0 {
+            Place::Folder { .. } => {
+                let path = self.local_path(key).unwrap_or_default();
+                examine_file(path, size, digest, pace).await
+            }
+            Place::Bucket(bucket) => {
+                Box::pin(examine_object(self, bucket, (key, size), digest, pace)).await
+            }
+        }
+    }
+}
+
+/// The digest of all that a reader gives.
+pub async fn digest_of(reader: &BlobReader, pace: &mut Pace) -> io::Result<Digest> {
+    let mut hash = RunningHash::default();
+    let mut stream = reader.stream(0..reader.size());
+    while let Some(bytes) = stream.next().await {
+        let bytes = bytes?;
+        hash.update(&bytes);
+        pace.take(bytes.len() as u64).await;
+    }
+    Ok(hash.finish())
+}
+
+fn damaged(what: impl Into<String>) -> Verdict {
+    Verdict::Damaged(what.into())
+}
+
+fn wrong_length(found: u64, size: u64) -> Verdict {
+    damaged(format!("there are {found} bytes, not {size}"))
+}
+
+fn compare(found: &Digest, digest: &Digest) -> Verdict {
+    if found == digest {
+        Verdict::Sound
+    } else {
+        damaged(format!("the bytes have the digest {found}"))
+    }
+}
+
+async fn examine_object(
+    blobs: &Blobs,
+    bucket: &Bucket,
+    (key, size): (&str, u64),
+    digest: &Digest,
+    pace: &mut Pace,
+) -> Result<Verdict, StorageError> {
+    let head = in_time(bucket.client.objects.head(&bucket.location(key))).await;
+    match head {
+        Err(StorageError::Store(object_store::Error::NotFound { .. })) => {
+            return Ok(damaged("it is not in the store"));
+        }
+        Err(error) => return Err(error),
+        Ok(found) if found.size != size => return Ok(wrong_length(found.size, size)),
+        Ok(_) => {}
+    }
+    let reader = blobs.reader(key, size).await?;
+    let found = digest_of(&reader, pace).await.map_err(|error| away(error.to_string()))?;
+    Ok(compare(&found, digest))
+}
+
+async fn examine_file(
+    path: PathBuf,
+    size: u64,
+    digest: &Digest,
+    pace: &mut Pace,
+) -> Result<Verdict, StorageError> {
+    let what = path.display().to_string();
+    let opened = off_thread(move || {
+        let file = open_past_cache(&path)?;
+        let length = file.metadata()?.len();
+        Ok((file, length))
+    });
+    let (file, length) = match opened.await {
+        Ok(opened) => opened,
+        Err(error) => return about(error).map_err(StorageError::file(what)),
+    };
+    if length != size {
+        return Ok(wrong_length(length, size));
+    }
+    let file = Arc::new(file);
+    let mut hash = RunningHash::default();
+    let (mut offset, mut buffer) = (0, vec![0; PIECE + ALIGNMENT]);
+    while offset < size {
+        let file = Arc::clone(&file);
+        let read = off_thread(move || {
+            let start = buffer.as_ptr().align_offset(ALIGNMENT).min(ALIGNMENT);
+            let count = read_piece(&file, &mut buffer[start..start + PIECE], offset)?;
+            hash.update(&buffer[start..start + count]);
+            Ok((hash, buffer, count as u64))
+        });
+        let count;
+        (hash, buffer, count) = match read.await {
+            Ok(read) => read,
+            Err(error) => return about(error).map_err(StorageError::file(what)),
+        };
+        if count == 0 {
+            return Ok(wrong_length(offset, size));
+        }
+        offset += count;
+        pace.take(count).await;
+    }
+    Ok(compare(&hash.finish(), digest))
+}
+
+/// Whole pieces but for the last: `O_DIRECT` wants every read to begin at a multiple, too.
+fn read_piece(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+    loop {
+        match file.read_at(buffer, offset) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            other => return other,
+        }
+    }
+}
+
+fn open_past_cache(path: &std::path::Path) -> io::Result<File> {
+    let flags = i32::try_from(OFlags::DIRECT.bits()).unwrap_or(0);
+    let opened = File::options().read(true).custom_flags(flags).open(path);
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::InvalidInput => File::open(path),
+        other => other,
+    }
+}
+
+/// What an error says of the file; nothing where it may pass.
+fn about(error: io::Error) -> io::Result<Verdict> {
+    if error.kind() == io::ErrorKind::NotFound {
+        return Ok(damaged("it is not in the store"));
+    }
+    if error.raw_os_error().is_some_and(|code| UNREADABLE.contains(&code)) {
+        return Ok(damaged(format!("it cannot be read: {error}")));
+    }
+    Err(error)
+}
+
+async fn off_thread<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn examined(bytes: &[u8], size: u64, digest: Digest) -> Verdict {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blob");
+        std::fs::write(&path, bytes).unwrap();
+        examine_file(path, size, &digest, &mut Pace::new(None)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn every_length_is_read_to_its_end() {
+        for length in [0, 1, 511, 4095, 4096, 4097, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 77] {
+            let bytes: Vec<u8> = (0..251).cycle().take(length).collect();
+            let digest = Digest::of(&bytes);
+            assert_eq!(examined(&bytes, length as u64, digest).await, Verdict::Sound, "{length}");
+            if let Some(last) = length.checked_sub(1) {
+                let mut flipped = bytes.clone();
+                flipped[last] ^= 1;
+                let verdict = examined(&flipped, length as u64, digest).await;
+                assert!(matches!(verdict, Verdict::Damaged(_)), "{length}");
+                let verdict = examined(&bytes[..last], length as u64, digest).await;
+                assert_eq!(verdict, wrong_length(last as u64, length as u64));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_pace_is_kept() {
+        let (bytes, began) = (vec![7; 3 * PIECE], Instant::now());
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("blob");
+        std::fs::write(&path, &bytes).unwrap();
+        let mut pace = Pace::new(Some(6 * PIECE as u64));
+        let size = bytes.len() as u64;
+        examine_file(path, size, &Digest::of(&bytes), &mut pace).await.unwrap();
+        assert!(began.elapsed() >= Duration::from_millis(490), "{:?}", began.elapsed());
+    }
+}

@@ -1,0 +1,197 @@
+//! Which stored bytes were read when, and what was found damaged.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{all, execute, value};
+use crate::model::{Coverage, DamagedFile, Digest, RevisionState, StoredBlob};
+use crate::storage::{StorageError, Tx};
+
+impl Tx {
+    /// Blobs that somebody wants to be read, that were not read since `older_than`, or are damaged and were not looked at
+    /// since `damaged_before`; first what is wanted, then what waits longest.
+    pub async fn blobs_to_scrub(
+        &mut self,
+        older_than: DateTime<Utc>,
+        damaged_before: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<StoredBlob>, StorageError> {
+        all!(
+            self,
+            "select b.id, b.key, b.size, \
+             (select min(f.digest) from file f where f.blob_id = b.id) as digest, \
+             d.blob_id is not null as is_damaged \
+             from blob b left join damage d on d.blob_id = b.id \
+             where b.state = 'stored' and exists (select 1 from file f where f.blob_id = b.id) \
+             and (b.scrub_wanted_at is not null or coalesce(b.verified_at, b.created_at) < $1 \
+              or (d.blob_id is not null and coalesce(b.verified_at, d.found_at) < $2)) \
+             order by case when b.scrub_wanted_at is null then 1 else 0 end, \
+             coalesce(b.verified_at, b.created_at), b.id limit $3",
+            older_than,
+            damaged_before,
+            limit
+        )
+    }
+
+    /// Marks all stored blobs, or those of one revision or image, as wanted to be read; how many.
+    pub async fn want_scrub(
+        &mut self,
+        image: Option<Uuid>,
+        revision: Option<i64>,
+        now: DateTime<Utc>,
+    ) -> Result<u64, StorageError> {
+        execute!(
+            self,
+            "update blob set scrub_wanted_at = $1 where state = 'stored' and id in \
+             (select f.blob_id from file f join revision r on r.id = f.revision_id \
+              where ($2 is null or r.image_id = $2) and ($3 is null or r.number = $3))",
+            now,
+            image,
+            revision
+        )
+    }
+
+    /// Notes that a blob was looked at.
+    pub async fn note_scrubbed(
+        &mut self,
+        id: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update blob set verified_at = $2, scrub_wanted_at = null where id = $1",
+            id,
+            now
+        )?;
+        Ok(())
+    }
+
+    pub async fn insert_damage(
+        &mut self,
+        blob: Uuid,
+        what: &str,
+        rescue_until: Option<DateTime<Utc>>,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into damage (blob_id, found_at, what, rescue_until) values ($1, $2, $3, $4) \
+             on conflict (blob_id) do update set what = excluded.what",
+            blob,
+            now,
+            what,
+            rescue_until
+        )?;
+        Ok(())
+    }
+
+    /// The copies in the tree are of no use.
+    pub async fn end_rescue(&mut self, blob: Uuid) -> Result<(), StorageError> {
+        execute!(self, "update damage set rescue_until = null where blob_id = $1", blob)?;
+        Ok(())
+    }
+
+    pub async fn delete_damage(&mut self, blob: Uuid) -> Result<(), StorageError> {
+        execute!(self, "delete from damage where blob_id = $1", blob)?;
+        Ok(())
+    }
+
+    pub async fn is_damaged(&mut self, blob: Uuid) -> Result<bool, StorageError> {
+        let found: i64 = value!(self, "select count(*) from damage where blob_id = $1", blob)?;
+        Ok(found > 0)
+    }
+
+    /// Every file whose bytes are damaged, in the order of images, revisions and roles.
+    pub async fn damaged_files(&mut self) -> Result<Vec<DamagedFile>, StorageError> {
+        all!(
+            self,
+            "select d.blob_id, b.key as blob_key, i.name as image, r.number as revision, r.id as revision_id, \
+             f.role, f.size, f.digest, d.found_at, d.what from damage d join blob b on b.id = d.blob_id \
+             join file f on f.blob_id = d.blob_id join revision r on r.id = f.revision_id \
+             join image i on i.id = r.image_id order by i.name_key, r.number, f.role"
+        )
+    }
+
+    /// Damaged blobs of an image that have these very bytes, but for one.
+    pub async fn damaged_twins(
+        &mut self,
+        image: Uuid,
+        digest: &Digest,
+        size: i64,
+        but: Uuid,
+    ) -> Result<Vec<(Uuid,)>, StorageError> {
+        all!(
+            self,
+            "select distinct d.blob_id from damage d join file f on f.blob_id = d.blob_id \
+             join revision r on r.id = f.revision_id \
+             where r.image_id = $1 and f.digest = $2 and f.size = $3 and d.blob_id <> $4",
+            image,
+            digest.to_string(),
+            size,
+            but
+        )
+    }
+
+    /// All files that have one blob have another from now on.
+    pub async fn replace_blob(&mut self, old: Uuid, new: Uuid) -> Result<(), StorageError> {
+        execute!(self, "update file set blob_id = $2 where blob_id = $1", old, new)?;
+        Ok(())
+    }
+
+    /// How many of a revision's files are damaged.
+    pub async fn count_damaged(&mut self, revision: Uuid) -> Result<i64, StorageError> {
+        value!(
+            self,
+            "select count(*) from file f join damage d on d.blob_id = f.blob_id where f.revision_id = $1",
+            revision
+        )
+    }
+
+    pub async fn insert_quarantine(
+        &mut self,
+        revision: Uuid,
+        before: RevisionState,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into quarantine (revision_id, state_before, since) values ($1, $2, $3) \
+             on conflict (revision_id) do nothing",
+            revision,
+            before,
+            now
+        )?;
+        Ok(())
+    }
+
+    /// Ends a quarantine; what the revision was before.
+    pub async fn end_quarantine(
+        &mut self,
+        revision: Uuid,
+    ) -> Result<Option<RevisionState>, StorageError> {
+        let before: Option<(RevisionState,)> = super::optional!(
+            self,
+            "delete from quarantine where revision_id = $1 returning state_before",
+            revision
+        )?;
+        Ok(before.map(|(state,)| state))
+    }
+
+    /// How far the scrub has come; what was read since `since` counts as verified.
+    pub async fn coverage(&mut self, since: DateTime<Utc>) -> Result<Coverage, StorageError> {
+        // sum() of bigints is numeric on PostgreSQL.
+        let found: Option<Coverage> = super::optional!(
+            self,
+            "select count(*) as blobs, cast(coalesce(sum(b.size), 0) as bigint) as bytes, \
+             cast(coalesce(sum(case when coalesce(b.verified_at, b.created_at) >= $1 then 1 else 0 end), 0) as bigint) \
+              as verified_blobs, \
+             cast(coalesce(sum(case when coalesce(b.verified_at, b.created_at) >= $1 then b.size else 0 end), 0) as bigint) \
+              as verified_bytes, \
+             min(coalesce(b.verified_at, b.created_at)) as oldest_verified_at, \
+             cast(coalesce(sum(case when b.scrub_wanted_at is null then 0 else 1 end), 0) as bigint) as wanted \
+             from blob b where b.state = 'stored' and exists (select 1 from file f where f.blob_id = b.id)",
+            since
+        )?;
+        found.ok_or_else(|| StorageError::Unusable("an aggregate gave no row".to_owned()))
+    }
+}

@@ -1,0 +1,262 @@
+//! The scrub: one flipped byte in what is stored is found, kept from clients, and healed.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::harness::actions::{ckm, file_path, index, revision_path};
+use crate::harness::command::{imagedepot, run};
+use crate::harness::folder::files_below;
+use crate::harness::{
+    Answer, Database, Depot, Person, Store, eventually, on_both_databases,
+    on_both_databases_and_stores, sample,
+};
+
+on_both_databases_and_stores![a_damaged_blob_is_found_kept_from_clients_and_healed];
+on_both_databases![
+    the_same_bytes_in_another_revision_heal,
+    a_damaged_revision_that_nobody_offers_is_found_and_healed,
+    what_was_mended_where_it_lies_is_healed_by_the_next_look,
+    a_store_that_is_not_there_quarantines_nothing,
+];
+
+/// Where the bytes of a file lie that has these.
+fn blob_with(depot: &Depot, bytes: &[u8]) -> PathBuf {
+    let data = depot.server.data();
+    let path = depot.stored_files().into_iter().map(|path| data.join(path));
+    let mut found = path.filter(|path| std::fs::read(path).is_ok_and(|content| content == bytes));
+    found.next().expect("a blob with these bytes")
+}
+
+/// In place, as a disk does it: every name of the file shows it.
+fn flip_a_byte(path: &Path) {
+    use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+    let modified = std::fs::metadata(path).and_then(|file| file.modified()).expect("a date");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).expect("writable");
+    let file = std::fs::File::options().read(true).write(true).open(path).expect("the blob");
+    let mut byte = [0];
+    file.read_exact_at(&mut byte, 1000).expect("a byte");
+    file.write_all_at(&[byte[0] ^ 0x10], 1000).expect("flip a bit");
+    // Nor does a disk change the date.
+    file.set_modified(modified).expect("the date");
+    file.sync_all().expect("on the disk");
+}
+
+async fn scrub(admin: &Person, query: &str) -> Value {
+    admin.post(&format!("/api/v1/scrub{query}")).await.expecting(202);
+    eventually("everything wanted was read", || async {
+        let status = admin.get("/api/v1/scrub").await.expecting(200).json();
+        (status["wanted"] == 0).then_some(status)
+    })
+    .await
+}
+
+async fn check(depot: &Depot, revision: u64) -> Value {
+    let client = depot.anonymous();
+    client
+        .check_for_update("win7-office", "production", revision, "pc-1")
+        .await
+        .expecting(200)
+        .json()
+}
+
+async fn upload_again(admin: &Person, bytes: Vec<u8>) -> Answer {
+    admin.put(&file_path("win7-office", 2, "ckm")).body(bytes).await
+}
+
+/// Two revisions, the second assigned.
+async fn two_revisions(depot: &Depot) -> Person {
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    admin.ready_revision("win7-office", 2).await;
+    admin.promote("win7-office", "production", 2).await.expecting(200);
+    admin.wait_until_published("win7-office", "production").await;
+    admin
+}
+
+async fn state(admin: &Person, revision: u64) -> Value {
+    admin.revision("win7-office", revision).await["state"].clone()
+}
+
+async fn a_damaged_blob_is_found_kept_from_clients_and_healed(database: Database, store: Store) {
+    let depot = Depot::on(database).store(store).start().await;
+    let admin = two_revisions(&depot).await;
+    let sound = scrub(&admin, "").await;
+    assert_eq!((&sound["blobs"], &sound["damaged"]), (&json!(4), &json!([])));
+    assert_eq!((&sound["coverage"], &sound["bytes"]), (&json!(1.0), &json!(608_000)));
+    if let Some(bucket) = &depot.bucket {
+        // The tree has copies: it heals by itself.
+        let blobs = bucket.blobs().await;
+        let mut damaged = None;
+        for name in &blobs {
+            if bucket.get(name).await == ckm(2) {
+                let mut bytes = ckm(2);
+                bytes[1000] ^= 0x10;
+                bucket.put(name, &bytes).await;
+                damaged = Some(name.clone());
+            }
+        }
+        let damaged = damaged.expect("the blob");
+        let healed = scrub(&admin, "").await;
+        assert_eq!(healed["damaged"], json!([]), "{healed}");
+        eventually("the damaged bytes are gone", || async {
+            (!bucket.blobs().await.contains(&damaged)).then_some(())
+        })
+        .await;
+        is_healed(&depot, &admin).await;
+        let audit = admin.get("/api/v1/audit").await.items();
+        for action in ["revision.quarantine", "revision.heal"] {
+            assert!(audit.iter().any(|row| row["action"] == action), "no {action}");
+        }
+        return;
+    }
+    flip_a_byte(&blob_with(&depot, &ckm(2)));
+    let found = scrub(&admin, "").await;
+    let damaged = &found["damaged"][0];
+    assert_eq!((&damaged["image"], &damaged["revision"]), (&json!("win7-office"), &json!(2)));
+    assert_eq!(
+        (&damaged["role"], &damaged["digest"]),
+        (&json!("ckm"), &json!(sample::digest(&ckm(2))))
+    );
+    is_kept_from_clients(&depot, &admin).await;
+    let other = upload_again(&admin, ckm(3)).await;
+    assert_eq!(other.problem(422), "other_bytes");
+    let shorter = upload_again(&admin, ckm(2)[1..].to_vec()).await;
+    assert_eq!(shorter.problem(422), "other_bytes");
+    let index = admin.put(&file_path("win7-office", 2, "index")).body(index(2)).await;
+    assert_eq!(index.problem(409), "revision_sealed");
+    is_kept_from_clients(&depot, &admin).await;
+    upload_again(&admin, ckm(2)).await.expecting(200);
+    is_healed(&depot, &admin).await;
+    assert_eq!(scrub(&admin, "?image=win7-office&revision=2").await["damaged"], json!([]));
+}
+
+async fn is_kept_from_clients(depot: &Depot, admin: &Person) {
+    assert_eq!(state(admin, 2).await, "quarantined");
+    // Who has it has it whole; who wants it waits.
+    let told = check(depot, 2).await;
+    assert_eq!(
+        (&told["action"], &told["reason"]),
+        (&json!("none"), &json!("up_to_date")),
+        "{told}"
+    );
+    for revision in [0, 1] {
+        let told = check(depot, revision).await;
+        assert_eq!(
+            (&told["action"], &told["reason"]),
+            (&json!("hold"), &json!("halted")),
+            "{told}"
+        );
+    }
+    for name in ["win7-office_2.ckm", "win7-office_2.ckm.index"] {
+        depot.anonymous().get_tree(name).await.expecting(404);
+    }
+    depot.anonymous().get_tree("win7-office_1.ckm").await.expecting(200);
+    let manifest = depot.anonymous().get_tree("channel.json").await.expecting(200).json();
+    assert_eq!(manifest["images"], json!([]), "{manifest}");
+    let file = admin.get(&file_path("win7-office", 2, "ckm")).await;
+    assert_eq!(file.problem(409), "revision_not_ready");
+    let promoted = admin.promote("win7-office", "test", 2).await;
+    assert_eq!(promoted.problem(409), "revision_not_ready");
+    eventually("it is out of the folder", || async {
+        let names: Vec<_> = files_below(&depot.tree()).into_keys().collect();
+        names.iter().all(|name| !name.starts_with("win7-office_2")).then_some(())
+    })
+    .await;
+}
+
+async fn is_healed(depot: &Depot, admin: &Person) {
+    assert_eq!(state(admin, 2).await, "ready");
+    let told = check(depot, 1).await;
+    assert_eq!((&told["action"], &told["target"]["revision"]), (&json!("update"), &json!(2)));
+    let served = depot.anonymous().get_tree("win7-office_2.ckm").await.expecting(200);
+    assert!(served.body == ckm(2));
+    admin.wait_until_published("win7-office", "production").await;
+    eventually("the tree has the sound bytes", || async {
+        let bytes = match &depot.bucket {
+            Some(bucket) => bucket.tree().await.remove("win7-office_2.ckm"),
+            None => std::fs::read(depot.tree().join("win7-office_2.ckm")).ok(),
+        };
+        (bytes? == ckm(2)).then_some(())
+    })
+    .await;
+    let expected = 4;
+    match &depot.bucket {
+        Some(bucket) => assert_eq!(bucket.blobs().await.len(), expected),
+        None => depot.comes_to_store(expected).await,
+    }
+}
+
+async fn the_same_bytes_in_another_revision_heal(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = two_revisions(&depot).await;
+    flip_a_byte(&blob_with(&depot, &ckm(2)));
+    scrub(&admin, "?image=win7-office").await;
+    assert_eq!(state(&admin, 2).await, "quarantined");
+    let draft = admin.draft("win7-office").await;
+    admin.put_file("win7-office", draft, "ckm", &ckm(2)).await.expecting(201);
+    is_healed(&depot, &admin).await;
+    // They share the bytes now: the draft may go, and they stay.
+    admin.delete(&revision_path("win7-office", draft)).await.expecting(204);
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    is_healed(&depot, &admin).await;
+}
+
+async fn a_damaged_revision_that_nobody_offers_is_found_and_healed(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    admin.create_image("win7-office").await;
+    for seed in 1..=2 {
+        admin.ready_revision("win7-office", seed).await;
+    }
+    admin.revoke("win7-office", 2).await.expecting(200);
+    std::fs::remove_file(blob_with(&depot, &ckm(2))).expect("lose it");
+    let data = depot.server.data().display().to_string();
+    let scrub = |arguments: [&'static str; 2]| {
+        let mut command = imagedepot(["scrub", arguments[0], arguments[1], "--data", &data]);
+        command.envs(depot.environment());
+        run(command)
+    };
+    let found = scrub(["--output", "json"]).await;
+    assert_eq!(found.code, 1, "{}", found.stderr);
+    assert_eq!(found.last_line()["damaged"][0]["what"], "it is not in the store");
+    assert_eq!(state(&admin, 2).await, "quarantined");
+    upload_again(&admin, ckm(2)).await.expecting(200);
+    // It is what it was before.
+    assert_eq!(state(&admin, 2).await, "revoked");
+    assert_eq!(scrub(["--output", "text"]).await.code, 0);
+}
+
+async fn what_was_mended_where_it_lies_is_healed_by_the_next_look(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = two_revisions(&depot).await;
+    let blob = blob_with(&depot, &ckm(2));
+    flip_a_byte(&blob);
+    scrub(&admin, "").await;
+    assert_eq!(state(&admin, 2).await, "quarantined");
+    eventually("it is out of the folder", || async {
+        (!depot.tree().join("win7-office_2.ckm").exists()).then_some(())
+    })
+    .await;
+    flip_a_byte(&blob);
+    assert_eq!(scrub(&admin, "").await["damaged"], json!([]));
+    is_healed(&depot, &admin).await;
+}
+
+async fn a_store_that_is_not_there_quarantines_nothing(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = two_revisions(&depot).await;
+    let blobs = depot.server.data().join("blobs");
+    // A disk that is not mounted.
+    std::fs::rename(&blobs, depot.server.data().join("elsewhere")).expect("unmount");
+    std::fs::create_dir(&blobs).expect("the empty place");
+    admin.post("/api/v1/scrub").await.expecting(202);
+    eventually("the scrub says why it does not go on", || async {
+        depot.server.log().contains("does not say which catalog").then_some(())
+    })
+    .await;
+    let status = admin.get("/api/v1/scrub").await.expecting(200).json();
+    assert_eq!((&status["damaged"], &status["wanted"]), (&json!([]), &json!(4)));
+    assert_eq!(state(&admin, 2).await, "ready");
+}
