@@ -2,7 +2,8 @@
 //!
 //! As many ready revisions stay as it says, the newest. What is older goes, revoked ones too, unless it is protected or
 //! somebody may still fetch it: what a channel is assigned to or keeps in its folder (`keep_old`), and what stands in the
-//! tree for its grace. It goes as if somebody had deleted it; its bytes follow when [`garbage`](super::garbage) comes by.
+//! tree for its grace. It goes as if somebody had deleted it, when [`garbage`](super::garbage) comes by every few hours:
+//! whoever changes `keep_revisions` has time to ask for a dry run.
 
 use std::collections::HashSet;
 
