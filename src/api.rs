@@ -22,6 +22,7 @@ pub mod dry_run;
 pub mod fallback;
 pub mod file_response;
 pub mod files;
+pub mod garbage;
 pub mod health;
 pub mod idempotency;
 pub mod images;
@@ -165,6 +166,7 @@ pub fn operations(config: &mut ServiceConfig) {
             .service(certificate_mappings::create)
             .service(certificate_mappings::show)
             .service(certificate_mappings::delete)
+            .service(garbage::collect)
             .service(whoami::show)
             .service(audit::list),
     );

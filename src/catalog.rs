@@ -17,11 +17,14 @@ pub mod certificate_mapping;
 pub mod channel;
 pub mod error;
 pub mod first_start;
+pub mod garbage;
 pub mod idempotency;
 pub mod image;
+mod job;
 pub mod manifest;
 pub mod promotion;
 pub mod publication;
+pub mod retention;
 pub mod revision;
 pub mod snapshot;
 pub mod sweep;
@@ -66,6 +69,8 @@ pub struct Rules {
     pub min_free: u64,
     /// The most bytes that an image's files may have together; 0 is no limit.
     pub image_quota: u64,
+    /// How long the bytes of deleted revisions stay.
+    pub safety_age: Duration,
     /// An upload without progress goes after so long, and a draft that nobody touched.
     pub expire_after: Duration,
     /// How often a client asks for updates, in seconds.
@@ -84,6 +89,7 @@ impl Default for Rules {
             max_file_size: 1 << 40,
             min_free: 256 << 20,
             image_quota: 0,
+            safety_age: Duration::from_hours(1),
             expire_after: Duration::from_hours(14 * 24),
             check_period: 900,
             token_lifetime: Duration::from_hours(90 * 24),
@@ -114,7 +120,7 @@ struct Shared {
     snapshot: ArcSwap<Snapshot>,
     /// One refresh at a time; those who wait find their change already there.
     refreshing: Mutex<()>,
-    /// One reconciliation at a time, whether a person or the clock asked for it.
+    /// One reconciliation at a time of this server's; a [`job`] keeps the servers apart.
     reconciling: Mutex<()>,
     tree_is_due: Notify,
     sweep_is_due: Notify,

@@ -5,6 +5,7 @@ mod catalog_commands;
 mod certificate_mapping;
 mod check_config;
 mod demo;
+mod gc;
 #[cfg(feature = "negotiate")]
 mod keytab;
 mod serve;
@@ -16,11 +17,11 @@ use std::process::ExitCode;
 
 use anyhow::Context as _;
 use clap::{Args, Parser, Subcommand};
-use uuid::Uuid;
 
 use crate::catalog::Catalog;
 use crate::client;
 use crate::config::{Config, ConfigError, DEFAULT_DATA};
+use crate::model::Ids;
 use crate::server;
 
 /// The repository from which an organisation's machines get their virtual-machine images.
@@ -58,6 +59,8 @@ enum Command {
     CertificateMapping(certificate_mapping::CertificateMappingArgs),
     /// Say what is wrong with the settings, and where
     CheckConfig(check_config::CheckConfigArgs),
+    /// Take away revisions past `keep_revisions`, and bytes that nothing refers to
+    Gc(gc::GcArgs),
     /// Bring the catalog's schema up to this version
     Migrate(DataArgs),
     /// Print the `OpenAPI` document
@@ -81,8 +84,8 @@ impl DataArgs {
     async fn open_catalog(&self, file: Option<&Path>) -> anyhow::Result<Catalog> {
         let config = self.config(file)?;
         let db = server::open_database(&config).await.context("the catalog")?;
-        // No server of its own: the id is only for work that a command never begins.
-        Ok(server::open_catalog(&config, &self.data, db, Uuid::nil())?)
+        // No server of its own, so a holder of its own in work that one at a time does.
+        Ok(server::open_catalog(&config, &self.data, db, Ids.next())?)
     }
 }
 
@@ -112,6 +115,7 @@ impl CommandLine {
             Command::Token(args) => token::run(args, config).await,
             Command::CertificateMapping(args) => certificate_mapping::run(args, config).await,
             Command::CheckConfig(args) => check_config::run(&args, config),
+            Command::Gc(args) => Box::pin(gc::run(args, config)).await,
             Command::Migrate(args) => catalog_commands::migrate(&args, config).await,
             Command::Openapi => catalog_commands::openapi(),
         };

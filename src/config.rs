@@ -260,6 +260,7 @@ impl Config {
             max_file_size: self.uploads.max_size.as_u64(),
             min_free: self.store.min_free.as_u64(),
             image_quota: self.uploads.image_quota.as_u64(),
+            safety_age: self.store.safety_age,
             expire_after: self.uploads.expire_after,
             check_period: u32::try_from(self.checks.period.as_secs())
                 .map_err(|_| ConfigError("checks.period: at most 100 years".to_owned()))?,

@@ -11,6 +11,7 @@ pub mod channel;
 pub mod clock;
 pub mod digest;
 pub mod image;
+pub mod job;
 pub mod name;
 pub mod pattern;
 pub mod promotion;
@@ -27,6 +28,7 @@ pub use channel::{Channel, ReadAccess};
 pub use clock::{Clock, Ids};
 pub use digest::Digest;
 pub use image::{Image, ImageKind, Labels};
+pub use job::{Job, JobState};
 pub use name::{
     AccountName, ChannelName, ClientId, ImageName, InvalidName, MappingName, TokenName,
 };

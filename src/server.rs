@@ -209,6 +209,11 @@ fn background(opened: &Opened) -> JoinSet<()> {
         async move { catalog.keep_sweeping().await }
     }));
     let catalog = opened.catalog.clone();
+    tasks.spawn(without_end("collect garbage", move || {
+        let catalog = catalog.clone();
+        async move { catalog.keep_collecting().await }
+    }));
+    let catalog = opened.catalog.clone();
     tasks.spawn(without_end("record refused log-ins", move || {
         let catalog = catalog.clone();
         async move { catalog.keep_recording_refused_logins().await }

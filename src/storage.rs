@@ -23,5 +23,6 @@ pub use queries::idempotency::{Remembered, RememberedAnswer};
 pub use queries::images::NewImage;
 pub use queries::offers::{LingeringFile, OfferedFile, Scope};
 pub use queries::publications::KnownFile;
+pub use queries::revisions::RetainedRevision;
 pub use queries::tokens::{NewSigningKey, NewToken};
 pub use queries::uploads::{Holder, NewUpload, Progress};

@@ -23,7 +23,7 @@ resources carry an `ETag`; changes accept `If-Match`. POSTs accept an `Idempoten
 answer. Files travel as raw `application/octet-stream`, never as forms.";
 
 /// In the order of an image's life.
-const TAGS: [(&str, &str); 11] = [
+const TAGS: [(&str, &str); 12] = [
     ("images", "Named things that have revisions"),
     ("revisions", "Immutable versions of an image: drafted, sealed, revoked, deleted"),
     ("files", "Their bytes, in and out"),
@@ -32,6 +32,7 @@ const TAGS: [(&str, &str); 11] = [
     ("promotion", "Assigning a revision to a channel, and taking it back"),
     ("updates", "What client machines ask every 15 minutes"),
     ("publication", "The tree as it should be and is"),
+    ("maintenance", "What keeps the store clean and sound"),
     ("access", "Users, tokens, certificates, and who the caller is"),
     ("maintenance", "Who changed what"),
     ("health", "For whoever watches the server"),

@@ -256,6 +256,8 @@ impl From<Error> for Problem {
             Error::ChecksumMismatch => (S::UNPROCESSABLE_ENTITY, "checksum_mismatch"),
             Error::UploadTakenOver => (S::CONFLICT, "upload_taken_over"),
             Error::UploadBusy => return Self::come_back("upload_busy", error.to_string(), 5),
+            Error::ReferencesIncomplete(_) => (S::CONFLICT, "references_incomplete"),
+            Error::JobTaken => return Self::come_back("job_taken", error.to_string(), 10),
             Error::TooManyUploads { .. } => {
                 return Self::new(S::TOO_MANY_REQUESTS, "too_many_uploads", error.to_string())
                     .with_header(header::RETRY_AFTER, HeaderValue::from_static("60"));

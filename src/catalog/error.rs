@@ -101,6 +101,12 @@ pub enum Error {
     QuotaExceeded { used: u64, size: u64, limit: u64 },
     #[error("{0}")]
     Forbidden(&'static str),
+    #[error(
+        "{0}; nothing was removed. `imagedepot scrub` tells which files are damaged; if the catalog was set back to a backup, see docs/operations.md"
+    )]
+    ReferencesIncomplete(String),
+    #[error("another server is at it and has not ended; try again")]
+    JobTaken,
 
     #[error("the bytes have the digest {actual}, but {expected} was named")]
     DigestMismatch { expected: String, actual: String },

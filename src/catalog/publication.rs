@@ -11,8 +11,11 @@ pub mod plan;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
+use super::job::{Done, Round, Wanted};
 use super::{Catalog, Result};
-use crate::model::Publication;
+use crate::model::{Job, Publication};
 use plan::Plan;
 
 /// Without a bell the tree is looked at so often: somebody may have deleted a file.
@@ -26,24 +29,28 @@ impl Catalog {
         self.shared.tree_is_due.notify_one();
     }
 
-    /// Keeps the tree up with the catalog, until cancelled.
+    /// Keeps the tree up with the catalog, until cancelled. Of several servers one does it.
     pub async fn keep_publishing(&self) {
+        // The first at once: what became of the tree while no server ran is not known.
+        let mut wanted = Wanted::Now;
         loop {
-            let wait = match self.reconcile().await {
-                Ok(plan) => self.until_next_withdrawal(&plan).min(LOOK_EVERY),
+            let round = self.do_round(Job::Publish, wanted, RETRY_AFTER, self.reconcile_once());
+            let wait = match round.await {
+                Ok(Round::Done(plan)) => self.until(self.next_round(&plan)),
+                Ok(Round::NotBefore(at)) => self.until(at).min(LOOK_EVERY),
                 Err(error) => {
                     tracing::error!(%error, "the tree could not be brought up to date; trying again");
                     RETRY_AFTER
                 }
             };
             let _either = tokio::time::timeout(wait, self.shared.tree_is_due.notified()).await;
+            wanted = Wanted::For { version: self.snapshot().version() };
         }
     }
 
-    fn until_next_withdrawal(&self, plan: &Plan) -> Duration {
-        let next =
-            plan.next_withdrawal.map(|at| (at - self.clock.now()).to_std().unwrap_or_default());
-        next.unwrap_or(LOOK_EVERY)
+    fn next_round(&self, plan: &Plan) -> DateTime<Utc> {
+        let look = self.clock.now() + LOOK_EVERY;
+        plan.next_withdrawal.map_or(look, |withdrawal| withdrawal.min(look))
     }
 
     /// What there is in the tree by the catalog's own record, in the order of the paths.
@@ -54,9 +61,15 @@ impl Catalog {
     /// Makes the tree what the catalog says, and tells what was done. A file that cannot be made holds
     /// up what would speak of it and nothing else; the error is the first one met.
     pub async fn reconcile(&self) -> Result<Plan> {
+        self.do_round_now(Job::Publish, RETRY_AFTER, || self.reconcile_once()).await
+    }
+
+    async fn reconcile_once(&self) -> Result<Done<Plan>> {
         let _one_at_a_time = self.shared.reconciling.lock().await;
+        let version = self.snapshot().version();
         let plan = self.plan().await?;
         self.carry_out(&plan).await?;
-        Ok(plan)
+        let due_at = self.next_round(&plan);
+        Ok(Done { result: plan, version, due_at })
     }
 }

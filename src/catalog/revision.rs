@@ -300,9 +300,12 @@ impl Catalog {
         for blob in tx.delete_uploads_of(revision.id).await? {
             tx.discard_arriving(blob, self.clock.now()).await?;
         }
+        let now = self.clock.now();
+        // What was never sealed was nobody's to fetch, and nobody needs it back.
+        let remove_after = if revision.sealed_at.is_some() { self.after_safety(now) } else { now };
         for file in tx.files_of(revision.id).await? {
             tx.delete_file(revision.id, file.role).await?;
-            tx.discard_blob(file.blob_id, self.clock.now()).await?;
+            tx.discard_blob(file.blob_id, now, remove_after).await?;
         }
         revision.state = RevisionState::Deleted;
         self.save(tx, revision).await

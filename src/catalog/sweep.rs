@@ -6,14 +6,18 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use super::audit::{Entry, NOTHING};
+use super::job::{Done, Round, Wanted};
 use super::{Actor, Catalog, Result};
-use crate::model::{Blob, RevisionState};
+use crate::model::{Blob, Job, RevisionState};
 
 /// Without a bell the sweep comes by so often.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
 /// A reservation without a session has lost its maker.
 const RESERVATION_IDLE: TimeDelta = TimeDelta::days(1);
+
+/// So many blobs are removed in one sweep.
+const AT_ONCE: i64 = 500;
 
 /// So many blobs in a row that cannot be removed: the store is away, and the others can wait.
 const STORE_IS_AWAY: usize = 2;
@@ -50,15 +54,34 @@ impl Catalog {
         Ok(())
     }
 
-    /// Sweeps whenever something was left behind, until cancelled.
+    /// Sweeps whenever something was left behind, until cancelled. Of several servers one does it.
     pub async fn keep_sweeping(&self) {
+        // The first at once: what was left while no server ran has rung no bell.
+        let mut wanted = Wanted::Now;
         loop {
-            if let Err(error) = self.sweep().await {
-                tracing::warn!(%error, "the sweep stopped early and will be repeated");
+            let round =
+                self.do_round(Job::Sweep, wanted, SWEEP_EVERY, Box::pin(self.sweep_once())).await;
+            let wait = match round {
+                Ok(Round::NotBefore(at)) => self.until(at).min(SWEEP_EVERY),
+                Ok(Round::Done(())) => {
+                    wanted = Wanted::AtItsTime;
+                    SWEEP_EVERY
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "the sweep stopped early and will be repeated");
+                    wanted = Wanted::AtItsTime;
+                    SWEEP_EVERY
+                }
+            };
+            if tokio::time::timeout(wait, self.shared.sweep_is_due.notified()).await.is_ok() {
+                wanted = Wanted::Now;
             }
-            let _either =
-                tokio::time::timeout(SWEEP_EVERY, self.shared.sweep_is_due.notified()).await;
         }
+    }
+
+    async fn sweep_once(&self) -> Result<Done<()>> {
+        self.sweep().await?;
+        Ok(Done { result: (), version: 0, due_at: self.clock.now() + SWEEP_EVERY })
     }
 
     pub(super) async fn sweep(&self) -> Result<()> {
@@ -67,6 +90,7 @@ impl Catalog {
         self.expire_uploads().await?;
         self.forget_ended_bits_sessions().await?;
         self.delete_stale_drafts().await?;
+        self.expire_revisions().await?;
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
         tx.discard_arriving_before(now - RESERVATION_IDLE, now).await?;
@@ -106,7 +130,8 @@ impl Catalog {
     /// Removes the bytes of every blob that nothing refers to, of a bucket also its parts. One that cannot be removed is left for
     /// the next sweep and keeps nobody from the others, nor the server from starting.
     pub(super) async fn remove_garbage(&self) -> Result<()> {
-        let garbage = self.db.read().await?.removable_blobs().await?;
+        let now = self.clock.now();
+        let garbage = self.db.read().await?.removable_blobs(now, AT_ONCE).await?;
         let mut failures = 0;
         for blob in garbage {
             let Err(error) = self.remove_blob(&blob).await else {
@@ -129,7 +154,7 @@ impl Catalog {
     }
 
     /// The bytes, then the row: killed in between, the row brings the sweep back.
-    async fn remove_blob(&self, blob: &Blob) -> Result<()> {
+    pub(super) async fn remove_blob(&self, blob: &Blob) -> Result<()> {
         self.blobs.remove(&blob.key, blob.multipart.as_deref()).await?;
         let mut tx = self.db.write().await?;
         tx.delete_blob(blob.id).await?;

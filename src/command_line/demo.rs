@@ -38,7 +38,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     });
     std::fs::create_dir(&data)
         .with_context(|| format!("a demo begins in a fresh folder: {}", data.display()))?;
-    let served = serve_demo(args.listen, &data).await;
+    let served = Box::pin(serve_demo(args.listen, &data)).await;
     if temporary {
         std::fs::remove_dir_all(&data).with_context(|| data.display().to_string())?;
     }

@@ -36,6 +36,9 @@ pub struct Store {
     pub options: std::collections::BTreeMap<String, String>,
     /// Free bytes that uploads leave on the disk, for the database to go on.
     pub min_free: ByteSize,
+    /// How long the bytes of deleted revisions stay.
+    #[serde(with = "humantime_serde")]
+    pub safety_age: Duration,
     /// Larger files are published into a bucket by copies in parts of this size: S3 copies 5 GB at once.
     pub multipart_copy_above: ByteSize,
 }
@@ -46,6 +49,7 @@ impl Default for Store {
             url: None,
             options: std::collections::BTreeMap::new(),
             min_free: ByteSize::mib(256),
+            safety_age: Duration::from_hours(1),
             multipart_copy_above: ByteSize::gb(5),
         }
     }

@@ -147,6 +147,9 @@ pub struct Blob {
     pub id: Uuid,
     pub key: String,
     pub state: BlobState,
+    /// In bytes.
+    #[sqlx(try_from = "i64")]
+    pub size: u64,
     /// The multipart upload, where it was not completed.
     pub multipart: Option<String>,
 }

@@ -43,6 +43,7 @@ pub(super) async fn open(config: &Config, data: &Path) -> Result<Opened, ServerE
     db.migrate().await?;
     let catalog = open_catalog(config, data, db, instance.id())?;
     try_store(&catalog).await?;
+    claim_store(&catalog).await?;
     catalog.recover().await?;
     let first_admin =
         if catalog.is_new().await? { create_admin(&catalog, data).await? } else { None };
@@ -83,6 +84,14 @@ async fn try_store(catalog: &Catalog) -> Result<(), ServerError> {
             Ok(())
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// A store that is away is claimed at the next start.
+async fn claim_store(catalog: &Catalog) -> Result<(), ServerError> {
+    match catalog.claim_store().await {
+        Err(crate::catalog::Error::Storage(error)) if error.is_passing() => Ok(()),
+        other => Ok(other?),
     }
 }
 

@@ -5,11 +5,12 @@
 //! Only this module knows where in the store a key lies.
 //!
 //! `appender` is how a blob grows in either place, `bucket` what is asked of an object store,
-//! [`reader`] how a blob is read.
+//! [`reader`] how a blob is read, [`listing`] what is there at all.
 
 mod appender;
 mod bucket;
 mod hold;
+pub mod listing;
 pub mod reader;
 pub mod running_hash;
 mod staged_file;
@@ -35,6 +36,7 @@ pub use bucket::probe::Findings;
 pub(super) use bucket::probe::unusable;
 pub(super) use bucket::{COPYING, away, in_time, of_a_file, within};
 pub use hold::Hold;
+pub use listing::{Listing, Stored};
 pub use reader::BlobReader;
 pub use running_hash::RunningHash;
 

@@ -12,10 +12,11 @@ pub(super) mod changes;
 mod channels;
 pub(super) mod idempotency;
 pub(super) mod images;
+mod jobs;
 pub(super) mod offers;
 mod promotions;
 pub(super) mod publications;
-mod revisions;
+pub(super) mod revisions;
 pub(super) mod tokens;
 pub(super) mod uploads;
 

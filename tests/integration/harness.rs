@@ -1,7 +1,7 @@
 //! What the tests stand on: the real server in a folder of its own, a real PostgreSQL, and people
 //! who use the server over HTTP.
 //!
-//! Read in this order: [`database`] (on what a test runs), [`postgres`] (the throw-away cluster),
+//! Read in this order: [`database`] (on what a test runs), [`postgres`] (the throw-away cluster; [`own_postgres`] is one to be stopped),
 //! [`bucket`] (an S3 server, or [`azurite`]), [`server`] (the process), [`depot`] (a server with its data folder, the start of each test),
 //! [`person`] and [`actions`] (who calls, and what they do), [`answer`] (what they are told).
 //! [`raw`] sends what a well-behaved HTTP library refuses to send, [`multipart`] takes answers to
@@ -29,6 +29,7 @@ pub mod issuer;
 #[cfg(feature = "negotiate")]
 pub mod kdc;
 pub mod multipart;
+pub mod own_postgres;
 pub mod person;
 pub mod postgres;
 pub mod raw;

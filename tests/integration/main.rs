@@ -12,9 +12,10 @@
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
-//! - how it is run: [`brakes`], [`observability`], [`settings`], [`deployment`];
+//! - how it is run: [`brakes`], [`observability`], [`settings`], [`garbage`], [`deployment`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
-//!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`];
+//!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
+//!   [`replicas`];
 //! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
@@ -41,6 +42,7 @@ mod deployment;
 #[cfg(feature = "negotiate")]
 mod four_listeners;
 mod full_disk;
+mod garbage;
 mod generated_clients;
 mod graceful_stop;
 mod harness;
@@ -68,6 +70,7 @@ mod promotion;
 mod publication;
 mod push_and_pull;
 mod push_resumes;
+mod replicas;
 mod resumable;
 mod resumable_refusals;
 mod schema;

@@ -135,7 +135,7 @@ async fn a_token_opens_what_it_was_made_for_and_nothing_else(database: Database)
 
 async fn a_token_is_known_and_void_on_every_replica_within_two_seconds(database: Database) {
     let depot = Depot::start(database).await;
-    let replica = depot.replica().await;
+    let replica = depot.replica("replica").await;
     let admin = depot.admin();
     let (id, text) = make(&admin, &json!({"name": "packer", "roles": ["reader"]})).await;
     let there = Person::with_token(&replica.url(), &text);

@@ -6,7 +6,7 @@ use actix_web::HttpResponse;
 use actix_web::http::header::ContentType;
 
 /// Code, status, and what it means to who sees it.
-const CODES: [(&str, u16, &str); 87] = [
+const CODES: [(&str, u16, &str); 88] = [
     ("malformed_json", 400, "The body is no JSON."),
     ("body_unreadable", 400, "The body could not be read to its end."),
     (
@@ -123,6 +123,11 @@ const CODES: [(&str, u16, &str); 87] = [
         409,
         "Channels are assigned to the revision; promote another one there first.",
     ),
+    (
+        "references_incomplete",
+        409,
+        "Something speaks against removing bytes: files without theirs, or a store that looks like another catalog's.",
+    ),
     ("revision_protected", 409, "The revision is protected; take the protection away first."),
     (
         "nothing_to_roll_back_to",
@@ -233,13 +238,14 @@ const CODES: [(&str, u16, &str); 87] = [
 ];
 
 /// Codes that say nothing of the request: it may come again as it is.
-const COME_AGAIN: [(&str, u16, &str); 9] = [
+const COME_AGAIN: [(&str, u16, &str); 10] = [
     (
         "internal",
         500,
         "Something went wrong in the server; its log says what, under the request_id.",
     ),
     ("starting", 503, "The server has only just started."),
+    ("job_taken", 503, "Another server does this very work and has not ended."),
     ("upload_busy", 503, "An older request still writes to the upload and does not let go."),
     (
         "issuer_away",

@@ -128,7 +128,7 @@ impl Catalog {
         self.end_session(&mut tx, upload, claim).await?;
         if let Some(old) = &old {
             tx.delete_file(details.revision.id, upload.role).await?;
-            tx.discard_blob(old.blob_id, now).await?;
+            tx.discard_blob(old.blob_id, now, now).await?;
         }
         let (size, text) = (as_stored(upload.size)?, digest.to_string());
         tx.insert_file(details.revision.id, upload.role, upload.blob_id, size, &text).await?;

@@ -65,7 +65,7 @@ const SMALL_REQUEST: Duration = Duration::from_secs(15);
 /// Cheap to clone; all clones share the memory for parts.
 #[derive(Clone)]
 pub(super) struct Bucket {
-    client: Client,
+    pub(super) client: Client,
     /// Where the part that is arriving is collected.
     pub(super) spool: PathBuf,
     pub(super) part_size: u64,

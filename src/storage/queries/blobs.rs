@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::uploads::Progress;
 use super::{all, execute, optional, value};
-use crate::model::Blob;
+use crate::model::{Blob, BlobState};
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
@@ -103,14 +103,20 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// Gives up blobs that no file refers to any more; shared ones stay.
-    pub async fn discard_blob(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<(), StorageError> {
+    /// Gives up a blob that no file refers to any more; one that is shared stays. Its bytes go `remove_after`.
+    pub async fn discard_blob(
+        &mut self,
+        id: Uuid,
+        now: DateTime<Utc>,
+        remove_after: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
         execute!(
             self,
-            "update blob set state = 'garbage', updated_at = $2 where id = $1 \
+            "update blob set state = 'garbage', updated_at = $2, remove_after = $3 where id = $1 \
              and not exists (select 1 from file where file.blob_id = blob.id)",
             id,
-            now
+            now,
+            remove_after
         )?;
         Ok(())
     }
@@ -168,18 +174,72 @@ impl Tx {
         Ok(found > 0)
     }
 
-    /// Garbage that nothing in the tree was made from, what was tried last at the end.
-    pub async fn removable_blobs(&mut self) -> Result<Vec<Blob>, StorageError> {
+    /// Garbage that nothing in the tree was made from and whose time has come at `due`, what was tried last at the end.
+    pub async fn removable_blobs(
+        &mut self,
+        due: DateTime<Utc>,
+        limit: i64,
+    ) -> Result<Vec<Blob>, StorageError> {
         all!(
             self,
-            "select id, key, state, multipart from blob where state = 'garbage' \
+            "select id, key, state, size, multipart from blob where state = 'garbage' \
+             and (remove_after is null or remove_after <= $1) \
              and not exists (select 1 from publication p where p.blob_id = blob.id) \
-             order by updated_at, id limit 500"
+             order by updated_at, id limit $2",
+            due,
+            limit
         )
     }
 
     pub async fn blob(&mut self, id: Uuid) -> Result<Option<Blob>, StorageError> {
-        optional!(self, "select id, key, state, multipart from blob where id = $1", id)
+        optional!(self, "select id, key, state, size, multipart from blob where id = $1", id)
+    }
+
+    /// The sizes of all garbage.
+    pub async fn garbage(&mut self) -> Result<Vec<u64>, StorageError> {
+        let sizes: Vec<(i64,)> = all!(self, "select size from blob where state = 'garbage'")?;
+        Ok(sizes.into_iter().map(|(size,)| size.unsigned_abs()).collect())
+    }
+
+    /// The keys of all blobs, whatever their state.
+    pub async fn blob_keys(&mut self) -> Result<Vec<(String, BlobState)>, StorageError> {
+        all!(self, "select key, state from blob")
+    }
+
+    /// How many files refer to a blob whose bytes are not complete or given up: never any.
+    pub async fn count_files_without_blob(&mut self) -> Result<i64, StorageError> {
+        value!(
+            self,
+            "select count(*) from file f join blob b on b.id = f.blob_id where b.state <> 'stored'"
+        )
+    }
+
+    /// The revisions that have a blob among their files.
+    pub async fn revisions_with_blob(&mut self, id: Uuid) -> Result<Vec<(Uuid,)>, StorageError> {
+        all!(self, "select distinct revision_id from file where blob_id = $1", id)
+    }
+
+    /// Takes what no row knew into the books as garbage; says whether it still was unknown.
+    pub async fn insert_orphan(
+        &mut self,
+        id: Uuid,
+        key: &str,
+        size: i64,
+        now: DateTime<Utc>,
+        remove_after: DateTime<Utc>,
+    ) -> Result<bool, StorageError> {
+        let inserted = execute!(
+            self,
+            "insert into blob (id, key, state, size, received, instance, created_at, updated_at, remove_after) \
+             values ($1, $2, 'garbage', $3, 0, $4, $5, $5, $6) on conflict (key) do nothing",
+            id,
+            key,
+            size,
+            Uuid::nil(),
+            now,
+            remove_after
+        )?;
+        Ok(inserted == 1)
     }
 
     /// Garbage that could not be removed lets others go first.

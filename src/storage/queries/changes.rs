@@ -111,6 +111,15 @@ impl Tx {
         state.ok_or_else(|| StorageError::Unusable("the catalog has lost its state".to_owned()))
     }
 
+    /// Which catalog this is: `fresh` if nobody has said so yet.
+    pub async fn identity_or(&mut self, fresh: Uuid) -> Result<Uuid, StorageError> {
+        value!(
+            self,
+            "update catalog_state set identity = coalesce(identity, $1) where id = 1 returning identity",
+            fresh
+        )
+    }
+
     /// The images that changed after `version`, deleted ones too.
     pub async fn images_changed_after(
         &mut self,

@@ -8,6 +8,20 @@ use super::{all, execute, optional};
 use crate::model::{File, FileRole, Revision, RevisionState};
 use crate::storage::{StorageError, Tx};
 
+/// A sealed revision, as retention looks at it.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct RetainedRevision {
+    pub id: Uuid,
+    pub number: i64,
+    pub state: RevisionState,
+    pub protected: bool,
+    /// A channel is assigned to it, or one of its files stands in the tree.
+    pub held: bool,
+    /// Of its files together.
+    #[sqlx(try_from = "i64")]
+    pub bytes: u64,
+}
+
 impl Tx {
     pub async fn insert_revision(&mut self, revision: &Revision) -> Result<(), StorageError> {
         execute!(
@@ -95,6 +109,33 @@ impl Tx {
              and not exists (select 1 from upload u where u.revision_id = revision.id and u.state = 'receiving') \
              order by updated_at limit 100",
             untouched_since
+        )
+    }
+
+    /// The images that have more sealed revisions than they are to keep.
+    pub async fn images_with_surplus(&mut self) -> Result<Vec<(Uuid,)>, StorageError> {
+        all!(
+            self,
+            "select id from image where keep_revisions is not null and deleted_at is null and keep_revisions < \
+             (select count(*) from revision r where r.image_id = image.id \
+              and r.state in ('ready', 'revoked', 'quarantined')) order by name_key"
+        )
+    }
+
+    /// The sealed revisions of an image, newest first.
+    pub async fn retained_revisions(
+        &mut self,
+        image: Uuid,
+    ) -> Result<Vec<RetainedRevision>, StorageError> {
+        all!(
+            self,
+            "select r.id, r.number, r.state, r.protected, \
+             exists (select 1 from publication p where p.revision_id = r.id) or exists \
+             (select 1 from assignment a join promotion p on p.id = a.promotion_id where p.revision_id = r.id) as held, \
+             (select cast(coalesce(sum(f.size), 0) as bigint) from file f where f.revision_id = r.id) as bytes \
+             from revision r where r.image_id = $1 and r.state in ('ready', 'revoked', 'quarantined') \
+             order by r.number desc",
+            image
         )
     }
 

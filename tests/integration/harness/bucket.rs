@@ -108,7 +108,9 @@ impl Bucket {
     /// The blobs: whatever is not the tree.
     pub async fn blobs(&self) -> Vec<String> {
         let names = self.names("").await;
-        names.into_iter().filter(|name| !name.starts_with("MEDVImages/")).collect()
+        let is_blob =
+            |name: &String| !name.starts_with("MEDVImages/") && name != "imagedepot-catalog";
+        names.into_iter().filter(is_blob).collect()
     }
 
     /// The published tree, by path.

@@ -64,8 +64,8 @@ impl Depot {
         Person::with_token(&self.server.url(), token)
     }
 
-    /// A second server on the same catalog, with a data folder of its own.
-    pub async fn replica(&self) -> Server {
+    /// Another server on the same catalog, with a data folder of its own.
+    pub async fn replica(&self, name: &str) -> Server {
         let mut environment = self.environment();
         if !environment.iter().any(|(name, _)| name == "IMAGEDEPOT__CATALOG__URL") {
             let catalog = self.server.data().join("catalog.sqlite");
@@ -73,8 +73,8 @@ impl Depot {
             environment.push(("IMAGEDEPOT__CATALOG__URL".to_owned(), url));
         }
         Server::start(ServerSetup {
-            data: self.scratch().join("replica"),
-            log: self.scratch().join("replica.log"),
+            data: self.scratch().join(name),
+            log: self.scratch().join(format!("{name}.log")),
             environment,
             arguments: Vec::new(),
         })
@@ -106,12 +106,14 @@ impl Depot {
 
     /// The files that hold bytes of images, by path. The data folder's own files (the catalog, its
     /// journal, the first password) lie at its top; what lies deeper, the tree apart, is blobs and
-    /// whatever was left over on the way to becoming one.
+    /// whatever was left over on the way to becoming one; but for the note of whose they are.
     pub fn stored_files(&self) -> BTreeSet<String> {
-        files_below(self.server.data())
-            .into_keys()
-            .filter(|path| path.contains('/') && !path.starts_with("MEDVImages/"))
-            .collect()
+        let is_blob = |path: &String| {
+            path.contains('/')
+                && !path.starts_with("MEDVImages/")
+                && path != "blobs/imagedepot-catalog"
+        };
+        files_below(self.server.data()).into_keys().filter(is_blob).collect()
     }
 
     /// Waits until exactly so many files are stored: what was replaced, refused or deleted goes in

@@ -101,7 +101,7 @@ fn running_cluster() -> SocketAddr {
         .0
 }
 
-fn locked_file(path: &Path, lock: fn(&File) -> std::io::Result<()>) -> File {
+pub(super) fn locked_file(path: &Path, lock: fn(&File) -> std::io::Result<()>) -> File {
     let file = File::options().create(true).append(true).open(path).expect("open a lock file");
     lock(&file).expect("lock a file");
     file
@@ -113,9 +113,9 @@ fn running_at(address_file: &Path) -> Option<SocketAddr> {
     Some(address)
 }
 
-struct Cluster {
+pub(super) struct Cluster {
     programs: PathBuf,
-    folder: PathBuf,
+    pub(super) folder: PathBuf,
     /// What stands before each program so that it does not run as root.
     as_user: Vec<String>,
 }
@@ -125,7 +125,11 @@ impl Cluster {
         // One cluster for each target folder: two working copies do not meet.
         let mut hasher = DefaultHasher::new();
         env!("CARGO_TARGET_TMPDIR").hash(&mut hasher);
-        let folder = std::env::temp_dir().join(format!("imagedepot-pg-{:x}", hasher.finish()));
+        Self::named(&format!("{:x}", hasher.finish()))
+    }
+
+    pub(super) fn named(name: &str) -> Self {
+        let folder = std::env::temp_dir().join(format!("imagedepot-pg-{name}"));
         let as_user = if rustix::process::geteuid().is_root() {
             ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]
                 .map(str::to_owned)
@@ -136,7 +140,7 @@ impl Cluster {
         Self { programs: newest_programs(), folder, as_user }
     }
 
-    fn start(&self) -> SocketAddr {
+    pub(super) fn start(&self) -> SocketAddr {
         let _ = std::fs::remove_dir_all(&self.folder);
         std::fs::create_dir(&self.folder).expect("a folder for PostgreSQL");
         if !self.as_user.is_empty() {
@@ -164,7 +168,7 @@ impl Cluster {
         SocketAddr::from(([127, 0, 0, 1], port))
     }
 
-    fn watch(&self, users: &Path, address_file: &Path) {
+    pub(super) fn watch(&self, users: &Path, address_file: &Path) {
         let status = Command::new("setsid")
             .args(["--fork", "sh", "-c", WATCHDOG, "watchdog"])
             .args([users, address_file, &self.folder])

@@ -208,6 +208,7 @@ fn of_channels() -> Vec<Operation> {
         all("GET /api/v1/images/{image}/promotions", READERS, Given::Promoted),
         all("GET /api/v1/publications", READERS, Given::Promoted),
         all("POST /api/v1/publications/reconcile", ADMINS, Given::Nothing),
+        all("POST /api/v1/gc", ADMINS, Given::Nothing),
     ]
 }
 

@@ -1,0 +1,110 @@
+//! `/gc`: retention, and bytes that nothing refers to.
+
+use actix_web::web::{Data, Query};
+use actix_web::{post, web};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::Depot;
+use super::caller::Caller;
+use super::problem::{ChangeRefusals, Problem};
+use crate::access::permission::Administer;
+use crate::catalog::garbage::{Amount, Collected, CollectionOrder};
+
+/// How garbage is to be collected.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct GarbageQuery {
+    /// Check everything and answer as if, but change nothing.
+    #[serde(default)]
+    #[param(default = false)]
+    dry_run: bool,
+    /// Remove bytes now that would stay for `store.safety_age`.
+    #[serde(default)]
+    #[param(default = false)]
+    immediately: bool,
+    /// Go on even if the catalog does not know most of what the store holds.
+    #[serde(default)]
+    #[param(default = false)]
+    accept_orphans: bool,
+}
+
+/// Some of the store's bytes.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Amount)]
+pub struct AmountBody {
+    blobs: u64,
+    bytes: u64,
+}
+
+/// A revision that went by its image's `keep_revisions`.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ExpiredRevision)]
+pub struct ExpiredBody {
+    image: String,
+    revision: i64,
+    /// Of its files, which other revisions may share.
+    bytes: u64,
+}
+
+/// What was done, or would be.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Collected, example = json!({
+    "dry_run": true, "expired": [{"image": "win7-office", "revision": 3, "bytes": 21_474_836_480_u64}],
+    "orphans": {"blobs": 0, "bytes": 0}, "removed": {"blobs": 1, "bytes": 4096},
+    "waiting": {"blobs": 2, "bytes": 21_474_836_480_u64}
+}))]
+pub struct CollectedBody {
+    dry_run: bool,
+    expired: Vec<ExpiredBody>,
+    /// What the store had and the catalog did not know; given up now.
+    orphans: AmountBody,
+    /// Whose bytes are gone.
+    removed: AmountBody,
+    /// Given up, and removed later: after `store.safety_age`, and when the tree does not need them any more.
+    waiting: AmountBody,
+}
+
+impl From<Amount> for AmountBody {
+    fn from(Amount { blobs, bytes }: Amount) -> Self {
+        Self { blobs, bytes }
+    }
+}
+
+impl CollectedBody {
+    pub fn new(collected: Collected, dry_run: bool) -> Self {
+        let expired = collected.expired.into_iter().map(|surplus| ExpiredBody {
+            image: surplus.image.to_string(),
+            revision: surplus.number,
+            bytes: surplus.bytes,
+        });
+        Self {
+            dry_run,
+            expired: expired.collect(),
+            orphans: collected.orphans.into(),
+            removed: collected.removed.into(),
+            waiting: collected.waiting.into(),
+        }
+    }
+}
+
+/// Collect garbage
+///
+/// Deletes what is past the images' `keep_revisions`, and removes the bytes of what was deleted `store.safety_age` ago; the
+/// server does the same by itself every few hours. With `dry_run=true` it tells exactly what it would do. Refused (409)
+/// where the references look incomplete: then nothing is removed.
+#[utoipa::path(tag = "maintenance", operation_id = "collect_garbage", params(GarbageQuery), responses(
+    (status = 200, description = "What was done", body = CollectedBody), ChangeRefusals
+))]
+#[post("/gc")]
+pub async fn collect(
+    caller: Caller<Administer>,
+    depot: Data<Depot>,
+    query: Query<GarbageQuery>,
+) -> Result<web::Json<CollectedBody>, Problem> {
+    caller.sees_all_images()?;
+    let GarbageQuery { dry_run, immediately, accept_orphans } = query.into_inner();
+    let order = CollectionOrder { dry_run, immediately, accept_orphans };
+    let collected = Box::pin(depot.catalog.collect(order)).await?;
+    Ok(web::Json(CollectedBody::new(collected, dry_run)))
+}

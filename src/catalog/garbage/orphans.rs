@@ -1,0 +1,117 @@
+//! What the store has and no row knows: left by a kill in the wrong moment, or by a catalog that was set back.
+//!
+//! A row is written before its first byte and goes after its last one, so whatever was listed and has no row afterwards is
+//! nobody's, however young it is. It is the other way round that needs care: a store whose catalog is another one, or
+//! much older, is full of strangers, and they are all that somebody has.
+
+use std::collections::{HashMap, HashSet};
+
+use super::{Amount, CollectionOrder};
+use crate::catalog::{Catalog, Error, Result};
+use crate::model::BlobState;
+
+/// So many strangers are few, whatever else there is.
+const FEW: usize = 20;
+
+/// Bytes without a row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Orphan {
+    pub(super) key: String,
+    pub(super) bytes: u64,
+}
+
+impl Catalog {
+    /// Says whose the store is, where nobody has yet. To be called at the start.
+    pub async fn claim_store(&self) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        let identity = tx.identity_or(self.ids.next()).await?;
+        tx.commit().await?;
+        match self.blobs.owner().await? {
+            None => self.blobs.set_owner(identity).await?,
+            Some(owner) if owner == identity => {}
+            Some(_) => {
+                tracing::error!(
+                    "the store says that it belongs to another catalog; nothing that this one does not know is removed"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares store and catalog; refuses where something speaks against removing anything.
+    pub(super) async fn find_orphans(&self, order: CollectionOrder) -> Result<Vec<Orphan>> {
+        self.check_owner().await?;
+        let mut tx = self.db.read().await?;
+        let broken = tx.count_files_without_blob().await?;
+        if broken > 0 {
+            return Err(incomplete(format!("{broken} files have lost the record of their bytes")));
+        }
+        let before = tx.blob_keys().await?;
+        drop(tx);
+        let listing = self.blobs.list().await?;
+        let after: HashMap<String, BlobState> =
+            self.db.read().await?.blob_keys().await?.into_iter().collect();
+        let lost = before.iter().filter(|(key, state)| {
+            let is_stored = |state: &BlobState| *state == BlobState::Stored;
+            is_stored(state) && after.get(key).is_some_and(is_stored) && !listing.contains_key(key)
+        });
+        let lost: Vec<_> = lost.collect();
+        if let Some((key, _)) = lost.first() {
+            let count = lost.len();
+            return Err(incomplete(format!(
+                "the store lacks the bytes of {count} files, such as {key}"
+            )));
+        }
+        let known: HashSet<&String> =
+            before.iter().map(|(key, _)| key).chain(after.keys()).collect();
+        let all = listing.len();
+        let orphans: Vec<Orphan> = listing
+            .iter()
+            .filter(|(key, _)| !known.contains(key))
+            .map(|(key, stored)| Orphan { key: key.clone(), bytes: stored.bytes })
+            .collect();
+        let strangers = orphans.len();
+        if strangers > FEW && strangers * 2 > all && !order.accept_orphans {
+            return Err(incomplete(format!(
+                "the catalog does not know {strangers} of the {all} blobs in the store"
+            )));
+        }
+        Ok(orphans)
+    }
+
+    async fn check_owner(&self) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        let identity = tx.identity_or(self.ids.next()).await?;
+        tx.commit().await?;
+        match self.blobs.owner().await? {
+            Some(owner) if owner == identity => Ok(()),
+            Some(owner) => Err(incomplete(format!("the store belongs to the catalog {owner}"))),
+            None => {
+                Err(incomplete("the store does not say which catalog it belongs to".to_owned()))
+            }
+        }
+    }
+
+    /// Takes them into the books, as garbage.
+    pub(super) async fn give_up_orphans(&self, orphans: &[Orphan]) -> Result<Amount> {
+        let mut given_up = Amount::default();
+        for some in orphans.chunks(100) {
+            let now = self.clock.now();
+            let remove_after = self.after_safety(now);
+            let mut tx = self.db.write().await?;
+            for orphan in some {
+                let size = i64::try_from(orphan.bytes).unwrap_or(i64::MAX);
+                let id = self.ids.next();
+                if tx.insert_orphan(id, &orphan.key, size, now, remove_after).await? {
+                    given_up.add(orphan.bytes);
+                }
+            }
+            tx.commit().await?;
+        }
+        Ok(given_up)
+    }
+}
+
+fn incomplete(what: String) -> Error {
+    Error::ReferencesIncomplete(what)
+}

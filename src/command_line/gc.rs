@@ -1,0 +1,61 @@
+//! `imagedepot gc`: retention and garbage, on the catalog itself, also while servers run on it.
+
+use std::path::Path;
+
+use bytesize::ByteSize;
+use clap::Args;
+
+use super::DataArgs;
+use crate::api::garbage::CollectedBody;
+use crate::catalog::garbage::{Amount, Collected, CollectionOrder};
+use crate::client::output::Output;
+
+/// How garbage is to be collected.
+#[derive(Debug, Args)]
+pub struct GcArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// Say what would be done, and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Remove bytes now that would stay for `store.safety_age`
+    #[arg(long)]
+    immediately: bool,
+    /// Go on even if the catalog does not know most of what the store holds
+    #[arg(long)]
+    accept_orphans: bool,
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+pub async fn run(args: GcArgs, file: Option<&Path>) -> anyhow::Result<()> {
+    let catalog = args.data.open_catalog(file).await?;
+    let order = CollectionOrder {
+        dry_run: args.dry_run,
+        immediately: args.immediately,
+        accept_orphans: args.accept_orphans,
+    };
+    let collected = Box::pin(catalog.collect(order)).await;
+    catalog.close().await;
+    let collected = collected?;
+    let sentence = sentence(&collected, args.dry_run);
+    let document = serde_json::to_value(CollectedBody::new(collected, args.dry_run))?;
+    Ok(args.output.result(&sentence, &document)?)
+}
+
+fn sentence(collected: &Collected, dry_run: bool) -> String {
+    let mut lines: Vec<String> = collected
+        .expired
+        .iter()
+        .map(|surplus| {
+            let size = ByteSize::b(surplus.bytes);
+            format!("{} revision {}: {size}, past keep_revisions", surplus.image, surplus.number)
+        })
+        .collect();
+    let amount = |amount: Amount| format!("{} blobs, {}", amount.blobs, ByteSize::b(amount.bytes));
+    let removed = if dry_run { "would be removed" } else { "removed" };
+    lines.push(format!("unknown to the catalog: {}", amount(collected.orphans)));
+    lines.push(format!("{removed}: {}", amount(collected.removed)));
+    lines.push(format!("given up, not removed yet: {}", amount(collected.waiting)));
+    lines.join("\n")
+}

@@ -1,0 +1,194 @@
+//! What lies in the store, whatever the catalog says of it; and whose store it is.
+//!
+//! Only what is named as blobs are is told: two letters of the key, then the key. Whatever else lies there is somebody
+//! else's.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
+use object_store::ObjectStoreExt as _;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
+
+use super::bucket::{Bucket, away, in_time, within};
+use super::{Blobs, Place};
+use crate::storage::disk::sync_folder;
+use crate::storage::error::StorageError;
+
+/// The name of the file, or object, that says which catalog the store belongs to.
+const OWNER: &str = "imagedepot-catalog";
+
+/// What one page of a bucket's listing may take.
+const PAGE: Duration = Duration::from_mins(1);
+
+/// What is stored under one key.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stored {
+    /// Of the blob, if it is complete.
+    pub size: Option<u64>,
+    /// Of everything under the key: a growing blob has parts and tails.
+    pub bytes: u64,
+    /// When the last of it was written, by the store's clock.
+    pub modified: DateTime<Utc>,
+}
+
+/// By key.
+pub type Listing = BTreeMap<String, Stored>;
+
+impl Blobs {
+    /// Everything that is stored.
+    pub async fn list(&self) -> Result<Listing, StorageError> {
+        match &self.0 {
+            Place::Folder { path, .. } => {
+                let path = path.clone();
+                let what = path.display().to_string();
+                let listed = spawn_blocking(move || list_folder(&path));
+                let listed = listed.await.map_err(|error| away(error.to_string()))?;
+                listed.map_err(StorageError::file(what))
+            }
+            Place::Bucket(bucket) => Box::pin(list_bucket(bucket)).await,
+        }
+    }
+
+    /// The catalog that the store belongs to; none yet.
+    pub async fn owner(&self) -> Result<Option<Uuid>, StorageError> {
+        let text = match &self.0 {
+            Place::Folder { path, .. } => match fs::read(path.join(OWNER)) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+                read => Bytes::from(read.map_err(StorageError::file(OWNER))?),
+            },
+            Place::Bucket(bucket) => {
+                let location = bucket.client.prefix.clone().join(OWNER);
+                let read = async { bucket.client.objects.get(&location).await?.bytes().await };
+                match Box::pin(in_time(read)).await {
+                    Err(StorageError::Store(object_store::Error::NotFound { .. })) => {
+                        return Ok(None);
+                    }
+                    read => read?,
+                }
+            }
+        };
+        let id = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+        id.map(Some).ok_or_else(|| StorageError::Damaged(format!("{OWNER} in the store is no id")))
+    }
+
+    /// Says whose the store is from now on.
+    pub async fn set_owner(&self, catalog: Uuid) -> Result<(), StorageError> {
+        let text = format!("{catalog}\n");
+        match &self.0 {
+            Place::Folder { path, .. } => {
+                write_owner(path, &text).map_err(StorageError::file(OWNER))
+            }
+            Place::Bucket(bucket) => {
+                let location = bucket.client.prefix.clone().join(OWNER);
+                let put = bucket.client.objects.put(&location, text.into());
+                Box::pin(in_time(put)).await.map(drop)
+            }
+        }
+    }
+}
+
+fn write_owner(folder: &Path, text: &str) -> io::Result<()> {
+    let temporary = folder.join(format!("{OWNER}.new"));
+    let mut file = fs::File::create(&temporary)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&temporary, folder.join(OWNER))?;
+    sync_folder(folder)
+}
+
+/// The key that a name stands for: `ab/abcd…`, also with what is behind the key of a growing blob.
+fn key_of(shard: &str, name: &str) -> Option<(String, bool)> {
+    let (key, rest) = name.split_at_checked(32)?;
+    let is_key = key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    let is_ours = rest.is_empty() || rest == ".part" || rest.starts_with(".tails");
+    (is_key && is_ours && key.starts_with(shard) && shard.len() == 2)
+        .then(|| (key.to_owned(), rest.is_empty()))
+}
+
+fn note(
+    listing: &mut Listing,
+    (key, is_whole): (String, bool),
+    size: u64,
+    modified: DateTime<Utc>,
+) {
+    let stored = listing.entry(key).or_insert(Stored { size: None, bytes: 0, modified });
+    stored.bytes += size;
+    stored.modified = stored.modified.max(modified);
+    if is_whole {
+        stored.size = Some(size);
+    }
+}
+
+fn list_folder(root: &Path) -> io::Result<Listing> {
+    let mut listing = Listing::new();
+    for shard in fs::read_dir(root)? {
+        let shard = shard?;
+        if !shard.file_type()?.is_dir() {
+            continue;
+        }
+        let shard_name = shard.file_name().to_string_lossy().into_owned();
+        for file in fs::read_dir(shard.path())? {
+            let file = file?;
+            let Some(key) = key_of(&shard_name, &file.file_name().to_string_lossy()) else {
+                continue;
+            };
+            match file.metadata() {
+                // Another name of it is a link in the tree, whose date is that of the sealing.
+                Ok(metadata) => {
+                    note(&mut listing, key, metadata.len(), metadata.modified()?.into());
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(listing)
+}
+
+async fn list_bucket(bucket: &Bucket) -> Result<Listing, StorageError> {
+    let prefix = &bucket.client.prefix;
+    let mut objects = bucket.client.objects.list(Some(prefix));
+    let mut listing = Listing::new();
+    while let Some(object) = within(PAGE, objects.try_next()).await? {
+        let Some(parts) = object.location.prefix_match(prefix) else { continue };
+        let parts: Vec<_> = parts.collect();
+        let key = match parts.as_slice() {
+            [shard, name] => key_of(shard.as_ref(), name.as_ref()),
+            [shard, tails, _] => key_of(shard.as_ref(), tails.as_ref()),
+            _ => None,
+        };
+        if let Some(key) = key {
+            note(&mut listing, key, object.size, object.last_modified);
+        }
+    }
+    Ok(listing)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_named_as_a_blob_is_one() {
+        let key = "0123456789abcdef0123456789abcdef";
+        assert_eq!(key_of("01", key), Some((key.to_owned(), true)));
+        assert_eq!(key_of("01", &format!("{key}.part")), Some((key.to_owned(), false)));
+        assert_eq!(key_of("01", &format!("{key}.tails")), Some((key.to_owned(), false)));
+        for (shard, name) in [
+            ("02", key),
+            ("0", key),
+            ("01", "win7-office_12.ckm"),
+            ("01", &format!("{key}.bak")),
+            ("01", "0123456789ABCDEF0123456789ABCDEF"),
+        ] {
+            assert_eq!(key_of(shard, name), None, "{shard}/{name}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! Who is at which job, and when it is due again.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{execute, optional};
+use crate::model::{Job, JobState};
+use crate::storage::{StorageError, Tx};
+
+impl Tx {
+    pub async fn job(&mut self, job: Job) -> Result<Option<JobState>, StorageError> {
+        optional!(
+            self,
+            "select holder, held_until, done_version, due_at from job where name = $1",
+            job
+        )
+    }
+
+    /// Gives the job to a server if nobody else has it, or whoever had it is gone; says whether it did.
+    ///
+    /// A time further off than `longest` was written by a clock that has been set back since.
+    pub async fn take_job(
+        &mut self,
+        job: Job,
+        holder: Uuid,
+        now: DateTime<Utc>,
+        until: DateTime<Utc>,
+        longest: DateTime<Utc>,
+    ) -> Result<bool, StorageError> {
+        let changed = execute!(
+            self,
+            "insert into job (name, holder, held_until, done_version, due_at) values ($1, $2, $4, -1, $3) \
+             on conflict (name) do update set holder = excluded.holder, held_until = excluded.held_until \
+             where job.holder is null or job.holder = $2 or job.held_until < $3 or job.held_until > $5",
+            job,
+            holder,
+            now,
+            until,
+            longest
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Tells that the holder is at work; says whether it still has the job.
+    pub async fn renew_job(
+        &mut self,
+        job: Job,
+        holder: Uuid,
+        until: DateTime<Utc>,
+    ) -> Result<bool, StorageError> {
+        let changed = execute!(
+            self,
+            "update job set held_until = $3 where name = $1 and holder = $2",
+            job,
+            holder,
+            until
+        )?;
+        Ok(changed == 1)
+    }
+
+    /// Gives the job back. `version` is what the round has brought about; none where it failed.
+    pub async fn give_job_back(
+        &mut self,
+        job: Job,
+        holder: Uuid,
+        version: Option<i64>,
+        due_at: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update job set holder = null, done_version = coalesce($3, done_version), due_at = $4 \
+             where name = $1 and holder = $2",
+            job,
+            holder,
+            version,
+            due_at
+        )?;
+        Ok(())
+    }
+}
