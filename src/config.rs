@@ -213,7 +213,8 @@ impl Config {
             config::Environment::with_prefix("IMAGEDEPOT")
                 .prefix_separator("__")
                 .separator("__")
-                .try_parsing(true),
+                .try_parsing(true)
+                .source(Some(environment::plain_values()?)),
         );
         for (key, value) in environment::values_from_files()? {
             builder =

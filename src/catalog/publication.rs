@@ -38,7 +38,11 @@ impl Catalog {
             let round = self.do_round(Job::Publish, wanted, RETRY_AFTER, self.reconcile_once());
             let wait = match round.await {
                 Ok(Round::Done(plan)) => self.until(self.next_round(&plan)),
-                Ok(Round::NotBefore(at)) => self.until(at).min(LOOK_EVERY),
+                Ok(Round::NotBefore(at)) => {
+                    // What this server left undone is another's now.
+                    steps_due(0);
+                    self.until(at).min(LOOK_EVERY)
+                }
                 Err(error) => {
                     tracing::error!(%error, "the tree could not be brought up to date; trying again");
                     RETRY_AFTER
@@ -69,11 +73,14 @@ impl Catalog {
         let _one_at_a_time = self.shared.reconciling.lock().await;
         let version = self.snapshot().version();
         let plan = self.plan().await?;
-        let due = gauge!("imagedepot_tree_steps_due");
-        due.set(u32::try_from(plan.steps.len()).unwrap_or(u32::MAX));
+        steps_due(plan.steps.len());
         self.carry_out(&plan).await?;
-        due.set(0);
+        steps_due(0);
         let due_at = self.next_round(&plan);
         Ok(Done { result: plan, version, due_at })
     }
+}
+
+fn steps_due(count: usize) {
+    gauge!("imagedepot_tree_steps_due").set(u32::try_from(count).unwrap_or(u32::MAX));
 }

@@ -256,7 +256,7 @@ impl Front {
 }
 
 /// The program, killed with the test.
-fn guarded(program: &str) -> Command {
+pub fn guarded(program: &str) -> Command {
     let mut command = Command::new("setpriv");
     command.args(["--pdeathsig", "KILL", "--", program]);
     command

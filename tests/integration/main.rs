@@ -12,7 +12,7 @@
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
-//! - how it is run: [`brakes`], [`observability`], [`settings`], [`garbage`], [`scrub`];
+//! - how it is run: [`brakes`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`deployment`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
 //!   [`replicas`];
@@ -38,6 +38,7 @@ mod client_certificates;
 mod command_line;
 mod concurrency;
 mod crash;
+mod deployment;
 #[cfg(feature = "negotiate")]
 mod four_listeners;
 mod full_disk;

@@ -1,5 +1,7 @@
 //! The settings: an example that is true, and mistakes named with their place.
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use crate::harness::command::{imagedepot, run};
 
 #[tokio::test]
@@ -80,4 +82,52 @@ async fn wrong_settings_are_named_with_their_place() {
         "{}",
         missing.stderr
     );
+}
+
+#[tokio::test]
+async fn settings_come_from_files_that_the_environment_names() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let check = |values: &[(&str, &str)]| {
+        let mut check = imagedepot(["check-config"]);
+        check.env("IMAGEDEPOT__STORE__URL", "s3://x/y");
+        for (key, value) in values {
+            let file = folder.path().join(key);
+            std::fs::write(&file, format!("{value}\n")).expect("write the value");
+            check.env(format!("IMAGEDEPOT__{key}_FILE"), file);
+        }
+        run(check)
+    };
+    let taken = [
+        ("CATALOG__URL", "postgres://depot:secret@db.example.com/depot"),
+        ("STORE__OPTIONS__ACCESS_KEY_ID", "0815"),
+        ("STORE__OPTIONS__SECRET_ACCESS_KEY", "secret"),
+        ("TREE__MAX_DOWNLOADS", "7"),
+    ];
+    check(&taken).await.successful();
+    for (key, value, named) in [
+        ("CATALOG__URL", "mysql://x/y", "catalog.url"),
+        ("TREE__GRASE", "1h", "grase"),
+        ("TREE__MAX_DOWNLOADS", "some", "max_downloads"),
+        ("STORE__OPTIONS__REGOIN", "z", "store.options.regoin"),
+    ] {
+        let refused = check(&[(key, value)]).await;
+        assert!(refused.code > 0 && refused.stderr.contains(named), "{key}: {}", refused.stderr);
+    }
+    let mut absent = imagedepot(["check-config"]);
+    absent.env("IMAGEDEPOT__CATALOG__URL_FILE", "/no/such/url");
+    let refused = run(absent).await;
+    assert!(refused.code > 0 && refused.stderr.contains("/no/such/url"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn only_its_own_variables_have_to_be_text() {
+    let latin = std::ffi::OsStr::from_bytes(b"B\xfcro");
+    let mut check = imagedepot(["check-config"]);
+    check.env("OFFICE", latin);
+    run(check).await.successful();
+    let mut check = imagedepot(["check-config"]);
+    check.env("IMAGEDEPOT__TREE__ALIAS", latin);
+    let refused = run(check).await;
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(refused.stderr.contains("IMAGEDEPOT__TREE__ALIAS"), "{}", refused.stderr);
 }

@@ -1,6 +1,7 @@
 //! Someone who uses the server over HTTP: anonymous, a user with a password, or the holder of a token.
 
 use std::future::{Future, IntoFuture};
+use std::path::Path;
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -56,6 +57,14 @@ impl Person {
     pub fn calling_from(mut self, address: &str) -> Self {
         let address = address.parse().expect("an address");
         self.http = client_settings().local_address(Some(address)).build().expect("an HTTP client");
+        self
+    }
+
+    /// The same, by TLS: the server's certificate is to be one of the authority's in this file (PEM), and of no other's.
+    pub fn trusting(mut self, authority: &Path) -> Self {
+        let pem = std::fs::read(authority).expect("read the authority's certificate");
+        let authority = reqwest::Certificate::from_pem(&pem).expect("a certificate");
+        self.http = client_settings().tls_certs_only([authority]).build().expect("an HTTP client");
         self
     }
 
