@@ -3,8 +3,9 @@
 //! Read along the life: [`image`], [`revision`], [`upload`] (how a draft gets its bytes), [`bits_upload`]
 //! (which does all of that by a file's name alone), [`channel`], [`promotion`], then [`snapshot`] (what every channel offers, in memory), [`publication`] (the
 //! physical tree follows), [`manifest`] (`channel.json`) and [`update_check`]. Beside the road:
-//! [`account`], [`token`], [`certificate_mapping`], [`audit`], [`idempotency`], and [`sweep`], which takes away what is left
-//! behind.
+//! [`account`], [`token`], [`certificate_mapping`], [`audit`], [`idempotency`]. What keeps a
+//! catalog clean and sound: [`sweep`] (what is left behind), [`retention`], [`garbage`], [`scrub`], [`backup`]; of several
+//! servers one does such work (`job`).
 //!
 //! Every change has the same shape: begin a transaction, look up, decide, write, audit, commit, then
 //! let the snapshot follow. No transaction is open while bytes move.
@@ -12,6 +13,7 @@
 pub mod account;
 pub mod actor;
 pub mod audit;
+pub mod backup;
 pub mod bits_upload;
 pub mod certificate_mapping;
 pub mod channel;

@@ -1,6 +1,7 @@
 //! The command line: one subcommand a job, each in a file of its own.
 
 mod audit;
+mod backup;
 mod catalog_commands;
 mod certificate_mapping;
 mod check_config;
@@ -64,6 +65,10 @@ enum Command {
     Gc(gc::GcArgs),
     /// Read stored bytes again and say what is damaged
     Scrub(scrub::ScrubArgs),
+    /// Copy the catalog and all bytes to a folder or a bucket, while servers run
+    Backup(backup::BackupArgs),
+    /// Fill an empty catalog and an empty store from a backup
+    Restore(backup::RestoreArgs),
     /// Bring the catalog's schema up to this version
     Migrate(DataArgs),
     /// Print the `OpenAPI` document
@@ -122,6 +127,8 @@ impl CommandLine {
             Command::Token(args) => token::run(args, config).await,
             Command::CertificateMapping(args) => certificate_mapping::run(args, config).await,
             Command::CheckConfig(args) => check_config::run(&args, config),
+            Command::Backup(args) => Box::pin(backup::back_up(args, config)).await,
+            Command::Restore(args) => Box::pin(backup::restore(args, config)).await,
             Command::Gc(args) => Box::pin(gc::run(args, config)).await,
             Command::Migrate(args) => catalog_commands::migrate(&args, config).await,
             Command::Openapi => catalog_commands::openapi(),

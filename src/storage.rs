@@ -4,13 +4,16 @@
 
 mod ballast;
 pub mod blobs;
+mod copying;
 pub mod db;
 pub mod disk;
 pub mod error;
 pub mod instance;
 pub mod probe;
 mod queries;
+pub mod rows;
 pub mod tree;
+pub mod vault;
 
 pub use blobs::Blobs;
 pub use db::{Db, Tx};

@@ -7,6 +7,7 @@ use bytesize::ByteSize;
 use clap::Args;
 
 use super::DataArgs;
+use super::backup::open_vault;
 use crate::api::scrub::ScrubBody;
 use crate::catalog::Actor;
 use crate::catalog::scrub::ScrubStatus;
@@ -24,6 +25,9 @@ pub struct ScrubArgs {
     /// Only those of this revision
     #[arg(long, value_name = "NUMBER", requires = "image")]
     revision: Option<i64>,
+    /// Heal what is damaged from a place of backups, then read
+    #[arg(long, value_name = "PLACE", conflicts_with = "status")]
+    heal_from: Option<String>,
     /// Read nothing; say how the stored bytes are
     #[arg(long)]
     status: bool,
@@ -33,10 +37,17 @@ pub struct ScrubArgs {
 
 /// Ends with 1 where something is damaged.
 pub async fn run(args: ScrubArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let vault = match &args.heal_from {
+        Some(place) => Some(open_vault(place, &args.data.config(file)?)?),
+        None => None,
+    };
     let catalog = args.data.open_catalog(file).await?;
     let done = async {
         if !args.status {
             let actor = Actor::system("command-line");
+            if let Some(vault) = &vault {
+                Box::pin(catalog.heal_from_backup(&actor, vault)).await?;
+            }
             catalog.request_scrub(&actor, args.image.as_ref(), args.revision).await?;
             Box::pin(catalog.scrub_now()).await?;
         }

@@ -25,12 +25,13 @@ use std::time::Duration;
 
 use object_store::local::LocalFileSystem;
 use object_store::path::Path as StorePath;
-use object_store::{ObjectStore, ObjectStoreExt as _};
+use object_store::{Attributes, ObjectStore, ObjectStoreExt as _};
 use tokio::task::spawn_blocking;
 use url::Url;
 
 use super::error::StorageError;
-use super::{disk, instance};
+use super::{copying, disk, instance};
+use crate::model::Digest;
 pub use appender::{Appender, Growing, Kept, Tail};
 use bucket::Bucket;
 pub(super) use bucket::client::{Client, Service, connect};
@@ -270,6 +271,24 @@ impl Blobs {
         };
         let named = spawn_blocking(move || staged_file::take_name(&staged_path(&path), &path));
         named.await.map_err(|error| StorageError::Unavailable(error.to_string()))?
+    }
+
+    /// Writes a whole blob, compared with its digest: it is there with these bytes, or not at all.
+    pub async fn put_whole(
+        &self,
+        key: &str,
+        reader: &BlobReader,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        let (store, location, attributes) = match &self.0 {
+            Place::Folder { store, .. } => {
+                let shard = key.get(..2).unwrap_or("__");
+                let location = StorePath::default().join(shard).join(key);
+                (Arc::clone(store), location, Attributes::new())
+            }
+            Place::Bucket(bucket) => (bucket.objects(), bucket.location(key), bucket.attributes()),
+        };
+        Box::pin(copying::copy(reader, &store, &location, digest, attributes)).await
     }
 
     /// Removes a tail that another one or a whole part has replaced.

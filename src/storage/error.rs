@@ -41,6 +41,15 @@ impl StorageError {
         }
     }
 
+    /// Whether it says something of stored bytes, and not of the way to them: trying again gives the same.
+    pub fn is_about_the_bytes(&self) -> bool {
+        match self {
+            Self::Damaged(_) | Self::Store(object_store::Error::NotFound { .. }) => true,
+            Self::File { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            _ => false,
+        }
+    }
+
     /// Whether it may pass by itself: nobody has to change a setting or to mend anything.
     pub fn is_passing(&self) -> bool {
         use object_store::Error as E;

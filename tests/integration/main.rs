@@ -12,7 +12,7 @@
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
-//! - how it is run: [`brakes`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`deployment`];
+//! - how it is run: [`brakes`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`deployment`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
 //!   [`replicas`];
@@ -23,6 +23,7 @@
 mod access;
 mod at_once;
 mod audit;
+mod backups;
 mod bad_json;
 mod bad_names;
 mod bad_tokens;

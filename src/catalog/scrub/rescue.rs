@@ -7,6 +7,7 @@ use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{DamagedFile, StoredBlob, UploadProtocol};
 use crate::storage::StorageError;
 use crate::storage::blobs::BlobReader;
+use crate::storage::vault::Vault;
 
 impl Catalog {
     /// Where in the tree there are copies of a blob.
@@ -41,6 +42,22 @@ impl Catalog {
         tx.end_rescue(blob.id).await?;
         tx.commit().await?;
         self.tree_is_due();
+        Ok(())
+    }
+
+    /// Heals what a place of backups has sound bytes of; the others stay as they are.
+    pub async fn heal_from_backup(&self, actor: &Actor, vault: &Vault) -> Result<()> {
+        for file in self.db.read().await?.damaged_files().await? {
+            if !self.db.read().await?.is_damaged(file.blob_id).await? {
+                // Healed with another that has the same bytes.
+                continue;
+            }
+            let reader = vault.reader(&file.digest, file.size);
+            if let Err(error) = Box::pin(self.heal_from(actor, &file, &reader)).await {
+                let (image, revision) = (&file.image, file.revision);
+                tracing::warn!(%error, %image, revision, "not healed from the backup");
+            }
+        }
         Ok(())
     }
 

@@ -115,16 +115,21 @@ impl Bucket {
         self.location(&format!("{key}.tails"))
     }
 
+    /// What blobs say of themselves, for those who are sent to them; copies keep it. Azure takes none with a multipart
+    /// upload.
+    pub(super) fn attributes(&self) -> Attributes {
+        match self.client.service {
+            Service::S3 | Service::Google => of_a_file(),
+            Service::Azure => Attributes::new(),
+        }
+    }
+
     /// Begins the multipart upload of a blob. To be noted before anything is sent to it.
     pub(super) async fn begin(&self, key: &str, size: u64) -> Result<Multipart, StorageError> {
         let part_size = self.part_size.max(size.div_ceil(MOST_PARTS).next_multiple_of(MIB));
         let location = self.location(key);
-        // For those who are sent to the blob itself, and kept by copies. Azure takes none with a multipart upload.
-        let attributes = match self.client.service {
-            Service::S3 | Service::Google => of_a_file(),
-            Service::Azure => Attributes::new(),
-        };
-        let options = PutMultipartOptions { attributes, ..PutMultipartOptions::default() };
+        let options =
+            PutMultipartOptions { attributes: self.attributes(), ..PutMultipartOptions::default() };
         let id = in_time(self.client.multiparts.create_multipart_opts(&location, options)).await?;
         Ok(Multipart { id, part_size })
     }

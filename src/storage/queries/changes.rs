@@ -120,6 +120,21 @@ impl Tx {
         )
     }
 
+    /// Whether nobody has put anything into the catalog yet.
+    pub async fn is_blank(&mut self) -> Result<bool, StorageError> {
+        let rows: i64 = value!(
+            self,
+            "select (select count(*) from image) + (select count(*) from account) + \
+             (select count(*) from channel) + (select count(*) from blob)"
+        )?;
+        Ok(rows == 0)
+    }
+
+    /// The newest migration that was applied.
+    pub async fn schema_version(&mut self) -> Result<i64, StorageError> {
+        value!(self, "select coalesce(max(version), 0) from _sqlx_migrations")
+    }
+
     /// The images that changed after `version`, deleted ones too.
     pub async fn images_changed_after(
         &mut self,

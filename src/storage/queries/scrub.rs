@@ -1,6 +1,7 @@
 //! Which stored bytes were read when, and what was found damaged.
 
 use chrono::{DateTime, Utc};
+use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::{all, execute, value};
@@ -30,6 +31,19 @@ impl Tx {
             older_than,
             damaged_before,
             limit
+        )
+    }
+
+    /// Every stored blob that a file refers to, what came first first.
+    pub async fn stored_blobs(&mut self) -> Result<Vec<StoredBlob>, StorageError> {
+        all!(
+            self,
+            "select b.id, b.key, b.size, \
+             (select min(f.digest) from file f where f.blob_id = b.id) as digest, \
+             d.blob_id is not null as is_damaged \
+             from blob b left join damage d on d.blob_id = b.id \
+             where b.state = 'stored' and exists (select 1 from file f where f.blob_id = b.id) \
+             order by b.created_at, b.id"
         )
     }
 
@@ -175,6 +189,29 @@ impl Tx {
             revision
         )?;
         Ok(before.map(|(state,)| state))
+    }
+
+    /// Makes quarantine what the damage says: in are sealed revisions with a damaged file, and no others.
+    pub async fn settle_quarantine(&mut self, now: DateTime<Utc>) -> Result<(), StorageError> {
+        const DAMAGED: &str =
+            "select f.revision_id from file f join damage d on d.blob_id = f.blob_id";
+        let out = format!(
+            "update revision set state = (select state_before from quarantine q where q.revision_id = revision.id) \
+             where state = 'quarantined' and id in (select revision_id from quarantine) and id not in ({DAMAGED})"
+        );
+        let forget = format!("delete from quarantine where revision_id not in ({DAMAGED})");
+        let note = format!(
+            "insert into quarantine (revision_id, state_before, since) select id, state, $1 from revision \
+             where state in ('ready', 'revoked') and id in ({DAMAGED}) on conflict (revision_id) do nothing"
+        );
+        let taken = format!(
+            "update revision set state = 'quarantined' where state in ('ready', 'revoked') and id in ({DAMAGED})"
+        );
+        execute!(self, AssertSqlSafe(out))?;
+        execute!(self, AssertSqlSafe(forget))?;
+        execute!(self, AssertSqlSafe(note), now)?;
+        execute!(self, AssertSqlSafe(taken))?;
+        Ok(())
     }
 
     /// How far the scrub has come; what was read since `since` counts as verified.

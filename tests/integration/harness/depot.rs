@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::bucket::Bucket;
+use super::command::{imagedepot, run};
 use super::folder::files_below;
 use super::postgres::TestDatabase;
 use super::server::{Server, ServerSetup};
@@ -32,6 +33,8 @@ pub struct DepotSetup {
     environment: Vec<(String, String)>,
     settings_file: Option<String>,
     data: Option<PathBuf>,
+    /// Commands to run before the server, and what one is to fail with.
+    first: Vec<(Vec<String>, Option<String>)>,
 }
 
 impl Depot {
@@ -39,7 +42,14 @@ impl Depot {
     pub fn on(database: Database) -> DepotSetup {
         let environment = vec![("IMAGEDEPOT_ADMIN_PASSWORD".to_owned(), ADMIN_PASSWORD.to_owned())];
         let store = Store::Folder;
-        DepotSetup { database, store, environment, settings_file: None, data: None }
+        DepotSetup {
+            database,
+            store,
+            environment,
+            settings_file: None,
+            data: None,
+            first: Vec::new(),
+        }
     }
 
     /// A depot with the settings that nobody has touched.
@@ -155,6 +165,19 @@ impl DepotSetup {
         self
     }
 
+    /// A command that is run before the server is started, on the same catalog.
+    pub fn after(mut self, arguments: &[&str]) -> Self {
+        self.first.push((arguments.iter().map(|&argument| argument.to_owned()).collect(), None));
+        self
+    }
+
+    /// The same for one that does part of its work, and fails with these words.
+    pub fn after_failing(mut self, arguments: &[&str], words: &str) -> Self {
+        self = self.after(arguments);
+        self.first.last_mut().expect("just put there").1 = Some(words.to_owned());
+        self
+    }
+
     /// The data folder lies on another disk.
     pub fn data_on(mut self, disk: &Path) -> Self {
         self.data = Some(disk.join("data"));
@@ -187,8 +210,19 @@ impl DepotSetup {
             std::fs::write(&path, text).expect("write the settings");
             arguments.extend(["--config".to_owned(), path.display().to_string()]);
         }
+        let data = self.data.unwrap_or_else(|| folder.path().join("data"));
+        for (command, words) in &self.first {
+            let mut first = imagedepot([]);
+            first.args(command).arg("--data").arg(&data).envs(self.environment.iter().cloned());
+            let done = run(first).await;
+            if let Some(words) = words {
+                assert!(done.code == 1 && done.stderr.contains(words), "{}", done.stderr);
+            } else {
+                done.successful();
+            }
+        }
         let server = Server::start(ServerSetup {
-            data: self.data.unwrap_or_else(|| folder.path().join("data")),
+            data,
             log: folder.path().join("server.log"),
             environment: self.environment.clone(),
             arguments,

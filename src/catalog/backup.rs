@@ -1,0 +1,249 @@
+//! Backups: the rows of one moment and the bytes that belong to them, taken while servers run.
+//!
+//! Bytes are copied, each file once for all backups in a place, and compared on the way: damage in the store does not get
+//! into a backup, nor the other way. First the bytes, then the rows of one moment, then the bytes that have come since; the
+//! note that says what belongs together is written last, so that a backup that was cut off is none, and the next one goes
+//! on where it was.
+
+mod restore;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use rustix::fs::OFlags;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+pub use restore::Restored;
+
+use super::{Catalog, Result};
+use crate::model::{Digest, StoredBlob};
+use crate::storage::blobs::{BlobReader, RunningHash};
+use crate::storage::vault::Vault;
+use crate::storage::{StorageError, Tx};
+
+/// What a note is to be read by; raised when older programs would misread it.
+const FORMAT: u32 = 1;
+
+/// How often the rows are read anew because bytes were deleted meanwhile.
+const ATTEMPTS: u32 = 5;
+
+/// What belongs to a backup.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BackupNote {
+    pub format: u32,
+    pub taken_at: DateTime<Utc>,
+    /// Which catalog it is of.
+    pub identity: Uuid,
+    /// The newest migration that it has.
+    pub schema: i64,
+    /// Of the rows.
+    pub catalog: SavedFile,
+    pub blobs: Vec<SavedFile>,
+    /// Files whose bytes were damaged or gone in the store, and are not in the backup either.
+    pub damaged: Vec<Digest>,
+}
+
+/// Bytes in a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SavedFile {
+    pub digest: Digest,
+    pub size: u64,
+}
+
+/// What was done.
+#[derive(Debug, Clone)]
+pub struct BackedUp {
+    /// By which `restore` finds it.
+    pub name: String,
+    pub note: BackupNote,
+    /// What was copied now, for the others were there.
+    pub copied_blobs: u64,
+    pub copied_bytes: u64,
+}
+
+/// The rows of one moment.
+struct Rows {
+    reader: BlobReader,
+    saved: SavedFile,
+    blobs: Vec<StoredBlob>,
+    identity: Uuid,
+}
+
+impl Catalog {
+    /// Takes a backup. `scratch` is a folder of this machine, for the rows on their way.
+    pub async fn back_up(&self, vault: &Vault, scratch: &Path) -> Result<BackedUp> {
+        let mut copying = Copying { present: vault.blobs().await?, ..Copying::default() };
+        let stored = self.db.read().await?.stored_blobs().await?;
+        self.copy_blobs(vault, &stored, &mut copying).await?;
+        for _ in 0..ATTEMPTS {
+            // What could not be copied is tried again: it may only have been on its way out.
+            copying.damaged.clear();
+            let rows = self.dump_rows(scratch).await?;
+            self.copy_blobs(vault, &rows.blobs, &mut copying).await?;
+            if self.are_all_there(&rows.blobs, &copying.damaged).await? {
+                return self.write_note(vault, rows, copying).await;
+            }
+        }
+        let detail = "files are deleted faster than they are copied; try again";
+        Err(StorageError::Unavailable(detail.to_owned()).into())
+    }
+
+    async fn copy_blobs(
+        &self,
+        vault: &Vault,
+        blobs: &[StoredBlob],
+        copying: &mut Copying,
+    ) -> Result<()> {
+        for blob in blobs {
+            let hex = blob.digest.to_hex();
+            if copying.present.get(&hex) == Some(&blob.size)
+                || copying.damaged.contains(&blob.digest)
+            {
+                continue;
+            }
+            let copied = match self.blobs.reader(&blob.key, blob.size).await {
+                Ok(reader) => vault.put_blob(&reader, &blob.digest).await,
+                Err(error) => Err(error),
+            };
+            match copied {
+                Ok(()) => {
+                    copying.present.insert(hex, blob.size);
+                    copying.blobs += 1;
+                    copying.bytes += blob.size;
+                    tracing::info!(blob.key = blob.key, bytes = blob.size, "copied");
+                }
+                Err(error) if error.is_about_the_bytes() => {
+                    tracing::warn!(%error, blob.key = blob.key, "not in the backup");
+                    copying.damaged.insert(blob.digest);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether what could not be copied is still there to be had: then it is damaged, and not deleted.
+    async fn are_all_there(&self, blobs: &[StoredBlob], lost: &BTreeSet<Digest>) -> Result<bool> {
+        let mut tx = self.db.read().await?;
+        for blob in blobs.iter().filter(|blob| lost.contains(&blob.digest)) {
+            if tx.revisions_with_blob(blob.id).await?.is_empty() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn dump_rows(&self, scratch: &Path) -> Result<Rows> {
+        let fail = || StorageError::file(scratch.display().to_string());
+        let file = unnamed_file(scratch).map_err(fail())?;
+        let mut output = BufWriter::new(file.try_clone().map_err(fail())?);
+        let (mut hash, mut size) = (RunningHash::default(), 0);
+        let mut tx = self.identified().await?;
+        let identity = tx.1;
+        tx.0.dump(|line| {
+            let mut text = line.to_string();
+            text.push('\n');
+            hash.update(text.as_bytes());
+            size += text.len() as u64;
+            output.write_all(text.as_bytes()).map_err(fail())
+        })
+        .await?;
+        let blobs = tx.0.stored_blobs().await?;
+        output.flush().map_err(fail())?;
+        let saved = SavedFile { digest: hash.finish(), size };
+        Ok(Rows { reader: BlobReader::local(Arc::new(file), size), saved, blobs, identity })
+    }
+
+    /// A moment to read, and which catalog it is of.
+    async fn identified(&self) -> Result<(Tx, Uuid)> {
+        let mut tx = self.db.write().await?;
+        let identity = tx.identity_or(self.ids.next()).await?;
+        tx.commit().await?;
+        Ok((self.db.read().await?, identity))
+    }
+
+    async fn write_note(&self, vault: &Vault, rows: Rows, copying: Copying) -> Result<BackedUp> {
+        let taken_at = self.clock.now();
+        let name = taken_at.format("%Y%m%dT%H%M%S%.3fZ").to_string();
+        vault.put_file(&format!("{name}.jsonl"), &rows.reader, &rows.saved.digest).await?;
+        let saved = |blob: &StoredBlob| SavedFile { digest: blob.digest, size: blob.size };
+        let blobs: BTreeSet<_> = rows.blobs.iter().map(saved).collect();
+        let is_there = |file: &SavedFile| !copying.damaged.contains(&file.digest);
+        let note = BackupNote {
+            format: FORMAT,
+            taken_at,
+            identity: rows.identity,
+            schema: self.db.look().await?.schema_version().await?,
+            catalog: rows.saved,
+            blobs: blobs.into_iter().filter(is_there).collect(),
+            damaged: copying.damaged.into_iter().collect(),
+        };
+        let text = serde_json::to_vec_pretty(&note).unwrap_or_default();
+        vault.put(&format!("{name}.json"), Bytes::from(text)).await?;
+        let (copied_blobs, copied_bytes) = (copying.blobs, copying.bytes);
+        Ok(BackedUp { name, note, copied_blobs, copied_bytes })
+    }
+}
+
+/// How far copying has come.
+#[derive(Default)]
+struct Copying {
+    /// The sizes of what is in the place, by digest in hex.
+    present: BTreeMap<String, u64>,
+    damaged: BTreeSet<Digest>,
+    blobs: u64,
+    bytes: u64,
+}
+
+/// The names of all backups in a place, the oldest first.
+pub async fn backups(vault: &Vault) -> Result<Vec<String>> {
+    let names = vault.catalogs().await?;
+    Ok(names.iter().filter_map(|name| name.strip_suffix(".json")).map(str::to_owned).collect())
+}
+
+pub async fn read_note(vault: &Vault, name: &str) -> Result<BackupNote> {
+    let text = vault.get(&format!("{name}.json")).await?;
+    let note: BackupNote = serde_json::from_slice(&text)
+        .map_err(|error| StorageError::Damaged(format!("{name}.json: {error}")))?;
+    if note.format > FORMAT {
+        let detail = format!("the backup {name} is of a newer program; take that to read it");
+        return Err(StorageError::Unusable(detail).into());
+    }
+    Ok(note)
+}
+
+/// Removes all backups but the newest `keep`, and the bytes that only they had; how many backups went.
+pub async fn prune(vault: &Vault, keep: usize) -> Result<usize> {
+    let names = backups(vault).await?;
+    let (old, kept) = names.split_at(names.len().saturating_sub(keep.max(1)));
+    if old.is_empty() {
+        return Ok(0);
+    }
+    let mut needed = BTreeSet::new();
+    for name in kept {
+        let note = read_note(vault, name).await?;
+        needed.extend(note.blobs.iter().map(|file| file.digest.to_hex()));
+    }
+    // The notes first: what they name must be there for as long as they are.
+    for name in old {
+        vault.remove(&format!("{name}.json")).await?;
+        vault.remove(&format!("{name}.jsonl")).await?;
+    }
+    for hex in vault.blobs().await?.into_keys().filter(|hex| !needed.contains(hex)) {
+        vault.remove_blob(&hex).await?;
+    }
+    Ok(old.len())
+}
+
+/// A file without a name, which goes with this process: it has password hashes and keys in it.
+fn unnamed_file(folder: &Path) -> std::io::Result<File> {
+    let flags = i32::try_from(OFlags::TMPFILE.bits()).unwrap_or(0);
+    File::options().read(true).write(true).custom_flags(flags).mode(0o600).open(folder)
+}

@@ -1,0 +1,235 @@
+//! The catalog's rows as text, one JSON object a line, the same from either database: for backups, and for the way from
+//! one database to the other.
+//!
+//! Columns are asked of the database and not listed here, so that a new one is carried along. What is only of the
+//! moment (uploads under way, who is at which job) or of one place (what stands in the tree) is left out.
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use futures_util::TryStreamExt as _;
+use serde_json::{Map, Value};
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, Row as _};
+use uuid::Uuid;
+
+use super::Tx;
+use super::db::{Either, on};
+use super::error::StorageError;
+
+/// The tables that are carried, in an order in which their rows may be inserted.
+pub const TABLES: [&str; 16] = [
+    "catalog_state",
+    "image",
+    "revision",
+    "blob",
+    "file",
+    "channel",
+    "promotion",
+    "assignment",
+    "account",
+    "certificate_mapping",
+    "signing_key",
+    "api_token",
+    "damage",
+    "quarantine",
+    "audit",
+    "audit_head",
+];
+
+/// Those that are not.
+pub const LEFT_OUT: [&str; 8] = [
+    "upload",
+    "blob_part",
+    "bits_session",
+    "idempotency",
+    "publication",
+    "published_object",
+    "manifest",
+    "job",
+];
+
+/// What a column holds, in both databases.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Uuid,
+    Text,
+    Number,
+    Truth,
+    Time,
+    Json,
+}
+
+#[derive(Debug, Clone)]
+struct Column {
+    name: String,
+    kind: Kind,
+}
+
+impl Kind {
+    /// As `SQLite` has it from the migrations, and `PostgreSQL` by its full names.
+    fn of(declared: &str) -> Result<Self, StorageError> {
+        Ok(match declared.to_ascii_lowercase().as_str() {
+            "uuid" => Self::Uuid,
+            "text" => Self::Text,
+            "bigint" => Self::Number,
+            "boolean" => Self::Truth,
+            "timestamptz" | "timestamp with time zone" => Self::Time,
+            "jsonb" => Self::Json,
+            other => return Err(StorageError::Unusable(format!("columns of type {other}"))),
+        })
+    }
+}
+
+/// Reads a column of a row of either database.
+macro_rules! read {
+    ($row:expr, $index:expr, $kind:expr) => {
+        match $kind {
+            Kind::Uuid => $row.try_get::<Option<Uuid>, _>($index)?.map(|id| id.to_string().into()),
+            Kind::Text => $row.try_get::<Option<String>, _>($index)?.map(Value::from),
+            Kind::Number => $row.try_get::<Option<i64>, _>($index)?.map(Value::from),
+            Kind::Truth => $row.try_get::<Option<bool>, _>($index)?.map(Value::from),
+            Kind::Time => $row
+                .try_get::<Option<DateTime<Utc>>, _>($index)?
+                .map(|time| time.to_rfc3339_opts(SecondsFormat::Micros, true).into()),
+            Kind::Json => $row.try_get::<Option<Json<Value>>, _>($index)?.map(|json| json.0),
+        }
+    };
+}
+
+/// Binds a value to a query of either database.
+macro_rules! bind {
+    ($query:expr, $kind:expr, $value:expr) => {
+        match $kind {
+            Kind::Uuid => $query.bind(parsed::<Uuid>($value)?),
+            Kind::Text => $query.bind($value.as_str().map(str::to_owned)),
+            Kind::Number => $query.bind($value.as_i64()),
+            Kind::Truth => $query.bind($value.as_bool()),
+            Kind::Time => $query.bind(parsed::<DateTime<Utc>>($value)?),
+            Kind::Json => $query.bind((!$value.is_null()).then(|| Json($value.clone()))),
+        }
+    };
+}
+
+fn parsed<T: std::str::FromStr>(value: &Value) -> Result<Option<T>, StorageError> {
+    let Some(text) = value.as_str() else { return Ok(None) };
+    text.parse().map(Some).map_err(|_| damaged(text))
+}
+
+fn damaged(what: &str) -> StorageError {
+    StorageError::Damaged(format!("a row of the backup cannot be read: {what}"))
+}
+
+/// Which rows are carried, where not all are.
+fn filter(table: &str) -> &'static str {
+    match table {
+        "blob" => {
+            " where state = 'stored' and exists (select 1 from file where file.blob_id = blob.id)"
+        }
+        "damage" => " where exists (select 1 from file where file.blob_id = damage.blob_id)",
+        _ => "",
+    }
+}
+
+/// So that the same catalog gives the same text.
+fn order(table: &str) -> &'static str {
+    match table {
+        "file" => "revision_id, role",
+        "assignment" => "image_id, channel_id",
+        "damage" => "blob_id",
+        "quarantine" => "revision_id",
+        "audit" => "sequence, id",
+        _ => "id",
+    }
+}
+
+impl Tx {
+    async fn columns(&mut self, table: &str) -> Result<Vec<Column>, StorageError> {
+        let rows: Vec<(String, String)> = match &mut self.on {
+            Either::Sqlite(tx) => {
+                let sql = "select name, type from pragma_table_info($1) order by cid";
+                sqlx::query_as(sql).bind(table).fetch_all(&mut **tx).await?
+            }
+            Either::Postgres(tx) => {
+                let sql = "select column_name::text, data_type::text from information_schema.columns \
+                           where table_schema = current_schema() and table_name = $1 order by ordinal_position";
+                sqlx::query_as(sql).bind(table).fetch_all(&mut **tx).await?
+            }
+        };
+        rows.into_iter()
+            .map(|(name, declared)| Ok(Column { kind: Kind::of(&declared)?, name }))
+            .collect()
+    }
+
+    /// Gives every row that is carried to `take`, as `{"table": …, "row": {…}}`.
+    pub async fn dump(
+        &mut self,
+        mut take: impl FnMut(&Value) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
+        for table in TABLES {
+            let columns = self.columns(table).await?;
+            let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
+            let (names, filter, order) = (names.join(", "), filter(table), order(table));
+            let sql = format!("select {names} from {table}{filter} order by {order}");
+            on!(self, conn => {
+                let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(conn);
+                while let Some(row) = rows.try_next().await? {
+                    let mut fields = Map::new();
+                    for (index, column) in columns.iter().enumerate() {
+                        let value: Option<Value> = read!(row, index, column.kind);
+                        fields.insert(column.name.clone(), value.unwrap_or_default());
+                    }
+                    take(&serde_json::json!({"table": table, "row": fields}))?;
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes away what the first migration puts there, before rows are loaded.
+    pub async fn clear_for_load(&mut self) -> Result<(), StorageError> {
+        for table in TABLES.iter().rev() {
+            let sql = format!("delete from {table}");
+            on!(self, conn => sqlx::query(AssertSqlSafe(sql)).execute(conn).await.map(drop))?;
+        }
+        Ok(())
+    }
+
+    /// Inserts what [`Self::dump`] has given.
+    pub async fn load(&mut self, loader: &mut Loader, line: &Value) -> Result<(), StorageError> {
+        let table = line["table"].as_str().ok_or_else(|| damaged("no table"))?;
+        let table = TABLES.into_iter().find(|known| *known == table);
+        let table = table.ok_or_else(|| damaged("a table that is not known"))?;
+        if loader.table != Some(table) {
+            *loader = Loader { table: Some(table), columns: self.columns(table).await? };
+        }
+        let row = line["row"].as_object().ok_or_else(|| damaged("no row"))?;
+        if let Some(unknown) =
+            row.keys().find(|name| !loader.columns.iter().any(|column| column.name == **name))
+        {
+            return Err(damaged(&format!(
+                "{table} has no column {unknown}; start the newer program"
+            )));
+        }
+        // A backup of an older program has fewer; what it lacks has a default.
+        let columns: Vec<_> =
+            loader.columns.iter().filter(|column| row.contains_key(&column.name)).collect();
+        let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
+        let places: Vec<_> = (1..=columns.len()).map(|place| format!("${place}")).collect();
+        let (names, places) = (names.join(", "), places.join(", "));
+        let sql = format!("insert into {table} ({names}) values ({places})");
+        on!(self, conn => {
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for column in columns {
+                query = bind!(query, column.kind, &row[&column.name]);
+            }
+            query.execute(conn).await.map(drop)?;
+        });
+        Ok(())
+    }
+}
+
+/// The table that rows are being loaded into.
+#[derive(Debug, Default)]
+pub struct Loader {
+    table: Option<&'static str>,
+    columns: Vec<Column>,
+}

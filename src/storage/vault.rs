@@ -1,0 +1,143 @@
+//! The place of backups: a folder, or a bucket, with files by their digests, so that each is there once, and with the
+//! catalogs of several times.
+//!
+//! ```text
+//! blobs/ab/abcdef…                the files' bytes, named after their SHA-256
+//! catalogs/20261122T031245Z.jsonl the catalog's rows
+//! catalogs/20261122T031245Z.json  what belongs to it; written last: without it there is no backup
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::TryStreamExt as _;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{Attributes, ObjectStore, ObjectStoreExt as _};
+use url::Url;
+
+use super::blobs::{BlobReader, connect};
+use super::copying;
+use super::error::StorageError;
+use super::instance::{PRIVATE, make_folder};
+use crate::model::Digest;
+
+const BLOBS: &str = "blobs";
+const CATALOGS: &str = "catalogs";
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct Vault {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+}
+
+impl Vault {
+    /// Opens a folder (made if absent, for its owner only), or `s3://…`, `az://…`, `gs://…` with the client's options.
+    pub fn open(
+        place: &str,
+        options: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, StorageError> {
+        if let Some(url) = Url::parse(place).ok().filter(is_bucket) {
+            let client = connect(&url, options)?;
+            return Ok(Self { store: client.objects, prefix: client.prefix });
+        }
+        let folder = match Url::parse(place).ok().filter(|url| url.scheme() == "file") {
+            Some(url) => url.to_file_path().map_err(|()| unusable(place))?,
+            None => PathBuf::from(place),
+        };
+        // Password hashes and keys are in it, whoever may look into the folder that somebody has made.
+        for part in ["", BLOBS, CATALOGS] {
+            make_folder(&folder.join(part), PRIVATE)?;
+        }
+        let folder = folder.canonicalize().map_err(StorageError::file(place.to_owned()))?;
+        let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
+        Ok(Self { store: Arc::new(store), prefix: Path::default() })
+    }
+
+    /// The sizes of all files' bytes, by digest in hex.
+    pub async fn blobs(&self) -> Result<BTreeMap<String, u64>, StorageError> {
+        let listed = self.store.list(Some(&self.prefix.clone().join(BLOBS)));
+        let blobs = listed.try_filter_map(|object| async move {
+            let name = object.location.filename().filter(|name| name.len() == 64);
+            Ok(name.map(|name| (name.to_owned(), object.size)))
+        });
+        Ok(blobs.try_collect().await?)
+    }
+
+    /// Takes a file's bytes in, compared with their digest.
+    pub async fn put_blob(&self, reader: &BlobReader, digest: &Digest) -> Result<(), StorageError> {
+        Box::pin(copying::copy(reader, &self.store, &self.blob(digest), digest, Attributes::new()))
+            .await
+    }
+
+    pub fn reader(&self, digest: &Digest, size: u64) -> BlobReader {
+        BlobReader::remote(Arc::clone(&self.store), self.blob(digest), size)
+    }
+
+    pub async fn remove_blob(&self, hex: &str) -> Result<(), StorageError> {
+        let location = self.prefix.clone().join(BLOBS).join(&hex[..2]).join(hex);
+        Ok(self.store.delete(&location).await?)
+    }
+
+    /// The names of the backups' files below `catalogs`, in their order.
+    pub async fn catalogs(&self) -> Result<Vec<String>, StorageError> {
+        let listed = self.store.list(Some(&self.prefix.clone().join(CATALOGS)));
+        let names = listed.try_filter_map(|object| async move {
+            Ok(object.location.filename().map(str::to_owned))
+        });
+        let mut names: Vec<_> = names.try_collect().await?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    pub async fn put(&self, name: &str, content: Bytes) -> Result<(), StorageError> {
+        self.store.put(&self.catalog(name), content.into()).await?;
+        Ok(())
+    }
+
+    /// The same for what is too large for memory.
+    pub async fn put_file(
+        &self,
+        name: &str,
+        reader: &BlobReader,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        Box::pin(copying::copy(reader, &self.store, &self.catalog(name), digest, Attributes::new()))
+            .await
+    }
+
+    pub async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
+        Ok(self.store.get(&self.catalog(name)).await?.bytes().await?)
+    }
+
+    pub fn catalog_reader(&self, name: &str, size: u64) -> BlobReader {
+        BlobReader::remote(Arc::clone(&self.store), self.catalog(name), size)
+    }
+
+    pub async fn remove(&self, name: &str) -> Result<(), StorageError> {
+        match self.store.delete(&self.catalog(name)).await {
+            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn blob(&self, digest: &Digest) -> Path {
+        let hex = digest.to_hex();
+        self.prefix.clone().join(BLOBS).join(&hex[..2]).join(hex)
+    }
+
+    fn catalog(&self, name: &str) -> Path {
+        self.prefix.clone().join(CATALOGS).join(name)
+    }
+}
+
+fn is_bucket(url: &Url) -> bool {
+    ["s3", "az", "gs"].contains(&url.scheme())
+}
+
+fn unusable(place: &str) -> StorageError {
+    StorageError::Unusable(format!("{place} is no folder of this machine, and no bucket"))
+}

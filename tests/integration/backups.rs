@@ -1,0 +1,224 @@
+//! Backups: taken while everything goes on, and what is restored from one answers as before.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::harness::actions::{assignment_path, ckm, file_path, revision_path};
+use crate::harness::command::{Finished, imagedepot, run};
+use crate::harness::folder::files_below;
+use crate::harness::{
+    Database, Depot, Person, Store, eventually, on_both_databases, on_both_databases_and_stores,
+    sample,
+};
+
+on_both_databases_and_stores![a_backup_under_load_restores_to_the_same_answers];
+on_both_databases![
+    a_backup_copies_each_file_once_and_old_ones_go,
+    what_a_backup_lacks_is_in_quarantine_and_heals_from_another,
+];
+
+async fn command(depot: &Depot, arguments: &[&str]) -> Finished {
+    let mut command = imagedepot([]);
+    command.args(arguments).args(["--output", "json", "--data"]).arg(depot.server.data());
+    command.envs(depot.environment());
+    run(command).await
+}
+
+async fn back_up(depot: &Depot, place: &Path) -> Value {
+    let place = place.display().to_string();
+    command(depot, &["backup", "--to", &place]).await.successful().last_line()
+}
+
+/// What callers are told, of all that there is.
+async fn answers(depot: &Depot) -> BTreeMap<String, Value> {
+    let (admin, client) = (depot.admin(), depot.anonymous());
+    let mut answers = BTreeMap::new();
+    let lists = ["images", "channels", "users", "tokens", "certificate-mappings", "audit"];
+    let mut paths: Vec<String> = lists.map(|list| format!("/api/v1/{list}?limit=500")).into();
+    for image in admin.get("/api/v1/images?limit=500").await.items() {
+        let name = image["name"].as_str().expect("a name");
+        for list in ["revisions", "promotions"] {
+            paths.push(format!("/api/v1/images/{name}/{list}?limit=500"));
+        }
+        for channel in ["test", "production"] {
+            for revision in [0, 1, 2, 1000] {
+                let query =
+                    format!("image={name}&channel={channel}&revision={revision}&client=pc-1");
+                let told = client.get(&format!("/api/v1/update-check?{query}")).await;
+                let mut told = told.json();
+                // Until the client's slot.
+                told["check_after_seconds"] = Value::Null;
+                answers.insert(query, told);
+            }
+        }
+    }
+    for path in paths {
+        let mut page = admin.get(&path).await.expecting(200).json();
+        // Other servers make cursors of their own.
+        page["next_cursor"] = Value::Null;
+        answers.insert(path, page);
+    }
+    for folder in ["", "test/"] {
+        let manifest =
+            client.get_tree(&format!("{folder}channel.json")).await.expecting(200).json();
+        answers.insert(format!("{folder}channel.json"), manifest);
+    }
+    answers
+}
+
+/// Everything goes on: uploads, promotions, rollbacks, deletions.
+async fn work(admin: &Person, image: &str, rounds: u64) {
+    admin.create_image(image).await;
+    for round in 1..=rounds {
+        let revision = admin.ready_revision(image, round).await;
+        admin.promote(image, "production", revision).await.expecting(200);
+        if round % 3 == 0 {
+            admin.roll_back(image, "production").await;
+        }
+        if round > 4 {
+            // Refused where a channel has it.
+            admin.delete(&revision_path(image, revision - 3)).await;
+        }
+    }
+}
+
+async fn a_backup_under_load_restores_to_the_same_answers(database: Database, store: Store) {
+    let depot = Depot::on(database).store(store).setting("tree", "grace", "1s").start().await;
+    let admin = depot.admin();
+    let user =
+        json!({"name": "packer", "password": "a long word for packers", "roles": ["publisher"]});
+    admin.post("/api/v1/users").json(&user).await.expecting(201);
+    let token = json!({"name": "robot", "roles": ["reader"]});
+    let token = admin.post("/api/v1/tokens").json(&token).await.expecting(201).json();
+    let token = token["token"].as_str().expect("a token").to_owned();
+    work(&admin, "before", 3).await;
+    let place = depot.scratch().join("backup");
+    let during = async {
+        let first = back_up(&depot, &place).await;
+        let second = back_up(&depot, &place).await;
+        (first, second)
+    };
+    let one = work(&admin, "one", 8);
+    let (((), ()), (first, second)) =
+        tokio::join!(async { tokio::join!(one, work(&admin, "two", 8)) }, during);
+    assert!(first["copied_blobs"].as_u64() >= Some(6), "{first}");
+    // What was taken in the middle of it all stands by itself.
+    for name in [&first["name"], &second["name"]] {
+        let name = name.as_str().expect("a name");
+        let middle = restored(&place, &["--at", name], database, store).await;
+        is_whole(&middle).await;
+    }
+    admin.wait_until_published("one", "production").await;
+    let last = back_up(&depot, &place).await;
+    let expected = answers(&depot).await;
+    let again = restored(&place, &[], database, store).await;
+    for (question, told) in answers(&again).await {
+        assert_eq!(told, expected[&question], "{question}, after {last}");
+    }
+    is_whole(&again).await;
+    again.user("packer", "a long word for packers").get("/api/v1/whoami").await.expecting(200);
+    again.bearer(&token).get("/api/v1/whoami").await.expecting(200);
+    // The catalog goes on where it was.
+    let next = again.admin().ready_revision("one", 100).await;
+    assert_eq!(next, 9);
+    again.admin().promote("one", "production", next).await.expecting(200);
+    let mut verify = imagedepot(["audit", "verify", "--data"]);
+    verify.arg(again.server.data()).envs(again.environment());
+    run(verify).await.successful();
+}
+
+async fn restored(place: &Path, more: &[&str], database: Database, store: Store) -> Depot {
+    let place = place.display().to_string();
+    let arguments: Vec<&str> = ["restore", "--from", &place].iter().chain(more).copied().collect();
+    let setup = Depot::on(database).store(store).setting("tree", "grace", "1s");
+    setup.after(&arguments).start().await
+}
+
+/// Every file that the catalog names has its bytes, and the tree has followed.
+async fn is_whole(depot: &Depot) {
+    let scrubbed = command(depot, &["scrub"]).await;
+    assert_eq!(scrubbed.code, 0, "{}{}", scrubbed.stdout, scrubbed.stderr);
+    assert_eq!(scrubbed.last_line()["damaged"], json!([]));
+    let admin = depot.admin();
+    for image in admin.get("/api/v1/images?limit=500").await.items() {
+        let name = image["name"].as_str().expect("a name");
+        let revisions = admin.get(&format!("/api/v1/images/{name}/revisions?limit=500")).await;
+        for revision in revisions.items() {
+            let number = revision["number"].as_u64().expect("a number");
+            for file in revision["files"].as_array().expect("files") {
+                let role = file["role"].as_str().expect("a role");
+                let bytes = admin.get(&file_path(name, number, role)).await.expecting(200).body;
+                assert_eq!(file["digest"], sample::digest(&bytes), "{name} {number} {role}");
+            }
+        }
+        if admin.get(&assignment_path(name, "production")).await.status == 200 {
+            admin.wait_until_published(name, "production").await;
+        }
+    }
+}
+
+async fn a_backup_copies_each_file_once_and_old_ones_go(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    let place = depot.scratch().join("backup");
+    let first = back_up(&depot, &place).await;
+    assert_eq!((&first["blobs"], &first["copied_blobs"]), (&json!(2), &json!(2)));
+    // Only its owner looks in: it has password hashes and keys.
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(&place).expect("it"));
+    assert_eq!(mode & 0o777, 0o700);
+    let second = back_up(&depot, &place).await;
+    assert_eq!((&second["blobs"], &second["copied_blobs"]), (&json!(2), &json!(0)));
+    admin.ready_revision("win7-office", 2).await;
+    admin.delete("/api/v1/channels/production?withdraw=true").await.expecting(204);
+    admin.delete(&revision_path("win7-office", 1)).await.expecting(204);
+    let target = place.display().to_string();
+    let third = command(&depot, &["backup", "--to", &target, "--keep", "1"]).await;
+    let third = third.successful().last_line();
+    assert_eq!((&third["copied_blobs"], &third["pruned"]), (&json!(2), &json!(2)));
+    let blobs = files_below(&place).into_keys().filter(|path| path.starts_with("blobs/")).count();
+    assert_eq!(blobs, 2);
+    let list = command(&depot, &["restore", "--from", &target, "--list"]).await.successful();
+    assert_eq!(list.last_line()["backups"], json!([third["name"]]));
+    // Nothing that is there is overwritten.
+    let mut refused = imagedepot(["restore", "--from", &target]);
+    refused.args(["--data"]).arg(depot.scratch().join("elsewhere")).envs(depot.environment());
+    if database == Database::Postgres {
+        let refused = run(refused).await;
+        assert_eq!(refused.code, 1);
+        assert!(refused.stderr.contains("not empty"), "{}", refused.stderr);
+    }
+}
+
+async fn what_a_backup_lacks_is_in_quarantine_and_heals_from_another(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    let (place, other) = (depot.scratch().join("backup"), depot.scratch().join("other"));
+    back_up(&depot, &place).await;
+    back_up(&depot, &other).await;
+    let digest = sample::digest(&ckm(1));
+    let hex = digest.trim_start_matches("sha256:");
+    let blob = place.join("blobs").join(&hex[..2]).join(hex);
+    let mut bytes = std::fs::read(&blob).expect("the file in the backup");
+    bytes[77] ^= 1;
+    std::fs::write(&blob, bytes).expect("damage it");
+    let place = place.display().to_string();
+    // It says so, and everything else is restored.
+    let restore = ["restore", "--from", &place];
+    let again = Depot::on(database).after_failing(&restore, "1 files are in quarantine");
+    let again = again.start().await;
+    let revision = again.admin().revision("win7-office", 1).await;
+    assert_eq!(revision["state"], "quarantined");
+    let other = other.display().to_string();
+    let healed = command(&again, &["scrub", "--heal-from", &other]).await;
+    assert_eq!(healed.code, 0, "{}{}", healed.stdout, healed.stderr);
+    assert_eq!(again.admin().revision("win7-office", 1).await["state"], "ready");
+    eventually("the healed file is served", || async {
+        let served = again.anonymous().get_tree("win7-office_1.ckm").await;
+        (served.status == 200 && served.body == ckm(1)).then_some(())
+    })
+    .await;
+}
