@@ -27,6 +27,7 @@ mod job;
 pub mod manifest;
 pub mod promotion;
 pub mod publication;
+pub mod rebuild;
 pub mod retention;
 pub mod revision;
 pub mod scrub;

@@ -2,6 +2,7 @@
 
 mod audit;
 mod backup;
+mod catalog;
 mod catalog_commands;
 mod certificate_mapping;
 mod check_config;
@@ -69,6 +70,8 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Fill an empty catalog and an empty store from a backup
     Restore(backup::RestoreArgs),
+    /// Recover a catalog that is lost
+    Catalog(catalog::CatalogArgs),
     /// Bring the catalog's schema up to this version
     Migrate(DataArgs),
     /// Print the `OpenAPI` document
@@ -127,6 +130,7 @@ impl CommandLine {
             Command::Token(args) => token::run(args, config).await,
             Command::CertificateMapping(args) => certificate_mapping::run(args, config).await,
             Command::CheckConfig(args) => check_config::run(&args, config),
+            Command::Catalog(args) => Box::pin(catalog::run(args, config)).await,
             Command::Backup(args) => Box::pin(backup::back_up(args, config)).await,
             Command::Restore(args) => Box::pin(backup::restore(args, config)).await,
             Command::Gc(args) => Box::pin(gc::run(args, config)).await,

@@ -32,9 +32,12 @@ impl Catalog {
             promoters: Some(vec![Role::Publisher]),
             ..ChannelSettings::default()
         };
-        self.insert_channel(&mut tx, &actor, TEST.parse()?, test).await?;
-        self.insert_channel(&mut tx, &actor, PRODUCTION.parse()?, ChannelSettings::default())
-            .await?;
+        for (name, settings) in [(TEST, test), (PRODUCTION, ChannelSettings::default())] {
+            // A catalog that was rebuilt from its tree has them.
+            if tx.channel_by_key(name).await?.is_none() {
+                self.insert_channel(&mut tx, &actor, name.parse()?, settings).await?;
+            }
+        }
         tx.raise_catalog_version(Change::Channels).await?;
         tx.commit().await?;
         Ok(true)

@@ -6,12 +6,12 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::snapshot::ImageOffer;
 use super::{Catalog, Result};
-use crate::model::{Channel, ChannelName, Digest, FileRole, ImageName};
+use crate::model::{Channel, ChannelName, Digest, FileRole, ImageName, ReadAccess};
 use crate::storage::Change;
 
 pub const FILE_NAME: &str = "channel.json";
@@ -25,6 +25,9 @@ struct Manifest<'a> {
     sequence: i64,
     issued: String,
     expires: String,
+    /// Where not everyone may read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    read: Option<ReadAccess>,
     images: Vec<Image<'a>>,
 }
 
@@ -34,6 +37,13 @@ struct Image<'a> {
     revision: i64,
     epoch: i64,
     promotion: Uuid,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    mandatory: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    deadline: Option<DateTime<Utc>>,
+    /// Revisions that clients have to leave.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    revoked: Vec<i64>,
     files: Vec<File<'a>>,
 }
 
@@ -46,6 +56,39 @@ struct File<'a> {
     digest: String,
 }
 
+/// A manifest as it is read.
+#[derive(Deserialize)]
+pub(super) struct ManifestDocument {
+    pub(super) channel: ChannelName,
+    pub(super) sequence: i64,
+    pub(super) issued: DateTime<Utc>,
+    #[serde(default)]
+    pub(super) read: Option<ReadAccess>,
+    pub(super) images: Vec<ImageDocument>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct ImageDocument {
+    pub(super) image: ImageName,
+    pub(super) revision: i64,
+    pub(super) epoch: i64,
+    pub(super) promotion: Uuid,
+    #[serde(default)]
+    pub(super) mandatory: bool,
+    #[serde(default)]
+    pub(super) deadline: Option<DateTime<Utc>>,
+    #[serde(default)]
+    pub(super) revoked: Vec<i64>,
+    pub(super) files: Vec<FileDocument>,
+}
+
+#[derive(Deserialize)]
+pub(super) struct FileDocument {
+    pub(super) role: FileRole,
+    pub(super) path: String,
+    pub(super) digest: Digest,
+}
+
 /// The manifest's bytes, images in the order of their names.
 pub(super) fn render<'a>(channel: &Channel, images: impl Iterator<Item = &'a ImageOffer>) -> Bytes {
     let mut images: Vec<_> = images.filter_map(|image| entry(image, channel)).collect();
@@ -55,6 +98,7 @@ pub(super) fn render<'a>(channel: &Channel, images: impl Iterator<Item = &'a Ima
         sequence: channel.sequence,
         issued: rfc3339(channel.issued_at),
         expires: rfc3339(expiry(channel)),
+        read: (channel.read_access != ReadAccess::Everyone).then_some(channel.read_access),
         images,
     };
     // Only maps with keys that are no text can fail to be written, and there are none.
@@ -71,11 +115,16 @@ fn entry<'a>(image: &'a ImageOffer, channel: &Channel) -> Option<Image<'a>> {
         size: file.size,
         digest: Digest::to_string(&file.digest),
     };
+    let mut revoked: Vec<_> = image.revoked.iter().copied().collect();
+    revoked.sort_unstable();
     Some(Image {
         image: &image.name,
         revision: offer.promotion.revision,
         epoch: offer.promotion.epoch,
         promotion: offer.promotion.id,
+        mandatory: offer.promotion.mandatory,
+        deadline: offer.promotion.deadline,
+        revoked,
         files: offer.files.iter().map(file).collect(),
     })
 }

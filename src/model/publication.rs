@@ -84,6 +84,39 @@ impl FilePattern {
     }
 }
 
+/// What a published file's name says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    pub image: ImageName,
+    pub revision: i64,
+    pub extension: String,
+    pub is_index: bool,
+}
+
+impl FilePattern {
+    /// What a name says that was made by this pattern; none for any other.
+    pub fn read(&self, name: &str) -> Option<NamedFile> {
+        let (stem, is_index) = match name.strip_suffix(".index") {
+            Some(stem) => (stem, true),
+            None => (name, false),
+        };
+        let expression = regex::escape(&self.0)
+            .replace("\\{image\\}", "(?<image>.+)")
+            .replace("\\{revision\\}", "(?<revision>[1-9][0-9]{0,17})")
+            .replace("\\{ext\\}", "(?<ext>[A-Za-z0-9]{1,16})");
+        let expression = regex::Regex::new(&format!("^{expression}$")).ok()?;
+        let found = expression.captures(stem)?;
+        let extension = found["ext"].to_owned();
+        (!is_index || extension == "ckm").then_some(())?;
+        Some(NamedFile {
+            image: found["image"].parse().ok()?,
+            revision: found["revision"].parse().ok()?,
+            extension,
+            is_index,
+        })
+    }
+}
+
 impl std::str::FromStr for FilePattern {
     type Err = InvalidPattern;
 
@@ -127,6 +160,28 @@ mod tests {
             pattern.file_name(&image, 12, "ckm", FileRole::Index),
             "win7-office_12.ckm.index"
         );
+    }
+
+    #[test]
+    fn a_name_says_what_it_was_made_of() {
+        for pattern in
+            ["{image}_{revision}.{ext}", "{revision}-{image}.{ext}", "v.{image}.{revision}.{ext}"]
+        {
+            let pattern: FilePattern = pattern.parse().unwrap();
+            for (image, extension, role) in [
+                ("win7-office", "ckm", FileRole::Index),
+                ("win7_2.ckm", "ckm", FileRole::Ckm),
+                ("a.b", "qcow2", FileRole::Image),
+            ] {
+                let image: ImageName = image.parse().unwrap();
+                let name = pattern.file_name(&image, 12, extension, role);
+                let is_index = role == FileRole::Index;
+                let expected =
+                    NamedFile { image, revision: 12, extension: extension.to_owned(), is_index };
+                assert_eq!(pattern.read(&name), Some(expected), "{name}");
+            }
+            assert_eq!(pattern.read("readme.txt"), None);
+        }
     }
 
     #[test]

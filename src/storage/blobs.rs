@@ -39,7 +39,7 @@ pub use bucket::probe::Findings;
 pub(super) use bucket::probe::unusable;
 pub(super) use bucket::{COPYING, away, in_time, of_a_file, within};
 pub use hold::Hold;
-pub use listing::{Listing, Stored};
+pub use listing::{Identities, Listing, Stored};
 pub use reader::BlobReader;
 pub use running_hash::RunningHash;
 
@@ -289,6 +289,28 @@ impl Blobs {
             Place::Bucket(bucket) => (bucket.objects(), bucket.location(key), bucket.attributes()),
         };
         Box::pin(copying::copy(reader, &store, &location, digest, attributes)).await
+    }
+
+    /// The blobs by what their files are; nothing where the store is a bucket.
+    pub async fn identities(&self) -> Result<Identities, StorageError> {
+        let Place::Folder { path, .. } = &self.0 else { return Ok(Identities::new()) };
+        let root = path.clone();
+        let what = root.display().to_string();
+        let found = spawn_blocking(move || listing::identities(&root)).await;
+        let found = found.map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        found.map_err(StorageError::file(what))
+    }
+
+    /// Makes a file of this machine a blob, by another name of the same file. False where the store is a bucket or on another
+    /// disk.
+    pub async fn link(&self, file: &Path, key: &str) -> Result<bool, StorageError> {
+        let (Place::Folder { path, .. }, Some(blob)) = (&self.0, self.local_path(key)) else {
+            return Ok(false);
+        };
+        let (root, file, what) = (path.clone(), file.to_owned(), file.display().to_string());
+        let linked = spawn_blocking(move || listing::link(&root, &file, &blob)).await;
+        let linked = linked.map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        linked.map_err(StorageError::file(what))
     }
 
     /// Removes a tail that another one or a whole part has replaced.

@@ -10,7 +10,7 @@ mod bucket;
 mod folder;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -47,6 +47,8 @@ pub enum Entry {
     File(std::fs::Metadata),
     Object {
         size: u64,
+        /// When the bucket made it.
+        modified: DateTime<Utc>,
         /// What the bucket calls these very bytes.
         tag: Option<String>,
     },
@@ -83,6 +85,25 @@ impl Tree {
         }
     }
 
+    /// The folders below the root.
+    pub async fn folders(&self) -> Result<Vec<String>, StorageError> {
+        match self {
+            Self::Folder(tree) => {
+                let tree = tree.clone();
+                blocking(move || tree.folders()).await
+            }
+            Self::Bucket(tree) => Box::pin(tree.folders()).await,
+        }
+    }
+
+    /// The file of a published file, where the tree is a folder.
+    pub fn local_path(&self, path: &str) -> Option<PathBuf> {
+        match self {
+            Self::Folder(tree) => Some(tree.root().join(path)),
+            Self::Bucket(_) => None,
+        }
+    }
+
     /// Whether a file found in the tree is a blob's published form. `tag` is what was kept of its publication. Blocks
     /// for some file's metadata where the tree is a folder.
     pub fn is_published(
@@ -95,7 +116,7 @@ impl Tree {
             Entry::File(found) => blobs
                 .local_path(&original.blob_key)
                 .is_some_and(|blob| TreeFolder::is_published(found, &blob, original)),
-            Entry::Object { size, tag: found } => {
+            Entry::Object { size, tag: found, .. } => {
                 *size == original.size && tag.is_some() && found.as_deref() == tag
             }
         }

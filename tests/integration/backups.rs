@@ -13,7 +13,10 @@ use crate::harness::{
     sample,
 };
 
-on_both_databases_and_stores![a_backup_under_load_restores_to_the_same_answers];
+on_both_databases_and_stores![
+    a_backup_under_load_restores_to_the_same_answers,
+    a_catalog_that_is_lost_is_rebuilt_from_the_tree_to_the_same_update_checks,
+];
 on_both_databases![
     a_backup_copies_each_file_once_and_old_ones_go,
     what_a_backup_lacks_is_in_quarantine_and_heals_from_another,
@@ -221,4 +224,64 @@ async fn what_a_backup_lacks_is_in_quarantine_and_heals_from_another(database: D
         (served.status == 200 && served.body == ckm(1)).then_some(())
     })
     .await;
+}
+
+async fn a_catalog_that_is_lost_is_rebuilt_from_the_tree_to_the_same_update_checks(
+    database: Database,
+    store: Store,
+) {
+    let mut depot = Depot::on(database).store(store).setting("tree", "grace", "1s").start().await;
+    let admin = depot.admin();
+    work(&admin, "win7-office", 5).await;
+    admin.revoke("win7-office", 1).await.expecting(200);
+    admin.publish_single("linux", "qcow2", &sample::bytes(9, 70_000)).await;
+    let ring = json!({"name": "ring.1", "folder": "first", "read": "authenticated"});
+    admin.post("/api/v1/channels").json(&ring).await.expecting(201);
+    let deadline = json!({"revision": 3, "mandatory": true, "deadline": "2031-02-03T04:05:06Z"});
+    admin.put(&assignment_path("win7-office", "ring.1")).json(&deadline).await.expecting(200);
+    for (image, channel) in
+        [("win7-office", "production"), ("win7-office", "ring.1"), ("linux", "production")]
+    {
+        admin.wait_until_published(image, channel).await;
+    }
+    eventually("the tree is at rest", || async {
+        let published = admin.get("/api/v1/publications?limit=500").await.items();
+        published.iter().all(|file| file["state"] == "published").then_some(())
+    })
+    .await;
+    let (before, files) = (checks(&depot).await, depot.tree_names().await);
+    depot.server.stop().await;
+    depot.lose_catalog();
+    let rebuilt = command(&depot, &["catalog", "rebuild"]).await.successful().last_line();
+    assert_eq!((&rebuilt["channels"], &rebuilt["left"]), (&json!(3), &json!([])), "{rebuilt}");
+    depot.server.start_again().await;
+    assert_eq!(checks(&depot).await, before);
+    is_whole(&depot).await;
+    let admin = depot.admin();
+    let plan = admin.post("/api/v1/publications/reconcile").await.expecting(200).json();
+    assert_eq!((&plan["steps"], &plan["foreign"]), (&json!([]), &json!([])), "{plan}");
+    assert_eq!(depot.tree_names().await, files);
+    // Numbers that clients may know are not given out again, and what was before can be gone back to.
+    assert!(admin.draft("win7-office").await > 100);
+    admin.roll_back("win7-office", "production").await.expecting(200);
+    depot.anonymous().get_tree("first/channel.json").await.expecting(401);
+}
+
+/// What clients are told, on every channel.
+async fn checks(depot: &Depot) -> BTreeMap<String, Value> {
+    let mut told = BTreeMap::new();
+    for image in ["win7-office", "linux"] {
+        for channel in ["test", "production", "ring.1"] {
+            for revision in 0..7 {
+                let query =
+                    format!("image={image}&channel={channel}&revision={revision}&client=pc-1");
+                let answer = depot.admin().get(&format!("/api/v1/update-check?{query}")).await;
+                let tag = answer.header("etag").map(str::to_owned);
+                let mut body = answer.expecting(200).json();
+                body["check_after_seconds"] = json!(tag);
+                told.insert(query, body);
+            }
+        }
+    }
+    told
 }

@@ -3,9 +3,10 @@
 //! Only what is named as blobs are is told: two letters of the key, then the key. Whatever else lies there is somebody
 //! else's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -150,6 +151,32 @@ fn list_folder(root: &Path) -> io::Result<Listing> {
         }
     }
     Ok(listing)
+}
+
+/// What files are, whatever their names: device and number, and the key of the blob that it is.
+pub type Identities = HashMap<(u64, u64), String>;
+
+pub(super) fn identities(root: &Path) -> io::Result<Identities> {
+    let mut known = Identities::new();
+    for key in list_folder(root)?.into_keys() {
+        // One that is growing has no such name yet.
+        if let Ok(found) = fs::metadata(root.join(&key[..2]).join(&key)) {
+            known.insert((found.dev(), found.ino()), key);
+        }
+    }
+    Ok(known)
+}
+
+/// Says whether the file has the blob's name from now on, too.
+pub(super) fn link(root: &Path, file: &Path, blob: &Path) -> io::Result<bool> {
+    let folder = blob.parent().unwrap_or(root);
+    fs::create_dir_all(folder)?;
+    if fs::hard_link(file, blob).is_err() {
+        return Ok(false);
+    }
+    sync_folder(folder)?;
+    sync_folder(root)?;
+    Ok(true)
 }
 
 async fn list_bucket(bucket: &Bucket) -> Result<Listing, StorageError> {

@@ -23,6 +23,12 @@ pub struct NewImage<'a> {
 }
 
 impl Tx {
+    /// The number that the next revision gets.
+    pub async fn set_next_revision(&mut self, image: Uuid, next: i64) -> Result<(), StorageError> {
+        execute!(self, "update image set next_revision = $2 where id = $1", image, next)?;
+        Ok(())
+    }
+
     /// `Duplicate` where the name is taken, also by a deleted image.
     pub async fn insert_image(&mut self, new: &NewImage<'_>) -> Result<(), StorageError> {
         execute!(

@@ -53,10 +53,21 @@ impl TreeBucket {
             let name = object.location.filename()?.to_owned();
             Some((
                 name,
-                Entry::Object { size: object.size, tag: object.e_tag.as_deref().map(plain) },
+                Entry::Object {
+                    size: object.size,
+                    modified: object.last_modified,
+                    tag: object.e_tag.as_deref().map(plain),
+                },
             ))
         };
         Ok(listed.objects.into_iter().filter_map(entry).collect())
+    }
+
+    pub(super) async fn folders(&self) -> Result<Vec<String>, StorageError> {
+        let root = self.location("");
+        let listed = in_time(self.client.objects.list_with_delimiter(Some(&root))).await?;
+        let folders = listed.common_prefixes.iter().filter_map(|folder| folder.filename());
+        Ok(folders.map(str::to_owned).collect())
     }
 
     pub(super) async fn publish(

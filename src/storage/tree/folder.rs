@@ -46,6 +46,22 @@ impl TreeFolder {
         }
     }
 
+    /// The folders below the root, by name.
+    pub fn folders(&self) -> Result<Vec<String>, StorageError> {
+        let list = || {
+            let mut folders = Vec::new();
+            for entry in fs::read_dir(&self.root)? {
+                let entry = entry?;
+                if entry.file_type()?.is_dir() {
+                    folders.push(entry.file_name().to_string_lossy().into_owned());
+                }
+            }
+            folders.sort_unstable();
+            Ok(folders)
+        };
+        list().map_err(StorageError::file(self.root.display().to_string()))
+    }
+
     /// Whether a file found in the tree is a blob's published form: the same file by hard link, or
     /// a copy with its size and date.
     pub fn is_published(found: &fs::Metadata, blob: &Path, original: &Original) -> bool {

@@ -23,7 +23,7 @@ pub struct Depot {
     folder: Option<TempDir>,
     /// Where blobs and tree lie, if that is no folder.
     pub bucket: Option<Bucket>,
-    _catalog: Option<TestDatabase>,
+    catalog: Option<TestDatabase>,
 }
 
 /// What a depot is to be started with.
@@ -107,6 +107,26 @@ impl Depot {
     /// The folder with the physical tree.
     pub fn tree(&self) -> PathBuf {
         self.server.data().join("MEDVImages")
+    }
+
+    /// The paths of all that is published.
+    pub async fn tree_names(&self) -> Vec<String> {
+        match &self.bucket {
+            Some(bucket) => bucket.names("MEDVImages").await,
+            None => files_below(&self.tree()).into_keys().collect(),
+        }
+    }
+
+    /// The database is gone, and another one is there, empty. The server is to be stopped before.
+    pub fn lose_catalog(&self) {
+        match &self.catalog {
+            Some(catalog) => catalog.empty(),
+            None => {
+                for name in ["catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm"] {
+                    let _none = std::fs::remove_file(self.server.data().join(name));
+                }
+            }
+        }
     }
 
     /// A folder for the test's own files, on the same disk as the data.
@@ -229,7 +249,7 @@ impl DepotSetup {
         })
         .await;
         let environment = self.environment;
-        Depot { server, environment, folder: Some(folder), bucket, _catalog: catalog }
+        Depot { server, environment, folder: Some(folder), bucket, catalog }
     }
 }
 

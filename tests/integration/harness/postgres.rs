@@ -60,6 +60,12 @@ impl TestDatabase {
     pub fn url(&self) -> String {
         format!("postgres://postgres@{}/{}", self.cluster, self.name)
     }
+
+    /// Takes everything in it away.
+    pub fn empty(&self) {
+        psql(self.cluster, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        psql(self.cluster, &format!("CREATE DATABASE {} TEMPLATE template0", self.name));
+    }
 }
 
 impl Drop for TestDatabase {

@@ -1,0 +1,290 @@
+//! Rebuilding a catalog that is lost from the tree alone: its manifests say what every channel offers, its names what
+//! else is there, and its files are the bytes.
+//!
+//! Clients are told what they were told before: revisions, epochs and promotions are the same. What the tree never knew is
+//! lost: users and tokens, drafts, revisions that no channel holds, notes, the history. Every byte is read and compared with its digest
+//! on the way. Nothing in the tree is changed, and nothing in the store is removed: what no revision of the new catalog
+//! has is for [`garbage`](super::garbage) to find.
+
+mod adopt;
+mod survey;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::audit::{Entry, NOTHING};
+use super::channel::TEST;
+use super::{Actor, Catalog, Result};
+use crate::model::{
+    Channel, FileRole, Promotion, PromotionKind, Publication, PublicationState, ReadAccess,
+    Revision, RevisionState, Role, Rollout,
+};
+use crate::storage::{Change, NewImage, StorageError, Tx};
+use adopt::Adopted;
+use survey::{FoundAssignment, FoundChannel, FoundImage, Survey};
+
+/// Numbers that the tree does not show may have been given out, and clients may know them.
+pub const NUMBERS_LEFT_OUT: i64 = 100;
+
+/// What was found and made.
+#[derive(Debug, Clone, Default)]
+pub struct Rebuilt {
+    pub channels: usize,
+    pub images: usize,
+    pub revisions: usize,
+    pub bytes: u64,
+    /// What could not be used, and why; it is left where it is.
+    pub left: Vec<String>,
+}
+
+/// A revision with its bytes in the store.
+struct Whole {
+    id: Uuid,
+    image: usize,
+    number: i64,
+    files: Vec<Adopted>,
+}
+
+impl Catalog {
+    /// Fills an empty catalog with what the tree tells.
+    pub async fn rebuild(&self, numbers_left_out: i64) -> Result<Rebuilt> {
+        if !self.db.read().await?.is_blank().await? {
+            let detail = "the catalog is not empty, and nothing is overwritten";
+            return Err(StorageError::Unusable(detail.to_owned()).into());
+        }
+        let survey = self.survey().await?;
+        let mut rebuilt = Rebuilt { left: survey.left.clone(), ..Rebuilt::default() };
+        let wholes = self.adopt_all(&survey, &mut rebuilt).await?;
+        let mut tx = self.db.write().await?;
+        let identity = tx.identity_or(self.ids.next()).await?;
+        let images = self.insert_images(&mut tx, &survey, &wholes, numbers_left_out).await?;
+        for channel in &survey.channels {
+            self.insert_found_channel(&mut tx, channel, &survey, (&images, &wholes)).await?;
+        }
+        let actor = Actor::system("rebuild");
+        let entry =
+            Entry { action: "catalog.rebuild", subject: "catalog".to_owned(), actor: &actor };
+        self.audit(&mut tx, entry, NOTHING, Some(&rebuilt.left));
+        tx.raise_catalog_version(Change::Channels).await?;
+        tx.commit().await?;
+        self.blobs.set_owner(identity).await?;
+        rebuilt.channels = survey.channels.len();
+        rebuilt.images = survey.images.len();
+        rebuilt.revisions = wholes.len();
+        Ok(rebuilt)
+    }
+
+    async fn insert_images(
+        &self,
+        tx: &mut Tx,
+        survey: &Survey,
+        wholes: &[Whole],
+        numbers_left_out: i64,
+    ) -> Result<Vec<Uuid>> {
+        let (now, mut ids) = (self.clock.now(), Vec::new());
+        for (index, image) in survey.images.iter().enumerate() {
+            let id = self.ids.next();
+            tx.insert_image(&new_image(id, image, now)).await?;
+            let of_image = wholes.iter().filter(|whole| whole.image == index);
+            let highest = of_image
+                .clone()
+                .map(|whole| whole.number)
+                .chain(image.revoked.iter().copied())
+                .max();
+            let next = highest.unwrap_or(0).saturating_add(numbers_left_out.max(0) + 1);
+            tx.set_next_revision(id, next).await?;
+            for whole in of_image {
+                self.insert_whole(tx, id, whole).await?;
+            }
+            for number in &image.revoked {
+                self.insert_revoked(tx, id, *number).await?;
+            }
+            ids.push(id);
+        }
+        Ok(ids)
+    }
+
+    async fn insert_whole(&self, tx: &mut Tx, image: Uuid, whole: &Whole) -> Result<()> {
+        let now = self.clock.now();
+        let sealed_at = whole.files.iter().map(|file| file.modified).max();
+        tx.insert_revision(&Revision {
+            id: whole.id,
+            sealed_at: Some(sealed_at.unwrap_or(now)),
+            ..recovered(image, whole.number, RevisionState::Ready, now)
+        })
+        .await?;
+        for file in &whole.files {
+            let size = i64::try_from(file.size).unwrap_or(i64::MAX);
+            tx.insert_arriving_blob(file.blob, &file.key, size, self.instance, now).await?;
+            tx.settle_blob(file.blob, now).await?;
+            tx.insert_file(whole.id, file.role, file.blob, size, &file.digest.to_string()).await?;
+        }
+        Ok(())
+    }
+
+    /// Of a revoked revision nothing is left but that clients on it have to move.
+    async fn insert_revoked(&self, tx: &mut Tx, image: Uuid, number: i64) -> Result<()> {
+        let now = self.clock.now();
+        let revision = Revision {
+            id: self.ids.next(),
+            sealed_at: Some(now),
+            ..recovered(image, number, RevisionState::Revoked, now)
+        };
+        Ok(tx.insert_revision(&revision).await?)
+    }
+
+    async fn insert_found_channel(
+        &self,
+        tx: &mut Tx,
+        found: &FoundChannel,
+        survey: &Survey,
+        (images, wholes): (&[Uuid], &[Whole]),
+    ) -> Result<()> {
+        let channel = channel_of(self.ids.next(), found, self.clock.now());
+        tx.insert_channel(&channel).await?;
+        tx.put_manifest(&found.manifest_path).await?;
+        for assignment in &found.assignments {
+            let of_image = |whole: &&Whole| whole.image == assignment.image;
+            let Some(assigned) =
+                wholes.iter().filter(of_image).find(|whole| whole.number == assignment.revision)
+            else {
+                continue;
+            };
+            // Those beside it in the folder were assigned before it, the newest last.
+            let mut kept: Vec<_> = wholes
+                .iter()
+                .filter(of_image)
+                .filter(|whole| whole.number != assigned.number && whole.is_in(&found.folder))
+                .collect();
+            kept.sort_by_key(|whole| whole.number);
+            let image = images[assignment.image];
+            for (before, whole) in (1..).zip(kept.iter().rev()) {
+                let promotion = Promotion {
+                    id: self.ids.next(),
+                    epoch: assignment.epoch - before,
+                    // A higher number is one that was turned away from.
+                    rolled_back: whole.number > assigned.number,
+                    ..promotion_of((image, channel.id), whole, assignment, found.issued)
+                };
+                tx.assign(&promotion).await?;
+            }
+            tx.assign(&promotion_of((image, channel.id), assigned, assignment, found.issued))
+                .await?;
+        }
+        for whole in wholes {
+            for file in &whole.files {
+                for (path, tag) in
+                    survey.paths_in(&found.folder, whole.image, whole.number, file.role)
+                {
+                    tx.put_publication(&publication_of(path, channel.id, whole, file)).await?;
+                    tx.put_publication_tag(path, tag).await?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Whole {
+    fn is_in(&self, folder: &str) -> bool {
+        self.files.iter().all(|file| file.folders.iter().any(|other| other == folder))
+    }
+}
+
+fn new_image(id: Uuid, image: &FoundImage, now: DateTime<Utc>) -> NewImage<'_> {
+    NewImage {
+        id,
+        name: &image.name,
+        kind: image.kind,
+        extension: &image.extension,
+        description: "",
+        labels: &image.labels,
+        keep_revisions: None,
+        created_by: "system:rebuild",
+        now,
+    }
+}
+
+fn recovered(image: Uuid, number: i64, state: RevisionState, now: DateTime<Utc>) -> Revision {
+    Revision {
+        id: Uuid::nil(),
+        image_id: image,
+        number,
+        state,
+        notes: "recovered from the tree".to_owned(),
+        labels: std::collections::BTreeMap::new(),
+        protected: false,
+        version: 1,
+        created_by: "system:rebuild".to_owned(),
+        created_at: now,
+        updated_at: now,
+        sealed_at: None,
+    }
+}
+
+fn channel_of(id: Uuid, found: &FoundChannel, now: DateTime<Utc>) -> Channel {
+    // As at a first start.
+    let is_test = found.name.as_str() == TEST;
+    Channel {
+        id,
+        name: found.name.clone(),
+        folder: found.folder.clone(),
+        read_access: found.read.unwrap_or(ReadAccess::Everyone),
+        keep_old: 1,
+        tree_during_rollout: false,
+        promoters: if is_test { vec![Role::Publisher] } else { Vec::new() },
+        requires_channel: None,
+        approvals: 0,
+        sequence: found.sequence,
+        issued_at: found.issued,
+        version: 1,
+        created_at: now,
+        updated_at: now,
+    }
+}
+
+fn promotion_of(
+    (image_id, channel_id): (Uuid, Uuid),
+    whole: &Whole,
+    assignment: &FoundAssignment,
+    issued: DateTime<Utc>,
+) -> Promotion {
+    Promotion {
+        id: assignment.promotion,
+        image_id,
+        channel_id,
+        revision_id: whole.id,
+        revision: whole.number,
+        epoch: assignment.epoch,
+        kind: PromotionKind::Promote,
+        mandatory: assignment.mandatory,
+        deadline: assignment.deadline,
+        rollout: Rollout::default(),
+        note: "recovered from the tree".to_owned(),
+        rolled_back: false,
+        created_by: "system:rebuild".to_owned(),
+        created_at: issued,
+    }
+}
+
+fn publication_of(path: &str, channel_id: Uuid, whole: &Whole, file: &Adopted) -> Publication {
+    Publication {
+        path: path.to_owned(),
+        channel_id,
+        revision_id: whole.id,
+        role: file.role,
+        blob_id: file.blob,
+        digest: file.digest,
+        state: PublicationState::Published,
+        withdraw_at: None,
+    }
+}
+
+/// The role of a published file, by its name's end.
+fn role_of(is_index: bool, extension: &str) -> FileRole {
+    match (is_index, extension) {
+        (true, _) => FileRole::Index,
+        (false, "ckm") => FileRole::Ckm,
+        (false, _) => FileRole::Image,
+    }
+}

@@ -1,0 +1,63 @@
+//! `imagedepot catalog`: what is done to the catalog as a whole.
+
+use std::path::Path;
+
+use anyhow::Context as _;
+use bytesize::ByteSize;
+use clap::{Args, Subcommand};
+use serde_json::json;
+
+use super::DataArgs;
+use crate::catalog::rebuild::{NUMBERS_LEFT_OUT, Rebuilt};
+use crate::client::output::Output;
+use crate::model::Ids;
+use crate::server;
+use crate::storage::instance::Instance;
+
+/// What is to be done.
+#[derive(Debug, Args)]
+pub struct CatalogArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Make a new catalog of what the tree tells: images, revisions, channels and what they offer. Users are lost
+    Rebuild {
+        /// How many revision numbers to leave out, for those given out that the tree does not show
+        #[arg(long, value_name = "NUMBER", default_value_t = NUMBERS_LEFT_OUT,
+            value_parser = clap::value_parser!(i64).range(0..1_000_000))]
+        numbers_left_out: i64,
+        #[arg(long, value_enum, default_value_t)]
+        output: Output,
+    },
+}
+
+pub async fn run(args: CatalogArgs, file: Option<&Path>) -> anyhow::Result<()> {
+    let Action::Rebuild { numbers_left_out, output } = args.action;
+    let (config, data) = (args.data.config(file)?, &args.data.data);
+    // Nobody serves from what is being filled.
+    let instance = Instance::take(data, Ids)?;
+    let db = server::open_database(&config).await.context("the catalog")?;
+    db.migrate().await?;
+    let catalog = server::open_catalog(&config, data, db, instance.id())?;
+    let rebuilt = Box::pin(catalog.rebuild(numbers_left_out)).await;
+    catalog.close().await;
+    say(&rebuilt?, output)
+}
+
+fn say(rebuilt: &Rebuilt, output: Output) -> anyhow::Result<()> {
+    let Rebuilt { channels, images, revisions, bytes, left } = rebuilt;
+    let all = format!(
+        "{channels} channels, {images} images, {revisions} revisions, {}; every file was read",
+        ByteSize::b(*bytes)
+    );
+    let lines: Vec<_> = left.iter().cloned().chain([all]).collect();
+    let document = json!({
+        "channels": channels, "images": images, "revisions": revisions, "bytes": bytes, "left": left,
+    });
+    Ok(output.result(&lines.join("\n"), &document)?)
+}
