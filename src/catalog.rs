@@ -18,6 +18,7 @@ pub mod bits_upload;
 pub mod certificate_mapping;
 pub mod channel;
 pub mod error;
+pub mod export;
 pub mod first_start;
 pub mod garbage;
 mod gauges;
@@ -28,12 +29,15 @@ pub mod manifest;
 pub mod promotion;
 pub mod publication;
 pub mod rebuild;
+pub mod relocate;
 pub mod retention;
 pub mod revision;
 pub mod scrub;
 pub mod snapshot;
 pub mod sweep;
+pub mod take_over;
 pub mod token;
+pub mod transfer;
 pub mod update_check;
 pub mod upload;
 
@@ -113,7 +117,7 @@ pub struct Catalog {
     db: Db,
     blobs: Blobs,
     tree: Tree,
-    rules: Arc<Rules>,
+    rules: Arc<ArcSwap<Rules>>,
     clock: Clock,
     ids: Ids,
     instance: Uuid,
@@ -166,7 +170,7 @@ impl Catalog {
             db,
             blobs,
             tree,
-            rules: Arc::new(rules),
+            rules: Arc::new(ArcSwap::from_pointee(rules)),
             clock,
             ids,
             instance,
@@ -175,8 +179,14 @@ impl Catalog {
         }
     }
 
-    pub fn rules(&self) -> &Rules {
-        &self.rules
+    /// As they are now: they may change while the server runs.
+    pub fn rules(&self) -> arc_swap::Guard<Arc<Rules>> {
+        self.rules.load()
+    }
+
+    /// Puts other rules in force.
+    pub fn set_rules(&self, rules: Rules) {
+        self.rules.store(Arc::new(rules));
     }
 
     pub fn clock(&self) -> &Clock {

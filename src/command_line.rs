@@ -7,9 +7,11 @@ mod catalog_commands;
 mod certificate_mapping;
 mod check_config;
 mod demo;
+mod export;
 mod gc;
 #[cfg(feature = "negotiate")]
 mod keytab;
+mod relocate;
 mod scrub;
 mod serve;
 mod token;
@@ -70,6 +72,12 @@ enum Command {
     Backup(backup::BackupArgs),
     /// Fill an empty catalog and an empty store from a backup
     Restore(backup::RestoreArgs),
+    /// Carry chosen revisions to a folder or a bucket, with notes and history
+    Export(export::ExportArgs),
+    /// Take revisions in: from an export, or from a folder that somebody else kept
+    Import(export::ImportArgs),
+    /// Move everything to another database, another store, or both, with downloads going on
+    Move(relocate::MoveArgs),
     /// Recover a catalog that is lost
     Catalog(catalog::CatalogArgs),
     /// Bring the catalog's schema up to this version
@@ -131,6 +139,9 @@ impl CommandLine {
             Command::CertificateMapping(args) => certificate_mapping::run(args, config).await,
             Command::CheckConfig(args) => check_config::run(&args, config),
             Command::Catalog(args) => Box::pin(catalog::run(args, config)).await,
+            Command::Export(args) => Box::pin(export::export(args, config)).await,
+            Command::Import(args) => Box::pin(export::import(args, config)).await,
+            Command::Move(args) => Box::pin(relocate::run(args, config)).await,
             Command::Backup(args) => Box::pin(backup::back_up(args, config)).await,
             Command::Restore(args) => Box::pin(backup::restore(args, config)).await,
             Command::Gc(args) => Box::pin(gc::run(args, config)).await,

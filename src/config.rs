@@ -224,6 +224,14 @@ impl Config {
         config.try_deserialize().map_err(|error| ConfigError(error.to_string()))
     }
 
+    /// Reads the file alone: what the environment says is about another place.
+    pub fn read_file(file: &Path) -> Result<Self, ConfigError> {
+        let source = config::File::from(file).format(config::FileFormat::Toml);
+        let config = config::Config::builder().add_source(source).build();
+        let config = config.map_err(|error| ConfigError(error.to_string()))?;
+        config.try_deserialize().map_err(|error| ConfigError(error.to_string()))
+    }
+
     /// Fills in what depends on the data folder and on `--listen`.
     pub fn complete(mut self, data: &Path, listen: Option<Listener>) -> Result<Self, ConfigError> {
         let data = std::path::absolute(data)
@@ -282,6 +290,34 @@ impl Config {
                 max_fragment: self.bits.max_fragment.as_u64(),
             },
         })
+    }
+
+    /// The settings that differ and that only a start can take.
+    pub fn left_for_a_start(&self, new: &Self) -> Vec<&'static str> {
+        let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
+        let differences = [
+            ("[server]", text(&self.server) != text(&new.server)),
+            ("[[listener]]", text(&self.listener) != text(&new.listener)),
+            ("catalog.url", self.catalog.url != new.catalog.url),
+            ("store.url", self.store.url != new.store.url),
+            ("store.options", self.store.options != new.store.options),
+            (
+                "store.multipart_copy_above",
+                self.store.multipart_copy_above != new.store.multipart_copy_above,
+            ),
+            ("tree.url", self.tree.url != new.tree.url),
+            ("tree.alias", self.tree.alias != new.tree.alias),
+            ("tree.pattern", self.tree.pattern != new.tree.pattern),
+            ("tree.redirect", self.tree.redirect != new.tree.redirect),
+            ("access.oidc", text(&self.access.oidc) != text(&new.access.oidc)),
+            ("access.kerberos", text(&self.access.kerberos) != text(&new.access.kerberos)),
+            ("access.logins", text(&self.access.logins) != text(&new.access.logins)),
+            ("access.cors", self.access.cors != new.access.cors),
+            ("metrics.listen", self.metrics.listen != new.metrics.listen),
+            ("log.format", self.log.format != new.log.format),
+            ("log.access", self.log.access != new.log.access),
+        ];
+        differences.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
 
     /// The tree's folder on this machine.

@@ -5,6 +5,7 @@ mod app;
 mod connection;
 mod handshake;
 mod listener;
+mod settings;
 mod start;
 mod tls;
 
@@ -16,7 +17,8 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
-pub use start::{ADMIN, Opened, open_catalog, open_database};
+pub use settings::Reread;
+pub use start::{ADMIN, Opened, SAVED_CATALOGS, migrate, open_catalog, open_database};
 
 use crate::api::{self, listener::Listeners};
 use crate::config::{Config, ConfigError, Listener};
@@ -122,6 +124,7 @@ impl Bound {
     pub async fn serve(
         self,
         stop: impl Future<Output = ()> + Send + 'static,
+        reread: Option<Reread>,
     ) -> Result<(), ServerError> {
         let urls = self.urls();
         let Self { config, opened, sockets, metrics_socket } = self;
@@ -131,6 +134,7 @@ impl Bound {
         };
         let depot = app::depot(&config, &opened, listeners(&sockets))?;
         let issuer = depot.tokens.issuer().cloned();
+        let brakes = depot.brakes.clone();
         let observer = app::observer(&config, &opened)?;
         let shared = app::Shared::new(depot, observer, &config);
         let mut server = actix_server::Server::build()
@@ -167,6 +171,13 @@ impl Bound {
         background.spawn(without_end("follow certificates", move || {
             tls::keep_up(followed.clone(), clock.clone())
         }));
+        if let Some(reread) = reread {
+            let concerned = settings::Concerned { catalog: opened.catalog.clone(), brakes, reread };
+            let concerned = Arc::new(concerned);
+            background.spawn(without_end("follow settings", move || {
+                settings::keep_up(config.clone(), Arc::clone(&concerned))
+            }));
+        }
         for url in urls {
             tracing::info!("listening on {url}");
         }

@@ -5,14 +5,20 @@ pub mod metrics;
 pub mod request;
 
 use std::io::IsTerminal as _;
+use std::sync::OnceLock;
 
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 
 use crate::config::{ConfigError, Log, LogFormat};
 
 /// The framework's own lines on every start are no news, nor is what strangers send that is no HTTP; a level that names
 /// them still wins.
 const QUIET: &str = "actix_server=warn,actix_http=off";
+
+/// By which the level is changed while the server runs.
+static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// What is logged, by `log.level`.
 pub fn filter(settings: &Log) -> Result<EnvFilter, ConfigError> {
@@ -29,11 +35,23 @@ pub fn start_logging(settings: &Log) -> Result<(), ConfigError> {
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    let started = if json {
-        builder.json().flatten_event(true).try_init()
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = if json {
+        lines.json().flatten_event(true).boxed()
     } else {
-        builder.with_ansi(terminal).with_target(false).try_init()
+        lines.with_ansi(terminal).with_target(false).boxed()
     };
-    started.map_err(|error| ConfigError::new(format!("log: {error}")))
+    let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
+    started.map_err(|error| ConfigError::new(format!("log: {error}")))?;
+    // The first stays: logging is started once.
+    let _first = FILTER.set(handle);
+    Ok(())
+}
+
+/// What is logged from now on.
+pub fn change_level(settings: &Log) -> Result<(), ConfigError> {
+    let filter = filter(settings)?;
+    let Some(handle) = FILTER.get() else { return Ok(()) };
+    handle.reload(filter).map_err(|error| ConfigError::new(format!("log.level: {error}")))
 }

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use actix_web::HttpRequest;
 use actix_web::body::{BodySize, MessageBody};
 use actix_web::http::Method;
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use tokio::time::Sleep;
 
@@ -42,9 +43,26 @@ pub struct Limits {
 /// Counts the downloads under way. Cheap to clone, shared by all workers.
 #[derive(Clone, Default)]
 pub struct Brakes {
+    inner: Arc<Inner>,
+}
+
+#[derive(Default)]
+struct Inner {
+    force: ArcSwap<Force>,
+    under_way: Mutex<UnderWay>,
+}
+
+/// What holds now.
+#[derive(Default)]
+struct Force {
     limits: Limits,
     pace: Option<Arc<Pace>>,
-    under_way: Arc<Mutex<UnderWay>>,
+}
+
+impl Force {
+    fn of(limits: Limits) -> Self {
+        Self { limits, pace: Pace::new(limits.bandwidth, Instant::now()).map(Arc::new) }
+    }
 }
 
 #[derive(Default)]
@@ -61,8 +79,14 @@ struct Client {
 
 impl Brakes {
     pub fn new(limits: Limits) -> Self {
-        let pace = Pace::new(limits.bandwidth, Instant::now()).map(Arc::new);
-        Self { limits, pace, under_way: Arc::default() }
+        let brakes = Self::default();
+        brakes.change(limits);
+        brakes
+    }
+
+    /// Other limits, for downloads that begin from now on.
+    pub fn change(&self, limits: Limits) {
+        self.inner.force.store(Arc::new(Force::of(limits)));
     }
 
     /// A turn to download, kept until the body is sent. A HEAD costs nothing and needs none.
@@ -80,16 +104,18 @@ impl Brakes {
         let full = |count: usize, limit: usize| limit != 0 && count >= limit;
         let crowded =
             |pace: &Option<Arc<Pace>>| pace.as_ref().is_some_and(|pace| pace.backlog(now) > FULL);
+        let force = self.inner.force.load();
+        let Force { limits, pace } = &**force;
         let mut under_way = self.lock();
-        if full(under_way.all, self.limits.downloads) || crowded(&self.pace) {
+        if full(under_way.all, limits.downloads) || crowded(pace) {
             return None;
         }
-        let mut paces: Vec<Arc<Pace>> = self.pace.iter().cloned().collect();
+        let mut paces: Vec<Arc<Pace>> = pace.iter().cloned().collect();
         let client = under_way.by_client.entry(address).or_insert_with(|| Client {
             downloads: 0,
-            pace: Pace::new(self.limits.bandwidth_per_client, now).map(Arc::new),
+            pace: Pace::new(limits.bandwidth_per_client, now).map(Arc::new),
         });
-        if full(client.downloads, self.limits.downloads_per_client) || crowded(&client.pace) {
+        if full(client.downloads, limits.downloads_per_client) || crowded(&client.pace) {
             return None;
         }
         client.downloads += 1;
@@ -101,7 +127,7 @@ impl Brakes {
 
     // The numbers are whole at every moment, whoever panicked while holding them.
     fn lock(&self) -> MutexGuard<'_, UnderWay> {
-        self.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

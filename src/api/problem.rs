@@ -301,6 +301,11 @@ impl Problem {
                     2,
                 )
             }
+            StorageError::Frozen(_) => Self::come_back(
+                "catalog_frozen",
+                format!("{error}; come back when it is at its new place"),
+                60,
+            ),
             StorageError::NoRoom(_) => {
                 tracing::error!(%error, request.id = request_id, "the disk is full");
                 Self::new(

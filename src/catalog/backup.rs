@@ -9,7 +9,7 @@ mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{BufWriter, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,14 +22,18 @@ use uuid::Uuid;
 
 pub use restore::Restored;
 
+use super::export::{exports, read_export};
 use super::{Catalog, Result};
 use crate::model::{Digest, StoredBlob};
 use crate::storage::blobs::{BlobReader, RunningHash};
-use crate::storage::vault::Vault;
-use crate::storage::{StorageError, Tx};
+use crate::storage::vault::{Notes, Vault};
+use crate::storage::{Db, StorageError, Tx};
 
 /// What a note is to be read by; raised when older programs would misread it.
 const FORMAT: u32 = 1;
+
+/// So many catalogs are kept that were saved before a migration.
+const SAVED_ROWS_KEPT: usize = 5;
 
 /// How often the rows are read anew because bytes were deleted meanwhile.
 const ATTEMPTS: u32 = 5;
@@ -46,6 +50,9 @@ pub struct BackupNote {
     /// Of the rows.
     pub catalog: SavedFile,
     pub blobs: Vec<SavedFile>,
+    /// Only the rows were saved: the bytes stay where they are.
+    #[serde(default)]
+    pub rows_only: bool,
     /// Files whose bytes were damaged or gone in the store, and are not in the backup either.
     pub damaged: Vec<Digest>,
 }
@@ -141,24 +148,10 @@ impl Catalog {
     }
 
     async fn dump_rows(&self, scratch: &Path) -> Result<Rows> {
-        let fail = || StorageError::file(scratch.display().to_string());
-        let file = unnamed_file(scratch).map_err(fail())?;
-        let mut output = BufWriter::new(file.try_clone().map_err(fail())?);
-        let (mut hash, mut size) = (RunningHash::default(), 0);
-        let mut tx = self.identified().await?;
-        let identity = tx.1;
-        tx.0.dump(|line| {
-            let mut text = line.to_string();
-            text.push('\n');
-            hash.update(text.as_bytes());
-            size += text.len() as u64;
-            output.write_all(text.as_bytes()).map_err(fail())
-        })
-        .await?;
-        let blobs = tx.0.stored_blobs().await?;
-        output.flush().map_err(fail())?;
-        let saved = SavedFile { digest: hash.finish(), size };
-        Ok(Rows { reader: BlobReader::local(Arc::new(file), size), saved, blobs, identity })
+        let (mut tx, identity) = self.identified().await?;
+        let (reader, saved) = dump(&mut tx, scratch).await?;
+        let blobs = tx.stored_blobs().await?;
+        Ok(Rows { reader, saved, blobs, identity })
     }
 
     /// A moment to read, and which catalog it is of.
@@ -171,7 +164,7 @@ impl Catalog {
 
     async fn write_note(&self, vault: &Vault, rows: Rows, copying: Copying) -> Result<BackedUp> {
         let taken_at = self.clock.now();
-        let name = taken_at.format("%Y%m%dT%H%M%S%.3fZ").to_string();
+        let name = name_of(taken_at);
         vault.put_file(&format!("{name}.jsonl"), &rows.reader, &rows.saved.digest).await?;
         let saved = |blob: &StoredBlob| SavedFile { digest: blob.digest, size: blob.size };
         let blobs: BTreeSet<_> = rows.blobs.iter().map(saved).collect();
@@ -183,10 +176,10 @@ impl Catalog {
             schema: self.db.look().await?.schema_version().await?,
             catalog: rows.saved,
             blobs: blobs.into_iter().filter(is_there).collect(),
+            rows_only: false,
             damaged: copying.damaged.into_iter().collect(),
         };
-        let text = serde_json::to_vec_pretty(&note).unwrap_or_default();
-        vault.put(&format!("{name}.json"), Bytes::from(text)).await?;
+        put_note(vault, &name, &note).await?;
         let (copied_blobs, copied_bytes) = (copying.blobs, copying.bytes);
         Ok(BackedUp { name, note, copied_blobs, copied_bytes })
     }
@@ -202,14 +195,77 @@ struct Copying {
     bytes: u64,
 }
 
+/// Saves the rows of a catalog that is about to be migrated, as they are in its older schema; by which name.
+///
+/// For who has to go back: `restore --rows-only` takes them, and leaves the bytes where they are.
+pub async fn save_rows(db: &Db, folder: &Path, taken_at: DateTime<Utc>) -> Result<String> {
+    let vault = Vault::open(&folder.display().to_string(), [])?;
+    let schema = db.look().await?.schema_version().await?;
+    let (reader, catalog) = dump(&mut db.read().await?, folder).await?;
+    let name = name_of(taken_at);
+    vault.put_file(&format!("{name}.jsonl"), &reader, &catalog.digest).await?;
+    let (blobs, damaged) = (Vec::new(), Vec::new());
+    // An older schema may have none yet, and where the bytes are nobody else is asked.
+    let identity = Uuid::nil();
+    let note = BackupNote {
+        format: FORMAT,
+        taken_at,
+        identity,
+        schema,
+        catalog,
+        blobs,
+        rows_only: true,
+        damaged,
+    };
+    put_note(&vault, &name, &note).await?;
+    prune(&vault, SAVED_ROWS_KEPT).await?;
+    Ok(name)
+}
+
+fn name_of(taken_at: DateTime<Utc>) -> String {
+    taken_at.format("%Y%m%dT%H%M%S%.3fZ").to_string()
+}
+
+async fn put_note(vault: &Vault, name: &str, note: &BackupNote) -> Result<()> {
+    let text = serde_json::to_vec_pretty(note).unwrap_or_default();
+    Ok(vault.put(Notes::Catalogs, &format!("{name}.json"), Bytes::from(text)).await?)
+}
+
+/// Writes all rows to a file without a name, and says what it holds.
+async fn dump(tx: &mut Tx, scratch: &Path) -> Result<(BlobReader, SavedFile)> {
+    let fail = || StorageError::file(scratch.display().to_string());
+    let mut file = dump_to_file(tx, false, scratch).await?;
+    let (mut hash, mut buffer) = (RunningHash::default(), vec![0; 1 << 20]);
+    loop {
+        match file.read(&mut buffer).map_err(fail())? {
+            0 => break,
+            count => hash.update(&buffer[..count]),
+        }
+    }
+    let size = file.metadata().map_err(fail())?.len();
+    let saved = SavedFile { digest: hash.finish(), size };
+    Ok((BlobReader::local(Arc::new(file), size), saved))
+}
+
+/// The rows in a file without a name, to be read from its start.
+pub(super) async fn dump_to_file(tx: &mut Tx, with_tree: bool, scratch: &Path) -> Result<File> {
+    let fail = || StorageError::file(scratch.display().to_string());
+    let mut file = unnamed_file(scratch).map_err(fail())?;
+    let mut output = BufWriter::new(file.try_clone().map_err(fail())?);
+    tx.dump(with_tree, |line| writeln!(output, "{line}").map_err(fail())).await?;
+    output.flush().map_err(fail())?;
+    file.rewind().map_err(fail())?;
+    Ok(file)
+}
+
 /// The names of all backups in a place, the oldest first.
 pub async fn backups(vault: &Vault) -> Result<Vec<String>> {
-    let names = vault.catalogs().await?;
+    let names = vault.names(Notes::Catalogs).await?;
     Ok(names.iter().filter_map(|name| name.strip_suffix(".json")).map(str::to_owned).collect())
 }
 
 pub async fn read_note(vault: &Vault, name: &str) -> Result<BackupNote> {
-    let text = vault.get(&format!("{name}.json")).await?;
+    let text = vault.get(Notes::Catalogs, &format!("{name}.json")).await?;
     let note: BackupNote = serde_json::from_slice(&text)
         .map_err(|error| StorageError::Damaged(format!("{name}.json: {error}")))?;
     if note.format > FORMAT {
@@ -230,6 +286,11 @@ pub async fn prune(vault: &Vault, keep: usize) -> Result<usize> {
     for name in kept {
         let note = read_note(vault, name).await?;
         needed.extend(note.blobs.iter().map(|file| file.digest.to_hex()));
+    }
+    for name in exports(vault).await? {
+        let note = read_export(vault, &name).await?;
+        let files = note.revisions.iter().flat_map(|revision| &revision.files);
+        needed.extend(files.map(|file| file.digest.to_hex()));
     }
     // The notes first: what they name must be there for as long as they are.
     for name in old {

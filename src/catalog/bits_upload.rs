@@ -91,7 +91,7 @@ impl Catalog {
             created_at: now,
             updated_at: now,
         };
-        let limit = self.rules.bits.max_sessions;
+        let limit = self.rules().bits.max_sessions;
         let mut tx = self.db.write().await?;
         tx.lock_bits_sessions().await?;
         let open = tx.count_open_bits_sessions(&actor.name).await?;
@@ -206,7 +206,7 @@ impl Catalog {
     }
 
     async fn all_bytes_came(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
-        match self.rules.bits.commit {
+        match self.rules().bits.commit {
             Commit::LastFragment => self.commit_bits_session(actor, session).await,
             Commit::Close => Ok(()),
         }

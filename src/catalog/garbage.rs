@@ -1,7 +1,7 @@
 //! Garbage: stored bytes that nothing refers to go, in two steps.
 //!
 //! First a blob is given up: with its revision by whoever deletes that (or [`retention`](super::retention)), or here where
-//! the store has bytes that no row knows ([`orphans`]). `store.safety_age` later its bytes are removed, and the row last.
+//! the store has bytes that no row knows (`orphans`). `store.safety_age` later its bytes are removed, and the row last.
 //! In between nothing can take it up again; the time is for people, and for a catalog that is set back to a backup.
 //!
 //! Nothing is removed where the references look incomplete: a file whose bytes are not there, a store of another catalog,
@@ -136,7 +136,7 @@ impl Catalog {
         let mut waiting = amount(tx.garbage().await?);
         waiting.blobs -= removed.blobs;
         waiting.bytes -= removed.bytes;
-        let new = if order.immediately || self.rules.safety_age.is_zero() {
+        let new = if order.immediately || self.rules().safety_age.is_zero() {
             &mut removed
         } else {
             &mut waiting
@@ -173,7 +173,7 @@ impl Catalog {
 
     /// When the bytes of what is given up now may go.
     pub(super) fn after_safety(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let age = chrono::TimeDelta::from_std(self.rules.safety_age);
+        let age = chrono::TimeDelta::from_std(self.rules().safety_age);
         age.ok().and_then(|age| now.checked_add_signed(age)).unwrap_or(DateTime::<Utc>::MAX_UTC)
     }
 }

@@ -114,7 +114,7 @@ impl Catalog {
     /// What the tree calls a revision's file, whether it is in it or not.
     pub fn file_name(&self, details: &RevisionDetails, role: FileRole) -> String {
         let RevisionDetails { image, revision, .. } = details;
-        self.rules.pattern.file_name(&image.name, revision.number, &image.extension, role)
+        self.rules().pattern.file_name(&image.name, revision.number, &image.extension, role)
     }
 
     pub async fn revision(&self, name: &ImageName, number: i64) -> Result<RevisionDetails> {

@@ -2,7 +2,7 @@
 //!
 //! One server at a time reads, slowly, what waits longest ([`StoredBlob`]). What is not what it was is read once more, for
 //! a line or a memory may err, too; then its revisions are in [`quarantine`]: out of update checks, of the tree and of
-//! its HTTP names in the same moment. [`rescue`] heals them where a copy in the tree is sound; else a person does, by
+//! its HTTP names in the same moment. `rescue` heals them where a copy in the tree is sound; else a person does, by
 //! uploading the file again or from a backup. A file that is sound again where it lies heals by the next look at it.
 
 pub mod quarantine;
@@ -141,7 +141,7 @@ impl Catalog {
     }
 
     pub async fn scrub_status(&self) -> Result<ScrubStatus> {
-        let since = self.before_now(self.rules.scrub.within);
+        let since = self.before_now(self.rules().scrub.within);
         let mut tx = self.db.read().await?;
         Ok(ScrubStatus { coverage: tx.coverage(since).await?, damaged: tx.damaged_files().await? })
     }
@@ -170,18 +170,18 @@ impl Catalog {
     }
 
     async fn due_blobs(&self) -> Result<Vec<StoredBlob>> {
-        let older_than = self.before_now(self.rules.scrub.within * DUE_AFTER / 100);
+        let older_than = self.before_now(self.rules().scrub.within * DUE_AFTER / 100);
         let damaged_before = self.clock.now() - DAMAGED_AGAIN;
         Ok(self.db.read().await?.blobs_to_scrub(older_than, damaged_before, PAGE).await?)
     }
 
     async fn scrub_rate(&self) -> Result<u64> {
-        if let Some(rate) = self.rules.scrub.bandwidth {
+        if let Some(rate) = self.rules().scrub.bandwidth {
             return Ok(rate);
         }
         let now = self.clock.now();
         let stored = self.db.read().await?.coverage(now).await?.bytes.unsigned_abs();
-        let average = stored / self.rules.scrub.within.as_secs().max(1);
+        let average = stored / self.rules().scrub.within.as_secs().max(1);
         Ok(average.saturating_mul(HASTE).max(SLOWEST))
     }
 

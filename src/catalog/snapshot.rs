@@ -196,7 +196,9 @@ impl Catalog {
         let _one_at_a_time = self.shared.refreshing.lock().await;
         let mut tx = self.db.read().await?;
         let before = self.shared.snapshot.load_full();
-        if let Some(snapshot) = load::load(&mut tx, &before, &self.rules, self.clock.now()).await? {
+        if let Some(snapshot) =
+            load::load(&mut tx, &before, &self.rules(), self.clock.now()).await?
+        {
             self.shared.snapshot.store(Arc::new(snapshot));
         }
         Ok(())

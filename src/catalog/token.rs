@@ -254,11 +254,12 @@ impl Catalog {
             let lifetime = TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX);
             now.checked_add_signed(lifetime).unwrap_or(DateTime::<Utc>::MAX_UTC)
         };
-        let expires_at = asked.unwrap_or_else(|| after(self.rules.token_lifetime)).trunc_subsecs(0);
+        let expires_at =
+            asked.unwrap_or_else(|| after(self.rules().token_lifetime)).trunc_subsecs(0);
         if expires_at <= now {
             return Err(Error::invalid("expires_at", "lies in the past"));
         }
-        let longest = self.rules.longest_token_lifetime;
+        let longest = self.rules().longest_token_lifetime;
         if expires_at > after(longest) {
             let days = longest.as_secs() / 86_400;
             let reason = format!("at most {days} days from now (access.tokens.longest_lifetime)");

@@ -43,6 +43,9 @@ pub struct RestoreArgs {
     /// The backup's name [default: the newest]
     #[arg(long, value_name = "NAME")]
     at: Option<String>,
+    /// Take the rows alone, for a store that has its bytes
+    #[arg(long)]
+    rows_only: bool,
     /// Say which backups are there, and restore none
     #[arg(long)]
     list: bool,
@@ -107,7 +110,7 @@ pub async fn restore(args: RestoreArgs, file: Option<&Path>) -> anyhow::Result<(
     let db = server::open_database(&config).await.context("the catalog")?;
     db.migrate().await?;
     let catalog = server::open_catalog(&config, data, db, instance.id())?;
-    let done = Box::pin(catalog.restore(&vault, &name, data)).await;
+    let done = Box::pin(catalog.restore(&vault, &name, args.rows_only, data)).await;
     catalog.close().await;
     say_restored(&done?, args.output)
 }

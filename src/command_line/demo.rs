@@ -55,9 +55,10 @@ async fn serve_demo(listen: SocketAddr, data: &Path) -> anyhow::Result<()> {
     let (stop, stopped) = (serve::stop_signal()?, tokio_util::sync::CancellationToken::new());
     let serving = {
         let stopped = stopped.clone();
-        bound.serve(async move {
+        let stop = async move {
             tokio::select! { () = stop => {}, () = stopped.cancelled() => {} }
-        })
+        };
+        bound.serve(stop, None)
     };
     let touring = async {
         let toured = tour.walk().await;

@@ -30,13 +30,15 @@ pub async fn run(args: ServeArgs, file: Option<&Path>) -> anyhow::Result<()> {
         allow_plain_passwords: args.allow_plain_passwords,
         ..Listener::plain(address)
     });
-    let config = Config::read(file)?.complete(&args.data, listen)?;
+    let config = Config::read(file)?.complete(&args.data, listen.clone())?;
     #[cfg(feature = "negotiate")]
     super::keytab::start_again_with_keytab(&config, &args.data)?;
     telemetry::start_logging(&config.log)?;
     let bound = server::bind(config, &args.data).await?;
     announce_admin(&bound);
-    bound.serve(stop_signal()?).await?;
+    let (file, data) = (file.map(Path::to_owned), args.data);
+    let reread = move || Config::read(file.as_deref())?.complete(&data, listen.clone());
+    bound.serve(stop_signal()?, Some(Box::new(reread))).await?;
     Ok(())
 }
 

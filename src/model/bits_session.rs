@@ -77,6 +77,21 @@ impl NamePattern {
     /// `win7-office` and, as files of the tree are named, `win7-office_12` are both `win7-office`.
     pub const DEFAULT: &str = r"(?<image>.+?)(?:_[0-9]+)?";
 
+    /// The same with the number as the revision's.
+    pub const WITH_REVISION: &str = r"(?<image>.+?)(?:_(?<revision>[0-9]+))?";
+
+    /// The image, and by the group `revision` the number; none where the name does not match, or names no image.
+    pub fn image_and_revision(&self, name: &str) -> Option<(ImageName, Option<i64>)> {
+        let found = self.0.captures(name)?;
+        let image = found.name("image")?.as_str().parse().ok()?;
+        let number = found.name("revision").map(|number| number.as_str().parse::<i64>());
+        match number {
+            None => Some((image, None)),
+            Some(Ok(number)) if number > 0 => Some((image, Some(number))),
+            Some(_) => None,
+        }
+    }
+
     /// The image that a file is for; none where the name does not match, or names no image.
     pub fn image(&self, name: &str) -> Option<ImageName> {
         self.0.captures(name)?.name("image")?.as_str().parse().ok()

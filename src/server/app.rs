@@ -51,12 +51,7 @@ pub(super) fn depot(
             alias: config.tree.alias.clone(),
             origins: config.access.cors.as_slice().into(),
         },
-        brakes: Brakes::new(Limits {
-            downloads: config.tree.max_downloads,
-            downloads_per_client: config.tree.max_downloads_per_client,
-            bandwidth: config.tree.bandwidth.as_u64(),
-            bandwidth_per_client: config.tree.bandwidth_per_client.as_u64(),
-        }),
+        brakes: Brakes::new(limits(config)),
         redirect: config.tree.redirect,
         metrics: opened.metrics.clone(),
     })
@@ -69,6 +64,16 @@ fn negotiate(config: &Config, opened: &Opened) -> Result<Option<Negotiate>, Serv
         return Ok(None);
     }
     Ok(Some(Negotiate::new(opened.catalog.clone(), config.principals()?)?))
+}
+
+/// What the brakes are told.
+pub(super) fn limits(config: &Config) -> Limits {
+    Limits {
+        downloads: config.tree.max_downloads,
+        downloads_per_client: config.tree.max_downloads_per_client,
+        bandwidth: config.tree.bandwidth.as_u64(),
+        bandwidth_per_client: config.tree.bandwidth_per_client.as_u64(),
+    }
 }
 
 pub(super) fn observer(config: &Config, opened: &Opened) -> Result<Observer, ServerError> {

@@ -10,6 +10,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::ServerError;
 use crate::access::password;
 use crate::catalog::Catalog;
+use crate::catalog::backup::save_rows;
 use crate::config::{Config, ConfigError, secret_from_environment};
 use crate::model::{AccountName, Clock, Ids};
 use crate::storage::blobs::Findings;
@@ -20,6 +21,9 @@ use crate::telemetry;
 
 /// The administrator that a first start creates.
 pub const ADMIN: &str = "admin";
+
+/// Where in the data folder catalogs are saved before they are migrated.
+pub const SAVED_CATALOGS: &str = "catalogs-before-migrations";
 
 /// What a server holds while it runs.
 pub struct Opened {
@@ -40,7 +44,7 @@ pub struct FirstAdmin {
 pub(super) async fn open(config: &Config, data: &Path) -> Result<Opened, ServerError> {
     let instance = Instance::take(data, Ids)?;
     let db = open_database(config).await?;
-    db.migrate().await?;
+    migrate(&db, data).await?;
     let catalog = open_catalog(config, data, db, instance.id())?;
     try_store(&catalog).await?;
     claim_store(&catalog).await?;
@@ -55,6 +59,16 @@ pub(super) async fn open(config: &Config, data: &Path) -> Result<Opened, ServerE
 pub async fn open_database(config: &Config) -> Result<Db, ServerError> {
     let url = config.catalog.url.as_deref().unwrap_or_default();
     Ok(Db::open(url).await?)
+}
+
+/// Brings the schema up to this program's version; the rows as they are before are saved in the data folder.
+pub async fn migrate(db: &Db, data: &Path) -> Result<(), ServerError> {
+    if db.is_behind().await? {
+        let folder = data.join(SAVED_CATALOGS);
+        let name = save_rows(db, &folder, Clock::System.now()).await?;
+        tracing::info!(folder = %folder.display(), name, "the catalog was saved before it is migrated");
+    }
+    Ok(db.migrate().await?)
 }
 
 pub fn open_catalog(

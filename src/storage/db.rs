@@ -57,6 +57,8 @@ pub struct Tx {
     /// Rows for the audit, which are chained at the very end: their lock is the last that is taken, so
     /// that no two transactions wait for each other.
     unchained: Vec<AuditRow>,
+    /// It is this one that freezes the catalog, or takes that back.
+    pub(super) is_freezing: bool,
 }
 
 /// The connection of a transaction.
@@ -67,7 +69,7 @@ pub(super) enum Either {
 
 impl From<Either> for Tx {
     fn from(on: Either) -> Self {
-        Self { on, unchained: Vec::new() }
+        Self { on, unchained: Vec::new(), is_freezing: false }
     }
 }
 
@@ -171,6 +173,27 @@ impl Db {
         } else {
             Err(StorageError::Unusable("catalog.url begins with sqlite: or postgres://".to_owned()))
         }
+    }
+
+    /// Whether there is a schema, and an older one than this program's.
+    pub async fn is_behind(&self) -> Result<bool, StorageError> {
+        let known: i64 = match self {
+            Self::Sqlite { writer, .. } => {
+                let sql = "select count(*) from sqlite_master where name = '_sqlx_migrations'";
+                sqlx::query_scalar(sql).fetch_one(writer).await?
+            }
+            Self::Postgres(pool) => {
+                let sql = "select count(*) from information_schema.tables \
+                           where table_schema = current_schema() and table_name = '_sqlx_migrations'";
+                sqlx::query_scalar(sql).fetch_one(pool).await?
+            }
+        };
+        if known == 0 {
+            return Ok(false);
+        }
+        let there = self.look().await?.schema_version().await?;
+        let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+        Ok(there > 0 && newest.is_some_and(|newest| there < newest))
     }
 
     /// Brings the schema up to this program's version; `Unusable` where it is newer: an older program

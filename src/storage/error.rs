@@ -23,6 +23,9 @@ pub enum StorageError {
     /// Stored bytes are not what the catalog knows of them.
     #[error("damaged: {0}")]
     Damaged(String),
+    /// The catalog takes no changes at the moment.
+    #[error("the catalog takes no changes: {0}")]
+    Frozen(String),
     /// Another server holds this data folder.
     #[error("{0}")]
     InUse(String),

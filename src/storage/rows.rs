@@ -35,17 +35,11 @@ pub const TABLES: [&str; 16] = [
     "audit_head",
 ];
 
-/// Those that are not.
-pub const LEFT_OUT: [&str; 8] = [
-    "upload",
-    "blob_part",
-    "bits_session",
-    "idempotency",
-    "publication",
-    "published_object",
-    "manifest",
-    "job",
-];
+/// Those of one place: what stands in the tree.
+pub const OF_TREE: [&str; 3] = ["publication", "published_object", "manifest"];
+
+/// Those that are of the moment.
+pub const LEFT_OUT: [&str; 5] = ["upload", "blob_part", "bits_session", "idempotency", "job"];
 
 /// What a column holds, in both databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,6 +130,7 @@ fn order(table: &str) -> &'static str {
         "assignment" => "image_id, channel_id",
         "damage" => "blob_id",
         "quarantine" => "revision_id",
+        "publication" | "published_object" | "manifest" => "path",
         "audit" => "sequence, id",
         _ => "id",
     }
@@ -159,13 +154,20 @@ impl Tx {
             .collect()
     }
 
-    /// Gives every row that is carried to `take`, as `{"table": …, "row": {…}}`.
+    /// Gives every row that is carried to `take`, as `{"table": …, "row": {…}}`; with those of the tree's place where it is the
+    /// same afterwards.
     pub async fn dump(
         &mut self,
+        with_tree: bool,
         mut take: impl FnMut(&Value) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        for table in TABLES {
+        let of_place = OF_TREE.iter().filter(|_| with_tree);
+        for table in TABLES.iter().chain(of_place).copied() {
             let columns = self.columns(table).await?;
+            if columns.is_empty() {
+                // An older schema does not have it yet.
+                continue;
+            }
             let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
             let (names, filter, order) = (names.join(", "), filter(table), order(table));
             let sql = format!("select {names} from {table}{filter} order by {order}");
@@ -186,7 +188,7 @@ impl Tx {
 
     /// Takes away what the first migration puts there, before rows are loaded.
     pub async fn clear_for_load(&mut self) -> Result<(), StorageError> {
-        for table in TABLES.iter().rev() {
+        for table in TABLES.iter().chain(&OF_TREE).rev() {
             let sql = format!("delete from {table}");
             on!(self, conn => sqlx::query(AssertSqlSafe(sql)).execute(conn).await.map(drop))?;
         }
@@ -196,7 +198,7 @@ impl Tx {
     /// Inserts what [`Self::dump`] has given.
     pub async fn load(&mut self, loader: &mut Loader, line: &Value) -> Result<(), StorageError> {
         let table = line["table"].as_str().ok_or_else(|| damaged("no table"))?;
-        let table = TABLES.into_iter().find(|known| *known == table);
+        let table = TABLES.into_iter().chain(OF_TREE).find(|known| *known == table);
         let table = table.ok_or_else(|| damaged("a table that is not known"))?;
         if loader.table != Some(table) {
             *loader = Loader { table: Some(table), columns: self.columns(table).await? };

@@ -5,6 +5,7 @@
 //! blobs/ab/abcdef…                the files' bytes, named after their SHA-256
 //! catalogs/20261122T031245Z.jsonl the catalog's rows
 //! catalogs/20261122T031245Z.json  what belongs to it; written last: without it there is no backup
+//! exports/20261122T031245Z.json   the revisions of an export, which is no backup
 //! ```
 
 use std::collections::BTreeMap;
@@ -25,7 +26,23 @@ use super::instance::{PRIVATE, make_folder};
 use crate::model::Digest;
 
 const BLOBS: &str = "blobs";
-const CATALOGS: &str = "catalogs";
+
+/// Of what a note is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notes {
+    /// Of backups.
+    Catalogs,
+    Exports,
+}
+
+impl Notes {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Catalogs => "catalogs",
+            Self::Exports => "exports",
+        }
+    }
+}
 
 /// Cheap to clone.
 #[derive(Clone)]
@@ -49,7 +66,7 @@ impl Vault {
             None => PathBuf::from(place),
         };
         // Password hashes and keys are in it, whoever may look into the folder that somebody has made.
-        for part in ["", BLOBS, CATALOGS] {
+        for part in ["", BLOBS, Notes::Catalogs.name(), Notes::Exports.name()] {
             make_folder(&folder.join(part), PRIVATE)?;
         }
         let folder = folder.canonicalize().map_err(StorageError::file(place.to_owned()))?;
@@ -82,9 +99,18 @@ impl Vault {
         Ok(self.store.delete(&location).await?)
     }
 
-    /// The names of the backups' files below `catalogs`, in their order.
-    pub async fn catalogs(&self) -> Result<Vec<String>, StorageError> {
-        let listed = self.store.list(Some(&self.prefix.clone().join(CATALOGS)));
+    /// What is stored of a file's bytes.
+    pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, StorageError> {
+        match self.store.head(&self.blob(digest)).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The names of all notes of a kind, in their order.
+    pub async fn names(&self, notes: Notes) -> Result<Vec<String>, StorageError> {
+        let listed = self.store.list(Some(&self.prefix.clone().join(notes.name())));
         let names = listed.try_filter_map(|object| async move {
             Ok(object.location.filename().map(str::to_owned))
         });
@@ -93,8 +119,8 @@ impl Vault {
         Ok(names)
     }
 
-    pub async fn put(&self, name: &str, content: Bytes) -> Result<(), StorageError> {
-        self.store.put(&self.catalog(name), content.into()).await?;
+    pub async fn put(&self, notes: Notes, name: &str, content: Bytes) -> Result<(), StorageError> {
+        self.store.put(&self.on(notes, name), content.into()).await?;
         Ok(())
     }
 
@@ -109,8 +135,8 @@ impl Vault {
             .await
     }
 
-    pub async fn get(&self, name: &str) -> Result<Bytes, StorageError> {
-        Ok(self.store.get(&self.catalog(name)).await?.bytes().await?)
+    pub async fn get(&self, notes: Notes, name: &str) -> Result<Bytes, StorageError> {
+        Ok(self.store.get(&self.on(notes, name)).await?.bytes().await?)
     }
 
     pub fn catalog_reader(&self, name: &str, size: u64) -> BlobReader {
@@ -130,7 +156,11 @@ impl Vault {
     }
 
     fn catalog(&self, name: &str) -> Path {
-        self.prefix.clone().join(CATALOGS).join(name)
+        self.on(Notes::Catalogs, name)
+    }
+
+    fn on(&self, notes: Notes, name: &str) -> Path {
+        self.prefix.clone().join(notes.name()).join(name)
     }
 }
 

@@ -12,7 +12,7 @@
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
-//! - how it is run: [`brakes`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`deployment`];
+//! - how it is run: [`brakes`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`moving_in`], [`relocation`], [`deployment`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
 //!   [`replicas`];
@@ -57,6 +57,7 @@ mod life_of_an_image;
 mod listeners;
 mod log_ins;
 mod mapped_certificates;
+mod moving_in;
 #[cfg(feature = "negotiate")]
 mod negotiate;
 mod observability;
@@ -71,6 +72,7 @@ mod promotion;
 mod publication;
 mod push_and_pull;
 mod push_resumes;
+mod relocation;
 mod replicas;
 mod resumable;
 mod resumable_refusals;

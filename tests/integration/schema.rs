@@ -8,7 +8,7 @@ use sqlx::{Connection as _, PgConnection, SqliteConnection};
 use crate::harness::command::{imagedepot, run};
 use crate::harness::{Database, Depot, on_both_databases};
 
-on_both_databases![a_newer_schema_is_refused];
+on_both_databases![a_newer_schema_is_refused, an_older_catalog_is_saved_before_it_is_migrated];
 
 #[tokio::test]
 async fn both_databases_have_the_same_tables_and_columns() {
@@ -54,6 +54,52 @@ async fn a_newer_schema_is_refused(database: Database) {
     let refused = run(migrate).await;
     assert_ne!(refused.code, 0);
     assert!(refused.stderr.contains("newer"), "{}", refused.stderr);
+}
+
+/// As an older version had it: without what the last two migrations brought.
+const TAKE_BACK: [&str; 7] = [
+    "alter table catalog_state drop column frozen",
+    "drop table damage",
+    "drop table quarantine",
+    "alter table blob drop column verified_at",
+    "alter table blob drop column scrub_wanted_at",
+    "delete from _sqlx_migrations where version >= 9",
+    "delete from job",
+];
+
+async fn an_older_catalog_is_saved_before_it_is_migrated(database: Database) {
+    let mut depot = Depot::start(database).await;
+    depot.admin().published_image("win7-office", "production").await;
+    depot.server.stop().await;
+    for statement in TAKE_BACK {
+        match database {
+            Database::Sqlite => {
+                sqlx::query(statement).execute(&mut sqlite(&depot).await).await.expect(statement);
+            }
+            Database::Postgres => {
+                sqlx::query(statement).execute(&mut postgres(&depot).await).await.expect(statement);
+            }
+        }
+    }
+    let mut migrate = imagedepot(["migrate"]);
+    migrate.arg("--data").arg(depot.server.data()).envs(depot.environment());
+    let said = run(migrate).await.successful().stdout;
+    let saved = depot.server.data().join("catalogs-before-migrations");
+    assert!(said.contains(&saved.display().to_string()), "{said}");
+    depot.server.start_again().await;
+    depot.admin().revision("win7-office", 1).await;
+    depot.server.stop().await;
+    // Back to what was before, with the bytes that are there.
+    depot.lose_catalog();
+    std::fs::remove_dir_all(depot.tree()).expect("move the tree away");
+    let from = saved.display().to_string();
+    let mut restore = imagedepot(["restore", "--rows-only", "--from", &from]);
+    restore.arg("--data").arg(depot.server.data()).envs(depot.environment());
+    run(restore).await.successful();
+    depot.server.start_again().await;
+    depot.admin().wait_until_published("win7-office", "production").await;
+    let served = depot.anonymous().get_tree("win7-office_1.ckm").await.expecting(200);
+    assert!(served.body == crate::harness::actions::ckm(1));
 }
 
 async fn sqlite(depot: &Depot) -> SqliteConnection {

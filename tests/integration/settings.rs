@@ -2,7 +2,9 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
+use crate::harness::actions::file_path;
 use crate::harness::command::{imagedepot, run};
+use crate::harness::{Database, Depot, eventually};
 
 #[tokio::test]
 async fn the_example_settings_pass_their_own_check() {
@@ -130,4 +132,46 @@ async fn only_its_own_variables_have_to_be_text() {
     let refused = run(check).await;
     assert_eq!(refused.code, 1, "{}", refused.stderr);
     assert!(refused.stderr.contains("IMAGEDEPOT__TREE__ALIAS"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn settings_are_read_again_while_the_server_runs() {
+    let depot = Depot::on(Database::Sqlite).settings_file("[tree]\ngrace = \"1h\"\n").start().await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    admin.create_single_image("linux", "qcow2").await;
+    let draft = admin.draft("linux").await;
+    let file = file_path("linux", draft, "image");
+    admin.put(&file).body(vec![7; 2000]).await.expecting(201);
+    let change = |text: &str| {
+        std::fs::write(depot.scratch().join("imagedepot.toml"), text).expect("write the settings");
+        depot.server.ask_to_reload();
+    };
+    // Of a mistake nothing is taken.
+    change("[uploads]\nmax_size = \"1 kB\"\n[tree]\ngrase = \"1h\"\n");
+    eventually("the mistake is named", || async {
+        depot.server.log().contains("grase").then_some(())
+    })
+    .await;
+    admin.put(&file).body(vec![7; 2000]).await.expecting(200);
+    change(
+        "[uploads]\nmax_size = \"1 kB\"\n[tree]\nalias = \"elsewhere\"\n[metrics]\nlisten = \"127.0.0.1:1\"\n",
+    );
+    eventually("what only a start takes is named", || async {
+        depot.server.log().contains("the next start only: tree.alias, metrics.listen").then_some(())
+    })
+    .await;
+    assert_eq!(admin.put(&file).body(vec![7; 2000]).await.problem(413), "file_too_large");
+    depot.anonymous().get_tree("win7-office_1.ckm").await.expecting(200);
+    change("[tree]\nmax_downloads = 1\n[log]\nlevel = \"imagedepot=warn\"\n");
+    eventually("the limit is lifted", || async {
+        (admin.put(&file).body(vec![7; 2000]).await.status == 200).then_some(())
+    })
+    .await;
+    // What is no warning is not logged any more.
+    admin.ready_revision("win7-office", 2).await;
+    admin.promote("win7-office", "production", 2).await.expecting(200);
+    admin.wait_until_published("win7-office", "production").await;
+    let log = depot.server.log();
+    assert!(log.contains("win7-office_1.ckm") && !log.contains("win7-office_2.ckm"), "{log}");
 }

@@ -243,13 +243,18 @@ const CODES: [(&str, u16, &str); 89] = [
 ];
 
 /// Codes that say nothing of the request: it may come again as it is.
-const COME_AGAIN: [(&str, u16, &str); 10] = [
+const COME_AGAIN: [(&str, u16, &str); 11] = [
     (
         "internal",
         500,
         "Something went wrong in the server; its log says what, under the request_id.",
     ),
     ("starting", 503, "The server has only just started."),
+    (
+        "catalog_frozen",
+        503,
+        "The catalog is being moved, or has moved: nothing is changed at its old place.",
+    ),
     ("job_taken", 503, "Another server does this very work and has not ended."),
     ("upload_busy", 503, "An older request still writes to the upload and does not let go."),
     (

@@ -15,8 +15,8 @@ use super::{BackupNote, SavedFile, read_note, unnamed_file};
 use crate::catalog::{Catalog, Result};
 use crate::model::Digest;
 use crate::storage::StorageError;
-use crate::storage::blobs::RunningHash;
 use crate::storage::blobs::examine::{Pace, Verdict};
+use crate::storage::blobs::{Listing, RunningHash};
 use crate::storage::rows::Loader;
 use crate::storage::vault::Vault;
 
@@ -41,12 +41,30 @@ struct SavedBlob {
 
 impl Catalog {
     /// Restores the backup of this name into a catalog and a store that are empty.
-    pub async fn restore(&self, vault: &Vault, name: &str, scratch: &Path) -> Result<Restored> {
+    ///
+    /// With `rows_only` the bytes are those that the store has, which may be in use: nothing is copied, and what is lost in
+    /// between is in quarantine.
+    pub async fn restore(
+        &self,
+        vault: &Vault,
+        name: &str,
+        rows_only: bool,
+        scratch: &Path,
+    ) -> Result<Restored> {
         let note = read_note(vault, name).await?;
-        self.must_be_blank(&note).await?;
+        if note.rows_only && !rows_only {
+            return Err(unusable(format!(
+                "{name} has rows only: say --rows-only, the store's bytes stay"
+            )));
+        }
+        self.must_know(&note).await?;
+        self.must_be_empty(false).await?;
         let rows = fetch_rows(vault, name, &note, scratch).await?;
         let blobs = saved_blobs(&rows)?;
         let there = self.blobs.list().await?;
+        if rows_only {
+            return self.restore_rows(name, note, (&rows, &blobs, &there)).await;
+        }
         let keys: BTreeSet<_> = blobs.iter().map(|blob| &blob.key).collect();
         if let Some(stranger) = there.keys().find(|key| !keys.contains(key)) {
             return Err(unusable(format!("the store is not empty: it has {stranger}")));
@@ -74,26 +92,47 @@ impl Catalog {
         })
     }
 
-    async fn must_be_blank(&self, note: &BackupNote) -> Result<()> {
-        let schema = self.db.look().await?.schema_version().await?;
-        if note.schema > schema {
-            let (theirs, ours) = (note.schema, schema);
-            return Err(unusable(format!(
-                "the backup has the schema {theirs}, and this program knows {ours}: take the newer program"
-            )));
+    async fn restore_rows(
+        &self,
+        name: &str,
+        note: BackupNote,
+        (rows, blobs, there): (&std::fs::File, &[SavedBlob], &Listing),
+    ) -> Result<Restored> {
+        let is_there = |blob: &&SavedBlob| {
+            there.get(&blob.key).is_some_and(|stored| stored.size == Some(blob.file.size))
+        };
+        let (_, lost): (Vec<_>, Vec<_>) = blobs.iter().partition(is_there);
+        let lost: Vec<_> = lost.iter().map(|blob| (blob.id, blob.file.digest)).collect();
+        let count = self.load_rows(rows, &lost).await?;
+        let lost = lost.into_iter().map(|(_, digest)| digest).collect();
+        let (name, blobs) = (name.to_owned(), blobs.len() as u64);
+        Ok(Restored { name, note, rows: count, blobs, bytes: 0, lost })
+    }
+
+    async fn must_know(&self, note: &BackupNote) -> Result<()> {
+        let (theirs, ours) = (note.schema, self.db.look().await?.schema_version().await?);
+        if theirs <= ours {
+            return Ok(());
         }
+        Err(unusable(format!(
+            "the backup has the schema {theirs}, and this program knows {ours}: take the newer program"
+        )))
+    }
+
+    /// Refuses where something would be overwritten, or mixed up.
+    pub(in crate::catalog) async fn must_be_empty(&self, but_tree: bool) -> Result<()> {
         if !self.db.read().await?.is_blank().await? {
             return Err(unusable(
                 "the catalog is not empty, and nothing is overwritten: name another with --data or --config".to_owned(),
             ));
         }
         let published = self.tree.list("").await?;
-        if let Some(file) = published.keys().next() {
-            return Err(unusable(format!(
+        match published.keys().next() {
+            Some(file) if !but_tree => Err(unusable(format!(
                 "the tree is not empty (it has {file}), and nobody could tell its files from others': move it away"
-            )));
+            ))),
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Says whether the bytes are there now, and what they should be.
@@ -116,7 +155,12 @@ impl Catalog {
         }
     }
 
-    async fn load_rows(&self, rows: &std::fs::File, lost: &[(Uuid, Digest)]) -> Result<u64> {
+    /// All at once, into what is empty.
+    pub(in crate::catalog) async fn load_rows(
+        &self,
+        rows: &std::fs::File,
+        lost: &[(Uuid, Digest)],
+    ) -> Result<u64> {
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
         tx.clear_for_load().await?;
@@ -135,6 +179,8 @@ impl Catalog {
             tx.insert_damage(*blob, "it is not in the backup", None, now).await?;
         }
         tx.settle_quarantine(now).await?;
+        // Taken while it was being moved.
+        tx.set_frozen(None).await?;
         tx.commit().await?;
         Ok(count)
     }

@@ -55,7 +55,7 @@ impl Catalog {
             // The other file is not there yet, or somebody deleted what this one was for.
             Err(_) => return Ok(()),
         }
-        match &self.rules.bits.promote_to {
+        match &self.rules().bits.promote_to {
             Some(channel) => self.promote_once(actor, image, &revision, channel).await,
             None => Ok(()),
         }

@@ -33,7 +33,7 @@ impl Catalog {
             .iter()
             .find_map(|(extension, role)| Some((without(path, extension)?, *role)))
             .ok_or_else(|| refused("NAME.ckm, NAME.ckm.index or NAME.index"))?;
-        let image = self.rules.bits.name_pattern.image(name);
+        let image = self.rules().bits.name_pattern.image(name);
         let image = image.ok_or_else(|| refused("bits.name_pattern finds no image in the name"))?;
         Ok(Destination { file_name: path.to_owned(), image, role })
     }

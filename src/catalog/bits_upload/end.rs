@@ -41,7 +41,7 @@ impl Catalog {
     /// Takes back what came, unless the file is the draft's already: then only the session ends.
     pub async fn cancel_bits_session(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
         let bytes = self.bytes_of(actor, session).await?;
-        let at_the_end = bytes == Bytes::All && self.rules.bits.commit == Commit::LastFragment;
+        let at_the_end = bytes == Bytes::All && self.rules().bits.commit == Commit::LastFragment;
         if matches!(bytes, Bytes::Given | Bytes::Settled) || at_the_end {
             return self.close_bits_session(actor, session).await;
         }
@@ -108,7 +108,7 @@ impl Catalog {
 
     /// Sessions unchanged since then have expired.
     pub(super) fn idle_since(&self) -> DateTime<Utc> {
-        TimeDelta::from_std(self.rules.expire_after)
+        TimeDelta::from_std(self.rules().expire_after)
             .ok()
             .and_then(|lifetime| self.clock.now().checked_sub_signed(lifetime))
             .unwrap_or(DateTime::UNIX_EPOCH)

@@ -33,7 +33,8 @@ impl Catalog {
             blobs: self.blobs.clone(),
         };
         let now = self.clock.now();
-        let grace = chrono::TimeDelta::from_std(self.rules.grace).unwrap_or(chrono::TimeDelta::MAX);
+        let grace =
+            chrono::TimeDelta::from_std(self.rules().grace).unwrap_or(chrono::TimeDelta::MAX);
         let looked = tokio::task::spawn_blocking(move || {
             let wanted =
                 wanted.into_iter().map(|(path, wanted)| eye.wanted(path, wanted)).collect();
@@ -85,7 +86,7 @@ impl Catalog {
                 continue;
             };
             let name =
-                self.rules.pattern.file_name(image, file.revision, &file.extension, file.role);
+                self.rules().pattern.file_name(image, file.revision, &file.extension, file.role);
             wanted.insert(in_folder(folder, &name), Wanted::of(file));
         }
         let manifests = tx.known_manifests().await?.into_iter().map(|(path,)| path).collect();

@@ -84,7 +84,7 @@ impl Catalog {
                     .push(format!("{path}: damaged, it has the digest {found}, not {expected}"));
                 continue;
             }
-            let key = self.take_in(place, &found, known).await?;
+            let key = self.make_blob(place, &found, known).await?;
             return Ok(Some(Adopted {
                 blob: self.ids.next(),
                 key,
@@ -98,7 +98,12 @@ impl Catalog {
         Ok(None)
     }
 
-    async fn take_in(&self, place: &Place, digest: &Digest, known: &Identities) -> Result<String> {
+    async fn make_blob(
+        &self,
+        place: &Place,
+        digest: &Digest,
+        known: &Identities,
+    ) -> Result<String> {
         if let Some(key) = place.identity.and_then(|identity| known.get(&identity)) {
             return Ok(key.clone());
         }

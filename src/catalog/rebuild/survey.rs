@@ -175,7 +175,7 @@ impl Catalog {
 
     fn add_file(&self, survey: &mut Survey, folder: &str, name: &str, entry: &Entry) {
         let path = in_folder(folder, name);
-        let Some(named) = self.rules.pattern.read(name) else {
+        let Some(named) = self.rules().pattern.read(name) else {
             return survey.left.push(format!("{path}: no name of a published file"));
         };
         let image = survey.image(&named.image, &named.extension);

@@ -89,7 +89,7 @@ impl Catalog {
     }
 
     pub(in crate::catalog) fn check_size(&self, size: u64) -> Result<()> {
-        let limit = self.rules.max_file_size;
+        let limit = self.rules().max_file_size;
         if size > limit { Err(Error::TooLarge { size, limit }) } else { Ok(()) }
     }
 
@@ -113,7 +113,7 @@ impl Catalog {
         details: &RevisionDetails,
         announced: &Announcement,
     ) -> Result<()> {
-        let (limit, size) = (self.rules.image_quota, announced.size);
+        let (limit, size) = (self.rules().image_quota, announced.size);
         if limit == 0 {
             return Ok(());
         }
@@ -128,7 +128,7 @@ impl Catalog {
     pub(in crate::catalog) async fn check_room(&self, tx: &mut Tx, needed: u64) -> Result<()> {
         let Some(free) = self.blobs.free_bytes()? else { return Ok(()) };
         let reserved = u64::try_from(tx.reserved_bytes().await?).unwrap_or(0);
-        let available = free.saturating_sub(reserved).saturating_sub(self.rules.min_free);
+        let available = free.saturating_sub(reserved).saturating_sub(self.rules().min_free);
         if needed > available {
             return Err(Error::NoRoom { needed, available });
         }
@@ -138,7 +138,7 @@ impl Catalog {
     /// What was reserved may still be taken by others than uploads: the floor is kept all the same, so
     /// that the database can go on.
     pub(super) fn check_floor(&self) -> Result<()> {
-        let (floor, free) = (self.rules.min_free, self.blobs.free_bytes_of_disk()?);
+        let (floor, free) = (self.rules().min_free, self.blobs.free_bytes_of_disk()?);
         if free < floor { Err(Error::FloorReached { free, floor }) } else { Ok(()) }
     }
 }

@@ -95,11 +95,32 @@ impl Tx {
         execute!(self, "update audit_head set sequence = sequence where id = 1")?;
         let gone = || StorageError::Damaged("the audit's record of its newest row is gone".into());
         let mut head = self.audit_head().await?.ok_or_else(gone)?;
+        self.must_take_changes().await?;
         for mut row in rows {
             head = head.followed_by(&mut row);
             self.insert_audit(&row).await?;
         }
         self.set_audit_head(&head).await
+    }
+
+    /// Asked under the lock on the newest row, which whoever freezes takes, too: no change slips past.
+    async fn must_take_changes(&mut self) -> Result<(), StorageError> {
+        if self.is_freezing {
+            return Ok(());
+        }
+        let frozen: Option<(Option<String>,)> =
+            optional!(self, "select frozen from catalog_state where id = 1")?;
+        match frozen {
+            Some((Some(why),)) => Err(StorageError::Frozen(why)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has all changes refused from the commit on, or taken again.
+    pub async fn set_frozen(&mut self, why: Option<&str>) -> Result<(), StorageError> {
+        self.is_freezing = true;
+        execute!(self, "update catalog_state set frozen = $1 where id = 1", why)?;
+        Ok(())
     }
 
     async fn set_audit_head(&mut self, head: &AuditHead) -> Result<(), StorageError> {

@@ -24,6 +24,11 @@ pub struct NewImage<'a> {
 
 impl Tx {
     /// The number that the next revision gets.
+    pub async fn next_revision(&mut self, image: Uuid) -> Result<i64, StorageError> {
+        value!(self, "select next_revision from image where id = $1", image)
+    }
+
+    /// Changes it.
     pub async fn set_next_revision(&mut self, image: Uuid, next: i64) -> Result<(), StorageError> {
         execute!(self, "update image set next_revision = $2 where id = $1", image, next)?;
         Ok(())

@@ -18,6 +18,13 @@ macro_rules! promotion {
     };
 }
 
+#[derive(sqlx::FromRow)]
+struct WithChannel {
+    #[sqlx(flatten)]
+    promotion: Promotion,
+    channel_name: ChannelName,
+}
+
 impl Tx {
     /// The promotion that is in force.
     pub async fn assigned(
@@ -156,6 +163,21 @@ impl Tx {
         )
     }
 
+    /// A revision's promotions, newest first.
+    pub async fn promotions_of(
+        &mut self,
+        revision: Uuid,
+    ) -> Result<Vec<(Promotion, ChannelName)>, StorageError> {
+        let rows: Vec<WithChannel> = all!(
+            self,
+            "select p.*, r.number as revision, c.name as channel_name from promotion p \
+             join revision r on r.id = p.revision_id join channel c on c.id = p.channel_id \
+             where p.revision_id = $1 order by p.created_at desc, p.id desc",
+            revision
+        )?;
+        Ok(rows.into_iter().map(|row| (row.promotion, row.channel_name)).collect())
+    }
+
     /// An image's history, newest first, those behind (`before`, `before_id`).
     pub async fn promotions_before(
         &mut self,
@@ -164,13 +186,7 @@ impl Tx {
         before_id: Uuid,
         limit: i64,
     ) -> Result<Vec<(Promotion, ChannelName)>, StorageError> {
-        #[derive(sqlx::FromRow)]
-        struct Row {
-            #[sqlx(flatten)]
-            promotion: Promotion,
-            channel_name: ChannelName,
-        }
-        let rows: Vec<Row> = all!(
+        let rows: Vec<WithChannel> = all!(
             self,
             "select p.*, r.number as revision, c.name as channel_name from promotion p \
              join revision r on r.id = p.revision_id join channel c on c.id = p.channel_id \

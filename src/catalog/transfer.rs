@@ -1,0 +1,257 @@
+//! Revisions that come from elsewhere as they are: from an export, or from a folder that somebody else kept.
+//!
+//! Bytes first, each compared with its digest, then the revision in one step: cut off in between, nothing is seen of it, and
+//! what was copied goes by itself. One that is there already is left as it is.
+
+use std::path::PathBuf;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::audit::{Entry, NOTHING};
+use super::image::{ImageDraft, living_image, locked_image};
+use super::{Actor, Catalog, Error, Result};
+use crate::model::{
+    Digest, FileRole, Image, ImageKind, ImageName, Labels, Revision, RevisionState,
+};
+use crate::storage::blobs::BlobReader;
+use crate::storage::{StorageError, Tx};
+
+/// A revision that is to be taken in.
+pub struct IncomingRevision {
+    pub image: ImageName,
+    pub kind: ImageKind,
+    pub extension: String,
+    /// None takes the next.
+    pub number: Option<i64>,
+    pub notes: String,
+    pub labels: Labels,
+    pub protected: bool,
+    pub created_by: String,
+    pub sealed_at: DateTime<Utc>,
+    pub files: Vec<IncomingFile>,
+    /// Where it comes from and what became of it there, for the audit.
+    pub origin: Value,
+}
+
+pub struct IncomingFile {
+    pub role: FileRole,
+    pub size: u64,
+    pub digest: Digest,
+    pub source: Source,
+}
+
+/// Where a file's bytes are.
+pub enum Source {
+    /// A file of this machine, which gets another name where it can be.
+    Link(PathBuf, BlobReader),
+    Copy(BlobReader),
+}
+
+/// What became of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    New(i64),
+    /// It was there, with the same bytes.
+    There(i64),
+}
+
+/// Bytes that are in the store and no file's yet.
+struct Stored {
+    blob: Uuid,
+    role: FileRole,
+    size: i64,
+    digest: Digest,
+}
+
+impl Catalog {
+    /// Takes a revision in. Its image is made if it is absent.
+    pub async fn take_in(&self, actor: &Actor, incoming: &IncomingRevision) -> Result<Taken> {
+        if let Some(there) = self.look_before(actor, incoming).await? {
+            return Ok(there);
+        }
+        let mut stored = Vec::new();
+        for file in &incoming.files {
+            match Box::pin(self.store(file)).await {
+                Ok(file) => stored.push(file),
+                Err(error) => {
+                    self.give_up(&stored).await?;
+                    return Err(error);
+                }
+            }
+        }
+        let taken = self.insert_incoming(actor, incoming, &stored).await;
+        if !matches!(taken, Ok(Taken::New(_))) {
+            self.give_up(&stored).await?;
+        }
+        taken
+    }
+
+    /// What can be said before any byte is moved; makes the image.
+    async fn look_before(
+        &self,
+        actor: &Actor,
+        incoming: &IncomingRevision,
+    ) -> Result<Option<Taken>> {
+        let mut tx = self.db.read().await?;
+        match living_image(&mut tx, &incoming.image).await {
+            Ok(image) => {
+                check_kind(&image, incoming)?;
+                number_for(&mut tx, &image, incoming).await.map(Number::there)
+            }
+            Err(Error::ImageNotFound) => {
+                drop(tx);
+                let draft = ImageDraft {
+                    name: incoming.image.clone(),
+                    kind: incoming.kind,
+                    extension: Some(incoming.extension.clone()),
+                    description: String::new(),
+                    labels: Labels::new(),
+                    keep_revisions: None,
+                };
+                self.create_image(actor, &draft).await?;
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn store(&self, file: &IncomingFile) -> Result<Stored> {
+        let (blob, key) = (self.ids.next(), self.ids.blob_key());
+        let size = i64::try_from(file.size).unwrap_or(i64::MAX);
+        let mut tx = self.db.write().await?;
+        tx.lock_reservations().await?;
+        self.check_room(&mut tx, file.size).await?;
+        tx.insert_arriving_blob(blob, &key, size, self.instance, self.clock.now()).await?;
+        tx.commit().await?;
+        let stored = Stored { blob, role: file.role, size, digest: file.digest };
+        let put = match &file.source {
+            Source::Link(path, reader) => match self.blobs.link(path, &key).await {
+                Ok(true) => Ok(()),
+                Ok(false) => self.blobs.put_whole(&key, reader, &file.digest).await,
+                Err(error) => Err(error),
+            },
+            Source::Copy(reader) => self.blobs.put_whole(&key, reader, &file.digest).await,
+        };
+        if let Err(error) = put {
+            self.give_up(&[stored]).await?;
+            return Err(error.into());
+        }
+        Ok(stored)
+    }
+
+    async fn give_up(&self, stored: &[Stored]) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        for file in stored {
+            tx.discard_arriving(file.blob, self.clock.now()).await?;
+        }
+        tx.commit().await?;
+        self.sweep_is_due();
+        Ok(())
+    }
+
+    async fn insert_incoming(
+        &self,
+        actor: &Actor,
+        incoming: &IncomingRevision,
+        stored: &[Stored],
+    ) -> Result<Taken> {
+        let now = self.clock.now();
+        let mut tx = self.db.write().await?;
+        let image = locked_image(&mut tx, &incoming.image).await?;
+        check_kind(&image, incoming)?;
+        // Asked again under the lock.
+        let number = match number_for(&mut tx, &image, incoming).await? {
+            Number::There(number) => return Ok(Taken::There(number)),
+            Number::Next => tx.take_revision_number(image.id).await?,
+            Number::Free(number) => {
+                tx.set_next_revision(image.id, number + 1).await?;
+                number
+            }
+        };
+        let revision = Revision {
+            id: self.ids.next(),
+            image_id: image.id,
+            number,
+            state: RevisionState::Ready,
+            notes: incoming.notes.clone(),
+            labels: incoming.labels.clone(),
+            protected: incoming.protected,
+            version: 1,
+            created_by: incoming.created_by.clone(),
+            created_at: now,
+            updated_at: now,
+            sealed_at: Some(incoming.sealed_at),
+        };
+        tx.insert_revision(&revision).await?;
+        for file in stored {
+            if !tx.settle_blob(file.blob, now).await? {
+                return Err(Error::UploadLost);
+            }
+            let digest = file.digest.to_string();
+            tx.insert_file(revision.id, file.role, file.blob, file.size, &digest).await?;
+        }
+        let subject = format!("images/{}/revisions/{number}", image.name);
+        let entry = Entry { action: "revision.import", subject, actor };
+        self.audit(&mut tx, entry, NOTHING, Some(&incoming.origin));
+        tx.commit().await?;
+        Ok(Taken::New(number))
+    }
+}
+
+/// Which number a revision is to have.
+enum Number {
+    There(i64),
+    Free(i64),
+    Next,
+}
+
+impl Number {
+    fn there(self) -> Option<Taken> {
+        match self {
+            Self::There(number) => Some(Taken::There(number)),
+            Self::Free(_) | Self::Next => None,
+        }
+    }
+}
+
+async fn number_for(tx: &mut Tx, image: &Image, incoming: &IncomingRevision) -> Result<Number> {
+    let Some(number) = incoming.number else { return Ok(Number::Next) };
+    let Some(revision) = tx.revision(image.id, number).await? else {
+        let next = tx.next_revision(image.id).await?;
+        return if number >= next {
+            Ok(Number::Free(number))
+        } else {
+            Err(taken(image, number, "was given out before"))
+        };
+    };
+    let files = tx.files_of(revision.id).await?;
+    let is_same = revision.state != RevisionState::Deleted
+        && revision.sealed_at.is_some()
+        && incoming.files.iter().all(|file| {
+            files.iter().any(|other| (other.role, other.digest) == (file.role, file.digest))
+        });
+    if is_same {
+        Ok(Number::There(number))
+    } else {
+        Err(taken(image, number, "has other bytes here"))
+    }
+}
+
+fn taken(image: &Image, number: i64, why: &str) -> Error {
+    let detail = format!(
+        "{} revision {number} {why}, and numbers are never used again; take it in as the next",
+        image.name
+    );
+    StorageError::Unusable(detail).into()
+}
+
+fn check_kind(image: &Image, incoming: &IncomingRevision) -> Result<()> {
+    if (image.kind, &image.extension) == (incoming.kind, &incoming.extension) {
+        return Ok(());
+    }
+    let (name, extension) = (&image.name, &image.extension);
+    let detail = format!("the image {name} has files {extension} here, not {}", incoming.extension);
+    Err(StorageError::Unusable(detail).into())
+}

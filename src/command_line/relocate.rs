@@ -1,0 +1,86 @@
+//! `imagedepot move`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail};
+use bytesize::ByteSize;
+use clap::Args;
+use serde_json::json;
+use url::Url;
+
+use super::DataArgs;
+use crate::catalog::relocate::{Moved, Shared};
+use crate::client::output::Output;
+use crate::config::Config;
+use crate::model::Ids;
+use crate::server;
+use crate::storage::instance::Instance;
+
+/// Where everything goes.
+#[derive(Debug, Args)]
+pub struct MoveArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// The settings of the new place; the environment says nothing of it
+    #[arg(long, value_name = "FILE", required_unless_present = "give_up")]
+    to_config: Option<PathBuf>,
+    /// The data folder of the new place
+    #[arg(long, value_name = "DIR", required_unless_present = "give_up")]
+    to_data: Option<PathBuf>,
+    /// Take changes again at the old place, after a move that was cut off
+    #[arg(long, conflicts_with_all = ["to_config", "to_data"])]
+    give_up: bool,
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
+    let from = args.data.open_catalog(file).await?;
+    let (Some(to_config), Some(to_data)) = (&args.to_config, &args.to_data) else {
+        let done = from.unfreeze().await;
+        from.close().await;
+        done?;
+        return Ok(args.output.result("changes are taken again", &json!({"given_up": true}))?);
+    };
+    let old = args.data.config(file)?;
+    let new = Config::read_file(to_config)?.complete(to_data, None)?;
+    if old.catalog.url == new.catalog.url {
+        bail!("both settings name the same catalog");
+    }
+    let is_same = |one: Option<&Url>, other: Option<&Url>| {
+        let plain = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
+        one.map(plain) == other.map(plain)
+    };
+    let shared = Shared {
+        store: is_same(old.store.url.as_ref(), new.store.url.as_ref()),
+        tree: is_same(old.tree.url.as_ref(), new.tree.url.as_ref()),
+    };
+    // Nobody serves from what is being filled.
+    let instance = Instance::take(to_data, Ids)?;
+    let db = server::open_database(&new).await.context("the new catalog")?;
+    db.migrate().await?;
+    let to = server::open_catalog(&new, to_data, db, instance.id())?;
+    let moved = Box::pin(from.move_to(&to, shared, to_data)).await;
+    to.close().await;
+    from.close().await;
+    say(&moved?, args.output)
+}
+
+fn say(moved: &Moved, output: Output) -> anyhow::Result<()> {
+    let Moved { rows, blobs, copied_bytes, lost, .. } = moved;
+    let sentence = format!(
+        "moved: {rows} rows, {blobs} blobs, {} copied and compared with their digests. The old place answers checks and \
+         downloads, and takes no changes: start the servers with the new settings, then stop the old ones",
+        ByteSize::b(*copied_bytes)
+    );
+    let document =
+        json!({"rows": rows, "blobs": blobs, "copied_bytes": copied_bytes, "lost": lost});
+    output.result(&sentence, &document)?;
+    if !lost.is_empty() {
+        bail!(
+            "{} files were damaged at the old place, and are in quarantine at the new one",
+            lost.len()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,149 @@
+//! Revisions that come from elsewhere: carried over an air gap, or found in a folder that IIS served.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::harness::actions::{ckm, file_path, index, revision_path};
+use crate::harness::command::{Finished, imagedepot, run};
+use crate::harness::{
+    Database, Depot, Store, eventually, on_both_databases, on_both_databases_and_stores, sample,
+};
+
+on_both_databases_and_stores![an_export_is_taken_in_with_numbers_notes_and_history];
+on_both_databases![a_folder_that_another_server_kept_is_taken_over_where_it_is];
+
+async fn command(depot: &Depot, arguments: &[&str]) -> Finished {
+    let mut command = imagedepot([]);
+    command.args(arguments).args(["--output", "json", "--data"]).arg(depot.server.data());
+    command.envs(depot.environment());
+    run(command).await
+}
+
+async fn an_export_is_taken_in_with_numbers_notes_and_history(database: Database, store: Store) {
+    let from = Depot::start(Database::Sqlite).await;
+    let admin = from.admin();
+    admin.create_image("win7-office").await;
+    for seed in 1..=3 {
+        admin.ready_revision("win7-office", seed).await;
+    }
+    let words = json!({"notes": "January patches", "labels": {"ticket": "4711"}});
+    admin.patch(&revision_path("win7-office", 3)).json(&words).await.expecting(200);
+    let promotion = json!({"revision": 3, "note": "after the pilot"});
+    let path = "/api/v1/images/win7-office/channels/production";
+    admin.put(path).json(&promotion).await.expecting(200);
+    admin.publish_single("linux", "qcow2", &sample::bytes(5, 100_000)).await;
+    let place = from.scratch().join("carried").display().to_string();
+    let export = ["export", "win7-office:3", "linux", "--to", &place];
+    let exported = command(&from, &export).await.successful().last_line();
+    assert_eq!(exported["revisions"].as_array().map(Vec::len), Some(2), "{exported}");
+
+    let to = Depot::on(database).store(store).start().await;
+    let import = ["import", "--from", &place, "--promote-to", "test"];
+    let done = command(&to, &import).await.successful().last_line();
+    let both = json!([{"image": "win7-office", "revision": 3}, {"image": "linux", "revision": 1}]);
+    assert_eq!(done, json!({"taken": both, "there": [], "left": []}));
+    let there = to.admin();
+    let revision = there.revision("win7-office", 3).await;
+    let original = admin.revision("win7-office", 3).await;
+    for field in ["number", "state", "notes", "labels", "files", "sealed_at"] {
+        assert_eq!(revision[field], original[field], "{field}");
+    }
+    let served = there.get(&file_path("win7-office", 3, "ckm")).await.expecting(200);
+    assert!(served.body == ckm(3));
+    // The history travels in the audit.
+    let audit = there.get("/api/v1/audit?limit=500").await.items();
+    let row = audit.iter().find(|row| {
+        row["subject"] == "images/win7-office/revisions/3" && row["action"] == "revision.import"
+    });
+    let history = &row.expect("a row")["after"]["history"][0];
+    assert_eq!(
+        (&history["channel"], &history["note"], &history["by"]),
+        (&json!("production"), &json!("after the pilot"), &json!("admin"))
+    );
+    there.wait_until_published("linux", "test").await;
+    // Once more, nothing is copied; numbers go on behind what came.
+    let again = command(&to, &["import", "--from", &place]).await.successful().last_line();
+    assert_eq!(again, json!({"taken": [], "there": both, "left": []}));
+    assert_eq!(there.draft("win7-office").await, 4);
+    assert_eq!(there.get("/api/v1/scrub").await.json()["blobs"], 3);
+    // A number that has other bytes here is not written over, and the rest is taken in all the same.
+    admin.delete(&revision_path("win7-office", 1)).await.expecting(204);
+    there.put_file("win7-office", 4, "ckm", &ckm(9)).await.expecting(201);
+    there.put_file("win7-office", 4, "index", &index(9)).await.expecting(201);
+    there.seal("win7-office", 4).await.expecting(200);
+    for seed in 4..=5 {
+        admin.ready_revision("win7-office", seed).await;
+    }
+    let export = ["export", "win7-office", "--to", &place];
+    command(&from, &export).await.successful();
+    let mixed = command(&to, &["import", "--from", &place]).await.successful().last_line();
+    assert_eq!(mixed["taken"], json!([{"image": "win7-office", "revision": 5}]), "{mixed}");
+    let left = mixed["left"].as_array().expect("what was left");
+    assert!(
+        left.iter()
+            .any(|why| why.as_str().is_some_and(|why| why.contains("revision 4 has other bytes"))),
+        "{mixed}"
+    );
+    assert!(
+        left.iter()
+            .any(|why| why.as_str().is_some_and(|why| why.contains("revision 2 was given out"))),
+        "{mixed}"
+    );
+}
+
+async fn a_folder_that_another_server_kept_is_taken_over_where_it_is(database: Database) {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let tree = folder.path().join("data/MEDVImages");
+    std::fs::create_dir_all(&tree).expect("the folder that IIS served");
+    let long_ago = SystemTime::UNIX_EPOCH + Duration::from_secs(1_600_000_000);
+    let put = |name: &str, bytes: &[u8]| {
+        let path = tree.join(name);
+        std::fs::write(&path, bytes).expect("a file");
+        std::fs::File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_modified(long_ago))
+            .expect("its date");
+    };
+    for number in [3, 7] {
+        put(&format!("win7-office_{number}.ckm"), &ckm(number));
+        put(&format!("win7-office_{number}.ckm.index"), &index(number));
+    }
+    put("half_1.ckm", b"without its index");
+    put("web.config", b"<configuration/>");
+    let before = std::fs::metadata(tree.join("win7-office_7.ckm")).expect("a file");
+    let place = tree.display().to_string();
+    let import = ["import", "--tree", &place, "--promote-to", "production"];
+    // The first start makes the channels; then the folder is taken over while the server runs.
+    let depot = Depot::on(database).data_on(folder.path()).start().await;
+    let done = command(&depot, &import).await.successful().last_line();
+    let both =
+        json!([{"image": "win7-office", "revision": 3}, {"image": "win7-office", "revision": 7}]);
+    assert_eq!(done["taken"], both, "{done}");
+    assert_eq!(done["left"].as_array().map(Vec::len), Some(3), "{done}");
+    let admin = depot.admin();
+    admin.wait_until_published("win7-office", "production").await;
+    let after = std::fs::metadata(tree.join("win7-office_7.ckm")).expect("the file");
+    assert_eq!((before.ino(), before.mtime()), (after.ino(), after.mtime()));
+    assert_eq!(after.nlink(), 2, "a hard link to the blob");
+    let told =
+        depot.anonymous().check_for_update("win7-office", "production", 3, "pc-1").await.json();
+    assert_eq!((&told["action"], &told["target"]["revision"]), (&json!("update"), &json!(7)));
+    for number in [3, 7] {
+        let served =
+            depot.anonymous().get_tree(&format!("win7-office_{number}.ckm")).await.expecting(200);
+        assert!(served.body == ckm(number));
+        assert_eq!(served.required_header("last-modified"), "Sun, 13 Sep 2020 12:26:40 GMT");
+    }
+    eventually("what is nobody's revision is left alone", || async {
+        let plan = admin.post("/api/v1/publications/reconcile").await.expecting(200).json();
+        let mut foreign: Vec<Value> = plan["foreign"].as_array().expect("a list").clone();
+        foreign.sort_by_key(ToString::to_string);
+        (plan["steps"] == json!([]) && foreign == [json!("half_1.ckm"), json!("web.config")])
+            .then_some(())
+    })
+    .await;
+    assert_eq!(admin.draft("win7-office").await, 8);
+}
