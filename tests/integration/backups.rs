@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::harness::actions::{assignment_path, ckm, file_path, revision_path};
-use crate::harness::command::{Finished, imagedepot, run};
+use crate::harness::command::{Finished, imagedepot, kill_after, run};
 use crate::harness::folder::files_below;
 use crate::harness::{
     Database, Depot, Person, Store, eventually, on_both_databases, on_both_databases_and_stores,
@@ -20,6 +20,7 @@ on_both_databases_and_stores![
 on_both_databases![
     a_backup_copies_each_file_once_and_old_ones_go,
     what_a_backup_lacks_is_in_quarantine_and_heals_from_another,
+    a_backup_and_a_restore_that_are_killed_are_gone_on_with,
 ];
 
 async fn command(depot: &Depot, arguments: &[&str]) -> Finished {
@@ -284,4 +285,49 @@ async fn checks(depot: &Depot) -> BTreeMap<String, Value> {
         }
     }
     told
+}
+
+async fn a_backup_and_a_restore_that_are_killed_are_gone_on_with(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    for number in 1..=5 {
+        admin
+            .publish_single(&format!("image-{number}"), "img", &sample::bytes(number, 8_000_000))
+            .await;
+    }
+    let place = depot.scratch().join("backup").display().to_string();
+    for milliseconds in [50, 120, 200, 300] {
+        let data = depot.server.data();
+        killed(&["backup", "--to", &place], data, &depot.environment(), milliseconds).await;
+    }
+    let backup = command(&depot, &["backup", "--to", &place]).await.successful().last_line();
+    assert_eq!(backup["blobs"], 5, "{backup}");
+    let list = command(&depot, &["restore", "--from", &place, "--list"]).await.successful();
+    for name in list.last_line()["backups"].as_array().expect("a list") {
+        // Whatever is called a backup is one, however many were killed.
+        let name = name.as_str().expect("a name");
+        let again =
+            Depot::on(database).after(&["restore", "--from", &place, "--at", name]).start().await;
+        is_whole(&again).await;
+    }
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let mut setup = Depot::on(database).data_on(folder.path());
+    for milliseconds in [50, 120, 200, 300] {
+        setup = setup.after_killing(&["restore", "--from", &place], milliseconds);
+    }
+    let again = setup.after(&["restore", "--from", &place]).start().await;
+    is_whole(&again).await;
+    let images = again.admin().get("/api/v1/images").await.items();
+    assert_eq!(images.len(), 5);
+}
+
+async fn killed(
+    arguments: &[&str],
+    data: &Path,
+    environment: &[(String, String)],
+    milliseconds: u64,
+) {
+    let mut command = imagedepot([]);
+    command.args(arguments).arg("--data").arg(data).envs(environment.iter().cloned());
+    kill_after(command, milliseconds).await;
 }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::harness::actions::{assignment_path, ckm, file_path};
 use crate::harness::bucket::Bucket;
-use crate::harness::command::{Finished, imagedepot, run};
+use crate::harness::command::{Finished, imagedepot, kill_after, run};
 use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::postgres::TestDatabase;
 use crate::harness::server::{Server, ServerSetup};
@@ -125,12 +125,7 @@ async fn a_move_that_is_killed_is_given_up_or_gone_on_with() {
     let depot = filled().await;
     let place = NewPlace::beside(&depot).await;
     for milliseconds in [200, 500, 900, 2500] {
-        let mut command = place.command(&depot);
-        let mut moving =
-            command.stdout(std::process::Stdio::null()).spawn().expect("begin to move");
-        tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-        moving.kill().expect("kill it");
-        moving.wait().expect("its end");
+        kill_after(place.command(&depot), milliseconds).await;
     }
     let mut give_up = imagedepot(["move", "--give-up", "--data"]);
     give_up.arg(depot.server.data()).envs(depot.environment());

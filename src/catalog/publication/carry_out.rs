@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use super::plan::{Plan, Step};
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::{Publication, PublicationState};
-use crate::storage::Change;
+use crate::storage::{Change, StorageError};
 
 impl Catalog {
     /// Does all steps in their order; the error is the first one met.
@@ -21,6 +21,9 @@ impl Catalog {
                 Ok(()) => {}
                 Err(error) if error.is_database_away() => return Err(error),
                 Err(error) => failed.note(step, error),
+            }
+            if failed.is_store_away() {
+                break;
             }
         }
         self.remove_files(plan, &mut failed).await?;
@@ -150,7 +153,12 @@ impl Catalog {
 struct Failed {
     files: Vec<Publication>,
     first: Option<Error>,
+    /// How often a bucket did not do what it was asked.
+    by_store: usize,
 }
+
+/// A bucket that failed so often is away: each of the other steps would wait as long, and find the same.
+const STORE_IS_AWAY: usize = 3;
 
 impl Failed {
     fn note(&mut self, step: &Step, error: Error) {
@@ -159,7 +167,16 @@ impl Failed {
         if let Step::Publish { publication, .. } = step {
             self.files.push(publication.clone());
         }
+        if let Error::Storage(storage @ StorageError::Store(_)) = &error
+            && storage.is_passing()
+        {
+            self.by_store += 1;
+        }
         self.first.get_or_insert(error);
+    }
+
+    fn is_store_away(&self) -> bool {
+        self.by_store >= STORE_IS_AWAY
     }
 
     /// An index, or a manifest, must not speak of a file that is not there.

@@ -26,6 +26,9 @@ use crate::storage::blobs::{
 };
 use crate::storage::error::StorageError;
 
+/// A folder of the tree, page by page: a thousand files take a tenth of a second.
+const LISTING: Duration = Duration::from_mins(2);
+
 const CONNECTING: Duration = Duration::from_secs(5);
 
 /// The name of the digest in an object's metadata, as `x-amz-meta-sha256`.
@@ -48,7 +51,8 @@ impl TreeBucket {
 
     pub(super) async fn list(&self, folder: &str) -> Result<Entries, StorageError> {
         let prefix = self.location(folder);
-        let listed = in_time(self.client.objects.list_with_delimiter(Some(&prefix))).await?;
+        let listed =
+            within(LISTING, self.client.objects.list_with_delimiter(Some(&prefix))).await?;
         let entry = |object: object_store::ObjectMeta| {
             let name = object.location.filename()?.to_owned();
             Some((

@@ -28,6 +28,17 @@ pub async fn run(mut command: Command) -> Finished {
     }
 }
 
+/// Starts a program and kills it after so long; says whether it had ended well before.
+pub async fn kill_after(mut command: Command, milliseconds: u64) -> bool {
+    use std::process::Stdio;
+    let shown = format!("{command:?}");
+    let started = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn();
+    let mut process = started.unwrap_or_else(|error| panic!("{shown}: {error}"));
+    tokio::time::sleep(Duration::from_millis(milliseconds)).await;
+    process.kill().expect("kill it");
+    process.wait().expect("its end").success()
+}
+
 /// Whether a program ends well, within half a minute.
 pub async fn ends_well(process: &mut Child) -> bool {
     let deadline = Instant::now() + Duration::from_secs(30);

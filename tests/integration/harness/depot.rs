@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 
 use super::bucket::Bucket;
-use super::command::{imagedepot, run};
+use super::command::{imagedepot, kill_after, run};
 use super::folder::files_below;
 use super::postgres::TestDatabase;
 use super::server::{Server, ServerSetup};
@@ -33,8 +33,17 @@ pub struct DepotSetup {
     environment: Vec<(String, String)>,
     settings_file: Option<String>,
     data: Option<PathBuf>,
-    /// Commands to run before the server, and what one is to fail with.
-    first: Vec<(Vec<String>, Option<String>)>,
+    /// Commands to run before the server.
+    first: Vec<(Vec<String>, Ends)>,
+}
+
+/// How a command is to end.
+enum Ends {
+    Well,
+    /// With these words.
+    Failing(String),
+    /// Killed after so many milliseconds.
+    Killed(u64),
 }
 
 impl Depot {
@@ -186,15 +195,23 @@ impl DepotSetup {
     }
 
     /// A command that is run before the server is started, on the same catalog.
-    pub fn after(mut self, arguments: &[&str]) -> Self {
-        self.first.push((arguments.iter().map(|&argument| argument.to_owned()).collect(), None));
-        self
+    pub fn after(self, arguments: &[&str]) -> Self {
+        self.first(arguments, Ends::Well)
     }
 
     /// The same for one that does part of its work, and fails with these words.
-    pub fn after_failing(mut self, arguments: &[&str], words: &str) -> Self {
-        self = self.after(arguments);
-        self.first.last_mut().expect("just put there").1 = Some(words.to_owned());
+    pub fn after_failing(self, arguments: &[&str], words: &str) -> Self {
+        self.first(arguments, Ends::Failing(words.to_owned()))
+    }
+
+    /// The same for one that is killed.
+    pub fn after_killing(self, arguments: &[&str], milliseconds: u64) -> Self {
+        self.first(arguments, Ends::Killed(milliseconds))
+    }
+
+    fn first(mut self, arguments: &[&str], ends: Ends) -> Self {
+        let arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        self.first.push((arguments, ends));
         self
     }
 
@@ -231,14 +248,18 @@ impl DepotSetup {
             arguments.extend(["--config".to_owned(), path.display().to_string()]);
         }
         let data = self.data.unwrap_or_else(|| folder.path().join("data"));
-        for (command, words) in &self.first {
+        for (command, ends) in &self.first {
             let mut first = imagedepot([]);
             first.args(command).arg("--data").arg(&data).envs(self.environment.iter().cloned());
-            let done = run(first).await;
-            if let Some(words) = words {
-                assert!(done.code == 1 && done.stderr.contains(words), "{}", done.stderr);
-            } else {
-                done.successful();
+            match ends {
+                Ends::Well => drop(run(first).await.successful()),
+                Ends::Failing(words) => {
+                    let done = run(first).await;
+                    assert!(done.code == 1 && done.stderr.contains(words), "{}", done.stderr);
+                }
+                // One that was faster has done what those after it are to do.
+                Ends::Killed(milliseconds) if kill_after(first, *milliseconds).await => break,
+                Ends::Killed(_) => {}
             }
         }
         let server = Server::start(ServerSetup {
