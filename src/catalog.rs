@@ -54,7 +54,7 @@ pub use actor::{Actor, Precondition};
 pub use error::Error;
 pub use snapshot::Snapshot;
 
-use crate::model::{Clock, FilePattern, Ids};
+use crate::model::{Clock, FilePattern, Ids, Job};
 use crate::storage::blobs::Findings;
 use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db, StorageError, probe};
@@ -132,8 +132,8 @@ struct Shared {
     snapshot: ArcSwap<Snapshot>,
     /// One refresh at a time; those who wait find their change already there.
     refreshing: Mutex<()>,
-    /// One reconciliation at a time of this server's; a [`job`] keeps the servers apart.
-    reconciling: Mutex<()>,
+    /// One round of each [`job`] at a time of this server's; a row keeps the servers apart.
+    jobs: [Mutex<()>; Job::COUNT],
     tree_is_due: Notify,
     sweep_is_due: Notify,
     scrub_is_due: Notify,
@@ -158,7 +158,7 @@ impl Catalog {
         let shared = Shared {
             snapshot: ArcSwap::default(),
             refreshing: Mutex::default(),
-            reconciling: Mutex::default(),
+            jobs: Default::default(),
             tree_is_due: Notify::new(),
             sweep_is_due: Notify::new(),
             scrub_is_due: Notify::new(),

@@ -20,7 +20,8 @@ use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-pub use restore::Restored;
+pub(super) use restore::Load;
+pub use restore::{RestoreOrder, Restored};
 
 use super::export::{exports, read_export};
 use super::{Catalog, Result};
@@ -180,6 +181,17 @@ impl Catalog {
             damaged: copying.damaged.into_iter().collect(),
         };
         put_note(vault, &name, &note).await?;
+        // Somebody else may have pruned the place meanwhile: a note must not name what is not there.
+        let there = vault.blobs().await?;
+        let is_gone = |file: &&SavedFile| there.get(&file.digest.to_hex()) != Some(&file.size);
+        if let Some(gone) = note.blobs.iter().find(is_gone) {
+            vault.remove(&format!("{name}.json")).await?;
+            let detail = format!(
+                "{} was taken away by another backup in the same place; try again",
+                gone.digest
+            );
+            return Err(StorageError::Unavailable(detail).into());
+        }
         let (copied_blobs, copied_bytes) = (copying.blobs, copying.bytes);
         Ok(BackedUp { name, note, copied_blobs, copied_bytes })
     }
@@ -218,7 +230,10 @@ pub async fn save_rows(db: &Db, folder: &Path, taken_at: DateTime<Utc>) -> Resul
         damaged,
     };
     put_note(&vault, &name, &note).await?;
-    prune(&vault, SAVED_ROWS_KEPT).await?;
+    if let Err(error) = prune(&vault, SAVED_ROWS_KEPT, &name).await {
+        // No reason not to start.
+        tracing::warn!(%error, "older saved catalogs stay");
+    }
     Ok(name)
 }
 
@@ -275,9 +290,12 @@ pub async fn read_note(vault: &Vault, name: &str) -> Result<BackupNote> {
     Ok(note)
 }
 
-/// Removes all backups but the newest `keep`, and the bytes that only they had; how many backups went.
-pub async fn prune(vault: &Vault, keep: usize) -> Result<usize> {
-    let names = backups(vault).await?;
+/// Removes all backups but the newest `keep`, and the bytes that only they had; how many backups went. The one that was
+/// just `made` is the newest, whatever the clock says.
+pub async fn prune(vault: &Vault, keep: usize, made: &str) -> Result<usize> {
+    let mut names = backups(vault).await?;
+    names.retain(|name| name != made);
+    names.push(made.to_owned());
     let (old, kept) = names.split_at(names.len().saturating_sub(keep.max(1)));
     if old.is_empty() {
         return Ok(0);
@@ -306,5 +324,14 @@ pub async fn prune(vault: &Vault, keep: usize) -> Result<usize> {
 /// A file without a name, which goes with this process: it has password hashes and keys in it.
 fn unnamed_file(folder: &Path) -> std::io::Result<File> {
     let flags = i32::try_from(OFlags::TMPFILE.bits()).unwrap_or(0);
-    File::options().read(true).write(true).custom_flags(flags).mode(0o600).open(folder)
+    let mut options = File::options();
+    options.read(true).write(true).mode(0o600);
+    if let Ok(file) = options.clone().custom_flags(flags).open(folder) {
+        return Ok(file);
+    }
+    // Not every file system has such files: then it has a name for a moment.
+    let path = folder.join(format!(".imagedepot-rows-{}", std::process::id()));
+    let file = options.create_new(true).open(&path)?;
+    std::fs::remove_file(&path)?;
+    Ok(file)
 }

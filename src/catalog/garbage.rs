@@ -4,7 +4,7 @@
 //! the store has bytes that no row knows (`orphans`). `store.safety_age` later its bytes are removed, and the row last.
 //! In between nothing can take it up again; the time is for people, and for a catalog that is set back to a backup.
 //!
-//! Nothing is removed where the references look incomplete: a file whose bytes are not there, a store of another catalog,
+//! Nothing that was not given up before is, and here nothing is removed, where the references look incomplete: a file whose bytes are not there, a store of another catalog,
 //! more strangers in it than friends. Whoever asks for a dry run is told what the run would do, by the same rules.
 
 mod orphans;
@@ -167,15 +167,20 @@ impl Catalog {
 
     /// Bytes go that were to be removed until then.
     fn due(&self, order: CollectionOrder) -> DateTime<Utc> {
-        let now = self.clock.now();
-        if order.immediately { self.after_safety(now) } else { now }
+        if order.immediately { end_of_time() } else { self.clock.now() }
     }
 
     /// When the bytes of what is given up now may go.
     pub(super) fn after_safety(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let age = chrono::TimeDelta::from_std(self.rules().safety_age);
-        age.ok().and_then(|age| now.checked_add_signed(age)).unwrap_or(DateTime::<Utc>::MAX_UTC)
+        let then = age.ok().and_then(|age| now.checked_add_signed(age));
+        then.unwrap_or_else(end_of_time).min(end_of_time())
     }
+}
+
+/// The last second of 9999: later times have more digits, and `SQLite` compares them as text.
+fn end_of_time() -> DateTime<Utc> {
+    DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 fn amount(sizes: impl IntoIterator<Item = u64>) -> Amount {

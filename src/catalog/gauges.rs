@@ -1,5 +1,6 @@
 //! What a watcher asks of the whole, looked up every half minute: each server tells the same, whoever did the work.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -13,16 +14,17 @@ const EVERY: Duration = Duration::from_secs(30);
 impl Catalog {
     /// Keeps the gauges up, until cancelled.
     pub async fn keep_measuring(&self) {
-        let mut pending_since = None;
+        let mut pending = None;
         loop {
-            if let Err(error) = self.measure(&mut pending_since).await {
+            if let Err(error) = self.measure(&mut pending).await {
                 tracing::debug!(%error, "the gauges stay as they are");
             }
             tokio::time::sleep(EVERY).await;
         }
     }
 
-    async fn measure(&self, pending_since: &mut Option<DateTime<Utc>>) -> Result<()> {
+    /// `pending` is a version that the tree had not followed, and since when.
+    async fn measure(&self, pending: &mut Option<(i64, DateTime<Utc>)>) -> Result<()> {
         let expiries =
             self.snapshot().channels().map(|offer| manifest::expiry(&offer.channel)).min();
         if let Some(expiry) = expiries {
@@ -33,15 +35,15 @@ impl Catalog {
         let done = tx.job(Job::Publish).await?.map_or(-1, |job| job.done_version);
         let damaged = tx.damaged_files().await?;
         let coverage = tx.coverage(DateTime::UNIX_EPOCH).await?;
-        if done >= version {
-            *pending_since = None;
-        } else {
-            pending_since.get_or_insert_with(|| self.clock.now());
+        if pending.is_some_and(|(version, _)| done >= version) {
+            *pending = None;
+        }
+        if done < version {
+            pending.get_or_insert_with(|| (version, self.clock.now()));
         }
         gauge!("imagedepot_publication_pending_since_timestamp_seconds")
-            .set(pending_since.map_or(0.0, seconds));
-        let mut blobs: Vec<_> = damaged.iter().map(|file| file.blob_id).collect();
-        blobs.dedup();
+            .set(pending.map_or(0.0, |(_, since)| seconds(since)));
+        let blobs: BTreeSet<_> = damaged.iter().map(|file| file.blob_id).collect();
         gauge!("imagedepot_scrub_damaged_blobs").set(number(blobs.len()));
         // Nothing is behind where there is nothing.
         let oldest = coverage.oldest_verified_at.unwrap_or_else(|| self.clock.now());

@@ -23,6 +23,9 @@ const RENEW_EVERY: Duration = Duration::from_secs(8);
 /// How soon to look again at work that another server is at.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
 
+/// No job rests for longer.
+const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(12);
+
 /// How long a person waits for the round of another server.
 const PATIENCE: Duration = Duration::from_secs(40);
 
@@ -62,6 +65,10 @@ impl Catalog {
         work: impl Future<Output = Result<Done<T>>>,
     ) -> Result<Round<T>> {
         let now = self.clock.now();
+        // For the row this server is one, whoever asks in it.
+        let Ok(_alone_here) = self.shared.jobs[job as usize].try_lock() else {
+            return Ok(Round::NotBefore(now + LOOK_AGAIN));
+        };
         if let Some(state) = self.db.look().await?.job(job).await?
             && let Some(later) = self.not_before(&state, wanted, now)
         {
@@ -95,7 +102,10 @@ impl Catalog {
         let is_due = match wanted {
             Wanted::Now => true,
             Wanted::For { version } if state.done_version < version => true,
-            Wanted::For { .. } | Wanted::AtItsTime => state.due_at <= now,
+            // A time further off was written by a clock that has been set back since.
+            Wanted::For { .. } | Wanted::AtItsTime => {
+                state.due_at <= now || state.due_at > now + LONGEST_PAUSE
+            }
         };
         match (is_due, is_held) {
             (true, true) => Some(now + LOOK_AGAIN),
@@ -129,22 +139,26 @@ impl Catalog {
         job: Job,
         mut work: impl Future<Output = Result<T>> + Unpin,
     ) -> Result<T> {
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => return done,
-                () = tokio::time::sleep(RENEW_EVERY) => {}
+        let renewing = async {
+            loop {
+                tokio::time::sleep(RENEW_EVERY).await;
+                let renewed = async {
+                    let mut tx = self.db.write().await?;
+                    let renewed = tx.renew_job(job, self.instance, self.clock.now() + HOLD).await?;
+                    tx.commit().await?;
+                    Ok::<_, Error>(renewed)
+                };
+                // A database that is away for a moment is no reason to stop.
+                if matches!(renewed.await, Ok(false)) {
+                    return;
+                }
             }
-            let renewed = async {
-                let mut tx = self.db.write().await?;
-                let renewed = tx.renew_job(job, self.instance, self.clock.now() + HOLD).await?;
-                tx.commit().await?;
-                Ok::<_, Error>(renewed)
-            };
-            // A database that is away for a moment is no reason to stop.
-            if matches!(renewed.await, Ok(false)) {
-                return Err(Error::JobTaken);
-            }
+        };
+        // Side by side: the work may hold the one connection that the renewal waits for.
+        tokio::select! {
+            biased;
+            done = &mut work => done,
+            () = renewing => Err(Error::JobTaken),
         }
     }
 

@@ -70,7 +70,6 @@ impl Catalog {
     }
 
     async fn reconcile_once(&self) -> Result<Done<Plan>> {
-        let _one_at_a_time = self.shared.reconciling.lock().await;
         let version = self.snapshot().version();
         let plan = self.plan().await?;
         steps_due(plan.steps.len());

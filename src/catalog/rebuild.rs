@@ -2,12 +2,14 @@
 //! else is there, and its files are the bytes.
 //!
 //! Clients are told what they were told before: revisions, epochs and promotions are the same. What the tree never knew is
-//! lost: users and tokens, drafts, revisions that no channel holds, notes, the history. Every byte is read and compared with its digest
-//! on the way. Nothing in the tree is changed, and nothing in the store is removed: what no revision of the new catalog
+//! lost: users and tokens, drafts, revisions that no channel holds, notes, the history. Every byte is read, and compared with its digest where
+//! a manifest tells it. Nothing in the tree is changed, and nothing in the store is removed: what no revision of the new catalog
 //! has is for [`garbage`](super::garbage) to find.
 
 mod adopt;
 mod survey;
+
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -56,7 +58,9 @@ impl Catalog {
         let mut rebuilt = Rebuilt { left: survey.left.clone(), ..Rebuilt::default() };
         let wholes = self.adopt_all(&survey, &mut rebuilt).await?;
         let mut tx = self.db.write().await?;
-        let identity = tx.identity_or(self.ids.next()).await?;
+        // The store's own word on whose it is stays true.
+        let owner = self.blobs.owner().await?;
+        let identity = tx.identity_or(owner.unwrap_or_else(|| self.ids.next())).await?;
         let images = self.insert_images(&mut tx, &survey, &wholes, numbers_left_out).await?;
         for channel in &survey.channels {
             self.insert_found_channel(&mut tx, channel, &survey, (&images, &wholes)).await?;
@@ -85,52 +89,63 @@ impl Catalog {
         for (index, image) in survey.images.iter().enumerate() {
             let id = self.ids.next();
             tx.insert_image(&new_image(id, image, now)).await?;
-            let of_image = wholes.iter().filter(|whole| whole.image == index);
-            let highest = of_image
-                .clone()
-                .map(|whole| whole.number)
-                .chain(image.revoked.iter().copied())
-                .max();
-            let next = highest.unwrap_or(0).saturating_add(numbers_left_out.max(0) + 1);
+            let highest = survey.numbers_of(index).max().unwrap_or(0);
+            let next = highest.saturating_add(numbers_left_out.max(0) + 1);
             tx.set_next_revision(id, next).await?;
-            for whole in of_image {
-                self.insert_whole(tx, id, whole).await?;
+            let mut known = BTreeSet::new();
+            for whole in wholes.iter().filter(|whole| whole.image == index) {
+                let is_revoked = image.revoked.contains(&whole.number);
+                let state = if is_revoked { RevisionState::Revoked } else { RevisionState::Ready };
+                self.insert_whole(tx, id, whole, state).await?;
+                known.insert(whole.number);
             }
-            for number in &image.revoked {
-                self.insert_revoked(tx, id, *number).await?;
+            for number in image.revoked.difference(&known) {
+                self.insert_bare(tx, id, *number, RevisionState::Revoked).await?;
             }
             ids.push(id);
         }
         Ok(ids)
     }
 
-    async fn insert_whole(&self, tx: &mut Tx, image: Uuid, whole: &Whole) -> Result<()> {
+    async fn insert_whole(
+        &self,
+        tx: &mut Tx,
+        image: Uuid,
+        whole: &Whole,
+        state: RevisionState,
+    ) -> Result<()> {
         let now = self.clock.now();
         let sealed_at = whole.files.iter().map(|file| file.modified).max();
         tx.insert_revision(&Revision {
             id: whole.id,
             sealed_at: Some(sealed_at.unwrap_or(now)),
-            ..recovered(image, whole.number, RevisionState::Ready, now)
+            ..recovered(image, whole.number, state, now)
         })
         .await?;
         for file in &whole.files {
             let size = i64::try_from(file.size).unwrap_or(i64::MAX);
-            tx.insert_arriving_blob(file.blob, &file.key, size, self.instance, now).await?;
-            tx.settle_blob(file.blob, now).await?;
+            if tx.blob(file.blob).await?.is_none() {
+                tx.insert_arriving_blob(file.blob, &file.key, size, self.instance, now).await?;
+                tx.settle_blob(file.blob, now).await?;
+            }
             tx.insert_file(whole.id, file.role, file.blob, size, &file.digest.to_string()).await?;
         }
         Ok(())
     }
 
-    /// Of a revoked revision nothing is left but that clients on it have to move.
-    async fn insert_revoked(&self, tx: &mut Tx, image: Uuid, number: i64) -> Result<()> {
-        let now = self.clock.now();
-        let revision = Revision {
-            id: self.ids.next(),
-            sealed_at: Some(now),
-            ..recovered(image, number, RevisionState::Revoked, now)
-        };
-        Ok(tx.insert_revision(&revision).await?)
+    /// A revision of which nothing is left but its number: revoked, so that clients on it move, or a tombstone.
+    async fn insert_bare(
+        &self,
+        tx: &mut Tx,
+        image: Uuid,
+        number: i64,
+        state: RevisionState,
+    ) -> Result<Uuid> {
+        let (id, now) = (self.ids.next(), self.clock.now());
+        let revision =
+            Revision { id, sealed_at: Some(now), ..recovered(image, number, state, now) };
+        tx.insert_revision(&revision).await?;
+        Ok(id)
     }
 
     async fn insert_found_channel(
@@ -145,9 +160,22 @@ impl Catalog {
         tx.put_manifest(&found.manifest_path).await?;
         for assignment in &found.assignments {
             let of_image = |whole: &&Whole| whole.image == assignment.image;
+            let image = images[assignment.image];
             let Some(assigned) =
                 wholes.iter().filter(of_image).find(|whole| whole.number == assignment.revision)
             else {
+                // Its files are damaged or gone: epochs go on behind it, and clients wait for another promotion.
+                let known = tx.revision(image, assignment.revision).await?.map(|known| known.id);
+                let revision = match known {
+                    Some(known) => known,
+                    None => {
+                        self.insert_bare(tx, image, assignment.revision, RevisionState::Deleted)
+                            .await?
+                    }
+                };
+                let numbered = (revision, assignment.revision);
+                tx.assign(&promotion_of((image, channel.id), numbered, assignment, found.issued))
+                    .await?;
                 continue;
             };
             // Those beside it in the folder were assigned before it, the newest last.
@@ -157,18 +185,23 @@ impl Catalog {
                 .filter(|whole| whole.number != assigned.number && whole.is_in(&found.folder))
                 .collect();
             kept.sort_by_key(|whole| whole.number);
-            let image = images[assignment.image];
             for (before, whole) in (1..).zip(kept.iter().rev()) {
                 let promotion = Promotion {
                     id: self.ids.next(),
                     epoch: assignment.epoch - before,
                     // A higher number is one that was turned away from.
                     rolled_back: whole.number > assigned.number,
-                    ..promotion_of((image, channel.id), whole, assignment, found.issued)
+                    ..promotion_of(
+                        (image, channel.id),
+                        (whole.id, whole.number),
+                        assignment,
+                        found.issued,
+                    )
                 };
                 tx.assign(&promotion).await?;
             }
-            tx.assign(&promotion_of((image, channel.id), assigned, assignment, found.issued))
+            let numbered = (assigned.id, assigned.number);
+            tx.assign(&promotion_of((image, channel.id), numbered, assignment, found.issued))
                 .await?;
         }
         for whole in wholes {
@@ -245,7 +278,7 @@ fn channel_of(id: Uuid, found: &FoundChannel, now: DateTime<Utc>) -> Channel {
 
 fn promotion_of(
     (image_id, channel_id): (Uuid, Uuid),
-    whole: &Whole,
+    (revision_id, revision): (Uuid, i64),
     assignment: &FoundAssignment,
     issued: DateTime<Utc>,
 ) -> Promotion {
@@ -253,8 +286,8 @@ fn promotion_of(
         id: assignment.promotion,
         image_id,
         channel_id,
-        revision_id: whole.id,
-        revision: whole.number,
+        revision_id,
+        revision,
         epoch: assignment.epoch,
         kind: PromotionKind::Promote,
         mandatory: assignment.mandatory,

@@ -306,7 +306,10 @@ impl Catalog {
         for file in tx.files_of(revision.id).await? {
             tx.delete_file(revision.id, file.role).await?;
             tx.discard_blob(file.blob_id, now, remove_after).await?;
+            // Nothing is left to be healed.
+            tx.end_rescue(file.blob_id).await?;
         }
+        tx.end_quarantine(revision.id).await?;
         revision.state = RevisionState::Deleted;
         self.save(tx, revision).await
     }

@@ -8,6 +8,7 @@
 pub mod quarantine;
 mod rescue;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -31,7 +32,10 @@ const RETRY_AFTER: Duration = Duration::from_mins(1);
 const DAMAGED_AGAIN: TimeDelta = TimeDelta::hours(1);
 
 /// Blobs to ask for at once.
-const PAGE: i64 = 20;
+const PAGE: i64 = 200;
+
+/// So many in a row that cannot be read: it is not the blobs.
+const STORE_IS_AWAY: usize = 3;
 
 /// Slower would make no difference to anybody.
 const SLOWEST: u64 = 8 * 1024 * 1024;
@@ -151,16 +155,27 @@ impl Catalog {
         self.check_owner().await?;
         let mut pace = Pace::new(Some(self.scrub_rate().await?));
         let (began, mut done) = (tokio::time::Instant::now(), Scrubbed::default());
+        let (mut failed, mut in_a_row) = (HashSet::new(), 0);
         'round: loop {
-            let due = self.due_blobs().await?;
+            let mut due = self.due_blobs().await?;
+            // One that cannot be read now stands in nobody's way.
+            due.retain(|blob| !failed.contains(&blob.id));
             if due.is_empty() {
                 break;
             }
             for blob in due {
-                self.scrub_blob(&blob, &mut pace).await?;
+                match self.scrub_blob(&blob, &mut pace).await {
+                    Ok(()) => in_a_row = 0,
+                    Err(error) if in_a_row + 1 == STORE_IS_AWAY => return Err(error),
+                    Err(error) => {
+                        tracing::warn!(%error, blob.key = blob.key, "not read, and tried again later");
+                        failed.insert(blob.id);
+                        in_a_row += 1;
+                    }
+                }
                 done.blobs += 1;
                 if began.elapsed() > ROUND {
-                    done.is_cut_off = true;
+                    done.is_cut_off = failed.is_empty();
                     break 'round;
                 }
             }
@@ -190,6 +205,8 @@ impl Catalog {
         let mut verdict = self.examine(blob, pace).await?;
         if matches!(verdict, Verdict::Damaged(_)) && !blob.is_damaged {
             verdict = self.examine(blob, pace).await?;
+            // The whole disk may have gone in the meantime.
+            self.check_owner().await?;
         }
         metrics::counter!("imagedepot_scrubbed_bytes_total").increment(blob.size);
         match verdict {

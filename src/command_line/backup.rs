@@ -9,7 +9,8 @@ use clap::Args;
 use serde_json::json;
 
 use super::DataArgs;
-use crate::catalog::backup::{BackedUp, Restored, backups, prune};
+use crate::catalog::backup::{BackedUp, RestoreOrder, Restored, backups, prune};
+use crate::catalog::rebuild::NUMBERS_LEFT_OUT;
 use crate::client::output::Output;
 use crate::config::Config;
 use crate::model::Ids;
@@ -46,6 +47,10 @@ pub struct RestoreArgs {
     /// Take the rows alone, for a store that has its bytes
     #[arg(long)]
     rows_only: bool,
+    /// How many revision numbers to leave out, for those given out after the backup
+    #[arg(long, value_name = "NUMBER", default_value_t = NUMBERS_LEFT_OUT,
+        value_parser = clap::value_parser!(i64).range(0..1_000_000))]
+    numbers_left_out: i64,
     /// Say which backups are there, and restore none
     #[arg(long)]
     list: bool,
@@ -61,7 +66,7 @@ pub async fn back_up(args: BackupArgs, file: Option<&Path>) -> anyhow::Result<()
     catalog.close().await;
     let done = done?;
     let pruned = match args.keep {
-        Some(keep) => Box::pin(prune(&vault, usize::try_from(keep)?)).await?,
+        Some(keep) => Box::pin(prune(&vault, usize::try_from(keep)?, &done.name)).await?,
         None => 0,
     };
     say_backed_up(&done, pruned, args.output)
@@ -104,13 +109,14 @@ pub async fn restore(args: RestoreArgs, file: Option<&Path>) -> anyhow::Result<(
             names.last().with_context(|| format!("there is no backup in {}", args.from))?.clone()
         }
     };
-    let data = &args.data.data;
+    let (data, numbers_left_out) = (&args.data.data, args.numbers_left_out);
+    let order = RestoreOrder { rows_only: args.rows_only, numbers_left_out };
     // Nobody serves from what is being filled.
     let instance = Instance::take(data, Ids)?;
     let db = server::open_database(&config).await.context("the catalog")?;
     db.migrate().await?;
     let catalog = server::open_catalog(&config, data, db, instance.id())?;
-    let done = Box::pin(catalog.restore(&vault, &name, args.rows_only, data)).await;
+    let done = Box::pin(catalog.restore(&vault, &name, order, data)).await;
     catalog.close().await;
     say_restored(&done?, args.output)
 }

@@ -17,6 +17,11 @@ pub enum Job {
     Scrub,
 }
 
+impl Job {
+    /// How many there are.
+    pub const COUNT: usize = 4;
+}
+
 /// How a job stands, for all servers.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct JobState {

@@ -137,7 +137,7 @@ pub enum BlobState {
     Arriving,
     /// Complete and on stable storage; a file refers to it.
     Stored,
-    /// No file refers to it: its bytes go as soon as no published copy needs them.
+    /// No file refers to it: its bytes go when its time has come and no published copy needs them.
     Garbage,
 }
 

@@ -10,7 +10,7 @@ use object_store::{
 };
 
 use super::blobs::{BlobReader, RunningHash, away};
-use super::error::StorageError;
+use super::error::{StorageError, is_about_the_file};
 use crate::model::Digest;
 
 /// Of one part: S3 takes 10,000 of them.
@@ -88,7 +88,7 @@ fn check(found: &Digest, expected: &Digest) -> Result<(), StorageError> {
 }
 
 fn unreadable(error: &std::io::Error) -> StorageError {
-    if error.kind() == std::io::ErrorKind::UnexpectedEof {
+    if is_about_the_file(error) {
         return StorageError::Damaged(error.to_string());
     }
     away(error.to_string())

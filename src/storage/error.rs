@@ -48,7 +48,7 @@ impl StorageError {
     pub fn is_about_the_bytes(&self) -> bool {
         match self {
             Self::Damaged(_) | Self::Store(object_store::Error::NotFound { .. }) => true,
-            Self::File { source, .. } => source.kind() == std::io::ErrorKind::NotFound,
+            Self::File { source, .. } => is_about_the_file(source),
             _ => false,
         }
     }
@@ -70,6 +70,16 @@ impl StorageError {
             _ => false,
         }
     }
+}
+
+/// What a disk says of bytes that it cannot give: EIO, ENODATA, EBADMSG, EUCLEAN.
+const UNREADABLE: [i32; 4] = [5, 61, 74, 117];
+
+/// Whether an error of the system says something of the file: it is not there, ends early, or cannot be read.
+pub(super) fn is_about_the_file(error: &std::io::Error) -> bool {
+    use std::io::ErrorKind as K;
+    matches!(error.kind(), K::NotFound | K::UnexpectedEof)
+        || error.raw_os_error().is_some_and(|code| UNREADABLE.contains(&code))
 }
 
 /// SQLite's result codes for a lock that somebody else holds.

@@ -169,7 +169,12 @@ impl Tx {
                 continue;
             }
             let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
-            let (names, filter, order) = (names.join(", "), filter(table), order(table));
+            let mut order = order(table);
+            if order == "sequence, id" && !names.contains(&"sequence") {
+                // Before the audit was a chain.
+                order = "at, id";
+            }
+            let (names, filter) = (names.join(", "), filter(table));
             let sql = format!("select {names} from {table}{filter} order by {order}");
             on!(self, conn => {
                 let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(conn);

@@ -78,7 +78,11 @@ impl Vault {
     pub async fn blobs(&self) -> Result<BTreeMap<String, u64>, StorageError> {
         let listed = self.store.list(Some(&self.prefix.clone().join(BLOBS)));
         let blobs = listed.try_filter_map(|object| async move {
-            let name = object.location.filename().filter(|name| name.len() == 64);
+            let is_hex = |name: &&str| {
+                name.len() == 64
+                    && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            };
+            let name = object.location.filename().filter(is_hex);
             Ok(name.map(|name| (name.to_owned(), object.size)))
         });
         Ok(blobs.try_collect().await?)
@@ -95,8 +99,11 @@ impl Vault {
     }
 
     pub async fn remove_blob(&self, hex: &str) -> Result<(), StorageError> {
-        let location = self.prefix.clone().join(BLOBS).join(&hex[..2]).join(hex);
-        Ok(self.store.delete(&location).await?)
+        let location = self.prefix.clone().join(BLOBS).join(hex.get(..2).unwrap_or("__")).join(hex);
+        match self.store.delete(&location).await {
+            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// What is stored of a file's bytes.

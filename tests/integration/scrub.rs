@@ -19,6 +19,7 @@ on_both_databases![
     a_damaged_revision_that_nobody_offers_is_found_and_healed,
     what_was_mended_where_it_lies_is_healed_by_the_next_look,
     a_store_that_is_not_there_quarantines_nothing,
+    a_damaged_revision_may_be_deleted_and_its_bytes_go,
 ];
 
 /// Where the bytes of a file lie that has these.
@@ -245,7 +246,7 @@ async fn what_was_mended_where_it_lies_is_healed_by_the_next_look(database: Data
 }
 
 async fn a_store_that_is_not_there_quarantines_nothing(database: Database) {
-    let depot = Depot::start(database).await;
+    let mut depot = Depot::start(database).await;
     let admin = two_revisions(&depot).await;
     let blobs = depot.server.data().join("blobs");
     // A disk that is not mounted.
@@ -256,7 +257,38 @@ async fn a_store_that_is_not_there_quarantines_nothing(database: Database) {
         depot.server.log().contains("does not say which catalog").then_some(())
     })
     .await;
+    // Nor is the empty place taken for the store by the next start.
+    depot.server.restart().await;
+    let admin = depot.admin();
+    tokio::time::sleep(Duration::from_millis(500)).await;
     let status = admin.get("/api/v1/scrub").await.expecting(200).json();
     assert_eq!((&status["damaged"], &status["wanted"]), (&json!([]), &json!(4)));
     assert_eq!(state(&admin, 2).await, "ready");
+    assert!(!blobs.join("imagedepot-catalog").exists());
+    std::fs::remove_dir_all(&blobs).expect("the empty place");
+    std::fs::rename(depot.server.data().join("elsewhere"), &blobs).expect("mount it");
+    depot.server.restart().await;
+    assert_eq!(scrub(&depot.admin(), "").await["damaged"], json!([]));
+}
+
+async fn a_damaged_revision_may_be_deleted_and_its_bytes_go(database: Database) {
+    let depot = Depot::on(database).setting("store", "safety_age", "0s").start().await;
+    let admin = two_revisions(&depot).await;
+    flip_a_byte(&blob_with(&depot, &ckm(1)));
+    // With its other name, by which it would heal.
+    std::fs::remove_file(depot.tree().join("win7-office_1.ckm.index")).expect("lose it");
+    std::fs::remove_file(blob_with(&depot, &index(1))).expect("lose it");
+    let status = scrub(&admin, "").await;
+    assert_eq!(status["damaged"].as_array().map(Vec::len), Some(2), "{status}");
+    // What is known to be damaged stands in no one's way.
+    admin.post("/api/v1/gc").await.expecting(200);
+    admin.delete(&revision_path("win7-office", 1)).await.expecting(204);
+    depot.anonymous().get_tree("win7-office_1.ckm").await.expecting(404);
+    depot.comes_to_store(2).await;
+    eventually("nothing is left of it", || async {
+        let done = admin.post("/api/v1/gc").await.expecting(200).json();
+        (done["waiting"]["blobs"] == 0).then_some(())
+    })
+    .await;
+    assert_eq!(admin.get("/api/v1/scrub").await.json()["damaged"], json!([]));
 }

@@ -32,6 +32,15 @@ pub struct Restored {
     pub lost: Vec<Digest>,
 }
 
+/// How a backup is restored.
+#[derive(Debug, Clone, Copy)]
+pub struct RestoreOrder {
+    /// The bytes are those that the store has.
+    pub rows_only: bool,
+    /// For revisions that were made after the backup: clients may have them.
+    pub numbers_left_out: i64,
+}
+
 /// A blob as the rows of a backup have it.
 struct SavedBlob {
     id: Uuid,
@@ -48,11 +57,11 @@ impl Catalog {
         &self,
         vault: &Vault,
         name: &str,
-        rows_only: bool,
+        order: RestoreOrder,
         scratch: &Path,
     ) -> Result<Restored> {
         let note = read_note(vault, name).await?;
-        if note.rows_only && !rows_only {
+        if note.rows_only && !order.rows_only {
             return Err(unusable(format!(
                 "{name} has rows only: say --rows-only, the store's bytes stay"
             )));
@@ -62,8 +71,8 @@ impl Catalog {
         let rows = fetch_rows(vault, name, &note, scratch).await?;
         let blobs = saved_blobs(&rows)?;
         let there = self.blobs.list().await?;
-        if rows_only {
-            return self.restore_rows(name, note, (&rows, &blobs, &there)).await;
+        if order.rows_only {
+            return self.restore_rows(name, note, order, (&rows, &blobs, &there)).await;
         }
         let keys: BTreeSet<_> = blobs.iter().map(|blob| &blob.key).collect();
         if let Some(stranger) = there.keys().find(|key| !keys.contains(key)) {
@@ -79,8 +88,10 @@ impl Catalog {
                 lost.push((blob.id, blob.file.digest));
             }
         }
-        let count = self.load_rows(&rows, &lost).await?;
+        // First: killed in between, the store is no stranger's to the catalog.
         self.blobs.set_owner(note.identity).await?;
+        let load = Load { numbers_left_out: order.numbers_left_out, were_bytes_read: true };
+        let count = self.load_rows(&rows, &lost, load).await?;
         let lost = lost.into_iter().map(|(_, digest)| digest).collect();
         Ok(Restored {
             name: name.to_owned(),
@@ -96,6 +107,7 @@ impl Catalog {
         &self,
         name: &str,
         note: BackupNote,
+        order: RestoreOrder,
         (rows, blobs, there): (&std::fs::File, &[SavedBlob], &Listing),
     ) -> Result<Restored> {
         let is_there = |blob: &&SavedBlob| {
@@ -103,7 +115,8 @@ impl Catalog {
         };
         let (_, lost): (Vec<_>, Vec<_>) = blobs.iter().partition(is_there);
         let lost: Vec<_> = lost.iter().map(|blob| (blob.id, blob.file.digest)).collect();
-        let count = self.load_rows(rows, &lost).await?;
+        let load = Load { numbers_left_out: order.numbers_left_out, were_bytes_read: false };
+        let count = self.load_rows(rows, &lost, load).await?;
         let lost = lost.into_iter().map(|(_, digest)| digest).collect();
         let (name, blobs) = (name.to_owned(), blobs.len() as u64);
         Ok(Restored { name, note, rows: count, blobs, bytes: 0, lost })
@@ -122,17 +135,21 @@ impl Catalog {
     /// Refuses where something would be overwritten, or mixed up.
     pub(in crate::catalog) async fn must_be_empty(&self, but_tree: bool) -> Result<()> {
         if !self.db.read().await?.is_blank().await? {
-            return Err(unusable(
-                "the catalog is not empty, and nothing is overwritten: name another with --data or --config".to_owned(),
-            ));
+            return Err(not_empty());
         }
-        let published = self.tree.list("").await?;
-        match published.keys().next() {
-            Some(file) if !but_tree => Err(unusable(format!(
-                "the tree is not empty (it has {file}), and nobody could tell its files from others': move it away"
-            ))),
-            _ => Ok(()),
+        if but_tree {
+            return Ok(());
         }
+        let mut folders = self.tree.folders().await?;
+        folders.push(String::new());
+        for folder in folders {
+            if let Some(file) = self.tree.list(&folder).await?.keys().next() {
+                return Err(unusable(format!(
+                    "the tree is not empty (it has {file}), and nobody could tell its files from others': move it away"
+                )));
+            }
+        }
+        Ok(())
     }
 
     /// Says whether the bytes are there now, and what they should be.
@@ -160,30 +177,53 @@ impl Catalog {
         &self,
         rows: &std::fs::File,
         lost: &[(Uuid, Digest)],
+        load: Load,
     ) -> Result<u64> {
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
+        tx.lock_catalog_version().await?;
+        // Asked again: copying took its time, and a server may have been started meanwhile.
+        if !tx.is_blank().await? {
+            return Err(not_empty());
+        }
         tx.clear_for_load().await?;
         let (mut loader, mut count) = (Loader::default(), 0);
         for line in lines(rows)? {
             tx.load(&mut loader, &line?).await?;
             count += 1;
         }
-        // What was damaged then and could be brought back is sound now.
-        for file in tx.damaged_files().await? {
-            if !lost.iter().any(|(blob, _)| *blob == file.blob_id) {
-                tx.delete_damage(file.blob_id).await?;
+        if load.were_bytes_read {
+            // What was damaged then and could be brought back is sound now.
+            for file in tx.damaged_files().await? {
+                if !lost.iter().any(|(blob, _)| *blob == file.blob_id) {
+                    tx.delete_damage(file.blob_id).await?;
+                }
             }
         }
         for (blob, _) in lost {
             tx.insert_damage(*blob, "it is not in the backup", None, now).await?;
         }
         tx.settle_quarantine(now).await?;
+        tx.leave_numbers_out(load.numbers_left_out, now).await?;
         // Taken while it was being moved.
         tx.set_frozen(None).await?;
         tx.commit().await?;
         Ok(count)
     }
+}
+
+/// How rows are loaded.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::catalog) struct Load {
+    pub(in crate::catalog) numbers_left_out: i64,
+    /// All bytes were compared with their digests on the way.
+    pub(in crate::catalog) were_bytes_read: bool,
+}
+
+fn not_empty() -> crate::catalog::Error {
+    unusable(
+        "the catalog is not empty, and nothing is overwritten: name another with --data or --config".to_owned(),
+    )
 }
 
 /// The rows, compared with their digest, in a file without a name.

@@ -1,14 +1,16 @@
 //! What the store has and no row knows: left by a kill in the wrong moment, or by a catalog that was set back.
 //!
-//! A row is written before its first byte and goes after its last one, so whatever was listed and has no row afterwards is
-//! nobody's, however young it is. It is the other way round that needs care: a store whose catalog is another one, or
+//! Where servers write, a row is there before its first byte and goes after its last one, so whatever was listed and has no
+//! row afterwards is nobody's, however young it is. (What fills an empty catalog writes bytes first, and nobody collects there.) It is the other way round that needs care: a store whose catalog is another one, or
 //! much older, is full of strangers, and they are all that somebody has.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{Amount, CollectionOrder};
-use crate::catalog::{Catalog, Error, Result};
-use crate::model::BlobState;
+use serde_json::json;
+
+use crate::catalog::audit::{Entry, NOTHING};
+use crate::catalog::{Actor, Catalog, Error, Result};
 
 /// So many strangers are few, whatever else there is.
 const FEW: usize = 20;
@@ -27,6 +29,11 @@ impl Catalog {
         let identity = tx.identity_or(self.ids.next()).await?;
         tx.commit().await?;
         match self.blobs.owner().await? {
+            None if self.is_missing_its_store().await? => {
+                tracing::error!(
+                    "the store has none of the catalog's bytes: is its disk mounted, and store.url right? It is not claimed"
+                );
+            }
             None => self.blobs.set_owner(identity).await?,
             Some(owner) if owner == identity => {}
             Some(_) => {
@@ -36,6 +43,16 @@ impl Catalog {
             }
         }
         Ok(())
+    }
+
+    /// Whether there should be bytes, and are none: an empty place is no store that has lost everything.
+    async fn is_missing_its_store(&self) -> Result<bool> {
+        let known = self.db.read().await?.stored_blobs().await?;
+        if known.is_empty() {
+            return Ok(false);
+        }
+        let listing = self.blobs.list().await?;
+        Ok(!known.iter().any(|blob| listing.contains_key(&blob.key)))
     }
 
     /// Compares store and catalog; refuses where something speaks against removing anything.
@@ -49,11 +66,10 @@ impl Catalog {
         let before = tx.blob_keys().await?;
         drop(tx);
         let listing = self.blobs.list().await?;
-        let after: HashMap<String, BlobState> =
+        let after: HashMap<String, bool> =
             self.db.read().await?.blob_keys().await?.into_iter().collect();
-        let lost = before.iter().filter(|(key, state)| {
-            let is_stored = |state: &BlobState| *state == BlobState::Stored;
-            is_stored(state) && after.get(key).is_some_and(is_stored) && !listing.contains_key(key)
+        let lost = before.iter().filter(|(key, is_expected)| {
+            *is_expected && after.get(key) == Some(&true) && !listing.contains_key(key)
         });
         let lost: Vec<_> = lost.collect();
         if let Some((key, _)) = lost.first() {
@@ -107,6 +123,10 @@ impl Catalog {
                     given_up.add(orphan.bytes);
                 }
             }
+            let actor = Actor::system("gc");
+            let entry = Entry { action: "gc.orphans", subject: "gc".to_owned(), actor: &actor };
+            let keys: Vec<_> = some.iter().map(|orphan| &orphan.key).collect();
+            self.audit(&mut tx, entry, NOTHING, Some(&json!({ "given_up": keys })));
             tx.commit().await?;
         }
         Ok(given_up)

@@ -243,6 +243,7 @@ impl Trial {
         let done = self.catalog.collect(order).await.unwrap();
         assert_eq!(told, done);
         self.nothing_is_lost().await;
+        self.nothing_published_is_lost().await;
     }
 
     fn pass(&self, minutes: u64) {
@@ -277,6 +278,14 @@ impl Trial {
                 let bytes: Vec<_> = reader.stream(0..file.size).try_collect().await.unwrap();
                 assert_eq!(Digest::of(&bytes.concat()), file.digest, "{}", details.subject());
             }
+        }
+    }
+
+    /// What stands in the tree was made from bytes that are there.
+    async fn nothing_published_is_lost(&self) {
+        let stored = self.stored();
+        for file in self.catalog.db.read().await.unwrap().known_files().await.unwrap() {
+            assert!(stored.contains(&file.blob_key), "{}", file.publication.path);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Published files become stored bytes again: by another name of the same file where that can be, else by a copy.
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -30,9 +32,12 @@ impl Catalog {
         rebuilt: &mut Rebuilt,
     ) -> Result<Vec<Whole>> {
         let mut wholes: Vec<Whole> = Vec::new();
-        let known = self.blobs.identities().await?;
+        let (known, mut blobs) = (self.blobs.identities().await?, HashMap::new());
         for ((image, number, role), file) in survey.files() {
-            let Some(adopted) = self.adopt(*role, file, &known, rebuilt).await? else { continue };
+            let Some(adopted) = self.adopt(*role, file, (&known, &mut blobs), rebuilt).await?
+            else {
+                continue;
+            };
             rebuilt.bytes += adopted.size;
             match wholes.last_mut() {
                 Some(whole) if (whole.image, whole.number) == (*image, *number) => {
@@ -65,11 +70,17 @@ impl Catalog {
         &self,
         role: FileRole,
         file: &FoundFile,
-        known: &Identities,
+        (known, blobs): (&Identities, &mut HashMap<String, Uuid>),
         rebuilt: &mut Rebuilt,
     ) -> Result<Option<Adopted>> {
         for place in &file.places {
-            let reader = self.tree.reader(&place.path, place.size).await?;
+            let reader = match self.tree.reader(&place.path, place.size).await {
+                Ok(reader) => reader,
+                Err(error) => {
+                    rebuilt.left.push(format!("{}: {error}", place.path));
+                    continue;
+                }
+            };
             let found = match digest_of(&reader, &mut Pace::new(None)).await {
                 Ok(found) => found,
                 Err(error) => {
@@ -85,8 +96,10 @@ impl Catalog {
                 continue;
             }
             let key = self.make_blob(place, &found, known).await?;
+            // Revisions that were made of another have the same file.
+            let blob = *blobs.entry(key.clone()).or_insert_with(|| self.ids.next());
             return Ok(Some(Adopted {
-                blob: self.ids.next(),
+                blob,
                 key,
                 role,
                 size: place.size,

@@ -75,6 +75,15 @@ impl Survey {
         self.files.iter()
     }
 
+    /// Every number of an image that anything tells of.
+    pub(super) fn numbers_of(&self, image: usize) -> impl Iterator<Item = i64> {
+        let of_files = self.files.keys().filter(move |key| key.0 == image).map(|key| key.1);
+        let assignments = self.channels.iter().flat_map(|channel| &channel.assignments);
+        let assigned = assignments.filter(move |assignment| assignment.image == image);
+        let revoked = self.images[image].revoked.iter().copied();
+        of_files.chain(assigned.map(|assignment| assignment.revision)).chain(revoked)
+    }
+
     /// Where a file stands in a channel's folder, and by which tag it is known there.
     pub(super) fn paths_in(
         &self,
@@ -102,6 +111,10 @@ impl Survey {
             revoked: BTreeSet::new(),
         });
         self.images.len() - 1
+    }
+
+    fn has_channel(&self, manifest: &ManifestDocument) -> bool {
+        self.channels.iter().any(|channel| channel.name.key() == manifest.channel.key())
     }
 
     fn add_manifest(&mut self, folder: &str, manifest_path: String, manifest: ManifestDocument) {
@@ -155,7 +168,11 @@ impl Catalog {
                 }
                 continue;
             };
-            match serde_json::from_slice(&text) {
+            match serde_json::from_slice::<ManifestDocument>(&text) {
+                Ok(manifest) if survey.has_channel(&manifest) => {
+                    let channel = &manifest.channel;
+                    survey.left.push(format!("{path}: another folder is that of {channel}, too"));
+                }
                 Ok(manifest) => {
                     survey.add_manifest(&folder, path, manifest);
                     served.push(folder);
@@ -178,7 +195,11 @@ impl Catalog {
         let Some(named) = self.rules().pattern.read(name) else {
             return survey.left.push(format!("{path}: no name of a published file"));
         };
-        let image = survey.image(&named.image, &named.extension);
+        // A name alone makes no image: it may be anybody's file.
+        let known = survey.images.iter().position(|image| image.name.key() == named.image.key());
+        let Some(image) = known else {
+            return survey.left.push(format!("{path}: no manifest has an image of this name"));
+        };
         let role = role_of(named.is_index, &named.extension);
         let folder = folder.to_owned();
         let place = match entry {

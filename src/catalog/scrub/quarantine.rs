@@ -11,8 +11,8 @@ use crate::catalog::{Actor, Catalog, Result};
 use crate::model::{Digest, File, Image, Revision, RevisionState, StoredBlob};
 use crate::storage::{Change, Tx};
 
-/// How long copies in the tree are left for [`rescue`](super::rescue): the longest that copying one takes.
-const RESCUE: chrono::TimeDelta = chrono::TimeDelta::hours(12);
+/// How long copies in the tree are left for [`rescue`](super::rescue), which says itself when it is done: for good.
+const RESCUE: chrono::TimeDelta = chrono::TimeDelta::days(3650);
 
 impl Catalog {
     /// Keeps from clients whatever has these bytes. Done again, it changes nothing.
@@ -25,16 +25,30 @@ impl Catalog {
         // Only revisions of one image share bytes.
         let image_id = tx.lock_image_of(*first).await?;
         let Some(image) = tx.image_by_id(image_id).await? else { return Ok(()) };
+        // Deleted while this waited for the lock.
+        let holders = tx.revisions_with_blob(blob.id).await?;
+        if holders.is_empty() {
+            return Ok(());
+        }
         let rescue_until = (!copies.is_empty() && !blob.is_damaged).then(|| now + RESCUE);
         tx.insert_damage(blob.id, what, rescue_until, now).await?;
         tx.note_scrubbed(blob.id, now).await?;
-        for (holder,) in tx.revisions_with_blob(blob.id).await? {
+        for (holder,) in holders {
             let Some(mut revision) = tx.revision_by_id(holder).await? else { continue };
             self.take_out_of_use(&mut tx, &actor, &image, &mut revision, blob, what).await?;
         }
+        if tx.revisions_with_blob(blob.id).await?.is_empty() {
+            // It was drafts' alone.
+            tx.delete_damage(blob.id).await?;
+            tx.discard_blob(blob.id, now, now).await?;
+        }
+        if blob.is_damaged {
+            // Seen before, and shown then.
+            return Ok(tx.commit().await?);
+        }
         self.show_change_of(&mut tx, &image).await?;
         tx.commit().await?;
-        if !blob.is_damaged {
+        {
             metrics::counter!("imagedepot_scrub_damage_found_total").increment(1);
             tracing::error!(blob.key = blob.key, image = %image.name, what, "stored bytes are damaged");
         }
@@ -66,8 +80,6 @@ impl Catalog {
                 for role in &roles {
                     tx.delete_file(revision.id, *role).await?;
                 }
-                tx.delete_damage(blob.id).await?;
-                tx.discard_blob(blob.id, now, now).await?;
                 "file.damaged"
             }
             RevisionState::Quarantined | RevisionState::Deleted => return Ok(()),
@@ -134,6 +146,10 @@ impl Catalog {
                 continue;
             }
             revision.state = tx.end_quarantine(holder).await?.unwrap_or(RevisionState::Ready);
+            // What somebody else uploads to heal it has nowhere to go any more.
+            for arriving in tx.delete_open_uploads_of(holder).await? {
+                tx.discard_arriving(arriving, self.clock.now()).await?;
+            }
             self.save(tx, &mut revision).await?;
             let entry = entry("revision.heal", image, &revision, actor);
             self.audit(tx, entry, NOTHING, Some(&revision.state));
@@ -144,12 +160,13 @@ impl Catalog {
 
     /// To be called at the end of the transaction: channels are locked here.
     async fn show_change_of(&self, tx: &mut Tx, image: &Image) -> Result<()> {
-        let mut channels: Vec<_> =
+        let held: Vec<_> =
             tx.assigned_everywhere(image.id).await?.iter().map(|held| held.channel_id).collect();
-        // All changes lock several channels in one order.
-        channels.sort_unstable();
-        for channel in channels {
-            tx.raise_channel_sequence(channel, self.clock.now()).await?;
+        // By their names, as all changes lock several channels.
+        for channel in tx.channels().await? {
+            if held.contains(&channel.id) {
+                tx.raise_channel_sequence(channel.id, self.clock.now()).await?;
+            }
         }
         Ok(tx.raise_catalog_version(Change::Image(image.id)).await?)
     }

@@ -28,15 +28,28 @@ impl Catalog {
         let Some(file) = damaged.into_iter().find(|file| file.blob_id == blob.id) else {
             return Ok(());
         };
+        let mut is_decided = true;
         for path in self.copies_of(blob).await? {
-            let Ok(reader) = self.tree.reader(&path, blob.size).await else { continue };
-            match Box::pin(self.heal_from(&Actor::system("scrub"), &file, &reader)).await {
+            let healed = match self.tree.reader(&path, blob.size).await {
+                Ok(reader) => {
+                    Box::pin(self.heal_from(&Actor::system("scrub"), &file, &reader)).await
+                }
+                Err(error) => Err(error.into()),
+            };
+            match healed {
                 Ok(()) => {
                     tracing::info!(tree.path = path, "healed from the copy in the tree");
                     return Ok(());
                 }
-                Err(error) => tracing::warn!(%error, tree.path = path, "no copy to heal from"),
+                Err(error) => {
+                    is_decided &= is_about_the_copy(&error);
+                    tracing::warn!(%error, tree.path = path, "not healed from this copy");
+                }
             }
+        }
+        if !is_decided {
+            // It may be the only sound one that there is: it stays until the next look at the damage has read it.
+            return Ok(());
         }
         let mut tx = self.db.write().await?;
         tx.end_rescue(blob.id).await?;
@@ -93,5 +106,14 @@ impl Catalog {
             }
         }
         Box::pin(incoming.finish(actor)).await.map(drop)
+    }
+}
+
+/// Whether a copy was read, and is not what it should be; anything else may pass.
+fn is_about_the_copy(error: &Error) -> bool {
+    match error {
+        Error::DigestMismatch { .. } | Error::Truncated { .. } | Error::OtherBytes { .. } => true,
+        Error::Storage(storage) => storage.is_about_the_bytes(),
+        _ => false,
     }
 }

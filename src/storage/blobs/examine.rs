@@ -19,7 +19,7 @@ use tokio::time::Instant;
 use super::bucket::{Bucket, away, in_time};
 use super::{BlobReader, Blobs, Place, RunningHash};
 use crate::model::Digest;
-use crate::storage::error::StorageError;
+use crate::storage::error::{StorageError, is_about_the_file};
 
 /// Read at once, in bytes.
 const PIECE: usize = 4 * 1024 * 1024;
@@ -27,15 +27,19 @@ const PIECE: usize = 4 * 1024 * 1024;
 /// What `O_DIRECT` wants addresses and lengths to be multiples of.
 const ALIGNMENT: usize = 4096;
 
-/// What a disk says of bytes that it cannot give: EIO, ENODATA, EBADMSG, EUCLEAN.
-const UNREADABLE: [i32; 4] = [5, 61, 74, 117];
-
 /// What was found.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Sound,
     /// In what way, for people.
     Damaged(String),
+}
+
+/// How a file is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    PastCache,
+    AsUsual,
 }
 
 /// How fast to read; no limit without one.
@@ -76,7 +80,15 @@ impl Blobs {
         match &self.0 {
             Place::Folder { .. } => {
                 let path = self.local_path(key).unwrap_or_default();
-                examine_file(path, size, digest, pace).await
+                match examine_file(path.clone(), size, digest, pace, Way::PastCache).await {
+                    // Opened so, and not read so: some file systems are like that.
+                    Err(StorageError::File { source, .. })
+                        if source.kind() == io::ErrorKind::InvalidInput =>
+                    {
+                        examine_file(path, size, digest, pace, Way::AsUsual).await
+                    }
+                    examined => examined,
+                }
             }
             Place::Bucket(bucket) => {
                 Box::pin(examine_object(self, bucket, (key, size), digest, pace)).await
@@ -139,10 +151,14 @@ async fn examine_file(
     size: u64,
     digest: &Digest,
     pace: &mut Pace,
+    way: Way,
 ) -> Result<Verdict, StorageError> {
     let what = path.display().to_string();
     let opened = off_thread(move || {
-        let file = open_past_cache(&path)?;
+        let file = match way {
+            Way::PastCache => open_past_cache(&path)?,
+            Way::AsUsual => File::open(&path)?,
+        };
         let length = file.metadata()?.len();
         Ok((file, length))
     });
@@ -202,7 +218,7 @@ fn about(error: io::Error) -> io::Result<Verdict> {
     if error.kind() == io::ErrorKind::NotFound {
         return Ok(damaged("it is not in the store"));
     }
-    if error.raw_os_error().is_some_and(|code| UNREADABLE.contains(&code)) {
+    if is_about_the_file(&error) {
         return Ok(damaged(format!("it cannot be read: {error}")));
     }
     Err(error)
@@ -222,7 +238,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("blob");
         std::fs::write(&path, bytes).unwrap();
-        examine_file(path, size, &digest, &mut Pace::new(None)).await.unwrap()
+        examine_file(path, size, &digest, &mut Pace::new(None), Way::PastCache).await.unwrap()
     }
 
     #[tokio::test]
@@ -250,7 +266,7 @@ mod tests {
         std::fs::write(&path, &bytes).unwrap();
         let mut pace = Pace::new(Some(6 * PIECE as u64));
         let size = bytes.len() as u64;
-        examine_file(path, size, &Digest::of(&bytes), &mut pace).await.unwrap();
+        examine_file(path, size, &Digest::of(&bytes), &mut pace, Way::PastCache).await.unwrap();
         assert!(began.elapsed() >= Duration::from_millis(490), "{:?}", began.elapsed());
     }
 }

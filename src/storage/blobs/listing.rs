@@ -11,7 +11,6 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use object_store::ObjectStoreExt as _;
 use tokio::task::spawn_blocking;
@@ -35,9 +34,10 @@ pub struct Stored {
     pub size: Option<u64>,
     /// Of everything under the key: a growing blob has parts and tails.
     pub bytes: u64,
-    /// When the last of it was written, by the store's clock.
-    pub modified: DateTime<Utc>,
 }
+
+/// What a writer that was killed has left is taken away after so long.
+const LEFT_FOR: Duration = Duration::from_hours(24);
 
 /// By key.
 pub type Listing = BTreeMap<String, Stored>;
@@ -113,18 +113,23 @@ fn key_of(shard: &str, name: &str) -> Option<(String, bool)> {
         .then(|| (key.to_owned(), rest.is_empty()))
 }
 
-fn note(
-    listing: &mut Listing,
-    (key, is_whole): (String, bool),
-    size: u64,
-    modified: DateTime<Utc>,
-) {
-    let stored = listing.entry(key).or_insert(Stored { size: None, bytes: 0, modified });
+fn note(listing: &mut Listing, (key, is_whole): (String, bool), size: u64) {
+    let stored = listing.entry(key).or_insert(Stored { size: None, bytes: 0 });
     stored.bytes += size;
-    stored.modified = stored.modified.max(modified);
     if is_whole {
         stored.size = Some(size);
     }
+}
+
+/// A file that was never whole: `object_store` writes `KEY#1` and renames it at the end.
+fn is_left_over(path: &Path, name: &str) -> bool {
+    let is_temporary = name.split_at_checked(32).is_some_and(|(key, rest)| {
+        let number = rest.strip_prefix('#').unwrap_or_default();
+        let is_hex = key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        is_hex && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    let age = || fs::metadata(path).ok()?.modified().ok()?.elapsed().ok();
+    is_temporary && age().is_some_and(|age| age > LEFT_FOR)
 }
 
 fn list_folder(root: &Path) -> io::Result<Listing> {
@@ -137,14 +142,14 @@ fn list_folder(root: &Path) -> io::Result<Listing> {
         let shard_name = shard.file_name().to_string_lossy().into_owned();
         for file in fs::read_dir(shard.path())? {
             let file = file?;
-            let Some(key) = key_of(&shard_name, &file.file_name().to_string_lossy()) else {
+            let name = file.file_name().to_string_lossy().into_owned();
+            if is_left_over(&file.path(), &name) {
+                fs::remove_file(file.path())?;
                 continue;
-            };
+            }
+            let Some(key) = key_of(&shard_name, &name) else { continue };
             match file.metadata() {
-                // Another name of it is a link in the tree, whose date is that of the sealing.
-                Ok(metadata) => {
-                    note(&mut listing, key, metadata.len(), metadata.modified()?.into());
-                }
+                Ok(metadata) => note(&mut listing, key, metadata.len()),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
                 Err(error) => return Err(error),
             }
@@ -192,7 +197,7 @@ async fn list_bucket(bucket: &Bucket) -> Result<Listing, StorageError> {
             _ => None,
         };
         if let Some(key) = key {
-            note(&mut listing, key, object.size, object.last_modified);
+            note(&mut listing, key, object.size);
         }
     }
     Ok(listing)

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::uploads::Progress;
 use super::{all, execute, optional, value};
-use crate::model::{Blob, BlobState};
+use crate::model::Blob;
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
@@ -201,9 +201,14 @@ impl Tx {
         Ok(sizes.into_iter().map(|(size,)| size.unsigned_abs()).collect())
     }
 
-    /// The keys of all blobs, whatever their state.
-    pub async fn blob_keys(&mut self) -> Result<Vec<(String, BlobState)>, StorageError> {
-        all!(self, "select key, state from blob")
+    /// The keys of all blobs, whatever their state, and whether their bytes are expected to be there: of what is damaged that is
+    /// known.
+    pub async fn blob_keys(&mut self) -> Result<Vec<(String, bool)>, StorageError> {
+        all!(
+            self,
+            "select b.key, b.state = 'stored' and d.blob_id is null \
+             from blob b left join damage d on d.blob_id = b.id"
+        )
     }
 
     /// How many files refer to a blob whose bytes are not complete or given up: never any.
@@ -263,6 +268,11 @@ impl Tx {
             self,
             "delete from blob_part where blob_id = \
              (select id from blob where id = $1 and state = 'garbage')",
+            id
+        )?;
+        execute!(
+            self,
+            "delete from damage where blob_id = (select id from blob where id = $1 and state = 'garbage')",
             id
         )?;
         execute!(self, "delete from blob where id = $1 and state = 'garbage'", id)?;

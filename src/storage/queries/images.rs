@@ -28,6 +28,25 @@ impl Tx {
         value!(self, "select next_revision from image where id = $1", image)
     }
 
+    /// Skips numbers of all images, and sequences of all manifests, that may have been given out after a backup: clients
+    /// may have the ones, and refuse lower ones of the others.
+    pub async fn leave_numbers_out(
+        &mut self,
+        count: i64,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        if count > 0 {
+            execute!(self, "update image set next_revision = next_revision + $1", count)?;
+            execute!(
+                self,
+                "update channel set sequence = sequence + $1, issued_at = $2",
+                count,
+                now
+            )?;
+        }
+        Ok(())
+    }
+
     /// Changes it.
     pub async fn set_next_revision(&mut self, image: Uuid, next: i64) -> Result<(), StorageError> {
         execute!(self, "update image set next_revision = $2 where id = $1", image, next)?;

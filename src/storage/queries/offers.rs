@@ -124,6 +124,7 @@ impl Tx {
              from publication p join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \
              join image i on i.id = r.image_id \
              where p.role <> 'index' and p.state <> 'removing' and r.state <> 'quarantined' \
+             and not exists (select 1 from damage d where d.blob_id = p.blob_id) \
              and r.sealed_at is not null",
             " and r.image_id = $1",
             ""

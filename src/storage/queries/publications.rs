@@ -29,8 +29,8 @@ impl Tx {
     pub async fn known_files(&mut self) -> Result<Vec<KnownFile>, StorageError> {
         all!(
             self,
-            "select p.*, b.key as blob_key, b.size, r.sealed_at, o.tag, r.state = 'quarantined' as is_quarantined, \
-             d.rescue_until from publication p \
+            "select p.*, b.key as blob_key, b.size, r.sealed_at, o.tag, \
+             r.state = 'quarantined' or d.blob_id is not null as is_quarantined, d.rescue_until from publication p \
              join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \
              left join published_object o on o.path = p.path left join damage d on d.blob_id = p.blob_id \
              order by p.path"

@@ -69,12 +69,20 @@ impl Object {
         let options =
             GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
         let answer = timeout(UNTIL_IT_ANSWERS, self.store.get_opts(&self.path, options)).await;
-        let answer = answer.map_err(|_| no_answer())?.map_err(io::Error::other)?;
+        let answer = answer.map_err(|_| no_answer())?.map_err(as_of_a_file)?;
         // A store cuts a range at the end of the object without a word.
         if answer.meta.size != self.size || answer.range != range {
             return Err(too_short());
         }
         Ok(whole(answer.into_stream().map_err(io::Error::other).boxed(), range.end - range.start))
+    }
+}
+
+/// That there is none says something of the object, and anything else of the way to it.
+fn as_of_a_file(error: object_store::Error) -> io::Error {
+    match error {
+        object_store::Error::NotFound { .. } => io::Error::new(io::ErrorKind::NotFound, error),
+        other => io::Error::other(other),
     }
 }
 
