@@ -187,6 +187,7 @@ impl Bound {
         }
         tracing::info!("stopped serving, closing the catalog");
         background.shutdown().await;
+        opened.catalog.leave_jobs().await;
         opened.catalog.close().await;
         result
     }

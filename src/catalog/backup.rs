@@ -95,7 +95,7 @@ impl Catalog {
             copying.damaged.clear();
             let rows = self.dump_rows(scratch).await?;
             self.copy_blobs(vault, &rows.blobs, &mut copying).await?;
-            if self.are_all_there(&rows.blobs, &copying.damaged).await? {
+            if self.are_all_there(&copying).await? {
                 return self.write_note(vault, rows, copying).await;
             }
         }
@@ -112,7 +112,7 @@ impl Catalog {
         for blob in blobs {
             let hex = blob.digest.to_hex();
             if copying.present.get(&hex) == Some(&blob.size)
-                || copying.damaged.contains(&blob.digest)
+                || copying.damaged.contains_key(&blob.id)
             {
                 continue;
             }
@@ -129,7 +129,7 @@ impl Catalog {
                 }
                 Err(error) if error.is_about_the_bytes() => {
                     tracing::warn!(%error, blob.key = blob.key, "not in the backup");
-                    copying.damaged.insert(blob.digest);
+                    copying.damaged.insert(blob.id, blob.digest);
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -138,10 +138,10 @@ impl Catalog {
     }
 
     /// Whether what could not be copied is still there to be had: then it is damaged, and not deleted.
-    async fn are_all_there(&self, blobs: &[StoredBlob], lost: &BTreeSet<Digest>) -> Result<bool> {
+    async fn are_all_there(&self, copying: &Copying) -> Result<bool> {
         let mut tx = self.db.read().await?;
-        for blob in blobs.iter().filter(|blob| lost.contains(&blob.digest)) {
-            if tx.revisions_with_blob(blob.id).await?.is_empty() {
+        for (blob, _) in copying.lost() {
+            if tx.revisions_with_blob(*blob).await?.is_empty() {
                 return Ok(false);
             }
         }
@@ -169,7 +169,8 @@ impl Catalog {
         vault.put_file(&format!("{name}.jsonl"), &rows.reader, &rows.saved.digest).await?;
         let saved = |blob: &StoredBlob| SavedFile { digest: blob.digest, size: blob.size };
         let blobs: BTreeSet<_> = rows.blobs.iter().map(saved).collect();
-        let is_there = |file: &SavedFile| !copying.damaged.contains(&file.digest);
+        let is_there =
+            |file: &SavedFile| copying.present.get(&file.digest.to_hex()) == Some(&file.size);
         let note = BackupNote {
             format: FORMAT,
             taken_at,
@@ -178,7 +179,7 @@ impl Catalog {
             catalog: rows.saved,
             blobs: blobs.into_iter().filter(is_there).collect(),
             rows_only: false,
-            damaged: copying.damaged.into_iter().collect(),
+            damaged: copying.lost().map(|(_, digest)| *digest).collect(),
         };
         put_note(vault, &name, &note).await?;
         // Somebody else may have pruned the place meanwhile: a note must not name what is not there.
@@ -202,9 +203,17 @@ impl Catalog {
 struct Copying {
     /// The sizes of what is in the place, by digest in hex.
     present: BTreeMap<String, u64>,
-    damaged: BTreeSet<Digest>,
+    /// Whose bytes cannot be had, by blob: another may have the same ones, and sound.
+    damaged: BTreeMap<Uuid, Digest>,
     blobs: u64,
     bytes: u64,
+}
+
+impl Copying {
+    /// What is not in the backup.
+    fn lost(&self) -> impl Iterator<Item = (&Uuid, &Digest)> {
+        self.damaged.iter().filter(|(_, digest)| !self.present.contains_key(&digest.to_hex()))
+    }
 }
 
 /// Saves the rows of a catalog that is about to be migrated, as they are in its older schema; by which name.

@@ -23,6 +23,12 @@ const RENEW_EVERY: Duration = Duration::from_secs(8);
 /// How soon to look again at work that another server is at.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
 
+/// How soon to look whether a frozen catalog takes changes again.
+const WHILE_FROZEN: TimeDelta = TimeDelta::seconds(15);
+
+/// A server that stops waits no longer for a database that is away.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// No job rests for longer.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(12);
 
@@ -69,6 +75,10 @@ impl Catalog {
         let Ok(_alone_here) = self.shared.jobs[job as usize].try_lock() else {
             return Ok(Round::NotBefore(now + LOOK_AGAIN));
         };
+        // The old place of a catalog that has moved keeps its hands off what may be the new one's, too.
+        if self.db.look().await?.frozen().await?.is_some() {
+            return Ok(Round::NotBefore(now + WHILE_FROZEN));
+        }
         if let Some(state) = self.db.look().await?.job(job).await?
             && let Some(later) = self.not_before(&state, wanted, now)
         {
@@ -160,6 +170,17 @@ impl Catalog {
             done = &mut work => done,
             () = renewing => Err(Error::JobTaken),
         }
+    }
+
+    /// Leaves to others at once what this server was at: it stops. Where that fails they take it over when it has been
+    /// silent for long enough.
+    pub async fn leave_jobs(&self) {
+        let leaving = async {
+            let mut tx = self.db.write().await?;
+            tx.leave_jobs(self.instance).await?;
+            tx.commit().await
+        };
+        let _left = tokio::time::timeout(LEAVING, leaving).await;
     }
 
     /// From now until then.

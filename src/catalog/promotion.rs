@@ -240,6 +240,21 @@ impl Catalog {
         Ok(revision)
     }
 
+    /// Whether a revision was ever assigned in a channel.
+    pub async fn was_promoted(
+        &self,
+        image: &ImageName,
+        number: i64,
+        channel: &ChannelName,
+    ) -> Result<bool> {
+        let mut tx = self.db.read().await?;
+        let image = living_image(&mut tx, image).await?;
+        let channel = living_channel(&mut tx, channel).await?;
+        let revision =
+            tx.revision(image.id, number).await?.ok_or(Error::RevisionNotFound(number))?;
+        Ok(tx.was_assigned(revision.id, channel.id).await?)
+    }
+
     /// What an image offers in a channel now.
     pub async fn assignment(&self, image: &ImageName, channel: &ChannelName) -> Result<Assignment> {
         let mut tx = self.db.read().await?;

@@ -148,6 +148,14 @@ impl Catalog {
         Ok(id)
     }
 
+    /// A tombstone in the place of a revision whose files are of no use.
+    async fn bare(&self, tx: &mut Tx, image: Uuid, number: i64) -> Result<Uuid> {
+        match tx.revision(image, number).await? {
+            Some(known) => Ok(known.id),
+            None => self.insert_bare(tx, image, number, RevisionState::Deleted).await,
+        }
+    }
+
     async fn insert_found_channel(
         &self,
         tx: &mut Tx,
@@ -161,48 +169,33 @@ impl Catalog {
         for assignment in &found.assignments {
             let of_image = |whole: &&Whole| whole.image == assignment.image;
             let image = images[assignment.image];
-            let Some(assigned) =
-                wholes.iter().filter(of_image).find(|whole| whole.number == assignment.revision)
-            else {
+            let assigned =
+                wholes.iter().filter(of_image).find(|whole| whole.number == assignment.revision);
+            let revision = match assigned {
+                Some(whole) => whole.id,
                 // Its files are damaged or gone: epochs go on behind it, and clients wait for another promotion.
-                let known = tx.revision(image, assignment.revision).await?.map(|known| known.id);
-                let revision = match known {
-                    Some(known) => known,
-                    None => {
-                        self.insert_bare(tx, image, assignment.revision, RevisionState::Deleted)
-                            .await?
-                    }
-                };
-                let numbered = (revision, assignment.revision);
-                tx.assign(&promotion_of((image, channel.id), numbered, assignment, found.issued))
-                    .await?;
-                continue;
+                None => self.bare(tx, image, assignment.revision).await?,
             };
             // Those beside it in the folder were assigned before it, the newest last.
             let mut kept: Vec<_> = wholes
                 .iter()
                 .filter(of_image)
-                .filter(|whole| whole.number != assigned.number && whole.is_in(&found.folder))
+                .filter(|whole| whole.number != assignment.revision && whole.is_in(&found.folder))
                 .collect();
             kept.sort_by_key(|whole| whole.number);
+            let place = (image, channel.id);
             for (before, whole) in (1..).zip(kept.iter().rev()) {
                 let promotion = Promotion {
                     id: self.ids.next(),
                     epoch: assignment.epoch - before,
                     // A higher number is one that was turned away from.
-                    rolled_back: whole.number > assigned.number,
-                    ..promotion_of(
-                        (image, channel.id),
-                        (whole.id, whole.number),
-                        assignment,
-                        found.issued,
-                    )
+                    rolled_back: whole.number > assignment.revision,
+                    ..promotion_of(place, (whole.id, whole.number), assignment, found.issued)
                 };
                 tx.assign(&promotion).await?;
             }
-            let numbered = (assigned.id, assigned.number);
-            tx.assign(&promotion_of((image, channel.id), numbered, assignment, found.issued))
-                .await?;
+            let numbered = (revision, assignment.revision);
+            tx.assign(&promotion_of(place, numbered, assignment, found.issued)).await?;
         }
         for whole in wholes {
             for file in &whole.files {

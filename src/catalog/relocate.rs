@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::audit::{Entry, NOTHING};
 use super::backup::{Load, dump_to_file};
-use super::{Actor, Catalog, Result};
+use super::{Actor, Catalog, Error, Result};
 use crate::model::{Digest, StoredBlob};
 use crate::storage::StorageError;
 use crate::storage::blobs::Listing;
@@ -26,6 +26,10 @@ const PASSES: u32 = 3;
 /// How long what was begun before the freeze may take to its end.
 const SETTLING: Duration = Duration::from_secs(3);
 
+/// What stands in the catalog while it is being moved, and for good afterwards.
+const MOVING: &str = "it is being moved";
+const MOVED: &str = "it has moved";
+
 /// What was moved.
 #[derive(Debug, Clone, Default)]
 pub struct Moved {
@@ -33,7 +37,7 @@ pub struct Moved {
     pub blobs: u64,
     pub copied_bytes: u64,
     /// Files that were damaged here, and are in quarantine there.
-    pub lost: Vec<Digest>,
+    pub lost: Vec<(Uuid, Digest)>,
     /// The keys of what was copied, or found there and read.
     seen: BTreeSet<String>,
 }
@@ -46,9 +50,24 @@ pub struct Shared {
 }
 
 impl Catalog {
-    /// Moves to `target`, whose catalog is empty.
+    /// Moves to `target`, whose catalog is empty, or has these very rows from a run that was cut off at its end.
     pub async fn move_to(&self, target: &Self, shared: Shared, scratch: &Path) -> Result<Moved> {
+        // A disk that is not mounted has nothing to move.
+        self.check_owner().await?;
+        if self.db.look().await?.frozen().await?.as_deref() == Some(MOVED) {
+            return Err(unusable(
+                "the catalog has moved already, and is used at its new place".to_owned(),
+            ));
+        }
+        let identity = self.identity().await?;
+        if target.db.look().await?.identity().await? == Some(identity)
+            && !target.db.read().await?.is_blank().await?
+        {
+            self.freeze(MOVED).await?;
+            return Ok(Moved::default());
+        }
         target.must_be_empty(shared.tree).await?;
+        target.be_owned_by(identity, shared.store).await?;
         let mut moved = Moved::default();
         if !shared.store {
             for _ in 0..PASSES {
@@ -57,17 +76,40 @@ impl Catalog {
                 }
             }
         }
-        self.freeze("it is being moved").await?;
-        let done = self.finish_move(target, shared, scratch, &mut moved).await;
-        match done {
+        self.freeze(MOVING).await?;
+        match self.finish_move(target, shared, scratch, &mut moved).await {
             Ok(()) => {
-                self.freeze("it has moved").await?;
+                self.freeze(MOVED).await?;
                 Ok(moved)
             }
             Err(error) => {
-                self.unfreeze().await?;
+                // Not where the rows have come after all, and only the answer was lost.
+                if target.db.read().await?.is_blank().await? {
+                    self.unfreeze(false).await?;
+                }
                 Err(error)
             }
+        }
+    }
+
+    async fn identity(&self) -> Result<Uuid> {
+        let mut tx = self.db.write().await?;
+        let identity = tx.identity_or(self.ids.next()).await?;
+        tx.commit().await?;
+        Ok(identity)
+    }
+
+    /// Before any row is there: killed in between, the store is no stranger's to the catalog.
+    async fn be_owned_by(&self, identity: Uuid, is_shared: bool) -> Result<()> {
+        match self.blobs.owner().await? {
+            Some(owner) if owner == identity => Ok(()),
+            Some(owner) => {
+                Err(unusable(format!("the new store belongs to another catalog, {owner}")))
+            }
+            None if is_shared => Err(unusable(
+                "the new settings' store is not this one, though its URL is the same".to_owned(),
+            )),
+            None => Ok(self.blobs.set_owner(identity).await?),
         }
     }
 
@@ -85,15 +127,12 @@ impl Catalog {
         }
         let mut tx = self.db.read().await?;
         let rows = dump_to_file(&mut tx, shared.tree, scratch).await?;
-        let blobs = tx.stored_blobs().await?;
+        moved.blobs = tx.stored_blobs().await?.len() as u64;
         drop(tx);
-        moved.blobs = blobs.len() as u64;
-        let lost = blobs.iter().filter(|blob| moved.lost.contains(&blob.digest));
-        let lost: Vec<(Uuid, Digest)> = lost.map(|blob| (blob.id, blob.digest)).collect();
         // Nothing is lost between here and there, so no number is left out.
         let load = Load { numbers_left_out: 0, were_bytes_read: !shared.store };
-        moved.rows = target.load_rows(&rows, &lost, load).await?;
-        target.claim_store().await
+        moved.rows = target.load_rows(&rows, &moved.lost, load).await?;
+        Ok(())
     }
 
     /// Copies what the target lacks; how many blobs.
@@ -101,15 +140,20 @@ impl Catalog {
         let blobs = self.db.read().await?.stored_blobs().await?;
         let there = target.blobs.list().await?;
         let keys: BTreeSet<_> = blobs.iter().map(|blob| &blob.key).collect();
-        if let Some(stranger) = there.keys().find(|key| !keys.contains(key)) {
-            // What was deleted here since an earlier attempt, or somebody else's.
-            let detail =
-                format!("the new store has {stranger}, which nobody here knows: empty it first");
-            return Err(StorageError::Unusable(detail).into());
+        for stranger in there.keys().filter(|key| !keys.contains(key)) {
+            if !moved.seen.remove(stranger) {
+                // What was deleted here since an earlier attempt, or somebody else's.
+                return Err(unusable(format!(
+                    "the new store has {stranger}, which nobody here knows: empty it first"
+                )));
+            }
+            // Copied by this run, and deleted here since.
+            target.blobs.remove(stranger, None).await?;
         }
         let mut copied = 0;
         for blob in &blobs {
-            if moved.lost.contains(&blob.digest) || moved.seen.contains(&blob.key) {
+            let is_lost = moved.lost.iter().any(|(lost, _)| *lost == blob.id);
+            if is_lost || moved.seen.contains(&blob.key) {
                 continue;
             }
             if is_moved(target, blob, &there).await? {
@@ -129,7 +173,7 @@ impl Catalog {
                 }
                 Err(error) if error.is_about_the_bytes() => {
                     tracing::error!(%error, blob.key = blob.key, "damaged here, and not moved");
-                    moved.lost.push(blob.digest);
+                    moved.lost.push((blob.id, blob.digest));
                 }
                 Err(error) => return Err(error.into()),
             }
@@ -148,8 +192,14 @@ impl Catalog {
         Ok(tx.commit().await?)
     }
 
-    /// Takes changes again.
-    pub async fn unfreeze(&self) -> Result<()> {
+    /// Takes changes again; where the catalog has moved only if that is said.
+    pub async fn unfreeze(&self, although_moved: bool) -> Result<()> {
+        if !although_moved && self.db.look().await?.frozen().await?.as_deref() == Some(MOVED) {
+            return Err(unusable(
+                "the catalog has moved: changes here would be lost to the new place. --although-moved says that it is not used"
+                    .to_owned(),
+            ));
+        }
         let actor = Actor::system("move");
         let mut tx = self.db.write().await?;
         let entry =
@@ -158,6 +208,10 @@ impl Catalog {
         tx.set_frozen(None).await?;
         Ok(tx.commit().await?)
     }
+}
+
+fn unusable(detail: String) -> Error {
+    StorageError::Unusable(detail).into()
 }
 
 /// Whether a blob is there with its bytes: they are read, for an earlier attempt may have come to a bad end.

@@ -18,6 +18,7 @@ use super::image::living_image;
 use super::job::{Done, Round, Wanted};
 use super::{Actor, Catalog, Error, Result};
 use crate::model::{Coverage, DamagedFile, ImageName, Job, StoredBlob};
+use crate::storage::StorageError;
 use crate::storage::blobs::examine::{Pace, Verdict};
 
 /// How long one server reads before it looks up.
@@ -72,6 +73,8 @@ pub struct ScrubStatus {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Scrubbed {
     blobs: u64,
+    /// Of those, what could not be read for reasons of their own.
+    failed: usize,
     /// Whether there was more than the round had time for.
     is_cut_off: bool,
 }
@@ -135,8 +138,13 @@ impl Catalog {
         loop {
             let round =
                 self.do_round(Job::Scrub, Wanted::Now, RETRY_AFTER, Box::pin(self.scrub_once()));
-            if let Round::NotBefore(at) = Box::pin(round).await? {
-                tokio::time::sleep(self.until(at)).await;
+            match Box::pin(round).await? {
+                Round::NotBefore(at) => tokio::time::sleep(self.until(at)).await,
+                Round::Done(Scrubbed { failed: 0, .. }) => {}
+                Round::Done(Scrubbed { failed, .. }) => {
+                    let detail = format!("{failed} files could not be read; the log says why");
+                    return Err(StorageError::Unusable(detail).into());
+                }
             }
             if self.scrub_status().await?.coverage.wanted == 0 {
                 return Ok(());
@@ -168,9 +176,11 @@ impl Catalog {
                     Ok(()) => in_a_row = 0,
                     Err(error) if in_a_row + 1 == STORE_IS_AWAY => return Err(error),
                     Err(error) => {
+                        let passes =
+                            matches!(&error, Error::Storage(storage) if storage.is_passing());
                         tracing::warn!(%error, blob.key = blob.key, "not read, and tried again later");
                         failed.insert(blob.id);
-                        in_a_row += 1;
+                        in_a_row = if passes { in_a_row + 1 } else { 0 };
                     }
                 }
                 done.blobs += 1;
@@ -180,6 +190,7 @@ impl Catalog {
                 }
             }
         }
+        done.failed = failed.len();
         let due_at = self.clock.now() + LOOK_EVERY;
         Ok(Done { result: done, version: 0, due_at })
     }

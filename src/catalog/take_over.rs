@@ -15,8 +15,8 @@ use super::transfer::{IncomingFile, IncomingRevision, Source};
 use super::{Catalog, Result};
 use crate::model::{FileRole, ImageKind, ImageName, Labels, NamePattern};
 use crate::storage::StorageError;
-use crate::storage::blobs::BlobReader;
 use crate::storage::blobs::examine::{Pace, digest_of};
+use crate::storage::blobs::{BlobReader, ReadFile};
 
 /// How a folder is to be understood.
 #[derive(Debug, Clone)]
@@ -94,8 +94,12 @@ pub fn sort(folder: &Path, order: &TakeOver) -> Result<Folder> {
 impl TakeOver {
     /// Stem, extension and role by a name's end.
     fn take_apart<'a>(&self, name: &'a str) -> Option<(&'a str, String, FileRole)> {
-        if let Some(stem) = name.strip_suffix(".ckm.index").or_else(|| name.strip_suffix(".index"))
-        {
+        // Windows' names have no case.
+        let without = |end: &str| {
+            let start = name.len().checked_sub(end.len())?;
+            name.get(start..)?.eq_ignore_ascii_case(end).then(|| &name[..start])
+        };
+        if let Some(stem) = without(".ckm.index").or_else(|| without(".index")) {
             return Some((stem, "ckm".to_owned(), FileRole::Index));
         }
         let (stem, extension) = name.rsplit_once('.')?;
@@ -133,9 +137,13 @@ impl Catalog {
             let reader = BlobReader::local(Arc::new(file), metadata.len());
             let digest = digest_of(&reader, &mut Pace::new(None)).await.map_err(fail())?;
             let modified: DateTime<Utc> = metadata.modified().map_err(fail())?.into();
-            sealed_at = sealed_at.max(modified);
+            // Of the large file: by its date BITS knows that it may go on.
+            if *role != FileRole::Index {
+                sealed_at = modified;
+            }
+            let (path, read) = (path.clone(), ReadFile::of(&metadata));
             let source =
-                if link { Source::Link(path.clone(), reader) } else { Source::Copy(reader) };
+                if link { Source::Link { path, read, reader } } else { Source::Copy(reader) };
             files.push(IncomingFile { role: *role, size: metadata.len(), digest, source });
         }
         let names: Vec<_> =

@@ -5,18 +5,21 @@
 
 use std::path::PathBuf;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Datelike as _, Utc};
 use serde_json::Value;
 use uuid::Uuid;
 
 use super::audit::{Entry, NOTHING};
-use super::image::{ImageDraft, living_image, locked_image};
+use super::image::{ImageDraft, check_labels, living_image, locked_image};
 use super::{Actor, Catalog, Error, Result};
 use crate::model::{
-    Digest, FileRole, Image, ImageKind, ImageName, Labels, Revision, RevisionState,
+    Digest, File, FileRole, Image, ImageKind, ImageName, Labels, Revision, RevisionState,
 };
-use crate::storage::blobs::BlobReader;
+use crate::storage::blobs::{BlobReader, ReadFile};
 use crate::storage::{StorageError, Tx};
+
+/// What every reader of JSON can tell from the next one.
+const LARGEST_NUMBER: i64 = 1 << 53;
 
 /// A revision that is to be taken in.
 pub struct IncomingRevision {
@@ -45,7 +48,11 @@ pub struct IncomingFile {
 /// Where a file's bytes are.
 pub enum Source {
     /// A file of this machine, which gets another name where it can be.
-    Link(PathBuf, BlobReader),
+    Link {
+        path: PathBuf,
+        read: ReadFile,
+        reader: BlobReader,
+    },
     Copy(BlobReader),
 }
 
@@ -68,6 +75,7 @@ struct Stored {
 impl Catalog {
     /// Takes a revision in. Its image is made if it is absent.
     pub async fn take_in(&self, actor: &Actor, incoming: &IncomingRevision) -> Result<Taken> {
+        check(incoming)?;
         if let Some(there) = self.look_before(actor, incoming).await? {
             return Ok(there);
         }
@@ -121,13 +129,16 @@ impl Catalog {
         let (blob, key) = (self.ids.next(), self.ids.blob_key());
         let size = i64::try_from(file.size).unwrap_or(i64::MAX);
         let mut tx = self.db.write().await?;
-        tx.lock_reservations().await?;
-        self.check_room(&mut tx, file.size).await?;
+        // Another name takes no room.
+        if matches!(file.source, Source::Copy(_)) {
+            tx.lock_reservations().await?;
+            self.check_room(&mut tx, file.size).await?;
+        }
         tx.insert_arriving_blob(blob, &key, size, self.instance, self.clock.now()).await?;
         tx.commit().await?;
         let stored = Stored { blob, role: file.role, size, digest: file.digest };
         let put = match &file.source {
-            Source::Link(path, reader) => match self.blobs.link(path, &key).await {
+            Source::Link { path, read, reader } => match self.blobs.link(path, &key, read).await {
                 Ok(true) => Ok(()),
                 Ok(false) => self.blobs.put_whole(&key, reader, &file.digest).await,
                 Err(error) => Err(error),
@@ -217,7 +228,15 @@ impl Number {
 }
 
 async fn number_for(tx: &mut Tx, image: &Image, incoming: &IncomingRevision) -> Result<Number> {
-    let Some(number) = incoming.number else { return Ok(Number::Next) };
+    let Some(number) = incoming.number else {
+        // Taken in before, by a run that came to no end, say.
+        for revision in tx.living_revisions(image.id).await? {
+            if is_same(&revision, &tx.files_of(revision.id).await?, incoming) {
+                return Ok(Number::There(revision.number));
+            }
+        }
+        return Ok(Number::Next);
+    };
     let Some(revision) = tx.revision(image.id, number).await? else {
         let next = tx.next_revision(image.id).await?;
         return if number >= next {
@@ -226,17 +245,50 @@ async fn number_for(tx: &mut Tx, image: &Image, incoming: &IncomingRevision) -> 
             Err(taken(image, number, "was given out before"))
         };
     };
-    let files = tx.files_of(revision.id).await?;
-    let is_same = revision.state != RevisionState::Deleted
-        && revision.sealed_at.is_some()
+    if revision.state == RevisionState::Deleted {
+        return Err(taken(image, number, "was deleted here"));
+    }
+    if is_same(&revision, &tx.files_of(revision.id).await?, incoming) {
+        return Ok(Number::There(number));
+    }
+    Err(taken(image, number, "has other bytes here"))
+}
+
+fn is_same(revision: &Revision, files: &[File], incoming: &IncomingRevision) -> bool {
+    revision.sealed_at.is_some()
+        && files.len() == incoming.files.len()
         && incoming.files.iter().all(|file| {
             files.iter().any(|other| (other.role, other.digest) == (file.role, file.digest))
-        });
-    if is_same {
-        Ok(Number::There(number))
-    } else {
-        Err(taken(image, number, "has other bytes here"))
+        })
+}
+
+/// What comes from elsewhere is held to what is made here.
+fn check(incoming: &IncomingRevision) -> Result<()> {
+    let refuse = |detail: &str| {
+        let name = &incoming.image;
+        Err(StorageError::Unusable(format!("{name}: {detail}")).into())
+    };
+    let mut roles: Vec<_> = incoming.files.iter().map(|file| file.role).collect();
+    roles.sort_unstable();
+    let mut expected = incoming.kind.roles().to_vec();
+    expected.sort_unstable();
+    if roles != expected {
+        return refuse("not one file of each role");
     }
+    if incoming.number.is_some_and(|number| !(1..=LARGEST_NUMBER).contains(&number)) {
+        return refuse("the number is none that a revision can have");
+    }
+    if !(1970..=9999).contains(&incoming.sealed_at.year()) {
+        return refuse("its date is not between 1970 and 9999");
+    }
+    let texts = incoming.labels.iter().flat_map(|(key, value)| [key, value]);
+    if texts.chain([&incoming.notes, &incoming.created_by]).any(|text| text.contains('\0')) {
+        return refuse("its words have a NUL in them");
+    }
+    if incoming.notes.len() > 100_000 || incoming.created_by.len() > 1000 {
+        return refuse("its notes are too long");
+    }
+    check_labels(&incoming.labels)
 }
 
 fn taken(image: &Image, number: i64, why: &str) -> Error {

@@ -84,7 +84,9 @@ fn say_backed_up(done: &BackedUp, pruned: usize, output: Output) -> anyhow::Resu
         "name": name, "taken_at": note.taken_at, "blobs": count, "copied_blobs": copied_blobs,
         "copied_bytes": copied_bytes, "pruned": pruned, "damaged": note.damaged,
     });
-    output.result(&sentence, &document)?;
+    let damaged = note.damaged.iter().map(|digest| format!("not in the backup: {digest}"));
+    let lines: Vec<_> = [sentence].into_iter().chain(damaged).collect();
+    output.result(&lines.join("\n"), &document)?;
     if !note.damaged.is_empty() {
         bail!(
             "{} files are damaged in the store and not in the backup; `imagedepot scrub` tells which",
@@ -114,20 +116,21 @@ pub async fn restore(args: RestoreArgs, file: Option<&Path>) -> anyhow::Result<(
     // Nobody serves from what is being filled.
     let instance = Instance::take(data, Ids)?;
     let db = server::open_database(&config).await.context("the catalog")?;
-    db.migrate().await?;
+    server::migrate(&db, data).await?;
     let catalog = server::open_catalog(&config, data, db, instance.id())?;
     let done = Box::pin(catalog.restore(&vault, &name, order, data)).await;
     catalog.close().await;
-    say_restored(&done?, args.output)
+    say_restored(&done?, args.rows_only, args.output)
 }
 
-fn say_restored(done: &Restored, output: Output) -> anyhow::Result<()> {
+fn say_restored(done: &Restored, rows_only: bool, output: Output) -> anyhow::Result<()> {
     let Restored { name, note, rows, blobs, bytes, lost } = done;
-    let sentence = format!(
-        "restored {name}, taken at {}: {rows} rows, {blobs} blobs, {}; each was compared with its digest",
-        note.taken_at,
-        ByteSize::b(*bytes)
-    );
+    let what = if rows_only {
+        format!("{blobs} blobs, which the store has by their sizes: `imagedepot scrub` reads them")
+    } else {
+        format!("{blobs} blobs, {}; each was compared with its digest", ByteSize::b(*bytes))
+    };
+    let sentence = format!("restored {name}, taken at {}: {rows} rows, {what}", note.taken_at);
     let document = json!({
         "name": name, "taken_at": note.taken_at, "rows": rows, "blobs": blobs, "bytes": bytes, "lost": lost,
     });

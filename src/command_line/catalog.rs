@@ -42,7 +42,7 @@ pub async fn run(args: CatalogArgs, file: Option<&Path>) -> anyhow::Result<()> {
     // Nobody serves from what is being filled.
     let instance = Instance::take(data, Ids)?;
     let db = server::open_database(&config).await.context("the catalog")?;
-    db.migrate().await?;
+    server::migrate(&db, data).await?;
     let catalog = server::open_catalog(&config, data, db, instance.id())?;
     let rebuilt = Box::pin(catalog.rebuild(numbers_left_out)).await;
     catalog.close().await;

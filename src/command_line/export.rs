@@ -133,9 +133,13 @@ async fn take_all(
     }
     if let Some(channel) = &args.promote_to {
         // One after the other: the tree keeps those before the last, and a rollback finds them.
-        let mut taken: Vec<_> = done.taken.clone();
+        let mut taken: Vec<_> = done.taken.iter().chain(&done.there).cloned().collect();
         taken.sort_by_key(|(image, number)| (image.key(), *number));
         for (image, revision) in taken {
+            // By a run that came to no end, or by somebody since.
+            if catalog.was_promoted(&image, revision, channel).await? {
+                continue;
+            }
             let order = PromotionOrder { revision, ..PromotionOrder::default() };
             let (actor, condition) = (Actor::system("import"), Precondition::None);
             catalog.promote(&actor, &image, channel, order, &condition, false).await?;
@@ -173,8 +177,10 @@ async fn take_over(
     let found = sort(folder, &order)?;
     done.left = found.left;
     for revision in &found.revisions {
-        let incoming = catalog.read_found(revision, link, args.renumber).await?;
-        let taken = Box::pin(catalog.take_in(&Actor::system("import"), &incoming)).await;
+        let taken = match catalog.read_found(revision, link, args.renumber).await {
+            Ok(incoming) => Box::pin(catalog.take_in(&Actor::system("import"), &incoming)).await,
+            Err(error) => Err(error),
+        };
         done.note(&revision.image, revision.number.unwrap_or(0), taken)?;
     }
     Ok(())
@@ -192,10 +198,12 @@ impl Done {
         match taken {
             Ok(Taken::New(number)) => self.taken.push((image.clone(), number)),
             Ok(Taken::There(number)) => self.there.push((image.clone(), number)),
-            Err(crate::catalog::Error::Storage(
-                error @ (StorageError::Unusable(_) | StorageError::Damaged(_)),
-            )) => self.left.push(format!("{image} revision {number}: {error}")),
-            Err(error) => return Err(error.into()),
+            Err(
+                error @ crate::catalog::Error::Storage(
+                    StorageError::Unavailable(_) | StorageError::Frozen(_),
+                ),
+            ) => return Err(error.into()),
+            Err(error) => self.left.push(format!("{image} revision {number}: {error}")),
         }
         Ok(())
     }

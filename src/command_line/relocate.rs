@@ -30,6 +30,9 @@ pub struct MoveArgs {
     /// Take changes again at the old place, after a move that was cut off
     #[arg(long, conflicts_with_all = ["to_config", "to_data"])]
     give_up: bool,
+    /// Also where the move came to its end, and the new place is not used
+    #[arg(long, requires = "give_up")]
+    although_moved: bool,
     #[arg(long, value_enum, default_value_t)]
     output: Output,
 }
@@ -37,7 +40,7 @@ pub struct MoveArgs {
 pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let from = args.data.open_catalog(file).await?;
     let (Some(to_config), Some(to_data)) = (&args.to_config, &args.to_data) else {
-        let done = from.unfreeze().await;
+        let done = from.unfreeze(args.although_moved).await;
         from.close().await;
         done?;
         return Ok(args.output.result("changes are taken again", &json!({"given_up": true}))?);
@@ -52,13 +55,14 @@ pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
         one.map(plain) == other.map(plain)
     };
     let shared = Shared {
-        store: is_same(old.store.url.as_ref(), new.store.url.as_ref()),
+        store: is_same(old.store.url.as_ref(), new.store.url.as_ref())
+            && old.store.options == new.store.options,
         tree: is_same(old.tree.url.as_ref(), new.tree.url.as_ref()),
     };
     // Nobody serves from what is being filled.
     let instance = Instance::take(to_data, Ids)?;
     let db = server::open_database(&new).await.context("the new catalog")?;
-    db.migrate().await?;
+    server::migrate(&db, to_data).await?;
     let to = server::open_catalog(&new, to_data, db, instance.id())?;
     let moved = Box::pin(from.move_to(&to, shared, to_data)).await;
     to.close().await;
@@ -73,6 +77,7 @@ fn say(moved: &Moved, output: Output) -> anyhow::Result<()> {
          downloads, and takes no changes: start the servers with the new settings, then stop the old ones",
         ByteSize::b(*copied_bytes)
     );
+    let lost: Vec<_> = lost.iter().map(|(_, digest)| digest).collect();
     let document =
         json!({"rows": rows, "blobs": blobs, "copied_bytes": copied_bytes, "lost": lost});
     output.result(&sentence, &document)?;

@@ -34,7 +34,10 @@ pub(super) async fn keep_up(config: Config, concerned: Arc<Concerned>) {
     };
     while asked.recv().await.is_some() {
         if let Err(error) = take(&config, &concerned) {
-            tracing::error!("new settings are not taken, the old ones stay: {error}");
+            // Its first line: what follows may quote a line of the file, and a secret in it.
+            let error = error.to_string();
+            let reason = error.lines().next().unwrap_or_default();
+            tracing::error!("new settings are not taken, the old ones stay: {reason}");
         }
     }
 }

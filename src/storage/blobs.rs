@@ -39,7 +39,7 @@ pub use bucket::probe::Findings;
 pub(super) use bucket::probe::unusable;
 pub(super) use bucket::{COPYING, away, in_time, of_a_file, within};
 pub use hold::Hold;
-pub use listing::{Identities, Listing, Stored};
+pub use listing::{Identities, Listing, ReadFile, Stored};
 pub use reader::BlobReader;
 pub use running_hash::RunningHash;
 
@@ -302,13 +302,19 @@ impl Blobs {
     }
 
     /// Makes a file of this machine a blob, by another name of the same file. False where the store is a bucket or on another
-    /// disk.
-    pub async fn link(&self, file: &Path, key: &str) -> Result<bool, StorageError> {
+    /// disk, or the file is another's or has changed since it was read.
+    pub async fn link(
+        &self,
+        file: &Path,
+        key: &str,
+        read: &ReadFile,
+    ) -> Result<bool, StorageError> {
         let (Place::Folder { path, .. }, Some(blob)) = (&self.0, self.local_path(key)) else {
             return Ok(false);
         };
         let (root, file, what) = (path.clone(), file.to_owned(), file.display().to_string());
-        let linked = spawn_blocking(move || listing::link(&root, &file, &blob)).await;
+        let read = read.clone();
+        let linked = spawn_blocking(move || listing::link(&root, &file, &blob, &read)).await;
         let linked = linked.map_err(|error| StorageError::Unavailable(error.to_string()))?;
         linked.map_err(StorageError::file(what))
     }

@@ -113,8 +113,13 @@ fn damaged(what: &str) -> StorageError {
 }
 
 /// Which rows are carried, where not all are.
-fn filter(table: &str) -> &'static str {
+fn filter(table: &str, with_tree: bool) -> &'static str {
     match table {
+        // Also what was given up and is still in the tree for its grace.
+        "blob" if with_tree => {
+            " where (state = 'stored' and exists (select 1 from file where file.blob_id = blob.id)) \
+             or exists (select 1 from publication where publication.blob_id = blob.id)"
+        }
         "blob" => {
             " where state = 'stored' and exists (select 1 from file where file.blob_id = blob.id)"
         }
@@ -174,7 +179,7 @@ impl Tx {
                 // Before the audit was a chain.
                 order = "at, id";
             }
-            let (names, filter) = (names.join(", "), filter(table));
+            let (names, filter) = (names.join(", "), filter(table, with_tree));
             let sql = format!("select {names} from {table}{filter} order by {order}");
             on!(self, conn => {
                 let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(conn);

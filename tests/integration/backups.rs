@@ -22,6 +22,7 @@ on_both_databases![
     what_a_backup_lacks_is_in_quarantine_and_heals_from_another,
     a_backup_and_a_restore_that_are_killed_are_gone_on_with,
     what_cannot_be_rebuilt_is_named_and_left_where_it_is,
+    damage_of_one_file_takes_no_other_with_the_same_bytes_along,
 ];
 
 async fn command(depot: &Depot, arguments: &[&str]) -> Finished {
@@ -399,4 +400,22 @@ async fn what_cannot_be_rebuilt_is_named_and_left_where_it_is(database: Database
     for mine in ["notes_2.txt", "damaged_2.ckm"] {
         assert!(tree.join(mine).exists(), "{mine}");
     }
+}
+
+async fn damage_of_one_file_takes_no_other_with_the_same_bytes_along(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    let bytes = sample::bytes(3, 50_000);
+    for image in ["first", "second"] {
+        admin.publish_single(image, "img", &bytes).await;
+    }
+    let mut blobs = depot.stored_files().into_iter();
+    let blob = depot.server.data().join(blobs.next().expect("a blob"));
+    std::fs::remove_file(blob).expect("lose it");
+    let place = depot.scratch().join("backup");
+    let done = back_up(&depot, &place).await;
+    assert_eq!((&done["blobs"], &done["damaged"]), (&json!(1), &json!([])), "{done}");
+    // Both have it again.
+    let again = restored(&place, &[], database, Store::Folder).await;
+    is_whole(&again).await;
 }

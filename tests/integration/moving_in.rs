@@ -12,7 +12,10 @@ use crate::harness::{
 };
 
 on_both_databases_and_stores![an_export_is_taken_in_with_numbers_notes_and_history];
-on_both_databases![a_folder_that_another_server_kept_is_taken_over_where_it_is];
+on_both_databases![
+    a_folder_that_another_server_kept_is_taken_over_where_it_is,
+    what_comes_twice_is_taken_once_and_what_cannot_be_used_is_named,
+];
 
 async fn command(depot: &Depot, arguments: &[&str]) -> Finished {
     let mut command = imagedepot([]);
@@ -146,4 +149,66 @@ async fn a_folder_that_another_server_kept_is_taken_over_where_it_is(database: D
     })
     .await;
     assert_eq!(admin.draft("win7-office").await, 8);
+}
+
+async fn what_comes_twice_is_taken_once_and_what_cannot_be_used_is_named(database: Database) {
+    let depot = Depot::start(database).await;
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let put =
+        |name: &str, bytes: &[u8]| std::fs::write(folder.path().join(name), bytes).expect("a file");
+    put("lab.CKM", &ckm(1));
+    put("lab.ckm.INDEX", &index(1));
+    put("elsewhere.bin", &ckm(2));
+    std::os::unix::fs::symlink(
+        folder.path().join("elsewhere.bin"),
+        folder.path().join("linked_5.ckm"),
+    )
+    .expect("a link");
+    put("linked_5.ckm.index", &index(2));
+    put("huge_99999999999999999999.ckm", b"x");
+    let place = folder.path().display().to_string();
+    let import = ["import", "--tree", &place, "--link"];
+    let first = command(&depot, &import).await.successful().last_line();
+    let both = json!([{"image": "lab", "revision": 1}, {"image": "linked", "revision": 5}]);
+    assert_eq!(first["taken"], both, "{first}");
+    let second = command(&depot, &import).await.successful().last_line();
+    assert_eq!((&second["taken"], &second["there"]), (&json!([]), &both), "{second}");
+    let admin = depot.admin();
+    let file = admin.get(&file_path("linked", 5, "ckm")).await.expecting(200);
+    assert!(file.body == ckm(2));
+    // What is a blob now is nobody's to change, and is its file and no link to one.
+    let blob = std::fs::symlink_metadata(folder.path().join("lab.CKM")).expect("a file");
+    assert_eq!((blob.mode() & 0o777, blob.nlink()), (0o444, 2));
+    for path in depot.stored_files() {
+        let metadata = std::fs::symlink_metadata(depot.server.data().join(&path)).expect("a blob");
+        assert!(metadata.is_file(), "{path}");
+    }
+    // An export that somebody has written is held to the same rules.
+    let carried = depot.scratch().join("carried");
+    let target = carried.display().to_string();
+    command(&depot, &["export", "lab", "--to", &target]).await.successful();
+    let note = std::fs::read_dir(carried.join("exports"))
+        .expect("notes")
+        .next()
+        .expect("one")
+        .expect("one")
+        .path();
+    let good: Value = serde_json::from_slice(&std::fs::read(&note).expect("a note")).expect("JSON");
+    for (field, value, why) in [
+        ("files", json!([]), "one file of each role"),
+        ("number", json!(i64::MAX), "number"),
+        ("sealed_at", json!("1601-01-01T00:00:00Z"), "1970"),
+        ("notes", json!("a\u{0}b"), "NUL"),
+    ] {
+        let mut bad = good.clone();
+        bad["revisions"][0][field] = value;
+        std::fs::write(&note, bad.to_string()).expect("another note");
+        let refused = command(&depot, &["import", "--from", &target]).await;
+        assert_eq!(refused.code, 1, "{field}");
+        assert!(
+            refused.last_line()["left"].to_string().contains(why),
+            "{field}: {}",
+            refused.stdout
+        );
+    }
 }

@@ -122,7 +122,8 @@ impl Catalog {
         }
         let key = self.ids.blob_key();
         if let Some(path) = self.tree.local_path(&place.path)
-            && self.blobs.link(&path, &key).await?
+            && let Some(read) = &place.read
+            && self.blobs.link(&path, &key, read).await?
         {
             return Ok(key);
         }

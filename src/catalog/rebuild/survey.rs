@@ -11,6 +11,7 @@ use crate::catalog::manifest::{self, ManifestDocument};
 use crate::catalog::{Catalog, Result};
 use crate::model::publication::in_folder;
 use crate::model::{ChannelName, Digest, FileRole, ImageKind, ImageName, Labels, ReadAccess};
+use crate::storage::blobs::ReadFile;
 use crate::storage::tree::Entry;
 
 /// The whole of it.
@@ -63,8 +64,9 @@ pub(super) struct Place {
     pub(super) path: String,
     pub(super) size: u64,
     pub(super) modified: DateTime<Utc>,
-    /// Which file it is, whatever its names; none in a bucket.
+    /// Which file it is, whatever its names, and as it was when it was met; none in a bucket.
     pub(super) identity: Option<(u64, u64)>,
+    pub(super) read: Option<ReadFile>,
     /// What a bucket calls the bytes.
     tag: Option<String>,
 }
@@ -209,6 +211,7 @@ impl Catalog {
                 size: file.len(),
                 modified: file.modified().map_or(DateTime::UNIX_EPOCH, Into::into),
                 identity: Some((file.dev(), file.ino())),
+                read: Some(ReadFile::of(file)),
                 tag: None,
             },
             Entry::Object { size, modified, tag } => Place {
@@ -217,6 +220,7 @@ impl Catalog {
                 size: *size,
                 modified: *modified,
                 identity: None,
+                read: None,
                 tag: tag.clone(),
             },
         };

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::claim::{Claimed, Unnoted};
 use super::opening::multipart_of;
 use super::{Received, as_stored};
+use crate::catalog::audit::NOTHING;
 use crate::catalog::revision::{RevisionDetails, locked_details};
 use crate::catalog::scrub::quarantine::is_to_be_healed;
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
@@ -169,6 +170,8 @@ impl Catalog {
         };
         self.end_session(&mut tx, upload, claim).await?;
         let new = (upload.blob_id, &digest, as_stored(damaged.size)?);
+        let entry = details.entry("file.heal", actor);
+        self.audit(&mut tx, entry, NOTHING, Some(&(upload.role, digest)));
         self.heal_twins(&mut tx, actor, &details.image, new).await?;
         tx.commit().await?;
         self.refresh().await;

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -172,13 +172,45 @@ pub(super) fn identities(root: &Path) -> io::Result<Identities> {
     Ok(known)
 }
 
-/// Says whether the file has the blob's name from now on, too.
-pub(super) fn link(root: &Path, file: &Path, blob: &Path) -> io::Result<bool> {
-    let folder = blob.parent().unwrap_or(root);
-    fs::create_dir_all(folder)?;
-    if fs::hard_link(file, blob).is_err() {
+/// A file of this machine at the moment at which its bytes were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReadFile {
+    device: u64,
+    number: u64,
+    length: u64,
+    modified: (i64, i64),
+}
+
+impl ReadFile {
+    pub fn of(file: &fs::Metadata) -> Self {
+        Self {
+            device: file.dev(),
+            number: file.ino(),
+            length: file.len(),
+            modified: (file.mtime(), file.mtime_nsec()),
+        }
+    }
+}
+
+/// Says whether the file has the blob's name from now on, too. Not where it is another's, whom nobody keeps from writing,
+/// lies on another disk, or has changed since it was read.
+pub(super) fn link(root: &Path, file: &Path, blob: &Path, read: &ReadFile) -> io::Result<bool> {
+    // Through symbolic links: a link to one would be no file.
+    let target = file.canonicalize()?;
+    let open = fs::File::open(&target)?;
+    let metadata = open.metadata()?;
+    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
+    if !is_ours || !metadata.is_file() || ReadFile::of(&metadata) != *read {
         return Ok(false);
     }
+    let folder = blob.parent().unwrap_or(root);
+    fs::create_dir_all(folder)?;
+    if fs::hard_link(&target, blob).is_err() {
+        return Ok(false);
+    }
+    // From now on its bytes never change, and they are on the disk.
+    open.set_permissions(fs::Permissions::from_mode(0o444))?;
+    open.sync_all()?;
     sync_folder(folder)?;
     sync_folder(root)?;
     Ok(true)

@@ -108,12 +108,14 @@ impl Tx {
         if self.is_freezing {
             return Ok(());
         }
+        self.frozen().await?.map_or(Ok(()), |why| Err(StorageError::Frozen(why)))
+    }
+
+    /// Why the catalog takes no changes; none where it does.
+    pub async fn frozen(&mut self) -> Result<Option<String>, StorageError> {
         let frozen: Option<(Option<String>,)> =
             optional!(self, "select frozen from catalog_state where id = 1")?;
-        match frozen {
-            Some((Some(why),)) => Err(StorageError::Frozen(why)),
-            _ => Ok(()),
-        }
+        Ok(frozen.and_then(|(why,)| why))
     }
 
     /// Has all changes refused from the commit on, or taken again.

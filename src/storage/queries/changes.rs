@@ -111,6 +111,13 @@ impl Tx {
         state.ok_or_else(|| StorageError::Unusable("the catalog has lost its state".to_owned()))
     }
 
+    /// Which catalog this is; none before somebody has said so.
+    pub async fn identity(&mut self) -> Result<Option<Uuid>, StorageError> {
+        let found: Option<(Option<Uuid>,)> =
+            optional!(self, "select identity from catalog_state where id = 1")?;
+        Ok(found.and_then(|(identity,)| identity))
+    }
+
     /// Which catalog this is: `fresh` if nobody has said so yet.
     pub async fn identity_or(&mut self, fresh: Uuid) -> Result<Uuid, StorageError> {
         value!(

@@ -58,6 +58,12 @@ impl Tx {
         Ok(changed == 1)
     }
 
+    /// Gives back whatever a server has.
+    pub async fn leave_jobs(&mut self, holder: Uuid) -> Result<(), StorageError> {
+        execute!(self, "update job set holder = null where holder = $1", holder)?;
+        Ok(())
+    }
+
     /// Gives the job back. `version` is what the round has brought about; none where it failed.
     pub async fn give_job_back(
         &mut self,
