@@ -48,10 +48,8 @@ impl Catalog {
         }
         self.show_change_of(&mut tx, &image).await?;
         tx.commit().await?;
-        {
-            metrics::counter!("imagedepot_scrub_damage_found_total").increment(1);
-            tracing::error!(blob.key = blob.key, image = %image.name, what, "stored bytes are damaged");
-        }
+        metrics::counter!("imagedepot_scrub_damage_found_total").increment(1);
+        tracing::error!(blob.key = blob.key, image = %image.name, what, "stored bytes are damaged");
         self.refresh().await;
         self.tree_is_due();
         Ok(())
