@@ -149,18 +149,11 @@ impl Catalog {
     }
 
     async fn dump_rows(&self, scratch: &Path) -> Result<Rows> {
-        let (mut tx, identity) = self.identified().await?;
+        let identity = self.identity().await?;
+        let mut tx = self.db.read().await?;
         let (reader, saved) = dump(&mut tx, scratch).await?;
         let blobs = tx.stored_blobs().await?;
         Ok(Rows { reader, saved, blobs, identity })
-    }
-
-    /// A moment to read, and which catalog it is of.
-    async fn identified(&self) -> Result<(Tx, Uuid)> {
-        let mut tx = self.db.write().await?;
-        let identity = tx.identity_or(self.ids.next()).await?;
-        tx.commit().await?;
-        Ok((self.db.read().await?, identity))
     }
 
     async fn write_note(&self, vault: &Vault, rows: Rows, copying: Copying) -> Result<BackedUp> {
@@ -246,7 +239,7 @@ pub async fn save_rows(db: &Db, folder: &Path, taken_at: DateTime<Utc>) -> Resul
     Ok(name)
 }
 
-fn name_of(taken_at: DateTime<Utc>) -> String {
+pub(super) fn name_of(taken_at: DateTime<Utc>) -> String {
     taken_at.format("%Y%m%dT%H%M%S%.3fZ").to_string()
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
+use super::backup::name_of;
 use super::revision::RevisionDetails;
 use super::transfer::{IncomingFile, IncomingRevision, Source, Taken};
 use super::{Actor, Catalog, Error, Result};
@@ -81,11 +82,9 @@ impl Catalog {
             }
         }
         let exported_at = self.clock.now();
-        let mut tx = self.db.write().await?;
-        let identity = tx.identity_or(self.ids.next()).await?;
-        tx.commit().await?;
+        let identity = self.identity().await?;
         let note = ExportNote { format: FORMAT, exported_at, identity, revisions };
-        let name = exported_at.format("%Y%m%dT%H%M%S%.3fZ").to_string();
+        let name = name_of(exported_at);
         let text = serde_json::to_vec_pretty(&note).unwrap_or_default();
         vault.put(Notes::Exports, &format!("{name}.json"), Bytes::from(text)).await?;
         Ok((name, note))

@@ -92,13 +92,6 @@ impl Catalog {
         }
     }
 
-    async fn identity(&self) -> Result<Uuid> {
-        let mut tx = self.db.write().await?;
-        let identity = tx.identity_or(self.ids.next()).await?;
-        tx.commit().await?;
-        Ok(identity)
-    }
-
     /// Before any row is there: killed in between, the store is no stranger's to the catalog.
     async fn be_owned_by(&self, identity: Uuid, is_shared: bool) -> Result<()> {
         match self.blobs.owner().await? {

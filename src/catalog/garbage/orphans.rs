@@ -8,6 +8,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::{Amount, CollectionOrder};
 use serde_json::json;
+use uuid::Uuid;
 
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Result};
@@ -23,11 +24,20 @@ pub(super) struct Orphan {
 }
 
 impl Catalog {
-    /// Says whose the store is, where nobody has yet. To be called at the start.
-    pub async fn claim_store(&self) -> Result<()> {
+    /// Which catalog this is. Said once, and only read from then on.
+    pub(in crate::catalog) async fn identity(&self) -> Result<Uuid> {
+        if let Some(identity) = self.db.look().await?.identity().await? {
+            return Ok(identity);
+        }
         let mut tx = self.db.write().await?;
         let identity = tx.identity_or(self.ids.next()).await?;
         tx.commit().await?;
+        Ok(identity)
+    }
+
+    /// Says whose the store is, where nobody has yet. To be called at the start.
+    pub async fn claim_store(&self) -> Result<()> {
+        let identity = self.identity().await?;
         match self.blobs.owner().await? {
             None if self.is_missing_its_store().await? => {
                 tracing::error!(
@@ -97,9 +107,7 @@ impl Catalog {
 
     /// Refuses where the store is not the catalog's, or is not there: a folder without its disk is empty.
     pub(in crate::catalog) async fn check_owner(&self) -> Result<()> {
-        let mut tx = self.db.write().await?;
-        let identity = tx.identity_or(self.ids.next()).await?;
-        tx.commit().await?;
+        let identity = self.identity().await?;
         match self.blobs.owner().await? {
             Some(owner) if owner == identity => Ok(()),
             Some(owner) => Err(incomplete(format!("the store belongs to the catalog {owner}"))),

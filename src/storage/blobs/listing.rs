@@ -107,10 +107,13 @@ fn write_owner(folder: &Path, text: &str) -> io::Result<()> {
 /// The key that a name stands for: `ab/abcd…`, also with what is behind the key of a growing blob.
 fn key_of(shard: &str, name: &str) -> Option<(String, bool)> {
     let (key, rest) = name.split_at_checked(32)?;
-    let is_key = key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     let is_ours = rest.is_empty() || rest == ".part" || rest.starts_with(".tails");
-    (is_key && is_ours && key.starts_with(shard) && shard.len() == 2)
+    (is_hex(key) && is_ours && key.starts_with(shard) && shard.len() == 2)
         .then(|| (key.to_owned(), rest.is_empty()))
+}
+
+fn is_hex(key: &str) -> bool {
+    key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 fn note(listing: &mut Listing, (key, is_whole): (String, bool), size: u64) {
@@ -125,8 +128,7 @@ fn note(listing: &mut Listing, (key, is_whole): (String, bool), size: u64) {
 fn is_left_over(path: &Path, name: &str) -> bool {
     let is_temporary = name.split_at_checked(32).is_some_and(|(key, rest)| {
         let number = rest.strip_prefix('#').unwrap_or_default();
-        let is_hex = key.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        is_hex && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+        is_hex(key) && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
     });
     let age = || fs::metadata(path).ok()?.modified().ok()?.elapsed().ok();
     is_temporary && age().is_some_and(|age| age > LEFT_FOR)

@@ -8,6 +8,18 @@ use super::{all, execute, value};
 use crate::model::{Coverage, DamagedFile, Digest, RevisionState, StoredBlob};
 use crate::storage::{StorageError, Tx};
 
+/// The columns of [`StoredBlob`], of all that a file refers to.
+macro_rules! stored_blobs {
+    ($rest:literal) => {
+        concat!(
+            "select b.id, b.key, b.size, (select min(f.digest) from file f where f.blob_id = b.id) as digest, \
+             d.blob_id is not null as is_damaged from blob b left join damage d on d.blob_id = b.id \
+             where b.state = 'stored' and exists (select 1 from file f where f.blob_id = b.id) ",
+            $rest
+        )
+    };
+}
+
 impl Tx {
     /// Blobs that somebody wants to be read, that were not read since `older_than`, or are damaged and were not looked at
     /// since `damaged_before`; first what is wanted, then what waits longest.
@@ -19,15 +31,12 @@ impl Tx {
     ) -> Result<Vec<StoredBlob>, StorageError> {
         all!(
             self,
-            "select b.id, b.key, b.size, \
-             (select min(f.digest) from file f where f.blob_id = b.id) as digest, \
-             d.blob_id is not null as is_damaged \
-             from blob b left join damage d on d.blob_id = b.id \
-             where b.state = 'stored' and exists (select 1 from file f where f.blob_id = b.id) \
-             and (b.scrub_wanted_at is not null or coalesce(b.verified_at, b.created_at) < $1 \
+            stored_blobs!(
+                "and (b.scrub_wanted_at is not null or coalesce(b.verified_at, b.created_at) < $1 \
               or (d.blob_id is not null and coalesce(b.verified_at, d.found_at) < $2)) \
              order by case when b.scrub_wanted_at is null then 1 else 0 end, \
-             coalesce(b.verified_at, b.created_at), b.id limit $3",
+             coalesce(b.verified_at, b.created_at), b.id limit $3"
+            ),
             older_than,
             damaged_before,
             limit
@@ -36,15 +45,7 @@ impl Tx {
 
     /// Every stored blob that a file refers to, what came first first.
     pub async fn stored_blobs(&mut self) -> Result<Vec<StoredBlob>, StorageError> {
-        all!(
-            self,
-            "select b.id, b.key, b.size, \
-             (select min(f.digest) from file f where f.blob_id = b.id) as digest, \
-             d.blob_id is not null as is_damaged \
-             from blob b left join damage d on d.blob_id = b.id \
-             where b.state = 'stored' and exists (select 1 from file f where f.blob_id = b.id) \
-             order by b.created_at, b.id"
-        )
+        all!(self, stored_blobs!("order by b.created_at, b.id"))
     }
 
     /// Marks all stored blobs, or those of one revision or image, as wanted to be read; how many.
