@@ -136,6 +136,7 @@ impl Bound {
         let issuer = depot.tokens.issuer().cloned();
         let brakes = depot.brakes.clone();
         let observer = app::observer(&config, &opened)?;
+        let access_log = observer.access_log.clone();
         let shared = app::Shared::new(depot, observer, &config);
         let mut server = actix_server::Server::build()
             .shutdown_timeout(config.server.shutdown_grace.as_secs())
@@ -189,6 +190,9 @@ impl Bound {
         background.shutdown().await;
         opened.catalog.leave_jobs().await;
         opened.catalog.close().await;
+        if let Some(log) = access_log {
+            log.flush();
+        }
         result
     }
 }

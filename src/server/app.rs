@@ -79,7 +79,7 @@ pub(super) fn limits(config: &Config) -> Limits {
 pub(super) fn observer(config: &Config, opened: &Opened) -> Result<Observer, ServerError> {
     let clock = opened.catalog.clock().clone();
     let open = |path: &std::path::PathBuf| {
-        AccessLog::open(path, clock.now()).map_err(|source| ServerError::Listen {
+        AccessLog::open(path, clock.clone()).map_err(|source| ServerError::Listen {
             what: format!("log.access {}", path.display()),
             source,
         })

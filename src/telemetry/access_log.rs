@@ -1,17 +1,21 @@
 //! The access log, in the W3C extended format that IIS writes, so that its tools read it.
 //!
 //! A thread of its own writes; requests hand it finished lines and never wait. Where it cannot keep
-//! up, lines are dropped and counted rather than downloads slowed.
+//! up, lines are dropped and counted rather than downloads slowed. A log that was moved away (by
+//! logrotate, say) is begun anew at its place, without a signal: the thread looks every second.
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::io::{BufWriter, Write as _};
+use std::io::{self, BufWriter, Write as _};
 use std::net::{IpAddr, SocketAddr};
-use std::path::Path;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+
+use crate::model::clock::Clock;
 
 const FIELDS: &str = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) \
                       sc-status sc-bytes cs-bytes time-taken x-request-id";
@@ -39,45 +43,99 @@ pub struct Line<'a> {
     pub request_id: &'a str,
 }
 
+/// How long the end of the program waits for a disk that does not take the last lines.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
 /// Takes lines for the log. Cheap to clone.
 #[derive(Clone)]
-pub struct AccessLog(SyncSender<String>);
+pub struct AccessLog(SyncSender<Entry>);
+
+enum Entry {
+    Line(String),
+    /// What came before is to be in the file; then this is told.
+    Flush(SyncSender<()>),
+}
 
 impl AccessLog {
     /// Opens the file for appending, and starts the thread that writes.
-    pub fn open(path: &Path, now: DateTime<Utc>) -> std::io::Result<Self> {
-        let mut file = BufWriter::new(File::options().create(true).append(true).open(path)?);
-        let started = now.format("%Y-%m-%d %H:%M:%S");
-        writeln!(file, "#Software: imagedepot {}\n#Version: 1.0", env!("CARGO_PKG_VERSION"))?;
-        writeln!(file, "#Date: {started}\n#Fields: {FIELDS}")?;
-        file.flush()?;
+    pub fn open(path: &Path, clock: Clock) -> io::Result<Self> {
+        let mut writer = Writer::open(path.to_owned(), clock)?;
         let (sender, receiver) = sync_channel(QUEUE);
         std::thread::Builder::new()
             .name("access-log".to_owned())
-            .spawn(move || write_lines(file, &receiver))?;
+            .spawn(move || writer.write_all(&receiver))?;
         Ok(Self(sender))
     }
 
     pub fn write(&self, line: &Line<'_>) {
-        if self.0.try_send(line.to_string()).is_err() {
+        if self.0.try_send(Entry::Line(line.to_string())).is_err() {
             metrics::counter!("imagedepot_access_log_lines_dropped_total").increment(1);
+        }
+    }
+
+    /// Waits until what was written so far is in the file: the program's end takes its threads with
+    /// it. Blocks, for 5 seconds at most.
+    pub fn flush(&self) {
+        let (done, flushed) = sync_channel(1);
+        if self.0.try_send(Entry::Flush(done)).is_err() || flushed.recv_timeout(LAST_LINES).is_err()
+        {
+            tracing::error!("the access log's last lines are lost");
         }
     }
 }
 
-fn write_lines(mut file: BufWriter<File>, lines: &Receiver<String>) {
-    loop {
-        let result = match lines.recv_timeout(FLUSH_EVERY) {
-            Ok(line) => file.write_all(line.as_bytes()),
-            Err(RecvTimeoutError::Timeout) => file.flush(),
-            Err(RecvTimeoutError::Disconnected) => break,
-        };
-        if let Err(error) = result {
-            tracing::error!(%error, "the access log cannot be written");
+/// The thread's side.
+struct Writer {
+    path: PathBuf,
+    file: BufWriter<File>,
+    flushed: Instant,
+    clock: Clock,
+}
+
+impl Writer {
+    fn open(path: PathBuf, clock: Clock) -> io::Result<Self> {
+        let mut file = BufWriter::new(File::options().create(true).append(true).open(&path)?);
+        let started = clock.now().format("%Y-%m-%d %H:%M:%S");
+        writeln!(file, "#Software: imagedepot {}\n#Version: 1.0", env!("CARGO_PKG_VERSION"))?;
+        writeln!(file, "#Date: {started}\n#Fields: {FIELDS}")?;
+        file.flush()?;
+        Ok(Self { path, file, flushed: Instant::now(), clock })
+    }
+
+    fn write_all(&mut self, entries: &Receiver<Entry>) {
+        loop {
+            let result = if self.flushed.elapsed() >= FLUSH_EVERY {
+                self.flush_and_follow()
+            } else {
+                match entries.recv_timeout(FLUSH_EVERY) {
+                    Ok(Entry::Line(line)) => self.file.write_all(line.as_bytes()),
+                    Ok(Entry::Flush(done)) => {
+                        let flushed = self.file.flush();
+                        let _nobody_waits = done.try_send(());
+                        flushed
+                    }
+                    Err(RecvTimeoutError::Timeout) => continue,
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            };
+            if let Err(error) = result {
+                tracing::error!(%error, "the access log cannot be written");
+            }
         }
     }
-    if let Err(error) = file.flush() {
-        tracing::error!(%error, "the access log's last lines are lost");
+
+    /// The lines so far go to the file that they were written for; the next ones to the one that is
+    /// at its place.
+    fn flush_and_follow(&mut self) -> io::Result<()> {
+        self.flushed = Instant::now();
+        self.file.flush()?;
+        let ours = self.file.get_ref().metadata()?;
+        let at_its_place =
+            |there: std::fs::Metadata| (there.dev(), there.ino()) == (ours.dev(), ours.ino());
+        if !std::fs::metadata(&self.path).is_ok_and(at_its_place) {
+            *self = Self::open(self.path.clone(), self.clock.clone())?;
+        }
+        Ok(())
     }
 }
 

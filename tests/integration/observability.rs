@@ -37,6 +37,33 @@ async fn the_access_log_is_the_one_that_iis_kept() {
     assert!(upload.contains(" admin ") && upload.contains(" 300000 "), "{upload}");
 }
 
+#[tokio::test]
+async fn the_access_log_can_be_moved_away_and_ends_with_the_last_request() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("access.log");
+    let setup = Depot::on(Database::Sqlite).setting("log", "access", &path.display().to_string());
+    let mut depot = setup.start().await;
+    let ask = async |depot: &Depot, id: &str| {
+        let call = depot.anonymous().get("/livez").header("X-Request-Id", id);
+        call.await.expecting(200);
+    };
+    ask(&depot, "before").await;
+    let moved = folder.path().join("access.log.1");
+    std::fs::rename(&path, &moved).expect("move the log away");
+    eventually("a new log is begun", || async { path.exists().then_some(()) }).await;
+    ask(&depot, "after").await;
+    for number in 0..100 {
+        ask(&depot, &format!("last-{number}")).await;
+    }
+    depot.server.stop().await;
+    let lines_of = |path| std::fs::read_to_string(path).expect("a log");
+    let (old, new) = (lines_of(&moved), lines_of(&path));
+    assert!(old.contains(" before\n") && !old.contains(" after\n"), "{old}");
+    assert!(new.starts_with("#Software: ") && new.contains(" after\n"), "{new}");
+    assert!(new.ends_with(" last-99\n"), "{new}");
+    assert_eq!(new.matches(" last-").count(), 100);
+}
+
 async fn metrics_count_what_happened(database: Database) {
     let depot = Depot::start(database).await;
     let admin = depot.admin();

@@ -28,7 +28,7 @@ async fn no_secret_is_written_down_or_sent_back(database: Database) {
         "access",
         &access_log.display().to_string(),
     );
-    let depot = setup.start().await;
+    let mut depot = setup.start().await;
     let (admin, anyone) = (depot.admin(), depot.anonymous());
     let user = |password: &str| json!({"name": "kim", "password": password, "roles": ["reader"]});
     let with = |value: &str| anyone.get("/api/v1/whoami").header("Authorization", value);
@@ -70,8 +70,7 @@ async fn no_secret_is_written_down_or_sent_back(database: Database) {
     let log = depot.server.log();
     assert!(log.contains("TRACE"), "the log is not at its most talkative");
     assert_silent("the log", &log);
-    depot.server.ask_to_stop();
-    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    depot.server.stop().await;
     let lines = std::fs::read_to_string(&access_log).expect("the access log");
     assert!(lines.contains("/api/v1/whoami"));
     assert_silent("the access log", &lines);
