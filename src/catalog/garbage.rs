@@ -4,8 +4,9 @@
 //! the store has bytes that no row knows (`orphans`). `store.safety_age` later its bytes are removed, and the row last.
 //! In between nothing can take it up again; the time is for people, and for a catalog that is set back to a backup.
 //!
-//! Nothing that was not given up before is, and here nothing is removed, where the references look incomplete: a file whose bytes are not there, a store of another catalog,
-//! more strangers in it than friends. Whoever asks for a dry run is told what the run would do, by the same rules.
+//! Nothing that was not given up before is, and here nothing is removed, where the references look incomplete: a file
+//! whose bytes are not there, a store of another catalog, more strangers in it than friends. Whoever asks for a
+//! dry run is told what the run would do, by the same rules.
 
 mod orphans;
 #[cfg(test)]
@@ -64,6 +65,11 @@ impl Amount {
     pub(super) fn add(&mut self, bytes: u64) {
         self.blobs += 1;
         self.bytes += bytes;
+    }
+
+    fn join(&mut self, other: Self) {
+        self.blobs += other.blobs;
+        self.bytes += other.bytes;
     }
 }
 
@@ -129,40 +135,43 @@ impl Catalog {
         let unknown = self.find_orphans(order).await?;
         let expired = self.surplus_revisions().await?;
         let orphans = amount(unknown.iter().map(|orphan| orphan.bytes));
-        let freed = self.freed_by(&expired).await?;
+        let (free, in_tree) = self.freed_by(&expired).await?;
         let mut tx = self.db.read().await?;
         let removable = tx.removable_blobs(self.due(order), i64::MAX).await?;
         let mut removed = amount(removable.iter().map(|blob| blob.size));
         let mut waiting = amount(tx.garbage().await?);
         waiting.blobs -= removed.blobs;
         waiting.bytes -= removed.bytes;
+        waiting.join(in_tree);
         let new = if order.immediately || self.rules().safety_age.is_zero() {
             &mut removed
         } else {
             &mut waiting
         };
-        for amount in [freed, orphans] {
-            new.blobs += amount.blobs;
-            new.bytes += amount.bytes;
-        }
+        new.join(free);
+        new.join(orphans);
         Ok(Collected { expired, orphans, removed, waiting })
     }
 
-    /// The blobs that no other revision has.
-    async fn freed_by(&self, expired: &[Surplus]) -> Result<Amount> {
+    /// The blobs that no other revision has; and of those, apart, what the tree was given for one that is deleted and
+    /// needs for its grace.
+    async fn freed_by(&self, expired: &[Surplus]) -> Result<(Amount, Amount)> {
         let gone: HashSet<_> = expired.iter().map(|surplus| surplus.id).collect();
         let mut tx = self.db.read().await?;
-        let (mut seen, mut freed) = (HashSet::new(), Amount::default());
+        let (mut free, mut in_tree) = (Amount::default(), Amount::default());
+        let mut seen = HashSet::new();
         for surplus in expired {
             for file in tx.files_of(surplus.id).await? {
                 let holders = tx.revisions_with_blob(file.blob_id).await?;
                 let is_free = holders.iter().all(|(holder,)| gone.contains(holder));
                 if is_free && seen.insert(file.blob_id) {
+                    let is_published = !tx.publications_of(file.blob_id).await?.is_empty();
+                    let freed = if is_published { &mut in_tree } else { &mut free };
                     freed.add(file.size);
                 }
             }
         }
-        Ok(freed)
+        Ok((free, in_tree))
     }
 
     /// Bytes go that were to be removed until then.

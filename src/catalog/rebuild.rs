@@ -65,6 +65,7 @@ impl Catalog {
         for channel in &survey.channels {
             self.insert_found_channel(&mut tx, channel, &survey, (&images, &wholes)).await?;
         }
+        tx.leave_epochs_out(numbers_left_out).await?;
         let actor = Actor::system("rebuild");
         let entry =
             Entry { action: "catalog.rebuild", subject: "catalog".to_owned(), actor: &actor };

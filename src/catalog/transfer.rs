@@ -1,7 +1,7 @@
 //! Revisions that come from elsewhere as they are: from an export, or from a folder that somebody else kept.
 //!
 //! Bytes first, each compared with its digest, then the revision in one step: cut off in between, nothing is seen of it, and
-//! what was copied goes by itself. One that is there already is left as it is.
+//! what was copied goes by itself. One that is there already stays, and is healed where it is damaged.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,8 @@ use super::audit::{Entry, NOTHING};
 use super::image::{ImageDraft, check_labels, living_image, locked_image};
 use super::{Actor, Catalog, Error, Result};
 use crate::model::{
-    Digest, File, FileRole, Image, ImageKind, ImageName, Labels, Revision, RevisionState,
+    DamagedFile, Digest, File, FileRole, Image, ImageKind, ImageName, Labels, Revision,
+    RevisionState,
 };
 use crate::storage::blobs::{BlobReader, ReadFile};
 use crate::storage::{StorageError, Tx};
@@ -73,11 +74,13 @@ struct Stored {
 }
 
 impl Catalog {
-    /// Takes a revision in. Its image is made if it is absent.
+    /// Takes a revision in. Its image is made if it is absent; one that is there already is healed where
+    /// its bytes are damaged.
     pub async fn take_in(&self, actor: &Actor, incoming: &IncomingRevision) -> Result<Taken> {
         check(incoming)?;
         if let Some(there) = self.look_before(actor, incoming).await? {
-            return Ok(there);
+            self.heal_from_incoming(actor, incoming, there).await?;
+            return Ok(Taken::There(there));
         }
         let mut stored = Vec::new();
         for file in &incoming.files {
@@ -97,11 +100,7 @@ impl Catalog {
     }
 
     /// What can be said before any byte is moved; makes the image.
-    async fn look_before(
-        &self,
-        actor: &Actor,
-        incoming: &IncomingRevision,
-    ) -> Result<Option<Taken>> {
+    async fn look_before(&self, actor: &Actor, incoming: &IncomingRevision) -> Result<Option<i64>> {
         let mut tx = self.db.read().await?;
         match living_image(&mut tx, &incoming.image).await {
             Ok(image) => {
@@ -123,6 +122,25 @@ impl Catalog {
             }
             Err(error) => Err(error),
         }
+    }
+
+    async fn heal_from_incoming(
+        &self,
+        actor: &Actor,
+        incoming: &IncomingRevision,
+        number: i64,
+    ) -> Result<()> {
+        let damaged = self.db.read().await?.damaged_files().await?;
+        let is_of_it =
+            |file: &&DamagedFile| file.image == incoming.image && file.revision == number;
+        for file in damaged.iter().filter(is_of_it) {
+            let same = incoming.files.iter().find(|other| other.digest == file.digest);
+            if let Some(IncomingFile { source, .. }) = same {
+                let (Source::Copy(reader) | Source::Link { reader, .. }) = source;
+                Box::pin(self.heal_from(actor, file, reader)).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn store(&self, file: &IncomingFile) -> Result<Stored> {
@@ -219,9 +237,9 @@ enum Number {
 }
 
 impl Number {
-    fn there(self) -> Option<Taken> {
+    fn there(self) -> Option<i64> {
         match self {
-            Self::There(number) => Some(Taken::There(number)),
+            Self::There(number) => Some(number),
             Self::Free(_) | Self::Next => None,
         }
     }

@@ -16,7 +16,7 @@ use super::db::{Either, on};
 use super::error::StorageError;
 
 /// The tables that are carried, in an order in which their rows may be inserted.
-pub const TABLES: [&str; 16] = [
+pub const TABLES: [&str; 17] = [
     "catalog_state",
     "image",
     "revision",
@@ -25,6 +25,7 @@ pub const TABLES: [&str; 16] = [
     "channel",
     "promotion",
     "assignment",
+    "epoch_floor",
     "account",
     "certificate_mapping",
     "signing_key",
@@ -133,7 +134,7 @@ fn filter(table: &str, with_tree: bool) -> &'static str {
 fn order(table: &str) -> &'static str {
     match table {
         "file" => "revision_id, role",
-        "assignment" => "image_id, channel_id",
+        "assignment" | "epoch_floor" => "image_id, channel_id",
         "damage" => "blob_id",
         "quarantine" => "revision_id",
         "publication" | "published_object" | "manifest" => "path",

@@ -140,7 +140,10 @@ async fn a_backup_under_load_restores_to_the_same_answers(database: Database, st
     let next = again.admin().ready_revision("one", 100).await;
     // Not 9, which somebody may have got after the backup.
     assert_eq!(next, 109);
-    again.admin().promote("one", "production", next).await.expecting(200);
+    let known = again.admin().get(&assignment_path("one", "production")).await.json();
+    let promoted = again.admin().promote("one", "production", next).await.expecting(200).json();
+    // Clients that were told more after the backup are told no less.
+    assert_eq!(promoted["epoch"].as_i64(), known["epoch"].as_i64().map(|epoch| epoch + 101));
     let mut verify = imagedepot(["audit", "verify", "--data"]);
     verify.arg(again.server.data()).envs(again.environment());
     run(verify).await.successful();
@@ -395,7 +398,11 @@ async fn what_cannot_be_rebuilt_is_named_and_left_where_it_is(database: Database
     let next = admin.ready_revision("damaged", 7).await;
     assert!(next > 109, "{next}");
     let promoted = admin.promote("damaged", "production", next).await.expecting(200).json();
-    assert_eq!(promoted["epoch"], 3);
+    assert_eq!(
+        promoted["epoch"],
+        2 + 100 + 1,
+        "clients may have been told epochs that the tree never had"
+    );
     admin.wait_until_published("damaged", "production").await;
     for mine in ["notes_2.txt", "damaged_2.ckm"] {
         assert!(tree.join(mine).exists(), "{mine}");

@@ -16,6 +16,7 @@ use crate::harness::{
 on_both_databases_and_stores![a_damaged_blob_is_found_kept_from_clients_and_healed];
 on_both_databases![
     the_same_bytes_in_another_revision_heal,
+    an_import_of_what_is_there_heals_it,
     a_damaged_revision_that_nobody_offers_is_found_and_healed,
     what_was_mended_where_it_lies_is_healed_by_the_next_look,
     a_store_that_is_not_there_quarantines_nothing,
@@ -201,6 +202,30 @@ async fn the_same_bytes_in_another_revision_heal(database: Database) {
     // They share the bytes now: the draft may go, and they stay.
     admin.delete(&revision_path("win7-office", draft)).await.expecting(204);
     tokio::time::sleep(Duration::from_millis(300)).await;
+    is_healed(&depot, &admin).await;
+}
+
+async fn an_import_of_what_is_there_heals_it(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = two_revisions(&depot).await;
+    let carried = depot.scratch().join("carried").display().to_string();
+    let on_the_catalog = |arguments: &[&str]| {
+        let mut command = imagedepot([]);
+        command.args(arguments).args(["--output", "json", "--data"]).arg(depot.server.data());
+        command.envs(depot.environment());
+        run(command)
+    };
+    on_the_catalog(&["export", "win7-office", "--to", &carried]).await.successful();
+    flip_a_byte(&blob_with(&depot, &ckm(2)));
+    scrub(&admin, "?image=win7-office").await;
+    assert_eq!(state(&admin, 2).await, "quarantined");
+    let imported = on_the_catalog(&["import", "--from", &carried]).await.successful();
+    assert_eq!(
+        imported.last_line()["there"].as_array().map(Vec::len),
+        Some(2),
+        "{}",
+        imported.stdout
+    );
     is_healed(&depot, &admin).await;
 }
 

@@ -340,6 +340,34 @@ async fn open(folder: &TempDir, now: &Arc<AtomicU64>) -> Catalog {
     Catalog::new(db, blobs, tree, rules, clock, Ids, Uuid::from_u128(1))
 }
 
+/// A revision's bytes that the tree was given for another one, which is deleted since.
+#[tokio::test]
+async fn a_dry_run_knows_what_the_tree_still_needs() {
+    let mut trial = Trial::begin().await;
+    let upload = |size| Step::Upload { image: 0, size, seal: true };
+    let promote = |pick| Step::Promote { image: 0, channel: 0, pick };
+    let steps = [
+        upload(100),
+        upload(200),
+        promote(1),
+        promote(0),
+        Step::RollBack { image: 0, channel: 0, as_new_revision: true },
+        upload(300),
+        promote(0),
+        Step::Reconcile,
+        upload(400),
+        promote(0),
+        Step::Reconcile,
+        Step::Delete { image: 0, pick: 2 },
+        Step::Keep { image: 0, revisions: Some(1) },
+        Step::Collect { immediately: true },
+    ];
+    for step in &steps {
+        trial.take(step).await;
+    }
+    trial.end().await;
+}
+
 /// Ten thousand steps in all.
 #[test]
 fn whatever_happens_to_images_their_bytes_stay_and_all_others_go() {

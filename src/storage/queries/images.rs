@@ -28,8 +28,8 @@ impl Tx {
         value!(self, "select next_revision from image where id = $1", image)
     }
 
-    /// Skips numbers of all images, and sequences of all manifests, that may have been given out after a backup: clients
-    /// may have the ones, and refuse lower ones of the others.
+    /// Skips numbers of all images, and sequences of all manifests and epochs of all assignments, that may have been given
+    /// out after a backup: clients may have the first, and refuse lower ones of the others.
     pub async fn leave_numbers_out(
         &mut self,
         count: i64,
@@ -44,7 +44,7 @@ impl Tx {
                 now
             )?;
         }
-        Ok(())
+        self.leave_epochs_out(count).await
     }
 
     /// Changes it.

@@ -117,14 +117,37 @@ impl Tx {
         Ok(())
     }
 
-    /// The highest epoch that the image ever had in the channel; 0 before the first.
+    /// The highest epoch that the image ever had in the channel, or may have had; 0 before the first.
     pub async fn last_epoch(&mut self, image: Uuid, channel: Uuid) -> Result<i64, StorageError> {
         super::value!(
             self,
-            "select coalesce(max(epoch), 0) from promotion where image_id = $1 and channel_id = $2",
+            "select coalesce(max(epoch), 0) from ( \
+                 select epoch from promotion where image_id = $1 and channel_id = $2 \
+                 union all \
+                 select epoch from epoch_floor where image_id = $1 and channel_id = $2 \
+             ) as known",
             image,
             channel
         )
+    }
+
+    /// Skips epochs that may have been given out after what this catalog knows: clients are told them
+    /// as ever growing.
+    pub async fn leave_epochs_out(&mut self, count: i64) -> Result<(), StorageError> {
+        if count > 0 {
+            execute!(
+                self,
+                "insert into epoch_floor (image_id, channel_id, epoch) \
+                 select image_id, channel_id, max(epoch) + $1 from ( \
+                     select image_id, channel_id, epoch from promotion \
+                     union all \
+                     select image_id, channel_id, epoch from epoch_floor \
+                 ) as known where true group by image_id, channel_id \
+                 on conflict (image_id, channel_id) do update set epoch = excluded.epoch",
+                count
+            )?;
+        }
+        Ok(())
     }
 
     /// Marks every promotion of a revision in a channel as turned away from.
