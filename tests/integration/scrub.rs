@@ -226,6 +226,11 @@ async fn an_import_of_what_is_there_heals_it(database: Database) {
         "{}",
         imported.stdout
     );
+    // Another process did it: the server sees it within a second.
+    eventually("clients are told", || async {
+        (check(&depot, 1).await["action"] == "update").then_some(())
+    })
+    .await;
     is_healed(&depot, &admin).await;
 }
 
