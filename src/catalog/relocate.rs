@@ -153,6 +153,7 @@ impl Catalog {
                 moved.seen.insert(blob.key.clone());
                 continue;
             }
+            target.check_room(&mut target.db.read().await?, blob.size).await?;
             let put = match self.blobs.reader(&blob.key, blob.size).await {
                 Ok(reader) => target.blobs.put_whole(&blob.key, &reader, &blob.digest).await,
                 Err(error) => Err(error),

@@ -1,10 +1,14 @@
 //! A disk without a free byte, under everything that the server keeps: uploads stop cleanly, nothing
 //! acknowledged is lost, the rest goes on, and with the room everything goes on.
 
+use std::path::Path;
+use std::process::Command;
+
 use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::harness::actions::revision_path;
+use crate::harness::command::{imagedepot, run};
 use crate::harness::small_disk::SmallDisk;
 use crate::harness::{Answer, Database, Depot, Person, sample};
 
@@ -55,6 +59,41 @@ async fn uploads_survive_a_disk_without_a_free_byte() {
     }
     depot.server.stop().await;
     database_is_sound(&depot).await;
+}
+
+#[tokio::test]
+async fn a_restore_keeps_room_free_and_goes_on_when_there_is_more() {
+    let depot = Depot::start(Database::Sqlite).await;
+    for seed in 1..=3 {
+        let bytes = sample::bytes(seed, 10_000_000);
+        depot.admin().publish_single(&format!("image-{seed}"), "qcow2", &bytes).await;
+    }
+    let place = depot.scratch().join("backup");
+    let backup = on_catalog(depot.server.data(), &["backup", "--to"], &place);
+    run(backup).await.successful();
+    let disk = SmallDisk::mounted(32);
+    let data = disk.path().join("data");
+    let restore = || {
+        let mut restore = on_catalog(&data, &["restore", "--from"], &place);
+        restore.env("IMAGEDEPOT__STORE__MIN_FREE", "8 MiB");
+        run(restore)
+    };
+    let refused = restore().await;
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    assert!(refused.stderr.contains("do not fit"), "{}", refused.stderr);
+    let free = rustix::fs::statvfs(disk.path()).expect("the disk's room");
+    assert!(free.f_bavail * free.f_frsize >= 8 << 20, "the floor is gone");
+    disk.grow(64);
+    restore().await.successful();
+    let mut scrub = imagedepot(["scrub", "--data"]);
+    scrub.arg(&data).env("IMAGEDEPOT__STORE__MIN_FREE", "8 MiB");
+    run(scrub).await.successful();
+}
+
+fn on_catalog(data: &Path, arguments: &[&str], place: &Path) -> Command {
+    let mut command = imagedepot([]);
+    command.args(arguments).arg(place).arg("--data").arg(data);
+    command
 }
 
 async fn checks_and_downloads_go_on(depot: &Depot) {

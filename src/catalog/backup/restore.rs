@@ -161,6 +161,7 @@ impl Catalog {
                 return Ok(true);
             }
         }
+        self.check_room(&mut self.db.read().await?, *size).await?;
         let reader = vault.reader(digest, *size);
         match self.blobs.put_whole(key, &reader, digest).await {
             Ok(()) => Ok(true),
