@@ -87,6 +87,7 @@ struct Rows {
 impl Catalog {
     /// Takes a backup. `scratch` is a folder of this machine, for the rows on their way.
     pub async fn back_up(&self, vault: &Vault, scratch: &Path) -> Result<BackedUp> {
+        vault.remove_leftovers(self.clock.now()).await;
         let mut copying = Copying { present: vault.blobs().await?, ..Copying::default() };
         let stored = self.db.read().await?.stored_blobs().await?;
         self.copy_blobs(vault, &stored, &mut copying).await?;

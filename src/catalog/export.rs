@@ -71,6 +71,7 @@ impl Catalog {
         vault: &Vault,
         chosen: &[(ImageName, Option<i64>)],
     ) -> Result<(String, ExportNote)> {
+        vault.remove_leftovers(self.clock.now()).await;
         let mut revisions = Vec::new();
         for (image, number) in chosen {
             let details = match number {

@@ -8,11 +8,14 @@
 //! exports/20261122T031245Z.json   the revisions of an export, which is no backup
 //! ```
 
+mod leftovers;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
@@ -49,6 +52,8 @@ impl Notes {
 pub struct Vault {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
+    /// None in a bucket.
+    folder: Option<PathBuf>,
 }
 
 impl Vault {
@@ -59,7 +64,7 @@ impl Vault {
     ) -> Result<Self, StorageError> {
         if let Some(url) = Url::parse(place).ok().filter(is_bucket) {
             let client = connect(&url, options)?;
-            return Ok(Self { store: client.objects, prefix: client.prefix });
+            return Ok(Self { store: client.objects, prefix: client.prefix, folder: None });
         }
         let folder = match Url::parse(place).ok().filter(|url| url.scheme() == "file") {
             Some(url) => url.to_file_path().map_err(|()| unusable(place))?,
@@ -70,8 +75,18 @@ impl Vault {
             make_folder(&folder.join(part), PRIVATE)?;
         }
         let folder = folder.canonicalize().map_err(StorageError::file(place.to_owned()))?;
-        let store = LocalFileSystem::new_with_prefix(folder)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), prefix: Path::default() })
+        let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
+        Ok(Self { store: Arc::new(store), prefix: Path::default(), folder: Some(folder) })
+    }
+
+    /// Takes away what writers have left that were killed more than a day ago.
+    pub async fn remove_leftovers(&self, now: DateTime<Utc>) {
+        let Some(folder) = self.folder.clone() else { return };
+        match tokio::task::spawn_blocking(move || leftovers::remove(&folder, now)).await {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(files)) => tracing::info!(files, "removed what killed writers have left"),
+            Ok(Err(error)) => tracing::warn!(%error, "what killed writers have left stays"),
+        }
     }
 
     /// The sizes of all files' bytes, by digest in hex.

@@ -1,0 +1,86 @@
+//! What killed writers leave in a folder of backups: each file is written under a name with `#` and a number behind it,
+//! and gets its own when it is whole. In a bucket a lifecycle rule takes what was begun and not ended.
+
+use std::path::Path;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::{BLOBS, Notes};
+use crate::storage::StorageError;
+
+/// Who writes touches the file: what nobody has touched for so long is nobody's.
+const ABANDONED_AFTER: Duration = Duration::from_hours(24);
+
+/// Removes what was left longer ago than a day; how many files.
+pub(super) fn remove(folder: &Path, now: DateTime<Utc>) -> Result<u64, StorageError> {
+    let mut removed = 0;
+    let parts = [Notes::Catalogs.name(), Notes::Exports.name()].map(|part| folder.join(part));
+    let mut folders = Vec::from(parts);
+    for entry in entries(&folder.join(BLOBS))? {
+        if entry.path().is_dir() {
+            folders.push(entry.path());
+        }
+    }
+    for folder in folders {
+        for entry in entries(&folder)? {
+            let is_old = |file: std::fs::Metadata| {
+                let modified = file.modified().map(DateTime::<Utc>::from);
+                let age = modified.map(|modified| (now - modified).to_std().unwrap_or_default());
+                file.is_file() && age.is_ok_and(|age| age >= ABANDONED_AFTER)
+            };
+            if is_staged(&entry.file_name().to_string_lossy()) && entry.metadata().is_ok_and(is_old)
+            {
+                let path = entry.path();
+                std::fs::remove_file(&path)
+                    .map_err(StorageError::file(path.display().to_string()))?;
+                removed += 1;
+            }
+        }
+    }
+    Ok(removed)
+}
+
+fn entries(folder: &Path) -> Result<Vec<std::fs::DirEntry>, StorageError> {
+    let listed = std::fs::read_dir(folder).and_then(Iterator::collect);
+    listed.map_err(StorageError::file(folder.display().to_string()))
+}
+
+/// `NAME#1`: none of ours has a `#`.
+fn is_staged(name: &str) -> bool {
+    name.rsplit_once('#').is_some_and(|(_, number)| {
+        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_left_long_ago_goes_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
+        let old = (now - chrono::TimeDelta::hours(25)).into();
+        let files = ["blobs/ab/abcd", "blobs/ab/abcd#1", "catalogs/x.json", "catalogs/x.jsonl#12"];
+        for path in files.into_iter().chain(["blobs/ab/ab#c", "exports/x.json#1"]) {
+            let path = folder.path().join(path);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::File::create(path).unwrap().set_modified(old).unwrap();
+        }
+        // Somebody writes it at the moment.
+        let young = folder.path().join("exports/x.json#1");
+        std::fs::File::options().write(true).open(young).unwrap().set_modified(now.into()).unwrap();
+        assert_eq!(remove(folder.path(), now).unwrap(), 2);
+        for (path, is_there) in [
+            ("blobs/ab/abcd", true),
+            ("blobs/ab/abcd#1", false),
+            ("blobs/ab/ab#c", true),
+            ("catalogs/x.json", true),
+            ("catalogs/x.jsonl#12", false),
+            ("exports/x.json#1", true),
+        ] {
+            assert_eq!(folder.path().join(path).exists(), is_there, "{path}");
+        }
+    }
+}
