@@ -34,7 +34,7 @@ use super::{copying, disk, instance};
 use crate::model::Digest;
 pub use appender::{Appender, Growing, Kept, Tail};
 use bucket::Bucket;
-pub(super) use bucket::client::{Client, Service, connect};
+pub(super) use bucket::client::{Answer, Client, Encryption, Service, connect};
 pub use bucket::probe::Findings;
 pub(super) use bucket::probe::unusable;
 pub(super) use bucket::{COPYING, away, in_time, of_a_file, within};

@@ -6,7 +6,7 @@ use std::process::{Child, Command};
 
 use serde_json::json;
 
-use crate::harness::command::{Finished, curl, run};
+use crate::harness::command::{Finished, curl, guarded, run};
 use crate::harness::issued::{Authority, Issued, authority, certificate};
 use crate::harness::raw::{self, Connection};
 use crate::harness::server::free_port;
@@ -253,13 +253,6 @@ impl Front {
         self.proxy.kill().expect("end the proxy");
         self.proxy.wait().expect("see its end");
     }
-}
-
-/// The program, killed with the test.
-pub fn guarded(program: &str) -> Command {
-    let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", program]);
-    command
 }
 
 #[tokio::test]

@@ -8,10 +8,9 @@ use std::process::{Child, Command};
 use reqwest::Method;
 use serde_json::json;
 
-use crate::behind_proxies::guarded;
 use crate::harness::actions::{assignment_path, ckm, file_path, revision_path};
 use crate::harness::authority::{Authority, Valid};
-use crate::harness::command::{Finished, imagedepot, run};
+use crate::harness::command::{Finished, guarded, imagedepot, run};
 use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::folder::files_below;
 use crate::harness::multipart::parts;

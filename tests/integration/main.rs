@@ -33,6 +33,7 @@ mod bits_downloads;
 mod bits_upload;
 mod brakes;
 mod browser;
+mod bucket_options;
 mod certificate_mappings;
 mod certificate_reload;
 mod client_certificates;

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
+use object_store::signer::HeaderValue;
 use object_store::{
     Attribute, AttributeValue, Attributes, ObjectStoreExt as _, PutOptions, PutPayload,
 };
@@ -22,14 +23,12 @@ use object_store::{
 use super::{Entries, Entry, Original};
 use crate::model::publication::A_SHORT_WHILE;
 use crate::storage::blobs::{
-    BlobReader, COPYING, Client, CopySource, Service, away, in_time, of_a_file, within,
+    BlobReader, COPYING, Client, CopySource, Encryption, Service, away, in_time, of_a_file, within,
 };
 use crate::storage::error::StorageError;
 
 /// A folder of the tree, page by page: a thousand files take a tenth of a second.
 const LISTING: Duration = Duration::from_mins(2);
-
-const CONNECTING: Duration = Duration::from_secs(5);
 
 /// The name of the digest in an object's metadata, as `x-amz-meta-sha256`.
 const DIGEST: &str = "sha256";
@@ -37,16 +36,19 @@ const DIGEST: &str = "sha256";
 #[derive(Clone)]
 pub struct TreeBucket {
     client: Client,
-    http: reqwest::Client,
     /// Larger blobs are copied in parts of this size, in bytes.
     copy_above: u64,
 }
 
 impl TreeBucket {
     pub fn new(client: Client, copy_above: u64) -> Result<Self, StorageError> {
-        let http = reqwest::Client::builder().connect_timeout(CONNECTING).build();
-        let http = http.map_err(|error| StorageError::Unusable(error.to_string()))?;
-        Ok(Self { client, http, copy_above })
+        if matches!(*client.encryption, Encryption::WithOwnKey) {
+            let detail = "what is encrypted with a key of the client's own (sse-c) could be read by nobody else, and is \
+                          not published: choose AES256, aws:kms or the bucket's default";
+            let detail = format!("store.options.aws_server_side_encryption: {detail}");
+            return Err(StorageError::Unusable(detail));
+        }
+        Ok(Self { client, copy_above })
     }
 
     pub(super) async fn list(&self, folder: &str) -> Result<Entries, StorageError> {
@@ -151,14 +153,15 @@ impl TreeBucket {
     }
 }
 
+fn value(text: &str) -> Result<HeaderValue, StorageError> {
+    HeaderValue::from_str(text).map_err(|error| StorageError::Unusable(error.to_string()))
+}
+
 /// What the service will say again, and what may pass.
 fn refused(detail: String, status: reqwest::StatusCode) -> StorageError {
     let may_pass = [408, 409, 429].contains(&status.as_u16());
-    if status.is_client_error() && !may_pass {
-        StorageError::Unusable(detail)
-    } else {
-        away(detail)
-    }
+    let is_for_good = status.is_client_error() || status == reqwest::StatusCode::NOT_IMPLEMENTED;
+    if is_for_good && !may_pass { StorageError::Unusable(detail) } else { away(detail) }
 }
 
 /// Azure writes a tag with quotation marks in an answer and without in a listing.

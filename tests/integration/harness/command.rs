@@ -78,6 +78,13 @@ pub fn imagedepot<const N: usize>(arguments: [&str; N]) -> Command {
     command
 }
 
+/// The program, killed with the test.
+pub fn guarded(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", program]);
+    command
+}
+
 /// A command that talks to the server at `url` as `admin`.
 pub fn as_admin<const N: usize>(url: &str, arguments: [&str; N]) -> Command {
     let mut command = imagedepot(arguments);

@@ -4,19 +4,23 @@
 //! know, so the three builders are called here. What the environment says (such as `AWS_REGION`)
 //! counts where the settings say nothing.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use object_store::aws::AmazonS3Builder;
+use bytes::Bytes;
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
 use object_store::azure::MicrosoftAzureBuilder;
+use object_store::client::{
+    HttpClient, HttpConnector, HttpRequest, HttpRequestBody, ReqwestConnector,
+};
 use object_store::gcp::GoogleCloudStorageBuilder;
 use object_store::multipart::MultipartStore;
 use object_store::path::Path;
-use object_store::signer::Signer;
+use object_store::signer::{HeaderMap, HeaderName, HeaderValue, Method, Signer};
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
 use url::Url;
 
-use super::PART_TIME;
+use super::{PART_TIME, away};
 use crate::storage::error::StorageError;
 
 /// A client keeps trying for this long; longer, and its own caller would have hung up.
@@ -38,10 +42,77 @@ pub struct Client {
     pub objects: Arc<dyn ObjectStore>,
     pub multiparts: Arc<dyn MultipartStore>,
     pub signer: Arc<dyn Signer>,
+    http: HttpClient,
     pub service: Service,
+    pub encryption: Arc<Encryption>,
     /// The bucket's name.
     pub bucket: String,
     pub prefix: Path,
+}
+
+/// How objects are encrypted by the service.
+pub enum Encryption {
+    /// By its own rules, or as these headers say of requests that make an object.
+    Ordered(HeaderMap),
+    /// With a key of the client's own (`sse-c`), without which nobody can read them.
+    WithOwnKey,
+}
+
+/// What a service answered to a request that was signed by hand.
+pub struct Answer {
+    pub status: reqwest::StatusCode,
+    pub body: Bytes,
+}
+
+impl Client {
+    /// Sends a request that `object_store` has signed and has no words of its own for: over its connections, so through the
+    /// same proxies and with the same authorities. `url` is a permission, and never told.
+    pub async fn send(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+        body: impl Into<HttpRequestBody>,
+        time: Duration,
+    ) -> Result<Answer, StorageError> {
+        let mut request = HttpRequest::new(body.into());
+        *request.method_mut() = method;
+        *request.headers_mut() = headers;
+        *request.uri_mut() =
+            url.as_str().parse().map_err(|_| away("a signed address is none".to_owned()))?;
+        let length = HeaderValue::from(request.body().content_length());
+        request.headers_mut().insert("content-length", length);
+        let answered = async {
+            let (head, body) = self.http.execute(request).await?.into_parts();
+            Ok(Answer { status: head.status, body: body.bytes().await? })
+        };
+        let answered = tokio::time::timeout(time, answered).await;
+        let answered =
+            answered.map_err(|_| away("the bucket's answer took too long".to_owned()))?;
+        answered.map_err(|error: object_store::client::HttpError| away(error.to_string()))
+    }
+}
+
+/// Makes the connections of a client, and keeps them for requests that it has no words for. The client's are the last that
+/// it asks for: those before are for credentials.
+#[derive(Debug, Clone, Default)]
+struct Connections(Arc<Mutex<Option<HttpClient>>>);
+
+impl HttpConnector for Connections {
+    fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
+        let made = ReqwestConnector::default().connect(options)?;
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
+        Ok(made)
+    }
+}
+
+impl Connections {
+    fn last(&self) -> Result<HttpClient, StorageError> {
+        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        last.ok_or_else(|| {
+            StorageError::Unusable("the bucket's client connects to nothing".to_owned())
+        })
+    }
 }
 
 /// `Unusable` for a scheme or an option that is not known.
@@ -52,8 +123,10 @@ pub fn connect(
     let (scheme, prefix) = ObjectStoreScheme::parse(url).map_err(|_| unknown(url))?;
     let bucket = url.host_str().unwrap_or_default().to_owned();
     macro_rules! client {
-        ($service:ident, $builder:ty) => {{
+        ($service:ident, $builder:ty, $encryption:expr) => {{
+            let connections = Connections::default();
             let mut builder = <$builder>::from_env()
+                .with_http_connector(connections.clone())
                 .with_url(url.as_str())
                 .with_retry(retry())
                 .with_client_options(client_options());
@@ -63,23 +136,54 @@ pub fn connect(
                 })?;
                 builder = builder.with_config(key, value);
             }
+            let encryption: Encryption = $encryption(&builder)?;
             let store = Arc::new(builder.build()?);
             Client {
                 objects: Arc::clone(&store) as _,
                 multiparts: Arc::clone(&store) as _,
                 signer: store,
+                http: connections.last()?,
                 service: Service::$service,
+                encryption: Arc::new(encryption),
                 bucket,
                 prefix,
             }
         }};
     }
     Ok(match scheme {
-        ObjectStoreScheme::AmazonS3 => client!(S3, AmazonS3Builder),
-        ObjectStoreScheme::MicrosoftAzure => client!(Azure, MicrosoftAzureBuilder),
-        ObjectStoreScheme::GoogleCloudStorage => client!(Google, GoogleCloudStorageBuilder),
+        ObjectStoreScheme::AmazonS3 => client!(S3, AmazonS3Builder, encryption_of),
+        ObjectStoreScheme::MicrosoftAzure => {
+            client!(Azure, MicrosoftAzureBuilder, |_: &_| Ok::<_, StorageError>(
+                Encryption::Ordered(HeaderMap::new())
+            ))
+        }
+        ObjectStoreScheme::GoogleCloudStorage => {
+            client!(Google, GoogleCloudStorageBuilder, |_: &_| Ok::<_, StorageError>(
+                Encryption::Ordered(HeaderMap::new())
+            ))
+        }
         _ => return Err(unknown(url)),
     })
+}
+
+/// As `object_store` writes them into its own requests, and tells nobody.
+fn encryption_of(builder: &AmazonS3Builder) -> Result<Encryption, StorageError> {
+    let mut headers = HeaderMap::new();
+    for (option, header) in [
+        ("aws_server_side_encryption", "x-amz-server-side-encryption"),
+        ("aws_sse_kms_key_id", "x-amz-server-side-encryption-aws-kms-key-id"),
+        ("aws_sse_bucket_key_enabled", "x-amz-server-side-encryption-bucket-key-enabled"),
+    ] {
+        let refuse = || StorageError::Unusable(format!("store.options.{option} is no header"));
+        let key: AmazonS3ConfigKey = option.parse()?;
+        let Some(value) = builder.get_config_value(&key) else { continue };
+        if value == "sse-c" {
+            return Ok(Encryption::WithOwnKey);
+        }
+        let value = HeaderValue::from_str(&value).map_err(|_| refuse())?;
+        headers.insert(HeaderName::from_static(header), value);
+    }
+    Ok(Encryption::Ordered(headers))
 }
 
 fn unknown(url: &Url) -> StorageError {
@@ -99,4 +203,30 @@ fn retry() -> RetryConfig {
 /// A time-out for whole requests would cut long downloads off; writes have limits of their own.
 fn client_options() -> ClientOptions {
     ClientOptions::new().with_timeout_disabled().with_read_timeout(PART_TIME)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn copies_are_encrypted_as_the_options_say() {
+        let set = |options: &[(&str, &str)]| {
+            let mut builder = AmazonS3Builder::new();
+            for (name, value) in options {
+                builder = builder.with_config(name.parse().unwrap(), *value);
+            }
+            encryption_of(&builder).unwrap()
+        };
+        let options = [("aws_server_side_encryption", "aws:kms"), ("aws_sse_kms_key_id", "a-key")];
+        let Encryption::Ordered(headers) = set(&options) else {
+            panic!("a key of the client's own")
+        };
+        assert_eq!(headers["x-amz-server-side-encryption"], "aws:kms");
+        assert_eq!(headers["x-amz-server-side-encryption-aws-kms-key-id"], "a-key");
+        assert_eq!(headers.len(), 2);
+        assert!(matches!(set(&[]), Encryption::Ordered(headers) if headers.is_empty()));
+        let own = set(&[("aws_server_side_encryption", "sse-c")]);
+        assert!(matches!(own, Encryption::WithOwnKey));
+    }
 }

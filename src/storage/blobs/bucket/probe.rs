@@ -6,13 +6,14 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use object_store::multipart::PartId;
 use object_store::path::Path;
-use object_store::signer::{HeaderName, HeaderValue, Method, SignedUrlOptions};
+use object_store::signer::{HeaderMap, HeaderName, HeaderValue, Method, SignedUrlOptions};
 use object_store::{ObjectStoreExt as _, PutMode, PutPayload};
 
 use super::client::Service;
-use super::{Bucket, away, in_time};
+use super::{Bucket, in_time};
 use crate::storage::error::StorageError;
 
 /// How long the address of the wrong checksum is good.
@@ -93,15 +94,15 @@ impl Bucket {
         let options =
             SignedUrlOptions::new().with_signed_header(header.clone(), WRONG_CHECKSUM.clone());
         let signed = self.client.signer.signed_url_opts(Method::PUT, &beside, TRYING, &options);
-        let request = reqwest::Client::new().put(in_time(signed).await?).timeout(TRYING);
-        let answer = request.header(header, WRONG_CHECKSUM).body("a probe").send().await;
-        // Without the address: its query is a permission.
-        let answer = answer.map_err(|error| away(error.without_url().to_string()))?;
-        if answer.status().is_success() {
+        let url = in_time(signed).await?;
+        let headers = HeaderMap::from_iter([(header, WRONG_CHECKSUM.clone())]);
+        let probe = Bytes::from_static(b"a probe");
+        let status = self.client.send(Method::PUT, &url, headers, probe, TRYING).await?.status;
+        if status.is_success() {
             in_time(self.client.objects.delete(&beside)).await?;
         }
         // 403 would be about who may, not about what.
-        Ok(answer.status() == reqwest::StatusCode::BAD_REQUEST)
+        Ok(status == reqwest::StatusCode::BAD_REQUEST)
     }
 }
 

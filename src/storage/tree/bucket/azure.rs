@@ -4,12 +4,13 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use object_store::path::Path;
-use object_store::signer::Method;
+use object_store::signer::{HeaderMap, HeaderName, HeaderValue, Method};
 
-use super::{DIGEST, TreeBucket, refused};
+use super::{TreeBucket, refused, value};
 use crate::model::publication::FOR_GOOD;
-use crate::storage::blobs::{away, in_time};
+use crate::storage::blobs::in_time;
 use crate::storage::error::StorageError;
 use crate::storage::tree::Original;
 
@@ -24,35 +25,31 @@ impl TreeBucket {
         original: &Original,
     ) -> Result<(), StorageError> {
         let digest = original.digest.to_hex();
-        let metadata = format!("x-ms-meta-{DIGEST}");
-        let properties: [(&str, &str); 2] = [
+        let properties = [
             ("x-ms-blob-content-type", "application/octet-stream"),
             ("x-ms-blob-cache-control", FOR_GOOD),
         ];
-        self.tell_azure(location, "properties", &properties).await?;
-        self.tell_azure(location, "metadata", &[(&metadata, &digest)]).await
+        let properties = properties
+            .map(|(name, text)| (HeaderName::from_static(name), HeaderValue::from_static(text)));
+        self.tell_azure(location, "properties", properties.into_iter().collect()).await?;
+        let digest = (HeaderName::from_static("x-ms-meta-sha256"), value(&digest)?);
+        self.tell_azure(location, "metadata", HeaderMap::from_iter([digest])).await
     }
 
     async fn tell_azure(
         &self,
         location: &Path,
         what: &str,
-        headers: &[(&str, &str)],
+        headers: HeaderMap,
     ) -> Result<(), StorageError> {
         let signed = self.client.signer.signed_url(Method::PUT, location, TELLING);
         let mut url = in_time(signed).await?;
         url.query_pairs_mut().append_pair("comp", what);
-        let mut request = self.http.put(url).header("content-length", "0").timeout(TELLING);
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        // Without the address: its query is a permission.
-        let answer = request.send().await;
-        let answer = answer.map_err(|error| away(error.without_url().to_string()))?;
-        if answer.status().is_success() {
+        let sent = self.client.send(Method::PUT, &url, headers, Bytes::new(), TELLING);
+        let status = sent.await?.status;
+        if status.is_success() {
             return Ok(());
         }
-        let detail = format!("the {what} of {location} could not be set: {}", answer.status());
-        Err(refused(detail, answer.status()))
+        Err(refused(format!("the {what} of {location} could not be set: {status}"), status))
     }
 }

@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use bytes::Bytes;
 use object_store::multipart::PartId;
 use object_store::path::Path;
 use object_store::signer::{HeaderMap, HeaderName, HeaderValue, Method, SignedUrlOptions};
@@ -10,8 +11,8 @@ use object_store::{Attribute, Attributes, PutMultipartOptions};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
-use super::{DIGEST, TreeBucket, of_revision, refused};
-use crate::storage::blobs::{COPYING, CopySource, away, in_time, within};
+use super::{DIGEST, TreeBucket, of_revision, refused, value};
+use crate::storage::blobs::{Answer, COPYING, CopySource, Encryption, in_time, within};
 use crate::storage::error::StorageError;
 use crate::storage::tree::Original;
 
@@ -43,6 +44,9 @@ impl TreeBucket {
         let source = utf8_percent_encode(&source, &IN_SOURCE).to_string();
         if original.size <= self.copy_above {
             let mut headers = headers_of(&of_revision(original))?;
+            if let Encryption::Ordered(encryption) = &*self.client.encryption {
+                headers.extend(encryption.clone());
+            }
             headers.insert("x-amz-copy-source", value(&source)?);
             headers.insert("x-amz-metadata-directive", HeaderValue::from_static("REPLACE"));
             return self.send(location, &[], headers).await.map(drop);
@@ -100,15 +104,9 @@ impl TreeBucket {
         }
         let signed = self.client.signer.signed_url_opts(Method::PUT, location, COPYING, &options);
         let url = in_time(signed).await?;
-        let request = self.http.put(url).headers(headers).header("content-length", "0");
-        let answered = async {
-            let answer = request.send().await?;
-            Ok::<_, reqwest::Error>((answer.status(), answer.text().await?))
-        };
-        let answered = tokio::time::timeout(COPYING, answered).await;
-        let answered = answered.map_err(|_| away("copying within the bucket took too long"))?;
-        // Without the address: its query is a permission.
-        let (status, body) = answered.map_err(|error| away(error.without_url().to_string()))?;
+        let sent = self.client.send(Method::PUT, &url, headers, Bytes::new(), COPYING);
+        let Answer { status, body } = sent.await?;
+        let body = String::from_utf8_lossy(&body);
         match quick_xml::de::from_str::<Copied>(&body) {
             Ok(copied) if status.is_success() => Ok(copied.tag),
             _ => {
@@ -142,10 +140,6 @@ fn headers_of(attributes: &Attributes) -> Result<HeaderMap, StorageError> {
         headers.insert(name, value(text.as_ref())?);
     }
     Ok(headers)
-}
-
-fn value(text: &str) -> Result<HeaderValue, StorageError> {
-    HeaderValue::from_str(text).map_err(|error| StorageError::Unusable(error.to_string()))
 }
 
 #[cfg(test)]
