@@ -13,6 +13,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{Catalog, Error, Result};
 use crate::model::{Job, JobState};
+use crate::storage::StorageError;
 
 /// How long a server may be silent before others take its work over.
 const HOLD: TimeDelta = TimeDelta::seconds(30);
@@ -133,6 +134,9 @@ impl Catalog {
     ) -> Result<T> {
         let patience = tokio::time::Instant::now() + PATIENCE;
         loop {
+            if let Some(why) = self.db.look().await?.frozen().await? {
+                return Err(StorageError::Frozen(why).into());
+            }
             match self.do_round(job, Wanted::Now, retry_after, work()).await? {
                 Round::Done(result) => return Ok(result),
                 Round::NotBefore(_) if tokio::time::Instant::now() > patience => {
@@ -143,7 +147,18 @@ impl Catalog {
         }
     }
 
-    /// Works and tells meanwhile that this server lives; stops where the job has passed to another.
+    /// Waits until nobody is at any work; of a frozen catalog, which stops all of it within seconds.
+    pub(super) async fn until_no_round_is_done(&self) -> Result<()> {
+        loop {
+            let now = self.clock.now();
+            if self.db.look().await?.count_held_jobs(now, now + HOLD * 2).await? == 0 {
+                return Ok(());
+            }
+            tokio::time::sleep(self.until(now + LOOK_AGAIN)).await;
+        }
+    }
+
+    /// Works and tells meanwhile that this server lives; stops where the job has passed to another, or the catalog is frozen.
     async fn while_held<T>(
         &self,
         job: Job,

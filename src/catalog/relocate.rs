@@ -54,17 +54,23 @@ impl Catalog {
     pub async fn move_to(&self, target: &Self, shared: Shared, scratch: &Path) -> Result<Moved> {
         // A disk that is not mounted has nothing to move.
         self.check_owner().await?;
-        if self.db.look().await?.frozen().await?.as_deref() == Some(MOVED) {
+        let frozen = self.db.look().await?.frozen().await?;
+        if frozen.as_deref() == Some(MOVED) {
             return Err(unusable(
                 "the catalog has moved already, and is used at its new place".to_owned(),
             ));
         }
         let identity = self.identity().await?;
-        if target.db.look().await?.identity().await? == Some(identity)
-            && !target.db.read().await?.is_blank().await?
-        {
+        if frozen.as_deref() == Some(MOVING) && self.has_come_to(target).await? {
             self.freeze(MOVED).await?;
             return Ok(Moved::default());
+        }
+        if !shared.store && self.blobs.is_same_as(&target.blobs, self.ids.next()).await? {
+            return Err(unusable(
+                "both settings name the same store in different words: name it the same way in both (store.url and \
+                 store.options)"
+                    .to_owned(),
+            ));
         }
         target.must_be_empty(shared.tree).await?;
         target.be_owned_by(identity, shared.store).await?;
@@ -92,6 +98,13 @@ impl Catalog {
         }
     }
 
+    /// Whether the target has this catalog's rows up to the newest, from a run that was cut off at its end. An older copy, of
+    /// a backup say, has not.
+    async fn has_come_to(&self, target: &Self) -> Result<bool> {
+        let Some(head) = self.db.read().await?.audit_head().await? else { return Ok(false) };
+        Ok(target.db.read().await?.has_audit_row(head.sequence, &head.hash).await?)
+    }
+
     /// Before any row is there: killed in between, the store is no stranger's to the catalog.
     async fn be_owned_by(&self, identity: Uuid, is_shared: bool) -> Result<()> {
         match self.blobs.owner().await? {
@@ -114,6 +127,7 @@ impl Catalog {
         moved: &mut Moved,
     ) -> Result<()> {
         tokio::time::sleep(SETTLING).await;
+        self.until_no_round_is_done().await?;
         moved.lost.clear();
         if !shared.store {
             self.copy_to(target, moved).await?;
@@ -175,7 +189,8 @@ impl Catalog {
         Ok(copied)
     }
 
-    /// From its commit on nothing is changed: every change is chained into the audit, and that asks.
+    /// From its commit on nothing is changed that callers ask for: each such change is chained into the audit, and that
+    /// asks. Background work stops by itself (`job`).
     async fn freeze(&self, why: &str) -> Result<()> {
         let actor = Actor::system("move");
         let mut tx = self.db.write().await?;

@@ -99,6 +99,8 @@ async fn everything_moves_while_downloads_and_checks_go_on() {
     depot.anonymous().get_tree("win7-office_2.ckm").await.expecting(200);
     let refused = depot.admin().post("/api/v1/images/win7-office/revisions").await;
     assert_eq!(refused.problem(503), "catalog_frozen");
+    let refused = depot.admin().post("/api/v1/gc").await;
+    assert_eq!(refused.problem(503), "catalog_frozen", "nor does background work go on");
     let old = depot.anonymous().check_for_update("win7-office", "production", 1, "pc-1").await;
 
     let server = place.start(&depot).await;
@@ -148,6 +150,49 @@ async fn a_move_that_is_killed_is_given_up_or_gone_on_with() {
         (status["wanted"] == 0 && status["damaged"] == json!([])).then_some(())
     })
     .await;
+}
+
+#[tokio::test]
+async fn an_older_copy_at_the_new_place_is_no_move() {
+    let depot = filled().await;
+    let place = NewPlace::beside(&depot).await;
+    let backup = depot.scratch().join("backup").display().to_string();
+    let mut back_up = imagedepot(["backup", "--to", &backup, "--data"]);
+    back_up.arg(depot.server.data()).envs(depot.environment());
+    run(back_up).await.successful();
+    depot.admin().promote("win7-office", "production", 5).await.expecting(200);
+    let mut restore = imagedepot(["restore", "--from", &backup]);
+    restore.arg("--config").arg(&place.settings).arg("--data").arg(&place.data);
+    run(restore).await.successful();
+    let refused = place.moved_here(&depot).await;
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    assert!(refused.stderr.contains("empty"), "{}", refused.stderr);
+    // The old place is the one that counts, and goes on.
+    depot.admin().promote("win7-office", "production", 6).await.expecting(200);
+}
+
+#[tokio::test]
+async fn a_store_under_another_name_is_the_same_store() {
+    let depot = filled().await;
+    let data = depot.server.data();
+    let other_name = depot.scratch().join("other-name");
+    std::os::unix::fs::symlink(data.join("blobs"), &other_name).expect("another name");
+    let database = TestDatabase::create();
+    let text = format!(
+        "[catalog]\nurl = \"{}\"\n[store]\nurl = \"file://{}\"\n",
+        database.url(),
+        other_name.display(),
+    );
+    let settings = depot.scratch().join("new.toml");
+    std::fs::write(&settings, text).expect("the new settings");
+    let before = depot.stored_files();
+    let mut command = imagedepot(["move", "--to-config"]);
+    command.arg(&settings).arg("--to-data").arg(depot.scratch().join("new-data"));
+    command.arg("--data").arg(data).envs(depot.environment());
+    let refused = run(command).await;
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    assert!(refused.stderr.contains("the same store"), "{}", refused.stderr);
+    assert_eq!(depot.stored_files(), before);
 }
 
 /// Only the database changes: the bytes stay, and the tree is not made anew.

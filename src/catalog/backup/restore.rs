@@ -145,7 +145,7 @@ impl Catalog {
         for folder in folders {
             if let Some(file) = self.tree.list(&folder).await?.keys().next() {
                 return Err(unusable(format!(
-                    "the tree is not empty (it has {file}), and nobody could tell its files from others': move it away"
+                    "the tree is not empty (it has {file}), and nobody could tell its files from others': an empty folder, or another prefix, is needed"
                 )));
             }
         }

@@ -59,13 +59,34 @@ impl Blobs {
 
     /// The catalog that the store belongs to; none yet.
     pub async fn owner(&self) -> Result<Option<Uuid>, StorageError> {
+        let Some(text) = self.read_note(OWNER).await? else { return Ok(None) };
+        let id = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
+        id.map(Some).ok_or_else(|| StorageError::Damaged(format!("{OWNER} in the store is no id")))
+    }
+
+    /// Says whose the store is from now on.
+    pub async fn set_owner(&self, catalog: Uuid) -> Result<(), StorageError> {
+        self.write_note(OWNER, format!("{catalog}\n")).await
+    }
+
+    /// Whether two are one place under two names: what is written into the one is in the other. `probe` is an id that
+    /// nobody else has.
+    pub async fn is_same_as(&self, other: &Self, probe: Uuid) -> Result<bool, StorageError> {
+        let name = format!("imagedepot-probe-{probe}");
+        other.write_note(&name, format!("{probe}\n")).await?;
+        let found = self.read_note(&name).await;
+        other.remove_note(&name).await?;
+        Ok(found?.is_some())
+    }
+
+    async fn read_note(&self, name: &str) -> Result<Option<Bytes>, StorageError> {
         let text = match &self.0 {
-            Place::Folder { path, .. } => match fs::read(path.join(OWNER)) {
+            Place::Folder { path, .. } => match fs::read(path.join(name)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                read => Bytes::from(read.map_err(StorageError::file(OWNER))?),
+                read => Bytes::from(read.map_err(StorageError::file(name))?),
             },
             Place::Bucket(bucket) => {
-                let location = bucket.client.prefix.clone().join(OWNER);
+                let location = bucket.client.prefix.clone().join(name);
                 let read = async { bucket.client.objects.get(&location).await?.bytes().await };
                 match Box::pin(in_time(read)).await {
                     Err(StorageError::Store(object_store::Error::NotFound { .. })) => {
@@ -75,32 +96,41 @@ impl Blobs {
                 }
             }
         };
-        let id = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-        id.map(Some).ok_or_else(|| StorageError::Damaged(format!("{OWNER} in the store is no id")))
+        Ok(Some(text))
     }
 
-    /// Says whose the store is from now on.
-    pub async fn set_owner(&self, catalog: Uuid) -> Result<(), StorageError> {
-        let text = format!("{catalog}\n");
+    async fn write_note(&self, name: &str, text: String) -> Result<(), StorageError> {
         match &self.0 {
             Place::Folder { path, .. } => {
-                write_owner(path, &text).map_err(StorageError::file(OWNER))
+                write_whole(path, name, &text).map_err(StorageError::file(name))
             }
             Place::Bucket(bucket) => {
-                let location = bucket.client.prefix.clone().join(OWNER);
+                let location = bucket.client.prefix.clone().join(name);
                 let put = bucket.client.objects.put(&location, text.into());
                 Box::pin(in_time(put)).await.map(drop)
             }
         }
     }
+
+    async fn remove_note(&self, name: &str) -> Result<(), StorageError> {
+        match &self.0 {
+            Place::Folder { path, .. } => {
+                fs::remove_file(path.join(name)).map_err(StorageError::file(name))
+            }
+            Place::Bucket(bucket) => {
+                let location = bucket.client.prefix.clone().join(name);
+                Box::pin(in_time(bucket.client.objects.delete(&location))).await
+            }
+        }
+    }
 }
 
-fn write_owner(folder: &Path, text: &str) -> io::Result<()> {
-    let temporary = folder.join(format!("{OWNER}.new"));
+fn write_whole(folder: &Path, name: &str, text: &str) -> io::Result<()> {
+    let temporary = folder.join(format!("{name}.new"));
     let mut file = fs::File::create(&temporary)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
-    fs::rename(&temporary, folder.join(OWNER))?;
+    fs::rename(&temporary, folder.join(name))?;
     sync_folder(folder)
 }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, optional};
+use super::{all, execute, optional, value};
 use crate::model::Digest;
 use crate::storage::{StorageError, Tx};
 
@@ -84,6 +84,17 @@ fn sorted(value: &Value) -> Value {
 impl Tx {
     pub async fn audit_head(&mut self) -> Result<Option<AuditHead>, StorageError> {
         optional!(self, "select sequence, hash from audit_head where id = 1")
+    }
+
+    /// Whether this very row is in the chain.
+    pub async fn has_audit_row(&mut self, sequence: i64, hash: &str) -> Result<bool, StorageError> {
+        let found: i64 = value!(
+            self,
+            "select count(*) from audit where sequence = $1 and hash = $2",
+            sequence,
+            hash
+        )?;
+        Ok(found > 0)
     }
 
     /// Chains rows behind the newest one, which is locked: whoever appends next waits for this

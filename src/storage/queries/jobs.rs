@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{execute, optional};
+use super::{execute, optional, value};
 use crate::model::{Job, JobState};
 use crate::storage::{StorageError, Tx};
 
@@ -41,7 +41,7 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// Tells that the holder is at work; says whether it still has the job.
+    /// Tells that the holder is at work; says whether it still has the job, and the catalog takes changes.
     pub async fn renew_job(
         &mut self,
         job: Job,
@@ -50,12 +50,27 @@ impl Tx {
     ) -> Result<bool, StorageError> {
         let changed = execute!(
             self,
-            "update job set held_until = $3 where name = $1 and holder = $2",
+            "update job set held_until = $3 where name = $1 and holder = $2 \
+             and not exists (select 1 from catalog_state where frozen is not null)",
             job,
             holder,
             until
         )?;
         Ok(changed == 1)
+    }
+
+    /// How many jobs a server is at that is not gone.
+    pub async fn count_held_jobs(
+        &mut self,
+        now: DateTime<Utc>,
+        longest: DateTime<Utc>,
+    ) -> Result<i64, StorageError> {
+        value!(
+            self,
+            "select count(*) from job where holder is not null and held_until between $1 and $2",
+            now,
+            longest
+        )
     }
 
     /// Gives back whatever a server has.
