@@ -27,5 +27,6 @@ pub use queries::images::NewImage;
 pub use queries::offers::{LingeringFile, OfferedFile, Scope};
 pub use queries::publications::KnownFile;
 pub use queries::revisions::RetainedRevision;
+pub use queries::scrub::ScrubDue;
 pub use queries::tokens::{NewSigningKey, NewToken};
 pub use queries::uploads::{Holder, NewUpload, Progress};

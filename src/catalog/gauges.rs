@@ -34,7 +34,7 @@ impl Catalog {
         let version = tx.catalog_state().await?.version;
         let done = tx.job(Job::Publish).await?.map_or(-1, |job| job.done_version);
         let damaged = tx.damaged_files().await?;
-        let coverage = tx.coverage(DateTime::UNIX_EPOCH).await?;
+        let oldest = tx.oldest_reading().await?;
         if pending.is_some_and(|(version, _)| done >= version) {
             *pending = None;
         }
@@ -46,7 +46,7 @@ impl Catalog {
         let blobs: BTreeSet<_> = damaged.iter().map(|file| file.blob_id).collect();
         gauge!("imagedepot_scrub_damaged_blobs").set(number(blobs.len()));
         // Nothing is behind where there is nothing.
-        let oldest = coverage.oldest_verified_at.unwrap_or_else(|| self.clock.now());
+        let oldest = oldest.unwrap_or_else(|| self.clock.now());
         gauge!("imagedepot_scrub_oldest_verified_timestamp_seconds").set(seconds(oldest));
         Ok(())
     }

@@ -8,7 +8,6 @@
 pub mod quarantine;
 mod rescue;
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -18,8 +17,8 @@ use super::image::living_image;
 use super::job::{Done, Round, Wanted};
 use super::{Actor, Catalog, Error, Result};
 use crate::model::{Coverage, DamagedFile, ImageName, Job, StoredBlob};
-use crate::storage::StorageError;
 use crate::storage::blobs::examine::{Pace, Verdict};
+use crate::storage::{ScrubDue, StorageError};
 
 /// How long one server reads before it looks up.
 const ROUND: Duration = Duration::from_mins(5);
@@ -35,10 +34,13 @@ const DAMAGED_AGAIN: TimeDelta = TimeDelta::hours(1);
 /// Blobs to ask for at once.
 const PAGE: i64 = 200;
 
-/// So many in a row that cannot be read: it is not the blobs.
-const STORE_IS_AWAY: usize = 3;
+/// How soon what could not be read is tried again: meanwhile it stands in nobody's way.
+const UNREAD_AGAIN: TimeDelta = TimeDelta::hours(1);
 
-/// Slower would make no difference to anybody.
+/// Readings that lie further ahead are of a clock that has been set back since.
+const CLOCKS_DIFFER_BY: TimeDelta = TimeDelta::hours(1);
+
+/// The least pace, in bytes a second: slower would make no difference to anybody.
 const SLOWEST: u64 = 8 * 1024 * 1024;
 
 /// How much of the time between two readings passes before a blob is due again, in percent: the rest is for reading.
@@ -73,8 +75,6 @@ pub struct ScrubStatus {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Scrubbed {
     blobs: u64,
-    /// Of those, what could not be read for reasons of their own.
-    failed: usize,
     /// Whether there was more than the round had time for.
     is_cut_off: bool,
 }
@@ -84,7 +84,8 @@ impl Catalog {
     pub async fn keep_scrubbing(&self) {
         let mut wanted = Wanted::AtItsTime;
         loop {
-            let round = self.do_round(Job::Scrub, wanted, RETRY_AFTER, Box::pin(self.scrub_once()));
+            let work = Box::pin(self.scrub_once(self.clock.now() - UNREAD_AGAIN));
+            let round = self.do_round(Job::Scrub, wanted, RETRY_AFTER, work);
             let wait = match Box::pin(round).await {
                 Ok(Round::Done(done)) => {
                     wanted = if done.is_cut_off { Wanted::Now } else { Wanted::AtItsTime };
@@ -135,15 +136,19 @@ impl Catalog {
 
     /// Reads all that is wanted, for a command that waits for it; another server may do part of it.
     pub async fn scrub_now(&self) -> Result<()> {
+        let began = self.clock.now();
         loop {
-            let round =
-                self.do_round(Job::Scrub, Wanted::Now, RETRY_AFTER, Box::pin(self.scrub_once()));
+            let work = Box::pin(self.scrub_once(began));
+            let round = self.do_round(Job::Scrub, Wanted::Now, RETRY_AFTER, work);
             match Box::pin(round).await? {
                 Round::NotBefore(at) => tokio::time::sleep(self.until(at)).await,
-                Round::Done(Scrubbed { failed: 0, .. }) => {}
-                Round::Done(Scrubbed { failed, .. }) => {
-                    let detail = format!("{failed} files could not be read; the log says why");
-                    return Err(StorageError::Unusable(detail).into());
+                Round::Done(Scrubbed { is_cut_off: true, .. }) => continue,
+                Round::Done(_) => {
+                    let unread = self.db.read().await?.count_unread(began).await?;
+                    if unread > 0 {
+                        let detail = format!("{unread} files could not be read; the log says why");
+                        return Err(StorageError::Unusable(detail).into());
+                    }
                 }
             }
             if self.scrub_status().await?.coverage.wanted == 0 {
@@ -158,47 +163,53 @@ impl Catalog {
         Ok(ScrubStatus { coverage: tx.coverage(since).await?, damaged: tx.damaged_files().await? })
     }
 
-    async fn scrub_once(&self) -> Result<Done<Scrubbed>> {
+    /// What could not be read since `tried_since` is left for later.
+    async fn scrub_once(&self, tried_since: DateTime<Utc>) -> Result<Done<Scrubbed>> {
         // A disk that is not mounted has lost nothing.
         self.check_owner().await?;
         let mut pace = Pace::new(Some(self.scrub_rate().await?));
         let (began, mut done) = (tokio::time::Instant::now(), Scrubbed::default());
-        let (mut failed, mut in_a_row) = (HashSet::new(), 0);
         'round: loop {
-            let mut due = self.due_blobs().await?;
-            // One that cannot be read now stands in nobody's way.
-            due.retain(|blob| !failed.contains(&blob.id));
+            let due = self.due_blobs(tried_since).await?;
             if due.is_empty() {
                 break;
             }
             for blob in due {
-                match self.scrub_blob(&blob, &mut pace).await {
-                    Ok(()) => in_a_row = 0,
-                    Err(error) if in_a_row + 1 == STORE_IS_AWAY => return Err(error),
-                    Err(error) => {
-                        let passes =
-                            matches!(&error, Error::Storage(storage) if storage.is_passing());
-                        tracing::warn!(%error, blob.key = blob.key, "not read, and tried again later");
-                        failed.insert(blob.id);
-                        in_a_row = if passes { in_a_row + 1 } else { 0 };
-                    }
+                if let Err(error) = self.scrub_blob(&blob, &mut pace).await {
+                    self.leave_unread(&blob, error).await?;
                 }
                 done.blobs += 1;
                 if began.elapsed() > ROUND {
-                    done.is_cut_off = failed.is_empty();
+                    done.is_cut_off = true;
                     break 'round;
                 }
             }
         }
-        done.failed = failed.len();
         let due_at = self.clock.now() + LOOK_EVERY;
         Ok(Done { result: done, version: 0, due_at })
     }
 
-    async fn due_blobs(&self) -> Result<Vec<StoredBlob>> {
-        let older_than = self.before_now(self.rules().scrub.within * DUE_AFTER / 100);
-        let damaged_before = self.clock.now() - DAMAGED_AGAIN;
-        Ok(self.db.read().await?.blobs_to_scrub(older_than, damaged_before, PAGE).await?)
+    /// Goes on without it, if it is this one and not the whole store.
+    async fn leave_unread(&self, blob: &StoredBlob, error: Error) -> Result<()> {
+        if error.is_database_away() {
+            return Err(error);
+        }
+        self.check_owner().await?;
+        tracing::warn!(%error, blob.key = blob.key, "not read, and tried again later");
+        let mut tx = self.db.write().await?;
+        tx.note_unread(blob.id, self.clock.now()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn due_blobs(&self, tried_since: DateTime<Utc>) -> Result<Vec<StoredBlob>> {
+        let now = self.clock.now();
+        let due = ScrubDue {
+            older_than: self.before_now(self.rules().scrub.within * DUE_AFTER / 100),
+            damaged_before: now - DAMAGED_AGAIN,
+            tried_since,
+            latest: now + CLOCKS_DIFFER_BY,
+        };
+        Ok(self.db.read().await?.blobs_to_scrub(due, PAGE).await?)
     }
 
     async fn scrub_rate(&self) -> Result<u64> {

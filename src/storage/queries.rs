@@ -17,7 +17,7 @@ pub(super) mod offers;
 mod promotions;
 pub(super) mod publications;
 pub(super) mod revisions;
-mod scrub;
+pub(super) mod scrub;
 pub(super) mod tokens;
 pub(super) mod uploads;
 

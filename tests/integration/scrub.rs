@@ -20,6 +20,7 @@ on_both_databases![
     a_damaged_revision_that_nobody_offers_is_found_and_healed,
     what_was_mended_where_it_lies_is_healed_by_the_next_look,
     a_store_that_is_not_there_quarantines_nothing,
+    what_cannot_be_read_stands_in_the_way_of_nothing_else,
     a_damaged_revision_may_be_deleted_and_its_bytes_go,
 ];
 
@@ -299,6 +300,41 @@ async fn a_store_that_is_not_there_quarantines_nothing(database: Database) {
     std::fs::rename(depot.server.data().join("elsewhere"), &blobs).expect("mount it");
     depot.server.restart().await;
     assert_eq!(scrub(&depot.admin(), "").await["damaged"], json!([]));
+}
+
+async fn what_cannot_be_read_stands_in_the_way_of_nothing_else(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    admin.create_image("win7-office").await;
+    for seed in 1..=5 {
+        admin.ready_revision("win7-office", seed).await;
+    }
+    let data = depot.server.data();
+    let unreadable: Vec<_> = (1..=4).map(|seed| blob_with(&depot, &ckm(seed))).collect();
+    let kept = |blob: &Path| data.join(blob.file_name().expect("a name"));
+    for blob in &unreadable {
+        std::fs::rename(blob, kept(blob)).expect("put it aside");
+        std::os::unix::fs::symlink(blob, blob).expect("a link to itself");
+    }
+    flip_a_byte(&blob_with(&depot, &ckm(5)));
+    let scrub = || {
+        let mut command = imagedepot(["scrub", "--output", "json", "--data"]);
+        command.arg(data).envs(depot.environment());
+        run(command)
+    };
+    let told = scrub().await;
+    assert_eq!(told.code, 1, "{}", told.stdout);
+    assert!(told.stderr.contains("4 files could not be read"), "{}", told.stderr);
+    let status = admin.get("/api/v1/scrub").await.expecting(200).json();
+    assert_eq!(status["wanted"], 4, "all others were read: {status}");
+    assert_eq!(status["damaged"][0]["revision"], 5, "{status}");
+    for blob in &unreadable {
+        std::fs::remove_file(blob).expect("take the link away");
+        std::fs::rename(kept(blob), blob).expect("put it back");
+    }
+    let told = scrub().await;
+    assert_eq!(told.code, 1, "one is damaged");
+    assert_eq!(admin.get("/api/v1/scrub").await.json()["wanted"], 0);
 }
 
 async fn a_damaged_revision_may_be_deleted_and_its_bytes_go(database: Database) {

@@ -275,6 +275,11 @@ impl Tx {
             "delete from damage where blob_id = (select id from blob where id = $1 and state = 'garbage')",
             id
         )?;
+        execute!(
+            self,
+            "delete from unread where blob_id = (select id from blob where id = $1 and state = 'garbage')",
+            id
+        )?;
         execute!(self, "delete from blob where id = $1 and state = 'garbage'", id)?;
         Ok(())
     }

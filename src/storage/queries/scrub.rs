@@ -20,25 +20,41 @@ macro_rules! stored_blobs {
     };
 }
 
+/// Which blobs are to be read.
+#[derive(Debug, Clone, Copy)]
+pub struct ScrubDue {
+    /// Those that were not read since then.
+    pub older_than: DateTime<Utc>,
+    /// Damaged ones that were not looked at since then.
+    pub damaged_before: DateTime<Utc>,
+    /// But not those that since then could not be read.
+    pub tried_since: DateTime<Utc>,
+    /// What was read later than this was read by a clock that has been set back since.
+    pub latest: DateTime<Utc>,
+}
+
 impl Tx {
-    /// Blobs that somebody wants to be read, that were not read since `older_than`, or are damaged and were not looked at
-    /// since `damaged_before`; first what is wanted, then what waits longest.
+    /// Blobs that somebody wants to be read, or that are due; first what is wanted, then what waits longest.
     pub async fn blobs_to_scrub(
         &mut self,
-        older_than: DateTime<Utc>,
-        damaged_before: DateTime<Utc>,
+        due: ScrubDue,
         limit: i64,
     ) -> Result<Vec<StoredBlob>, StorageError> {
         all!(
             self,
             stored_blobs!(
                 "and (b.scrub_wanted_at is not null or coalesce(b.verified_at, b.created_at) < $1 \
+              or coalesce(b.verified_at, b.created_at) > $4 \
               or (d.blob_id is not null and coalesce(b.verified_at, d.found_at) < $2)) \
+             and not exists \
+              (select 1 from unread u where u.blob_id = b.id and u.tried_at between $3 and $4) \
              order by case when b.scrub_wanted_at is null then 1 else 0 end, \
-             coalesce(b.verified_at, b.created_at), b.id limit $3"
+             coalesce(b.verified_at, b.created_at), b.id limit $5"
             ),
-            older_than,
-            damaged_before,
+            due.older_than,
+            due.damaged_before,
+            due.tried_since,
+            due.latest,
             limit
         )
     }
@@ -78,7 +94,36 @@ impl Tx {
             id,
             now
         )?;
+        execute!(self, "delete from unread where blob_id = $1", id)?;
         Ok(())
+    }
+
+    /// Notes that a blob could not be read.
+    pub async fn note_unread(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "insert into unread (blob_id, tried_at) values ($1, $2) \
+             on conflict (blob_id) do update set tried_at = excluded.tried_at",
+            id,
+            now
+        )?;
+        Ok(())
+    }
+
+    /// How many blobs could not be read since then.
+    pub async fn count_unread(&mut self, since: DateTime<Utc>) -> Result<i64, StorageError> {
+        value!(self, "select count(*) from unread where tried_at >= $1", since)
+    }
+
+    /// Since when every blob was read at least once, or has arrived; none without blobs.
+    pub async fn oldest_reading(&mut self) -> Result<Option<DateTime<Utc>>, StorageError> {
+        let oldest: Vec<(DateTime<Utc>,)> = all!(
+            self,
+            "select coalesce(b.verified_at, b.created_at) from blob b where b.state = 'stored' \
+             and exists (select 1 from file f where f.blob_id = b.id) \
+             order by coalesce(b.verified_at, b.created_at) limit 1"
+        )?;
+        Ok(oldest.first().map(|(oldest,)| *oldest))
     }
 
     pub async fn insert_damage(
