@@ -5,7 +5,8 @@
 //! physical tree follows), [`manifest`] (`channel.json`) and [`update_check`]. Beside the road:
 //! [`account`], [`token`], [`certificate_mapping`], [`audit`], [`idempotency`]. What keeps a
 //! catalog clean and sound: [`sweep`] (what is left behind), [`retention`], [`garbage`], [`scrub`], [`backup`]; of several
-//! servers one does such work (`job`).
+//! servers one does such work (`job`), and `gauges` tell of it. From elsewhere and to elsewhere: [`rebuild`] (from the
+//! tree alone), [`export`] and [`take_over`] (both by [`transfer`]), [`relocate`] (all of it).
 //!
 //! Every change has the same shape: begin a transaction, look up, decide, write, audit, commit, then
 //! let the snapshot follow. No transaction is open while bytes move.

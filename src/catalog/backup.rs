@@ -293,21 +293,28 @@ pub async fn read_note(vault: &Vault, name: &str) -> Result<BackupNote> {
     Ok(note)
 }
 
-/// Removes all backups but the newest `keep`, and the bytes that only they had; how many backups went. The one that was
-/// just `made` is the newest, whatever the clock says.
+/// Removes all backups of a catalog but the newest `keep`, and the bytes that only they had; how many backups went. The
+/// one that was just `made` is the newest, whatever the clock says. Those of other catalogs in the same place stay.
 pub async fn prune(vault: &Vault, keep: usize, made: &str) -> Result<usize> {
-    let mut names = backups(vault).await?;
-    names.retain(|name| name != made);
+    let identity = read_note(vault, made).await?.identity;
+    let (mut names, mut notes) = (Vec::new(), BTreeMap::new());
+    for name in backups(vault).await? {
+        let note = read_note(vault, &name).await?;
+        if note.identity == identity && name != made {
+            names.push(name.clone());
+        }
+        notes.insert(name, note);
+    }
     names.push(made.to_owned());
-    let (old, kept) = names.split_at(names.len().saturating_sub(keep.max(1)));
+    let old = &names[..names.len().saturating_sub(keep.max(1))];
     if old.is_empty() {
         return Ok(0);
     }
-    let mut needed = BTreeSet::new();
-    for name in kept {
-        let note = read_note(vault, name).await?;
-        needed.extend(note.blobs.iter().map(|file| file.digest.to_hex()));
+    for name in old {
+        notes.remove(name);
     }
+    let mut needed: BTreeSet<_> =
+        notes.values().flat_map(|note| &note.blobs).map(|file| file.digest.to_hex()).collect();
     for name in exports(vault).await? {
         let note = read_export(vault, &name).await?;
         let files = note.revisions.iter().flat_map(|revision| &revision.files);

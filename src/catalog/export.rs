@@ -72,6 +72,11 @@ impl Catalog {
         chosen: &[(ImageName, Option<i64>)],
     ) -> Result<(String, ExportNote)> {
         vault.remove_leftovers(self.clock.now()).await;
+        let mention = |image: &ImageName| chosen.iter().position(|(other, _)| other == image);
+        // Each image's as they were made: who takes them in gives out no number below one that was given out.
+        let mut chosen: Vec<_> = chosen.iter().collect();
+        chosen.sort_by_key(|(image, number)| (mention(image), *number));
+        chosen.dedup();
         let mut revisions = Vec::new();
         for (image, number) in chosen {
             let details = match number {

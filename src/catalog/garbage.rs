@@ -113,21 +113,31 @@ impl Catalog {
         let mut collected =
             Collected { expired: self.expire_revisions().await?, ..Collected::default() };
         collected.orphans = self.give_up_orphans(&unknown).await?;
-        loop {
-            let due = self.due(order);
-            let page = self.db.read().await?.removable_blobs(due, PAGE).await?;
-            let count = page.len();
-            for blob in page {
-                self.remove_blob(&blob).await?;
-                collected.removed.add(blob.size);
-            }
-            if count < usize::try_from(PAGE).unwrap_or(usize::MAX) {
-                break;
-            }
-        }
+        collected.removed = self.remove_due(self.due(order)).await?;
         collected.waiting = amount(self.db.read().await?.garbage().await?);
         let due_at = self.clock.now() + COLLECT_EVERY;
         Ok(Done { result: collected, version: 0, due_at })
+    }
+
+    /// What cannot be removed waits, and keeps nobody from the others.
+    async fn remove_due(&self, due: DateTime<Utc>) -> Result<Amount> {
+        let (mut removed, mut stuck) = (Amount::default(), HashSet::new());
+        loop {
+            let mut page = self.db.read().await?.removable_blobs(due, PAGE).await?;
+            page.retain(|blob| !stuck.contains(&blob.id));
+            if page.is_empty() {
+                return Ok(removed);
+            }
+            for blob in page {
+                if self.remove_or_postpone(&blob).await? {
+                    removed.add(blob.size);
+                } else {
+                    stuck.insert(blob.id);
+                    // Not where the whole store is away.
+                    self.check_owner().await?;
+                }
+            }
+        }
     }
 
     /// The same without doing it.

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::audit::{Entry, NOTHING};
 use super::channel::TEST;
-use super::{Actor, Catalog, Result};
+use super::{Actor, Catalog, Error, Result};
 use crate::model::{
     Channel, FileRole, Promotion, PromotionKind, Publication, PublicationState, ReadAccess,
     Revision, RevisionState, Role, Rollout,
@@ -51,13 +51,17 @@ impl Catalog {
     /// Fills an empty catalog with what the tree tells.
     pub async fn rebuild(&self, numbers_left_out: i64) -> Result<Rebuilt> {
         if !self.db.read().await?.is_blank().await? {
-            let detail = "the catalog is not empty, and nothing is overwritten";
-            return Err(StorageError::Unusable(detail.to_owned()).into());
+            return Err(not_empty());
         }
         let survey = self.survey().await?;
         let mut rebuilt = Rebuilt { left: survey.left.clone(), ..Rebuilt::default() };
         let wholes = self.adopt_all(&survey, &mut rebuilt).await?;
         let mut tx = self.db.write().await?;
+        tx.lock_catalog_version().await?;
+        // Asked again: reading took its time, and a server may have been started meanwhile.
+        if !tx.is_blank().await? {
+            return Err(not_empty());
+        }
         // The store's own word on whose it is stays true.
         let owner = self.blobs.owner().await?;
         let identity = tx.identity_or(owner.unwrap_or_else(|| self.ids.next())).await?;
@@ -247,6 +251,11 @@ fn recovered(image: Uuid, number: i64, state: RevisionState, now: DateTime<Utc>)
         updated_at: now,
         sealed_at: None,
     }
+}
+
+fn not_empty() -> Error {
+    let detail = "the catalog is not empty, and nothing is overwritten";
+    StorageError::Unusable(detail.to_owned()).into()
 }
 
 fn channel_of(id: Uuid, found: &FoundChannel, now: DateTime<Utc>) -> Channel {

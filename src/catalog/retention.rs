@@ -14,8 +14,8 @@ use super::{Actor, Catalog, Result};
 use crate::model::{Image, ImageName, RevisionState};
 use crate::storage::{Change, RetainedRevision, Scope, Tx};
 
-/// So many revisions go in one transaction: others want to write, too.
-const BATCH: usize = 100;
+/// So many revisions go in one transaction: others want to write, too, and each asks anew which ones may go.
+const BATCH: usize = 500;
 
 /// A revision that is past what its image keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]

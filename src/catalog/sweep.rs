@@ -133,18 +133,7 @@ impl Catalog {
         let garbage = self.db.read().await?.removable_blobs(now, AT_ONCE).await?;
         let mut failures = 0;
         for blob in garbage {
-            let Err(error) = self.remove_blob(&blob).await else {
-                failures = 0;
-                continue;
-            };
-            if error.is_database_away() {
-                return Err(error);
-            }
-            tracing::warn!(%error, blob.key = blob.key, "garbage stays until the next sweep");
-            let mut tx = self.db.write().await?;
-            tx.postpone_garbage(blob.id, self.clock.now()).await?;
-            tx.commit().await?;
-            failures += 1;
+            failures = if self.remove_or_postpone(&blob).await? { 0 } else { failures + 1 };
             if failures == STORE_IS_AWAY {
                 break;
             }
@@ -152,8 +141,21 @@ impl Catalog {
         Ok(())
     }
 
+    /// Says whether it is gone; else it comes last from now on.
+    pub(super) async fn remove_or_postpone(&self, blob: &Blob) -> Result<bool> {
+        let Err(error) = self.remove_blob(blob).await else { return Ok(true) };
+        if error.is_database_away() {
+            return Err(error);
+        }
+        tracing::warn!(%error, blob.key = blob.key, "garbage stays until the next sweep");
+        let mut tx = self.db.write().await?;
+        tx.postpone_garbage(blob.id, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok(false)
+    }
+
     /// The bytes, then the row: killed in between, the row brings the sweep back.
-    pub(super) async fn remove_blob(&self, blob: &Blob) -> Result<()> {
+    async fn remove_blob(&self, blob: &Blob) -> Result<()> {
         self.blobs.remove(&blob.key, blob.multipart.as_deref()).await?;
         let mut tx = self.db.write().await?;
         tx.delete_blob(blob.id).await?;

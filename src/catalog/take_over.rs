@@ -50,7 +50,8 @@ pub struct FoundRevision {
 pub fn sort(folder: &Path, order: &TakeOver) -> Result<Folder> {
     let fail = || StorageError::file(folder.display().to_string());
     let mut found = Folder::default();
-    let mut groups: BTreeMap<(String, Option<i64>, String), FoundRevision> = BTreeMap::new();
+    // What has no number gets the next one, behind those that have.
+    let mut groups: BTreeMap<(String, bool, Option<i64>, String), FoundRevision> = BTreeMap::new();
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(fail())? {
         let entry = entry.map_err(fail())?;
@@ -69,7 +70,7 @@ pub fn sort(folder: &Path, order: &TakeOver) -> Result<Folder> {
             found.left.push(format!("{name}: the pattern finds no image in it"));
             continue;
         };
-        let key = (image.key(), number, extension.clone());
+        let key = (image.key(), number.is_none(), number, extension.clone());
         let revision = groups.entry(key).or_insert_with(|| FoundRevision {
             image,
             number,
@@ -190,6 +191,8 @@ mod tests {
             "win7_2.ckm",
             "lab.ckm",
             "lab.ckm.index",
+            "lab_3.ckm",
+            "lab_3.ckm.index",
             "linux_3.qcow2",
             "readme.txt",
             "web.config",
@@ -209,7 +212,13 @@ mod tests {
             .collect();
         assert_eq!(
             revisions,
-            [("lab", None, 2), ("linux", Some(3), 1), ("win7", Some(1), 2), ("win7", Some(10), 2)]
+            [
+                ("lab", Some(3), 2),
+                ("lab", None, 2),
+                ("linux", Some(3), 1),
+                ("win7", Some(1), 2),
+                ("win7", Some(10), 2)
+            ]
         );
         assert_eq!(
             found.left,

@@ -20,7 +20,7 @@ use crate::storage::blobs::{BlobReader, ReadFile};
 use crate::storage::{StorageError, Tx};
 
 /// What every reader of JSON can tell from the next one.
-const LARGEST_NUMBER: i64 = 1 << 53;
+const LARGEST_NUMBER: i64 = (1 << 53) - 1;
 
 /// A revision that is to be taken in.
 pub struct IncomingRevision {
@@ -144,30 +144,39 @@ impl Catalog {
     }
 
     async fn store(&self, file: &IncomingFile) -> Result<Stored> {
-        let (blob, key) = (self.ids.next(), self.ids.blob_key());
-        let size = i64::try_from(file.size).unwrap_or(i64::MAX);
-        let mut tx = self.db.write().await?;
-        // Another name takes no room.
-        if matches!(file.source, Source::Copy(_)) {
-            tx.lock_reservations().await?;
-            self.check_room(&mut tx, file.size).await?;
+        let (Source::Copy(reader) | Source::Link { reader, .. }) = &file.source;
+        if let Source::Link { path, read, .. } = &file.source {
+            // Another name takes no room.
+            let (stored, key) = self.announce(file, 0).await?;
+            match self.blobs.link(path, &key, read).await {
+                Ok(true) => return Ok(stored),
+                Ok(false) => self.give_up(&[stored]).await?,
+                Err(error) => {
+                    self.give_up(&[stored]).await?;
+                    return Err(error.into());
+                }
+            }
         }
-        tx.insert_arriving_blob(blob, &key, size, self.instance, self.clock.now()).await?;
-        tx.commit().await?;
-        let stored = Stored { blob, role: file.role, size, digest: file.digest };
-        let put = match &file.source {
-            Source::Link { path, read, reader } => match self.blobs.link(path, &key, read).await {
-                Ok(true) => Ok(()),
-                Ok(false) => self.blobs.put_whole(&key, reader, &file.digest).await,
-                Err(error) => Err(error),
-            },
-            Source::Copy(reader) => self.blobs.put_whole(&key, reader, &file.digest).await,
-        };
-        if let Err(error) = put {
+        let (stored, key) = self.announce(file, file.size).await?;
+        if let Err(error) = self.blobs.put_whole(&key, reader, &file.digest).await {
             self.give_up(&[stored]).await?;
             return Err(error.into());
         }
         Ok(stored)
+    }
+
+    /// Bytes are on their way, to this key; so much room has to be there.
+    async fn announce(&self, file: &IncomingFile, needed: u64) -> Result<(Stored, String)> {
+        let (blob, key) = (self.ids.next(), self.ids.blob_key());
+        let size = i64::try_from(file.size).unwrap_or(i64::MAX);
+        let mut tx = self.db.write().await?;
+        if needed > 0 {
+            tx.lock_reservations().await?;
+            self.check_room(&mut tx, needed).await?;
+        }
+        tx.insert_arriving_blob(blob, &key, size, self.instance, self.clock.now()).await?;
+        tx.commit().await?;
+        Ok((Stored { blob, role: file.role, size, digest: file.digest }, key))
     }
 
     async fn give_up(&self, stored: &[Stored]) -> Result<()> {

@@ -2,15 +2,15 @@
 //! catalogs of several times.
 //!
 //! ```text
-//! blobs/ab/abcdef…                the files' bytes, named after their SHA-256
-//! catalogs/20261122T031245Z.jsonl the catalog's rows
-//! catalogs/20261122T031245Z.json  what belongs to it; written last: without it there is no backup
-//! exports/20261122T031245Z.json   the revisions of an export, which is no backup
+//! blobs/ab/abcdef…                    the files' bytes, named after their SHA-256
+//! catalogs/20261122T031245.123Z.jsonl the catalog's rows
+//! catalogs/20261122T031245.123Z.json  what belongs to it; written last: without it there is no backup
+//! exports/20261122T031245.123Z.json   the revisions of an export, which is no backup
 //! ```
 
 mod leftovers;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -81,12 +81,35 @@ impl Vault {
 
     /// Takes away what writers have left that were killed more than a day ago.
     pub async fn remove_leftovers(&self, now: DateTime<Utc>) {
+        match self.remove_rows_without_note(now).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "removed rows of backups that came to no end"),
+            Err(error) => tracing::warn!(%error, "rows of backups that came to no end stay"),
+        }
         let Some(folder) = self.folder.clone() else { return };
         match tokio::task::spawn_blocking(move || leftovers::remove(&folder, now)).await {
             Ok(Ok(0)) | Err(_) => {}
             Ok(Ok(files)) => tracing::info!(files, "removed what killed writers have left"),
             Ok(Err(error)) => tracing::warn!(%error, "what killed writers have left stays"),
         }
+    }
+
+    /// Rows come before their note. There are password hashes and keys in them.
+    async fn remove_rows_without_note(&self, now: DateTime<Utc>) -> Result<u64, StorageError> {
+        let listed = self.store.list(Some(&self.prefix.clone().join(Notes::Catalogs.name())));
+        let found: Vec<_> = listed.try_collect().await?;
+        let names: BTreeSet<_> =
+            found.iter().filter_map(|object| object.location.filename()).collect();
+        let mut removed = 0;
+        for object in &found {
+            let rows = object.location.filename().and_then(|name| name.strip_suffix(".jsonl"));
+            let is_old = now - object.last_modified >= leftovers::ABANDONED_AFTER;
+            if rows.is_some_and(|name| is_old && !names.contains(&*format!("{name}.json"))) {
+                self.store.delete(&object.location).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
     }
 
     /// The sizes of all files' bytes, by digest in hex.

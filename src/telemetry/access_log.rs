@@ -69,7 +69,7 @@ impl AccessLog {
 
     pub fn write(&self, line: &Line<'_>) {
         if self.0.try_send(Entry::Line(line.to_string())).is_err() {
-            metrics::counter!("imagedepot_access_log_lines_dropped_total").increment(1);
+            count_lost();
         }
     }
 
@@ -84,10 +84,16 @@ impl AccessLog {
     }
 }
 
+fn count_lost() {
+    metrics::counter!("imagedepot_access_log_lines_dropped_total").increment(1);
+}
+
 /// The thread's side.
 struct Writer {
     path: PathBuf,
     file: BufWriter<File>,
+    /// Why lines were lost since the last flush.
+    trouble: Option<io::Error>,
     flushed: Instant,
     clock: Clock,
 }
@@ -99,7 +105,7 @@ impl Writer {
         writeln!(file, "#Software: imagedepot {}\n#Version: 1.0", env!("CARGO_PKG_VERSION"))?;
         writeln!(file, "#Date: {started}\n#Fields: {FIELDS}")?;
         file.flush()?;
-        Ok(Self { path, file, flushed: Instant::now(), clock })
+        Ok(Self { path, file, trouble: None, flushed: Instant::now(), clock })
     }
 
     fn write_all(&mut self, entries: &Receiver<Entry>) {
@@ -119,7 +125,8 @@ impl Writer {
                 }
             };
             if let Err(error) = result {
-                tracing::error!(%error, "the access log cannot be written");
+                count_lost();
+                self.trouble = Some(error);
             }
         }
     }
@@ -128,6 +135,10 @@ impl Writer {
     /// at its place.
     fn flush_and_follow(&mut self) -> io::Result<()> {
         self.flushed = Instant::now();
+        // Once a second, not with each request.
+        if let Some(error) = self.trouble.take() {
+            tracing::error!(%error, "the access log cannot be written, and lines are lost");
+        }
         self.file.flush()?;
         let ours = self.file.get_ref().metadata()?;
         let at_its_place =

@@ -71,7 +71,7 @@ fn describe() {
     describe_counter!("imagedepot_login_failures_total", "Credentials that were refused");
     describe_counter!(
         "imagedepot_access_log_lines_dropped_total",
-        "Lines the access log had no room for"
+        "Lines of the access log that were lost: too many at once, or the disk took none"
     );
     describe_counter!(
         "imagedepot_tls_handshakes_refused_total",

@@ -179,6 +179,23 @@ async fn is_whole(depot: &Depot) {
     }
 }
 
+#[tokio::test]
+async fn two_catalogs_may_have_their_backups_in_one_place() {
+    let (one, two) = (Depot::start(Database::Sqlite).await, Depot::start(Database::Sqlite).await);
+    one.admin().publish_single("one", "img", &sample::bytes(1, 50_000)).await;
+    two.admin().publish_single("two", "img", &sample::bytes(2, 50_000)).await;
+    let place = one.scratch().join("backup").display().to_string();
+    let keep_one = ["backup", "--to", &place, "--keep", "1"];
+    let of_one = command(&one, &keep_one).await.successful().last_line();
+    let of_two = command(&two, &keep_one).await.successful().last_line();
+    assert_eq!((&of_one["pruned"], &of_two["pruned"]), (&json!(0), &json!(0)));
+    let again = command(&two, &keep_one).await.successful().last_line();
+    assert_eq!(again["pruned"], 1, "its own older one");
+    let name = of_one["name"].as_str().expect("a name");
+    let (place, at) = (Path::new(&place), ["--at", name]);
+    is_whole(&restored(place, &at, Database::Sqlite, Store::Folder).await).await;
+}
+
 async fn a_backup_copies_each_file_once_and_old_ones_go(database: Database) {
     let depot = Depot::start(database).await;
     let admin = depot.admin();

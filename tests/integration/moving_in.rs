@@ -96,6 +96,23 @@ async fn an_export_is_taken_in_with_numbers_notes_and_history(database: Database
     );
 }
 
+#[tokio::test]
+async fn revisions_may_be_named_in_any_order() {
+    let from = Depot::start(Database::Sqlite).await;
+    from.admin().create_image("win7-office").await;
+    for seed in 1..=3 {
+        from.admin().ready_revision("win7-office", seed).await;
+    }
+    let place = from.scratch().join("carried").display().to_string();
+    let export = ["export", "win7-office:3", "win7-office:1", "win7-office:3", "--to", &place];
+    command(&from, &export).await.successful();
+    let to = Depot::start(Database::Sqlite).await;
+    let done = command(&to, &["import", "--from", &place]).await.successful().last_line();
+    let both =
+        json!([{"image": "win7-office", "revision": 1}, {"image": "win7-office", "revision": 3}]);
+    assert_eq!((&done["taken"], &done["left"]), (&both, &json!([])), "{done}");
+}
+
 async fn a_folder_that_another_server_kept_is_taken_over_where_it_is(database: Database) {
     let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
     let tree = folder.path().join("data/MEDVImages");

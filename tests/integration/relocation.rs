@@ -157,9 +157,9 @@ async fn an_older_copy_at_the_new_place_is_no_move() {
     let depot = filled().await;
     let place = NewPlace::beside(&depot).await;
     let backup = depot.scratch().join("backup").display().to_string();
-    let mut back_up = imagedepot(["backup", "--to", &backup, "--data"]);
-    back_up.arg(depot.server.data()).envs(depot.environment());
-    run(back_up).await.successful();
+    let mut taken = imagedepot(["backup", "--to", &backup, "--data"]);
+    taken.arg(depot.server.data()).envs(depot.environment());
+    run(taken).await.successful();
     depot.admin().promote("win7-office", "production", 5).await.expecting(200);
     let mut restore = imagedepot(["restore", "--from", &backup]);
     restore.arg("--config").arg(&place.settings).arg("--data").arg(&place.data);

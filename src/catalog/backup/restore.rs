@@ -202,7 +202,13 @@ impl Catalog {
             }
         }
         for (blob, _) in lost {
-            tx.insert_damage(*blob, "it is not in the backup", None, now).await?;
+            tx.insert_damage(
+                *blob,
+                "it did not come along when the catalog was restored or moved",
+                None,
+                now,
+            )
+            .await?;
         }
         tx.settle_quarantine(now).await?;
         tx.leave_numbers_out(load.numbers_left_out, now).await?;

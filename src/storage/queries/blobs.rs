@@ -37,7 +37,8 @@ impl Tx {
         // sum() of bigints is numeric on PostgreSQL.
         value!(
             self,
-            "select cast(coalesce(sum(size - received), 0) as bigint) from blob where state = 'arriving'"
+            "select cast(coalesce(sum(size - received), 0) as bigint) from blob \
+             where state = 'arriving' and state <> 'stored'"
         )
     }
 
@@ -145,7 +146,7 @@ impl Tx {
     ) -> Result<u64, StorageError> {
         execute!(
             self,
-            "update blob set state = 'garbage', updated_at = $2 where state = 'arriving' and instance = $1 \
+            "update blob set state = 'garbage', updated_at = $2 where state = 'arriving' and state <> 'stored' and instance = $1 \
              and not exists (select 1 from upload where upload.blob_id = blob.id)",
             instance,
             now
@@ -160,7 +161,7 @@ impl Tx {
     ) -> Result<u64, StorageError> {
         execute!(
             self,
-            "update blob set state = 'garbage', updated_at = $2 where state = 'arriving' and updated_at < $1 \
+            "update blob set state = 'garbage', updated_at = $2 where state = 'arriving' and state <> 'stored' and updated_at < $1 \
              and not exists (select 1 from upload where upload.blob_id = blob.id)",
             idle_since,
             now
@@ -182,7 +183,7 @@ impl Tx {
     ) -> Result<Vec<Blob>, StorageError> {
         all!(
             self,
-            "select id, key, state, size, multipart from blob where state = 'garbage' \
+            "select id, key, state, size, multipart from blob where state = 'garbage' and state <> 'stored' \
              and (remove_after is null or remove_after <= $1) \
              and not exists (select 1 from publication p where p.blob_id = blob.id) \
              order by updated_at, id limit $2",
@@ -197,7 +198,8 @@ impl Tx {
 
     /// The sizes of all garbage.
     pub async fn garbage(&mut self) -> Result<Vec<u64>, StorageError> {
-        let sizes: Vec<(i64,)> = all!(self, "select size from blob where state = 'garbage'")?;
+        let sizes: Vec<(i64,)> =
+            all!(self, "select size from blob where state = 'garbage' and state <> 'stored'")?;
         Ok(sizes.into_iter().map(|(size,)| size.unsigned_abs()).collect())
     }
 

@@ -5,6 +5,7 @@ use std::fs::{self, File, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
 
@@ -12,8 +13,11 @@ use super::Original;
 use crate::storage::disk::sync_folder;
 use crate::storage::error::StorageError;
 
-/// Names of files that are being made begin so; a crash may leave one, the next look removes it.
+/// Names of files that are being made begin so; a crash may leave one, a later look removes it.
 const TEMPORARY: &str = ".imagedepot-";
+
+/// What a writer that was killed has left is taken away after so long.
+const LEFT_FOR: Duration = Duration::from_mins(10);
 
 /// The folder at the root of the tree.
 #[derive(Debug, Clone)]
@@ -170,7 +174,9 @@ fn list_files(folder: &Path) -> io::Result<BTreeMap<String, fs::Metadata>> {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with(TEMPORARY) {
-            remove_if_there(&entry.path())?;
+            if entry.metadata().is_ok_and(|file| is_left_over(&file)) {
+                remove_if_there(&entry.path())?;
+            }
             continue;
         }
         // Of the entry itself: a symbolic link is somebody's own and no file of ours.
@@ -184,6 +190,13 @@ fn list_files(folder: &Path) -> io::Result<BTreeMap<String, fs::Metadata>> {
         }
     }
     Ok(files)
+}
+
+/// Whether nobody writes it any more, or is about to rename it. By the time of its last change of any kind: a link has the
+/// date of what it leads to. Whoever publishes the same file again overwrites it anyway.
+fn is_left_over(file: &fs::Metadata) -> bool {
+    let changed = UNIX_EPOCH + Duration::from_secs(file.ctime().unsigned_abs());
+    changed.elapsed().is_ok_and(|age| age >= LEFT_FOR)
 }
 
 /// Read-only for all, and dated at the sealing.

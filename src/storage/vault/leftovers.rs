@@ -2,15 +2,14 @@
 //! and gets its own when it is whole. In a bucket a lifecycle rule takes what was begun and not ended.
 
 use std::path::Path;
-use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{BLOBS, Notes};
 use crate::storage::StorageError;
 
 /// Who writes touches the file: what nobody has touched for so long is nobody's.
-const ABANDONED_AFTER: Duration = Duration::from_hours(24);
+pub(super) const ABANDONED_AFTER: TimeDelta = TimeDelta::hours(24);
 
 /// Removes what was left longer ago than a day; how many files.
 pub(super) fn remove(folder: &Path, now: DateTime<Utc>) -> Result<u64, StorageError> {
@@ -26,8 +25,7 @@ pub(super) fn remove(folder: &Path, now: DateTime<Utc>) -> Result<u64, StorageEr
         for entry in entries(&folder)? {
             let is_old = |file: std::fs::Metadata| {
                 let modified = file.modified().map(DateTime::<Utc>::from);
-                let age = modified.map(|modified| (now - modified).to_std().unwrap_or_default());
-                file.is_file() && age.is_ok_and(|age| age >= ABANDONED_AFTER)
+                file.is_file() && modified.is_ok_and(|modified| now - modified >= ABANDONED_AFTER)
             };
             if is_staged(&entry.file_name().to_string_lossy()) && entry.metadata().is_ok_and(is_old)
             {
@@ -61,7 +59,7 @@ mod tests {
     fn what_was_left_long_ago_goes_and_nothing_else() {
         let folder = tempfile::tempdir().unwrap();
         let now = DateTime::from_timestamp(1_800_000_000, 0).unwrap();
-        let old = (now - chrono::TimeDelta::hours(25)).into();
+        let old = (now - TimeDelta::hours(25)).into();
         let files = ["blobs/ab/abcd", "blobs/ab/abcd#1", "catalogs/x.json", "catalogs/x.jsonl#12"];
         for path in files.into_iter().chain(["blobs/ab/ab#c", "exports/x.json#1"]) {
             let path = folder.path().join(path);
