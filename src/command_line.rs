@@ -3,15 +3,18 @@
 mod audit;
 mod backup;
 mod catalog;
-mod catalog_commands;
 mod certificate_mapping;
 mod check_config;
 mod demo;
 mod export;
 mod gc;
 #[cfg(feature = "negotiate")]
+mod import;
 mod keytab;
+mod migrate;
+mod openapi;
 mod relocate;
+mod restore;
 mod scrub;
 mod serve;
 mod token;
@@ -28,6 +31,7 @@ use crate::client;
 use crate::config::{Config, ConfigError, DEFAULT_DATA};
 use crate::model::Ids;
 use crate::server;
+use crate::storage::instance::Instance;
 
 /// The repository from which an organisation's machines get their virtual-machine images.
 #[derive(Debug, Parser)]
@@ -71,11 +75,11 @@ enum Command {
     /// Copy the catalog and all bytes to a folder or a bucket, while servers run
     Backup(backup::BackupArgs),
     /// Fill an empty catalog and an empty store from a backup
-    Restore(backup::RestoreArgs),
+    Restore(restore::RestoreArgs),
     /// Carry chosen revisions to a folder or a bucket, with notes and history
     Export(export::ExportArgs),
     /// Take revisions in: from an export, or from a folder that somebody else kept
-    Import(export::ImportArgs),
+    Import(import::ImportArgs),
     /// Move everything to another database, another store, or both, with downloads going on
     Move(relocate::MoveArgs),
     /// Recover a catalog that is lost
@@ -106,6 +110,16 @@ impl DataArgs {
         // No server of its own, so a holder of its own in work that one at a time does.
         Ok(server::open_catalog(&config, &self.data, db, Ids.next())?)
     }
+}
+
+/// A catalog that is to be filled, with this version's schema; and the hold on its data folder, so that nobody serves from
+/// it meanwhile. To be closed.
+async fn open_to_fill(config: &Config, data: &Path) -> anyhow::Result<(Catalog, Instance)> {
+    let instance = Instance::take(data, Ids)?;
+    let db = server::open_database(config).await.context("the catalog")?;
+    server::migrate(&db, data).await?;
+    let catalog = server::open_catalog(config, data, db, instance.id())?;
+    Ok((catalog, instance))
 }
 
 impl CommandLine {
@@ -139,14 +153,14 @@ impl CommandLine {
             Command::CertificateMapping(args) => certificate_mapping::run(args, config).await,
             Command::CheckConfig(args) => check_config::run(&args, config),
             Command::Catalog(args) => Box::pin(catalog::run(args, config)).await,
-            Command::Export(args) => Box::pin(export::export(args, config)).await,
-            Command::Import(args) => Box::pin(export::import(args, config)).await,
+            Command::Export(args) => Box::pin(export::run(args, config)).await,
+            Command::Import(args) => Box::pin(import::run(args, config)).await,
             Command::Move(args) => Box::pin(relocate::run(args, config)).await,
-            Command::Backup(args) => Box::pin(backup::back_up(args, config)).await,
-            Command::Restore(args) => Box::pin(backup::restore(args, config)).await,
+            Command::Backup(args) => Box::pin(backup::run(args, config)).await,
+            Command::Restore(args) => Box::pin(restore::run(args, config)).await,
             Command::Gc(args) => Box::pin(gc::run(args, config)).await,
-            Command::Migrate(args) => catalog_commands::migrate(&args, config).await,
-            Command::Openapi => catalog_commands::openapi(),
+            Command::Migrate(args) => migrate::run(&args, config).await,
+            Command::Openapi => openapi::run(),
         };
         done.map_or_else(|error| fail(&error), |()| ExitCode::SUCCESS)
     }

@@ -2,17 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::Context as _;
 use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::DataArgs;
+use super::{DataArgs, open_to_fill};
 use crate::catalog::rebuild::{NUMBERS_LEFT_OUT, Rebuilt};
 use crate::client::output::Output;
-use crate::model::Ids;
-use crate::server;
-use crate::storage::instance::Instance;
 
 /// What is to be done.
 #[derive(Debug, Args)]
@@ -39,11 +35,7 @@ enum Action {
 pub async fn run(args: CatalogArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let Action::Rebuild { numbers_left_out, output } = args.action;
     let (config, data) = (args.data.config(file)?, &args.data.data);
-    // Nobody serves from what is being filled.
-    let instance = Instance::take(data, Ids)?;
-    let db = server::open_database(&config).await.context("the catalog")?;
-    server::migrate(&db, data).await?;
-    let catalog = server::open_catalog(&config, data, db, instance.id())?;
+    let (catalog, _instance) = open_to_fill(&config, data).await?;
     let rebuilt = Box::pin(catalog.rebuild(numbers_left_out)).await;
     catalog.close().await;
     say(&rebuilt?, output)

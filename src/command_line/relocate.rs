@@ -8,13 +8,10 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
-use super::DataArgs;
+use super::{DataArgs, open_to_fill};
 use crate::catalog::relocate::{Moved, Shared};
 use crate::client::output::Output;
 use crate::config::Config;
-use crate::model::Ids;
-use crate::server;
-use crate::storage::instance::Instance;
 
 /// Where everything goes.
 #[derive(Debug, Args)]
@@ -59,11 +56,7 @@ pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
             && old.store.options == new.store.options,
         tree: is_same(old.tree.url.as_ref(), new.tree.url.as_ref()),
     };
-    // Nobody serves from what is being filled.
-    let instance = Instance::take(to_data, Ids)?;
-    let db = server::open_database(&new).await.context("the new catalog")?;
-    server::migrate(&db, to_data).await?;
-    let to = server::open_catalog(&new, to_data, db, instance.id())?;
+    let (to, _instance) = open_to_fill(&new, to_data).await.context("the new place")?;
     let moved = Box::pin(from.move_to(&to, shared, to_data)).await;
     to.close().await;
     from.close().await;

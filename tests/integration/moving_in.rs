@@ -81,7 +81,9 @@ async fn an_export_is_taken_in_with_numbers_notes_and_history(database: Database
     }
     let export = ["export", "win7-office", "--to", &place];
     command(&from, &export).await.successful();
-    let mixed = command(&to, &["import", "--from", &place]).await.successful().last_line();
+    let mixed = command(&to, &["import", "--from", &place]).await;
+    assert_eq!(mixed.code, 1, "{}", mixed.stderr);
+    let mixed = mixed.last_line();
     assert_eq!(mixed["taken"], json!([{"image": "win7-office", "revision": 5}]), "{mixed}");
     let left = mixed["left"].as_array().expect("what was left");
     assert!(
@@ -111,6 +113,15 @@ async fn revisions_may_be_named_in_any_order() {
     let both =
         json!([{"image": "win7-office", "revision": 1}, {"image": "win7-office", "revision": 3}]);
     assert_eq!((&done["taken"], &done["left"]), (&both, &json!([])), "{done}");
+    // What could not be taken in is told by the exit code, too, whatever else could.
+    from.admin().publish_single("linux", "img", &sample::bytes(5, 50_000)).await;
+    let later = from.scratch().join("later").display().to_string();
+    command(&from, &["export", "win7-office:2", "linux", "--to", &later]).await.successful();
+    let partly = command(&to, &["import", "--from", &later]).await;
+    assert_eq!(partly.code, 1, "{}", partly.stdout);
+    let told = partly.last_line();
+    assert_eq!(told["taken"], json!([{"image": "linux", "revision": 1}]), "{told}");
+    assert!(told["left"][0].as_str().is_some_and(|left| left.contains("was given out before")));
 }
 
 async fn a_folder_that_another_server_kept_is_taken_over_where_it_is(database: Database) {

@@ -1,0 +1,82 @@
+//! `imagedepot restore`.
+
+use std::path::Path;
+
+use anyhow::{Context as _, bail};
+use bytesize::ByteSize;
+use clap::Args;
+use serde_json::json;
+
+use super::backup::open_vault;
+use super::{DataArgs, open_to_fill};
+use crate::catalog::backup::{RestoreOrder, Restored, backups};
+use crate::catalog::rebuild::NUMBERS_LEFT_OUT;
+use crate::client::output::Output;
+
+/// Which backup, and where it is.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    #[command(flatten)]
+    data: DataArgs,
+    /// A folder, or a bucket such as `s3://backups/imagedepot`
+    #[arg(long, value_name = "PLACE")]
+    from: String,
+    /// The backup's name [default: the newest]
+    #[arg(long, value_name = "NAME")]
+    at: Option<String>,
+    /// Take the rows alone, for a store that has its bytes
+    #[arg(long)]
+    rows_only: bool,
+    /// How many revision numbers to leave out, for those given out after the backup
+    #[arg(long, value_name = "NUMBER", default_value_t = NUMBERS_LEFT_OUT,
+        value_parser = clap::value_parser!(i64).range(0..1_000_000))]
+    numbers_left_out: i64,
+    /// Say which backups are there, and restore none
+    #[arg(long)]
+    list: bool,
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+pub async fn run(args: RestoreArgs, file: Option<&Path>) -> anyhow::Result<()> {
+    let config = args.data.config(file)?;
+    let vault = open_vault(&args.from, &config)?;
+    let names = backups(&vault).await?;
+    if args.list {
+        let sentence = if names.is_empty() { "no backups".to_owned() } else { names.join("\n") };
+        return Ok(args.output.result(&sentence, &json!({"backups": names}))?);
+    }
+    let name = match args.at {
+        Some(name) if !names.contains(&name) => bail!("there is no backup {name} in {}", args.from),
+        Some(name) => name,
+        None => {
+            names.last().with_context(|| format!("there is no backup in {}", args.from))?.clone()
+        }
+    };
+    let order = RestoreOrder { rows_only: args.rows_only, numbers_left_out: args.numbers_left_out };
+    let (catalog, _instance) = open_to_fill(&config, &args.data.data).await?;
+    let done = Box::pin(catalog.restore(&vault, &name, order, &args.data.data)).await;
+    catalog.close().await;
+    say_restored(&done?, args.rows_only, args.output)
+}
+
+fn say_restored(done: &Restored, rows_only: bool, output: Output) -> anyhow::Result<()> {
+    let Restored { name, note, rows, blobs, bytes, lost } = done;
+    let what = if rows_only {
+        format!("{blobs} blobs, which the store has by their sizes: `imagedepot scrub` reads them")
+    } else {
+        format!("{blobs} blobs, {}; each was compared with its digest", ByteSize::b(*bytes))
+    };
+    let sentence = format!("restored {name}, taken at {}: {rows} rows, {what}", note.taken_at);
+    let document = json!({
+        "name": name, "taken_at": note.taken_at, "rows": rows, "blobs": blobs, "bytes": bytes, "lost": lost,
+    });
+    output.result(&sentence, &document)?;
+    if !lost.is_empty() {
+        bail!(
+            "{} files are in quarantine, for the backup has no sound bytes of them; `imagedepot scrub --status` tells which",
+            lost.len()
+        );
+    }
+    Ok(())
+}
