@@ -8,8 +8,8 @@ mod check_config;
 mod demo;
 mod export;
 mod gc;
-#[cfg(feature = "negotiate")]
 mod import;
+#[cfg(feature = "negotiate")]
 mod keytab;
 mod migrate;
 mod openapi;
