@@ -43,6 +43,7 @@ pub mod update_check;
 pub mod upload;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -138,6 +139,8 @@ struct Shared {
     tree_is_due: Notify,
     sweep_is_due: Notify,
     scrub_is_due: Notify,
+    /// Whether the start has looked for the store's mark: it stays there from then on.
+    store_is_marked: AtomicBool,
     /// Who of this process's writers has which upload.
     turns: upload::Turns,
     /// Uploads that are being saved after their request has gone.
@@ -163,6 +166,7 @@ impl Catalog {
             tree_is_due: Notify::new(),
             sweep_is_due: Notify::new(),
             scrub_is_due: Notify::new(),
+            store_is_marked: AtomicBool::new(false),
             turns: upload::Turns::default(),
             saving: TaskTracker::new(),
             refused_logins: RefusedLogins::default(),

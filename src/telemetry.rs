@@ -7,6 +7,7 @@ pub mod request;
 use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 
+use tracing_subscriber::filter::LevelFilter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
@@ -22,6 +23,16 @@ static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// What is logged, by `log.level`.
 pub fn filter(settings: &Log) -> Result<EnvFilter, ConfigError> {
+    // A word that is no level would be taken for the name of a module, and all others be silent.
+    let parts = settings.level.split(',').map(str::trim).filter(|part| !part.is_empty());
+    for part in parts {
+        let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
+        if level.parse::<LevelFilter>().is_err() {
+            return Err(ConfigError::new(format!(
+                "log.level: {level} is none of off, error, warn, info, debug and trace"
+            )));
+        }
+    }
     EnvFilter::try_new(format!("{QUIET},{}", settings.level))
         .map_err(|error| ConfigError::new(format!("log.level: {error}")))
 }

@@ -54,6 +54,10 @@ impl Catalog {
             return Err(not_empty());
         }
         let survey = self.survey().await?;
+        if survey.channels.is_empty() {
+            let detail = "the tree has no channel.json: is it the right one (tree.url, --data)?";
+            return Err(StorageError::Unusable(detail.to_owned()).into());
+        }
         let mut rebuilt = Rebuilt { left: survey.left.clone(), ..Rebuilt::default() };
         let wholes = self.adopt_all(&survey, &mut rebuilt).await?;
         let mut tx = self.db.write().await?;
@@ -254,7 +258,8 @@ fn recovered(image: Uuid, number: i64, state: RevisionState, now: DateTime<Utc>)
 }
 
 fn not_empty() -> Error {
-    let detail = "the catalog is not empty, and nothing is overwritten";
+    let detail = "the catalog is not empty, and nothing is overwritten: a server may have been started on it, and made \
+                  its first channels. If there is nothing in it, take that database away and begin anew";
     StorageError::Unusable(detail.to_owned()).into()
 }
 

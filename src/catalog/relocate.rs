@@ -16,9 +16,9 @@ use super::audit::{Entry, NOTHING};
 use super::backup::{Load, dump_to_file};
 use super::{Actor, Catalog, Error, Result};
 use crate::model::{Digest, StoredBlob};
-use crate::storage::StorageError;
 use crate::storage::blobs::Listing;
 use crate::storage::blobs::examine::{Pace, Verdict};
+use crate::storage::{AuditHead, StorageError};
 
 /// Copying everything once takes long, and what has come meanwhile little.
 const PASSES: u32 = 3;
@@ -84,10 +84,7 @@ impl Catalog {
         }
         self.freeze(MOVING).await?;
         match self.finish_move(target, shared, scratch, &mut moved).await {
-            Ok(()) => {
-                self.freeze(MOVED).await?;
-                Ok(moved)
-            }
+            Ok(()) => Ok(moved),
             Err(error) => {
                 // Not where the rows have come after all, and only the answer was lost.
                 if target.db.read().await?.is_blank().await? {
@@ -126,6 +123,7 @@ impl Catalog {
         scratch: &Path,
         moved: &mut Moved,
     ) -> Result<()> {
+        let head = self.db.read().await?.audit_head().await?;
         tokio::time::sleep(SETTLING).await;
         self.until_no_round_is_done().await?;
         moved.lost.clear();
@@ -139,7 +137,7 @@ impl Catalog {
         // Nothing is lost between here and there, so no number is left out.
         let load = Load { numbers_left_out: 0, were_bytes_read: !shared.store };
         moved.rows = target.load_rows(&rows, &moved.lost, load).await?;
-        Ok(())
+        self.end_move(head.as_ref()).await
     }
 
     /// Copies what the target lacks; how many blobs.
@@ -187,6 +185,29 @@ impl Catalog {
             }
         }
         Ok(copied)
+    }
+
+    /// The old place is the old one from now on; unless somebody gave the move up meanwhile, or began another: then it has
+    /// changes that have not come along.
+    async fn end_move(&self, head: Option<&AuditHead>) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        let entry = Entry {
+            action: "catalog.freeze",
+            subject: "catalog".to_owned(),
+            actor: &Actor::system("move"),
+        };
+        tx.lock_audit().await?;
+        if tx.frozen().await?.as_deref() != Some(MOVING) || tx.audit_head().await?.as_ref() != head
+        {
+            return Err(unusable(
+                "the move was given up, or begun once more, while it was under way: what has come to the new place is \
+                 not all. Empty the new place and begin anew"
+                    .to_owned(),
+            ));
+        }
+        self.audit(&mut tx, entry, NOTHING, Some(&MOVED));
+        tx.set_frozen(Some(MOVED)).await?;
+        Ok(tx.commit().await?)
     }
 
     /// From its commit on nothing is changed that callers ask for: each such change is chained into the audit, and that

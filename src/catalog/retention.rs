@@ -2,7 +2,7 @@
 //!
 //! As many ready revisions stay as it says, the newest. What is older goes, revoked ones too, unless it is protected or
 //! somebody may still fetch it: what a channel is assigned to or keeps in its folder (`keep_old`), and what stands in the
-//! tree for its grace. It goes as if somebody had deleted it, when [`garbage`](super::garbage) comes by every few hours:
+//! tree for its grace. What is in quarantine stays until it is healed: nobody can tell what a channel would keep of it. It goes as if somebody had deleted it, when [`garbage`](super::garbage) comes by every few hours:
 //! whoever changes `keep_revisions` has time to ask for a dry run.
 
 use std::collections::HashSet;
@@ -39,7 +39,12 @@ fn surplus(
         if revision.state == RevisionState::Ready {
             ready += 1;
         }
-        is_past && !revision.protected && !revision.held && !offered.contains(&revision.id)
+        let may_be_healed = revision.state == RevisionState::Quarantined;
+        is_past
+            && !may_be_healed
+            && !revision.protected
+            && !revision.held
+            && !offered.contains(&revision.id)
     };
     revisions.into_iter().filter(is_surplus).collect()
 }
@@ -136,8 +141,8 @@ mod tests {
             [(6, Ready), (5, Revoked), (4, Ready), (3, Quarantined), (2, Ready), (1, Ready)];
         let all: Vec<_> = states.map(|(number, state)| revision(number, state)).into();
         // A revoked one does not count among those that are kept, and stays while a kept one is older.
-        assert_eq!(numbers(all.clone(), 2, &[]), [3, 2, 1]);
-        assert_eq!(numbers(all.clone(), 1, &[]), [5, 4, 3, 2, 1]);
+        assert_eq!(numbers(all.clone(), 2, &[]), [2, 1]);
+        assert_eq!(numbers(all.clone(), 1, &[]), [5, 4, 2, 1]);
         assert_eq!(numbers(all, 4, &[]), [0; 0]);
     }
 

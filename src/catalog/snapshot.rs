@@ -222,7 +222,7 @@ impl Catalog {
         if !matches!(asked.await, Ok(Ok(_))) {
             degraded.push("catalog");
         }
-        if self.blobs.free_bytes().is_err() {
+        if self.blobs.free_bytes().is_err() || self.check_mounted().is_err() {
             degraded.push("store");
         }
         degraded

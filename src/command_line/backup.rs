@@ -69,8 +69,16 @@ fn say_backed_up(done: &BackedUp, pruned: usize, output: Output) -> anyhow::Resu
 
 /// A bucket of the store's own service is reached with the store's options.
 pub fn open_vault(place: &str, config: &Config) -> anyhow::Result<Vault> {
+    Vault::open(place, options_for(place, config)).with_context(|| place.to_owned())
+}
+
+/// The same for a place that is read.
+pub fn open_written_vault(place: &str, config: &Config) -> anyhow::Result<Vault> {
+    Vault::open_existing(place, options_for(place, config)).with_context(|| place.to_owned())
+}
+
+fn options_for(place: &str, config: &Config) -> BTreeMap<String, String> {
     let scheme = config.store.url.as_ref().map(url::Url::scheme);
     let is_same = scheme.is_some_and(|scheme| place.starts_with(&format!("{scheme}://")));
-    let options = if is_same { config.store.options.clone() } else { BTreeMap::default() };
-    Vault::open(place, options).with_context(|| place.to_owned())
+    if is_same { config.store.options.clone() } else { BTreeMap::default() }
 }

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::DataArgs;
-use super::backup::open_vault;
+use super::backup::open_written_vault;
 use crate::catalog::export::{exports, read_export};
 use crate::catalog::promotion::PromotionOrder;
 use crate::catalog::take_over::{TakeOver, sort};
@@ -60,11 +60,15 @@ struct Done {
     left: Vec<String>,
     /// How many revisions could not be.
     refused: usize,
+    /// Images of which one could not be read: a later one would take its number away.
+    stuck: Vec<ImageName>,
 }
+
+const BEHIND: &str = "waits for the one before it, whose number could not be given out afterwards";
 
 pub async fn run(args: ImportArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
-    let vault = args.from.as_deref().map(|place| open_vault(place, &config)).transpose()?;
+    let vault = args.from.as_deref().map(|place| open_written_vault(place, &config)).transpose()?;
     let catalog = args.data.open_catalog(file).await?;
     let done = Box::pin(take_all(&catalog, &args, vault.as_ref())).await;
     catalog.close().await;
@@ -109,6 +113,10 @@ async fn import_export(
     let name = args.at.as_ref().or(names.last()).context("there is no export in this place")?;
     let note = read_export(vault, name).await?;
     for exported in &note.revisions {
+        if done.is_stuck_at(&exported.image) {
+            done.leave(&exported.image, exported.number, BEHIND);
+            continue;
+        }
         let actor = Actor::system("import");
         let taken = catalog.import(&actor, vault, &note, exported, args.renumber).await;
         done.note(&exported.image, exported.number, taken)?;
@@ -128,6 +136,10 @@ async fn take_over(
     let found = sort(folder, &order)?;
     done.left = found.left;
     for revision in &found.revisions {
+        if done.is_stuck_at(&revision.image) {
+            done.leave(&revision.image, revision.number.unwrap_or(0), BEHIND);
+            continue;
+        }
         let taken = match catalog.read_found(revision, link, args.renumber).await {
             Ok(incoming) => Box::pin(catalog.take_in(&Actor::system("import"), &incoming)).await,
             Err(error) => Err(error),
@@ -138,6 +150,15 @@ async fn take_over(
 }
 
 impl Done {
+    fn is_stuck_at(&self, image: &ImageName) -> bool {
+        self.stuck.contains(image)
+    }
+
+    fn leave(&mut self, image: &ImageName, number: i64, why: &str) {
+        self.left.push(format!("{image} revision {number}: {why}"));
+        self.refused += 1;
+    }
+
     /// What is in the way of one revision is not in the way of the others.
     fn note(
         &mut self,
@@ -155,8 +176,13 @@ impl Done {
                 ),
             ) => return Err(error.into()),
             Err(error) => {
-                self.left.push(format!("{image} revision {number}: {error}"));
-                self.refused += 1;
+                self.leave(image, number, &error.to_string());
+                // What is refused for what it is will be refused again.
+                let is_refused =
+                    matches!(&error, crate::catalog::Error::Storage(StorageError::Unusable(_)));
+                if !is_refused {
+                    self.stuck.push(image.clone());
+                }
             }
         }
         Ok(())

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use clap::Args;
 use serde_json::json;
 
-use super::backup::open_vault;
+use super::backup::open_written_vault;
 use super::{DataArgs, open_to_fill};
 use crate::catalog::backup::{RestoreOrder, Restored, backups};
 use crate::catalog::rebuild::NUMBERS_LEFT_OUT;
@@ -40,7 +40,7 @@ pub struct RestoreArgs {
 
 pub async fn run(args: RestoreArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
-    let vault = open_vault(&args.from, &config)?;
+    let vault = open_written_vault(&args.from, &config)?;
     let names = backups(&vault).await?;
     if args.list {
         let sentence = if names.is_empty() { "no backups".to_owned() } else { names.join("\n") };

@@ -7,7 +7,7 @@ use bytesize::ByteSize;
 use clap::Args;
 
 use super::DataArgs;
-use super::backup::open_vault;
+use super::backup::open_written_vault;
 use crate::api::scrub::ScrubBody;
 use crate::catalog::Actor;
 use crate::catalog::scrub::ScrubStatus;
@@ -38,7 +38,7 @@ pub struct ScrubArgs {
 /// Ends with 1 where something is damaged.
 pub async fn run(args: ScrubArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let vault = match &args.heal_from {
-        Some(place) => Some(open_vault(place, &args.data.config(file)?)?),
+        Some(place) => Some(open_written_vault(place, &args.data.config(file)?)?),
         None => None,
     };
     let catalog = args.data.open_catalog(file).await?;

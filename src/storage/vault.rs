@@ -70,11 +70,32 @@ impl Vault {
             Some(url) => url.to_file_path().map_err(|()| unusable(place))?,
             None => PathBuf::from(place),
         };
+        Self::in_folder(&folder)
+    }
+
+    /// The same for a folder that has to be there: a mistyped one would look like an empty place.
+    pub fn open_existing(
+        place: &str,
+        options: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, StorageError> {
+        let url = Url::parse(place).ok();
+        if url.as_ref().is_some_and(is_bucket) {
+            return Self::open(place, options);
+        }
+        let folder = url.and_then(|url| url.to_file_path().ok()).unwrap_or_else(|| place.into());
+        if !folder.join(BLOBS).is_dir() {
+            return Err(StorageError::Unusable("nothing was written to this place".to_owned()));
+        }
+        Self::open(place, options)
+    }
+
+    fn in_folder(folder: &std::path::Path) -> Result<Self, StorageError> {
         // Password hashes and keys are in it, whoever may look into the folder that somebody has made.
         for part in ["", BLOBS, Notes::Catalogs.name(), Notes::Exports.name()] {
             make_folder(&folder.join(part), PRIVATE)?;
         }
-        let folder = folder.canonicalize().map_err(StorageError::file(place.to_owned()))?;
+        let folder =
+            folder.canonicalize().map_err(StorageError::file(folder.display().to_string()))?;
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
         Ok(Self { store: Arc::new(store), prefix: Path::default(), folder: Some(folder) })
     }

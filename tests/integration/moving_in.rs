@@ -1,6 +1,7 @@
 //! Revisions that come from elsewhere: carried over an air gap, or found in a folder that IIS served.
 
 use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
@@ -113,6 +114,14 @@ async fn revisions_may_be_named_in_any_order() {
     let both =
         json!([{"image": "win7-office", "revision": 1}, {"image": "win7-office", "revision": 3}]);
     assert_eq!((&done["taken"], &done["left"]), (&both, &json!([])), "{done}");
+    // A mistyped place is no empty one, and is not made.
+    let typo = from.scratch().join("typo").display().to_string();
+    for arguments in [["import", "--from", &typo], ["restore", "--from", &typo]] {
+        let refused = command(&to, &arguments).await;
+        assert_eq!(refused.code, 1, "{arguments:?}");
+        assert!(refused.stderr.contains("nothing was written"), "{}", refused.stderr);
+        assert!(!Path::new(&typo).exists());
+    }
     // What could not be taken in is told by the exit code, too, whatever else could.
     from.admin().publish_single("linux", "img", &sample::bytes(5, 50_000)).await;
     let later = from.scratch().join("later").display().to_string();
@@ -122,6 +131,30 @@ async fn revisions_may_be_named_in_any_order() {
     let told = partly.last_line();
     assert_eq!(told["taken"], json!([{"image": "linux", "revision": 1}]), "{told}");
     assert!(told["left"][0].as_str().is_some_and(|left| left.contains("was given out before")));
+}
+
+#[tokio::test]
+async fn what_cannot_be_read_now_keeps_its_number() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let path = |name: &str| folder.path().join(name);
+    for number in 1..=3 {
+        std::fs::write(path(&format!("xp_{number}.ckm")), ckm(number)).expect("a file");
+        std::fs::write(path(&format!("xp_{number}.ckm.index")), index(number)).expect("a file");
+    }
+    std::fs::rename(path("xp_2.ckm"), path("aside")).expect("put it aside");
+    let import = ["import", "--tree", &folder.path().display().to_string()].map(str::to_owned);
+    let import: Vec<&str> = import.iter().map(String::as_str).collect();
+    // Linux has files that not even root can read.
+    std::os::unix::fs::symlink("/sys/bus/platform/uevent", path("xp_2.ckm")).expect("a link");
+    let first = command(&depot, &import).await;
+    assert_eq!(first.code, 1, "{}", first.stdout);
+    assert_eq!(first.last_line()["taken"], json!([{"image": "xp", "revision": 1}]));
+    std::fs::remove_file(path("xp_2.ckm")).expect("take it away");
+    std::fs::rename(path("aside"), path("xp_2.ckm")).expect("put it back");
+    let second = command(&depot, &import).await.successful().last_line();
+    let both = json!([{"image": "xp", "revision": 2}, {"image": "xp", "revision": 3}]);
+    assert_eq!(second["taken"], both, "{second}");
 }
 
 async fn a_folder_that_another_server_kept_is_taken_over_where_it_is(database: Database) {

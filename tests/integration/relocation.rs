@@ -16,7 +16,7 @@ use crate::harness::{Database, Depot, Person, sample};
 
 /// The new place, and its settings.
 struct NewPlace {
-    _database: TestDatabase,
+    database: TestDatabase,
     bucket: Bucket,
     settings: PathBuf,
     data: PathBuf,
@@ -37,7 +37,7 @@ impl NewPlace {
         let settings = depot.scratch().join("new.toml");
         std::fs::write(&settings, text + &options).expect("the new settings");
         let data = depot.scratch().join("new-data");
-        Self { _database: database, bucket, settings, data }
+        Self { database, bucket, settings, data }
     }
 
     async fn moved_here(&self, depot: &Depot) -> Finished {
@@ -150,6 +150,38 @@ async fn a_move_that_is_killed_is_given_up_or_gone_on_with() {
         (status["wanted"] == 0 && status["damaged"] == json!([])).then_some(())
     })
     .await;
+}
+
+/// Whatever moment it is given up at, no change that was acknowledged afterwards is lost with a move that "moved".
+#[tokio::test]
+async fn a_move_that_is_given_up_meanwhile_does_not_end() {
+    use sqlx::{Connection as _, Executor as _};
+    let depot = filled().await;
+    let place = NewPlace::beside(&depot).await;
+    let mut migrate = imagedepot(["migrate", "--config"]);
+    migrate.arg(&place.settings).arg("--data").arg(&place.data);
+    run(migrate).await.successful();
+    // The new database takes its time.
+    let url = place.database.url();
+    let mut slow = sqlx::PgConnection::connect(&url).await.expect("the new database");
+    slow.execute("begin; lock table audit in share mode").await.expect("a lock");
+    let (moved, ()) = tokio::join!(place.moved_here(&depot), async {
+        let admin = depot.admin();
+        crate::harness::eventually("it is frozen", || async {
+            let refused = admin.post("/api/v1/images/win7-office/revisions").await;
+            (refused.status == 503).then_some(())
+        })
+        .await;
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        let mut give_up = imagedepot(["move", "--give-up", "--data"]);
+        give_up.arg(depot.server.data()).envs(depot.environment());
+        run(give_up).await.successful();
+        admin.promote("win7-office", "production", 5).await.expecting(200);
+        slow.execute("rollback").await.expect("the lock is gone");
+    });
+    assert_eq!(moved.code, 1, "{}", moved.stdout);
+    assert!(moved.stderr.contains("given up"), "{}", moved.stderr);
+    depot.admin().promote("win7-office", "production", 6).await.expecting(200);
 }
 
 #[tokio::test]

@@ -288,6 +288,12 @@ async fn a_store_that_is_not_there_quarantines_nothing(database: Database) {
         depot.server.log().contains("does not say which catalog").then_some(())
     })
     .await;
+    // What comes now would be under the mount point.
+    let ready = depot.anonymous().get("/readyz").await.expecting(200).json();
+    assert_eq!(ready["degraded"], json!(["store"]));
+    let draft = admin.draft("win7-office").await;
+    let refused = admin.put_file("win7-office", draft, "ckm", &ckm(9)).await;
+    assert_eq!(refused.problem(503), "store_unavailable");
     // Nor is the empty place taken for the store by the next start.
     depot.server.restart().await;
     let admin = depot.admin();
@@ -295,6 +301,8 @@ async fn a_store_that_is_not_there_quarantines_nothing(database: Database) {
     let status = admin.get("/api/v1/scrub").await.expecting(200).json();
     assert_eq!((&status["damaged"], &status["wanted"]), (&json!([]), &json!(4)));
     assert_eq!(state(&admin, 2).await, "ready");
+    let refused = admin.put_file("win7-office", draft, "ckm", &ckm(9)).await;
+    assert_eq!(refused.problem(503), "store_unavailable");
     assert!(!blobs.join("imagedepot-catalog").exists());
     std::fs::remove_dir_all(&blobs).expect("the empty place");
     std::fs::rename(depot.server.data().join("elsewhere"), &blobs).expect("mount it");

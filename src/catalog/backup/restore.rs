@@ -78,6 +78,8 @@ impl Catalog {
         if let Some(stranger) = there.keys().find(|key| !keys.contains(key)) {
             return Err(unusable(format!("the store is not empty: it has {stranger}")));
         }
+        // First: killed in between, no server begins a catalog of its own with it.
+        self.blobs.set_owner(note.identity).await?;
         let (mut bytes, mut lost) = (0, Vec::new());
         for blob in &blobs {
             let is_there =
@@ -88,8 +90,6 @@ impl Catalog {
                 lost.push((blob.id, blob.file.digest));
             }
         }
-        // First: killed in between, the store is no stranger's to the catalog.
-        self.blobs.set_owner(note.identity).await?;
         let load = Load { numbers_left_out: order.numbers_left_out, were_bytes_read: true };
         let count = self.load_rows(&rows, &lost, load).await?;
         let lost = lost.into_iter().map(|(_, digest)| digest).collect();

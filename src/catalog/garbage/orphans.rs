@@ -5,6 +5,7 @@
 //! much older, is full of strangers, and they are all that somebody has.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::Ordering;
 
 use super::{Amount, CollectionOrder};
 use serde_json::json;
@@ -38,6 +39,8 @@ impl Catalog {
     /// Says whose the store is, where nobody has yet. To be called at the start.
     pub async fn claim_store(&self) -> Result<()> {
         let identity = self.identity().await?;
+        // From now on a store without its mark is a disk that is not mounted.
+        self.shared.store_is_marked.store(true, Ordering::Relaxed);
         match self.blobs.owner().await? {
             None if self.is_missing_its_store().await? => {
                 tracing::error!(
@@ -51,6 +54,15 @@ impl Catalog {
                     "the store says that it belongs to another catalog; nothing that this one does not know is removed"
                 );
             }
+        }
+        Ok(())
+    }
+
+    /// Refuses a folder that has lost its mark since the start: what is written there now is under the mount point, and
+    /// gone with the disk's return. A bucket that is away says so itself.
+    pub(in crate::catalog) fn check_mounted(&self) -> Result<()> {
+        if self.shared.store_is_marked.load(Ordering::Relaxed) {
+            self.blobs.check_mark()?;
         }
         Ok(())
     }

@@ -54,6 +54,7 @@ impl Catalog {
         holder: Option<&Holder<'_>>,
     ) -> Result<Upload> {
         self.check_size(announced.size)?;
+        self.check_mounted()?;
         let mut tx = self.db.write().await?;
         let details = locked_details(&mut tx, &announced.image, announced.revision).await?;
         check_target(&mut tx, &details, announced).await?;

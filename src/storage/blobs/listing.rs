@@ -64,6 +64,16 @@ impl Blobs {
         id.map(Some).ok_or_else(|| StorageError::Damaged(format!("{OWNER} in the store is no id")))
     }
 
+    /// Refuses a folder that does not say whose it is; a bucket is not asked.
+    pub fn check_mark(&self) -> Result<(), StorageError> {
+        match &self.0 {
+            Place::Folder { path, .. } if !path.join(OWNER).exists() => Err(away(
+                "the store's folder does not say which catalog it belongs to: is its disk mounted?",
+            )),
+            Place::Folder { .. } | Place::Bucket(_) => Ok(()),
+        }
+    }
+
     /// Says whose the store is from now on.
     pub async fn set_owner(&self, catalog: Uuid) -> Result<(), StorageError> {
         self.write_note(OWNER, format!("{catalog}\n")).await

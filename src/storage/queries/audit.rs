@@ -97,13 +97,19 @@ impl Tx {
         Ok(found > 0)
     }
 
+    /// Nobody else appends until this transaction's end.
+    pub async fn lock_audit(&mut self) -> Result<(), StorageError> {
+        execute!(self, "update audit_head set sequence = sequence where id = 1")?;
+        Ok(())
+    }
+
     /// Chains rows behind the newest one, which is locked: whoever appends next waits for this
     /// transaction's end.
     pub(in crate::storage) async fn append_to_audit(
         &mut self,
         rows: Vec<AuditRow>,
     ) -> Result<(), StorageError> {
-        execute!(self, "update audit_head set sequence = sequence where id = 1")?;
+        self.lock_audit().await?;
         let gone = || StorageError::Damaged("the audit's record of its newest row is gone".into());
         let mut head = self.audit_head().await?.ok_or_else(gone)?;
         self.must_take_changes().await?;
