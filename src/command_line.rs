@@ -23,7 +23,7 @@ mod user;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use clap::{Args, Parser, Subcommand};
 
 use crate::catalog::Catalog;
@@ -110,6 +110,32 @@ impl DataArgs {
         // No server of its own, so a holder of its own in work that one at a time does.
         Ok(server::open_catalog(&config, &self.data, db, Ids.next())?)
     }
+}
+
+/// Refuses a folder within the store or the tree: what is written there would be taken for theirs, served with the tree, and
+/// gone with them.
+fn must_be_beside(folder: &Path, config: &Config) -> anyhow::Result<()> {
+    let folder = resolved(folder)?;
+    for (name, url) in [("store", &config.store.url), ("tree", &config.tree.url)] {
+        let own = url.as_ref().and_then(|url| url.to_file_path().ok());
+        if let Some(own) = own
+            && folder.starts_with(resolved(&own)?)
+        {
+            bail!("{} is within the {name}: name a place beside it", folder.display());
+        }
+    }
+    Ok(())
+}
+
+/// The path without symbolic links, as far as it is there.
+fn resolved(path: &Path) -> std::io::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    for there in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (there.canonicalize(), path.strip_prefix(there)) {
+            return Ok(real.join(rest));
+        }
+    }
+    Ok(path)
 }
 
 /// A catalog that is to be filled, with this version's schema; and the hold on its data folder, so that nobody serves from

@@ -1,14 +1,15 @@
 //! `imagedepot backup`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use bytesize::ByteSize;
 use clap::Args;
 use serde_json::json;
+use url::Url;
 
-use super::DataArgs;
+use super::{DataArgs, must_be_beside};
 use crate::catalog::backup::{BackedUp, prune};
 use crate::client::output::Output;
 use crate::config::Config;
@@ -69,6 +70,11 @@ fn say_backed_up(done: &BackedUp, pruned: usize, output: Output) -> anyhow::Resu
 
 /// A bucket of the store's own service is reached with the store's options.
 pub fn open_vault(place: &str, config: &Config) -> anyhow::Result<Vault> {
+    if let Some(folder) = folder_of(place) {
+        // The place has its files' bytes in `blobs`, as the data folder has.
+        must_be_beside(&folder, config)?;
+        must_be_beside(&folder.join("blobs"), config)?;
+    }
     Vault::open(place, options_for(place, config)).with_context(|| place.to_owned())
 }
 
@@ -77,8 +83,16 @@ pub fn open_written_vault(place: &str, config: &Config) -> anyhow::Result<Vault>
     Vault::open_existing(place, options_for(place, config)).with_context(|| place.to_owned())
 }
 
+fn folder_of(place: &str) -> Option<PathBuf> {
+    match Url::parse(place) {
+        Ok(url) if url.scheme() == "file" => url.to_file_path().ok(),
+        Ok(_) => None,
+        Err(_) => Some(place.into()),
+    }
+}
+
 fn options_for(place: &str, config: &Config) -> BTreeMap<String, String> {
-    let scheme = config.store.url.as_ref().map(url::Url::scheme);
+    let scheme = config.store.url.as_ref().map(Url::scheme);
     let is_same = scheme.is_some_and(|scheme| place.starts_with(&format!("{scheme}://")));
     if is_same { config.store.options.clone() } else { BTreeMap::default() }
 }

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
-use super::{DataArgs, open_to_fill};
+use super::{DataArgs, must_be_beside, open_to_fill};
 use crate::catalog::relocate::{Moved, Shared};
 use crate::client::output::Output;
 use crate::config::Config;
@@ -43,6 +43,7 @@ pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
         return Ok(args.output.result("changes are taken again", &json!({"given_up": true}))?);
     };
     let old = args.data.config(file)?;
+    must_be_beside(to_data, &old)?;
     let new = Config::read_file(to_config)?.complete(to_data, None)?;
     if old.catalog.url == new.catalog.url {
         bail!("both settings name the same catalog");

@@ -196,6 +196,26 @@ async fn two_catalogs_may_have_their_backups_in_one_place() {
     is_whole(&restored(place, &at, Database::Sqlite, Store::Folder).await).await;
 }
 
+#[tokio::test]
+async fn a_backup_goes_beside_the_store_and_the_tree() {
+    let depot = Depot::start(Database::Sqlite).await;
+    depot.admin().published_image("win7-office", "production").await;
+    let data = depot.server.data();
+    let link = depot.scratch().join("link");
+    std::os::unix::fs::symlink(data.join("MEDVImages"), &link).expect("a link");
+    let before = files_below(data).into_keys().collect::<Vec<_>>();
+    for place in [data.to_owned(), data.join("blobs/x"), data.join("MEDVImages/x"), link.join("x")]
+    {
+        let place = place.display().to_string();
+        let refused = command(&depot, &["backup", "--to", &place]).await;
+        assert_eq!(refused.code, 1, "{place}: {}", refused.stdout);
+        assert!(refused.stderr.contains("is within the"), "{}", refused.stderr);
+    }
+    assert_eq!(files_below(data).into_keys().collect::<Vec<_>>(), before);
+    // Beside them is the operator's choice.
+    back_up(&depot, &data.join("backups")).await;
+}
+
 async fn a_backup_copies_each_file_once_and_old_ones_go(database: Database) {
     let depot = Depot::start(database).await;
     let admin = depot.admin();
