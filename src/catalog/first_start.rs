@@ -3,26 +3,12 @@
 use super::channel::{ChannelSettings, PRODUCTION, TEST};
 use super::{Actor, Catalog, Result};
 use crate::model::{AccountName, Role};
-use crate::storage::{Change, NewAccount, StorageError};
+use crate::storage::{Change, NewAccount};
 
 impl Catalog {
     /// Whether nobody can log in yet.
     pub async fn is_new(&self) -> Result<bool> {
         Ok(self.db.read().await?.count_accounts().await? == 0)
-    }
-
-    /// Refuses to begin where the store has another catalog's bytes: that one was lost, and is to be brought back.
-    pub async fn must_not_be_lost(&self) -> Result<()> {
-        let Some(owner) = self.blobs.owner().await? else { return Ok(()) };
-        if self.db.look().await?.identity().await? == Some(owner) || !self.is_new().await? {
-            return Ok(());
-        }
-        Err(StorageError::Unusable(
-            "the catalog is empty, and the store belongs to another one: was its database lost? `imagedepot restore` or \
-             `imagedepot catalog rebuild` brings it back; a new depot needs an empty store"
-                .to_owned(),
-        )
-        .into())
     }
 
     /// Fills a new catalog; says whether it was new. Of several replicas that start together one wins.

@@ -18,7 +18,7 @@ use super::{Actor, Catalog, Error, Result};
 use crate::model::{Digest, StoredBlob};
 use crate::storage::blobs::Listing;
 use crate::storage::blobs::examine::{Pace, Verdict};
-use crate::storage::{AuditHead, StorageError};
+use crate::storage::{AuditHead, StorageError, Tx};
 
 /// Copying everything once takes long, and what has come meanwhile little.
 const PASSES: u32 = 3;
@@ -191,11 +191,6 @@ impl Catalog {
     /// changes that have not come along.
     async fn end_move(&self, head: Option<&AuditHead>) -> Result<()> {
         let mut tx = self.db.write().await?;
-        let entry = Entry {
-            action: "catalog.freeze",
-            subject: "catalog".to_owned(),
-            actor: &Actor::system("move"),
-        };
         tx.lock_audit().await?;
         if tx.frozen().await?.as_deref() != Some(MOVING) || tx.audit_head().await?.as_ref() != head
         {
@@ -205,16 +200,17 @@ impl Catalog {
                     .to_owned(),
             ));
         }
-        self.audit(&mut tx, entry, NOTHING, Some(&MOVED));
-        tx.set_frozen(Some(MOVED)).await?;
-        Ok(tx.commit().await?)
+        self.freeze_by(tx, MOVED).await
     }
 
     /// From its commit on nothing is changed that callers ask for: each such change is chained into the audit, and that
     /// asks. Background work stops by itself (`job`).
     async fn freeze(&self, why: &str) -> Result<()> {
+        self.freeze_by(self.db.write().await?, why).await
+    }
+
+    async fn freeze_by(&self, mut tx: Tx, why: &str) -> Result<()> {
         let actor = Actor::system("move");
-        let mut tx = self.db.write().await?;
         let entry =
             Entry { action: "catalog.freeze", subject: "catalog".to_owned(), actor: &actor };
         self.audit(&mut tx, entry, NOTHING, Some(&why));

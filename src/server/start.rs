@@ -47,9 +47,7 @@ pub(super) async fn open(config: &Config, data: &Path) -> Result<Opened, ServerE
     migrate(&db, data).await?;
     let catalog = open_catalog(config, data, db, instance.id())?;
     try_store(&catalog).await?;
-    passing(catalog.must_not_be_lost().await)?;
-    // A store that is away is claimed at the next start.
-    passing(catalog.claim_store().await)?;
+    claim_store(&catalog).await?;
     catalog.recover().await?;
     let first_admin =
         if catalog.is_new().await? { create_admin(&catalog, data).await? } else { None };
@@ -103,9 +101,9 @@ async fn try_store(catalog: &Catalog) -> Result<(), ServerError> {
     }
 }
 
-/// A store that is away keeps no server from starting.
-fn passing(result: crate::catalog::Result<()>) -> Result<(), ServerError> {
-    match result {
+/// A store that is away is claimed at the next start.
+async fn claim_store(catalog: &Catalog) -> Result<(), ServerError> {
+    match catalog.claim_store().await {
         Err(crate::catalog::Error::Storage(error)) if error.is_passing() => Ok(()),
         other => Ok(other?),
     }

@@ -69,6 +69,13 @@ pub(super) async fn copy(
     }
 }
 
+/// The name that a file is to have which `object_store` writes in a folder: until it is whole it is `NAME#1`, or another
+/// number. None for any other file. Who is killed leaves such a one.
+pub(super) fn staged_for(name: &str) -> Option<&str> {
+    let (whole, number) = name.rsplit_once('#')?;
+    (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(whole)
+}
+
 async fn read_all(reader: &BlobReader) -> Result<(PutPayload, Digest), StorageError> {
     let (mut hash, mut payload) = (RunningHash::default(), PutPayloadMut::new());
     let mut stream = reader.stream(0..reader.size());

@@ -8,6 +8,7 @@ use serde_json::json;
 
 use crate::harness::command::{Finished, curl, guarded, run};
 use crate::harness::issued::{Authority, Issued, authority, certificate};
+use crate::harness::nginx;
 use crate::harness::raw::{self, Connection};
 use crate::harness::server::free_port;
 use crate::harness::{Database, Depot, Person, eventually, sample};
@@ -288,24 +289,13 @@ backend depot
 #[tokio::test]
 async fn nginx_passes_certificates_on_as_escaped_pem() {
     let settings = |folder: &Path, port: u16, behind: u16| {
-        let folder = folder.display();
-        format!(
-            "daemon off;
-master_process off;
-pid {folder}/pid;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    server {{
+        let place = folder.display();
+        let server = format!(
+            "    server {{
         listen 127.0.0.1:{port} ssl;
-        ssl_certificate {folder}/server.pem;
-        ssl_certificate_key {folder}/server.pem;
-        ssl_client_certificate {folder}/ca.pem;
+        ssl_certificate {place}/server.pem;
+        ssl_certificate_key {place}/server.pem;
+        ssl_client_certificate {place}/ca.pem;
         ssl_verify_client on;
         location / {{
             proxy_pass http://127.0.0.1:{behind};
@@ -316,15 +306,9 @@ http {{
             proxy_set_header X-Forwarded-Proto $scheme;
             proxy_set_header Forwarded \"\";
         }}
-    }}
-}}
-"
-        )
+    }}"
+        );
+        nginx::settings(folder, &server)
     };
-    let command = |folder: &Path| {
-        let mut command = guarded("nginx");
-        command.args(["-e", "stderr", "-p"]).arg(folder).arg("-c").arg(folder.join("settings"));
-        command
-    };
-    Front::start(settings, command).await.passes_certificates_on().await;
+    Front::start(settings, nginx::command).await.passes_certificates_on().await;
 }

@@ -3,10 +3,9 @@
 use std::path::Path;
 use std::process::Child;
 
-use crate::harness::bucket;
-use crate::harness::command::{guarded, imagedepot, run};
+use crate::harness::command::{imagedepot, run};
 use crate::harness::server::free_port;
-use crate::harness::{Database, Depot, Store, eventually, sample};
+use crate::harness::{Database, Depot, Store, bucket, eventually, nginx, sample};
 
 /// nginx as a forward proxy, the only way to a bucket whose name nobody else resolves.
 struct ForwardProxy {
@@ -18,11 +17,9 @@ struct ForwardProxy {
 impl ForwardProxy {
     async fn to_the_bucket() -> Self {
         let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
-        let settings = folder.path().join("settings");
-        std::fs::write(&settings, settings_of(folder.path(), port)).expect("write the settings");
-        let mut nginx = guarded("nginx");
-        nginx.args(["-e", "stderr", "-p"]).arg(folder.path()).arg("-c").arg(&settings);
-        let process = nginx.spawn().expect("start nginx");
+        let settings = settings_of(folder.path(), port);
+        std::fs::write(folder.path().join("settings"), settings).expect("write the settings");
+        let process = nginx::command(folder.path()).spawn().expect("start nginx");
         eventually("nginx listens", || async {
             tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
         })
@@ -40,30 +37,18 @@ impl Drop for ForwardProxy {
 }
 
 fn settings_of(folder: &Path, port: u16) -> String {
-    let (folder, bucket) = (folder.display(), bucket::address());
-    format!(
-        "daemon off;
-master_process off;
-pid {folder}/pid;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {folder}/body;
-    proxy_temp_path {folder}/proxy;
-    fastcgi_temp_path {folder}/fastcgi;
-    uwsgi_temp_path {folder}/uwsgi;
-    scgi_temp_path {folder}/scgi;
-    client_max_body_size 0;
+    let server = format!(
+        "    client_max_body_size 0;
     server {{
         listen 127.0.0.1:{port};
         location / {{
-            proxy_pass http://{bucket};
+            proxy_pass http://{};
             proxy_set_header Host $http_host;
         }}
-    }}
-}}
-"
-    )
+    }}",
+        bucket::address()
+    );
+    nginx::settings(folder, &server)
 }
 
 #[tokio::test]

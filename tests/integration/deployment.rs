@@ -10,10 +10,11 @@ use serde_json::json;
 
 use crate::harness::actions::{assignment_path, ckm, file_path, revision_path};
 use crate::harness::authority::{Authority, Valid};
-use crate::harness::command::{Finished, guarded, imagedepot, run};
+use crate::harness::command::{Finished, imagedepot, run};
 use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::folder::files_below;
 use crate::harness::multipart::parts;
+use crate::harness::nginx;
 use crate::harness::person::Call;
 use crate::harness::server::{Server, free_port};
 use crate::harness::tls_client::curl_with;
@@ -160,11 +161,10 @@ impl Nginx {
             ],
         );
         std::fs::write(place.path().join("site"), site).expect("write the site");
-        std::fs::write(place.path().join("settings"), around_the_site(place.path()))
-            .expect("write the settings");
-        let mut nginx = guarded("nginx");
-        nginx.args(["-e", "stderr", "-p"]).arg(place.path());
-        nginx.arg("-c").arg(place.path().join("settings"));
+        let around =
+            nginx::settings(place.path(), &format!("include {}/site;", place.path().display()));
+        std::fs::write(place.path().join("settings"), around).expect("write the settings");
+        let mut nginx = nginx::command(place.path());
         let output = std::fs::File::create(place.path().join("output")).expect("a file");
         nginx.stdout(output.try_clone().expect("one file")).stderr(output);
         let process = nginx.spawn().expect("start nginx");
@@ -190,27 +190,6 @@ impl Drop for Nginx {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// What belongs to the machine: where nginx keeps its own files.
-fn around_the_site(place: &Path) -> String {
-    let place = place.display();
-    format!(
-        "daemon off;
-master_process off;
-pid {place}/pid;
-events {{}}
-http {{
-    access_log off;
-    client_body_temp_path {place}/body;
-    proxy_temp_path {place}/proxy;
-    fastcgi_temp_path {place}/fastcgi;
-    uwsgi_temp_path {place}/uwsgi;
-    scgi_temp_path {place}/scgi;
-    include {place}/site;
-}}
-"
-    )
 }
 
 /// What nginx may not repeat its client repeats: the first that meets a dead replica is told 502.

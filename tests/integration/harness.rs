@@ -29,6 +29,7 @@ pub mod issuer;
 #[cfg(feature = "negotiate")]
 pub mod kdc;
 pub mod multipart;
+pub mod nginx;
 pub mod own_postgres;
 pub mod person;
 pub mod postgres;

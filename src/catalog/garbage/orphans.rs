@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Result};
+use crate::storage::StorageError;
 
 /// So many strangers are few, whatever else there is.
 const FEW: usize = 20;
@@ -36,12 +37,20 @@ impl Catalog {
         Ok(identity)
     }
 
-    /// Says whose the store is, where nobody has yet. To be called at the start.
+    /// Says whose the store is, where nobody has yet. To be called at the start; refuses to begin a new catalog where the
+    /// store has another's bytes.
     pub async fn claim_store(&self) -> Result<()> {
+        let owner = self.blobs.owner().await?;
+        if owner.is_some()
+            && owner != self.db.look().await?.identity().await?
+            && self.is_new().await?
+        {
+            return Err(lost());
+        }
         let identity = self.identity().await?;
         // From now on a store without its mark is a disk that is not mounted.
         self.shared.store_is_marked.store(true, Ordering::Relaxed);
-        match self.blobs.owner().await? {
+        match owner {
             None if self.is_missing_its_store().await? => {
                 tracing::error!(
                     "the store has none of the catalog's bytes: is its disk mounted, and store.url right? It is not claimed"
@@ -151,6 +160,12 @@ impl Catalog {
         }
         Ok(given_up)
     }
+}
+
+fn lost() -> Error {
+    let detail = "the catalog is empty, and the store belongs to another one: was its database lost? `imagedepot restore` or \
+                  `imagedepot catalog rebuild` brings it back; a new depot needs an empty store";
+    StorageError::Unusable(detail.to_owned()).into()
 }
 
 fn incomplete(what: String) -> Error {

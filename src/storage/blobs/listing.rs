@@ -18,6 +18,7 @@ use uuid::Uuid;
 
 use super::bucket::{Bucket, away, in_time, within};
 use super::{Blobs, Place};
+use crate::storage::copying::staged_for;
 use crate::storage::disk::sync_folder;
 use crate::storage::error::StorageError;
 
@@ -164,12 +165,9 @@ fn note(listing: &mut Listing, (key, is_whole): (String, bool), size: u64) {
     }
 }
 
-/// A file that was never whole: `object_store` writes `KEY#1` and renames it at the end.
+/// A blob that was never whole, and that nobody writes any more.
 fn is_left_over(path: &Path, name: &str) -> bool {
-    let is_temporary = name.split_at_checked(32).is_some_and(|(key, rest)| {
-        let number = rest.strip_prefix('#').unwrap_or_default();
-        is_hex(key) && !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let is_temporary = staged_for(name).is_some_and(|key| key.len() == 32 && is_hex(key));
     let age = || fs::metadata(path).ok()?.modified().ok()?.elapsed().ok();
     is_temporary && age().is_some_and(|age| age > LEFT_FOR)
 }

@@ -34,7 +34,8 @@ impl Tx {
 
     /// Bytes that are promised to uploads under way and not on the disk yet.
     pub async fn reserved_bytes(&mut self) -> Result<i64, StorageError> {
-        // sum() of bigints is numeric on PostgreSQL.
+        // sum() of bigints is numeric on PostgreSQL. SQLite takes the index of what is not stored only where those very
+        // words are in the query, here and below.
         value!(
             self,
             "select cast(coalesce(sum(size - received), 0) as bigint) from blob \

@@ -38,8 +38,8 @@ impl TreeFolder {
     }
 
     /// The files in one folder of the tree by name, without those of folders below; a folder that
-    /// does not exist, or is somebody's file, is empty. Temporary files of an earlier crash are removed
-    /// on the way.
+    /// does not exist, or is somebody's file, is empty. What an earlier crash has
+    /// left is removed on the way.
     pub fn list(&self, folder: &str) -> Result<BTreeMap<String, fs::Metadata>, StorageError> {
         let path = self.root.join(folder);
         let fail = StorageError::file(path.display().to_string());

@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{BLOBS, Notes};
 use crate::storage::StorageError;
+use crate::storage::copying::staged_for;
 
 /// Who writes touches the file: what nobody has touched for so long is nobody's.
 pub(super) const ABANDONED_AFTER: TimeDelta = TimeDelta::hours(24);
@@ -27,7 +28,8 @@ pub(super) fn remove(folder: &Path, now: DateTime<Utc>) -> Result<u64, StorageEr
                 let modified = file.modified().map(DateTime::<Utc>::from);
                 file.is_file() && modified.is_ok_and(|modified| now - modified >= ABANDONED_AFTER)
             };
-            if is_staged(&entry.file_name().to_string_lossy()) && entry.metadata().is_ok_and(is_old)
+            if staged_for(&entry.file_name().to_string_lossy()).is_some()
+                && entry.metadata().is_ok_and(is_old)
             {
                 let path = entry.path();
                 std::fs::remove_file(&path)
@@ -42,13 +44,6 @@ pub(super) fn remove(folder: &Path, now: DateTime<Utc>) -> Result<u64, StorageEr
 fn entries(folder: &Path) -> Result<Vec<std::fs::DirEntry>, StorageError> {
     let listed = std::fs::read_dir(folder).and_then(Iterator::collect);
     listed.map_err(StorageError::file(folder.display().to_string()))
-}
-
-/// `NAME#1`: none of ours has a `#`.
-fn is_staged(name: &str) -> bool {
-    name.rsplit_once('#').is_some_and(|(_, number)| {
-        !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())
-    })
 }
 
 #[cfg(test)]
