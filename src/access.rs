@@ -1,21 +1,22 @@
 //! Who is calling, and what they may.
 //!
 //! There are several [ways in](way_in). [`basic`] reads a name and a password, [`Authenticator`] checks
-//! them against the snapshot's accounts, slowed by the [`guard`] where guesses come; [`bearer`] takes tokens, the
+//! them against the snapshot's accounts, slowed by the [`login_throttle`] where guesses come; [`bearer`] takes tokens, the
 //! depot's own ([`token`]) and those of an outside issuer ([`oidc`]); `negotiate` takes Kerberos tickets, whose
 //! [`principal`]s are users; [`certificate`] asks the snapshot's certificate mappings. Whoever was recognised, by
 //! whichever way, is an [`Identity`]; [`origin`] finds out where a request comes from, also behind proxies, and
-//! [`subscriber`] what of addresses one person has.
+//! [`address_range`] what of addresses one person has.
 //! [`permission`] names the rights that handlers ask for. Which right an operation needs stands in
 //! the operation's signature, in the API.
 
+pub mod address_range;
 pub mod authenticator;
 pub mod basic;
 pub mod bearer;
 pub mod certificate;
-pub mod guard;
 pub mod identity;
 pub mod jwt;
+pub mod login_throttle;
 #[cfg(feature = "negotiate")]
 pub mod negotiate;
 pub mod oidc;
@@ -23,7 +24,6 @@ pub mod origin;
 pub mod password;
 pub mod permission;
 pub mod principal;
-pub mod subscriber;
 pub mod token;
 pub mod way_in;
 

@@ -12,8 +12,8 @@
 pub mod connection;
 pub mod credentials;
 mod digest;
+pub mod error;
 pub mod exit_code;
-pub mod failure;
 mod files_below;
 mod interrupt;
 mod locked_file;
@@ -28,7 +28,7 @@ pub mod retry;
 mod test_server;
 pub mod verify;
 
+pub use self::error::Failure;
 pub use connection::Connection;
 pub use credentials::ServerArgs;
 pub use exit_code::{EXIT_CODES, Exit};
-pub use failure::Failure;

@@ -20,7 +20,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 use url::Url;
 
-pub use access::{Access, Grant, Kerberos, Logins, Oidc, Tokens, is_safe};
+pub use access::{Access, Kerberos, Logins, Tokens};
 pub use environment::secret_from_environment;
 pub use listener::{ClientCertificates, Listener};
 pub use places::{CatalogSettings, Store, Tree};
@@ -28,7 +28,7 @@ pub use scrub::Scrub;
 
 use crate::access::TrustedProxies;
 use crate::catalog::Rules;
-use crate::catalog::bits_upload::{BitsRules, Commit};
+use crate::catalog::rules::{BitsRules, Commit};
 use crate::model::{ChannelName, NamePattern};
 use places::{below, local_folder};
 

@@ -5,7 +5,7 @@ mod app;
 mod connection;
 mod handshake;
 mod listener;
-mod settings;
+mod reload;
 mod start;
 mod tls;
 
@@ -17,10 +17,10 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
-pub use settings::Reread;
+pub use self::reload::Reread;
 pub use start::{ADMIN, Opened, SAVED_CATALOGS, migrate, open_catalog, open_database};
 
-use crate::api::{self, listener::Listeners};
+use crate::api::conventions::listener::{self as api_listener, Listeners};
 use crate::config::{Config, ConfigError, Listener};
 use crate::storage::StorageError;
 use tls::Tls;
@@ -173,10 +173,10 @@ impl Bound {
             tls::keep_up(followed.clone(), clock.clone())
         }));
         if let Some(reread) = reread {
-            let concerned = settings::Concerned { catalog: opened.catalog.clone(), brakes, reread };
+            let concerned = reload::Concerned { catalog: opened.catalog.clone(), brakes, reread };
             let concerned = Arc::new(concerned);
             background.spawn(without_end("follow settings", move || {
-                settings::keep_up(config.clone(), Arc::clone(&concerned))
+                reload::keep_up(config.clone(), Arc::clone(&concerned))
             }));
         }
         for url in urls {
@@ -201,7 +201,7 @@ impl Bound {
 fn listeners(sockets: &[Socket]) -> Listeners {
     Listeners::new(sockets.iter().map(|Socket { listener, address, tls, .. }| {
         let ways_in = listener.ways_in.clone();
-        (*address, api::listener::Listener { ways_in, tls: tls.is_some() })
+        (*address, api_listener::Listener { ways_in, tls: tls.is_some() })
     }))
 }
 

@@ -2,18 +2,18 @@
 //!
 //! Below the catalog, which holds the rules; nothing here decides whether a change is allowed.
 
+pub mod backup_store;
 mod ballast;
 pub mod blobs;
 mod copying;
 pub mod db;
 pub mod disk;
+pub mod dump;
 pub mod error;
 pub mod instance;
 pub mod probe;
 mod queries;
-pub mod rows;
 pub mod tree;
-pub mod vault;
 
 pub use blobs::Blobs;
 pub use db::{Db, Tx};

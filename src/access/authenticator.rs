@@ -13,7 +13,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::basic::Credentials;
-use super::guard::{Attempt, Guard, Limits};
+use super::login_throttle::{Attempt, Guard, Limits};
 use super::password::{self, UnfitPassword};
 use super::{Denied, Identity, WayIn};
 use crate::catalog::Catalog;

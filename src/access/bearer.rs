@@ -10,10 +10,10 @@ use moka::future::Cache;
 use uuid::Uuid;
 
 use super::oidc::Issuer;
+use super::oidc::settings::Oidc;
 use super::{Denied, Identity, jwt, token};
 use crate::catalog::Catalog;
-use crate::catalog::token::USE_NOTED_EVERY;
-use crate::config::Oidc;
+use crate::catalog::accounts::token::USE_NOTED_EVERY;
 use crate::model::ApiToken;
 
 /// Unknown tokens are worth a look at the catalog this often, in milliseconds, and no oftener: they cost their

@@ -2,18 +2,20 @@
 //!
 //! They are nobody of the catalog: a caller of this kind is called `oidc:NAME`, which no user's name can be, so
 //! that an issuer where people choose their own names cannot make anyone a local user. [`keys`] holds the
-//! issuer's public keys, [`claims`] reads what its tokens say.
+//! issuer's public keys, [`claims`] reads what its tokens say, [`settings`] is what an
+//! administrator says of it.
 
 pub mod claims;
 pub mod keys;
+pub mod settings;
 
 use jsonwebtoken::Algorithm;
 
 use super::{Denied, Identity, jwt};
-use crate::config::Oidc;
 use crate::model::Role;
 use claims::Claims;
 use keys::KeySource;
+use settings::Oidc;
 
 /// Clocks of two organisations differ, in seconds.
 const LEEWAY: u64 = 30;

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Denied, jwt};
-use crate::catalog::token::{KeyDraft, TokenDraft, Unsigned};
+use crate::catalog::accounts::token::{KeyDraft, TokenDraft, Unsigned};
 use crate::catalog::{Actor, Catalog, Error, Snapshot};
 use crate::model::{ApiToken, SigningKey};
 use crate::storage::StorageError;

@@ -7,10 +7,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::Depot;
-use super::caller::Caller;
-use super::page::{Page, PageQuery};
-use super::problem::{Problem, ReadRefusals};
+use super::conventions::caller::Caller;
+use super::conventions::page::{Page, PageQuery};
+use super::conventions::problem::{Problem, ReadRefusals};
+use super::depot::Depot;
 use crate::access::permission::Administer;
 use crate::storage::AuditRow;
 

@@ -12,9 +12,9 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 
-use super::Depot;
-use super::caller::Caller;
-use super::problem::Problem;
+use super::conventions::caller::Caller;
+use super::conventions::problem::Problem;
+use super::depot::Depot;
 use super::uploads::body::{Body, take_in};
 use crate::access::permission::Publish;
 use crate::catalog::Actor;

@@ -6,15 +6,15 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Depot;
-use super::body::JsonBody;
-use super::caller::Caller;
-use super::conditional::{Condition, Resource};
-use super::page::{Page, PageQuery};
-use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::body::JsonBody;
+use super::conventions::caller::Caller;
+use super::conventions::conditional::{Condition, Resource};
+use super::conventions::page::{Page, PageQuery};
+use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::depot::Depot;
 use crate::access::permission::Administer;
 use crate::catalog::Error;
-use crate::catalog::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
+use crate::catalog::accounts::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rule, Rules, WrittenRule};
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 

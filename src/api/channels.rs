@@ -6,12 +6,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Depot;
-use super::body::{JsonBody, given};
-use super::caller::Caller;
-use super::conditional::{Condition, Resource};
-use super::page::{Page, PageQuery};
-use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::body::{JsonBody, given};
+use super::conventions::caller::Caller;
+use super::conventions::conditional::{Condition, Resource};
+use super::conventions::page::{Page, PageQuery};
+use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::depot::Depot;
 use crate::access::permission::{Administer, Read};
 use crate::catalog::Error;
 use crate::catalog::channel::ChannelSettings;

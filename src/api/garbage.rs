@@ -5,11 +5,11 @@ use actix_web::{post, web};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Depot;
-use super::caller::Caller;
-use super::problem::{ChangeRefusals, Problem};
+use super::conventions::caller::Caller;
+use super::conventions::problem::{ChangeRefusals, Problem};
+use super::depot::Depot;
 use crate::access::permission::Administer;
-use crate::catalog::garbage::{Amount, Collected, CollectionOrder};
+use crate::upkeep::garbage::{Amount, Collected, CollectionOrder};
 
 /// How garbage is to be collected.
 #[derive(Debug, Deserialize, IntoParams)]

@@ -7,9 +7,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Depot;
-use super::caller::Caller;
-use super::problem::ReadRefusals;
+use super::conventions::caller::Caller;
+use super::conventions::problem::ReadRefusals;
+use super::depot::Depot;
 use crate::access::permission::Read;
 use crate::catalog::Catalog;
 

@@ -10,11 +10,11 @@ use actix_web::{HttpRequest, HttpResponse, get, head};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
-use super::Depot;
-use super::caller::Caller;
-use super::file_response::{self, ServedFile};
+use super::conventions::caller::Caller;
+use super::conventions::file_response::{self, ServedFile};
+use super::conventions::problem::{Problem, ReadRefusals};
+use super::depot::Depot;
 use super::files::FileBytes;
-use super::problem::{Problem, ReadRefusals};
 use crate::access::permission::Read;
 use crate::catalog::Error;
 use crate::catalog::revision::RevisionDetails;

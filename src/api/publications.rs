@@ -6,10 +6,11 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::caller::Caller;
-use super::page::{Page, PageQuery};
-use super::problem::{ChangeRefusals, Problem, ReadRefusals};
-use super::{Depot, DryRun};
+use super::conventions::caller::Caller;
+use super::conventions::dry_run::DryRun;
+use super::conventions::page::{Page, PageQuery};
+use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::depot::Depot;
 use crate::access::permission::{Administer, Read};
 use crate::catalog::publication::plan::Plan;
 use crate::model::{FileRole, Publication, PublicationState};

@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::Depot;
-use super::caller::Caller;
-use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::caller::Caller;
+use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::depot::Depot;
 use crate::access::permission::{Administer, Read};
-use crate::catalog::scrub::ScrubStatus;
 use crate::model::{DamagedFile, FileRole, ImageName};
+use crate::upkeep::scrub::ScrubStatus;
 
 /// Which bytes are to be read again.
 #[derive(Debug, Deserialize, IntoParams)]

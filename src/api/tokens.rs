@@ -9,17 +9,17 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use super::Depot;
-use super::body::JsonBody;
-use super::caller::Caller;
-use super::conditional::{Condition, Resource};
-use super::idempotency::ShownOnce;
-use super::page::{Page, PageQuery};
-use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::body::JsonBody;
+use super::conventions::caller::Caller;
+use super::conventions::conditional::{Condition, Resource};
+use super::conventions::idempotency::ShownOnce;
+use super::conventions::page::{Page, PageQuery};
+use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::depot::Depot;
 use crate::access::permission::Administer;
 use crate::access::token::{self, PublicKey};
 use crate::catalog::Error;
-use crate::catalog::token::TokenDraft;
+use crate::catalog::accounts::token::TokenDraft;
 use crate::model::{ApiToken, Role, TokenName};
 
 /// An API token. The token itself is shown once, when it is made.

@@ -10,11 +10,11 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use url::Url;
 
-use super::Depot;
-use super::brakes::Braked;
-use super::caller::Visitor;
-use super::file_response::{self, Identity, ServedFile};
-use super::problem::Problem;
+use super::conventions::caller::Visitor;
+use super::conventions::file_response::{self, Identity, ServedFile};
+use super::conventions::limits::Braked;
+use super::conventions::problem::Problem;
+use super::depot::Depot;
 use crate::catalog::Error;
 use crate::catalog::snapshot::{ChannelOffer, TreeEntry, TreeFile};
 use crate::model::publication::{A_SHORT_WHILE, FOR_GOOD};

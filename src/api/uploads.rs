@@ -2,16 +2,17 @@
 //!
 //! The request's headers choose: `Tus-Resumable` is tus 1.0 (`tus`), `Upload-Complete` is the IETF's draft
 //! (`resumable`), neither is JSON (`json`). Below all of them is one kind of session (`session`), which
-//! any of them continues, and one way in for bytes ([`body`]). [`front`] is the middleware for what tus
+//! any of them continues, and one way in for bytes ([`body`]). [`tus_middleware`] is the middleware for what tus
 //! wants of every request and answer.
 
 pub mod announced;
 pub mod body;
-pub mod front;
 mod json;
+mod limits;
 pub mod resumable;
 pub mod session;
 mod tus;
+pub mod tus_middleware;
 
 use actix_web::web::{Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, delete, get, head, options, patch, post};
@@ -20,11 +21,11 @@ use uuid::Uuid;
 use self::announced::Announced;
 use self::json::NewUpload;
 use self::session::{Call, UploadBody};
-use super::Depot;
-use super::caller::Caller;
-use super::conditional::{Condition, Resource};
-use super::page::{Page, PageQuery};
-use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::caller::Caller;
+use super::conventions::conditional::{Condition, Resource};
+use super::conventions::page::{Page, PageQuery};
+use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::depot::Depot;
 use super::revisions::FileBody;
 use crate::access::permission::{Administer, Publish};
 use crate::catalog::Precondition;

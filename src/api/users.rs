@@ -7,16 +7,16 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::Depot;
-use super::body::JsonBody;
-use super::caller::Caller;
-use super::conditional::{Condition, Resource};
-use super::page::{Page, PageQuery};
-use super::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::body::JsonBody;
+use super::conventions::caller::Caller;
+use super::conventions::conditional::{Condition, Resource};
+use super::conventions::page::{Page, PageQuery};
+use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::depot::Depot;
 use crate::access::password::{UnfitPassword, hash_in_background};
 use crate::access::permission::Administer;
 use crate::catalog::Error;
-use crate::catalog::account::{AccountChange, AccountDraft};
+use crate::catalog::accounts::account::{AccountChange, AccountDraft};
 use crate::model::{Account, AccountName, Role};
 
 /// A user. The password is never shown.

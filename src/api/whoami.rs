@@ -6,8 +6,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::caller::Caller;
-use super::problem::ReadRefusals;
+use super::conventions::caller::Caller;
+use super::conventions::problem::ReadRefusals;
 use crate::access::WayIn;
 use crate::access::permission::BeKnown;
 use crate::model::Role;

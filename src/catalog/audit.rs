@@ -2,6 +2,7 @@
 //! [`chain`]. Log-ins that were refused leave rows, too ([`refused_logins`]).
 
 pub mod chain;
+mod recorder;
 pub mod refused_logins;
 
 use chrono::SubsecRound as _;
@@ -13,7 +14,7 @@ use super::{Actor, Catalog, Result};
 use crate::storage::{AuditRow, Tx};
 
 /// What was done, and to what.
-pub(super) struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     /// Noun and verb: `revision.seal`.
     pub action: &'static str,
     /// The path of the resource below `/api/v1`.
@@ -24,7 +25,7 @@ pub(super) struct Entry<'a> {
 impl Catalog {
     /// The row is written with the commit. Secrets have no place in `before` and `after`: callers pass what the API
     /// would show.
-    pub(super) fn audit(
+    pub(crate) fn audit(
         &self,
         tx: &mut Tx,
         entry: Entry<'_>,
@@ -58,4 +59,4 @@ impl Catalog {
 }
 
 /// For changes that have nothing before or after them.
-pub(super) const NOTHING: Option<&()> = None;
+pub(crate) const NOTHING: Option<&()> = None;

@@ -8,9 +8,9 @@
 //!
 //! Bytes, offsets and who of several writers has the session are the [upload engine](super::upload)'s.
 
+mod close;
 mod conclude;
 mod destination;
-mod end;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -20,48 +20,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::rules::Commit;
 use super::upload::{Appending, StartAt};
 use super::{Actor, Catalog, Error, Result};
-use crate::model::{
-    BitsSession, BitsSessionState as State, ChannelName, ImageKind, NamePattern, Upload,
-};
+use crate::model::{BitsSession, BitsSessionState as State, ImageKind, Upload};
 use crate::wire::bits::FragmentRange;
 pub use destination::Destination;
-
-/// When the file of a BITS upload becomes the draft's.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Commit {
-    /// With its last byte: what happens to the session afterwards changes nothing.
-    #[default]
-    LastFragment,
-    /// When the client closes the session; until then it can take the file back.
-    Close,
-}
-
-/// See the settings of the same names.
-#[derive(Debug, Clone)]
-pub struct BitsRules {
-    pub name_pattern: NamePattern,
-    pub promote_to: Option<ChannelName>,
-    pub commit: Commit,
-    /// Open sessions of one caller; 0 is no limit.
-    pub max_sessions: i64,
-    /// The largest fragment in bytes; 0 is no limit.
-    pub max_fragment: u64,
-}
-
-impl Default for BitsRules {
-    fn default() -> Self {
-        Self {
-            name_pattern: NamePattern::default(),
-            promote_to: None,
-            commit: Commit::LastFragment,
-            max_sessions: 50,
-            max_fragment: 0,
-        }
-    }
-}
 
 /// Requests that come in between are few.
 const ATTEMPTS: u32 = 5;

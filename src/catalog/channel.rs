@@ -5,12 +5,9 @@ use serde::Serialize;
 use super::actor::version_tag;
 use super::audit::{Entry, NOTHING};
 use super::{Actor, Catalog, Error, Precondition, Result};
+use crate::model::channel::PRODUCTION;
 use crate::model::{Channel, ChannelName, ReadAccess, Role};
 use crate::storage::{Change, Tx};
-
-/// Where the channel of this name publishes when nothing else is said: at the tree's root.
-pub const PRODUCTION: &str = "production";
-pub const TEST: &str = "test";
 
 /// What is said of a channel; `None` is the default at creation and leaves a field as it is later.
 #[derive(Debug, Clone, Default, Serialize)]

@@ -3,6 +3,8 @@
 use crate::model::{ChannelName, Digest, FileRole, InvalidName, MappingName, RevisionState};
 use crate::storage::StorageError;
 
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
 /// A refusal or a failure. Each variant's sentence says what to do where that is not plain.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -143,7 +145,7 @@ impl Error {
     }
 
     /// What comes next would fail alike, and only after its own wait.
-    pub(super) fn is_database_away(&self) -> bool {
+    pub(crate) fn is_database_away(&self) -> bool {
         matches!(self, Self::Storage(StorageError::Unavailable(_)))
     }
 

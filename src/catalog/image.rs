@@ -149,13 +149,13 @@ fn entry<'a>(action: &'static str, actor: &'a Actor, image: &Image) -> Entry<'a>
     Entry { action, subject: format!("images/{}", image.name), actor }
 }
 
-pub(super) async fn living_image(tx: &mut Tx, name: &ImageName) -> Result<Image> {
+pub(crate) async fn living_image(tx: &mut Tx, name: &ImageName) -> Result<Image> {
     let image = tx.image_by_key(&name.key()).await?;
     image.filter(|image| image.deleted_at.is_none()).ok_or(Error::ImageNotFound)
 }
 
 /// The image, kept from other changes until the commit.
-pub(super) async fn locked_image(tx: &mut Tx, name: &ImageName) -> Result<Image> {
+pub(crate) async fn locked_image(tx: &mut Tx, name: &ImageName) -> Result<Image> {
     let image = living_image(tx, name).await?;
     tx.lock_image(image.id).await?;
     // Read again under the lock: another replica may have changed it while this one waited.
@@ -188,7 +188,7 @@ fn checked_extension(kind: ImageKind, extension: Option<&str>) -> Result<String>
     }
 }
 
-pub(super) fn check_labels(labels: &Labels) -> Result<()> {
+pub(crate) fn check_labels(labels: &Labels) -> Result<()> {
     let fits = |text: &String, longest| text.len() <= longest;
     if labels.len() <= 64 && labels.iter().all(|(key, value)| fits(key, 100) && fits(value, 1000)) {
         Ok(())

@@ -38,7 +38,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// Whether a round is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// When its time has come.
     AtItsTime,
     /// Also where the last round has not brought about this version of the catalog.
@@ -48,15 +48,15 @@ pub(super) enum Wanted {
 }
 
 /// What a round that went well leaves.
-pub(super) struct Done<T> {
-    pub(super) result: T,
+pub(crate) struct Done<T> {
+    pub(crate) result: T,
     /// The catalog's version that it has brought about.
-    pub(super) version: i64,
-    pub(super) due_at: DateTime<Utc>,
+    pub(crate) version: i64,
+    pub(crate) due_at: DateTime<Utc>,
 }
 
 /// What came of asking for a round.
-pub(super) enum Round<T> {
+pub(crate) enum Round<T> {
     Done(T),
     /// Another server is at it or has done it: nothing is to be done before then.
     NotBefore(DateTime<Utc>),
@@ -64,7 +64,7 @@ pub(super) enum Round<T> {
 
 impl Catalog {
     /// Does a round unless another server is at it or has done it. After a failure the next is due at `retry_after`.
-    pub(super) async fn do_round<T>(
+    pub(crate) async fn do_round<T>(
         &self,
         job: Job,
         wanted: Wanted,
@@ -126,7 +126,7 @@ impl Catalog {
     }
 
     /// The same for who waits for it: until another server's round has ended.
-    pub(super) async fn do_round_now<T, F: Future<Output = Result<Done<T>>>>(
+    pub(crate) async fn do_round_now<T, F: Future<Output = Result<Done<T>>>>(
         &self,
         job: Job,
         retry_after: Duration,
@@ -148,7 +148,7 @@ impl Catalog {
     }
 
     /// Waits until nobody is at any work; of a frozen catalog, which stops all of it within seconds.
-    pub(super) async fn until_no_round_is_done(&self) -> Result<()> {
+    pub(crate) async fn until_no_round_is_done(&self) -> Result<()> {
         loop {
             let now = self.clock.now();
             if self.db.look().await?.count_held_jobs(now, now + HOLD * 2).await? == 0 {
@@ -199,7 +199,7 @@ impl Catalog {
     }
 
     /// From now until then.
-    pub(super) fn until(&self, at: DateTime<Utc>) -> Duration {
+    pub(crate) fn until(&self, at: DateTime<Utc>) -> Duration {
         (at - self.clock.now()).to_std().unwrap_or_default()
     }
 }

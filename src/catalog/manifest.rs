@@ -58,35 +58,35 @@ struct File<'a> {
 
 /// A manifest as it is read.
 #[derive(Deserialize)]
-pub(super) struct ManifestDocument {
-    pub(super) channel: ChannelName,
-    pub(super) sequence: i64,
-    pub(super) issued: DateTime<Utc>,
+pub(crate) struct ManifestDocument {
+    pub(crate) channel: ChannelName,
+    pub(crate) sequence: i64,
+    pub(crate) issued: DateTime<Utc>,
     #[serde(default)]
-    pub(super) read: Option<ReadAccess>,
-    pub(super) images: Vec<ImageDocument>,
+    pub(crate) read: Option<ReadAccess>,
+    pub(crate) images: Vec<ImageDocument>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct ImageDocument {
-    pub(super) image: ImageName,
-    pub(super) revision: i64,
-    pub(super) epoch: i64,
-    pub(super) promotion: Uuid,
+pub(crate) struct ImageDocument {
+    pub(crate) image: ImageName,
+    pub(crate) revision: i64,
+    pub(crate) epoch: i64,
+    pub(crate) promotion: Uuid,
     #[serde(default)]
-    pub(super) mandatory: bool,
+    pub(crate) mandatory: bool,
     #[serde(default)]
-    pub(super) deadline: Option<DateTime<Utc>>,
+    pub(crate) deadline: Option<DateTime<Utc>>,
     #[serde(default)]
-    pub(super) revoked: Vec<i64>,
-    pub(super) files: Vec<FileDocument>,
+    pub(crate) revoked: Vec<i64>,
+    pub(crate) files: Vec<FileDocument>,
 }
 
 #[derive(Deserialize)]
-pub(super) struct FileDocument {
-    pub(super) role: FileRole,
-    pub(super) path: String,
-    pub(super) digest: Digest,
+pub(crate) struct FileDocument {
+    pub(crate) role: FileRole,
+    pub(crate) path: String,
+    pub(crate) digest: Digest,
 }
 
 /// The manifest's bytes, images in the order of their names.
@@ -130,7 +130,7 @@ fn entry<'a>(image: &'a ImageOffer, channel: &Channel) -> Option<Image<'a>> {
 }
 
 /// When readers stop to believe a channel's manifest.
-pub(super) fn expiry(channel: &Channel) -> DateTime<Utc> {
+pub(crate) fn expiry(channel: &Channel) -> DateTime<Utc> {
     channel.issued_at + LIFETIME
 }
 
@@ -140,7 +140,7 @@ fn rfc3339(time: DateTime<Utc>) -> String {
 
 impl Catalog {
     /// Gives a new number and date to manifests that are past half of their life.
-    pub(super) async fn reissue_manifests(&self) -> Result<()> {
+    pub(crate) async fn reissue_manifests(&self) -> Result<()> {
         let now = self.clock.now();
         let aged = |channel: &&Channel| channel.issued_at + LIFETIME / 2 < now;
         if self.db.read().await?.channels().await?.iter().filter(aged).count() == 0 {

@@ -5,8 +5,8 @@
 //! repaired by the next run. Files appear complete, `.ckm` before `.ckm.index`; they go in the
 //! reverse order, the `.ckm` after a grace. What is right is not touched, what is foreign not deleted.
 
-mod carry_out;
-mod look;
+mod apply;
+mod inventory;
 pub mod plan;
 
 use std::time::Duration;
@@ -26,7 +26,7 @@ const LOOK_EVERY: Duration = Duration::from_mins(1);
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl Catalog {
-    pub(super) fn tree_is_due(&self) {
+    pub(crate) fn tree_is_due(&self) {
         self.shared.tree_is_due.notify_one();
     }
 

@@ -1,5 +1,6 @@
 //! Revisions: drafted, sealed, revoked, deleted. Never changed once sealed, never numbered twice.
 
+use chrono::{DateTime, Utc};
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -49,13 +50,27 @@ impl RevisionDetails {
         })
     }
 
-    pub(super) fn subject(&self) -> String {
+    pub(crate) fn subject(&self) -> String {
         format!("images/{}/revisions/{}", self.image.name, self.revision.number)
     }
 
     pub(super) fn entry<'a>(&self, action: &'static str, actor: &'a Actor) -> Entry<'a> {
         Entry { action, subject: self.subject(), actor }
     }
+}
+
+impl Catalog {
+    /// When the bytes of what is given up now may go.
+    pub(crate) fn after_safety(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let age = chrono::TimeDelta::from_std(self.rules().safety_age);
+        let then = age.ok().and_then(|age| now.checked_add_signed(age));
+        then.unwrap_or_else(end_of_time).min(end_of_time())
+    }
+}
+
+/// The last second of 9999: later times have more digits, and `SQLite` compares them as text.
+pub(crate) fn end_of_time() -> DateTime<Utc> {
+    DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 impl Catalog {
@@ -289,7 +304,7 @@ impl Catalog {
     }
 
     /// Makes a tombstone of a revision and garbage of its bytes.
-    pub(super) async fn bury(&self, tx: &mut Tx, revision: &mut Revision) -> Result<()> {
+    pub(crate) async fn bury(&self, tx: &mut Tx, revision: &mut Revision) -> Result<()> {
         let channels = tx.channels_assigned_to(revision.id).await?;
         if !channels.is_empty() {
             return Err(Error::RevisionAssigned { number: revision.number, channels });
@@ -314,7 +329,7 @@ impl Catalog {
         self.save(tx, revision).await
     }
 
-    pub(super) async fn save(&self, tx: &mut Tx, revision: &mut Revision) -> Result<()> {
+    pub(crate) async fn save(&self, tx: &mut Tx, revision: &mut Revision) -> Result<()> {
         revision.version += 1;
         revision.updated_at = self.clock.now();
         Ok(tx.update_revision(revision).await?)

@@ -12,28 +12,28 @@
 //! `whole` is the PUT of a file in one request, on the same engine.
 
 pub mod append;
-mod claim;
-mod end;
+mod checkpoint;
+mod create;
+mod discard;
 mod finish;
-mod note;
-mod opening;
-mod rest;
-mod room;
-mod turn;
-mod whole;
+mod kept_open;
+mod lease;
+mod open_blob;
+mod whole_file;
+mod writer_queue;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
+pub use self::discard::Untold;
+pub use self::whole_file::Incoming;
+pub(super) use self::writer_queue::Turns;
 use super::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{
     Digest, File, FileRole, ImageName, RevisionState, Role, Upload, UploadProtocol, UploadState,
 };
 use crate::storage::StorageError;
 pub use append::Appending;
-pub use end::Untold;
-pub(super) use turn::Turns;
-pub use whole::Incoming;
 
 /// What is to come.
 #[derive(Debug, Clone)]

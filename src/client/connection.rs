@@ -16,8 +16,8 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::credentials::{Credentials, ServerArgs};
+use super::error::{Failure, is_untrusted_certificate};
 use super::exit_code::Exit;
-use super::failure::{Failure, is_untrusted_certificate};
 use super::retry::{Attempts, Patience, Setback};
 
 /// A call of the API, answer included. Sealing and promoting move no bytes: a minute is plenty.

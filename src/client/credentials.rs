@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use secrecy::SecretString;
 use url::Url;
 
-use super::failure::Failure;
+use super::error::Failure;
 
 /// Where `imagedepot serve` listens with nothing set.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
-use super::failure::Failure;
+use super::error::Failure;
 use crate::model::Digest;
 
 const BUFFER: usize = 1024 * 1024;

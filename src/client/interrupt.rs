@@ -4,8 +4,8 @@ use std::future::Future;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::error::Failure;
 use super::exit_code::Exit;
-use super::failure::Failure;
 
 /// Listens from its making on; a Ctrl-C between two waits is kept for the second one.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
-use super::failure::Failure;
+use super::error::Failure;
 
 /// `--output`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]

@@ -18,8 +18,8 @@ use serde_json::json;
 
 use super::connection::Connection;
 use super::credentials::ServerArgs;
+use super::error::Failure;
 use super::exit_code::{EXIT_CODES, Exit};
-use super::failure::Failure;
 use super::output::Output;
 use super::progress::Progress;
 use super::pull::download::{self, Fetched};

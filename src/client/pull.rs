@@ -22,8 +22,8 @@ use self::download::Fetched;
 use self::target::{Target, Wanted};
 use super::connection::Connection;
 use super::credentials::ServerArgs;
+use super::error::Failure;
 use super::exit_code::EXIT_CODES;
-use super::failure::Failure;
 use super::output::Output;
 use super::progress::Progress;
 

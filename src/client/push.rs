@@ -10,11 +10,11 @@
 //! server that is away, not for Ctrl-C.
 
 mod draft;
-mod earlier;
 mod files;
 mod image;
-mod ready;
-mod remembered;
+mod outcome;
+mod previous_push;
+mod resume_state;
 mod send;
 mod session;
 mod source;
@@ -29,14 +29,14 @@ use serde_json::json;
 
 use self::draft::Draft;
 use self::files::Kind;
-use self::ready::Ready;
-use self::remembered::Memory;
+use self::outcome::Ready;
+use self::resume_state::Memory;
 use self::send::Sent;
 use self::source::Source;
 use super::connection::Connection;
 use super::credentials::ServerArgs;
+use super::error::Failure;
 use super::exit_code::{EXIT_CODES, Exit};
-use super::failure::Failure;
 use super::interrupt::Interrupt;
 use super::output::Output;
 use super::progress::Progress;
@@ -98,7 +98,7 @@ async fn push(args: Args) -> Result<(), Failure> {
     let connection = Connection::open(&args.server)?;
     let started = Instant::now();
     let progress = Progress::for_output(args.output);
-    let state = remembered::folder(&|name| std::env::var_os(name));
+    let state = resume_state::folder(&|name| std::env::var_os(name));
     let mut interrupt = Interrupt::listen()?;
     let uploading = upload(&connection, &args, state.as_deref(), &progress);
     let ready = interrupt.unless(GOES_ON, uploading).await?;
@@ -138,7 +138,7 @@ async fn upload(
     let server = connection.server();
     let memory = Memory::open(state, server, &image, &sources, progress)?;
     let earlier =
-        earlier::take_up(connection, &image.name, &sources, &memory, args.restart, progress);
+        previous_push::take_up(connection, &image.name, &sources, &memory, args.restart, progress);
     let draft = if let Some(draft) = earlier.await? {
         draft
     } else {
@@ -193,7 +193,7 @@ async fn keep_or_take_away(
     if may_pass && memory.is_durable() {
         return failure.with_hint(GOES_ON);
     }
-    match earlier::clear_away(connection, draft, memory).await {
+    match previous_push::clear_away(connection, draft, memory).await {
         Ok(()) => failure,
         Err(_) => failure.with_hint(&format!(
             "draft {} of {} is left on the server, which removes it in time",

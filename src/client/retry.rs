@@ -8,8 +8,8 @@ use std::time::{Duration, SystemTime};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 use reqwest::{Response, StatusCode};
 
+use super::error::Failure;
 use super::exit_code::Exit;
-use super::failure::Failure;
 
 /// Past this the person is told when to come back instead of being kept waiting.
 const LONGEST_OBEYED: Duration = Duration::from_mins(5);

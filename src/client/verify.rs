@@ -16,8 +16,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::digest;
+use super::error::Failure;
 use super::exit_code::Exit;
-use super::failure::Failure;
 use super::files_below::look_below;
 use super::output::Output;
 use super::progress::Progress;

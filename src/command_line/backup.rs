@@ -10,10 +10,10 @@ use serde_json::json;
 use url::Url;
 
 use super::{DataArgs, must_be_beside};
-use crate::catalog::backup::{BackedUp, prune};
 use crate::client::output::Output;
 use crate::config::Config;
-use crate::storage::vault::Vault;
+use crate::storage::backup_store::BackupStore;
+use crate::upkeep::backup::{BackedUp, prune};
 
 /// Where the backup goes.
 #[derive(Debug, Args)]
@@ -32,13 +32,13 @@ pub struct BackupArgs {
 
 pub async fn run(args: BackupArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
-    let vault = open_vault(&args.to, &config)?;
+    let backup_store = open_backup_store(&args.to, &config)?;
     let catalog = args.data.open_catalog(file).await?;
-    let done = Box::pin(catalog.back_up(&vault, &args.data.data)).await;
+    let done = Box::pin(catalog.back_up(&backup_store, &args.data.data)).await;
     catalog.close().await;
     let done = done?;
     let pruned = match args.keep {
-        Some(keep) => Box::pin(prune(&vault, usize::try_from(keep)?, &done.name)).await?,
+        Some(keep) => Box::pin(prune(&backup_store, usize::try_from(keep)?, &done.name)).await?,
         None => 0,
     };
     say_backed_up(&done, pruned, args.output)
@@ -69,18 +69,18 @@ fn say_backed_up(done: &BackedUp, pruned: usize, output: Output) -> anyhow::Resu
 }
 
 /// A bucket of the store's own service is reached with the store's options.
-pub fn open_vault(place: &str, config: &Config) -> anyhow::Result<Vault> {
+pub fn open_backup_store(place: &str, config: &Config) -> anyhow::Result<BackupStore> {
     if let Some(folder) = folder_of(place) {
         // The place has its files' bytes in `blobs`, as the data folder has.
         must_be_beside(&folder, config)?;
         must_be_beside(&folder.join("blobs"), config)?;
     }
-    Vault::open(place, options_for(place, config)).with_context(|| place.to_owned())
+    BackupStore::open(place, options_for(place, config)).with_context(|| place.to_owned())
 }
 
 /// The same for a place that is read.
-pub fn open_written_vault(place: &str, config: &Config) -> anyhow::Result<Vault> {
-    Vault::open_existing(place, options_for(place, config)).with_context(|| place.to_owned())
+pub fn open_written_backup_store(place: &str, config: &Config) -> anyhow::Result<BackupStore> {
+    BackupStore::open_existing(place, options_for(place, config)).with_context(|| place.to_owned())
 }
 
 fn folder_of(place: &str) -> Option<PathBuf> {

@@ -7,8 +7,8 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 
 use super::{DataArgs, open_to_fill};
-use crate::catalog::rebuild::{NUMBERS_LEFT_OUT, Rebuilt};
 use crate::client::output::Output;
+use crate::upkeep::rebuild::{NUMBERS_LEFT_OUT, Rebuilt};
 
 /// What is to be done.
 #[derive(Debug, Args)]

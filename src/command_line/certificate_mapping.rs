@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
 use super::DataArgs;
-use crate::catalog::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
+use crate::catalog::accounts::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rule, Rules};
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};

@@ -7,7 +7,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::DataArgs;
-use super::backup::open_vault;
+use super::backup::open_backup_store;
 use crate::client::output::Output;
 use crate::model::ImageName;
 
@@ -46,11 +46,11 @@ impl FromStr for Chosen {
 }
 
 pub async fn run(args: ExportArgs, file: Option<&Path>) -> anyhow::Result<()> {
-    let vault = open_vault(&args.to, &args.data.config(file)?)?;
+    let backup_store = open_backup_store(&args.to, &args.data.config(file)?)?;
     let catalog = args.data.open_catalog(file).await?;
     let chosen: Vec<_> =
         args.chosen.into_iter().map(|Chosen(image, number)| (image, number)).collect();
-    let done = Box::pin(catalog.export(&vault, &chosen)).await;
+    let done = Box::pin(catalog.export(&backup_store, &chosen)).await;
     catalog.close().await;
     let (name, note) = done?;
     let revisions: Vec<_> = note

@@ -7,8 +7,8 @@ use clap::Args;
 
 use super::DataArgs;
 use crate::api::garbage::CollectedBody;
-use crate::catalog::garbage::{Amount, Collected, CollectionOrder};
 use crate::client::output::Output;
+use crate::upkeep::garbage::{Amount, Collected, CollectionOrder};
 
 /// How garbage is to be collected.
 #[derive(Debug, Args)]

@@ -7,15 +7,15 @@ use clap::Args;
 use serde_json::json;
 
 use super::DataArgs;
-use super::backup::open_written_vault;
-use crate::catalog::export::{exports, read_export};
+use super::backup::open_written_backup_store;
 use crate::catalog::promotion::PromotionOrder;
-use crate::catalog::take_over::{TakeOver, sort};
-use crate::catalog::transfer::Taken;
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::client::output::Output;
 use crate::model::{ChannelName, ImageName, NamePattern};
-use crate::storage::vault::Vault;
+use crate::storage::backup_store::BackupStore;
+use crate::upkeep::export::{exports, read_export};
+use crate::upkeep::take_over::{TakeOver, sort};
+use crate::upkeep::transfer::Taken;
 
 /// What is to be taken in.
 #[derive(Debug, Args)]
@@ -68,9 +68,10 @@ const BEHIND: &str = "waits for the one before it, whose number could not be giv
 
 pub async fn run(args: ImportArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
-    let vault = args.from.as_deref().map(|place| open_written_vault(place, &config)).transpose()?;
+    let backup_store =
+        args.from.as_deref().map(|place| open_written_backup_store(place, &config)).transpose()?;
     let catalog = args.data.open_catalog(file).await?;
-    let done = Box::pin(take_all(&catalog, &args, vault.as_ref())).await;
+    let done = Box::pin(take_all(&catalog, &args, backup_store.as_ref())).await;
     catalog.close().await;
     say(&done?, args.output)
 }
@@ -78,11 +79,11 @@ pub async fn run(args: ImportArgs, file: Option<&Path>) -> anyhow::Result<()> {
 async fn take_all(
     catalog: &Catalog,
     args: &ImportArgs,
-    vault: Option<&Vault>,
+    backup_store: Option<&BackupStore>,
 ) -> anyhow::Result<Done> {
     let mut done = Done::default();
-    match (vault, &args.tree) {
-        (Some(vault), _) => import_export(catalog, args, vault, &mut done).await?,
+    match (backup_store, &args.tree) {
+        (Some(backup_store), _) => import_export(catalog, args, backup_store, &mut done).await?,
         (None, Some(folder)) => take_over(catalog, args, folder, &mut done).await?,
         (None, None) => bail!("--from or --tree says what is to be taken in"),
     }
@@ -106,19 +107,19 @@ async fn take_all(
 async fn import_export(
     catalog: &Catalog,
     args: &ImportArgs,
-    vault: &Vault,
+    backup_store: &BackupStore,
     done: &mut Done,
 ) -> anyhow::Result<()> {
-    let names = exports(vault).await?;
+    let names = exports(backup_store).await?;
     let name = args.at.as_ref().or(names.last()).context("there is no export in this place")?;
-    let note = read_export(vault, name).await?;
+    let note = read_export(backup_store, name).await?;
     for exported in &note.revisions {
         if done.is_stuck_at(&exported.image) {
             done.leave(&exported.image, exported.number, BEHIND);
             continue;
         }
         let actor = Actor::system("import");
-        let taken = catalog.import(&actor, vault, &note, exported, args.renumber).await;
+        let taken = catalog.import(&actor, backup_store, &note, exported, args.renumber).await;
         done.note(&exported.image, exported.number, taken)?;
     }
     Ok(())

@@ -2,9 +2,9 @@
 
 use std::io::Write as _;
 
-use crate::api::documentation;
+use crate::api::openapi;
 
 /// Writes the document, as `openapi/imagedepot.json` keeps it.
 pub fn run() -> anyhow::Result<()> {
-    Ok(std::io::stdout().write_all(documentation::document_text().as_bytes())?)
+    Ok(std::io::stdout().write_all(openapi::document_text().as_bytes())?)
 }

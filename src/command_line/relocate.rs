@@ -9,9 +9,9 @@ use serde_json::json;
 use url::Url;
 
 use super::{DataArgs, must_be_beside, open_to_fill};
-use crate::catalog::relocate::{Moved, Shared};
 use crate::client::output::Output;
 use crate::config::Config;
+use crate::upkeep::relocate::{Moved, Shared};
 
 /// Where everything goes.
 #[derive(Debug, Args)]

@@ -7,11 +7,11 @@ use bytesize::ByteSize;
 use clap::Args;
 use serde_json::json;
 
-use super::backup::open_written_vault;
+use super::backup::open_written_backup_store;
 use super::{DataArgs, open_to_fill};
-use crate::catalog::backup::{RestoreOrder, Restored, backups};
-use crate::catalog::rebuild::NUMBERS_LEFT_OUT;
 use crate::client::output::Output;
+use crate::upkeep::backup::{RestoreOrder, Restored, backups};
+use crate::upkeep::rebuild::NUMBERS_LEFT_OUT;
 
 /// Which backup, and where it is.
 #[derive(Debug, Args)]
@@ -40,8 +40,8 @@ pub struct RestoreArgs {
 
 pub async fn run(args: RestoreArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
-    let vault = open_written_vault(&args.from, &config)?;
-    let names = backups(&vault).await?;
+    let backup_store = open_written_backup_store(&args.from, &config)?;
+    let names = backups(&backup_store).await?;
     if args.list {
         let sentence = if names.is_empty() { "no backups".to_owned() } else { names.join("\n") };
         return Ok(args.output.result(&sentence, &json!({"backups": names}))?);
@@ -55,7 +55,7 @@ pub async fn run(args: RestoreArgs, file: Option<&Path>) -> anyhow::Result<()> {
     };
     let order = RestoreOrder { rows_only: args.rows_only, numbers_left_out: args.numbers_left_out };
     let (catalog, _instance) = open_to_fill(&config, &args.data.data).await?;
-    let done = Box::pin(catalog.restore(&vault, &name, order, &args.data.data)).await;
+    let done = Box::pin(catalog.restore(&backup_store, &name, order, &args.data.data)).await;
     catalog.close().await;
     say_restored(&done?, args.rows_only, args.output)
 }

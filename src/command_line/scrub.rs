@@ -7,12 +7,12 @@ use bytesize::ByteSize;
 use clap::Args;
 
 use super::DataArgs;
-use super::backup::open_written_vault;
+use super::backup::open_written_backup_store;
 use crate::api::scrub::ScrubBody;
 use crate::catalog::Actor;
-use crate::catalog::scrub::ScrubStatus;
 use crate::client::output::Output;
 use crate::model::ImageName;
+use crate::upkeep::scrub::ScrubStatus;
 
 /// What is to be read.
 #[derive(Debug, Args)]
@@ -37,16 +37,16 @@ pub struct ScrubArgs {
 
 /// Ends with 1 where something is damaged.
 pub async fn run(args: ScrubArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let vault = match &args.heal_from {
-        Some(place) => Some(open_written_vault(place, &args.data.config(file)?)?),
+    let backup_store = match &args.heal_from {
+        Some(place) => Some(open_written_backup_store(place, &args.data.config(file)?)?),
         None => None,
     };
     let catalog = args.data.open_catalog(file).await?;
     let done = async {
         if !args.status {
             let actor = Actor::system("command-line");
-            if let Some(vault) = &vault {
-                Box::pin(catalog.heal_from_backup(&actor, vault)).await?;
+            if let Some(backup_store) = &backup_store {
+                Box::pin(catalog.heal_from_backup(&actor, backup_store)).await?;
             }
             catalog.request_scrub(&actor, args.image.as_ref(), args.revision).await?;
             Box::pin(catalog.scrub_now()).await?;

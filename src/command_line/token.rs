@@ -10,7 +10,7 @@ use secrecy::ExposeSecret as _;
 use super::DataArgs;
 use super::user::RoleName;
 use crate::access::token;
-use crate::catalog::token::TokenDraft;
+use crate::catalog::accounts::token::TokenDraft;
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::model::{ApiToken, Role, TokenName};
 

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 
 use super::DataArgs;
 use crate::access::password::hash_in_background;
-use crate::catalog::account::{AccountChange, AccountDraft};
+use crate::catalog::accounts::account::{AccountChange, AccountDraft};
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::config::secret_from_environment;
 use crate::model::{AccountName, Role};

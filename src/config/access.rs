@@ -1,6 +1,5 @@
 //! `[access]`: what concerns all ways in.
 
-mod oidc;
 mod tokens;
 
 use std::path::PathBuf;
@@ -9,12 +8,12 @@ use std::time::Duration;
 use serde::Deserialize;
 use url::Url;
 
-pub use oidc::{Grant, Oidc, is_safe};
 pub use tokens::Tokens;
 
 use super::{Config, ConfigError};
 use crate::access::WayIn;
-use crate::access::guard::Limits;
+use crate::access::login_throttle::Limits;
+use crate::access::oidc::settings::Oidc;
 use crate::access::principal::{PrincipalRule, Principals};
 
 /// `[access]`
@@ -88,7 +87,7 @@ impl Config {
             })?;
         }
         self.access.tokens.check()?;
-        self.access.oidc.as_ref().map_or(Ok(()), Oidc::check)?;
+        self.access.oidc.as_ref().map_or(Ok(()), Oidc::check).map_err(ConfigError::new)?;
         self.principals()?;
         let offered = |listener: &super::Listener| listener.ways_in.contains(&WayIn::Negotiate);
         let Some(number) = self.listener.iter().position(offered).map(|index| index + 1) else {

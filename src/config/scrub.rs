@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use serde::Deserialize;
 
 use super::ConfigError;
-use crate::catalog::scrub::ScrubRules;
+use crate::catalog::rules::ScrubRules;
 
 /// `[scrub]`
 #[derive(Debug, Clone, Deserialize)]

@@ -8,6 +8,10 @@ use uuid::Uuid;
 use super::account::Role;
 use super::name::ChannelName;
 
+/// Where the channel of this name publishes when nothing else is said: at the tree's root.
+pub const PRODUCTION: &str = "production";
+pub const TEST: &str = "test";
+
 /// Who may read a channel's files and ask for its updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
 #[serde(rename_all = "snake_case")]

@@ -16,14 +16,18 @@ use super::{Opened, ServerError};
 use crate::access::{Authenticator, TokenReader};
 #[cfg(feature = "negotiate")]
 use crate::access::{WayIn, negotiate::Negotiate};
-use crate::api::brakes::{Brakes, Limits};
-use crate::api::browser::let_in_pages_of;
-use crate::api::documentation::{self, DocumentText};
-use crate::api::fallback::{self, Routes};
-use crate::api::listener::{Listeners, speak_for_listener};
-use crate::api::problem::Problem;
-use crate::api::uploads::front::{is_upload, speak_tus};
-use crate::api::{self, Depot, Links, body, cross_site, dry_run, idempotency, slow_body};
+use crate::api::conventions::browser::let_in_pages_of;
+use crate::api::conventions::documentation::DocumentText;
+use crate::api::conventions::documented_routes::Routes;
+use crate::api::conventions::fallback;
+use crate::api::conventions::limits::{Brakes, Limits};
+use crate::api::conventions::listener::Listeners;
+use crate::api::conventions::listener_headers::speak_for_listener;
+use crate::api::conventions::problem::Problem;
+use crate::api::conventions::{body, cross_site, dry_run, idempotency, slow_body};
+use crate::api::depot::{Depot, Links};
+use crate::api::uploads::tus_middleware::{is_upload, speak_tus};
+use crate::api::{health, openapi, routes};
 use crate::catalog::Catalog;
 use crate::config::Config;
 use crate::model::{Clock, Ids};
@@ -106,12 +110,12 @@ pub(super) struct Shared {
 impl Shared {
     pub(super) fn new(depot: Depot, observer: Observer, config: &Config) -> Self {
         let alias = &config.tree.alias;
-        let document = documentation::document();
+        let document = openapi::document();
         Self {
             depot: Data::new(depot),
             observer: Data::new(observer),
             routes: Data::new(Routes::of(&document).with_files_below(&format!("/{alias}"))),
-            document: Data::new(DocumentText(documentation::document_text().into())),
+            document: Data::new(DocumentText(openapi::document_text().into())),
             alias: alias.clone(),
             cors: config.access.cors.as_slice().into(),
         }
@@ -146,9 +150,9 @@ pub(super) fn app(
             .into()
         }))
         .into_utoipa_app()
-        .configure(api::operations)
+        .configure(routes::operations)
         .into_app()
-        .configure(|config| api::files_and_pages(config, &alias))
+        .configure(|config| routes::files_and_pages(config, &alias))
         .default_service(web::to(fallback::nothing_here))
         .wrap(from_fn(idempotency::answer_repeats))
         .wrap(from_fn(dry_run::refuse_where_unknown))
@@ -191,7 +195,7 @@ pub(super) fn metrics_server(
         App::new()
             .app_data(Data::new(handle.clone()))
             .app_data(Data::new(catalog.clone()))
-            .route("/metrics", web::get().to(api::health::open_metrics))
+            .route("/metrics", web::get().to(health::open_metrics))
     })
     .workers(1)
     .disable_signals()

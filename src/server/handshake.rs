@@ -1,7 +1,7 @@
 //! A TLS handshake with its limits. `refusal` says why one failed, `standing` what holds for a connection afterwards.
 
+mod certificate_lifetime;
 mod refusal;
-mod standing;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -19,12 +19,12 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+pub(super) use self::certificate_lifetime::Standing;
 use super::tls::{State, Tls};
-use crate::access::subscriber::subscriber;
+use crate::access::address_range::subscriber;
 use crate::catalog::Catalog;
 use crate::model::Clock;
 use refusal::{Refusal, refusal_by, refusal_of, tell};
-pub(super) use standing::Standing;
 
 /// How long a handshake may take: some round trips over the worst of lines.
 const TIME: Duration = Duration::from_secs(10);

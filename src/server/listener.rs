@@ -23,7 +23,7 @@ use super::app::{self, Shared};
 use super::connection::{Connection, HEAD_TIME};
 use super::handshake::{self, Standing, UnderWay};
 use super::tls::Tls;
-use crate::api::listener::PeerCertificate;
+use crate::api::conventions::listener::PeerCertificate;
 use crate::catalog::Catalog;
 
 /// How long an idle connection is kept: longer than most proxies keep theirs, so that they are the

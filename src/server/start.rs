@@ -10,7 +10,6 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::ServerError;
 use crate::access::password;
 use crate::catalog::Catalog;
-use crate::catalog::backup::save_rows;
 use crate::config::{Config, ConfigError, secret_from_environment};
 use crate::model::{AccountName, Clock, Ids};
 use crate::storage::blobs::Findings;
@@ -18,6 +17,7 @@ use crate::storage::instance::Instance;
 use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db, StorageError};
 use crate::telemetry;
+use crate::upkeep::backup::save_rows;
 
 /// The administrator that a first start creates.
 pub const ADMIN: &str = "admin";

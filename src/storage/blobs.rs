@@ -6,18 +6,18 @@
 //!
 //! `appender` is how a blob grows in either place, `bucket` what is asked of an object store,
 //! [`reader`] how a blob is read, [`listing`] what is there at all,
-//! [`examine`] whether it still is what it was.
+//! [`verify`] whether it still is what it was.
 
 mod appender;
 mod bucket;
-pub mod examine;
-mod hold;
 pub mod listing;
 pub mod reader;
 pub mod running_hash;
 mod staged_file;
 #[cfg(test)]
 pub(crate) mod test_bucket;
+pub mod verify;
+mod write_lease;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,6 +29,7 @@ use object_store::{Attributes, ObjectStore, ObjectStoreExt as _};
 use tokio::task::spawn_blocking;
 use url::Url;
 
+pub use self::write_lease::Hold;
 use super::error::StorageError;
 use super::{copying, disk, instance};
 use crate::model::Digest;
@@ -38,7 +39,6 @@ pub(super) use bucket::client::{Answer, Client, Encryption, Service, connect};
 pub use bucket::probe::Findings;
 pub(super) use bucket::probe::unusable;
 pub(super) use bucket::{COPYING, away, in_time, of_a_file, within};
-pub use hold::Hold;
 pub use listing::{Identities, Listing, ReadFile, Stored};
 pub use reader::BlobReader;
 pub use running_hash::RunningHash;

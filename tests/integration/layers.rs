@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 /// The rooms from the lowest up. A room may use those before it and, where it is named in
 /// [`LEVEL_WITH`], itself; never one that comes later.
-const ROOMS: [&str; 6] = ["model", "storage", "catalog", "api", "server", "main"];
+const ROOMS: [&str; 7] = ["model", "storage", "catalog", "upkeep", "api", "server", "main"];
 
 /// Rooms beside the main line: what each of them may use, itself apart.
 const SIDE_ROOMS: [(&str, &[&str]); 4] = [
     // Protocols that others defined: bytes and text in, values out.
     ("wire", &["model"]),
     // Who is calling. Users lie in the catalog; the answer to a refusal is the API's.
-    ("access", &["model", "storage", "catalog", "wire", "config"]),
+    ("access", &["model", "storage", "catalog", "wire"]),
     // The command line's side talks HTTP to any server, as curl could: it sees no rows.
     ("client", &["model", "prestage"]),
     // What a pre-staging kit holds: text made from values.

@@ -31,7 +31,6 @@ mod bad_uploads;
 mod behind_proxies;
 mod bits_downloads;
 mod bits_upload;
-mod brakes;
 mod browser;
 mod bucket_options;
 mod certificate_mappings;
@@ -41,6 +40,7 @@ mod command_line;
 mod concurrency;
 mod crash;
 mod deployment;
+mod download_limits;
 #[cfg(feature = "negotiate")]
 mod four_listeners;
 mod full_disk;

@@ -18,8 +18,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep, timeout};
 use url::Url;
 
+use super::settings::{Oidc, is_safe};
 use crate::access::Denied;
-use crate::config::{Oidc, is_safe};
 
 const REFRESH_EVERY: Duration = Duration::from_mins(15);
 const NOT_AGAIN_FOR: Duration = Duration::from_secs(10);

@@ -7,7 +7,7 @@
 use actix_web::http::StatusCode as S;
 use actix_web::http::header::{HeaderName, HeaderValue};
 
-use crate::api::problem::Problem;
+use crate::api::conventions::problem::Problem;
 use crate::catalog::Error;
 use crate::model::BitsSession;
 use crate::wire::bits::{Ack, Context, HResult, Malformed};

@@ -10,9 +10,9 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use crate::api::Depot;
-use crate::api::file_response::Identity;
-use crate::api::problem::Problem;
+use crate::api::conventions::file_response::Identity;
+use crate::api::conventions::problem::Problem;
+use crate::api::depot::Depot;
 use crate::catalog::Error;
 use crate::catalog::revision::RevisionDetails;
 use crate::model::Digest;

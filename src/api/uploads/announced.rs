@@ -7,10 +7,10 @@ use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{FromRequest, HttpRequest, HttpResponse};
 
-use super::resumable::limits;
-use crate::api::Depot;
-use crate::api::fallback::Routes;
-use crate::api::problem::Problem;
+use super::limits::limits;
+use crate::api::conventions::documented_routes::Routes;
+use crate::api::conventions::problem::Problem;
+use crate::api::depot::Depot;
 use crate::wire::{resumable, tus};
 
 /// What may be sent to the path, from the list of routes.

@@ -9,7 +9,7 @@ use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Payload};
 use futures_util::StreamExt as _;
 
-use crate::api::problem::Problem;
+use crate::api::conventions::problem::Problem;
 use crate::catalog::Error;
 use crate::catalog::upload::Appending;
 use crate::model::Upload;

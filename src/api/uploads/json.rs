@@ -6,9 +6,9 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::session::{Call, UploadBody, tag};
-use crate::api::body::JsonBody;
-use crate::api::conditional::Resource;
-use crate::api::problem::Problem;
+use crate::api::conventions::body::JsonBody;
+use crate::api::conventions::conditional::Resource;
+use crate::api::conventions::problem::Problem;
 use crate::catalog::upload::Announcement;
 use crate::catalog::{Error, Precondition};
 use crate::model::{Digest, FileRole, ImageName, UploadProtocol, UploadState};

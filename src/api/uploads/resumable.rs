@@ -21,9 +21,9 @@ use uuid::Uuid;
 use self::refusal::{in_words_of_the_draft, inconsistent};
 pub use self::request::Target;
 use self::request::{Continuation, Creation};
+use super::limits::limits;
 use super::session::{Append, Call};
-use crate::api::Depot;
-use crate::api::problem::Problem;
+use crate::api::conventions::problem::Problem;
 use crate::api::revisions::FileBody;
 use crate::catalog::upload::{Announcement, Received};
 use crate::catalog::{Error, Precondition};
@@ -183,9 +183,4 @@ fn progress(
     let limits = Limits { max_age: left.map(i64::unsigned_abs), ..limits(&call.depot) };
     response.insert_header((fields::UPLOAD_LIMIT.clone(), limits.to_string()));
     response
-}
-
-/// What every upload is held to.
-pub fn limits(depot: &Depot) -> Limits {
-    Limits { max_size: depot.catalog.rules().max_file_size, max_age: None }
 }

@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::body::{Body, take_in};
 use crate::access::permission::Publish;
-use crate::api::Depot;
-use crate::api::caller::Caller;
-use crate::api::problem::Problem;
+use crate::api::conventions::caller::Caller;
+use crate::api::conventions::problem::Problem;
+use crate::api::depot::Depot;
 use crate::catalog::Error;
 use crate::catalog::upload::{Announcement, Checksum, Received, StartAt};
 use crate::model::{FileRole, Upload, UploadProtocol, UploadState};

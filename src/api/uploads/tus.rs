@@ -1,4 +1,4 @@
-//! tus 1.0.0 over the upload engine; `wire::tus` has its fields, [`super::front`] its version.
+//! tus 1.0.0 over the upload engine; `wire::tus` has its fields, [`super::tus_middleware`] its version.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Payload;
@@ -6,8 +6,8 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use uuid::Uuid;
 
 use super::session::{Append, Call};
-use crate::api::files::must_be_uncoded;
-use crate::api::problem::Problem;
+use crate::api::conventions::file_body::must_be_uncoded;
+use crate::api::conventions::problem::Problem;
 use crate::catalog::upload::{Announcement, Checksum};
 use crate::catalog::{Error, Precondition};
 use crate::model::{Upload, UploadProtocol, UploadState};

@@ -1,4 +1,4 @@
-//! Log-ins that were refused, on their way to the record.
+//! Log-ins that were refused, gathered on their way to the record; [`recorder`](super::recorder) writes them.
 //!
 //! Whoever is refused waits for no database: what is noted here is written within a second. Equal ones within
 //! ten minutes are one row that counts them, after the first, which has a row at once; and however many different ones
@@ -15,11 +15,10 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::{Entry, NOTHING};
-use crate::catalog::{Actor, Catalog, Result};
+use crate::catalog::Actor;
 
 /// How often what was noted is written.
-const EVERY: Duration = Duration::from_secs(1);
+pub(super) const EVERY: Duration = Duration::from_secs(1);
 
 /// How long equal ones wait for more of them once there is a row.
 const QUIET: Duration = Duration::from_mins(10);
@@ -31,7 +30,7 @@ const ALLOWED: usize = 50;
 const DIFFERENT: usize = 1000;
 
 /// In place of a user's name where nobody has the one that was given: it may be a password in the wrong field.
-const UNKNOWN: &str = "(unknown)";
+pub(super) const UNKNOWN: &str = "(unknown)";
 
 /// A log-in that was refused; equal ones are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -51,7 +50,7 @@ pub struct RefusedLogin {
 pub(in crate::catalog) struct RefusedLogins(Mutex<Gathered>);
 
 #[derive(Debug)]
-struct Gathered {
+pub(super) struct Gathered {
     different: HashMap<RefusedLogin, Times>,
     beyond: u64,
     beyond_quiet_until: Option<Instant>,
@@ -60,8 +59,8 @@ struct Gathered {
 
 /// How often since the last row.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Times {
-    count: u64,
+pub(super) struct Times {
+    pub(super) count: u64,
     /// Of the first one.
     request_id: Option<String>,
     quiet_until: Option<Instant>,
@@ -69,9 +68,9 @@ struct Times {
 
 /// Rows to be written.
 #[derive(Debug, Default)]
-struct Batch {
-    different: Vec<(RefusedLogin, Times)>,
-    beyond: u64,
+pub(super) struct Batch {
+    pub(super) different: Vec<(RefusedLogin, Times)>,
+    pub(super) beyond: u64,
 }
 
 impl Default for Gathered {
@@ -82,13 +81,13 @@ impl Default for Gathered {
 }
 
 impl RefusedLogins {
-    fn lock(&self) -> MutexGuard<'_, Gathered> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Gathered> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Gathered {
-    fn add(&mut self, refused: RefusedLogin, request_id: Option<String>) {
+    pub(super) fn add(&mut self, refused: RefusedLogin, request_id: Option<String>) {
         if let Some(times) = self.different.get_mut(&refused) {
             if times.count == 0 {
                 times.request_id = request_id;
@@ -102,7 +101,7 @@ impl Gathered {
     }
 
     /// Those whose time has come, as many as are allowed. They stay until [`Self::written`].
-    fn due(&mut self, now: Instant) -> Batch {
+    pub(super) fn due(&mut self, now: Instant) -> Batch {
         let is_over = |until: Option<Instant>| until.is_none_or(|until| now >= until);
         self.different.retain(|_, times| times.count > 0 || !is_over(times.quiet_until));
         self.allowed = (self.allowed + 1).min(ALLOWED);
@@ -113,7 +112,7 @@ impl Gathered {
     }
 
     /// All that has no row yet, at the end.
-    fn rest(&self) -> Batch {
+    pub(super) fn rest(&self) -> Batch {
         let rest = self.different.iter().filter(|(_, times)| times.count > 0);
         Batch {
             different: rest.map(|(r, t)| (r.clone(), t.clone())).collect(),
@@ -121,7 +120,7 @@ impl Gathered {
         }
     }
 
-    fn written(&mut self, batch: &Batch, now: Instant) {
+    pub(super) fn written(&mut self, batch: &Batch, now: Instant) {
         self.allowed = self.allowed.saturating_sub(batch.different.len());
         for (refused, written) in &batch.different {
             if let Some(times) = self.different.get_mut(refused) {
@@ -137,64 +136,13 @@ impl Gathered {
 }
 
 impl Batch {
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.different.is_empty() && self.beyond == 0
     }
 }
 
-impl Catalog {
-    /// Notes a refusal for the record.
-    pub fn note_refused_login(&self, refused: RefusedLogin, request_id: Option<String>) {
-        self.shared.refused_logins.lock().add(refused, request_id);
-    }
-
-    /// Writes what was noted, without end.
-    pub async fn keep_recording_refused_logins(&self) {
-        loop {
-            tokio::time::sleep(EVERY).await;
-            let due = self.shared.refused_logins.lock().due(Instant::now());
-            self.record_refused_logins(due).await;
-        }
-    }
-
-    /// Writes all that was noted: the server stops.
-    pub(in crate::catalog) async fn record_all_refused_logins(&self) {
-        let rest = self.shared.refused_logins.lock().rest();
-        self.record_refused_logins(rest).await;
-    }
-
-    async fn record_refused_logins(&self, batch: Batch) {
-        if batch.is_empty() {
-            return;
-        }
-        match self.write_refused_logins(&batch).await {
-            Ok(()) => self.shared.refused_logins.lock().written(&batch, Instant::now()),
-            Err(error) => {
-                tracing::warn!(%error, "refused log-ins could not be written to the audit yet");
-            }
-        }
-    }
-
-    async fn write_refused_logins(&self, batch: &Batch) -> Result<()> {
-        let mut tx = self.db.write().await?;
-        let mut note = |actor: &Actor, after: &Value| {
-            let subject = "logins".to_owned();
-            let entry = Entry { action: "login.refuse", subject, actor };
-            self.audit(&mut tx, entry, NOTHING, Some(after));
-        };
-        for (refused, times) in &batch.different {
-            note(&refused.actor(times), &refused.what(times));
-        }
-        if batch.beyond > 0 {
-            let after = json!({"reason": "too_many_different_ones", "times": batch.beyond});
-            note(&nobody(), &after);
-        }
-        Ok(tx.commit().await?)
-    }
-}
-
 impl RefusedLogin {
-    fn actor(&self, times: &Times) -> Actor {
+    pub(super) fn actor(&self, times: &Times) -> Actor {
         Actor {
             name: self.caller.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
             roles: Vec::new(),
@@ -203,17 +151,13 @@ impl RefusedLogin {
         }
     }
 
-    fn what(&self, times: &Times) -> Value {
+    pub(super) fn what(&self, times: &Times) -> Value {
         let mut what = json!({"reason": self.reason, "times": times.count});
         if let Some(certificate) = &self.certificate {
             what["certificate"] = json!(certificate);
         }
         what
     }
-}
-
-fn nobody() -> Actor {
-    Actor { name: UNKNOWN.to_owned(), roles: Vec::new(), request_id: None, address: None }
 }
 
 #[cfg(test)]
@@ -256,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_is_written_later_with_what_came_meanwhile() {
+    pub(super) fn what_could_not_be_written_is_written_later_with_what_came_meanwhile() {
         let (mut gathered, now) = (Gathered::default(), Instant::now());
         gathered.add(refused(1), None);
         drop(gathered.due(now));

@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalog::Rules;
+use crate::catalog::rules::BitsRules;
 use crate::model::{Clock, Ids, RevisionState, UploadProtocol};
 use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db};
@@ -198,10 +199,10 @@ async fn the_sweep_makes_good_what_no_client_comes_back_for() {
     trial.fill(&session).await;
     trial.catalog.finish_upload(&trial.actor, session.id).await.unwrap();
     // A request may be just about to do it.
-    trial.catalog.sweep().await.unwrap();
+    trial.catalog.end_stale_sessions().await.unwrap();
     assert_eq!(trial.state().await, RevisionState::Draft);
     trial.pass(2 * MINUTE);
-    trial.catalog.sweep().await.unwrap();
+    trial.catalog.end_stale_sessions().await.unwrap();
     assert_eq!((trial.state().await, trial.promotions().await), (RevisionState::Ready, 1));
     assert_eq!(trial.seen(&session).await.unwrap().state, State::Complete);
 }
@@ -214,7 +215,7 @@ async fn what_was_cut_off_is_made_good_after_days_without_a_server() {
     trial.fill(&session).await;
     trial.catalog.finish_upload(&trial.actor, session.id).await.unwrap();
     trial.pass(5 * DAY);
-    trial.catalog.sweep().await.unwrap();
+    trial.catalog.end_stale_sessions().await.unwrap();
     assert_eq!((trial.state().await, trial.promotions().await), (RevisionState::Ready, 1));
     trial.repeat(&session).await;
 }
@@ -233,7 +234,7 @@ async fn a_complete_session_answers_for_its_fourteen_days_and_a_closed_one_for_a
         trial.pass(days * DAY);
         for swept in [false, true] {
             if swept {
-                trial.catalog.sweep().await.unwrap();
+                trial.catalog.end_stale_sessions().await.unwrap();
             }
             assert_eq!(trial.seen(&complete).await.is_ok(), complete_is_there, "{days}");
             assert_eq!(trial.seen(&closed).await.is_ok(), closed_is_there, "{days}");
@@ -252,6 +253,6 @@ async fn a_session_that_receives_lives_as_long_as_its_upload() {
     trial.pass(13 * DAY);
     trial.repeat(&session).await;
     trial.pass(2 * DAY);
-    trial.catalog.sweep().await.unwrap();
+    trial.catalog.end_stale_sessions().await.unwrap();
     assert!(matches!(trial.seen(&session).await, Err(Error::UploadNotFound)));
 }

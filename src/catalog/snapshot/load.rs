@@ -7,9 +7,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{
-    CertificateMappings, ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, Tokens, TreeEntry,
-    TreeFile,
+use super::certificates::CertificateMappings;
+use super::picture::{
+    ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, Tokens, TreeEntry, TreeFile,
 };
 use crate::catalog::{Result, Rules, manifest};
 use crate::model::publication::in_folder;

@@ -11,8 +11,8 @@ use bytes::Bytes;
 use sha2::Digest as _;
 use uuid::Uuid;
 
-use super::claim::{Claimed, RENEW_AFTER, Unnoted};
-use super::turn::Turn;
+use super::lease::{Claimed, RENEW_AFTER, Unnoted};
+use super::writer_queue::Turn;
 use super::{Checksum, StartAt, takes_files};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{Upload, UploadState};

@@ -5,12 +5,12 @@
 
 use uuid::Uuid;
 
-use super::claim::{Claimed, Unnoted};
-use super::opening::multipart_of;
+use super::lease::{Claimed, Unnoted};
+use super::open_blob::multipart_of;
 use super::{Received, as_stored};
 use crate::catalog::audit::NOTHING;
+use crate::catalog::healing::is_to_be_healed;
 use crate::catalog::revision::{RevisionDetails, locked_details};
-use crate::catalog::scrub::quarantine::is_to_be_healed;
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Digest, File, RevisionState, Upload, UploadProtocol, UploadState};
 use crate::storage::Tx;

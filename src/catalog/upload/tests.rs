@@ -2,8 +2,8 @@
 //! sent, or there is no file.
 
 mod bucket;
-mod ground;
-mod turns;
+mod environment;
+mod writer_queue;
 
 use std::ops::Range;
 use std::sync::LazyLock;
@@ -16,12 +16,12 @@ use proptest::test_runner::{Config, TestCaseResult, TestRunner};
 use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
+use self::environment::{Environment, IMAGE};
 use super::*;
 use crate::catalog::Precondition;
 use crate::catalog::revision::RevisionChange;
 use crate::model::{Digest, FileRole};
 use crate::storage::Holder;
-use ground::{Ground, IMAGE};
 
 /// What somebody does to a session.
 #[derive(Debug, Clone)]
@@ -117,7 +117,7 @@ fn steps(lengths: Lengths) -> impl Strategy<Value = Vec<Step>> {
 
 /// A catalog in a folder, and the one session that is being tried.
 struct Trial<'a> {
-    ground: &'a Ground,
+    environment: &'a Environment,
     catalog: Catalog,
     actor: Actor,
     file: Bytes,
@@ -136,8 +136,8 @@ static BYTES: LazyLock<Bytes> = LazyLock::new(|| {
 });
 
 impl<'a> Trial<'a> {
-    async fn begin(ground: &'a Ground, size: usize) -> Self {
-        let catalog = ground.catalog(1).await;
+    async fn begin(environment: &'a Environment, size: usize) -> Self {
+        let catalog = environment.catalog(1).await;
         let actor = Actor::system("tester");
         let draft = catalog
             .create_draft(&actor, &IMAGE.parse().unwrap(), RevisionChange::default())
@@ -154,7 +154,7 @@ impl<'a> Trial<'a> {
         };
         let upload = catalog.create_upload(&actor, announced).await.unwrap();
         Self {
-            ground,
+            environment,
             catalog,
             actor,
             file: BYTES.slice(..size),
@@ -214,7 +214,7 @@ impl<'a> Trial<'a> {
                 self.gone = true;
             }
             Step::Expire => {
-                self.ground.now.fetch_add(15 * 24 * 3_600_000_000, Ordering::Relaxed);
+                self.environment.now.fetch_add(15 * 24 * 3_600_000_000, Ordering::Relaxed);
                 self.catalog.expire_uploads().await.unwrap();
                 self.gone = true;
             }
@@ -316,12 +316,12 @@ impl<'a> Trial<'a> {
         let bytes = self.bytes(offset, length);
         let open = self.open(StartAt::Exactly(offset), bytes.len(), None).await.unwrap();
         std::mem::forget(open);
-        self.ground.now.fetch_add(31_000_000, Ordering::Relaxed);
-        self.catalog = self.ground.catalog(2).await;
+        self.environment.now.fetch_add(31_000_000, Ordering::Relaxed);
+        self.catalog = self.environment.catalog(2).await;
         let mut open = self.open(StartAt::Exactly(offset), bytes.len(), None).await.unwrap();
         open.write(bytes).await.unwrap();
         self.acknowledged = open.save().await.unwrap().received;
-        self.catalog = self.ground.catalog(1).await;
+        self.catalog = self.environment.catalog(1).await;
     }
 
     /// Nothing of this process's memory is left, and nobody tidied up.
@@ -329,7 +329,7 @@ impl<'a> Trial<'a> {
         // What is being written goes on to its end, what is only collected is lost.
         open.0.as_mut().unwrap().appender.stop().await;
         std::mem::forget(open);
-        self.catalog = self.ground.catalog(1).await;
+        self.catalog = self.environment.catalog(1).await;
         self.catalog.recover().await.unwrap();
     }
 
@@ -337,10 +337,10 @@ impl<'a> Trial<'a> {
     async fn kill_claiming(&mut self) {
         let mut turn = self.catalog.shared.turns.take(self.upload).await.unwrap();
         let claiming =
-            self.catalog.claim(&mut turn, self.upload, claim::Unnoted::Count, &|_| Ok(()));
+            self.catalog.claim(&mut turn, self.upload, lease::Unnoted::Count, &|_| Ok(()));
         std::mem::forget(claiming.await.unwrap());
         drop(turn);
-        self.catalog = self.ground.catalog(1).await;
+        self.catalog = self.environment.catalog(1).await;
         self.catalog.recover().await.unwrap();
     }
 
@@ -355,7 +355,7 @@ impl<'a> Trial<'a> {
         };
         tx.hold_upload(self.upload, &holder).await.unwrap();
         tx.commit().await.unwrap();
-        self.ground.lose_what_was_not_synced(&self.catalog, &upload);
+        self.environment.lose_what_was_not_synced(&self.catalog, &upload);
     }
 
     /// Sends the rest, if there is a session; then looks at what came of it.
@@ -364,7 +364,7 @@ impl<'a> Trial<'a> {
             Box::pin(self.send_rest(offset)).await;
         }
         Box::pin(self.delete()).await;
-        let left = self.ground.left_behind().await;
+        let left = self.environment.left_behind().await;
         assert!(left.is_empty(), "left behind: {left:?}");
     }
 
@@ -381,7 +381,7 @@ impl<'a> Trial<'a> {
         }
         let received = self.catalog.finish_upload(&self.actor, self.upload).await.unwrap();
         assert_eq!(received.file.digest, Digest::of(&self.file));
-        let stored = ground::read(&self.catalog, &received.file).await;
+        let stored = environment::read(&self.catalog, &received.file).await;
         assert!(stored == self.file, "other bytes than were sent");
         let again = self.catalog.finish_upload(&self.actor, self.upload).await.unwrap();
         assert_eq!(again.file.digest, received.file.digest);
@@ -402,7 +402,7 @@ impl<'a> Trial<'a> {
 }
 
 fn whatever_is_done(
-    ground: &Ground,
+    environment: &Environment,
     cases: u32,
     sizes: impl Strategy<Value = usize>,
     lengths: Lengths,
@@ -410,8 +410,8 @@ fn whatever_is_done(
     let mut runner =
         TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
     let result = runner.run(&(sizes, steps(lengths)), |(size, steps)| -> TestCaseResult {
-        ground.runtime.block_on(async {
-            let mut trial = Trial::begin(ground, size).await;
+        environment.runtime.block_on(async {
+            let mut trial = Trial::begin(environment, size).await;
             for step in &steps {
                 Box::pin(trial.take(step)).await;
             }
@@ -430,7 +430,7 @@ fn cases(usual: u32) -> u32 {
 fn whatever_is_done_to_a_session_its_file_is_the_file_sent_or_there_is_none() {
     let sizes = prop_oneof![4 => 1_usize..200_000, 2 => 1_000_000_usize..5_000_000];
     let lengths = Lengths { few: 1..40_000, many: 900_000..2_500_000 };
-    whatever_is_done(&Ground::folder(), cases(100), sizes, lengths);
+    whatever_is_done(&Environment::folder(), cases(100), sizes, lengths);
 }
 
 #[test]
@@ -442,15 +442,15 @@ fn whatever_is_done_to_a_session_in_a_bucket_its_file_is_the_file_sent_or_there_
         2 => PART..4 * PART,
     ];
     let lengths = Lengths { few: 1..3_000_000, many: PART - 100_000..2 * PART + 100_000 };
-    whatever_is_done(&Ground::bucket(), cases(25), sizes, lengths);
+    whatever_is_done(&Environment::bucket(), cases(25), sizes, lengths);
 }
 
 #[test]
 fn after_a_kill_just_after_the_claim_nobody_believes_what_was_to_be_cut_off() {
-    for ground in [Ground::folder(), Ground::bucket()] {
-        ground.runtime.block_on(async {
+    for environment in [Environment::folder(), Environment::bucket()] {
+        environment.runtime.block_on(async {
             for end in [End::KilledUnprovenTwice, End::PowerLostThenKilled] {
-                let mut trial = Trial::begin(&ground, 3_000_000).await;
+                let mut trial = Trial::begin(&environment, 3_000_000).await;
                 Box::pin(trial.take(&Step::Append { length: 2_000_000, end })).await;
                 Box::pin(trial.end()).await;
             }

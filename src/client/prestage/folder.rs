@@ -9,8 +9,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::super::exit_code::Exit;
-use super::super::failure::Failure;
 use super::super::files_below::files_below;
+use crate::client::error::Failure;
 use crate::prestage::{Content, Kit, READ_ME, sums};
 
 const FOLDER: u32 = 0o755;

@@ -12,10 +12,10 @@ use tokio::time::timeout;
 use super::super::connection::Connection;
 use super::super::digest::digest_of;
 use super::super::exit_code::Exit;
-use super::super::failure::Failure;
 use super::super::retry::{Attempts, Setback};
 use super::partial::Partial;
 use super::target::TargetFile;
+use crate::client::error::Failure;
 
 /// Pieces (tens of kilobytes each) that the network may be ahead of the disk.
 const PIECES_AHEAD: usize = 64;

@@ -17,8 +17,8 @@ use tokio::sync::mpsc;
 
 use super::super::digest::hash;
 use super::super::exit_code::Exit;
-use super::super::failure::Failure;
 use super::super::locked_file;
+use crate::client::error::Failure;
 use crate::model::Digest;
 
 const BUFFER: usize = 1024 * 1024;

@@ -6,7 +6,7 @@ use url::Url;
 
 use super::super::connection::Connection;
 use super::super::exit_code::Exit;
-use super::super::failure::Failure;
+use crate::client::error::Failure;
 use crate::model::Digest;
 
 /// Which revision: what a channel offers, or a number.

@@ -6,8 +6,8 @@ use url::Url;
 
 use super::super::connection::{Connection, name_in_location};
 use super::super::exit_code::Exit;
-use super::super::failure::Failure;
 use super::send::Sent;
+use crate::client::error::Failure;
 
 /// One revision of one image, on one server.
 #[derive(Debug)]

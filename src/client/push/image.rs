@@ -5,10 +5,10 @@ use serde_json::json;
 
 use super::super::connection::Connection;
 use super::super::exit_code::Exit;
-use super::super::failure::Failure;
 use super::super::progress::Progress;
 use super::Args;
 use super::files::{self, Kind, LocalFile};
+use crate::client::error::Failure;
 
 /// What this side reads of an image.
 #[derive(Debug, Deserialize)]

@@ -15,11 +15,11 @@ use tokio::sync::watch;
 
 use self::transfer::{Course, Transfer};
 use super::super::exit_code::Exit;
-use super::super::failure::Failure;
 use super::super::progress::Progress;
 use super::draft::Draft;
-use super::remembered::Memory;
+use super::resume_state::Memory;
 use super::source::Source;
+use crate::client::error::Failure;
 use crate::model::Digest;
 
 /// So much is hashed at once; the digest counts as following closely within it.

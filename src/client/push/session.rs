@@ -8,9 +8,9 @@ use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
 use serde_json::json;
 
 use super::super::connection::{CALL, Connection, name_in_location};
-use super::super::failure::Failure;
 use super::super::retry::Setback;
 use super::draft::Draft;
+use crate::client::error::Failure;
 
 const UPLOAD_OFFSET: &str = "upload-offset";
 const UPLOAD_COMPLETE: &str = "upload-complete";

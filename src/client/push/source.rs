@@ -16,8 +16,8 @@ use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::super::exit_code::Exit;
-use super::super::failure::Failure;
 use super::files::LocalFile;
+use crate::client::error::Failure;
 
 /// Large enough that reading and sending overlap; a few of them are all that is held.
 const PIECE: usize = 64 * 1024;

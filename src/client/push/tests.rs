@@ -1,7 +1,7 @@
 //! Pushing to a server that refuses, breaks off and stores other bytes.
 
+mod broken_connections;
 mod depot;
-mod lines;
 mod resuming;
 
 use std::fs;

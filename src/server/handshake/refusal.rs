@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 
 use rustls::CertificateError;
 
-use crate::access::subscriber::subscriber;
+use crate::access::address_range::subscriber;
 use crate::catalog::Catalog;
 use crate::catalog::audit::refused_logins::RefusedLogin;
 

@@ -7,11 +7,11 @@
 //! acknowledged. What fails falls back to the offset before, so that after a full disk everything up
 //! to the last whole piece is still good.
 
+mod blocking_task;
 mod in_bucket;
 mod in_folder;
+mod memory_budget;
 mod part;
-mod pending;
-mod share;
 pub(super) mod spool;
 mod write_back;
 
@@ -22,17 +22,17 @@ use std::sync::Arc;
 use bytes::Bytes;
 use tokio::task::JoinError;
 
+use self::blocking_task::Pending;
+use self::memory_budget::Share;
 use super::bucket::Bucket;
-use super::hold::Hold;
 use super::running_hash::RunningHash;
 use super::staged_file::write_at;
+use super::write_lease::Hold;
 use super::{Multipart, StoredPart};
 use crate::storage::error::StorageError;
 use in_bucket::InBucket;
 use in_folder::InFolder;
 use part::Part;
-use pending::Pending;
-use share::Share;
 
 /// Bytes on stable storage, and the digest up to there, ready to be gone on with.
 #[derive(Debug, Clone, PartialEq, Eq)]

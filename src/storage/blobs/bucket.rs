@@ -33,7 +33,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::appender::lost;
-use super::hold::Hold;
+use super::write_lease::Hold;
 use super::{Complete, CopySource, Multipart};
 use crate::model::publication::FOR_GOOD;
 use crate::storage::error::StorageError;

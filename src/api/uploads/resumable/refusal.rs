@@ -2,8 +2,8 @@
 
 use actix_web::http::StatusCode;
 
-use super::limits;
-use crate::api::problem::Problem;
+use crate::api::conventions::problem::Problem;
+use crate::api::uploads::limits::limits;
 use crate::api::uploads::session::Call;
 use crate::wire::resumable as fields;
 

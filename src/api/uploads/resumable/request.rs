@@ -5,8 +5,10 @@ use actix_web::web::Query;
 use serde::Deserialize;
 
 use super::refusal::{inconsistent, length_required, malformed, partial_upload_expected};
-use crate::api::files::{digest_in, digest_of_whole, must_be_plain_bytes, must_be_uncoded};
-use crate::api::problem::Problem;
+use crate::api::conventions::file_body::{
+    digest_in, digest_of_whole, must_be_plain_bytes, must_be_uncoded,
+};
+use crate::api::conventions::problem::Problem;
 use crate::api::uploads::session::{Append, Call};
 use crate::catalog::upload::Checksum;
 use crate::model::{Digest, FileRole, ImageName, Upload};

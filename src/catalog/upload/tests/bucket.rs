@@ -43,12 +43,12 @@ fn is_store_away<T>(result: &Result<T>) -> bool {
 
 #[test]
 fn a_bucket_that_is_away_is_a_clear_error_soon_and_the_upload_goes_on_later() {
-    let ground = Ground::bucket();
-    ground.runtime.block_on(async {
-        let mut trial = Trial::begin(&ground, SIZE).await;
+    let environment = Environment::bucket();
+    environment.runtime.block_on(async {
+        let mut trial = Trial::begin(&environment, SIZE).await;
         trial.append_all(7_000_000).await;
         let begun = Instant::now();
-        trial.catalog = ground.catalog_without_store().await;
+        trial.catalog = environment.catalog_without_store().await;
         let start = StartAt::Exactly(7_000_000);
         let mut open = trial.open(start, 1_000_000, None).await.unwrap();
         let bytes = trial.bytes(7_000_000, 1_000_000);
@@ -56,7 +56,7 @@ fn a_bucket_that_is_away_is_a_clear_error_soon_and_the_upload_goes_on_later() {
         let written = open.write(bytes).await;
         assert!(is_store_away(&written) | is_store_away(&open.save().await));
         assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
-        trial.catalog = ground.catalog(1).await;
+        trial.catalog = environment.catalog(1).await;
         assert_eq!(trial.offset().await, Some(7_000_000));
         trial.end().await;
     });
@@ -64,85 +64,85 @@ fn a_bucket_that_is_away_is_a_clear_error_soon_and_the_upload_goes_on_later() {
 
 #[test]
 fn what_cannot_be_removed_is_tried_again_until_it_is_gone() {
-    let ground = Ground::bucket();
-    ground.runtime.block_on(async {
-        let mut trial = Trial::begin(&ground, SIZE).await;
+    let environment = Environment::bucket();
+    environment.runtime.block_on(async {
+        let mut trial = Trial::begin(&environment, SIZE).await;
         trial.append_all(7_000_000).await;
-        let there = ground.bucket.as_ref().unwrap().contents().await;
+        let there = environment.bucket.as_ref().unwrap().contents().await;
         assert_eq!(there.len(), 2, "a multipart upload and a tail: {there:?}");
-        trial.catalog = ground.catalog_without_store().await;
+        trial.catalog = environment.catalog_without_store().await;
         trial.catalog.cancel_upload(&trial.actor, trial.upload).await.unwrap();
         trial.gone = true;
         trial.catalog.remove_garbage().await.unwrap();
-        assert_eq!(ground.bucket.as_ref().unwrap().contents().await, there);
-        trial.catalog = ground.catalog(1).await;
+        assert_eq!(environment.bucket.as_ref().unwrap().contents().await, there);
+        trial.catalog = environment.catalog(1).await;
         trial.end().await;
     });
 }
 
 #[test]
 fn a_kill_between_the_bucket_and_the_row_is_made_good_by_asking_again() {
-    let ground = Ground::bucket();
-    ground.runtime.block_on(async {
-        let mut trial = Trial::begin(&ground, SIZE).await;
+    let environment = Environment::bucket();
+    environment.runtime.block_on(async {
+        let mut trial = Trial::begin(&environment, SIZE).await;
         trial.append_all(SIZE).await;
         let upload = trial.catalog.upload(&trial.actor, trial.upload).await.unwrap();
         let whole = trial.catalog.whole(&upload).await.unwrap();
         trial.catalog.blobs.complete(&whole).await.unwrap();
-        trial.catalog = ground.catalog(1).await;
+        trial.catalog = environment.catalog(1).await;
         trial.end().await;
     });
 }
 
 #[test]
 fn a_cancel_at_another_server_leaves_nothing_of_what_was_on_its_way() {
-    let ground = Ground::bucket();
-    ground.runtime.block_on(async {
-        let mut trial = Trial::begin(&ground, SIZE).await;
+    let environment = Environment::bucket();
+    environment.runtime.block_on(async {
+        let mut trial = Trial::begin(&environment, SIZE).await;
         let bytes = trial.bytes(0, 11_000_000);
         let mut open = trial.open(StartAt::Exactly(0), bytes.len(), None).await.unwrap();
         open.write(bytes).await.unwrap();
-        let other = ground.catalog(2).await;
+        let other = environment.catalog(2).await;
         other.cancel_upload(&trial.actor, trial.upload).await.unwrap();
         other.remove_garbage().await.unwrap();
         trial.gone = true;
         assert!(open.save().await.is_err());
-        assert_eq!(ground.bucket.as_ref().unwrap().contents().await, Vec::<String>::new());
+        assert_eq!(environment.bucket.as_ref().unwrap().contents().await, Vec::<String>::new());
         trial.end().await;
     });
 }
 
 #[test]
 fn a_file_in_one_request_is_there_whole_or_leaves_nothing() {
-    let ground = Ground::bucket();
-    ground.runtime.block_on(async {
-        let (catalog, actor) = (ground.catalog(1).await, Actor::system("tester"));
+    let environment = Environment::bucket();
+    environment.runtime.block_on(async {
+        let (catalog, actor) = (environment.catalog(1).await, Actor::system("tester"));
         let revision = draft(&catalog, &actor).await;
         let put = || catalog.receive(&actor, announced(revision, UploadProtocol::Put));
         let mut abandoned = put().await.unwrap();
         abandoned.write(BYTES.slice(..8_000_000)).await.unwrap();
         abandoned.abandon().await;
         catalog.remove_garbage().await.unwrap();
-        assert_eq!(ground.left_behind().await, Vec::<String>::new());
+        assert_eq!(environment.left_behind().await, Vec::<String>::new());
         let mut whole = put().await.unwrap();
         whole.write(BYTES.slice(..SIZE)).await.unwrap();
         let received = whole.finish(&actor).await.unwrap();
         assert_eq!(received.file.digest, Digest::of(&BYTES[..SIZE]));
-        assert!(ground::read(&catalog, &received.file).await == BYTES[..SIZE]);
-        assert_eq!(ground.left_behind().await.len(), 1);
+        assert!(environment::read(&catalog, &received.file).await == BYTES[..SIZE]);
+        assert_eq!(environment.left_behind().await.len(), 1);
     });
 }
 
 /// As after a clock that jumped or a machine that slept: nothing held the older writer back.
 #[test]
 fn a_writer_that_was_taken_over_and_goes_on_can_spoil_an_upload_and_never_a_file() {
-    let ground = Ground::bucket();
-    ground.runtime.block_on(async {
-        let mut trial = Trial::begin(&ground, SIZE).await;
+    let environment = Environment::bucket();
+    environment.runtime.block_on(async {
+        let mut trial = Trial::begin(&environment, SIZE).await;
         let mut older = trial.open(StartAt::Exactly(0), SIZE, None).await.unwrap();
         older.write(BYTES.slice(..6_000_000)).await.unwrap();
-        ground.now.fetch_add(31_000_000, Ordering::Relaxed);
-        trial.catalog = ground.catalog(2).await;
+        environment.now.fetch_add(31_000_000, Ordering::Relaxed);
+        trial.catalog = environment.catalog(2).await;
         trial.acknowledged = trial.offset().await.unwrap();
         trial.append_all(SIZE).await;
         let other_bytes = BYTES.slice(1..6_000_001);
@@ -153,7 +153,7 @@ fn a_writer_that_was_taken_over_and_goes_on_can_spoil_an_upload_and_never_a_file
         trial.catalog.cancel_upload(&trial.actor, trial.upload).await.unwrap();
         trial.gone = true;
         // What the older one has in its spool folder goes when its server starts.
-        ground.catalog(1).await.recover().await.unwrap();
+        environment.catalog(1).await.recover().await.unwrap();
         trial.end().await;
     });
 }

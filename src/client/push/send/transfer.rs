@@ -10,12 +10,12 @@ use tokio::time::timeout;
 
 use super::super::super::connection::Connection;
 use super::super::super::exit_code::Exit;
-use super::super::super::failure::Failure;
 use super::super::super::retry::{Attempts, Setback};
 use super::super::draft::Draft;
-use super::super::remembered::Memory;
 use super::super::session::{self, Standing};
 use super::super::source::{Source, Unreadable};
+use crate::client::error::Failure;
+use crate::client::push::resume_state::Memory;
 
 /// After the last byte the server still has to bring all of them to its disk.
 const STALLS_FOR_THE_ANSWER: u32 = 10;

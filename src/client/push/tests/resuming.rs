@@ -185,7 +185,7 @@ async fn a_record_that_cannot_be_read_begins_anew() {
 #[test]
 fn the_state_folder_follows_the_environment() {
     let folder = |pairs: &'static [(&str, &str)]| {
-        remembered::folder(&|name| {
+        resume_state::folder(&|name| {
             pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
         })
     };

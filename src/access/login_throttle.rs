@@ -1,0 +1,293 @@
+//! Slows guessing: who has sent wrong passwords waits before the next one is looked at.
+//!
+//! Asked before Argon2 runs, so an attack costs the server next to nothing. Three things are counted:
+//!
+//! - **an account from one address**: some mistakes are free, then the wait doubles with each, up to a limit. A
+//!   right password from there ends it;
+//! - **an address**, whatever the accounts: the same with more free mistakes and a shorter longest wait, for many
+//!   people may share it. Accounts that were let in from there within a day are spared;
+//! - **an account from everywhere**: while many fail, nobody's first mistake on it is free any more.
+//!
+//! The first attempt of an address that has done nothing wrong is always looked at: so whoever attacks
+//! an account cannot lock its owner out. What is under way counts as failed until it is decided, or a thousand
+//! guesses at once would all be first ones.
+//!
+//! The counts are this process's own, as the brakes of the tree are: they slow, and decide nothing that
+//! must hold on every replica. A restart forgets them. Rejected: `governor`, which spends from its bucket when asked and
+//! not when an attempt has failed, so that right passwords would use it up.
+
+use std::hash::{BuildHasher as _, RandomState};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use moka::policy::EvictionPolicy;
+use moka::sync::Cache;
+
+use super::Denied;
+use super::address_range::subscriber;
+
+/// Records that are kept, some 15 MiB; past them those go that were not asked for longest.
+const RECORDS: u64 = 100_000;
+
+/// How long an address stays known to an account that was let in from there.
+const KNOWN_FOR: Duration = Duration::from_hours(24);
+
+/// An account that fails so many times as often as one address may is under attack.
+const UNDER_ATTACK: u32 = 10;
+
+/// Many people may share an address: its longest wait is so many times shorter than an account's.
+const SHORTER_FOR_ADDRESSES: u32 = 15;
+
+const FIRST_WAIT: Duration = Duration::from_secs(1);
+
+/// The settings `[access.logins]`.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Mistakes of one address with one account that cost no wait.
+    pub free_failures: u32,
+    /// The same with any account.
+    pub free_failures_per_address: u32,
+    /// The longest wait for one address and one account.
+    pub longest_wait: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            free_failures: 5,
+            free_failures_per_address: 30,
+            longest_wait: Duration::from_mins(15),
+        }
+    }
+}
+
+/// What is counted. Names are hashed with a secret of the process: a record says nothing of a name that was
+/// tried, nor grows with it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Key {
+    Pair(u64, IpAddr),
+    Address(IpAddr),
+    Account(u64),
+}
+
+#[derive(Debug, Default)]
+struct Record {
+    failures: u32,
+    /// Attempts that are not decided yet.
+    pending: u32,
+    last_failure: Option<Instant>,
+    wait_until: Option<Instant>,
+    let_in: Option<Instant>,
+}
+
+/// Counts failed log-ins. Cheap to clone, shared by all workers.
+#[derive(Clone)]
+pub struct Guard {
+    limits: Limits,
+    records: Cache<Key, Arc<Mutex<Record>>>,
+    names: RandomState,
+}
+
+/// Who tries to log in, and from where.
+#[derive(Debug, Clone, Copy)]
+pub struct Attempt {
+    account: u64,
+    address: IpAddr,
+}
+
+impl Attempt {
+    /// Stands for the name within this process.
+    pub const fn account(self) -> u64 {
+        self.account
+    }
+}
+
+impl Guard {
+    pub fn new(limits: Limits) -> Self {
+        let records = Cache::builder()
+            .max_capacity(RECORDS)
+            .eviction_policy(EvictionPolicy::lru())
+            .time_to_idle(KNOWN_FOR)
+            .build();
+        Self { limits, records, names: RandomState::new() }
+    }
+
+    /// Names are compared as accounts are: without regard to case.
+    pub fn attempt(&self, name: &str, address: IpAddr) -> Attempt {
+        Attempt {
+            account: self.names.hash_one(name.to_ascii_lowercase()),
+            address: subscriber(address),
+        }
+    }
+
+    /// How long the attempt has to wait; nothing for most.
+    pub fn wait(&self, attempt: Attempt, now: Instant) -> Option<Duration> {
+        let waits = |key| {
+            let record = self.records.get(&key)?;
+            let record = lock(&record);
+            Some((record.is_known(now), record.wait(now)))
+        };
+        let (known, pair) =
+            waits(Key::Pair(attempt.account, attempt.address)).unwrap_or((false, None));
+        if known {
+            return pair;
+        }
+        let address = waits(Key::Address(attempt.address)).and_then(|(_, wait)| wait);
+        pair.max(address)
+    }
+
+    /// A turn to have a password checked.
+    ///
+    /// `Slowed` after mistakes, and for many different passwords of one account at once. `Busy` where an address that
+    /// has made none has as many checks under way as it may: others wait for theirs, and BITS comes back after a 503,
+    /// where a 429 ends its job.
+    pub fn begin(&self, attempt: Attempt, now: Instant) -> Result<Turn, Denied> {
+        let pair = self.record(Key::Pair(attempt.account, attempt.address));
+        let address = self.record(Key::Address(attempt.address));
+        {
+            let (mut pair, mut address) = (lock(&pair), lock(&address));
+            pair.forget(now, self.limits.longest_wait);
+            address.forget(now, self.limits.longest_wait);
+            if let Some(wait) = pair.wait_for_turn(self.limits.free_failures, now) {
+                return Err(Denied::Slowed { wait });
+            }
+            let wait = address.wait_for_turn(self.limits.free_failures_per_address, now);
+            if let Some(wait) = wait.filter(|_| !pair.is_known(now)) {
+                let innocent = address.failures == 0;
+                return Err(if innocent { Denied::Busy } else { Denied::Slowed { wait } });
+            }
+            pair.pending += 1;
+            address.pending += 1;
+        }
+        Ok(Turn { guard: self.clone(), attempt, pair, address, decided: false })
+    }
+
+    /// The password was right, and no turn was needed to know that.
+    pub fn let_in(&self, attempt: Attempt, now: Instant) {
+        let Some(pair) = self.records.get(&Key::Pair(attempt.account, attempt.address)) else {
+            return;
+        };
+        let address = self.record(Key::Address(attempt.address));
+        lock(&pair).let_in(&mut lock(&address), now);
+    }
+
+    /// One record for all who ask at once. `or_default` would not do: it looks and then inserts, and two first
+    /// guesses would each get a record of their own, of which one is lost with what it counted.
+    fn record(&self, key: Key) -> Arc<Mutex<Record>> {
+        self.records.entry(key).or_insert_with(|| Arc::new(Mutex::default())).into_value()
+    }
+
+    /// Counts a failure on an account, from wherever; says whether there are so many that no mistake on it is free.
+    fn count_on_account(&self, account: u64, now: Instant) -> bool {
+        let record = self.record(Key::Account(account));
+        let mut record = lock(&record);
+        record.forget(now, self.limits.longest_wait);
+        record.failures += 1;
+        record.last_failure = Some(now);
+        record.failures > self.limits.free_failures.saturating_mul(UNDER_ATTACK)
+    }
+}
+
+impl Record {
+    fn is_known(&self, now: Instant) -> bool {
+        self.let_in.is_some_and(|at| now.saturating_duration_since(at) < KNOWN_FOR)
+    }
+
+    fn wait(&self, now: Instant) -> Option<Duration> {
+        let wait = self.wait_until?.saturating_duration_since(now);
+        (!wait.is_zero()).then_some(wait)
+    }
+
+    /// Past the free mistakes there is one turn at a time.
+    fn wait_for_turn(&self, free: u32, now: Instant) -> Option<Duration> {
+        let crowded = self.pending > 0 && self.failures + self.pending >= free.max(1);
+        self.wait(now).or(crowded.then_some(FIRST_WAIT))
+    }
+
+    /// Old mistakes are forgiven after twice the longest wait: who is at that limit stays there.
+    fn forget(&mut self, now: Instant, longest_wait: Duration) {
+        let age = self.last_failure.map(|at| now.saturating_duration_since(at));
+        if age.is_some_and(|age| age > longest_wait * 2) {
+            self.failures = 0;
+        }
+    }
+
+    fn let_in(&mut self, address: &mut Self, now: Instant) {
+        address.failures = address.failures.saturating_sub(self.failures);
+        self.failures = 0;
+        self.wait_until = None;
+        self.let_in = Some(now);
+    }
+
+    fn fail(&mut self, free: u32, longest_wait: Duration, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.last_failure = Some(now);
+        if let Some(beyond) = self.failures.checked_sub(free.max(1)) {
+            let wait = FIRST_WAIT.saturating_mul(1_u32.checked_shl(beyond).unwrap_or(u32::MAX));
+            self.wait_until = Some(now + wait.min(longest_wait));
+        }
+    }
+}
+
+/// An attempt that is being looked at. Dropped undecided it counts as failed: who hangs up before the
+/// answer may not guess for nothing.
+pub struct Turn {
+    guard: Guard,
+    attempt: Attempt,
+    pair: Arc<Mutex<Record>>,
+    address: Arc<Mutex<Record>>,
+    decided: bool,
+}
+
+impl Turn {
+    /// The password was right: what this address did wrong with the account is forgotten, and only that, or an
+    /// account of one's own would buy guesses at others.
+    pub fn succeeded(mut self, now: Instant) {
+        let (mut pair, mut address) = self.end();
+        pair.let_in(&mut address, now);
+    }
+
+    pub fn failed(mut self, now: Instant) {
+        self.fail(now);
+    }
+
+    /// Nobody looked at the password.
+    pub fn unused(mut self) {
+        drop(self.end());
+    }
+
+    fn fail(&mut self, now: Instant) {
+        let limits = self.guard.limits;
+        let attacked = self.guard.count_on_account(self.attempt.account, now);
+        let (mut pair, mut address) = self.end();
+        let free = if attacked { 0 } else { limits.free_failures };
+        pair.fail(free, limits.longest_wait, now);
+        let longest = (limits.longest_wait / SHORTER_FOR_ADDRESSES).max(FIRST_WAIT);
+        address.fail(limits.free_failures_per_address, longest, now);
+    }
+
+    fn end(&mut self) -> (MutexGuard<'_, Record>, MutexGuard<'_, Record>) {
+        self.decided = true;
+        let (mut pair, mut address) = (lock(&self.pair), lock(&self.address));
+        pair.pending = pair.pending.saturating_sub(1);
+        address.pending = address.pending.saturating_sub(1);
+        (pair, address)
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        if !self.decided {
+            self.fail(Instant::now());
+        }
+    }
+}
+
+// The numbers are whole at every moment, whoever panicked while holding them.
+fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
+    record.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests;

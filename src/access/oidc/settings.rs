@@ -1,0 +1,138 @@
+//! `[access.oidc]`: the outside issuer whose tokens count, and what they give.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+use url::{Host, Url};
+
+use crate::model::Role;
+
+/// `[access.oidc]`: JWTs of one outside issuer.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Oidc {
+    /// To the letter as in its tokens' `iss`.
+    pub issuer: String,
+    pub audience: String,
+    #[serde(default = "sub")]
+    pub name_claim: String,
+    /// A claim's name, or a path of names with dots.
+    pub roles_claim: String,
+    /// As RFC 7518 names them; none with a shared secret.
+    #[serde(default = "algorithms")]
+    pub algorithms: Vec<String>,
+    /// Without it, what discovery says.
+    pub keys_url: Option<Url>,
+    #[serde(default = "one_day", with = "humantime_serde")]
+    pub keys_kept: Duration,
+    pub grant: Vec<Grant>,
+}
+
+/// `[[access.oidc.grant]]`: what one value of the roles' claim gives. A list and no table: the
+/// environment cannot write keys with capitals.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Grant {
+    pub value: String,
+    pub roles: Vec<Role>,
+    /// Patterns of images; none is all images.
+    #[serde(default)]
+    pub images: Vec<String>,
+}
+
+fn sub() -> String {
+    "sub".to_owned()
+}
+
+fn algorithms() -> Vec<String> {
+    ["RS256", "ES256", "EdDSA"].map(str::to_owned).into()
+}
+
+fn one_day() -> Duration {
+    Duration::from_hours(24)
+}
+
+/// Keys are fetched at most every ten seconds.
+const SHORTEST_KEPT: Duration = Duration::from_secs(15);
+
+const ASYMMETRIC: [&str; 9] =
+    ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
+
+impl Oidc {
+    /// What is wrong with the values, told by the key below `access.oidc`.
+    ///
+    /// # Errors
+    ///
+    /// The key and what it takes.
+    pub fn check(&self) -> Result<(), String> {
+        let fail = |what: &str| Err(format!("access.oidc.{what}"));
+        let issuer = Url::parse(&self.issuer).ok();
+        if !issuer.is_some_and(|url| is_safe(&url) && url.query().is_none()) {
+            return fail("issuer: an https URL (http only on this machine) without a query");
+        }
+        if !self.keys_url.as_ref().is_none_or(is_safe) {
+            return fail("keys_url: an https URL (http only on this machine)");
+        }
+        if self.keys_kept < SHORTEST_KEPT {
+            return fail("keys_kept: at least 15s");
+        }
+        if self.audience.is_empty() || self.name_claim.is_empty() || self.roles_claim.is_empty() {
+            return fail("audience, name_claim and roles_claim: not empty");
+        }
+        let pinned = |name: &String| ASYMMETRIC.contains(&name.as_str());
+        if self.algorithms.is_empty() || !self.algorithms.iter().all(pinned) {
+            return fail(&format!("algorithms: some of {}", ASYMMETRIC.join(", ")));
+        }
+        if self.grant.iter().any(|grant| grant.roles.is_empty() || grant.value.is_empty()) {
+            return fail("grant: each has a value and at least one role");
+        }
+        Ok(())
+    }
+}
+
+/// Whoever can change keys on their way can be anybody: they come by TLS, or do not leave the machine.
+pub fn is_safe(url: &Url) -> bool {
+    let is_loopback = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(address)) => address.is_loopback(),
+        Some(Host::Ipv6(address)) => address.is_loopback(),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => url.host().is_some(),
+        "http" => is_loopback,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn oidc(line: &str) -> Result<(), String> {
+        let text = format!(
+            "audience = 'a'\nroles_claim = 'r'\ngrant = [{{value = 'v', roles = ['reader']}}]\n{line}"
+        );
+        let oidc: Oidc = toml::from_str(&text).unwrap();
+        oidc.check()
+    }
+
+    #[test]
+    fn an_issuer_without_tls_is_refused_but_on_this_machine() {
+        for good in ["https://login.example.com/x", "http://127.0.0.1:3000", "http://[::1]:1/"] {
+            assert_eq!(oidc(&format!("issuer = '{good}'")), Ok(()), "{good}");
+        }
+        for bad in ["http://login.example.com", "file:///etc/keys", "127.0.0.1", "ftp://127.0.0.1"]
+        {
+            assert!(oidc(&format!("issuer = '{bad}'")).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn algorithms_with_a_shared_secret_cannot_be_set() {
+        for bad in ["HS256", "none", "rs256"] {
+            let line = format!("issuer = 'https://x.example'\nalgorithms = ['RS256', '{bad}']");
+            assert!(oidc(&line).is_err_and(|error| error.contains("algorithms")), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Who sends a request: reads what it brings along, by the ways in that its listener offers.
+
+use std::sync::Arc;
+
+use actix_web::http::header;
+use actix_web::{HttpMessage as _, HttpRequest, web};
+
+use super::client_address;
+use super::listener::PeerCertificate;
+#[cfg(feature = "negotiate")]
+use super::listener::ServerProof;
+use super::problem::Problem;
+use crate::access::address_range::subscriber;
+use crate::access::{Denied, Identity, WayIn, basic, certificate};
+use crate::api::depot::Depot;
+use crate::catalog::audit::refused_logins::RefusedLogin;
+use crate::telemetry::request::{self, CallerName};
+use crate::wire::client_cert;
+
+/// Whether it can be known who sends a request; where not, [`identify`] would find nobody.
+pub(super) fn may_be_known(request: &HttpRequest) -> bool {
+    let depot = request.app_data::<web::Data<Depot>>();
+    let asks_certificates =
+        depot.is_some_and(|depot| depot.listeners.offer(request, WayIn::Certificate));
+    asks_certificates || request.headers().contains_key(header::AUTHORIZATION)
+}
+
+/// Whether a request brings something along that says who sends it.
+pub(super) fn brings_proof(request: &HttpRequest) -> bool {
+    let depot = request.app_data::<web::Data<Depot>>();
+    let has_certificate =
+        depot.is_some_and(|depot| !matches!(certificate(request, depot), Ok(None)));
+    has_certificate || request.headers().contains_key(header::AUTHORIZATION)
+}
+
+/// Reads and checks what a request proves itself with, if anything; once, for a Kerberos ticket is good for
+/// one look.
+pub(super) async fn identify(request: &HttpRequest) -> Result<Option<Identity>, Problem> {
+    if let Some(known) = request.extensions().get::<Identity>() {
+        return Ok(Some(known.clone()));
+    }
+    let depot = request.app_data::<web::Data<Depot>>().ok_or_else(Problem::internal)?;
+    match recognise(request, depot).await {
+        Ok(Some(identity)) => {
+            let mut extensions = request.extensions_mut();
+            extensions.insert(CallerName(identity.name().to_owned()));
+            extensions.insert(identity.clone());
+            Ok(Some(identity))
+        }
+        Ok(None) => Ok(None),
+        Err(denied) => Err(refuse(request, depot, denied)),
+    }
+}
+
+/// Tells whoever runs the server, and the record, of a refusal.
+fn refuse(request: &HttpRequest, depot: &Depot, denied: Denied) -> Problem {
+    let problem = Problem::from(denied);
+    let certificate = certificate(request, depot).ok().flatten();
+    let refused = RefusedLogin {
+        caller: named_user(request, depot),
+        certificate: certificate.map(|der| certificate::describe(&der)),
+        reason: problem.code(),
+        address: subscriber(client_address::of(request)),
+    };
+    metrics::counter!("imagedepot_login_failures_total").increment(1);
+    tracing::info!(
+        request.id = request::current_id(),
+        client.address = %client_address::of(request),
+        caller.name = refused.caller,
+        certificate = refused.certificate,
+        "log-in refused: {denied}"
+    );
+    if is_for_the_record(denied) {
+        depot.catalog.note_refused_login(refused, request::current_id());
+    }
+    problem
+}
+
+/// What some brought was not looked at, and some brought nothing.
+const fn is_for_the_record(denied: Denied) -> bool {
+    use Denied::{Busy, CertificateMissing, IssuerAway, Slowed};
+    !matches!(denied, Slowed { .. } | Busy | IssuerAway | CertificateMissing)
+}
+
+/// The user whose name was given with a password; none where nobody has it.
+fn named_user(request: &HttpRequest, depot: &Depot) -> Option<String> {
+    let (scheme, encoded) = authorization(request).ok()??;
+    if !matches!(way_of(scheme), Ok(WayIn::Basic)) {
+        return None;
+    }
+    let name = basic::parse(encoded).ok()?.name.parse().ok()?;
+    depot.catalog.snapshot().account(&name).map(|account| account.name.to_string())
+}
+
+/// Credentials win over a certificate for who it is; a certificate that is refused is refused with any.
+async fn recognise(request: &HttpRequest, depot: &Depot) -> Result<Option<Identity>, Denied> {
+    let judge = |der: Arc<[u8]>| certificate::judge(&depot.catalog.snapshot(), &der);
+    let certified = certificate(request, depot)?.map(judge);
+    if let Some(Err(denied @ (Denied::CertificateRefused | Denied::CertificateUnreadable))) =
+        certified
+    {
+        return Err(denied);
+    }
+    let Some((scheme, rest)) = authorization(request)? else {
+        return match certified {
+            Some(certified) => certified.map(Some),
+            None if depot.listeners.know_only_certificates(request) => {
+                Err(Denied::CertificateMissing)
+            }
+            None => Ok(None),
+        };
+    };
+    match way_of(scheme)? {
+        way if !depot.listeners.offer(request, way) => Err(Denied::NotOffered),
+        WayIn::Basic => by_password(depot, rest, request).await.map(Some),
+        WayIn::Bearer => depot.tokens.authenticate(rest).await.map(Some),
+        WayIn::Negotiate => by_ticket(depot, rest, request).await.map(Some),
+        WayIn::Certificate => Err(Denied::NotOffered),
+    }
+}
+
+/// The DER of the client's certificate, where its listener asks for one.
+fn certificate(request: &HttpRequest, depot: &Depot) -> Result<Option<Arc<[u8]>>, Denied> {
+    if !depot.listeners.offer(request, WayIn::Certificate) {
+        return Ok(None);
+    }
+    // A proxy that is believed may have a certificate of its own, which says nothing of the client.
+    if client_address::is_from_proxy(request) {
+        let passed_on = client_cert::read(request.headers());
+        return Ok(passed_on.map_err(|_| Denied::CertificateHeader)?.map(Arc::from));
+    }
+    Ok(request.conn_data::<PeerCertificate>().map(|certificate| Arc::clone(&certificate.0)))
+}
+
+/// The scheme and what follows it; none without credentials.
+fn authorization(request: &HttpRequest) -> Result<Option<(&str, &str)>, Denied> {
+    let mut headers = request.headers().get_all(header::AUTHORIZATION);
+    let Some(header) = headers.next() else { return Ok(None) };
+    // Two headers would let a proxy check one and this server another.
+    let text = if headers.next().is_none() { header.to_str().ok() } else { None };
+    let (scheme, rest) = text.and_then(|text| text.split_once(' ')).ok_or(Denied::Unreadable)?;
+    Ok(Some((scheme, rest.trim())))
+}
+
+fn way_of(scheme: &str) -> Result<WayIn, Denied> {
+    match scheme.to_ascii_lowercase().as_str() {
+        "basic" => Ok(WayIn::Basic),
+        "bearer" => Ok(WayIn::Bearer),
+        "negotiate" => Ok(WayIn::Negotiate),
+        _ => Err(Denied::Unreadable),
+    }
+}
+
+async fn by_password(
+    depot: &Depot,
+    encoded: &str,
+    request: &HttpRequest,
+) -> Result<Identity, Denied> {
+    let credentials = basic::parse(encoded)?;
+    let address = client_address::of(request);
+    depot.authenticator.authenticate(&credentials, address).await
+}
+
+/// What proves this server to the caller stands in the answer, whatever that is: see `listener`.
+#[cfg(feature = "negotiate")]
+async fn by_ticket(
+    depot: &Depot,
+    encoded: &str,
+    request: &HttpRequest,
+) -> Result<Identity, Denied> {
+    let negotiate = depot.negotiate.as_ref().ok_or(Denied::NotOffered)?;
+    let accepted = negotiate.recognise(encoded).await?;
+    if let Some(token) = accepted.token {
+        request.extensions_mut().insert(ServerProof(token));
+    }
+    Ok(accepted.identity)
+}
+
+#[cfg(not(feature = "negotiate"))]
+async fn by_ticket(_: &Depot, _: &str, _: &HttpRequest) -> Result<Identity, Denied> {
+    Err(Denied::NotOffered)
+}

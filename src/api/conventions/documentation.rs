@@ -1,0 +1,34 @@
+//! The pages of the documentation: the OpenAPI document as it is served, the page to browse it, and the list of problems.
+//! All of it comes out of the binary.
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, get, web};
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use super::problem::codes;
+
+/// The served document and the browsable page, both open.
+pub fn pages(config: &mut web::ServiceConfig) {
+    let page = SwaggerUi::new("/docs/{_:.*}")
+        .config(Config::new(["/api/openapi.json"]).try_it_out_enabled(true));
+    config
+        .service(served_document)
+        .route("/docs/problems", web::get().to(codes::page))
+        .service(page)
+        .route("/docs", web::get().to(to_page))
+        .route("/", web::get().to(to_page));
+}
+
+#[get("/api/openapi.json")]
+async fn served_document(text: web::Data<DocumentText>) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CONTENT_TYPE, "application/json"))
+        .body(text.0.clone())
+}
+
+async fn to_page() -> HttpResponse {
+    HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
+}
+
+/// The document's text, made once.
+pub struct DocumentText(pub web::Bytes);

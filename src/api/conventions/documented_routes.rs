@@ -1,0 +1,107 @@
+//! Every path of the OpenAPI document with its methods, and which of them know `dry_run`: what the router itself does not
+//! tell.
+
+use actix_web::http::Method;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::{OpenApi, RefOr};
+
+use crate::wire;
+
+/// The name of the parameter that has a change only tried.
+pub const DRY_RUN: &str = "dry_run";
+
+/// Every path with its methods.
+#[derive(Clone, Default)]
+pub struct Routes(Vec<Route>);
+
+#[derive(Clone)]
+struct Route {
+    segments: Vec<String>,
+    methods: Vec<&'static str>,
+    /// The methods among them that know `dry_run`.
+    tried: Vec<&'static str>,
+}
+
+impl Routes {
+    pub fn of(document: &OpenApi) -> Self {
+        let routes = document.paths.paths.iter().map(|(path, item)| {
+            let operations = [
+                ("GET", &item.get),
+                ("HEAD", item.head.as_ref().map_or(&item.get, |_| &item.head)),
+                ("POST", &item.post),
+                ("PUT", &item.put),
+                ("PATCH", &item.patch),
+                ("DELETE", &item.delete),
+            ];
+            let present = operations
+                .iter()
+                .filter_map(|(method, operation)| Some((*method, (*operation).as_ref()?)));
+            Route {
+                segments: segments(path).map(str::to_owned).collect(),
+                methods: present.clone().map(|(method, _)| method).collect(),
+                tried: present
+                    .filter(|(_, operation)| knows_dry_run(operation))
+                    .map(|(method, _)| method)
+                    .collect(),
+            }
+        });
+        Self(routes.collect())
+    }
+
+    /// Whether the operation behind a path knows `dry_run`; what is no operation is refused elsewhere.
+    pub fn can_be_tried(&self, path: &str, method: &Method) -> bool {
+        self.find(path).is_none_or(|route| {
+            !route.methods.contains(&method.as_str()) || route.tried.contains(&method.as_str())
+        })
+    }
+
+    fn find(&self, path: &str) -> Option<&Route> {
+        let path: Vec<&str> = segments(path).collect();
+        self.0.iter().find(|route| route.matches(&path))
+    }
+
+    /// Adds what is not part of the document: files below a path.
+    #[must_use]
+    pub fn with_files_below(mut self, path: &str) -> Self {
+        let mut segments: Vec<String> = segments(path).map(str::to_owned).collect();
+        segments.push("**".to_owned());
+        self.0.push(Route {
+            segments,
+            methods: vec!["GET", "HEAD", wire::bits::METHOD],
+            tried: Vec::new(),
+        });
+        self
+    }
+
+    /// The methods of a path, as `Allow` has them.
+    pub fn allowed(&self, path: &str) -> Option<String> {
+        self.find(path).map(|route| route.methods.join(", "))
+    }
+}
+
+impl Route {
+    fn matches(&self, path: &[&str]) -> bool {
+        if self.segments.last().is_some_and(|last| last == "**") {
+            let fixed = &self.segments[..self.segments.len() - 1];
+            return path.len() > fixed.len()
+                && fixed.iter().zip(path).all(|(segment, given)| segment == given);
+        }
+        path.len() == self.segments.len()
+            && self
+                .segments
+                .iter()
+                .zip(path)
+                .all(|(segment, given)| segment == given || segment.starts_with('{'))
+    }
+}
+
+fn knows_dry_run(operation: &Operation) -> bool {
+    let parameters = operation.parameters.iter().flatten();
+    parameters
+        .into_iter()
+        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == DRY_RUN))
+}
+
+fn segments(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').skip(1)
+}

@@ -1,0 +1,32 @@
+//! Paths and methods that nobody serves: 404, or 405 with `Allow`.
+//!
+//! The router matches path and method together and tells only that nothing fits, so the difference is found here, by the
+//! [documented routes](super::documented_routes).
+
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, web};
+
+use super::documented_routes::Routes;
+use super::problem::Problem;
+
+/// The answer where no route fits.
+pub async fn nothing_here(
+    request: HttpRequest,
+    routes: web::Data<Routes>,
+) -> Result<HttpResponse, Problem> {
+    let allowed = routes.allowed(request.path()).ok_or_else(Problem::not_found)?;
+    if *request.method() == Method::OPTIONS {
+        return Ok(HttpResponse::NoContent().insert_header((header::ALLOW, allowed)).finish());
+    }
+    // The router refused although the method fits: the path itself is not one that it can read.
+    if allowed.split(", ").any(|method| method == request.method().as_str()) {
+        return Err(Problem::not_found());
+    }
+    let detail = format!("{} is not possible here; possible are {allowed}", request.method());
+    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+    Err(match HeaderValue::from_str(&allowed) {
+        Ok(value) => problem.with_header(header::ALLOW, value),
+        Err(_) => problem,
+    })
+}

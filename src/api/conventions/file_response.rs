@@ -1,0 +1,218 @@
+//! Answering GET and HEAD for a file: ranges, preconditions, validators and digests in one place.
+//!
+//! The tree and the files of revisions are both served by this, so BITS, curl and caches find the
+//! same rules under every address. Who may read, and which file it is, has been settled before.
+//!
+//! `actix_files` is no base for it: of several ranges it answers the first, it does not know
+//! `If-Range`, and its entity tags differ from replica to replica.
+
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use actix_web::body::{self, BodySize, MessageBody, SizedStream};
+use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+
+use crate::api::conventions::problem::Problem;
+use crate::catalog::Error;
+use crate::model::Digest;
+use crate::storage::blobs::BlobReader;
+use crate::storage::blobs::reader::{BlobStream, Piece};
+use crate::wire::digest_fields::{self, REPR_DIGEST};
+use crate::wire::multipart_ranges::{MultipartRanges, Section};
+use crate::wire::preconditions::{self, EntityTag, Validators, Verdict};
+use crate::wire::ranges::{self, Selection};
+
+/// A file as it is to be served.
+#[derive(Debug, Clone)]
+pub struct ServedFile {
+    pub reader: BlobReader,
+    pub identity: Identity,
+    /// The time of its content, shown in whole seconds. BITS restarts a transfer when it changes. None where the same
+    /// time may belong to other bytes.
+    pub last_modified: Option<DateTime<Utc>>,
+    pub content_type: Cow<'static, str>,
+    pub cache_control: &'static str,
+}
+
+/// What tells a file's bytes from any others. The entity tag is made from it, equal on every replica.
+#[derive(Debug, Clone, Copy)]
+pub enum Identity {
+    /// The SHA-256 of all its bytes.
+    Bytes(Digest),
+    /// Of what the bytes are made from: a file that is put together while it is sent has no digest before.
+    Ingredients(Digest),
+}
+
+impl Identity {
+    fn tag(self) -> String {
+        match self {
+            Self::Bytes(digest) => format!("sha256-{}", digest.to_hex()),
+            Self::Ingredients(digest) => format!("made-{}", digest.to_hex()),
+        }
+    }
+}
+
+/// The answer to a GET or HEAD of `file`: 200, 206, 304, or a problem of 412 or 416.
+///
+/// `Content-Length` is always there, chunks and content codings never: BITS refuses both.
+/// 503 where the store that has its bytes is away.
+pub async fn respond(request: &HttpRequest, file: ServedFile) -> Result<HttpResponse, Problem> {
+    let validators = file.validators();
+    match preconditions::evaluate(request.method(), request.headers(), &validators) {
+        Verdict::Proceed => {}
+        Verdict::NotModified => {
+            let response = file.head(StatusCode::NOT_MODIFIED).finish();
+            // Without a length: HTTP/2 would say `content-length: 0`, which is not the file's.
+            return Ok(response.set_body(body::None::new()).map_into_boxed_body());
+        }
+        Verdict::Failed => return Err(precondition_failed()),
+    }
+    if *request.method() == Method::HEAD {
+        let mut head = file.head(StatusCode::OK);
+        head.insert_header((header::CONTENT_TYPE, file.content_type.as_ref()));
+        return Ok(head.body(Unsent(file.reader.size())));
+    }
+
+    match selection(request.headers(), &validators, file.reader.size()) {
+        Selection::Whole => file.whole().await,
+        Selection::Single(range) => file.part(range).await,
+        Selection::Multiple(ranges) => file.parts(ranges).await,
+        Selection::Unsatisfiable => Err(range_not_satisfiable(file.reader.size())),
+    }
+}
+
+/// What is asked for. Two `Range` fields in one request are malformed, hence ignored.
+fn selection(headers: &HeaderMap, validators: &Validators, size: u64) -> Selection {
+    let mut fields = headers.get_all(header::RANGE);
+    match (fields.next(), fields.next()) {
+        (Some(field), None) if preconditions::range_applies(headers, validators) => {
+            ranges::select(field.as_bytes(), size)
+        }
+        _ => Selection::Whole,
+    }
+}
+
+impl ServedFile {
+    fn validators(&self) -> Validators {
+        Validators {
+            tag: Some(EntityTag::strong(self.identity.tag())),
+            last_modified: self.last_modified,
+        }
+    }
+
+    /// What every answer about the file says, 304 included.
+    fn head(&self, status: StatusCode) -> HttpResponseBuilder {
+        let mut head = HttpResponse::build(status);
+        head.insert_header((header::ETAG, format!("\"{}\"", self.identity.tag())))
+            .insert_header((header::ACCEPT_RANGES, "bytes"))
+            .insert_header((header::CACHE_CONTROL, self.cache_control));
+        if let Some(time) = self.last_modified {
+            head.insert_header((header::LAST_MODIFIED, httpdate::fmt_http_date(time.into())));
+        }
+        if let Identity::Bytes(digest) = self.identity {
+            head.insert_header((REPR_DIGEST.clone(), digest_fields::write(digest)));
+        }
+        head
+    }
+
+    async fn whole(self) -> Result<HttpResponse, Problem> {
+        let size = self.reader.size();
+        let body = self.body(std::iter::once(Piece::Range(0..size))).await?;
+        Ok(self
+            .head(StatusCode::OK)
+            .insert_header((header::CONTENT_TYPE, self.content_type.as_ref()))
+            .body(SizedStream::new(size, body)))
+    }
+
+    async fn body(
+        &self,
+        pieces: impl Iterator<Item = Piece> + Send + 'static,
+    ) -> Result<BlobStream, Problem> {
+        Ok(self.reader.begin(pieces).await.map_err(Error::from)?)
+    }
+
+    async fn part(self, range: std::ops::Range<u64>) -> Result<HttpResponse, Problem> {
+        let content_range =
+            format!("bytes {}-{}/{}", range.start, range.end - 1, self.reader.size());
+        let body = self.body(std::iter::once(Piece::Range(range.clone()))).await?;
+        Ok(self
+            .head(StatusCode::PARTIAL_CONTENT)
+            .insert_header((header::CONTENT_TYPE, self.content_type.as_ref()))
+            .insert_header((header::CONTENT_RANGE, content_range))
+            .body(SizedStream::new(range.end - range.start, body)))
+    }
+
+    /// No file holds half of its own SHA-256, so this cannot stand in the content; nor would anybody find a file
+    /// that has half of the one of its ingredients in it.
+    fn boundary(&self) -> String {
+        let (Identity::Bytes(digest) | Identity::Ingredients(digest)) = self.identity;
+        digest.to_hex()[..32].to_owned()
+    }
+
+    async fn parts(self, ranges: Vec<std::ops::Range<u64>>) -> Result<HttpResponse, Problem> {
+        let boundary = self.boundary();
+        let mut head = self.head(StatusCode::PARTIAL_CONTENT);
+        let answer = MultipartRanges::new(
+            ranges,
+            self.reader.size(),
+            boundary,
+            self.content_type.clone().into_owned(),
+        );
+        head.insert_header((header::CONTENT_TYPE, answer.media_type()));
+
+        let length = answer.content_length();
+        let pieces = answer.into_sections().map(|section| match section {
+            Section::Framing(text) => Piece::Literal(text),
+            Section::Content(range) => Piece::Range(range),
+        });
+        Ok(head.body(SizedStream::new(length, self.body(pieces).await?)))
+    }
+}
+
+fn precondition_failed() -> Problem {
+    Problem::new(
+        StatusCode::PRECONDITION_FAILED,
+        "precondition_failed",
+        "The file is not the one that If-Match or If-Unmodified-Since names. Ask again without it to get the current one.",
+    )
+}
+
+fn range_not_satisfiable(size: u64) -> Problem {
+    let problem = Problem::new(
+        StatusCode::RANGE_NOT_SATISFIABLE,
+        "range_not_satisfiable",
+        format!("None of the ranges is inside the file, which has {size} bytes."),
+    );
+    match HeaderValue::try_from(format!("bytes */{size}")) {
+        Ok(value) => problem.with_header(header::CONTENT_RANGE, value),
+        Err(_) => problem,
+    }
+}
+
+/// A body that has a length and is not there. The server reads a body to its end even for HEAD,
+/// where it sends none of it; a real one would read the whole file for nothing.
+struct Unsent(u64);
+
+impl MessageBody for Unsent {
+    type Error = Infallible;
+
+    fn size(&self) -> BodySize {
+        BodySize::Sized(self.0)
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Infallible>>> {
+        Poll::Ready(None)
+    }
+}

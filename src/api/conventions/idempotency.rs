@@ -1,0 +1,247 @@
+//! `Idempotency-Key` on POSTs: the same answer to a repeat, 409 to another request with the key.
+//!
+//! A middleware in front of all operations. The key is claimed in the catalog before the operation
+//! runs and gets the answer after it. A server that is killed in between leaves the key unanswered:
+//! then nobody knows whether the change was made, and the repeat is told so rather than made twice.
+
+use std::borrow::Cow;
+
+use actix_web::body::{BoxBody, MessageBody, to_bytes};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpResponse, ResponseError as _, web};
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+
+use super::authentication::{brings_proof, identify};
+use super::problem::Problem;
+use crate::access::{Denied, Identity};
+use crate::api::depot::Depot;
+use crate::catalog::idempotency::Claim;
+use crate::storage::RememberedAnswer;
+use crate::telemetry::request::{current_id, with_id};
+
+const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
+
+/// Marks, as an extension of the response, an answer with a secret that is kept nowhere.
+pub struct ShownOnce;
+
+/// Headers that belong to the answer and not to its sending.
+static REMEMBERED_HEADERS: [HeaderName; 7] = [
+    header::CONTENT_TYPE,
+    header::LOCATION,
+    header::ETAG,
+    HeaderName::from_static("upload-complete"),
+    HeaderName::from_static("upload-offset"),
+    HeaderName::from_static("upload-limit"),
+    HeaderName::from_static("upload-expires"),
+];
+
+/// Headers that say what is asked for, as a body does elsewhere.
+static ASKING_HEADERS: [HeaderName; 3] = [
+    HeaderName::from_static("upload-metadata"),
+    HeaderName::from_static("upload-length"),
+    HeaderName::from_static("upload-complete"),
+];
+
+pub async fn answer_repeats(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    // A key is the caller's own. Who is nobody has none, and writes no rows either.
+    let headers = request.headers();
+    let is_known = brings_proof(request.request());
+    if *request.method() != Method::POST || !headers.contains_key(KEY) || !is_known {
+        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    }
+    // A client that hangs up drops what answers it. The repeat that it sends next is what keys are
+    // for, and must find the answer: so the work is a task of its own, which ends in any case.
+    let work = with_id(current_id(), answer_once(request, next));
+    actix_web::rt::spawn(work).await.map_err(|_| Problem::internal())?
+}
+
+async fn answer_once(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    let (request, claimed) = match claim(request).await {
+        Ok(claimed) => claimed,
+        Err(Refused { request, problem }) => {
+            return Ok(request.into_response(problem.error_response()));
+        }
+    };
+    let key = match claimed {
+        Claimed::Now(key) => key,
+        Claimed::Before(answer) => return Ok(request.into_response(replay(answer))),
+    };
+    let response = next.call(request).await?;
+    let (request, response) = response.into_parts();
+    let response = key.remember(response).await;
+    Ok(ServiceResponse::new(request, response))
+}
+
+struct Refused {
+    request: ServiceRequest,
+    problem: Problem,
+}
+
+enum Claimed {
+    Now(HeldKey),
+    Before(RememberedAnswer),
+}
+
+async fn claim(mut request: ServiceRequest) -> Result<(ServiceRequest, Claimed), Refused> {
+    match try_claim(&mut request).await {
+        Ok(claimed) => Ok((request, claimed)),
+        Err(problem) => Err(Refused { request, problem }),
+    }
+}
+
+async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
+    let depot = request.app_data::<web::Data<Depot>>().cloned().ok_or_else(Problem::internal)?;
+    let key = read_key(request)?;
+    let caller = identify(request.request()).await?.ok_or(Denied::Anonymous)?;
+    let body = request.extract::<web::Bytes>().await.map_err(|error| {
+        let status = error.as_response_error().status_code();
+        let detail = format!(
+            "the body could not be read: {error}. With an Idempotency-Key a request may have 1 MiB: files are sent \
+             without one, and a resumable upload is begun with an empty body"
+        );
+        Problem::new(status, "body_unreadable", detail)
+    })?;
+    let fingerprint = fingerprint(request, &body, &caller);
+    let caller = caller.name().to_owned();
+    request.set_payload(Payload::from(body));
+    let conflict = |code, detail| Err(Problem::new(StatusCode::CONFLICT, code, detail));
+    match depot.catalog.claim_key(&caller, &key, &fingerprint).await? {
+        Claim::Proceed => Ok(Claimed::Now(HeldKey { depot, caller, key })),
+        Claim::Answered(answer) => Ok(Claimed::Before(answer)),
+        Claim::OtherRequest => conflict(
+            "idempotency_key_reused",
+            "the key came with another request, or when its caller had other rights; take a new one",
+        ),
+        Claim::Unanswered => conflict(
+            "idempotency_unanswered",
+            "the first request with this key has no answer: it is under way, the server was stopped before it \
+             answered, or the answer held a secret, which is shown once. Look whether the change is there; if not, repeat it with a new key",
+        ),
+    }
+}
+
+fn read_key(request: &ServiceRequest) -> Result<String, Problem> {
+    let key = request.headers().get(KEY).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let key = key.trim_matches('"');
+    if (1..=255).contains(&key.len()) {
+        Ok(key.to_owned())
+    } else {
+        Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            "bad_idempotency_key",
+            "Idempotency-Key has 1 to 255 visible characters",
+        ))
+    }
+}
+
+/// What is asked for, and by whom with which rights: who has fewer now is not told what was answered before, nor is
+/// another user who has the name of one that is gone.
+fn fingerprint(request: &ServiceRequest, body: &[u8], caller: &Identity) -> String {
+    let mut hasher = Sha256::new();
+    hasher.update(serde_json::to_vec(&caller.standing()).unwrap_or_default());
+    hasher.update([0]);
+    hasher.update(request.uri().to_string());
+    hasher.update([0]);
+    hasher.update(without_password(request.path(), body));
+    let fields = ASKING_HEADERS.iter().flat_map(|name| request.headers().get_all(name));
+    for value in fields {
+        hasher.update([0]);
+        hasher.update(value);
+    }
+    hex::encode(hasher.finalize())
+}
+
+/// The fingerprint is stored, and it is quickly made: of a body with a password it would be a hash of that without any
+/// of Argon2's effort.
+fn without_password<'a>(path: &str, body: &'a [u8]) -> Cow<'a, [u8]> {
+    if path.trim_end_matches('/') != "/api/v1/users" {
+        return Cow::Borrowed(body);
+    }
+    // What is no object is refused, whatever it is.
+    let mut fields: serde_json::Map<String, Value> =
+        serde_json::from_slice(body).unwrap_or_default();
+    fields.remove("password");
+    Cow::Owned(serde_json::to_vec(&fields).unwrap_or_default())
+}
+
+fn replay(answer: RememberedAnswer) -> HttpResponse {
+    let mut response =
+        HttpResponse::build(StatusCode::from_u16(answer.status).unwrap_or(StatusCode::OK));
+    for (name, value) in answer.headers {
+        response.insert_header((name, value));
+    }
+    response.insert_header((REPLAYED, HeaderValue::from_static("true"))).body(answer.body)
+}
+
+/// A key that this request holds until it is answered.
+struct HeldKey {
+    depot: web::Data<Depot>,
+    caller: String,
+    key: String,
+}
+
+impl HeldKey {
+    /// Notes the answer; failures of the server's own are not kept, so that a repeat may succeed.
+    async fn remember(
+        self,
+        response: HttpResponse<impl MessageBody + 'static>,
+    ) -> HttpResponse<BoxBody> {
+        let (head, body) = response.into_parts();
+        let Ok(bytes) = to_bytes(body).await else {
+            return Problem::internal().error_response();
+        };
+        let catalog = &self.depot.catalog;
+        // Its key stays taken without it: a repeat is told to look whether the change was made, and makes no
+        // second one.
+        if head.status().is_success() && head.extensions().get::<ShownOnce>().is_some() {
+            return head.set_body(BoxBody::new(bytes));
+        }
+        let noted = if head.status().is_server_error() {
+            catalog.release_key(&self.caller, &self.key).await
+        } else {
+            let headers = REMEMBERED_HEADERS.iter().filter_map(|name| {
+                let value = head.headers().get(name)?.to_str().ok()?;
+                Some((name.to_string(), value.to_owned()))
+            });
+            let answer = RememberedAnswer {
+                status: head.status().as_u16(),
+                headers: headers.collect(),
+                body: String::from_utf8_lossy(&bytes).into_owned(),
+            };
+            catalog.remember(&self.caller, &self.key, &answer).await
+        };
+        if let Err(error) = noted {
+            tracing::warn!(%error, "an answer could not be kept for repeats of its request");
+        }
+        head.set_body(BoxBody::new(bytes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_says_nothing_of_a_password() {
+        let with = |password: &str| {
+            format!(r#"{{"name": "kim", "password": "{password}", "roles": ["reader"]}}"#)
+        };
+        let path = "/api/v1/users";
+        let [one, other] = ["first", "second"].map(with);
+        let kept = without_password(path, one.as_bytes());
+        assert_eq!(kept, without_password(path, other.as_bytes()));
+        assert_ne!(kept, without_password(path, br#"{"name": "lee", "password": "first"}"#));
+        assert_eq!(without_password("/api/v1/images", one.as_bytes()), one.as_bytes());
+    }
+}

@@ -1,0 +1,48 @@
+//! The middleware that adds to every answer what its listener wants said.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _, web};
+
+use super::browser::protect;
+use super::client_address;
+use super::listener::ServerProof;
+use crate::access::WayIn;
+use crate::api::depot::Depot;
+
+/// Adds to an answer what its listener wants said (the challenges of a 401, that TLS stays), and what browsers are told.
+pub async fn speak_for_listener<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let mut response = next.call(request).await?;
+    let depot = response.request().app_data::<web::Data<Depot>>().cloned();
+    let listener =
+        depot.as_ref().and_then(|depot| depot.listeners.at(response.request().app_config()));
+    let status = response.status();
+    protect(response.headers_mut());
+    if let Some(listener) = listener {
+        let by_tls = listener.tls || client_address::came_by_tls(response.request());
+        listener.complete(status, by_tls, response.headers_mut());
+        if listener.ways_in.contains(&WayIn::Negotiate) {
+            prove_server(&mut response);
+        }
+    }
+    Ok(response)
+}
+
+/// Not in a 401, whose challenges begin anew.
+fn prove_server<B>(response: &mut ServiceResponse<B>) {
+    if response.status() == StatusCode::UNAUTHORIZED {
+        return;
+    }
+    let proof = response.request().extensions_mut().remove::<ServerProof>();
+    let value = proof
+        .and_then(|ServerProof(token)| HeaderValue::try_from(format!("Negotiate {token}")).ok());
+    if let Some(value) = value {
+        response.headers_mut().insert(header::WWW_AUTHENTICATE, value);
+    }
+}

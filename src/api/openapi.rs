@@ -1,0 +1,94 @@
+//! The OpenAPI document, from the operations themselves.
+
+mod security;
+
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::tag::TagBuilder;
+use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
+use utoipa::openapi::{LicenseBuilder, RefOr, Required, Schema};
+use utoipa_actix_web::AppExt as _;
+
+use super::routes::operations;
+
+const DESCRIPTION: &str = "The repository from which an organisation's machines get their virtual-machine images.
+
+An image's life: create the image, create a draft revision, PUT its files, seal it, promote it to a \
+channel; it is then published in the tree `/MEDVImages/` and found by update checks.
+
+Errors are problem documents (RFC 9457) with a stable `code`. Lists take `limit` and `cursor`. Single \
+resources carry an `ETag`; changes accept `If-Match`. POSTs accept an `Idempotency-Key`: a repeat gets the same \
+answer. Files travel as raw `application/octet-stream`, never as forms.";
+
+/// In the order of an image's life.
+const TAGS: [(&str, &str); 12] = [
+    ("images", "Named things that have revisions"),
+    ("revisions", "Immutable versions of an image: drafted, sealed, revoked, deleted"),
+    ("files", "Their bytes, in and out"),
+    ("uploads", "Files that arrive in pieces: tus 1.0 and the IETF's resumable uploads"),
+    ("channels", "The rings through which a revision goes, each with a folder of the tree"),
+    ("promotion", "Assigning a revision to a channel, and taking it back"),
+    ("updates", "What client machines ask every 15 minutes"),
+    ("publication", "The tree as it should be and is"),
+    ("maintenance", "What keeps the store clean and sound"),
+    ("access", "Users, tokens, certificates, and who the caller is"),
+    ("maintenance", "Who changed what"),
+    ("health", "For whoever watches the server"),
+];
+
+/// The document, from the operations themselves.
+pub fn document() -> OpenApi {
+    let (_, mut collected) = actix_web::App::new()
+        .into_utoipa_app()
+        .openapi(base())
+        .configure(operations)
+        .split_for_parts();
+    let items = collected.paths.paths.values_mut();
+    for operation in
+        items.flat_map(|item| [&mut item.post, &mut item.put, &mut item.patch]).flatten()
+    {
+        unwrap_optional_body(operation);
+    }
+    collected
+}
+
+/// A body that may be left out is written "this or null", which no caller means and generators
+/// stumble over: it becomes "this", not required.
+fn unwrap_optional_body(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    for content in body.content.values_mut() {
+        let RefOr::T(content) = content else { continue };
+        let Some(RefOr::T(Schema::OneOf(one_of))) = &content.schema else { continue };
+        if let Some(named) = one_of.items.iter().find(|item| matches!(item, RefOr::Ref(_))) {
+            content.schema = Some(named.clone());
+            body.required = Some(Required::False);
+        }
+    }
+}
+
+/// The document as it is committed and served.
+pub fn document_text() -> String {
+    document().to_pretty_json().unwrap_or_default() + "\n"
+}
+
+fn base() -> OpenApi {
+    let info = InfoBuilder::new()
+        .title("imagedepot")
+        .version(env!("CARGO_PKG_VERSION"))
+        .description(Some(DESCRIPTION))
+        .license(Some(
+            LicenseBuilder::new()
+                .name("MIT OR Apache-2.0")
+                .identifier(Some("MIT OR Apache-2.0"))
+                .build(),
+        ))
+        .build();
+    let tag = |(name, description): &(&str, &str)| {
+        TagBuilder::new().name(*name).description(Some(*description)).build()
+    };
+    OpenApiBuilder::new()
+        .info(info)
+        .tags(Some(TAGS.iter().map(tag)))
+        .components(Some(security::schemes()))
+        .security(Some(security::any()))
+        .build()
+}

@@ -1,0 +1,105 @@
+//! Every route in one list.
+
+use actix_web::guard::fn_guard;
+use actix_web::{Route, web};
+use utoipa_actix_web::scope::scope;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::conventions::{documentation, fallback};
+use super::{
+    assignments, audit, bits, certificate_mappings, channels, files, garbage, health, images,
+    prestage, publications, revisions, scrub, tokens, tree, update_check, uploads, users, whoami,
+};
+use crate::wire;
+
+/// Every operation of the API, after the update check in the order of an image's life.
+pub fn operations(config: &mut ServiceConfig) {
+    config.service(health::livez).service(health::readyz).service(health::metrics).service(
+        scope("/api/v1")
+            // The router tries one after the other, those with a name in their path by a regular
+            // expression each, which was a twelfth of a check's CPU: what a fleet asks comes first.
+            .service(update_check::check)
+            .service(update_check::check_many)
+            .service(images::list)
+            .service(images::create)
+            .service(images::show)
+            .service(images::change)
+            .service(images::delete)
+            .service(revisions::list)
+            .service(revisions::create)
+            .service(revisions::show)
+            .service(revisions::change)
+            .service(revisions::delete)
+            .service(prestage::get)
+            .service(prestage::head)
+            .service(files::put)
+            .service(files::get)
+            .service(files::head)
+            .service(files::options)
+            .service(uploads::list)
+            .service(uploads::create)
+            .service(uploads::options)
+            .service(uploads::show)
+            .service(uploads::head)
+            .service(uploads::append)
+            .service(uploads::cancel)
+            .service(uploads::options_of_one)
+            .service(revisions::seal)
+            .service(revisions::revoke)
+            .service(channels::list)
+            .service(channels::create)
+            .service(channels::show)
+            .service(channels::change)
+            .service(channels::delete)
+            .service(assignments::list)
+            .service(assignments::show)
+            .service(assignments::promote)
+            .service(assignments::roll_back)
+            .service(assignments::history)
+            .service(publications::list)
+            .service(publications::reconcile)
+            .service(users::list)
+            .service(users::create)
+            .service(users::show)
+            .service(users::change)
+            .service(users::delete)
+            .service(tokens::list)
+            .service(tokens::create)
+            .service(tokens::show)
+            .service(tokens::revoke)
+            .service(tokens::keys)
+            .service(certificate_mappings::list)
+            .service(certificate_mappings::create)
+            .service(certificate_mappings::show)
+            .service(certificate_mappings::delete)
+            .service(garbage::collect)
+            .service(scrub::show)
+            .service(scrub::request)
+            .service(whoami::show)
+            .service(audit::list),
+    );
+}
+
+/// What is served beside the operations: the tree and the documentation.
+pub fn files_and_pages(config: &mut web::ServiceConfig, alias: &str) {
+    config
+        .service(
+            web::resource(format!("/{alias}/{{path:.*}}"))
+                .route(web::get().to(tree::serve))
+                .route(web::head().to(tree::serve))
+                .route(bits_post())
+                .default_service(web::to(fallback::nothing_here)),
+        )
+        .service(
+            // The tree's root is no destination either, and BITS wants to hear so in its own words.
+            web::resource(format!("/{alias}"))
+                .route(bits_post())
+                .default_service(web::to(fallback::nothing_here)),
+        )
+        .configure(documentation::pages);
+}
+
+fn bits_post() -> Route {
+    let is_bits = fn_guard(|context| context.head().method.as_str() == wire::bits::METHOD);
+    web::route().guard(is_bits).to(bits::post)
+}

@@ -1,0 +1,300 @@
+//! `/update-check`: what a client machine is told to do, from the snapshot alone.
+
+use std::io::Write as _;
+use std::net::IpAddr;
+use std::sync::OnceLock;
+
+use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::web::{Data, Query};
+use actix_web::{HttpRequest, HttpResponse, get, post};
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use metrics::Counter;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::conventions::body::JsonBody;
+use super::conventions::caller::Visitor;
+use super::conventions::client_address;
+use super::conventions::problem::{Problem, ProblemDocument, ReadRefusals};
+use super::depot::{Depot, Links};
+use crate::catalog::snapshot::{Offer, OfferedPath};
+use crate::catalog::update_check::{self, Action, Reason};
+use crate::catalog::{Error, Snapshot};
+use crate::model::{ClientId, Digest, FileRole, ImageName};
+
+const CHECK_AFTER: HeaderName = HeaderName::from_static("check-after");
+
+/// Bytes that most answers with an offer fit in, so that writing one allocates once.
+const USUAL_ANSWER: usize = 768;
+
+/// The largest list that one request may ask about.
+const MOST_QUESTIONS: usize = 100;
+
+/// A client's question.
+#[derive(Debug, Deserialize, ToSchema, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[schema(example = json!({"image": "win7-office", "channel": "production", "revision": 11, "client": "PC-0815"}))]
+pub struct Question {
+    /// The image's name.
+    #[schema(example = "win7-office")]
+    image: String,
+    /// `production` if left out.
+    #[serde(default)]
+    #[schema(example = "production")]
+    channel: Option<String>,
+    /// What the client has; 0 or left out for none.
+    #[serde(default)]
+    #[param(minimum = 0)]
+    #[schema(minimum = 0, example = 11)]
+    revision: Option<i64>,
+    /// Who the client is; its slot and its place in rollouts depend on it.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, example = "PC-0815")]
+    client: Option<ClientId>,
+}
+
+/// The answer to a client's question.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "action": "update", "reason": "newer_revision", "image": "win7-office", "channel": "production",
+    "epoch": 17, "current": 11,
+    "target": {"revision": 12, "files": [
+        {"role": "ckm", "url": "/MEDVImages/win7-office_12.ckm", "size": 5_368_709_120_u64,
+         "digest": "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
+    ]},
+    "mandatory": false, "deadline": null, "check_after_seconds": 871
+}))]
+pub struct UpdateAnswer<'a> {
+    action: Action,
+    reason: Reason,
+    image: &'a str,
+    channel: &'a str,
+    /// Of the assignment in force; 0 before the first promotion.
+    epoch: i64,
+    /// What the client has; 0 for none.
+    current: i64,
+    /// What the client is to have; null where there is nothing to do.
+    #[schema(required = true)]
+    target: Option<Target<'a>>,
+    mandatory: bool,
+    #[schema(required = true)]
+    deadline: Option<DateTime<Utc>>,
+    /// When to ask again: the client's own slot.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = u64, required = true)]
+    check_after_seconds: Option<u64>,
+}
+
+/// The revision to change to.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Target<'a> {
+    revision: i64,
+    files: Vec<TargetFile<'a>>,
+}
+
+/// A file of it, and where it is.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TargetFile<'a> {
+    role: FileRole,
+    /// A path on this server, or an absolute URL where `server.public_url` is set.
+    url: String,
+    size: u64,
+    #[schema(value_type = String)]
+    #[serde(serialize_with = "as_text")]
+    digest: &'a Digest,
+}
+
+fn as_text<S: serde::Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(digest)
+}
+
+/// Check for an update
+///
+/// What the client is to do now, and when to ask again. Everyone may ask about channels that everyone
+/// may read. The `ETag` covers all but the time to ask again, which `Check-After` carries on 304 too.
+#[utoipa::path(tag = "updates", operation_id = "check_for_update", params(Question), security((), ("basic" = []), ("bearer" = []), ("negotiate" = []), ("certificate" = [])),
+    responses(
+        (status = 200, description = "What to do", body = UpdateAnswer),
+        (status = 304, description = "The same as before; `Check-After` says when to ask again"),
+        ReadRefusals
+    )
+)]
+#[get("/update-check")]
+pub async fn check(
+    visitor: Visitor,
+    depot: Data<Depot>,
+    question: Query<Question>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let snapshot = depot.catalog.snapshot();
+    let answer = question.answer(&visitor, &snapshot, &depot.links)?;
+    let wait = question.wait(&depot, client_address::of(&request));
+    let (tag, body) = answer.with_tag(wait)?;
+    let known = request.headers().get(header::IF_NONE_MATCH);
+    let unchanged = known.is_some_and(|known| {
+        known.as_bytes().windows(tag.len()).any(|candidate| candidate == tag.as_bytes())
+    });
+    let mut response = if unchanged { HttpResponse::NotModified() } else { HttpResponse::Ok() };
+    response
+        .insert_header((header::ETAG, tag))
+        .insert_header((CHECK_AFTER, HeaderValue::from(wait)))
+        .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")));
+    if unchanged {
+        return Ok(response.finish());
+    }
+    Ok(response
+        .insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")))
+        .body(body))
+}
+
+/// The answers to a list of questions, in its order.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Answers<'a> {
+    items: Vec<AnswerOrProblem<'a>>,
+}
+
+/// One answer, or why there is none.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum AnswerOrProblem<'a> {
+    Answer(UpdateAnswer<'a>),
+    Problem {
+        #[schema(value_type = String)]
+        image: &'a str,
+        problem: ProblemDocument,
+    },
+}
+
+/// Check for several updates
+///
+/// A list of up to 100 questions, answered in its order; a question that has no answer gets a problem
+/// in its place.
+#[utoipa::path(tag = "updates", operation_id = "check_for_updates", request_body = Vec<Question>,
+    security((), ("basic" = []), ("bearer" = []), ("negotiate" = []), ("certificate" = [])),
+    responses((status = 200, description = "The answers", body = Answers), ReadRefusals)
+)]
+#[post("/update-check")]
+pub async fn check_many(
+    visitor: Visitor,
+    depot: Data<Depot>,
+    questions: JsonBody<Vec<Question>>,
+    request: HttpRequest,
+) -> Result<HttpResponse, Problem> {
+    let questions = questions.read()?;
+    if questions.len() > MOST_QUESTIONS {
+        return Err(Error::invalid("body", format!("at most {MOST_QUESTIONS} questions")).into());
+    }
+    let snapshot = depot.catalog.snapshot();
+    let address = client_address::of(&request);
+    let answer = |question: &'_ Question| match question.answer(&visitor, &snapshot, &depot.links) {
+        Ok(answer) => serde_json::to_value(UpdateAnswer {
+            check_after_seconds: Some(question.wait(&depot, address)),
+            ..answer
+        }),
+        Err(problem) => serde_json::to_value(AnswerOrProblem::Problem {
+            image: &question.image,
+            problem: problem.document(),
+        }),
+    };
+    let items = questions.iter().map(answer).collect::<Result<Vec<_>, _>>();
+    let items = items.map_err(|_| Problem::internal())?;
+    Ok(HttpResponse::Ok().json(serde_json::json!({ "items": items })))
+}
+
+impl Question {
+    fn answer<'a>(
+        &'a self,
+        visitor: &Visitor,
+        snapshot: &'a Snapshot,
+        links: &Links,
+    ) -> Result<UpdateAnswer<'a>, Problem> {
+        if !snapshot.is_loaded() {
+            return Err(Problem::come_back("starting", "the server has only just started", 1));
+        }
+        let current = self.revision.unwrap_or(0);
+        if current < 0 {
+            return Err(Error::invalid(
+                "revision",
+                "0 for none, or the number of the one installed",
+            )
+            .into());
+        }
+        // A name that cannot exist is a name that does not exist.
+        let name: ImageName = self.image.parse().map_err(|_| Error::ImageNotFound)?;
+        let channel = match &self.channel {
+            Some(name) => name.parse().ok().and_then(|name| snapshot.channel(&name)),
+            None => snapshot.production(),
+        };
+        let channel = &channel.ok_or(Error::ChannelNotFound)?.channel;
+        visitor.may_read(channel.read_access, &name)?;
+        let image = snapshot.image(&name).ok_or(Error::ImageNotFound)?;
+        let decision =
+            update_check::decide(image, image.offer(&channel.name).map(AsRef::as_ref), current);
+        count(decision.action);
+        let promotion = decision.offer.map(|offer| &offer.promotion);
+        Ok(UpdateAnswer {
+            action: decision.action,
+            reason: decision.reason,
+            image: image.name.as_str(),
+            channel: channel.name.as_str(),
+            epoch: promotion.map_or(0, |promotion| promotion.epoch),
+            current,
+            target: decision.target.map(|offer| Target::of(offer, links)),
+            mandatory: promotion.is_some_and(|promotion| promotion.mandatory),
+            deadline: promotion.and_then(|promotion| promotion.deadline),
+            check_after_seconds: None,
+        })
+    }
+
+    /// Seconds until the client's slot; clients without an id are told apart by their address.
+    fn wait(&self, depot: &Depot, address: IpAddr) -> u64 {
+        let by_address = || address.to_string().replace(':', "-").parse().ok();
+        let client = self.client.clone().or_else(by_address);
+        let period = depot.catalog.rules().check_period;
+        let now = depot.catalog.clock().now();
+        client.map_or(u64::from(period), |client| {
+            update_check::seconds_until_slot(&client, period, now)
+        })
+    }
+}
+
+/// The counters are looked up once each, as in [`crate::telemetry::metrics`].
+fn count(action: Action) {
+    static COUNTERS: [OnceLock<Counter>; 4] = [const { OnceLock::new() }; 4];
+    COUNTERS[action as usize]
+        .get_or_init(
+            || metrics::counter!("imagedepot_update_checks_total", "action" => action.as_str()),
+        )
+        .increment(1);
+}
+
+impl<'a> Target<'a> {
+    fn of(offer: &'a Offer, links: &Links) -> Self {
+        let file = |file: &'a OfferedPath| TargetFile {
+            role: file.role,
+            url: links.tree(&file.path),
+            size: file.size,
+            digest: &file.digest,
+        };
+        Self { revision: offer.promotion.revision, files: offer.files.iter().map(file).collect() }
+    }
+}
+
+impl UpdateAnswer<'_> {
+    /// The tag covers everything but the time to ask again; it is a digest of the answer, so that
+    /// every replica gives the same.
+    fn with_tag(self, wait: u64) -> Result<(HeaderValue, Bytes), Problem> {
+        let mut text = Vec::with_capacity(USUAL_ANSWER);
+        serde_json::to_writer(&mut text, &self).map_err(|_| Problem::internal())?;
+        let mut tag = [b'"'; 34];
+        hex::encode_to_slice(&Digest::of(&text).as_bytes()[..16], &mut tag[1..33])
+            .map_err(|_| Problem::internal())?;
+        let tag = HeaderValue::from_bytes(&tag).map_err(|_| Problem::internal())?;
+        // The one field that the tag leaves out takes the place of the closing brace.
+        text.pop();
+        write!(text, ",\"check_after_seconds\":{wait}}}").map_err(|_| Problem::internal())?;
+        Ok((tag, text.into()))
+    }
+}

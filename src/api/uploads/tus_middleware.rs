@@ -1,0 +1,67 @@
+//! What tus wants of every request and answer about uploads, in front of whatever answers them: also
+//! of refusals for lack of credentials, and of paths that lead nowhere.
+
+use actix_web::body::{BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::HeaderValue;
+use actix_web::http::{Method, StatusCode};
+use actix_web::middleware::Next;
+use actix_web::{Error, ResponseError as _};
+
+use crate::api::conventions::problem::Problem;
+use crate::wire::tus;
+
+const UPLOADS: &str = "/api/v1/uploads";
+
+/// Whether the path is one upload's.
+pub fn is_upload(path: &str) -> bool {
+    path.strip_prefix(UPLOADS).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
+}
+
+/// Stands in front of all operations; does nothing for those of others.
+pub async fn speak_tus<B: MessageBody>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<EitherBody<B, BoxBody>>, Error> {
+    let concerned = request.path() == UPLOADS || is_upload(request.path());
+    if concerned {
+        take_meant_method(&mut request);
+    }
+    let versions = request.headers().get_all(&tus::TUS_RESUMABLE);
+    // OPTIONS is how a client learns of the version.
+    if !concerned || versions.count() == 0 || *request.method() == Method::OPTIONS {
+        return next.call(request).await.map(ServiceResponse::map_into_left_body);
+    }
+    let mut versions = request.headers().get_all(&tus::TUS_RESUMABLE);
+    let mut response = if versions.all(|version| version == tus::VERSION) {
+        next.call(request).await?.map_into_left_body()
+    } else {
+        request.into_response(other_version().error_response()).map_into_right_body()
+    };
+    let version = HeaderValue::from_static(tus::VERSION);
+    response.headers_mut().insert(tus::TUS_RESUMABLE.clone(), version);
+    Ok(response)
+}
+
+/// `X-HTTP-Method-Override`, for clients that can send nothing but POST. Only here, where nothing is
+/// posted: a method from a header could slip past whoever guards the methods of other paths.
+fn take_meant_method(request: &mut ServiceRequest) {
+    if *request.method() != Method::POST || !is_upload(request.path()) {
+        return;
+    }
+    let meant = request.headers().get(&tus::METHOD_OVERRIDE).and_then(|value| value.to_str().ok());
+    let meant = meant.map(str::to_ascii_uppercase);
+    let method = match meant.as_deref() {
+        Some("PATCH") => Method::PATCH,
+        Some("DELETE") => Method::DELETE,
+        Some("HEAD") => Method::HEAD,
+        _ => return,
+    };
+    request.head_mut().method = method;
+}
+
+fn other_version() -> Problem {
+    let detail = "this server speaks tus 1.0.0";
+    Problem::new(StatusCode::PRECONDITION_FAILED, "tus_version_unsupported", detail)
+        .with_header(tus::TUS_VERSION.clone(), HeaderValue::from_static(tus::VERSION))
+}

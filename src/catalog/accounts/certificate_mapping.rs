@@ -1,0 +1,172 @@
+//! Certificate mappings: made, listed, taken away. Which one decides about a certificate, the snapshot knows.
+
+use serde::Serialize;
+
+use crate::catalog::actor::version_tag;
+use crate::catalog::audit::{Entry, NOTHING};
+use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
+use crate::model::certificate_mapping::{Criterion, Outcome, Rules};
+use crate::model::{AccountName, Certificate, CertificateMapping, Digest, MappingName};
+use crate::storage::{Change, NewCertificateMapping, Tx};
+
+/// A new mapping.
+pub struct CertificateMappingDraft {
+    pub name: MappingName,
+    pub criterion: CriterionDraft,
+    pub outcome: Outcome,
+}
+
+/// Which certificates are meant.
+pub enum CriterionDraft {
+    Certificate(Box<Certificate>),
+    /// Without a position they are asked last.
+    Rules {
+        rules: Rules,
+        position: Option<i64>,
+    },
+}
+
+/// What the audit keeps: of a certificate what people know it by.
+#[derive(Serialize)]
+struct Shown<'a> {
+    user: Option<&'a AccountName>,
+    deny: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subject: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fingerprint: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rules: Option<&'a Rules>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    position: Option<i64>,
+}
+
+impl CertificateMapping {
+    pub fn tag(&self) -> String {
+        version_tag(self.version)
+    }
+
+    fn shown(&self) -> Shown<'_> {
+        let (user, deny) = (self.outcome.user(), self.outcome.denies());
+        let (subject, fingerprint, rules, position) = match &self.criterion {
+            Criterion::Certificate(certificate) => {
+                let fingerprint = Digest::to_string(&certificate.fingerprint());
+                (Some(certificate.shown_subject()), Some(fingerprint), None, None)
+            }
+            Criterion::Rules { rules, position } => (None, None, Some(rules), Some(*position)),
+        };
+        Shown { user, deny, subject, fingerprint, rules, position }
+    }
+}
+
+impl Catalog {
+    pub async fn create_certificate_mapping(
+        &self,
+        actor: &Actor,
+        draft: CertificateMappingDraft,
+    ) -> Result<CertificateMapping> {
+        let CertificateMappingDraft { name, criterion, outcome } = draft;
+        let mut tx = self.db.write().await?;
+        // Positions are read to be changed, and the user must not go meanwhile.
+        tx.lock_catalog_version().await?;
+        if tx.certificate_mapping_by_key(&name.key()).await?.is_some() {
+            return Err(Error::NameTaken(name.to_string()));
+        }
+        let account = match outcome.user() {
+            Some(user) => Some(known_user(&mut tx, user).await?),
+            None => None,
+        };
+        let criterion = place(&mut tx, criterion).await?;
+        let new = NewCertificateMapping {
+            id: self.ids.next(),
+            name: &name,
+            criterion: &criterion,
+            denies: outcome.denies(),
+            account,
+            created_by: &actor.name,
+            now: self.clock.now(),
+        };
+        tx.insert_certificate_mapping(&new).await.map_err(Error::name_taken(&name))?;
+        let mapping = known_mapping(&mut tx, &name).await?;
+        let entry = entry("certificate_mapping.create", actor, &mapping);
+        self.audit(&mut tx, entry, NOTHING, Some(&mapping.shown()));
+        self.conclude_mapping(tx).await?;
+        Ok(mapping)
+    }
+
+    pub async fn certificate_mapping(&self, name: &MappingName) -> Result<CertificateMapping> {
+        known_mapping(&mut self.db.read().await?, name).await
+    }
+
+    /// In the order in which they are asked, those behind `after`: a position and a name's key.
+    pub async fn certificate_mappings(
+        &self,
+        after: (i64, &str),
+        limit: i64,
+    ) -> Result<Vec<CertificateMapping>> {
+        Ok(self.db.read().await?.certificate_mappings_after(after.0, after.1, limit).await?)
+    }
+
+    pub async fn delete_certificate_mapping(
+        &self,
+        actor: &Actor,
+        name: &MappingName,
+        condition: &Precondition,
+    ) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        tx.lock_catalog_version().await?;
+        let mapping = known_mapping(&mut tx, name).await?;
+        condition.check(Some(&mapping.tag()))?;
+        tx.delete_certificate_mapping(mapping.id).await?;
+        if let Criterion::Rules { position, .. } = mapping.criterion {
+            tx.move_mappings(position, -1).await?;
+        }
+        let entry = entry("certificate_mapping.delete", actor, &mapping);
+        self.audit(&mut tx, entry, Some(&mapping.shown()), NOTHING);
+        self.conclude_mapping(tx).await
+    }
+
+    /// Log-ins are answered from the snapshot, so it has to follow.
+    async fn conclude_mapping(&self, mut tx: Tx) -> Result<()> {
+        tx.raise_catalog_version(Change::CertificateMappings).await?;
+        tx.commit().await?;
+        self.refresh().await;
+        Ok(())
+    }
+}
+
+fn entry<'a>(action: &'static str, actor: &'a Actor, mapping: &CertificateMapping) -> Entry<'a> {
+    Entry { action, subject: format!("certificate-mappings/{}", mapping.name), actor }
+}
+
+async fn known_mapping(tx: &mut Tx, name: &MappingName) -> Result<CertificateMapping> {
+    tx.certificate_mapping_by_key(&name.key()).await?.ok_or(Error::CertificateMappingNotFound)
+}
+
+async fn known_user(tx: &mut Tx, user: &AccountName) -> Result<uuid::Uuid> {
+    let account = tx.account_by_key(&user.key()).await?;
+    account.map(|account| account.id).ok_or_else(|| {
+        Error::invalid("user", format!("there is no user {user}; create the user first"))
+    })
+}
+
+/// Finds its place in the order, and moves those behind it.
+async fn place(tx: &mut Tx, draft: CriterionDraft) -> Result<Criterion> {
+    match draft {
+        CriterionDraft::Certificate(certificate) => {
+            match tx.mapping_of_certificate(&certificate).await? {
+                Some(other) => Err(Error::CertificateMapped(other)),
+                None => Ok(Criterion::Certificate(certificate)),
+            }
+        }
+        CriterionDraft::Rules { rules, position } => {
+            let next = tx.last_mapping_position().await? + 1;
+            let position = position.unwrap_or(next);
+            if !(1..=next).contains(&position) {
+                return Err(Error::invalid("position", format!("1 to {next}, which is the last")));
+            }
+            tx.move_mappings(position, 1).await?;
+            Ok(Criterion::Rules { rules, position })
+        }
+    }
+}

@@ -1,0 +1,287 @@
+//! API tokens: what their holders may and until when, and the keys that sign them.
+//!
+//! The token itself is made and read by the access room; here is the row that decides. A token stands on its
+//! own: it is made by an administrator and belongs to the depot, so it stays good when that administrator is
+//! disabled or deleted, as machines must not stop because a person left. Who made it is on record, for whoever
+//! takes a person's rights away to look through.
+
+use std::time::Duration;
+
+use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
+use uuid::Uuid;
+
+use super::account::check_patterns;
+use crate::catalog::audit::{Entry, NOTHING};
+use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
+use crate::model::{ApiToken, Role, SigningKey, TokenName};
+use crate::storage::{Change, NewSigningKey, NewToken, Tx};
+
+/// How exactly the last use is known: a write for each request would be the dearest part of it.
+pub const USE_NOTED_EVERY: Duration = Duration::from_hours(1);
+
+/// Rows of void tokens are kept so long, for whoever asks what one of them was; the audit keeps more.
+const VOID_KEPT: TimeDelta = TimeDelta::days(90);
+
+/// A new token.
+pub struct TokenDraft {
+    pub name: TokenName,
+    pub roles: Vec<Role>,
+    pub images: Vec<String>,
+    /// None is the default lifetime of the settings.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When the maker itself expires, if it is a token: it makes none that outlives it.
+    pub maker_expires_at: Option<DateTime<Utc>>,
+}
+
+/// A new key, as the access room makes them; base64url without padding.
+pub struct KeyDraft {
+    /// PKCS #8.
+    pub private_key: SecretString,
+    pub public_key: String,
+}
+
+/// A token's row and what it is to be signed with.
+pub struct Unsigned {
+    pub token: ApiToken,
+    pub key: SigningKey,
+    pub private_key: SecretString,
+}
+
+/// What the audit keeps.
+#[derive(Serialize)]
+struct Shown<'a> {
+    name: &'a TokenName,
+    roles: &'a [Role],
+    images: &'a [String],
+    signing_key: Uuid,
+    expires_at: DateTime<Utc>,
+    revoked: bool,
+}
+
+#[derive(Serialize)]
+struct ShownKey {
+    signing_key: Uuid,
+    retired_older: bool,
+    revoked_tokens: u64,
+}
+
+impl ApiToken {
+    /// Changes with everything that is shown of it.
+    pub fn tag(&self) -> String {
+        let micros = |time: Option<DateTime<Utc>>| time.map_or(0, |time| time.timestamp_micros());
+        format!("{}-{}", micros(self.revoked_at), micros(self.last_used_at))
+    }
+
+    fn shown(&self) -> Shown<'_> {
+        Shown {
+            name: &self.name,
+            roles: &self.roles,
+            images: &self.images,
+            signing_key: self.signing_key_id,
+            expires_at: self.expires_at,
+            revoked: self.revoked_at.is_some(),
+        }
+    }
+}
+
+impl Catalog {
+    /// Makes a token's row; `spare` becomes the catalog's key if it has none yet.
+    ///
+    /// A name belongs to one living token: it is what uploads and repeats of requests are bound to. A successor
+    /// of the same name goes on with them.
+    pub async fn create_token(
+        &self,
+        actor: &Actor,
+        draft: TokenDraft,
+        spare: &KeyDraft,
+    ) -> Result<Unsigned> {
+        check_patterns(&draft.images)?;
+        if draft.roles.is_empty() {
+            return Err(Error::invalid("roles", "at least one, or the token opens nothing"));
+        }
+        let now = self.clock.now();
+        let mut expires_at = self.expiry(draft.expires_at, now)?;
+        if let Some(end) = draft.maker_expires_at.filter(|end| *end < expires_at) {
+            if draft.expires_at.is_some() {
+                return Err(Error::invalid(
+                    "expires_at",
+                    format!("the maker itself expires at {end}"),
+                ));
+            }
+            expires_at = end;
+        }
+        let mut tx = self.db.write().await?;
+        // Of two that come at once one sees the other's key and name.
+        tx.lock_catalog_version().await?;
+        if tx.live_token_by_key(&draft.name.key(), now).await?.is_some() {
+            return Err(Error::NameTaken(draft.name.to_string()));
+        }
+        let key = match tx.key_that_signs().await? {
+            Some(key) => key,
+            None => self.insert_key(&mut tx, spare, None).await?,
+        };
+        let private_key = tx.private_key(key.id).await?;
+        let id = self.ids.next();
+        tx.insert_token(&NewToken {
+            id,
+            name: &draft.name,
+            roles: &draft.roles,
+            images: &draft.images,
+            signing_key_id: key.id,
+            created_by: &actor.name,
+            now,
+            expires_at,
+        })
+        .await?;
+        let token = tx.token(id).await?.ok_or(Error::TokenNotFound)?;
+        self.audit(&mut tx, entry("token.create", actor, id), NOTHING, Some(&token.shown()));
+        self.conclude_tokens(tx).await?;
+        Ok(Unsigned { token, key, private_key: private_key.into() })
+    }
+
+    /// A token, also one that was revoked.
+    pub async fn token(&self, id: Uuid) -> Result<ApiToken> {
+        self.db.look().await?.token(id).await?.ok_or(Error::TokenNotFound)
+    }
+
+    /// Newest first, those before `before`.
+    pub async fn tokens(
+        &self,
+        before: Option<Uuid>,
+        with_revoked: bool,
+        limit: i64,
+    ) -> Result<Vec<ApiToken>> {
+        let mut tx = self.db.read().await?;
+        Ok(tx.tokens_before(before.unwrap_or(Uuid::max()), with_revoked, limit).await?)
+    }
+
+    /// Ends a token, here at once and on other replicas within a second.
+    pub async fn revoke_token(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        condition: &Precondition,
+    ) -> Result<ApiToken> {
+        let mut tx = self.db.write().await?;
+        tx.lock_catalog_version().await?;
+        let before = known_token(&mut tx, id).await?;
+        condition.check(Some(&before.tag()))?;
+        let now = self.clock.now();
+        tx.revoke_token(id, now).await?;
+        let token = ApiToken { revoked_at: Some(now), ..before.clone() };
+        let (old, new) = (before.shown(), token.shown());
+        self.audit(&mut tx, entry("token.revoke", actor, id), Some(&old), Some(&new));
+        self.conclude_tokens(tx).await?;
+        Ok(token)
+    }
+
+    /// Signs with a new key from now on. Tokens of the older ones stay good, unless these are retired: then
+    /// they are revoked, and this says how many.
+    pub async fn rotate_signing_key(
+        &self,
+        actor: &Actor,
+        new: &KeyDraft,
+        retire_older: bool,
+    ) -> Result<(SigningKey, u64)> {
+        let mut tx = self.db.write().await?;
+        tx.lock_catalog_version().await?;
+        let issuer = tx.key_that_signs().await?.map(|key| key.issuer);
+        let key = self.insert_key(&mut tx, new, issuer).await?;
+        tx.forget_private_keys_but(key.id).await?;
+        let revoked_tokens = if retire_older {
+            tx.retire_signing_keys_but(key.id, self.clock.now()).await?
+        } else {
+            0
+        };
+        let shown = ShownKey { signing_key: key.id, retired_older: retire_older, revoked_tokens };
+        let subject = format!("keys/{}", key.id);
+        let entry = Entry { action: "signing_key.rotate", subject, actor };
+        self.audit(&mut tx, entry, NOTHING, Some(&shown));
+        self.conclude_tokens(tx).await?;
+        Ok((key, revoked_tokens))
+    }
+
+    /// Notes that a token was used, if that was not noted within the last hour.
+    /// Nobody waits for it, and one that fails is made up for in an hour.
+    pub fn note_token_use(&self, id: Uuid) {
+        let catalog = self.clone();
+        self.runtime.spawn(async move {
+            if let Err(error) = catalog.try_note_token_use(id).await {
+                tracing::debug!(%error, token.id = %id, "a token's use was not noted");
+            }
+        });
+    }
+
+    async fn try_note_token_use(&self, id: Uuid) -> Result<()> {
+        let now = self.clock.now();
+        let mut tx = self.db.write().await?;
+        tx.note_token_use(id, now, now - USE_NOTED_EVERY).await?;
+        Ok(tx.commit().await?)
+    }
+
+    pub(crate) async fn forget_void_tokens(&self) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        tx.forget_tokens_before(self.clock.now() - VOID_KEPT).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn insert_key(
+        &self,
+        tx: &mut Tx,
+        draft: &KeyDraft,
+        issuer: Option<String>,
+    ) -> Result<SigningKey> {
+        let (id, created_at) = (self.ids.next(), self.clock.now());
+        // Named after its first key: no other catalog has the same.
+        let issuer = issuer.unwrap_or_else(|| format!("urn:uuid:{id}"));
+        tx.insert_signing_key(&NewSigningKey {
+            id,
+            issuer: &issuer,
+            private_key: draft.private_key.expose_secret(),
+            public_key: &draft.public_key,
+            now: created_at,
+        })
+        .await?;
+        let public_key = draft.public_key.clone();
+        Ok(SigningKey { id, issuer, public_key, created_at, retired_at: None })
+    }
+
+    /// When a token ends that is made now, in whole seconds.
+    fn expiry(&self, asked: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
+        let after = |lifetime| {
+            let lifetime = TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX);
+            now.checked_add_signed(lifetime).unwrap_or(DateTime::<Utc>::MAX_UTC)
+        };
+        let expires_at =
+            asked.unwrap_or_else(|| after(self.rules().token_lifetime)).trunc_subsecs(0);
+        if expires_at <= now {
+            return Err(Error::invalid("expires_at", "lies in the past"));
+        }
+        let longest = self.rules().longest_token_lifetime;
+        if expires_at > after(longest) {
+            let days = longest.as_secs() / 86_400;
+            let reason = format!("at most {days} days from now (access.tokens.longest_lifetime)");
+            return Err(Error::invalid("expires_at", reason));
+        }
+        Ok(expires_at)
+    }
+
+    /// Callers are recognised by the snapshot, so it has to follow.
+    async fn conclude_tokens(&self, mut tx: Tx) -> Result<()> {
+        tx.raise_catalog_version(Change::Tokens).await?;
+        tx.commit().await?;
+        self.refresh().await;
+        Ok(())
+    }
+}
+
+fn entry<'a>(action: &'static str, actor: &'a Actor, id: Uuid) -> Entry<'a> {
+    Entry { action, subject: format!("tokens/{id}"), actor }
+}
+
+async fn known_token(tx: &mut Tx, id: Uuid) -> Result<ApiToken> {
+    let token = tx.token(id).await?.ok_or(Error::TokenNotFound)?;
+    if token.revoked_at.is_some() { Err(Error::TokenRevoked) } else { Ok(token) }
+}

@@ -1,0 +1,174 @@
+//! Looking: what the catalog wants in the tree, what it put there before, and what is there now.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::apply::folder_of;
+use super::plan::{self, Found, Known, Manifest, Plan, Wanted};
+use crate::catalog::snapshot::ChannelOffer;
+use crate::catalog::{Catalog, Result, manifest};
+use crate::model::PublicationState;
+use crate::model::publication::in_folder;
+use crate::storage::tree::{Entries, Entry, Original, Tree};
+use crate::storage::{Blobs, KnownFile, Scope, StorageError};
+
+impl Catalog {
+    /// What [`Self::reconcile`] would do now.
+    pub async fn plan(&self) -> Result<Plan> {
+        self.try_refresh().await?;
+        let snapshot = self.snapshot().clone();
+        let manifests: BTreeMap<String, Manifest> = snapshot
+            .channels()
+            .map(|offer| wanted_manifest(offer))
+            .map(|wanted| (wanted.path.clone(), wanted))
+            .collect();
+        let (wanted, known, known_manifests) = self.read_plan_rows().await?;
+        let paths = wanted
+            .keys()
+            .chain(known.iter().map(|file| &file.publication.path))
+            .chain(manifests.keys())
+            .chain(&known_manifests);
+        let eye = Eye {
+            folders: self.look_into_folders_of(paths).await?,
+            tags: known.iter().filter_map(tag_of).collect(),
+            blobs: self.blobs.clone(),
+        };
+        let now = self.clock.now();
+        let grace =
+            chrono::TimeDelta::from_std(self.rules().grace).unwrap_or(chrono::TimeDelta::MAX);
+        let looked = tokio::task::spawn_blocking(move || {
+            let wanted =
+                wanted.into_iter().map(|(path, wanted)| eye.wanted(path, wanted)).collect();
+            let known = known.into_iter().map(|file| eye.known(file)).collect();
+            (plan::plan(wanted, known, now, grace), eye)
+        });
+        let (mut plan, eye) =
+            looked.await.map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        let stale = known_manifests.iter().filter(|path| !manifests.contains_key(*path));
+        plan.remove_manifests(stale.cloned());
+        for wanted in manifests.into_values() {
+            match self.tree.read(&wanted.path).await? {
+                Some(found) if found == wanted.content => {}
+                Some(_) if !known_manifests.contains(&wanted.path) => {
+                    plan.report_conflict(wanted.path);
+                }
+                _ => plan.write_manifest(wanted),
+            }
+        }
+        plan.foreign = eye.others(&plan);
+        Ok(plan)
+    }
+
+    /// What is in the folders of these paths, each looked at once.
+    async fn look_into_folders_of(
+        &self,
+        paths: impl Iterator<Item = &String>,
+    ) -> Result<BTreeMap<String, Entries>, StorageError> {
+        let names: BTreeSet<&str> = paths.map(|path| folder_of(path)).collect();
+        let mut folders = BTreeMap::new();
+        for folder in names {
+            folders.insert(folder.to_owned(), self.tree.list(folder).await?);
+        }
+        Ok(folders)
+    }
+
+    async fn read_plan_rows(
+        &self,
+    ) -> Result<(BTreeMap<String, Wanted>, Vec<KnownFile>, BTreeSet<String>)> {
+        let mut tx = self.db.read().await?;
+        let channels: BTreeMap<_, _> =
+            tx.channels().await?.into_iter().map(|channel| (channel.id, channel.folder)).collect();
+        let names: BTreeMap<_, _> = tx.image_names().await?.into_iter().collect();
+        let mut wanted = BTreeMap::new();
+        for file in tx.offered_files(Scope::All).await? {
+            let (Some(folder), Some(image)) =
+                (channels.get(&file.channel_id), names.get(&file.image_id))
+            else {
+                continue;
+            };
+            let name =
+                self.rules().pattern.file_name(image, file.revision, &file.extension, file.role);
+            wanted.insert(in_folder(folder, &name), Wanted::of(file));
+        }
+        let manifests = tx.known_manifests().await?.into_iter().map(|(path,)| path).collect();
+        Ok((wanted, tx.known_files().await?, manifests))
+    }
+}
+
+fn wanted_manifest(offer: &ChannelOffer) -> Manifest {
+    Manifest {
+        path: in_folder(&offer.channel.folder, manifest::FILE_NAME),
+        content: offer.manifest.clone(),
+    }
+}
+
+fn tag_of(file: &KnownFile) -> Option<(String, String)> {
+    Some((file.publication.path.clone(), file.tag.clone()?))
+}
+
+/// What was seen of the tree.
+struct Eye {
+    blobs: Blobs,
+    folders: BTreeMap<String, Entries>,
+    /// By which published objects are known, by path.
+    tags: BTreeMap<String, String>,
+}
+
+impl Eye {
+    fn entry(&self, path: &str) -> Option<&Entry> {
+        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+        self.folders.get(folder)?.get(name)
+    }
+
+    fn found(&self, path: &str, original: &Original) -> Found {
+        let Some(entry) = self.entry(path) else { return Found::Nothing };
+        let tag = self.tags.get(path).map(String::as_str);
+        if Tree::is_published(entry, original, tag, &self.blobs) {
+            Found::Right
+        } else {
+            Found::Other
+        }
+    }
+
+    fn wanted(&self, path: String, wanted: Wanted) -> (String, Wanted, Found) {
+        let found = self.found(&path, &wanted.original());
+        (path, wanted, found)
+    }
+
+    fn known(&self, file: KnownFile) -> Known {
+        let original = Original {
+            blob_key: file.blob_key.clone(),
+            size: file.size,
+            digest: file.publication.digest,
+            sealed_at: file.sealed_at,
+        };
+        let found = match self.found(&file.publication.path, &original) {
+            // An object that was on its way when the server was killed, or whose copy the service ended after that: it
+            // has no tag yet, and is nobody else's. (What is still wanted is published anew.)
+            Found::Other if self.was_on_its_way(&file) => Found::Right,
+            found => found,
+        };
+        let KnownFile { publication, is_quarantined, rescue_until, .. } = file;
+        Known { publication, found, is_quarantined, rescue_until }
+    }
+
+    fn was_on_its_way(&self, file: &KnownFile) -> bool {
+        let publication = &file.publication;
+        publication.state == PublicationState::Publishing
+            && file.tag.is_none()
+            && matches!(self.entry(&publication.path), Some(Entry::Object { .. }))
+    }
+
+    /// The files that are nobody's business but their owner's.
+    fn others(&self, plan: &Plan) -> Vec<String> {
+        let mut others = Vec::new();
+        for (folder, files) in &self.folders {
+            for name in files.keys() {
+                let path = in_folder(folder, name);
+                if name != manifest::FILE_NAME && !plan.ours.contains(&path) {
+                    others.push(path);
+                }
+            }
+        }
+        others
+    }
+}

@@ -1,0 +1,164 @@
+//! One moment of the catalog, and what is read from it.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::certificates::CertificateMappings;
+use crate::model::channel::PRODUCTION;
+use crate::model::{
+    Account, AccountName, ApiToken, Channel, ChannelName, Digest, FileRole, ImageName, Promotion,
+    ReadAccess, SigningKey, TokenName,
+};
+
+/// One moment of the catalog.
+///
+/// Cheap to clone, as every change does: what did not change is shared.
+#[derive(Clone, Default)]
+pub struct Snapshot {
+    /// None until the first one is loaded.
+    pub(super) version: Option<i64>,
+    pub(super) images: HashMap<String, Arc<ImageOffer>>,
+    pub(super) channels: HashMap<String, Arc<ChannelOffer>>,
+    /// By path below the tree's root, in lower case: Windows clients do not keep case.
+    pub(super) tree: HashMap<Arc<str>, TreeEntry>,
+    /// The paths that lead to an image's files.
+    pub(super) paths: HashMap<Uuid, Vec<Arc<str>>>,
+    pub(super) accounts: HashMap<String, Arc<Account>>,
+    pub(super) tokens: Arc<Tokens>,
+    pub(super) certificate_mappings: Arc<CertificateMappings>,
+}
+
+/// The tokens that are good, and the keys that signed them.
+#[derive(Default)]
+pub(super) struct Tokens {
+    pub(super) by_id: HashMap<Uuid, Arc<ApiToken>>,
+    /// The newest first.
+    pub(super) keys: Vec<SigningKey>,
+}
+
+/// A channel and its manifest.
+pub struct ChannelOffer {
+    pub channel: Channel,
+    /// `channel.json`.
+    pub manifest: Bytes,
+    pub manifest_digest: Digest,
+}
+
+/// An image and what it offers in each channel, by the channel's key.
+pub struct ImageOffer {
+    pub id: Uuid,
+    pub name: ImageName,
+    pub revoked: HashSet<i64>,
+    pub(super) offers: HashMap<String, Arc<Offer>>,
+}
+
+/// What an image offers in one channel.
+pub struct Offer {
+    pub promotion: Promotion,
+    /// None while the revision is in quarantine.
+    pub files: Vec<OfferedPath>,
+}
+
+/// A file of the assigned revision, with its path below the tree's root.
+#[derive(Debug, Clone)]
+pub struct OfferedPath {
+    pub role: FileRole,
+    pub path: String,
+    pub size: u64,
+    pub digest: Digest,
+}
+
+/// What a path of the tree leads to.
+#[derive(Clone)]
+pub enum TreeEntry {
+    File(Arc<TreeFile>),
+    /// The channel's `channel.json`.
+    Manifest(Arc<ChannelOffer>),
+}
+
+/// A revision's file in the tree.
+#[derive(Debug)]
+pub struct TreeFile {
+    pub image: ImageName,
+    pub read_access: ReadAccess,
+    pub blob_key: String,
+    pub size: u64,
+    pub digest: Digest,
+    pub sealed_at: DateTime<Utc>,
+}
+
+impl Snapshot {
+    pub fn is_loaded(&self) -> bool {
+        self.version.is_some()
+    }
+
+    pub fn version(&self) -> i64 {
+        self.version.unwrap_or(0)
+    }
+
+    pub fn image(&self, name: &ImageName) -> Option<&ImageOffer> {
+        self.images.get(&name.key()).map(AsRef::as_ref)
+    }
+
+    pub fn channel(&self, name: &ChannelName) -> Option<&Arc<ChannelOffer>> {
+        self.channels.get(&name.key())
+    }
+
+    /// The channel that is meant when none is named.
+    pub fn production(&self) -> Option<&Arc<ChannelOffer>> {
+        self.channels.get(PRODUCTION)
+    }
+
+    pub fn channels(&self) -> impl Iterator<Item = &Arc<ChannelOffer>> {
+        self.channels.values()
+    }
+
+    pub fn tree_entry(&self, path: &str) -> Option<&TreeEntry> {
+        self.tree.get(path.to_ascii_lowercase().as_str())
+    }
+
+    /// Who may read the folder that a path of the tree lies in, where a channel publishes there.
+    pub fn read_access_of_folder(&self, path: &str) -> Option<ReadAccess> {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        let mut channels = self.channels.values().map(|offer| &offer.channel);
+        channels
+            .find(|channel| channel.folder.eq_ignore_ascii_case(folder))
+            .map(|channel| channel.read_access)
+    }
+
+    pub fn account(&self, name: &AccountName) -> Option<&Arc<Account>> {
+        self.accounts.get(&name.key())
+    }
+
+    /// A token that was good when this picture was made: it may have expired since.
+    pub fn token(&self, id: Uuid) -> Option<&Arc<ApiToken>> {
+        self.tokens.by_id.get(&id)
+    }
+
+    /// The same by its name, which is one living token's.
+    pub fn token_by_name(&self, name: &TokenName, now: DateTime<Utc>) -> Option<&Arc<ApiToken>> {
+        let key = name.key();
+        let mut tokens = self.tokens.by_id.values();
+        tokens.find(|token| token.is_live(now) && token.name.key() == key)
+    }
+
+    /// The keys whose tokens are good, the newest first.
+    pub fn signing_keys(&self) -> &[SigningKey] {
+        &self.tokens.keys
+    }
+
+    /// Which user a client certificate stands for.
+    pub fn certificate_mappings(&self) -> &CertificateMappings {
+        &self.certificate_mappings
+    }
+}
+
+impl ImageOffer {
+    pub fn offer(&self, channel: &ChannelName) -> Option<&Arc<Offer>> {
+        self.offers.get(&channel.key())
+    }
+}

@@ -1,0 +1,183 @@
+//! The start of an upload: everything that can be refused is refused before the first byte.
+
+use uuid::Uuid;
+
+use super::{Announcement, as_stored};
+use crate::catalog::audit::{Entry, NOTHING};
+use crate::catalog::healing::is_to_be_healed;
+use crate::catalog::revision::{RevisionDetails, locked_details};
+use crate::catalog::{Actor, Catalog, Error, Result};
+use crate::model::{File, FileRole, ImageKind, RevisionState, Upload, UploadProtocol};
+use crate::storage::blobs::RunningHash;
+use crate::storage::{Holder, NewUpload, StorageError, Tx};
+
+/// Open sessions of one caller by one protocol: enough for any work, and a bound on what a broken script leaves.
+const MOST_OPEN: i64 = 1000;
+
+impl Catalog {
+    /// Reserves room for a file of a draft and makes the session that fills it.
+    pub async fn create_upload(&self, actor: &Actor, announced: Announcement) -> Result<Upload> {
+        let upload = self.open_upload(actor, self.ids.next(), &announced, None).await?;
+        metrics::counter!("imagedepot_uploads_begun_total").increment(1);
+        Ok(upload)
+    }
+
+    /// As [`Self::create_upload`], under an id that the caller has noted beforehand: repeated after a
+    /// crash, it finds the session that it made.
+    pub(in crate::catalog) async fn create_upload_as(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        announced: Announcement,
+    ) -> Result<Upload> {
+        match self.upload(actor, id).await {
+            Err(Error::UploadNotFound) => {}
+            found => return found,
+        }
+        let opened = self.open_upload(actor, id, &announced, None).await;
+        // Another request was faster in between.
+        if matches!(opened, Err(Error::Storage(StorageError::Duplicate))) {
+            return self.upload(actor, id).await;
+        }
+        if opened.is_ok() {
+            metrics::counter!("imagedepot_uploads_begun_total").increment(1);
+        }
+        opened
+    }
+
+    /// As [`Self::create_upload`], held by `holder` from the start.
+    pub(super) async fn open_upload(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        announced: &Announcement,
+        holder: Option<&Holder<'_>>,
+    ) -> Result<Upload> {
+        self.check_size(announced.size)?;
+        self.check_mounted()?;
+        let mut tx = self.db.write().await?;
+        let details = locked_details(&mut tx, &announced.image, announced.revision).await?;
+        check_target(&mut tx, &details, announced).await?;
+        tx.lock_reservations().await?;
+        self.check_count(&mut tx, actor, announced.protocol).await?;
+        self.check_quota(&mut tx, &details, announced).await?;
+        self.check_room(&mut tx, announced.size).await?;
+        let (blob, now) = (self.ids.next(), self.clock.now());
+        let (key, size) = (self.ids.blob_key(), as_stored(announced.size)?);
+        tx.insert_arriving_blob(blob, &key, size, self.instance, now).await?;
+        let new = NewUpload {
+            id,
+            revision_id: details.revision.id,
+            role: announced.role,
+            blob_id: blob,
+            protocol: announced.protocol,
+            digest: announced.digest.map(|digest| digest.to_string()),
+            condition: announced.condition.to_stored(),
+            hash_state: &RunningHash::default().save(),
+            created_by: &actor.name,
+            now,
+        };
+        tx.insert_upload(&new, holder).await?;
+        if announced.protocol != UploadProtocol::Put {
+            let subject = format!("uploads/{id}");
+            let target = (&details.image.name, details.revision.number, announced.role, size);
+            let entry = Entry { action: "upload.create", subject, actor };
+            self.audit(&mut tx, entry, NOTHING, Some(&target));
+        }
+        let upload = tx.upload(id).await?.ok_or(Error::UploadNotFound)?;
+        tx.commit().await?;
+        Ok(upload)
+    }
+
+    pub(in crate::catalog) fn check_size(&self, size: u64) -> Result<()> {
+        let limit = self.rules().max_file_size;
+        if size > limit { Err(Error::TooLarge { size, limit }) } else { Ok(()) }
+    }
+
+    async fn check_count(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        protocol: UploadProtocol,
+    ) -> Result<()> {
+        let open = tx.count_open_uploads(&actor.name, protocol).await?;
+        if open >= MOST_OPEN {
+            return Err(Error::TooManyUploads { open, limit: MOST_OPEN });
+        }
+        Ok(())
+    }
+
+    /// What the file would replace does not count: its bytes go when the new ones are there.
+    async fn check_quota(
+        &self,
+        tx: &mut Tx,
+        details: &RevisionDetails,
+        announced: &Announcement,
+    ) -> Result<()> {
+        let (limit, size) = (self.rules().image_quota, announced.size);
+        if limit == 0 {
+            return Ok(());
+        }
+        let held = tx.bytes_of_image(details.image.id, details.revision.id, announced.role).await?;
+        let used = held.unsigned_abs();
+        if used.saturating_add(size) > limit {
+            return Err(Error::QuotaExceeded { used, size, limit });
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn check_room(&self, tx: &mut Tx, needed: u64) -> Result<()> {
+        let Some(free) = self.blobs.free_bytes()? else { return Ok(()) };
+        let reserved = u64::try_from(tx.reserved_bytes().await?).unwrap_or(0);
+        let available = free.saturating_sub(reserved).saturating_sub(self.rules().min_free);
+        if needed > available {
+            return Err(Error::NoRoom { needed, available });
+        }
+        Ok(())
+    }
+
+    /// What was reserved may still be taken by others than uploads: the floor is kept all the same, so
+    /// that the database can go on.
+    pub(super) fn check_floor(&self) -> Result<()> {
+        let (floor, free) = (self.rules().min_free, self.blobs.free_bytes_of_disk()?);
+        if free < floor { Err(Error::FloorReached { free, floor }) } else { Ok(()) }
+    }
+}
+
+/// Whether the revision is one that may get this file: a draft, or one to be healed by the same bytes.
+async fn check_target(
+    tx: &mut Tx,
+    details: &RevisionDetails,
+    announced: &Announcement,
+) -> Result<()> {
+    let present = details.file(announced.role).ok();
+    if details.revision.state != RevisionState::Draft {
+        if !is_to_be_healed(tx, &details.revision, present).await? {
+            return Err(Error::RevisionSealed(announced.revision));
+        }
+        check_same_bytes(present, announced)?;
+    }
+    check_role(details.image.kind, announced.role)?;
+    announced.condition.check(present.map(File::tag).as_deref())
+}
+
+/// What can be told before the first byte.
+fn check_same_bytes(present: Option<&File>, announced: &Announcement) -> Result<()> {
+    let Some(present) = present else { return Ok(()) };
+    let is_other = announced.digest.is_some_and(|digest| digest != present.digest);
+    if is_other || announced.size != present.size {
+        return Err(Error::OtherBytes { revision: announced.revision, digest: present.digest });
+    }
+    Ok(())
+}
+
+fn check_role(kind: ImageKind, role: FileRole) -> Result<()> {
+    if kind.roles().contains(&role) {
+        return Ok(());
+    }
+    let kind = match kind {
+        ImageKind::Medv => "medv",
+        ImageKind::Single => "single",
+    };
+    Err(Error::RoleUnknown { kind, role })
+}

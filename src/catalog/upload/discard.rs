@@ -1,0 +1,202 @@
+//! Sessions that end without a file: cancelled by their owner, expired, or left by a kill.
+
+use chrono::TimeDelta;
+use uuid::Uuid;
+
+use super::lease::Unnoted;
+use crate::catalog::audit::{Entry, NOTHING};
+use crate::catalog::{Actor, Catalog, Error, Result};
+use crate::model::{Upload, UploadState};
+
+/// A complete session is kept for so long, for a client that missed the last answer.
+const COMPLETE_KEPT: TimeDelta = TimeDelta::days(1);
+
+/// A whole-file upload of another server that noted no progress for so long has lost its writer. A
+/// single 64 MiB step takes a day only on lines slower than 1 KiB/s.
+const PUT_IDLE: TimeDelta = TimeDelta::days(1);
+
+/// Ends the session when it is dropped, as requests are whose clients hang up.
+pub struct Untold(Option<(Catalog, Actor, Uuid)>);
+
+impl Untold {
+    /// The client gets an answer that names it.
+    pub fn is_told(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Untold {
+    fn drop(&mut self) {
+        let Some((catalog, actor, id)) = self.0.take() else { return };
+        let (runtime, saving) = (catalog.runtime.clone(), catalog.shared.saving.clone());
+        let ending = async move {
+            if let Err(error) = catalog.cancel_upload(&actor, id).await {
+                tracing::info!(upload = %id, %error, "an upload that nobody knows of stays until it expires");
+            }
+        };
+        saving.spawn_on(ending, &runtime);
+    }
+}
+
+impl Catalog {
+    /// Where a client that wants to go on continues: asks whoever still writes to stop and to save what
+    /// it has, takes in what a kill had left, and tells the offset.
+    pub async fn halt_upload(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
+        let (catalog, actor) = (self.clone(), actor.clone());
+        self.to_the_end(async move { Box::pin(catalog.halt(&actor, id)).await }).await
+    }
+
+    async fn halt(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
+        self.upload(actor, id).await?;
+        let mut turn = self.shared.turns.take(id).await?;
+        let upload = self.upload(actor, id).await?;
+        if upload.state == UploadState::Complete || upload.holder.is_none() {
+            return Ok(upload);
+        }
+        let mut claimed = self.claim(&mut turn, id, Unnoted::Count, &|_| Ok(())).await?;
+        let opened = self.open_claimed(&mut claimed).await;
+        self.release(&mut claimed.upload, claimed.number, None).await?;
+        opened?;
+        Ok(claimed.upload)
+    }
+
+    /// Ends a session and takes its bytes away. One that is complete only loses the session: its bytes
+    /// are the draft's.
+    pub async fn cancel_upload(&self, actor: &Actor, id: Uuid) -> Result<()> {
+        self.upload(actor, id).await?;
+        let _turn = self.shared.turns.take(id).await?;
+        self.end_upload(actor, id, "upload.cancel", |_| true).await?;
+        self.remove_garbage_soon().await
+    }
+
+    /// A session that its client does not know of yet.
+    pub fn untold(&self, actor: Actor, id: Uuid) -> Untold {
+        Untold(Some((self.clone(), actor, id)))
+    }
+
+    /// Ends a session if it is `as_expected` in the moment of its end: another server may have brought
+    /// it further.
+    async fn end_upload(
+        &self,
+        actor: &Actor,
+        id: Uuid,
+        action: &'static str,
+        as_expected: impl FnOnce(&Upload) -> bool,
+    ) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        // Keeps the row from others.
+        tx.draw_claim(id).await?;
+        let upload = tx.upload(id).await?.ok_or(Error::UploadNotFound)?;
+        if !as_expected(&upload) {
+            return Ok(());
+        }
+        tx.delete_upload(id).await?;
+        if upload.state == UploadState::Receiving {
+            tx.discard_arriving(upload.blob_id, self.clock.now()).await?;
+            let subject = format!("uploads/{}", upload.id);
+            let had = (&upload.image, upload.revision, upload.role, upload.received, upload.size);
+            let entry = Entry { action, subject, actor };
+            self.audit(&mut tx, entry, Some(&had), NOTHING);
+        }
+        tx.commit().await?;
+        metrics::counter!("imagedepot_uploads_ended_total", "action" => action).increment(1);
+        Ok(())
+    }
+
+    /// Takes a session and its bytes away without a word: it was refused, and whoever sent it is told.
+    pub(super) async fn discard_upload(&self, upload: &Upload) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        tx.delete_upload(upload.id).await?;
+        tx.discard_arriving(upload.blob_id, self.clock.now()).await?;
+        tx.commit().await?;
+        self.remove_garbage_soon().await
+    }
+
+    /// A folder is tidied at once, so that its room is there for the next; a bucket may be away, and
+    /// nobody has to wait for it.
+    pub(in crate::catalog) async fn remove_garbage_soon(&self) -> Result<()> {
+        if self.blobs.is_folder() {
+            return self.remove_garbage().await;
+        }
+        self.sweep_is_due();
+        Ok(())
+    }
+
+    /// For a writer that finds its session gone: another server may have removed the bytes before this
+    /// one's last request ended, and then nobody knows of what that has left. While the blob has a row,
+    /// it is somebody else's or the sweep's.
+    pub(super) async fn remove_if_forgotten(&self, upload: &Upload) {
+        if upload.multipart.is_none() {
+            return;
+        }
+        let known = async { self.db.read().await?.blob(upload.blob_id).await };
+        if !matches!(known.await, Ok(None)) {
+            return;
+        }
+        let removed = self.blobs.remove(&upload.blob_key, upload.multipart.as_deref()).await;
+        if let Err(error) = removed {
+            tracing::warn!(%error, blob.key = upload.blob_key,
+                "what a cancelled upload sent last is left to the bucket's lifecycle rule");
+        }
+    }
+
+    /// As [`Self::discard_upload`]; what fails here is found again by the sweep.
+    pub(super) async fn discard_or_log(&self, upload: &Upload) {
+        if let Err(error) = self.discard_upload(upload).await {
+            tracing::warn!(%error, upload = %upload.id, "a broken upload stays until the next sweep");
+        }
+    }
+
+    /// Whole-file uploads that a kill of this server cut off: nobody can go on with them.
+    pub(crate) async fn discard_broken_puts(&self) -> Result<()> {
+        let broken = self.db.read().await?.puts_of(self.instance).await?;
+        for upload in &broken {
+            self.discard_upload(upload).await?;
+        }
+        if !broken.is_empty() {
+            tracing::info!(uploads = broken.len(), "took away uploads that the last stop cut off");
+        }
+        Ok(())
+    }
+
+    /// Ends sessions without progress, and forgets those that have long been complete.
+    pub(in crate::catalog) async fn expire_uploads(&self) -> Result<()> {
+        let now = self.clock.now();
+        let idle = TimeDelta::from_std(self.rules().expire_after).unwrap_or(TimeDelta::MAX);
+        let mut tx = self.db.read().await?;
+        let mut stale = Vec::new();
+        if let Some(since) = now.checked_sub_signed(idle) {
+            stale = tx.idle_uploads(since).await?;
+        }
+        stale.extend(tx.idle_puts(now - idle.min(PUT_IDLE)).await?);
+        drop(tx);
+        for upload in &stale {
+            self.expire(upload).await?;
+        }
+        let mut tx = self.db.write().await?;
+        tx.forget_complete_uploads(now - COMPLETE_KEPT).await?;
+        tx.commit().await?;
+        let open = self.db.read().await?.count_uploads().await?;
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
+        metrics::gauge!("imagedepot_uploads_open").set(open as f64);
+        Ok(())
+    }
+
+    /// One that somebody works on in this moment is let be.
+    async fn expire(&self, stale: &Upload) -> Result<()> {
+        let Some(_turn) = self.shared.turns.take_if_free(stale.id) else { return Ok(()) };
+        let now = self.clock.now();
+        let still_idle = |upload: &Upload| {
+            let held = upload.holder.is_some_and(|holder| holder != self.instance);
+            upload.state == UploadState::Receiving
+                && upload.updated_at == stale.updated_at
+                && !(held && upload.held_until >= now)
+        };
+        let sweep = Actor::system("sweep");
+        match self.end_upload(&sweep, stale.id, "upload.expire", still_idle).await {
+            // Ended by somebody else in this moment.
+            Err(Error::UploadNotFound) => Ok(()),
+            ended => ended,
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! A writer that has saved what came keeps its session for a moment: the next piece of the file mostly follows
+//! at once, as the fragments of BITS do, and finds everything open. Taking the session over anew took a
+//! tenth of the time of a fragment of 13 MB.
+//!
+//! Whoever else wants the session gets it at once in this process (its [`Turn`] ends the rest), and within
+//! the moment at another server. After a kill it is as if the writer had been killed between two pieces.
+
+use std::time::Duration;
+
+use super::StartAt;
+use super::append::{Open, check_start};
+use super::lease::{Claimed, RENEW_AFTER};
+use super::writer_queue::{Resting, Turn};
+use crate::catalog::{Actor, Catalog, Result};
+use crate::model::Upload;
+use crate::storage::blobs::{Appender, Kept, Tail};
+
+/// Longer than a client needs to begin its next request on a line on which that matters.
+const REST: Duration = Duration::from_millis(100);
+
+impl Open {
+    /// Whether the next piece may find the session open.
+    pub(super) fn may_rest(&self, kept: &Kept) -> bool {
+        kept.received < self.upload.size && self.appender.may_rest() && !self.turn.is_wanted()
+    }
+
+    /// Acknowledges what came and lets the session rest.
+    pub(super) async fn note_and_rest(mut self, kept: &Kept) -> Result<Upload> {
+        let (catalog, claim) = (self.catalog.clone(), self.claim);
+        let newest = catalog.note_progress(&mut self.upload, claim, &self.hold, kept).await?;
+        let Self { mut upload, hold, appender, turn, .. } = self;
+        if newest > claim {
+            catalog.release(&mut upload, claim, None).await?;
+            return Ok(upload);
+        }
+        let id = upload.id;
+        let line = turn.rest(Resting { upload: upload.clone(), claim, hold, appender });
+        let (runtime, saving) = (catalog.runtime.clone(), catalog.shared.saving.clone());
+        let ending = async move {
+            tokio::time::sleep(REST).await;
+            let Some(mut turn) = catalog.shared.turns.take_if_free(id) else { return };
+            drop(line);
+            if let Some(Resting { mut upload, claim, .. }) = turn.rested()
+                && let Err(error) = catalog.release(&mut upload, claim, None).await
+            {
+                tracing::debug!(upload = %id, %error, "the session was ended while it rested");
+            }
+        };
+        saving.spawn_on(ending, &runtime);
+        Ok(upload)
+    }
+}
+
+impl Catalog {
+    /// The session as the last writer has left it. None where nobody has, or that was too long ago; a newer
+    /// writer elsewhere is found out when progress is noted, as at all times.
+    pub(super) fn reopen(
+        &self,
+        actor: &Actor,
+        turn: &mut Turn,
+        start: StartAt,
+        length: Option<u64>,
+    ) -> Option<(Claimed, Appender)> {
+        let Resting { upload, claim, hold, mut appender } = turn.rested()?;
+        if hold.age() >= RENEW_AFTER || self.may_append(actor, &upload).is_err() {
+            return None;
+        }
+        appender.expect_end(check_start(&upload, start, length).ok()?);
+        let claimed =
+            Claimed { upload, number: claim, hold, tail: Tail::CutOff, boot_to_note: None };
+        Some((claimed, appender))
+    }
+}

@@ -1,0 +1,94 @@
+//! The bytes of a session that this process holds, opened where they end.
+
+use super::lease::Claimed;
+use crate::catalog::{Catalog, Error, Result};
+use crate::model::Upload;
+use crate::storage::StorageError;
+use crate::storage::blobs::{Appender, Growing, Hold, Kept, Multipart, Tail};
+
+impl Catalog {
+    /// Opens the bytes of a claimed session, and notes what a crash had left unnoted.
+    pub(super) async fn open_claimed(&self, claimed: &mut Claimed) -> Result<Appender> {
+        let Claimed { upload, number, hold, tail, boot_to_note } = claimed;
+        let (id, number) = (upload.id, *number);
+        let opening = Box::pin(self.open_bytes(upload, number, hold, *tail));
+        let mut appender = match self.holding(id, number, hold, opening).await {
+            Err(Error::Storage(StorageError::Damaged(what))) => {
+                tracing::error!(upload = %id, "an upload ends, for its bytes are gone: {what}");
+                self.discard_or_log(upload).await;
+                return Err(Error::UploadNotFound);
+            }
+            opened => opened?,
+        };
+        if let Some(boot) = boot_to_note.take() {
+            let mut tx = self.db.write().await?;
+            tx.note_boot(id, number, boot).await?;
+            tx.commit().await?;
+        }
+        if appender.taken() > upload.received {
+            let found = self.holding(id, number, hold, Box::pin(appender.sync())).await?;
+            tracing::info!(upload = %id, bytes = found.received - upload.received,
+                "took in what a killed server had received");
+            self.note_progress(upload, number, hold, &found).await?;
+            appender.noted(found.received);
+        }
+        Ok(appender)
+    }
+
+    /// Opens the bytes of a session that this process holds.
+    pub(super) async fn open_bytes(
+        &self,
+        upload: &mut Upload,
+        claim: i64,
+        hold: &Hold,
+        tail: Tail,
+    ) -> Result<Appender> {
+        if upload.multipart.is_none() && !upload.is_full() {
+            self.begin_multipart(upload, claim).await?;
+        }
+        let kept = Kept {
+            tail: upload.tail.clone(),
+            ..Kept::at(upload.received, upload.hash_state.clone())
+        };
+        let growing = Growing {
+            key: upload.blob_key.clone(),
+            size: upload.size,
+            kept,
+            tail,
+            multipart: multipart_of(upload),
+            writer: claim,
+            hold: hold.clone(),
+        };
+        Ok(self.blobs.appender(growing).await?)
+    }
+
+    /// Where the store is a bucket, a blob grows as a multipart upload, which is noted before it gets
+    /// any bytes: whoever takes them away has to name it.
+    async fn begin_multipart(&self, upload: &mut Upload, claim: i64) -> Result<()> {
+        let Some(begun) = self.blobs.begin_multipart(&upload.blob_key, upload.size).await? else {
+            return Ok(());
+        };
+        let part_size = super::as_stored(begun.part_size)?;
+        let noted = async {
+            let mut tx = self.db.write().await?;
+            let noted = tx.note_multipart(upload, claim, &begun.id, part_size).await?;
+            tx.commit().await?;
+            if noted { Ok(()) } else { Err(Error::UploadLost) }
+        };
+        if let Err(error) = noted.await {
+            // Another error may hide that the commit was made: then it is in use.
+            if matches!(error, Error::UploadLost) {
+                self.blobs.abort_multipart(&upload.blob_key, &begun.id).await?;
+            }
+            return Err(error);
+        }
+        upload.part_size = Some(part_size);
+        upload.multipart = Some(begun.id);
+        Ok(())
+    }
+}
+
+pub(super) fn multipart_of(upload: &Upload) -> Option<Multipart> {
+    let id = upload.multipart.clone()?;
+    Some(Multipart { id, part_size: u64::try_from(upload.part_size?).ok()? })
+}

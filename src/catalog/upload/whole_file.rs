@@ -1,0 +1,110 @@
+//! A file in one request: the same engine, for a client that cannot come back. What it begins and does
+//! not finish leaves nothing.
+
+use super::append::Open;
+use super::lease::{Claimed, HOLD, new_hold};
+use super::{Announcement, Received};
+use crate::catalog::{Actor, Catalog, Error, Result};
+use crate::model::Upload;
+use crate::storage::Holder;
+use crate::storage::blobs::Tail;
+use bytes::Bytes;
+use tokio::time::Instant;
+
+/// A file that is arriving.
+pub struct Incoming {
+    open: Option<Open>,
+}
+
+impl Catalog {
+    /// Reserves room for a file of a draft and opens it for writing.
+    pub async fn receive(&self, actor: &Actor, announced: Announcement) -> Result<Incoming> {
+        let (catalog, actor) = (self.clone(), actor.clone());
+        self.to_the_end(async move { Box::pin(catalog.open_whole(&actor, announced)).await }).await
+    }
+
+    async fn open_whole(&self, actor: &Actor, announced: Announcement) -> Result<Incoming> {
+        let holder = Holder {
+            claim: 1,
+            instance: self.instance,
+            boot: None,
+            until: self.clock.now() + HOLD,
+        };
+        let hold = new_hold(Instant::now());
+        let upload = self.open_upload(actor, self.ids.next(), &announced, Some(&holder)).await?;
+        let turn = self.shared.turns.take(upload.id).await?;
+        let mut claimed =
+            Claimed { upload, number: holder.claim, hold, tail: Tail::CutOff, boot_to_note: None };
+        match self.open_claimed(&mut claimed).await {
+            Ok(mut appender) => {
+                appender.expect_end(claimed.upload.size);
+                let open = Open::new(self, claimed, appender, turn);
+                Ok(Incoming { open: Some(open) })
+            }
+            Err(error) => {
+                self.discard_or_log(&claimed.upload).await;
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Incoming {
+    /// Takes the next bytes.
+    pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
+        self.open.as_mut().ok_or(Error::UploadLost)?.write(bytes).await
+    }
+
+    /// Checks what came, makes it durable, and gives it to the draft; on refusal nothing is kept.
+    pub async fn finish(mut self, actor: &Actor) -> Result<Received> {
+        let mut open = self.open.take().ok_or(Error::UploadLost)?;
+        let (catalog, actor) = (open.catalog.clone(), actor.clone());
+        let finishing = async move {
+            let finished = Box::pin(complete(&mut open, &actor)).await;
+            if finished.is_err() {
+                discard(open).await;
+            }
+            finished
+        };
+        catalog.to_the_end(finishing).await
+    }
+
+    /// Takes everything away that has arrived.
+    pub async fn abandon(mut self) {
+        if let Some(open) = self.open.take() {
+            let catalog = open.catalog.clone();
+            let discarding = async move {
+                discard(open).await;
+                Ok(())
+            };
+            // It was logged where it failed.
+            let _discarded = catalog.to_the_end(discarding).await;
+        }
+    }
+}
+
+async fn complete(open: &mut Open, actor: &Actor) -> Result<Received> {
+    let (announced, received) = (open.upload.size, open.appender.taken());
+    if received < announced {
+        return Err(Error::Truncated { announced, received });
+    }
+    let kept = open.sync().await?;
+    if !kept.parts.is_empty() {
+        open.note(&kept).await?;
+    }
+    let whole = Upload { hash_state: kept.hash_state, received, ..open.upload.clone() };
+    open.catalog.finish_claimed(actor, &whole, open.claim, &open.hold).await
+}
+
+async fn discard(mut open: Open) {
+    open.appender.stop().await;
+    open.catalog.discard_or_log(&open.upload).await;
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let (runtime, saving) = (open.catalog.runtime.clone(), open.catalog.shared.saving.clone());
+        saving.spawn_on(discard(open), &runtime);
+    }
+}

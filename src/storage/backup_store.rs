@@ -1,0 +1,244 @@
+//! The place of backups and exports: a folder, or a bucket, with files by their digests, so that each is there once, and with the
+//! catalogs of several times.
+//!
+//! ```text
+//! blobs/ab/abcdef…                    the files' bytes, named after their SHA-256
+//! catalogs/20261122T031245.123Z.jsonl the catalog's rows
+//! catalogs/20261122T031245.123Z.json  what belongs to it; written last: without it there is no backup
+//! exports/20261122T031245.123Z.json   the revisions of an export, which is no backup
+//! ```
+
+mod leftovers;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
+use futures_util::TryStreamExt as _;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{Attributes, ObjectStore, ObjectStoreExt as _};
+use url::Url;
+
+use super::blobs::{BlobReader, connect};
+use super::copying;
+use super::error::StorageError;
+use super::instance::{PRIVATE, make_folder};
+use crate::model::Digest;
+
+const BLOBS: &str = "blobs";
+
+/// Of what a note is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notes {
+    /// Of backups.
+    Catalogs,
+    Exports,
+}
+
+impl Notes {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Catalogs => "catalogs",
+            Self::Exports => "exports",
+        }
+    }
+}
+
+/// The name that notes of a moment have.
+pub fn note_name(moment: DateTime<Utc>) -> String {
+    moment.format("%Y%m%dT%H%M%S%.3fZ").to_string()
+}
+
+/// Cheap to clone.
+#[derive(Clone)]
+pub struct BackupStore {
+    store: Arc<dyn ObjectStore>,
+    prefix: Path,
+    /// None in a bucket.
+    folder: Option<PathBuf>,
+}
+
+impl BackupStore {
+    /// Opens a folder (made if absent, for its owner only), or `s3://…`, `az://…`, `gs://…` with the client's options.
+    pub fn open(
+        place: &str,
+        options: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, StorageError> {
+        if let Some(url) = Url::parse(place).ok().filter(is_bucket) {
+            let client = connect(&url, options)?;
+            return Ok(Self { store: client.objects, prefix: client.prefix, folder: None });
+        }
+        let folder = match Url::parse(place).ok().filter(|url| url.scheme() == "file") {
+            Some(url) => url.to_file_path().map_err(|()| unusable(place))?,
+            None => PathBuf::from(place),
+        };
+        Self::in_folder(&folder)
+    }
+
+    /// The same for a folder that has to be there: a mistyped one would look like an empty place.
+    pub fn open_existing(
+        place: &str,
+        options: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, StorageError> {
+        let url = Url::parse(place).ok();
+        if url.as_ref().is_some_and(is_bucket) {
+            return Self::open(place, options);
+        }
+        let folder = url.and_then(|url| url.to_file_path().ok()).unwrap_or_else(|| place.into());
+        if !folder.join(BLOBS).is_dir() {
+            return Err(StorageError::Unusable("nothing was written to this place".to_owned()));
+        }
+        Self::open(place, options)
+    }
+
+    fn in_folder(folder: &std::path::Path) -> Result<Self, StorageError> {
+        // Password hashes and keys are in it, whoever may look into the folder that somebody has made.
+        for part in ["", BLOBS, Notes::Catalogs.name(), Notes::Exports.name()] {
+            make_folder(&folder.join(part), PRIVATE)?;
+        }
+        let folder =
+            folder.canonicalize().map_err(StorageError::file(folder.display().to_string()))?;
+        let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
+        Ok(Self { store: Arc::new(store), prefix: Path::default(), folder: Some(folder) })
+    }
+
+    /// Takes away what writers have left that were killed more than a day ago.
+    pub async fn remove_leftovers(&self, now: DateTime<Utc>) {
+        match self.remove_rows_without_note(now).await {
+            Ok(0) => {}
+            Ok(files) => tracing::info!(files, "removed rows of backups that came to no end"),
+            Err(error) => tracing::warn!(%error, "rows of backups that came to no end stay"),
+        }
+        let Some(folder) = self.folder.clone() else { return };
+        match tokio::task::spawn_blocking(move || leftovers::remove(&folder, now)).await {
+            Ok(Ok(0)) | Err(_) => {}
+            Ok(Ok(files)) => tracing::info!(files, "removed what killed writers have left"),
+            Ok(Err(error)) => tracing::warn!(%error, "what killed writers have left stays"),
+        }
+    }
+
+    /// Rows come before their note. There are password hashes and keys in them.
+    async fn remove_rows_without_note(&self, now: DateTime<Utc>) -> Result<u64, StorageError> {
+        let listed = self.store.list(Some(&self.prefix.clone().join(Notes::Catalogs.name())));
+        let found: Vec<_> = listed.try_collect().await?;
+        let names: BTreeSet<_> =
+            found.iter().filter_map(|object| object.location.filename()).collect();
+        let mut removed = 0;
+        for object in &found {
+            let rows = object.location.filename().and_then(|name| name.strip_suffix(".jsonl"));
+            let is_old = now - object.last_modified >= leftovers::ABANDONED_AFTER;
+            if rows.is_some_and(|name| is_old && !names.contains(&*format!("{name}.json"))) {
+                self.store.delete(&object.location).await?;
+                removed += 1;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// The sizes of all files' bytes, by digest in hex.
+    pub async fn blobs(&self) -> Result<BTreeMap<String, u64>, StorageError> {
+        let listed = self.store.list(Some(&self.prefix.clone().join(BLOBS)));
+        let blobs = listed.try_filter_map(|object| async move {
+            let is_hex = |name: &&str| {
+                name.len() == 64
+                    && name.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+            };
+            let name = object.location.filename().filter(is_hex);
+            Ok(name.map(|name| (name.to_owned(), object.size)))
+        });
+        Ok(blobs.try_collect().await?)
+    }
+
+    /// Takes a file's bytes in, compared with their digest.
+    pub async fn put_blob(&self, reader: &BlobReader, digest: &Digest) -> Result<(), StorageError> {
+        Box::pin(copying::copy(reader, &self.store, &self.blob(digest), digest, Attributes::new()))
+            .await
+    }
+
+    pub fn reader(&self, digest: &Digest, size: u64) -> BlobReader {
+        BlobReader::remote(Arc::clone(&self.store), self.blob(digest), size)
+    }
+
+    pub async fn remove_blob(&self, hex: &str) -> Result<(), StorageError> {
+        let location = self.prefix.clone().join(BLOBS).join(hex.get(..2).unwrap_or("__")).join(hex);
+        match self.store.delete(&location).await {
+            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// What is stored of a file's bytes.
+    pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, StorageError> {
+        match self.store.head(&self.blob(digest)).await {
+            Ok(found) => Ok(Some(found.size)),
+            Err(object_store::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The names of all notes of a kind, in their order.
+    pub async fn names(&self, notes: Notes) -> Result<Vec<String>, StorageError> {
+        let listed = self.store.list(Some(&self.prefix.clone().join(notes.name())));
+        let names = listed.try_filter_map(|object| async move {
+            Ok(object.location.filename().map(str::to_owned))
+        });
+        let mut names: Vec<_> = names.try_collect().await?;
+        names.sort_unstable();
+        Ok(names)
+    }
+
+    pub async fn put(&self, notes: Notes, name: &str, content: Bytes) -> Result<(), StorageError> {
+        self.store.put(&self.on(notes, name), content.into()).await?;
+        Ok(())
+    }
+
+    /// The same for what is too large for memory.
+    pub async fn put_file(
+        &self,
+        name: &str,
+        reader: &BlobReader,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        Box::pin(copying::copy(reader, &self.store, &self.catalog(name), digest, Attributes::new()))
+            .await
+    }
+
+    pub async fn get(&self, notes: Notes, name: &str) -> Result<Bytes, StorageError> {
+        Ok(self.store.get(&self.on(notes, name)).await?.bytes().await?)
+    }
+
+    pub fn catalog_reader(&self, name: &str, size: u64) -> BlobReader {
+        BlobReader::remote(Arc::clone(&self.store), self.catalog(name), size)
+    }
+
+    pub async fn remove(&self, name: &str) -> Result<(), StorageError> {
+        match self.store.delete(&self.catalog(name)).await {
+            Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn blob(&self, digest: &Digest) -> Path {
+        let hex = digest.to_hex();
+        self.prefix.clone().join(BLOBS).join(&hex[..2]).join(hex)
+    }
+
+    fn catalog(&self, name: &str) -> Path {
+        self.on(Notes::Catalogs, name)
+    }
+
+    fn on(&self, notes: Notes, name: &str) -> Path {
+        self.prefix.clone().join(notes.name()).join(name)
+    }
+}
+
+fn is_bucket(url: &Url) -> bool {
+    ["s3", "az", "gs"].contains(&url.scheme())
+}
+
+fn unusable(place: &str) -> StorageError {
+    StorageError::Unusable(format!("{place} is no folder of this machine, and no bucket"))
+}

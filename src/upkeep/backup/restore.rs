@@ -1,0 +1,316 @@
+//! Restoring: a backup becomes a catalog, a store and, by the next server's reconciliation, a tree.
+//!
+//! Into what is empty only: nothing is overwritten. Bytes first, then all rows at once; cut off in between, it is begun again
+//! and finds its bytes there. A file that the backup lacks, or has damaged, is in quarantine afterwards.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
+use std::path::Path;
+
+use futures_util::StreamExt as _;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::{BackupNote, SavedFile, read_note, unnamed_file};
+use crate::catalog::{Catalog, Result};
+use crate::model::Digest;
+use crate::storage::StorageError;
+use crate::storage::backup_store::BackupStore;
+use crate::storage::blobs::verify::{Pace, Verdict};
+use crate::storage::blobs::{Listing, RunningHash};
+use crate::storage::dump::Loader;
+
+/// What was done.
+#[derive(Debug, Clone)]
+pub struct Restored {
+    pub name: String,
+    pub note: BackupNote,
+    pub rows: u64,
+    pub blobs: u64,
+    pub bytes: u64,
+    /// Files in quarantine, for the backup has no sound bytes of them.
+    pub lost: Vec<Digest>,
+}
+
+/// How a backup is restored.
+#[derive(Debug, Clone, Copy)]
+pub struct RestoreOrder {
+    /// The bytes are those that the store has.
+    pub rows_only: bool,
+    /// For revisions that were made after the backup: clients may have them.
+    pub numbers_left_out: i64,
+}
+
+/// A blob as the rows of a backup have it.
+struct SavedBlob {
+    id: Uuid,
+    key: String,
+    file: SavedFile,
+}
+
+impl Catalog {
+    /// Restores the backup of this name into a catalog and a store that are empty.
+    ///
+    /// With `rows_only` the bytes are those that the store has, which may be in use: nothing is copied, and what is lost in
+    /// between is in quarantine.
+    pub async fn restore(
+        &self,
+        backup_store: &BackupStore,
+        name: &str,
+        order: RestoreOrder,
+        scratch: &Path,
+    ) -> Result<Restored> {
+        let note = read_note(backup_store, name).await?;
+        if note.rows_only && !order.rows_only {
+            return Err(unusable(format!(
+                "{name} has rows only: say --rows-only, the store's bytes stay"
+            )));
+        }
+        self.must_know(&note).await?;
+        self.must_be_empty(false).await?;
+        let rows = fetch_rows(backup_store, name, &note, scratch).await?;
+        let blobs = saved_blobs(&rows)?;
+        let there = self.blobs.list().await?;
+        if order.rows_only {
+            return self.restore_rows(name, note, order, (&rows, &blobs, &there)).await;
+        }
+        let keys: BTreeSet<_> = blobs.iter().map(|blob| &blob.key).collect();
+        if let Some(stranger) = there.keys().find(|key| !keys.contains(key)) {
+            return Err(unusable(format!("the store is not empty: it has {stranger}")));
+        }
+        // First: killed in between, no server begins a catalog of its own with it.
+        self.blobs.set_owner(note.identity).await?;
+        let (mut bytes, mut lost) = (0, Vec::new());
+        for blob in &blobs {
+            let is_there =
+                there.get(&blob.key).is_some_and(|stored| stored.size == Some(blob.file.size));
+            if self.bring_back(backup_store, blob, is_there).await? {
+                bytes += blob.file.size;
+            } else {
+                lost.push((blob.id, blob.file.digest));
+            }
+        }
+        let load = Load { numbers_left_out: order.numbers_left_out, were_bytes_read: true };
+        let count = self.load_rows(&rows, &lost, load).await?;
+        let lost = lost.into_iter().map(|(_, digest)| digest).collect();
+        Ok(Restored {
+            name: name.to_owned(),
+            note,
+            rows: count,
+            blobs: blobs.len() as u64,
+            bytes,
+            lost,
+        })
+    }
+
+    async fn restore_rows(
+        &self,
+        name: &str,
+        note: BackupNote,
+        order: RestoreOrder,
+        (rows, blobs, there): (&std::fs::File, &[SavedBlob], &Listing),
+    ) -> Result<Restored> {
+        let is_there = |blob: &&SavedBlob| {
+            there.get(&blob.key).is_some_and(|stored| stored.size == Some(blob.file.size))
+        };
+        let (_, lost): (Vec<_>, Vec<_>) = blobs.iter().partition(is_there);
+        let lost: Vec<_> = lost.iter().map(|blob| (blob.id, blob.file.digest)).collect();
+        let load = Load { numbers_left_out: order.numbers_left_out, were_bytes_read: false };
+        let count = self.load_rows(rows, &lost, load).await?;
+        let lost = lost.into_iter().map(|(_, digest)| digest).collect();
+        let (name, blobs) = (name.to_owned(), blobs.len() as u64);
+        Ok(Restored { name, note, rows: count, blobs, bytes: 0, lost })
+    }
+
+    async fn must_know(&self, note: &BackupNote) -> Result<()> {
+        let (theirs, ours) = (note.schema, self.db.look().await?.schema_version().await?);
+        if theirs <= ours {
+            return Ok(());
+        }
+        Err(unusable(format!(
+            "the backup has the schema {theirs}, and this program knows {ours}: take the newer program"
+        )))
+    }
+
+    /// Refuses where something would be overwritten, or mixed up.
+    pub(in crate::upkeep) async fn must_be_empty(&self, but_tree: bool) -> Result<()> {
+        if !self.db.read().await?.is_blank().await? {
+            return Err(not_empty());
+        }
+        if but_tree {
+            return Ok(());
+        }
+        let mut folders = self.tree.folders().await?;
+        folders.push(String::new());
+        for folder in folders {
+            if let Some(file) = self.tree.list(&folder).await?.keys().next() {
+                return Err(unusable(format!(
+                    "the tree is not empty (it has {file}), and nobody could tell its files from others': an empty folder, or another prefix, is needed"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// Says whether the bytes are there now, and what they should be.
+    async fn bring_back(
+        &self,
+        backup_store: &BackupStore,
+        blob: &SavedBlob,
+        is_there: bool,
+    ) -> Result<bool> {
+        let SavedBlob { key, file: SavedFile { digest, size }, .. } = blob;
+        if is_there {
+            let verdict = self.blobs.examine(key, *size, digest, &mut Pace::new(None)).await?;
+            if verdict == Verdict::Sound {
+                return Ok(true);
+            }
+        }
+        self.check_room(&mut self.db.read().await?, *size).await?;
+        let reader = backup_store.reader(digest, *size);
+        match self.blobs.put_whole(key, &reader, digest).await {
+            Ok(()) => Ok(true),
+            Err(error) if error.is_about_the_bytes() => {
+                tracing::error!(%error, %digest, "the backup has no sound bytes of this file");
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// All at once, into what is empty.
+    pub(in crate::upkeep) async fn load_rows(
+        &self,
+        rows: &std::fs::File,
+        lost: &[(Uuid, Digest)],
+        load: Load,
+    ) -> Result<u64> {
+        let now = self.clock.now();
+        let mut tx = self.db.write().await?;
+        tx.lock_catalog_version().await?;
+        // Asked again: copying took its time, and a server may have been started meanwhile.
+        if !tx.is_blank().await? {
+            return Err(not_empty());
+        }
+        tx.clear_for_load().await?;
+        let (mut loader, mut count) = (Loader::default(), 0);
+        for line in lines(rows)? {
+            tx.load(&mut loader, &line?).await?;
+            count += 1;
+        }
+        if load.were_bytes_read {
+            // What was damaged then and could be brought back is sound now.
+            for file in tx.damaged_files().await? {
+                if !lost.iter().any(|(blob, _)| *blob == file.blob_id) {
+                    tx.delete_damage(file.blob_id).await?;
+                }
+            }
+        }
+        for (blob, _) in lost {
+            tx.insert_damage(
+                *blob,
+                "it did not come along when the catalog was restored or moved",
+                None,
+                now,
+            )
+            .await?;
+        }
+        tx.settle_quarantine(now).await?;
+        tx.leave_numbers_out(load.numbers_left_out, now).await?;
+        // Taken while it was being moved.
+        tx.set_frozen(None).await?;
+        tx.commit().await?;
+        Ok(count)
+    }
+}
+
+/// How rows are loaded.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::upkeep) struct Load {
+    pub(in crate::upkeep) numbers_left_out: i64,
+    /// All bytes were compared with their digests on the way.
+    pub(in crate::upkeep) were_bytes_read: bool,
+}
+
+fn not_empty() -> crate::catalog::Error {
+    unusable(
+        "the catalog is not empty, and nothing is overwritten: name another with --data or --config".to_owned(),
+    )
+}
+
+/// The rows, compared with their digest, in a file without a name.
+async fn fetch_rows(
+    backup_store: &BackupStore,
+    name: &str,
+    note: &BackupNote,
+    scratch: &Path,
+) -> Result<std::fs::File> {
+    let fail = || StorageError::file(scratch.display().to_string());
+    let mut file = unnamed_file(scratch).map_err(fail())?;
+    let reader = backup_store.catalog_reader(&format!("{name}.jsonl"), note.catalog.size);
+    let (mut hash, mut stream) = (RunningHash::default(), reader.stream(0..reader.size()));
+    while let Some(bytes) = stream.next().await {
+        let bytes =
+            bytes.map_err(|error| StorageError::Damaged(format!("{name}.jsonl: {error}")))?;
+        hash.update(&bytes);
+        file.write_all(&bytes).map_err(fail())?;
+    }
+    if hash.finish() != note.catalog.digest {
+        return Err(StorageError::Damaged(format!("{name}.jsonl has another digest")).into());
+    }
+    Ok(file)
+}
+
+fn lines(rows: &std::fs::File) -> Result<impl Iterator<Item = Result<Value>>> {
+    let unreadable =
+        |error: &dyn std::fmt::Display| StorageError::Damaged(format!("rows: {error}"));
+    let mut file = rows.try_clone().map_err(|error| unreadable(&error))?;
+    file.rewind().map_err(|error| unreadable(&error))?;
+    let lines = BufReader::new(file).lines();
+    Ok(lines.map(move |line| {
+        let line = line.map_err(|error| unreadable(&error))?;
+        Ok(serde_json::from_str(&line).map_err(|error| unreadable(&error))?)
+    }))
+}
+
+fn saved_blobs(rows: &std::fs::File) -> Result<Vec<SavedBlob>> {
+    let (mut blobs, mut digests) = (Vec::new(), BTreeMap::new());
+    for line in lines(rows)? {
+        let line = line?;
+        let row = &line["row"];
+        match line["table"].as_str() {
+            Some("blob") => blobs.push((id(row, "id")?, text(row, "key")?, number(row, "size")?)),
+            Some("file") => {
+                let digest = text(row, "digest")?;
+                let digest: Digest = digest.parse().map_err(|_| broken("digest"))?;
+                digests.insert(id(row, "blob_id")?, digest);
+            }
+            _ => {}
+        }
+    }
+    let known = blobs.into_iter().map(|(id, key, size)| {
+        let digest = *digests.get(&id).ok_or_else(|| broken("a blob without a file"))?;
+        Ok(SavedBlob { id, key, file: SavedFile { digest, size } })
+    });
+    known.collect()
+}
+
+fn text(row: &Value, name: &str) -> Result<String> {
+    Ok(row[name].as_str().ok_or_else(|| broken(name))?.to_owned())
+}
+
+fn number(row: &Value, name: &str) -> Result<u64> {
+    Ok(row[name].as_u64().ok_or_else(|| broken(name))?)
+}
+
+fn id(row: &Value, name: &str) -> Result<Uuid> {
+    Ok(text(row, name)?.parse().map_err(|_| broken(name))?)
+}
+
+fn broken(what: &str) -> StorageError {
+    StorageError::Damaged(format!("a row of the backup cannot be read: {what}"))
+}
+
+fn unusable(detail: String) -> crate::catalog::Error {
+    StorageError::Unusable(detail).into()
+}

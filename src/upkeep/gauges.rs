@@ -1,0 +1,63 @@
+//! What a watcher asks of the whole, looked up every half minute: each server tells the same, whoever did the work.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use metrics::gauge;
+
+use crate::catalog::{Catalog, Result, manifest};
+use crate::model::Job;
+
+const EVERY: Duration = Duration::from_secs(30);
+
+impl Catalog {
+    /// Keeps the gauges up, until cancelled.
+    pub async fn keep_measuring(&self) {
+        let mut pending = None;
+        loop {
+            if let Err(error) = self.measure(&mut pending).await {
+                tracing::debug!(%error, "the gauges stay as they are");
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    /// `pending` is a version that the tree had not followed, and since when.
+    async fn measure(&self, pending: &mut Option<(i64, DateTime<Utc>)>) -> Result<()> {
+        let expiries =
+            self.snapshot().channels().map(|offer| manifest::expiry(&offer.channel)).min();
+        if let Some(expiry) = expiries {
+            gauge!("imagedepot_manifest_expiry_timestamp_seconds").set(seconds(expiry));
+        }
+        let mut tx = self.db.read().await?;
+        let version = tx.catalog_state().await?.version;
+        let done = tx.job(Job::Publish).await?.map_or(-1, |job| job.done_version);
+        let damaged = tx.damaged_files().await?;
+        let oldest = tx.oldest_reading().await?;
+        if pending.is_some_and(|(version, _)| done >= version) {
+            *pending = None;
+        }
+        if done < version {
+            pending.get_or_insert_with(|| (version, self.clock.now()));
+        }
+        gauge!("imagedepot_publication_pending_since_timestamp_seconds")
+            .set(pending.map_or(0.0, |(_, since)| seconds(since)));
+        let blobs: BTreeSet<_> = damaged.iter().map(|file| file.blob_id).collect();
+        gauge!("imagedepot_scrub_damaged_blobs").set(number(blobs.len()));
+        // Nothing is behind where there is nothing.
+        let oldest = oldest.unwrap_or_else(|| self.clock.now());
+        gauge!("imagedepot_scrub_oldest_verified_timestamp_seconds").set(seconds(oldest));
+        Ok(())
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge has no better number")]
+fn seconds(time: DateTime<Utc>) -> f64 {
+    time.timestamp() as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a gauge has no better number")]
+fn number(count: usize) -> f64 {
+    count as f64
+}

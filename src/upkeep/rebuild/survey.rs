@@ -1,0 +1,237 @@
+//! What the tree tells by itself: its manifests, and the names of its files.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt as _;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::catalog::manifest::{self, ManifestDocument};
+use crate::catalog::{Catalog, Result};
+use crate::model::publication::in_folder;
+use crate::model::{ChannelName, Digest, FileRole, ImageKind, ImageName, Labels, ReadAccess};
+use crate::storage::blobs::ReadFile;
+use crate::storage::tree::Entry;
+
+/// The whole of it.
+#[derive(Default)]
+pub(super) struct Survey {
+    pub(super) channels: Vec<FoundChannel>,
+    /// In the order in which they were met; others name them by their place.
+    pub(super) images: Vec<FoundImage>,
+    files: BTreeMap<(usize, i64, FileRole), FoundFile>,
+    pub(super) left: Vec<String>,
+}
+
+pub(super) struct FoundChannel {
+    pub(super) name: ChannelName,
+    pub(super) folder: String,
+    pub(super) manifest_path: String,
+    pub(super) sequence: i64,
+    pub(super) issued: DateTime<Utc>,
+    pub(super) read: Option<ReadAccess>,
+    pub(super) assignments: Vec<FoundAssignment>,
+}
+
+pub(super) struct FoundAssignment {
+    pub(super) image: usize,
+    pub(super) revision: i64,
+    pub(super) epoch: i64,
+    pub(super) promotion: Uuid,
+    pub(super) mandatory: bool,
+    pub(super) deadline: Option<DateTime<Utc>>,
+}
+
+pub(super) struct FoundImage {
+    pub(super) name: ImageName,
+    pub(super) kind: ImageKind,
+    pub(super) extension: String,
+    pub(super) labels: Labels,
+    pub(super) revoked: BTreeSet<i64>,
+}
+
+/// A revision's file, which may stand in several folders.
+#[derive(Default)]
+pub(super) struct FoundFile {
+    pub(super) places: Vec<Place>,
+    /// As a manifest has it.
+    pub(super) digest: Option<Digest>,
+}
+
+pub(super) struct Place {
+    pub(super) folder: String,
+    pub(super) path: String,
+    pub(super) size: u64,
+    pub(super) modified: DateTime<Utc>,
+    /// Which file it is, whatever its names, and as it was when it was met; none in a bucket.
+    pub(super) identity: Option<(u64, u64)>,
+    pub(super) read: Option<ReadFile>,
+    /// What a bucket calls the bytes.
+    tag: Option<String>,
+}
+
+impl Survey {
+    /// All files, those of one revision behind one another.
+    pub(super) fn files(&self) -> impl Iterator<Item = (&(usize, i64, FileRole), &FoundFile)> {
+        self.files.iter()
+    }
+
+    /// Every number of an image that anything tells of.
+    pub(super) fn numbers_of(&self, image: usize) -> impl Iterator<Item = i64> {
+        let of_files = self.files.keys().filter(move |key| key.0 == image).map(|key| key.1);
+        let assignments = self.channels.iter().flat_map(|channel| &channel.assignments);
+        let assigned = assignments.filter(move |assignment| assignment.image == image);
+        let revoked = self.images[image].revoked.iter().copied();
+        of_files.chain(assigned.map(|assignment| assignment.revision)).chain(revoked)
+    }
+
+    /// Where a file stands in a channel's folder, and by which tag it is known there.
+    pub(super) fn paths_in(
+        &self,
+        folder: &str,
+        image: usize,
+        revision: i64,
+        role: FileRole,
+    ) -> impl Iterator<Item = (&str, Option<&str>)> {
+        let places = self.files.get(&(image, revision, role)).map(|file| file.places.as_slice());
+        let in_folder =
+            places.unwrap_or_default().iter().filter(move |place| place.folder == folder);
+        in_folder.map(|place| (place.path.as_str(), place.tag.as_deref()))
+    }
+
+    fn image(&mut self, name: &ImageName, extension: &str) -> usize {
+        if let Some(known) = self.images.iter().position(|image| image.name.key() == name.key()) {
+            return known;
+        }
+        let kind = if extension == "ckm" { ImageKind::Medv } else { ImageKind::Single };
+        self.images.push(FoundImage {
+            name: name.clone(),
+            kind,
+            extension: extension.to_owned(),
+            labels: Labels::new(),
+            revoked: BTreeSet::new(),
+        });
+        self.images.len() - 1
+    }
+
+    fn has_channel(&self, manifest: &ManifestDocument) -> bool {
+        self.channels.iter().any(|channel| channel.name.key() == manifest.channel.key())
+    }
+
+    fn add_manifest(&mut self, folder: &str, manifest_path: String, manifest: ManifestDocument) {
+        let mut assignments = Vec::new();
+        for image in manifest.images {
+            let extension = image.files.iter().find_map(|file| {
+                let name = file.path.strip_suffix(".index").unwrap_or(&file.path);
+                Some(name.rsplit_once('.')?.1.to_owned())
+            });
+            let index = self.image(&image.image, extension.as_deref().unwrap_or("ckm"));
+            self.images[index].revoked.extend(image.revoked);
+            for file in image.files {
+                self.files.entry((index, image.revision, file.role)).or_default().digest =
+                    Some(file.digest);
+            }
+            assignments.push(FoundAssignment {
+                image: index,
+                revision: image.revision,
+                epoch: image.epoch,
+                promotion: image.promotion,
+                mandatory: image.mandatory,
+                deadline: image.deadline,
+            });
+        }
+        self.channels.push(FoundChannel {
+            name: manifest.channel,
+            folder: folder.to_owned(),
+            manifest_path,
+            sequence: manifest.sequence,
+            issued: manifest.issued,
+            read: manifest.read,
+            assignments,
+        });
+    }
+}
+
+impl Catalog {
+    /// Looks through every folder of the tree; first the manifests, which say what names mean.
+    pub(super) async fn survey(&self) -> Result<Survey> {
+        let mut survey = Survey::default();
+        let mut folders = vec![String::new()];
+        folders.extend(self.tree.folders().await?);
+        let mut served = Vec::new();
+        for folder in folders {
+            let path = in_folder(&folder, manifest::FILE_NAME);
+            let Some(text) = self.tree.read(&path).await? else {
+                if !folder.is_empty() {
+                    survey
+                        .left
+                        .push(format!("{folder}/: a folder without {}", manifest::FILE_NAME));
+                }
+                continue;
+            };
+            match serde_json::from_slice::<ManifestDocument>(&text) {
+                Ok(manifest) if survey.has_channel(&manifest) => {
+                    let channel = &manifest.channel;
+                    survey.left.push(format!("{path}: another folder is that of {channel}, too"));
+                }
+                Ok(manifest) => {
+                    survey.add_manifest(&folder, path, manifest);
+                    served.push(folder);
+                }
+                Err(error) => survey.left.push(format!("{path}: {error}")),
+            }
+        }
+        for folder in served {
+            for (name, entry) in self.tree.list(&folder).await? {
+                if name != manifest::FILE_NAME {
+                    self.add_file(&mut survey, &folder, &name, &entry);
+                }
+            }
+        }
+        Ok(survey)
+    }
+
+    fn add_file(&self, survey: &mut Survey, folder: &str, name: &str, entry: &Entry) {
+        let path = in_folder(folder, name);
+        let Some(named) = self.rules().pattern.read(name) else {
+            return survey.left.push(format!("{path}: no name of a published file"));
+        };
+        // A name alone makes no image: it may be anybody's file.
+        let known = survey.images.iter().position(|image| image.name.key() == named.image.key());
+        let Some(image) = known else {
+            return survey.left.push(format!("{path}: no manifest has an image of this name"));
+        };
+        let role = role_of(named.is_index, &named.extension);
+        let folder = folder.to_owned();
+        let place = match entry {
+            Entry::File(file) => Place {
+                folder,
+                path,
+                size: file.len(),
+                modified: file.modified().map_or(DateTime::UNIX_EPOCH, Into::into),
+                identity: Some((file.dev(), file.ino())),
+                read: Some(ReadFile::of(file)),
+                tag: None,
+            },
+            Entry::Object { size, modified, tag } => Place {
+                folder,
+                path,
+                size: *size,
+                modified: *modified,
+                identity: None,
+                read: None,
+                tag: tag.clone(),
+            },
+        };
+        survey.files.entry((image, named.revision, role)).or_default().places.push(place);
+    }
+}
+
+/// The role of a published file, by its name's end.
+pub(super) fn role_of(is_index: bool, extension: &str) -> FileRole {
+    match (is_index, extension) {
+        (true, _) => FileRole::Index,
+        (false, "ckm") => FileRole::Ckm,
+        (false, _) => FileRole::Image,
+    }
+}

@@ -1,0 +1,242 @@
+//! The scrub: every stored byte is read again within `scrub.within`, and what is found damaged is kept from clients.
+//!
+//! One server at a time reads, slowly, what waits longest ([`StoredBlob`]). What is not what it was is read once more, for
+//! a line or a memory may err, too; then its revisions are in [`quarantine`]: out of update checks, of the tree and of
+//! its HTTP names in the same moment. `rescue` heals them where a copy in the tree is sound; else a person does, by
+//! uploading the file again or from a backup. A file that is sound again where it lies heals by the next look at it.
+
+pub mod quarantine;
+mod rescue;
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::catalog::audit::{Entry, NOTHING};
+use crate::catalog::image::living_image;
+use crate::catalog::job::{Done, Round, Wanted};
+use crate::catalog::{Actor, Catalog, Error, Result};
+use crate::model::{Coverage, DamagedFile, ImageName, Job, StoredBlob};
+use crate::storage::blobs::verify::{Pace, Verdict};
+use crate::storage::{ScrubDue, StorageError};
+
+/// How long one server reads before it looks up.
+const ROUND: Duration = Duration::from_mins(5);
+
+/// How often it is looked whether something is due.
+const LOOK_EVERY: Duration = Duration::from_mins(10);
+
+const RETRY_AFTER: Duration = Duration::from_mins(1);
+
+/// How soon what is damaged is looked at again: somebody may have mended it where it lies.
+const DAMAGED_AGAIN: TimeDelta = TimeDelta::hours(1);
+
+/// Blobs to ask for at once.
+const PAGE: i64 = 200;
+
+/// How soon what could not be read is tried again: meanwhile it stands in nobody's way.
+const UNREAD_AGAIN: TimeDelta = TimeDelta::hours(1);
+
+/// Readings that lie further ahead are of a clock that has been set back since.
+const CLOCKS_DIFFER_BY: TimeDelta = TimeDelta::hours(1);
+
+/// The least pace, in bytes a second: slower would make no difference to anybody.
+const SLOWEST: u64 = 8 * 1024 * 1024;
+
+/// How much of the time between two readings passes before a blob is due again, in percent: the rest is for reading.
+const DUE_AFTER: u32 = 70;
+
+/// How much faster than needed on average it is read, for all may be due at once.
+const HASTE: u64 = 4;
+
+/// How the stored bytes are.
+#[derive(Debug, Clone)]
+pub struct ScrubStatus {
+    pub coverage: Coverage,
+    pub damaged: Vec<DamagedFile>,
+}
+
+/// What a round did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Scrubbed {
+    blobs: u64,
+    /// Whether there was more than the round had time for.
+    is_cut_off: bool,
+}
+
+impl Catalog {
+    /// Reads what is due, until cancelled. Of several servers one does it.
+    pub async fn keep_scrubbing(&self) {
+        let mut wanted = Wanted::AtItsTime;
+        loop {
+            let work = Box::pin(self.scrub_once(self.clock.now() - UNREAD_AGAIN));
+            let round = self.do_round(Job::Scrub, wanted, RETRY_AFTER, work);
+            let wait = match Box::pin(round).await {
+                Ok(Round::Done(done)) => {
+                    wanted = if done.is_cut_off { Wanted::Now } else { Wanted::AtItsTime };
+                    if done.is_cut_off { Duration::ZERO } else { LOOK_EVERY }
+                }
+                Ok(Round::NotBefore(at)) => self.until(at),
+                Err(error) => {
+                    tracing::error!(%error, "the scrub stopped early and will go on");
+                    RETRY_AFTER
+                }
+            };
+            let bell = self.shared.scrub_is_due.notified();
+            if tokio::time::timeout(wait.min(LOOK_EVERY), bell).await.is_ok() {
+                wanted = Wanted::Now;
+            }
+        }
+    }
+
+    /// Has all stored bytes read, or those of an image or of one of its revisions, whatever their age; how many blobs.
+    pub async fn request_scrub(
+        &self,
+        actor: &Actor,
+        image: Option<&ImageName>,
+        revision: Option<i64>,
+    ) -> Result<u64> {
+        let mut tx = self.db.write().await?;
+        let found = match image {
+            Some(name) => Some(living_image(&mut tx, name).await?),
+            None => None,
+        };
+        if let (Some(image), Some(number)) = (&found, revision)
+            && tx.revision(image.id, number).await?.is_none()
+        {
+            return Err(Error::RevisionNotFound(number));
+        }
+        let image = found.as_ref().map(|image| image.id);
+        let wanted = tx.want_scrub(image, revision, self.clock.now()).await?;
+        let subject = match (&found, revision) {
+            (Some(image), Some(number)) => format!("images/{}/revisions/{number}", image.name),
+            (Some(image), None) => format!("images/{}", image.name),
+            (None, _) => "scrub".to_owned(),
+        };
+        self.audit(&mut tx, Entry { action: "scrub.request", subject, actor }, NOTHING, NOTHING);
+        tx.commit().await?;
+        self.shared.scrub_is_due.notify_one();
+        Ok(wanted)
+    }
+
+    /// Reads all that is wanted, for a command that waits for it; another server may do part of it.
+    pub async fn scrub_now(&self) -> Result<()> {
+        let began = self.clock.now();
+        loop {
+            let work = Box::pin(self.scrub_once(began));
+            let round = self.do_round(Job::Scrub, Wanted::Now, RETRY_AFTER, work);
+            match Box::pin(round).await? {
+                Round::NotBefore(at) => tokio::time::sleep(self.until(at)).await,
+                Round::Done(Scrubbed { is_cut_off: true, .. }) => continue,
+                Round::Done(_) => {
+                    let unread = self.db.read().await?.count_unread(began).await?;
+                    if unread > 0 {
+                        let detail = format!("{unread} files could not be read; the log says why");
+                        return Err(StorageError::Unusable(detail).into());
+                    }
+                }
+            }
+            if self.scrub_status().await?.coverage.wanted == 0 {
+                return Ok(());
+            }
+        }
+    }
+
+    pub async fn scrub_status(&self) -> Result<ScrubStatus> {
+        let since = self.before_now(self.rules().scrub.within);
+        let mut tx = self.db.read().await?;
+        Ok(ScrubStatus { coverage: tx.coverage(since).await?, damaged: tx.damaged_files().await? })
+    }
+
+    /// What could not be read since `tried_since` is left for later.
+    async fn scrub_once(&self, tried_since: DateTime<Utc>) -> Result<Done<Scrubbed>> {
+        // A disk that is not mounted has lost nothing.
+        self.check_owner().await?;
+        let mut pace = Pace::new(Some(self.scrub_rate().await?));
+        let (began, mut done) = (tokio::time::Instant::now(), Scrubbed::default());
+        'round: loop {
+            let due = self.due_blobs(tried_since).await?;
+            if due.is_empty() {
+                break;
+            }
+            for blob in due {
+                if let Err(error) = self.scrub_blob(&blob, &mut pace).await {
+                    self.leave_unread(&blob, error).await?;
+                }
+                done.blobs += 1;
+                if began.elapsed() > ROUND {
+                    done.is_cut_off = true;
+                    break 'round;
+                }
+            }
+        }
+        let due_at = self.clock.now() + LOOK_EVERY;
+        Ok(Done { result: done, version: 0, due_at })
+    }
+
+    /// Goes on without it, if it is this one and not the whole store.
+    async fn leave_unread(&self, blob: &StoredBlob, error: Error) -> Result<()> {
+        if error.is_database_away() {
+            return Err(error);
+        }
+        self.check_owner().await?;
+        tracing::warn!(%error, blob.key = blob.key, "not read, and tried again later");
+        let mut tx = self.db.write().await?;
+        tx.note_unread(blob.id, self.clock.now()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn due_blobs(&self, tried_since: DateTime<Utc>) -> Result<Vec<StoredBlob>> {
+        let now = self.clock.now();
+        let due = ScrubDue {
+            older_than: self.before_now(self.rules().scrub.within * DUE_AFTER / 100),
+            damaged_before: now - DAMAGED_AGAIN,
+            tried_since,
+            latest: now + CLOCKS_DIFFER_BY,
+        };
+        Ok(self.db.read().await?.blobs_to_scrub(due, PAGE).await?)
+    }
+
+    async fn scrub_rate(&self) -> Result<u64> {
+        if let Some(rate) = self.rules().scrub.bandwidth {
+            return Ok(rate);
+        }
+        let now = self.clock.now();
+        let stored = self.db.read().await?.coverage(now).await?.bytes.unsigned_abs();
+        let average = stored / self.rules().scrub.within.as_secs().max(1);
+        Ok(average.saturating_mul(HASTE).max(SLOWEST))
+    }
+
+    /// Reads one blob and does what follows.
+    async fn scrub_blob(&self, blob: &StoredBlob, pace: &mut Pace) -> Result<()> {
+        let mut verdict = self.examine(blob, pace).await?;
+        if matches!(verdict, Verdict::Damaged(_)) && !blob.is_damaged {
+            verdict = self.examine(blob, pace).await?;
+            // The whole disk may have gone in the meantime.
+            self.check_owner().await?;
+        }
+        metrics::counter!("imagedepot_scrubbed_bytes_total").increment(blob.size);
+        match verdict {
+            Verdict::Damaged(what) => {
+                self.quarantine(blob, &what).await?;
+                self.rescue(blob).await
+            }
+            Verdict::Sound if blob.is_damaged => self.heal_in_place(blob).await,
+            Verdict::Sound => {
+                let mut tx = self.db.write().await?;
+                tx.note_scrubbed(blob.id, self.clock.now()).await?;
+                Ok(tx.commit().await?)
+            }
+        }
+    }
+
+    async fn examine(&self, blob: &StoredBlob, pace: &mut Pace) -> Result<Verdict> {
+        Ok(Box::pin(self.blobs.examine(&blob.key, blob.size, &blob.digest, pace)).await?)
+    }
+
+    fn before_now(&self, age: Duration) -> DateTime<Utc> {
+        let age = TimeDelta::from_std(age).ok();
+        let then = age.and_then(|age| self.clock.now().checked_sub_signed(age));
+        then.unwrap_or(DateTime::UNIX_EPOCH)
+    }
+}

@@ -1,0 +1,108 @@
+//! Quarantine: a revision with damaged bytes is kept from clients until it is healed.
+//!
+//! It keeps its channels. Who has it already has it whole, for every client compares digests; who asks for it is told to
+//! wait. Drafts have no quarantine: their damaged file goes, and is to be uploaded again.
+
+use serde_json::json;
+
+use crate::catalog::audit::NOTHING;
+use crate::catalog::healing::entry;
+use crate::catalog::{Actor, Catalog, Result};
+use crate::model::{Image, Revision, RevisionState, StoredBlob};
+use crate::storage::Tx;
+
+/// How long copies in the tree are left for [`rescue`](super::rescue), which says itself when it is done: for good.
+const RESCUE: chrono::TimeDelta = chrono::TimeDelta::days(3650);
+
+impl Catalog {
+    /// Keeps from clients whatever has these bytes. Done again, it changes nothing.
+    pub(super) async fn quarantine(&self, blob: &StoredBlob, what: &str) -> Result<()> {
+        let copies = self.copies_of(blob).await?;
+        let (now, actor) = (self.clock.now(), Actor::system("scrub"));
+        let mut tx = self.db.write().await?;
+        let holders = tx.revisions_with_blob(blob.id).await?;
+        let Some((first,)) = holders.first() else { return Ok(()) };
+        // Only revisions of one image share bytes.
+        let image_id = tx.lock_image_of(*first).await?;
+        let Some(image) = tx.image_by_id(image_id).await? else { return Ok(()) };
+        // Deleted while this waited for the lock.
+        let holders = tx.revisions_with_blob(blob.id).await?;
+        if holders.is_empty() {
+            return Ok(());
+        }
+        let rescue_until = (!copies.is_empty() && !blob.is_damaged).then(|| now + RESCUE);
+        tx.insert_damage(blob.id, what, rescue_until, now).await?;
+        tx.note_scrubbed(blob.id, now).await?;
+        for (holder,) in holders {
+            let Some(mut revision) = tx.revision_by_id(holder).await? else { continue };
+            self.take_out_of_use(&mut tx, &actor, &image, &mut revision, blob, what).await?;
+        }
+        if tx.revisions_with_blob(blob.id).await?.is_empty() {
+            // It was drafts' alone.
+            tx.delete_damage(blob.id).await?;
+            tx.discard_blob(blob.id, now, now).await?;
+        }
+        if blob.is_damaged {
+            // Seen before, and shown then.
+            return Ok(tx.commit().await?);
+        }
+        self.show_change_of(&mut tx, &image).await?;
+        tx.commit().await?;
+        metrics::counter!("imagedepot_scrub_damage_found_total").increment(1);
+        tracing::error!(blob.key = blob.key, image = %image.name, what, "stored bytes are damaged");
+        self.refresh().await;
+        self.tree_is_due();
+        Ok(())
+    }
+
+    async fn take_out_of_use(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        image: &Image,
+        revision: &mut Revision,
+        blob: &StoredBlob,
+        what: &str,
+    ) -> Result<()> {
+        let now = self.clock.now();
+        let files = tx.files_of(revision.id).await?;
+        let roles: Vec<_> =
+            files.iter().filter(|file| file.blob_id == blob.id).map(|file| file.role).collect();
+        let action = match revision.state {
+            RevisionState::Ready | RevisionState::Revoked => {
+                tx.insert_quarantine(revision.id, revision.state, now).await?;
+                revision.state = RevisionState::Quarantined;
+                "revision.quarantine"
+            }
+            RevisionState::Draft => {
+                for role in &roles {
+                    tx.delete_file(revision.id, *role).await?;
+                }
+                "file.damaged"
+            }
+            RevisionState::Quarantined | RevisionState::Deleted => return Ok(()),
+        };
+        self.save(tx, revision).await?;
+        let after = json!({"roles": roles, "digest": blob.digest.to_string(), "what": what});
+        self.audit(tx, entry(action, image, revision, actor), NOTHING, Some(&after));
+        Ok(())
+    }
+
+    /// The bytes are sound again where they lie.
+    pub(super) async fn heal_in_place(&self, blob: &StoredBlob) -> Result<()> {
+        let actor = Actor::system("scrub");
+        let mut tx = self.db.write().await?;
+        let holders = tx.revisions_with_blob(blob.id).await?;
+        let Some((first,)) = holders.first() else { return Ok(()) };
+        let image = tx.lock_image_of(*first).await?;
+        let Some(image) = tx.image_by_id(image).await? else { return Ok(()) };
+        tx.delete_damage(blob.id).await?;
+        tx.note_scrubbed(blob.id, self.clock.now()).await?;
+        self.release_healed(&mut tx, &actor, &image, blob.id).await?;
+        self.show_change_of(&mut tx, &image).await?;
+        tx.commit().await?;
+        self.refresh().await;
+        self.tree_is_due();
+        Ok(())
+    }
+}

@@ -1,0 +1,119 @@
+//! Rescue: what is damaged in the store may be sound in the tree, where that has a copy and not another name of the same file.
+
+use futures_util::StreamExt as _;
+
+use crate::catalog::upload::Announcement;
+use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
+use crate::model::{DamagedFile, StoredBlob, UploadProtocol};
+use crate::storage::StorageError;
+use crate::storage::backup_store::BackupStore;
+use crate::storage::blobs::BlobReader;
+
+impl Catalog {
+    /// Where in the tree there are copies of a blob.
+    pub(super) async fn copies_of(&self, blob: &StoredBlob) -> Result<Vec<String>> {
+        let paths = self.db.read().await?.publications_of(blob.id).await?;
+        let mut copies = Vec::new();
+        for (path,) in paths {
+            if self.tree.is_copy(&path, &blob.key, &self.blobs).await? {
+                copies.push(path);
+            }
+        }
+        Ok(copies)
+    }
+
+    /// Heals a blob by the first copy that is sound. None is no error: then a person has to do something.
+    pub(super) async fn rescue(&self, blob: &StoredBlob) -> Result<()> {
+        let damaged = self.db.read().await?.damaged_files().await?;
+        let Some(file) = damaged.into_iter().find(|file| file.blob_id == blob.id) else {
+            return Ok(());
+        };
+        let mut is_decided = true;
+        for path in self.copies_of(blob).await? {
+            let healed = match self.tree.reader(&path, blob.size).await {
+                Ok(reader) => {
+                    Box::pin(self.heal_from(&Actor::system("scrub"), &file, &reader)).await
+                }
+                Err(error) => Err(error.into()),
+            };
+            match healed {
+                Ok(()) => {
+                    tracing::info!(tree.path = path, "healed from the copy in the tree");
+                    return Ok(());
+                }
+                Err(error) => {
+                    is_decided &= is_about_the_copy(&error);
+                    tracing::warn!(%error, tree.path = path, "not healed from this copy");
+                }
+            }
+        }
+        if !is_decided {
+            // It may be the only sound one that there is: it stays until the next look at the damage has read it.
+            return Ok(());
+        }
+        let mut tx = self.db.write().await?;
+        tx.end_rescue(blob.id).await?;
+        tx.commit().await?;
+        self.tree_is_due();
+        Ok(())
+    }
+
+    /// Heals what a place of backups has sound bytes of; the others stay as they are.
+    pub async fn heal_from_backup(&self, actor: &Actor, backup_store: &BackupStore) -> Result<()> {
+        for file in self.db.read().await?.damaged_files().await? {
+            if !self.db.read().await?.is_damaged(file.blob_id).await? {
+                // Healed with another that has the same bytes.
+                continue;
+            }
+            let reader = backup_store.reader(&file.digest, file.size);
+            if let Err(error) = Box::pin(self.heal_from(actor, &file, &reader)).await {
+                let (image, revision) = (&file.image, file.revision);
+                tracing::warn!(%error, %image, revision, "not healed from the backup");
+            }
+        }
+        Ok(())
+    }
+
+    /// Uploads a damaged file's bytes once more, from somewhere else; they are compared with its digest.
+    pub async fn heal_from(
+        &self,
+        actor: &Actor,
+        file: &DamagedFile,
+        reader: &BlobReader,
+    ) -> Result<()> {
+        let announced = Announcement {
+            image: file.image.clone(),
+            revision: file.revision,
+            role: file.role,
+            size: file.size,
+            digest: Some(file.digest),
+            condition: Precondition::None,
+            protocol: UploadProtocol::Put,
+        };
+        let mut incoming = Box::pin(self.receive(actor, announced)).await?;
+        let mut bytes = reader.stream(0..reader.size());
+        while let Some(some) = bytes.next().await {
+            let written = match some {
+                Ok(some) => incoming.write(some).await,
+                Err(source) => {
+                    let what = "the copy".to_owned();
+                    Err(Error::Storage(StorageError::File { what, source }))
+                }
+            };
+            if let Err(error) = written {
+                incoming.abandon().await;
+                return Err(error);
+            }
+        }
+        Box::pin(incoming.finish(actor)).await.map(drop)
+    }
+}
+
+/// Whether a copy was read, and is not what it should be; anything else may pass.
+fn is_about_the_copy(error: &Error) -> bool {
+    match error {
+        Error::DigestMismatch { .. } | Error::Truncated { .. } | Error::OtherBytes { .. } => true,
+        Error::Storage(storage) => storage.is_about_the_bytes(),
+        _ => false,
+    }
+}

@@ -1,0 +1,232 @@
+//! Taking over a folder of images that somebody else kept, such as the `MEDVImages` of an IIS: its files become revisions.
+//!
+//! Names tell: `bits.name_pattern` or another pattern finds the image, its group `revision` the number. Every file is read
+//! for its digest. Files keep their dates, and where the folder is the tree itself, or on the store's disk and that is
+//! wanted, they keep their places: no byte is copied, and no client begins anew.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+use serde_json::json;
+
+use super::transfer::{IncomingFile, IncomingRevision, Source};
+use crate::catalog::{Catalog, Result};
+use crate::model::{FileRole, ImageKind, ImageName, Labels, NamePattern};
+use crate::storage::StorageError;
+use crate::storage::blobs::verify::{Pace, digest_of};
+use crate::storage::blobs::{BlobReader, ReadFile};
+
+/// How a folder is to be understood.
+#[derive(Debug, Clone)]
+pub struct TakeOver {
+    pub pattern: NamePattern,
+    /// The extensions of images of one file, beside MED-V's pairs.
+    pub extensions: Vec<String>,
+    /// Give files another name instead of copying them.
+    pub link: bool,
+}
+
+/// What was found in a folder.
+#[derive(Default)]
+pub struct Folder {
+    /// What can be taken in, in the order in which it is to be.
+    pub revisions: Vec<FoundRevision>,
+    /// What cannot, and why.
+    pub left: Vec<String>,
+}
+
+/// The files of one revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FoundRevision {
+    pub image: ImageName,
+    pub number: Option<i64>,
+    pub extension: String,
+    pub files: Vec<(FileRole, PathBuf)>,
+}
+
+/// Sorts a folder's files into revisions. Nothing is read.
+pub fn sort(folder: &Path, order: &TakeOver) -> Result<Folder> {
+    let fail = || StorageError::file(folder.display().to_string());
+    let mut found = Folder::default();
+    // What has no number gets the next one, behind those that have.
+    let mut groups: BTreeMap<(String, bool, Option<i64>, String), FoundRevision> = BTreeMap::new();
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(fail())? {
+        let entry = entry.map_err(fail())?;
+        // Through symbolic links: what they lead to is meant.
+        if std::fs::metadata(entry.path()).is_ok_and(|file| file.is_file()) {
+            names.push(entry.file_name().to_string_lossy().into_owned());
+        }
+    }
+    names.sort_unstable();
+    for name in names {
+        let Some((stem, extension, role)) = order.take_apart(&name) else {
+            found.left.push(format!("{name}: no file of an image"));
+            continue;
+        };
+        let Some((image, number)) = order.pattern.image_and_revision(stem) else {
+            found.left.push(format!("{name}: the pattern finds no image in it"));
+            continue;
+        };
+        let key = (image.key(), number.is_none(), number, extension.clone());
+        let revision = groups.entry(key).or_insert_with(|| FoundRevision {
+            image,
+            number,
+            extension,
+            files: Vec::new(),
+        });
+        revision.files.push((role, folder.join(name)));
+    }
+    for revision in groups.into_values() {
+        let is_whole = revision.kind().roles().iter().all(|role| revision.has(*role));
+        if is_whole && revision.files.len() == revision.kind().roles().len() {
+            found.revisions.push(revision);
+        } else {
+            let names = revision.files.iter().filter_map(|(_, path)| path.file_name());
+            let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
+            found.left.push(format!("{}: not one .ckm and its .ckm.index", names.join(", ")));
+        }
+    }
+    Ok(found)
+}
+
+impl TakeOver {
+    /// Stem, extension and role by a name's end.
+    fn take_apart<'a>(&self, name: &'a str) -> Option<(&'a str, String, FileRole)> {
+        // Windows' names have no case.
+        let without = |end: &str| {
+            let start = name.len().checked_sub(end.len())?;
+            name.get(start..)?.eq_ignore_ascii_case(end).then(|| &name[..start])
+        };
+        if let Some(stem) = without(".ckm.index").or_else(|| without(".index")) {
+            return Some((stem, "ckm".to_owned(), FileRole::Index));
+        }
+        let (stem, extension) = name.rsplit_once('.')?;
+        if extension.eq_ignore_ascii_case("ckm") {
+            return Some((stem, "ckm".to_owned(), FileRole::Ckm));
+        }
+        let known = self.extensions.iter().find(|known| known.eq_ignore_ascii_case(extension))?;
+        Some((stem, known.clone(), FileRole::Image))
+    }
+}
+
+impl FoundRevision {
+    pub fn kind(&self) -> ImageKind {
+        if self.extension == "ckm" { ImageKind::Medv } else { ImageKind::Single }
+    }
+
+    fn has(&self, role: FileRole) -> bool {
+        self.files.iter().any(|(other, _)| *other == role)
+    }
+}
+
+impl Catalog {
+    /// Reads the files of a revision, and says what is to be taken in.
+    pub async fn read_found(
+        &self,
+        found: &FoundRevision,
+        link: bool,
+        renumber: bool,
+    ) -> Result<IncomingRevision> {
+        let (mut files, mut sealed_at) = (Vec::new(), DateTime::UNIX_EPOCH);
+        for (role, path) in &found.files {
+            let fail = || StorageError::file(path.display().to_string());
+            let file = std::fs::File::open(path).map_err(fail())?;
+            let metadata = file.metadata().map_err(fail())?;
+            let reader = BlobReader::local(Arc::new(file), metadata.len());
+            let digest = digest_of(&reader, &mut Pace::new(None)).await.map_err(fail())?;
+            let modified: DateTime<Utc> = metadata.modified().map_err(fail())?.into();
+            // Of the large file: by its date BITS knows that it may go on.
+            if *role != FileRole::Index {
+                sealed_at = modified;
+            }
+            let (path, read) = (path.clone(), ReadFile::of(&metadata));
+            let source =
+                if link { Source::Link { path, read, reader } } else { Source::Copy(reader) };
+            files.push(IncomingFile { role: *role, size: metadata.len(), digest, source });
+        }
+        let names: Vec<_> =
+            found.files.iter().map(|(_, path)| path.display().to_string()).collect();
+        Ok(IncomingRevision {
+            image: found.image.clone(),
+            kind: found.kind(),
+            extension: found.extension.clone(),
+            number: found.number.filter(|_| !renumber),
+            notes: String::new(),
+            labels: Labels::new(),
+            protected: false,
+            created_by: "system:import".to_owned(),
+            // As exact as the databases keep it.
+            sealed_at: chrono::DurationRound::duration_trunc(
+                sealed_at,
+                chrono::TimeDelta::microseconds(1),
+            )
+            .unwrap_or(sealed_at),
+            files,
+            origin: json!({"files": names}),
+        })
+    }
+
+    /// Whether a folder is the tree itself: then its files stay where they are.
+    pub fn is_tree(&self, folder: &Path) -> bool {
+        let tree = self.tree.local_path("").and_then(|tree| tree.canonicalize().ok());
+        tree.is_some() && tree == folder.canonicalize().ok()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_s_files_are_sorted_into_revisions() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in [
+            "win7_1.ckm",
+            "win7_1.ckm.index",
+            "win7_10.ckm",
+            "win7_10.index",
+            "win7_2.ckm",
+            "lab.ckm",
+            "lab.ckm.index",
+            "lab_3.ckm",
+            "lab_3.ckm.index",
+            "linux_3.qcow2",
+            "readme.txt",
+            "web.config",
+        ] {
+            std::fs::write(folder.path().join(name), name).unwrap();
+        }
+        let order = TakeOver {
+            pattern: NamePattern::WITH_REVISION.parse().unwrap(),
+            extensions: vec!["qcow2".to_owned()],
+            link: false,
+        };
+        let found = sort(folder.path(), &order).unwrap();
+        let revisions: Vec<_> = found
+            .revisions
+            .iter()
+            .map(|revision| (revision.image.as_str(), revision.number, revision.files.len()))
+            .collect();
+        assert_eq!(
+            revisions,
+            [
+                ("lab", Some(3), 2),
+                ("lab", None, 2),
+                ("linux", Some(3), 1),
+                ("win7", Some(1), 2),
+                ("win7", Some(10), 2)
+            ]
+        );
+        assert_eq!(
+            found.left,
+            [
+                "readme.txt: no file of an image",
+                "web.config: no file of an image",
+                "win7_2.ckm: not one .ckm and its .ckm.index"
+            ]
+        );
+    }
+}
