@@ -4,7 +4,7 @@
 //! (`target`), fragments fill the upload behind it, and with the last byte the file is the draft's; a draft
 //! with both files seals itself and may be promoted (`conclude`). Each step may be repeated: what a kill
 //! cut off is made good when the client sends the last fragment again, or Close, as it does without an
-//! answer, and by the sweep where no client comes back (`end`).
+//! answer, and by the sweep where no client comes back (`close`).
 //!
 //! Bytes, offsets and who of several writers has the session are the [upload engine](super::upload)'s.
 

@@ -1,4 +1,4 @@
-//! Why the catalog refuses. Knows no HTTP: `api::problem` has the one table of statuses.
+//! Why the catalog refuses. Knows no HTTP: `api::conventions::problem` has the one table of statuses.
 
 use crate::model::{ChannelName, Digest, FileRole, InvalidName, MappingName, RevisionState};
 use crate::storage::StorageError;

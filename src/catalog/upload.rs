@@ -5,11 +5,10 @@
 //! continued from the offset that the row tells, which never counts a byte that is not on stable
 //! storage. Which protocol speaks for it makes no difference here.
 //!
-//! Read on in the order of a session's life: `room` (what is refused at the start), `turn` and
-//! `claim` (of several writers the newest gets the session: within this process by taking turns, among
-//! all servers by a number in the row), `opening`, `append`, `note`, `rest`, `finish`, `end` (cancelled,
-//! expired, left behind).
-//! `whole` is the PUT of a file in one request, on the same engine.
+//! Read on in the order of a session's life: `create` (what is refused at the start), `writer_queue` and `lease` (of
+//! several writers the newest gets the session: within this process by taking turns, among all servers by a number in
+//! the row), `open_blob`, `append`, `checkpoint` (what is acknowledged), `kept_open` (between two pieces), `finish`,
+//! `discard` (cancelled, expired, left behind). `whole_file` is the PUT of a file in one request, on the same engine.
 
 pub mod append;
 mod checkpoint;

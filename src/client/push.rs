@@ -5,8 +5,8 @@
 //! `session`), the digests are compared, the draft is sealed and, with `--channel`, promoted. Which file
 //! fills which role is decided in `files`; `source` is such a file while it is read.
 //!
-//! Until the draft is sealed, `remembered` keeps on this disk what the same command needs to go on;
-//! `earlier` takes that up. A draft is taken away only when going on is impossible: not for a
+//! Until the draft is sealed, `resume_state` keeps on this disk what the same command needs to go on;
+//! `previous_push` takes that up. A draft is taken away only when going on is impossible: not for a
 //! server that is away, not for Ctrl-C.
 
 mod draft;

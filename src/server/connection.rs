@@ -3,7 +3,7 @@
 //! The framework watches the head of the first request and how long a connection waits for the next. What it
 //! leaves open is looked at here every few seconds: later heads that come in drop by drop, answers that nobody reads,
 //! clients whose certificate was revoked or has expired since. Bodies are watched where they are read, in
-//! `api::slow_body`.
+//! `api::conventions::slow_body`.
 
 use std::io;
 use std::pin::Pin;

@@ -1,4 +1,4 @@
-//! A TLS handshake with its limits. `refusal` says why one failed, `standing` what holds for a connection afterwards.
+//! A TLS handshake with its limits. `refusal` says why one failed, `certificate_lifetime` what holds for a connection afterwards.
 
 mod certificate_lifetime;
 mod refusal;

@@ -2,7 +2,7 @@
 //! that has saved what it has.
 //!
 //! This only makes the hand-over quick and the offset exact. Who may write is decided by the row
-//! ([`claim`](super::lease)), which also knows of other servers.
+//! ([`lease`](super::lease)), which also knows of other servers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
