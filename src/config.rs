@@ -28,7 +28,7 @@ pub use scrub::Scrub;
 
 use crate::access::TrustedProxies;
 use crate::catalog::Rules;
-use crate::catalog::rules::{BitsRules, Commit};
+use crate::catalog::rules::{BitsRules, Commit, UploadRules};
 use crate::model::{ChannelName, NamePattern};
 use places::{below, local_folder};
 
@@ -51,7 +51,7 @@ pub struct Config {
     pub catalog: CatalogSettings,
     pub store: Store,
     pub tree: Tree,
-    pub uploads: Uploads,
+    pub uploads: UploadRules,
     pub bits: Bits,
     pub checks: Checks,
     pub scrub: Scrub,
@@ -81,29 +81,6 @@ impl Default for Server {
             public_url: None,
             trusted_proxies: TrustedProxies::default(),
             shutdown_grace: Duration::from_secs(30),
-        }
-    }
-}
-
-/// `[uploads]`
-#[derive(Debug, Clone, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Uploads {
-    /// The largest file.
-    pub max_size: ByteSize,
-    /// The most bytes that an image's files may have together, over all its revisions. 0 is no limit.
-    pub image_quota: ByteSize,
-    /// An upload without progress goes after so long, and a draft that nobody touched.
-    #[serde(with = "humantime_serde")]
-    pub expire_after: Duration,
-}
-
-impl Default for Uploads {
-    fn default() -> Self {
-        Self {
-            max_size: ByteSize::tib(1),
-            image_quota: ByteSize::b(0),
-            expire_after: Duration::from_hours(14 * 24),
         }
     }
 }
@@ -268,11 +245,9 @@ impl Config {
                 .parse()
                 .map_err(|error| ConfigError(format!("tree.pattern: {error}")))?,
             grace: self.tree.grace,
-            max_file_size: self.uploads.max_size.as_u64(),
+            uploads: self.uploads.clone(),
             min_free: self.store.min_free.as_u64(),
-            image_quota: self.uploads.image_quota.as_u64(),
             safety_age: self.store.safety_age,
-            expire_after: self.uploads.expire_after,
             check_period: u32::try_from(self.checks.period.as_secs())
                 .map_err(|_| ConfigError("checks.period: at most 100 years".to_owned()))?,
             scrub: self.scrub.rules()?,

@@ -28,7 +28,7 @@ pub use certificate_mapping::CertificateMapping;
 pub use channel::{Channel, ReadAccess};
 pub use clock::{Clock, Ids};
 pub use digest::Digest;
-pub use image::{Image, ImageKind, Labels};
+pub use image::{Image, ImageKind, Labels, OfferedImage};
 pub use job::{Job, JobState};
 pub use name::{
     AccountName, ChannelName, ClientId, ImageName, InvalidName, MappingName, TokenName,

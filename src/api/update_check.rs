@@ -237,7 +237,7 @@ impl Question {
         Ok(UpdateAnswer {
             action: decision.action,
             reason: decision.reason,
-            image: image.name.as_str(),
+            image: image.image.name.as_str(),
             channel: channel.name.as_str(),
             epoch: promotion.map_or(0, |promotion| promotion.epoch),
             current,

@@ -110,7 +110,10 @@ impl Catalog {
         tx.update_image(&image).await?;
         let entry = entry("image.change", actor, &image);
         self.audit(&mut tx, entry, Some(&before), Some(&image.shown()));
+        // Update checks may go by what has changed.
+        tx.raise_catalog_version(Change::Image(image.id)).await?;
         tx.commit().await?;
+        self.refresh().await;
         Ok(image)
     }
 

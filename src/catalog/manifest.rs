@@ -118,7 +118,7 @@ fn entry<'a>(image: &'a ImageOffer, channel: &Channel) -> Option<Image<'a>> {
     let mut revoked: Vec<_> = image.revoked.iter().copied().collect();
     revoked.sort_unstable();
     Some(Image {
-        image: &image.name,
+        image: &image.image.name,
         revision: offer.promotion.revision,
         epoch: offer.promotion.epoch,
         promotion: offer.promotion.id,

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use bytesize::ByteSize;
+use serde::Deserialize;
+
 use crate::model::{ChannelName, FilePattern, NamePattern};
 
 /// What the rules are told from outside: see the settings of the same names.
@@ -10,16 +13,11 @@ pub struct Rules {
     pub pattern: FilePattern,
     /// How long a withdrawn file stays for those who are fetching it.
     pub grace: Duration,
-    /// The largest file, in bytes.
-    pub max_file_size: u64,
+    pub uploads: UploadRules,
     /// Free bytes that uploads leave on the disk, for the database to go on.
     pub min_free: u64,
-    /// The most bytes that an image's files may have together; 0 is no limit.
-    pub image_quota: u64,
     /// How long the bytes of deleted revisions stay.
     pub safety_age: Duration,
-    /// An upload without progress goes after so long, and a draft that nobody touched.
-    pub expire_after: Duration,
     /// How often a client asks for updates, in seconds.
     pub check_period: u32,
     /// How long a token is good when nothing is said.
@@ -34,16 +32,37 @@ impl Default for Rules {
         Self {
             pattern: FilePattern::default(),
             grace: Duration::from_hours(24),
-            max_file_size: 1 << 40,
+            uploads: UploadRules::default(),
             min_free: 256 << 20,
-            image_quota: 0,
             safety_age: Duration::from_hours(1),
-            expire_after: Duration::from_hours(14 * 24),
             check_period: 900,
             token_lifetime: Duration::from_hours(90 * 24),
             longest_token_lifetime: Duration::from_hours(366 * 24),
             bits: BitsRules::default(),
             scrub: ScrubRules::default(),
+        }
+    }
+}
+
+/// `[uploads]`, as it stands in the settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct UploadRules {
+    /// The largest file.
+    pub max_size: ByteSize,
+    /// The most bytes that an image's files may have together, over all its revisions. 0 is no limit.
+    pub image_quota: ByteSize,
+    /// An upload without progress goes after so long, and a draft that nobody touched.
+    #[serde(with = "humantime_serde")]
+    pub expire_after: Duration,
+}
+
+impl Default for UploadRules {
+    fn default() -> Self {
+        Self {
+            max_size: ByteSize::tib(1),
+            image_quota: ByteSize::b(0),
+            expire_after: Duration::from_hours(14 * 24),
         }
     }
 }

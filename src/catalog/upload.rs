@@ -109,7 +109,7 @@ impl Catalog {
 
     /// When an upload goes if it makes no progress.
     pub fn upload_expires_at(&self, upload: &Upload) -> DateTime<Utc> {
-        TimeDelta::from_std(self.rules().expire_after)
+        TimeDelta::from_std(self.rules().uploads.expire_after)
             .ok()
             .and_then(|lifetime| upload.updated_at.checked_add_signed(lifetime))
             .unwrap_or(DateTime::<Utc>::MAX_UTC)

@@ -35,6 +35,14 @@ impl ImageKind {
 /// Free words that an administrator hangs on an image or a revision.
 pub type Labels = BTreeMap<String, String>;
 
+/// What the snapshot keeps of an image: what update checks and manifests ask of it. Not the whole, for the descriptions
+/// and labels of 100,000 images would fill the memory.
+#[derive(Debug, Clone, sqlx::FromRow)]
+pub struct OfferedImage {
+    pub id: Uuid,
+    pub name: ImageName,
+}
+
 /// An image as the catalog knows it.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Image {

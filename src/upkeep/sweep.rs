@@ -94,7 +94,8 @@ impl Catalog {
     }
 
     async fn delete_stale_drafts(&self) -> Result<()> {
-        let lifetime = TimeDelta::from_std(self.rules().expire_after).unwrap_or(TimeDelta::MAX);
+        let lifetime =
+            TimeDelta::from_std(self.rules().uploads.expire_after).unwrap_or(TimeDelta::MAX);
         let Some(since) = self.clock.now().checked_sub_signed(lifetime) else { return Ok(()) };
         let actor = Actor::system("sweep");
         let stale = self.db.read().await?.stale_drafts(since).await?;

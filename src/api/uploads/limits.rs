@@ -5,5 +5,5 @@ use crate::wire::resumable::Limits;
 
 /// What every upload is held to.
 pub fn limits(depot: &Depot) -> Limits {
-    Limits { max_size: depot.catalog.rules().max_file_size, max_age: None }
+    Limits { max_size: depot.catalog.rules().uploads.max_size.as_u64(), max_age: None }
 }

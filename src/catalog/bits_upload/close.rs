@@ -108,7 +108,7 @@ impl Catalog {
 
     /// Sessions unchanged since then have expired.
     pub(super) fn idle_since(&self) -> DateTime<Utc> {
-        TimeDelta::from_std(self.rules().expire_after)
+        TimeDelta::from_std(self.rules().uploads.expire_after)
             .ok()
             .and_then(|lifetime| self.clock.now().checked_sub_signed(lifetime))
             .unwrap_or(DateTime::UNIX_EPOCH)

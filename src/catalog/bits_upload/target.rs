@@ -66,7 +66,7 @@ impl Catalog {
     /// What is refused for its size alone leaves no image behind whose name may only be a slip.
     async fn check_beforehand(&self, size: u64) -> Result<()> {
         self.check_size(size)?;
-        let quota = self.rules().image_quota;
+        let quota = self.rules().uploads.image_quota.as_u64();
         if quota > 0 && size > quota {
             return Err(Error::QuotaExceeded { used: 0, size, limit: quota });
         }

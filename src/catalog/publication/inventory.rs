@@ -77,7 +77,8 @@ impl Catalog {
         let mut tx = self.db.read().await?;
         let channels: BTreeMap<_, _> =
             tx.channels().await?.into_iter().map(|channel| (channel.id, channel.folder)).collect();
-        let names: BTreeMap<_, _> = tx.image_names().await?.into_iter().collect();
+        let names: BTreeMap<_, _> =
+            tx.offered_images().await?.into_iter().map(|image| (image.id, image.name)).collect();
         let mut wanted = BTreeMap::new();
         for file in tx.offered_files(Scope::All).await? {
             let (Some(folder), Some(image)) =

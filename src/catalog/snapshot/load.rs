@@ -13,7 +13,7 @@ use super::picture::{
 };
 use crate::catalog::{Result, Rules, manifest};
 use crate::model::publication::in_folder;
-use crate::model::{Channel, Digest, ImageName, Promotion, ReadAccess};
+use crate::model::{Channel, Digest, ImageName, OfferedImage, Promotion, ReadAccess};
 use crate::storage::{LingeringFile, OfferedFile, Scope, Tx};
 
 /// The snapshot that follows `previous`; none where nothing has changed.
@@ -38,13 +38,13 @@ pub(super) async fn load(
     match since {
         None => {
             let rows = Rows::read(tx, Scope::All).await?;
-            next.add(tx.image_names().await?, rows, &context);
+            next.add(tx.offered_images().await?, rows, &context);
         }
         Some(since) => {
-            for image in tx.images_changed_after(since).await? {
-                next.remove_image(image.id);
-                let rows = Rows::read(tx, Scope::Image(image.id)).await?;
-                let living = (!image.deleted).then_some((image.id, image.name));
+            for (id,) in tx.images_changed_after(since).await? {
+                next.remove_image(id);
+                let rows = Rows::read(tx, Scope::Image(id)).await?;
+                let living = tx.offered_image(id).await?;
                 next.add(living.into_iter().collect(), rows, &context);
             }
         }
@@ -103,17 +103,17 @@ impl Rows {
 
 impl Snapshot {
     fn remove_image(&mut self, id: Uuid) {
-        self.images.retain(|_, image| image.id != id);
+        self.images.retain(|_, offer| offer.image.id != id);
         for path in self.paths.remove(&id).unwrap_or_default() {
             self.tree.remove(&path);
         }
     }
 
-    fn add(&mut self, names: Vec<(Uuid, ImageName)>, rows: Rows, context: &Context<'_>) {
-        let offer = |(id, name)| {
-            (id, ImageOffer { id, name, revoked: HashSet::new(), offers: HashMap::new() })
+    fn add(&mut self, living: Vec<OfferedImage>, rows: Rows, context: &Context<'_>) {
+        let offer = |image: OfferedImage| {
+            (image.id, ImageOffer { image, revoked: HashSet::new(), offers: HashMap::new() })
         };
-        let mut images: HashMap<Uuid, ImageOffer> = names.into_iter().map(offer).collect();
+        let mut images: HashMap<Uuid, ImageOffer> = living.into_iter().map(offer).collect();
         for (image, number) in rows.revoked {
             if let Some(image) = images.get_mut(&image) {
                 image.revoked.insert(number);
@@ -127,7 +127,7 @@ impl Snapshot {
         for file in rows.offered {
             let Some(image) = images.get(&file.image_id) else { continue };
             let key = (file.image_id, file.channel_id, file.revision_id);
-            if let Some(path) = self.add_offered(file, &image.name, context) {
+            if let Some(path) = self.add_offered(file, &image.image.name, context) {
                 offered.entry(key).or_default().push(path);
             }
         }
@@ -142,7 +142,8 @@ impl Snapshot {
             let files = offered.remove(&(key.0, key.1, promotion.revision_id)).unwrap_or_default();
             image.offers.insert(channel.name.key(), Arc::new(Offer { promotion, files }));
         }
-        self.images.extend(images.into_values().map(|image| (image.name.key(), Arc::new(image))));
+        let by_name = |offer: ImageOffer| (offer.image.name.key(), Arc::new(offer));
+        self.images.extend(images.into_values().map(by_name));
     }
 
     fn add_offered(

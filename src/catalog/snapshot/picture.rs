@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::certificates::CertificateMappings;
 use crate::model::channel::PRODUCTION;
 use crate::model::{
-    Account, AccountName, ApiToken, Channel, ChannelName, Digest, FileRole, ImageName, Promotion,
-    ReadAccess, SigningKey, TokenName,
+    Account, AccountName, ApiToken, Channel, ChannelName, Digest, FileRole, ImageName,
+    OfferedImage, Promotion, ReadAccess, SigningKey, TokenName,
 };
 
 /// One moment of the catalog.
@@ -50,8 +50,7 @@ pub struct ChannelOffer {
 
 /// An image and what it offers in each channel, by the channel's key.
 pub struct ImageOffer {
-    pub id: Uuid,
-    pub name: ImageName,
+    pub image: OfferedImage,
     pub revoked: HashSet<i64>,
     pub(super) offers: HashMap<String, Arc<Offer>>,
 }

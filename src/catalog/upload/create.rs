@@ -90,7 +90,7 @@ impl Catalog {
     }
 
     pub(in crate::catalog) fn check_size(&self, size: u64) -> Result<()> {
-        let limit = self.rules().max_file_size;
+        let limit = self.rules().uploads.max_size.as_u64();
         if size > limit { Err(Error::TooLarge { size, limit }) } else { Ok(()) }
     }
 
@@ -114,7 +114,7 @@ impl Catalog {
         details: &RevisionDetails,
         announced: &Announcement,
     ) -> Result<()> {
-        let (limit, size) = (self.rules().image_quota, announced.size);
+        let (limit, size) = (self.rules().uploads.image_quota.as_u64(), announced.size);
         if limit == 0 {
             return Ok(());
         }

@@ -162,7 +162,7 @@ impl Catalog {
     /// Ends sessions without progress, and forgets those that have long been complete.
     pub(in crate::catalog) async fn expire_uploads(&self) -> Result<()> {
         let now = self.clock.now();
-        let idle = TimeDelta::from_std(self.rules().expire_after).unwrap_or(TimeDelta::MAX);
+        let idle = TimeDelta::from_std(self.rules().uploads.expire_after).unwrap_or(TimeDelta::MAX);
         let mut tx = self.db.read().await?;
         let mut stale = Vec::new();
         if let Some(since) = now.checked_sub_signed(idle) {

@@ -38,14 +38,6 @@ pub struct CatalogState {
     pub mappings_changed_in: i64,
 }
 
-/// An image that changed.
-#[derive(Debug, Clone, sqlx::FromRow)]
-pub struct ChangedImage {
-    pub id: Uuid,
-    pub name: ImageName,
-    pub deleted: bool,
-}
-
 impl Tx {
     /// To be called by every transaction that changes what the snapshot shows.
     pub async fn raise_catalog_version(&mut self, change: Change) -> Result<(), StorageError> {
@@ -146,11 +138,7 @@ impl Tx {
     pub async fn images_changed_after(
         &mut self,
         version: i64,
-    ) -> Result<Vec<ChangedImage>, StorageError> {
-        all!(
-            self,
-            "select id, name, deleted_at is not null as deleted from image where changed_in > $1",
-            version
-        )
+    ) -> Result<Vec<(Uuid,)>, StorageError> {
+        all!(self, "select id from image where changed_in > $1", version)
     }
 }

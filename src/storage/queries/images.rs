@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{all, execute, optional, value};
-use crate::model::{Image, ImageKind, ImageName, Labels};
+use crate::model::{Image, ImageKind, ImageName, Labels, OfferedImage};
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
@@ -115,6 +115,16 @@ impl Tx {
             after,
             limit
         )
+    }
+
+    /// What the snapshot keeps of all living images.
+    pub async fn offered_images(&mut self) -> Result<Vec<OfferedImage>, StorageError> {
+        all!(self, "select id, name from image where deleted_at is null")
+    }
+
+    /// The same of one; none where it was deleted.
+    pub async fn offered_image(&mut self, id: Uuid) -> Result<Option<OfferedImage>, StorageError> {
+        optional!(self, "select id, name from image where id = $1 and deleted_at is null", id)
     }
 
     pub async fn update_image(&mut self, image: &Image) -> Result<(), StorageError> {

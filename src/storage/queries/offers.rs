@@ -144,8 +144,4 @@ impl Tx {
             ""
         )
     }
-
-    pub async fn image_names(&mut self) -> Result<Vec<(Uuid, ImageName)>, StorageError> {
-        all!(self, "select id, name from image where deleted_at is null")
-    }
 }
