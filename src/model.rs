@@ -18,6 +18,7 @@ pub mod promotion;
 pub mod publication;
 pub mod revision;
 pub mod scrub;
+mod tag;
 pub mod token;
 pub mod upload;
 

@@ -139,7 +139,7 @@ pub async fn show(
 ) -> Result<Resource<UploadBody>, Problem> {
     let call = Call { caller, depot, request };
     let upload = call.session(*id).await?;
-    Ok(Resource::tagged(session::tag(&upload), UploadBody::new(&call.depot, &upload)))
+    Ok(Resource::tagged(upload.tag(), UploadBody::new(&call.depot, &upload)))
 }
 
 /// Ask where to go on
@@ -200,7 +200,7 @@ pub async fn append(
 ) -> Result<HttpResponse, Problem> {
     let call = Call { caller, depot, request };
     if condition != Precondition::None {
-        condition.check(Some(&session::tag(&call.session(*id).await?)))?;
+        condition.check(Some(&call.session(*id).await?.tag()))?;
     }
     match Protocol::of(&call.request) {
         Protocol::Tus => tus::append(&call, *id, payload).await,
@@ -226,7 +226,7 @@ pub async fn cancel(
 ) -> Result<HttpResponse, Problem> {
     let call = Call { caller, depot, request };
     let upload = call.session(*id).await?;
-    condition.check(Some(&session::tag(&upload)))?;
+    condition.check(Some(&upload.tag()))?;
     call.cancel(upload.id).await
 }
 

@@ -76,8 +76,3 @@ impl Precondition {
         text.map_or(Self::None, read)
     }
 }
-
-/// The tag of a record that counts its changes.
-pub fn version_tag(version: i64) -> String {
-    format!("v{version}")
-}

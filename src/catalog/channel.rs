@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use super::actor::version_tag;
 use super::audit::{Entry, NOTHING};
 use super::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::channel::PRODUCTION;
@@ -22,10 +21,6 @@ pub struct ChannelSettings {
 }
 
 impl Channel {
-    pub fn tag(&self) -> String {
-        version_tag(self.version)
-    }
-
     fn settings(&self) -> ChannelSettings {
         ChannelSettings {
             folder: Some(self.folder.clone()),

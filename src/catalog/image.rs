@@ -3,7 +3,6 @@
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::actor::version_tag;
 use super::audit::{Entry, NOTHING};
 use super::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Image, ImageKind, ImageName, Labels};
@@ -31,10 +30,6 @@ pub struct ImageChange {
 }
 
 impl Image {
-    pub fn tag(&self) -> String {
-        version_tag(self.version)
-    }
-
     /// What the audit keeps of it.
     fn shown(&self) -> Value {
         json!({

@@ -32,13 +32,6 @@ pub struct RollbackOrder {
     pub note: String,
 }
 
-impl Promotion {
-    /// Differs for every promotion of an image to a channel.
-    pub fn tag(&self) -> String {
-        format!("epoch-{}", self.epoch)
-    }
-}
-
 /// What the audit keeps of an assignment.
 #[derive(Serialize)]
 struct Assigned {

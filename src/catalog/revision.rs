@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::actor::version_tag;
 use super::audit::{Entry, NOTHING};
 use super::image::{check_labels, living_image, locked_image};
 use super::{Actor, Catalog, Error, Precondition, Result};
@@ -27,12 +26,6 @@ pub struct RevisionChange {
     pub notes: Option<String>,
     pub labels: Option<Labels>,
     pub protected: Option<bool>,
-}
-
-impl Revision {
-    pub fn tag(&self) -> String {
-        version_tag(self.version)
-    }
 }
 
 impl RevisionDetails {

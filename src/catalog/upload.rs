@@ -78,13 +78,6 @@ pub struct Received {
     pub replaced: bool,
 }
 
-impl File {
-    /// The same for the same bytes, wherever they are served.
-    pub fn tag(&self) -> String {
-        format!("sha256-{}", self.digest.to_hex())
-    }
-}
-
 impl Catalog {
     /// What is known of an upload, without disturbing whoever writes to it. Its owner and
     /// administrators may ask, others are told that there is none.

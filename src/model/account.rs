@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::name::AccountName;
+use super::tag;
 
 /// What a user may do; a user holds any number of them. Each includes what `reader` and `client`
 /// may, but for `client` itself.
@@ -40,6 +41,13 @@ pub struct Account {
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+impl Account {
+    /// Another one after each change.
+    pub fn tag(&self) -> String {
+        tag::of_version(self.version)
+    }
 }
 
 /// The hash stays out of logs.

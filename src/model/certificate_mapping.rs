@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::certificate::{AlternativeKind, AttributeType, Certificate};
 use super::name::{AccountName, MappingName};
-use super::pattern;
+use super::{pattern, tag};
 
 /// A mapping as the catalog knows it.
 #[derive(Debug, Clone)]
@@ -23,6 +23,13 @@ pub struct CertificateMapping {
     pub version: i64,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
+}
+
+impl CertificateMapping {
+    /// Another one after each change.
+    pub fn tag(&self) -> String {
+        tag::of_version(self.version)
+    }
 }
 
 /// Which certificates are meant.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::account::Role;
 use super::name::ChannelName;
+use super::tag;
 
 /// Where the channel of this name publishes when nothing else is said: at the tree's root.
 pub const PRODUCTION: &str = "production";
@@ -48,4 +49,11 @@ pub struct Channel {
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
+}
+
+impl Channel {
+    /// Another one after each change.
+    pub fn tag(&self) -> String {
+        tag::of_version(self.version)
+    }
 }

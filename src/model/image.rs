@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::name::ImageName;
 use super::revision::FileRole;
+use super::tag;
 
 /// What an image consists of. Fixed when the image is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
@@ -63,4 +64,11 @@ pub struct Image {
     pub updated_at: DateTime<Utc>,
     /// Set on an image that was deleted: its row keeps the counter, for the name may come back.
     pub deleted_at: Option<DateTime<Utc>>,
+}
+
+impl Image {
+    /// Another one after each change.
+    pub fn tag(&self) -> String {
+        tag::of_version(self.version)
+    }
 }

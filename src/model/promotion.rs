@@ -59,6 +59,13 @@ pub struct Promotion {
     pub created_at: DateTime<Utc>,
 }
 
+impl Promotion {
+    /// Differs for every promotion of an image to a channel.
+    pub fn tag(&self) -> String {
+        format!("epoch-{}", self.epoch)
+    }
+}
+
 /// What an image offers in a channel now: its newest promotion, and how far the tree has followed.
 #[derive(Debug, Clone)]
 pub struct Assignment {

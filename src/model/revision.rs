@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::digest::Digest;
 use super::image::Labels;
+use super::tag;
 
 /// Where a revision is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
@@ -58,6 +59,13 @@ pub struct Revision {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
     pub sealed_at: Option<DateTime<Utc>>,
+}
+
+impl Revision {
+    /// Another one after each change.
+    pub fn tag(&self) -> String {
+        tag::of_version(self.version)
+    }
 }
 
 /// What a file is to its revision.
@@ -127,6 +135,13 @@ pub struct File {
     #[sqlx(try_from = "i64")]
     pub size: u64,
     pub digest: Digest,
+}
+
+impl File {
+    /// The same for the same bytes, wherever they are served.
+    pub fn tag(&self) -> String {
+        format!("sha256-{}", self.digest.to_hex())
+    }
 }
 
 /// Where stored bytes are in their life.

@@ -28,6 +28,12 @@ pub struct ApiToken {
 }
 
 impl ApiToken {
+    /// Changes with everything that is shown of it.
+    pub fn tag(&self) -> String {
+        let micros = |time: Option<DateTime<Utc>>| time.map_or(0, |time| time.timestamp_micros());
+        format!("{}-{}", micros(self.revoked_at), micros(self.last_used_at))
+    }
+
     /// How its holder is called as a caller: users' names have no colon, so this is nobody else.
     pub fn caller_name(&self) -> String {
         format!("{CALLER_PREFIX}{}", self.name)

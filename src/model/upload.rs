@@ -86,4 +86,10 @@ impl Upload {
     pub const fn is_full(&self) -> bool {
         self.received == self.size
     }
+
+    /// Another one with each byte that counts.
+    pub fn tag(&self) -> String {
+        let state = if self.state == UploadState::Complete { "complete" } else { "receiving" };
+        format!("{state}-{}", self.received)
+    }
 }

@@ -5,7 +5,7 @@ use actix_web::{FromRequest as _, HttpResponse, Responder as _, body::BoxBody};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::session::{Call, UploadBody, tag};
+use super::session::{Call, UploadBody};
 use crate::api::conventions::body::JsonBody;
 use crate::api::conventions::conditional::Resource;
 use crate::api::conventions::problem::Problem;
@@ -48,7 +48,7 @@ pub async fn create(
         upload.state = UploadState::Complete;
     }
     let body = UploadBody::new(&call.depot, &upload);
-    let created = Resource::created(tag(&upload), call.location(upload.id), body);
+    let created = Resource::created(upload.tag(), call.location(upload.id), body);
     Ok(created.respond_to(&call.request))
 }
 

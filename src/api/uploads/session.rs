@@ -74,12 +74,6 @@ fn expires_at(depot: &Depot, upload: &Upload) -> Option<DateTime<Utc>> {
     open.then(|| depot.catalog.upload_expires_at(upload))
 }
 
-/// Another one with each byte that counts.
-pub fn tag(upload: &Upload) -> String {
-    let state = if upload.state == UploadState::Complete { "complete" } else { "receiving" };
-    format!("{state}-{}", upload.received)
-}
-
 /// To a client that hears it all the same, having ended only its own direction.
 fn broken_off(problem: &Problem) -> Problem {
     let detail =

@@ -4,7 +4,6 @@
 
 use serde::Serialize;
 
-use crate::catalog::actor::version_tag;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Account, AccountName, Role};
@@ -39,10 +38,6 @@ struct Shown<'a> {
 }
 
 impl Account {
-    pub fn tag(&self) -> String {
-        version_tag(self.version)
-    }
-
     fn shown(&self, password_changed: bool) -> Shown<'_> {
         Shown {
             roles: &self.roles,

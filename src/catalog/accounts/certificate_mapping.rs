@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::catalog::actor::version_tag;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rules};
@@ -42,10 +41,6 @@ struct Shown<'a> {
 }
 
 impl CertificateMapping {
-    pub fn tag(&self) -> String {
-        version_tag(self.version)
-    }
-
     fn shown(&self) -> Shown<'_> {
         let (user, deny) = (self.outcome.user(), self.outcome.denies());
         let (subject, fingerprint, rules, position) = match &self.criterion {

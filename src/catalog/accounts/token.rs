@@ -68,12 +68,6 @@ struct ShownKey {
 }
 
 impl ApiToken {
-    /// Changes with everything that is shown of it.
-    pub fn tag(&self) -> String {
-        let micros = |time: Option<DateTime<Utc>>| time.map_or(0, |time| time.timestamp_micros());
-        format!("{}-{}", micros(self.revoked_at), micros(self.last_used_at))
-    }
-
     fn shown(&self) -> Shown<'_> {
         Shown {
             name: &self.name,
