@@ -32,7 +32,7 @@ pub mod snapshot;
 pub mod update_check;
 pub mod upload;
 
-pub use actor::{Actor, Precondition};
+pub use actor::{Actor, ChangeContext, Execution, Precondition};
 pub use error::{Error, Result};
 pub use handle::Catalog;
 pub use rules::Rules;

@@ -15,8 +15,8 @@ use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::depot::Depot;
 use crate::access::permission::{Promote, Read};
-use crate::catalog::Error;
 use crate::catalog::promotion::{PromotionOrder, RollbackOrder};
+use crate::catalog::{ChangeContext, Error, Execution};
 use crate::model::{Assignment, ChannelName, ImageName, Promotion, PromotionKind, Rollout};
 
 /// Whether the tree has followed.
@@ -239,9 +239,10 @@ pub async fn promote(
     let (image, channel) = path.into_inner();
     caller.may_know(&image)?;
     let (order, actor) = (new.read()?.try_into()?, caller.actor());
-    let promoted =
-        depot.catalog.promote(&actor, &image, &channel, order, &condition.0, query.dry_run).await?;
-    metrics::counter!("imagedepot_promotions_total").increment(u64::from(!query.dry_run));
+    let context =
+        ChangeContext { actor: &actor, condition: &condition.0, execution: query.execution() };
+    let promoted = depot.catalog.promote(context, &image, &channel, order).await?;
+    count_promotion(context.execution);
     Ok(Resource::assignment(&image, &channel, promoted))
 }
 
@@ -268,11 +269,10 @@ pub async fn roll_back(
     let NewRollback { as_new_revision, note } = new.read_or_default()?;
     let (order, actor) =
         (RollbackOrder { as_new_revision, note: note.unwrap_or_default() }, caller.actor());
-    let rolled = depot
-        .catalog
-        .roll_back(&actor, &image, &channel, order, &condition.0, query.dry_run)
-        .await?;
-    metrics::counter!("imagedepot_promotions_total").increment(u64::from(!query.dry_run));
+    let context =
+        ChangeContext { actor: &actor, condition: &condition.0, execution: query.execution() };
+    let rolled = depot.catalog.roll_back(context, &image, &channel, order).await?;
+    count_promotion(context.execution);
     Ok(Resource::assignment(&image, &channel, rolled))
 }
 
@@ -293,6 +293,11 @@ pub async fn history(
     caller.may_know(&image)?;
     let promotions = depot.catalog.promotions(&image, page.position()?, page.fetch()?).await?;
     page.page(promotions, |(promotion, _)| (promotion.created_at, promotion.id), Into::into)
+}
+
+fn count_promotion(execution: Execution) {
+    let count = u64::from(execution == Execution::Real);
+    metrics::counter!("imagedepot_promotions_total").increment(count);
 }
 
 impl Resource<AssignmentBody> {

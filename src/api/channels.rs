@@ -14,7 +14,7 @@ use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::depot::Depot;
 use crate::access::permission::{Administer, Read};
 use crate::catalog::Error;
-use crate::catalog::channel::ChannelSettings;
+use crate::catalog::channel::{ChannelSettings, IfInUse};
 use crate::model::{Channel, ChannelName, ReadAccess, Role};
 
 /// A channel.
@@ -164,6 +164,12 @@ pub struct DeleteQuery {
     withdraw: bool,
 }
 
+impl DeleteQuery {
+    fn if_in_use(&self) -> IfInUse {
+        if self.withdraw { IfInUse::Withdraw } else { IfInUse::Refuse }
+    }
+}
+
 /// List channels
 #[utoipa::path(tag = "channels", operation_id = "list_channels", description = "In the order of their names.",
     params(PageQuery), responses((status = 200, description = "The channels", body = Page<ChannelBody>), ReadRefusals)
@@ -253,6 +259,6 @@ pub async fn delete(
     query: Query<DeleteQuery>,
 ) -> Result<HttpResponse, Problem> {
     caller.sees_all_images()?;
-    depot.catalog.delete_channel(&caller.actor(), &name, &condition.0, query.withdraw).await?;
+    depot.catalog.delete_channel(&caller.actor(), &name, &condition.0, query.if_in_use()).await?;
     Ok(HttpResponse::NoContent().finish())
 }

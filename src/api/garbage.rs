@@ -6,9 +6,11 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::conventions::caller::Caller;
+use super::conventions::dry_run::execution;
 use super::conventions::problem::{ChangeRefusals, Problem};
 use super::depot::Depot;
 use crate::access::permission::Administer;
+use crate::catalog::Execution;
 use crate::upkeep::garbage::{Amount, Collected, CollectionOrder};
 
 /// How garbage is to be collected.
@@ -72,14 +74,14 @@ impl From<Amount> for AmountBody {
 }
 
 impl CollectedBody {
-    pub fn new(collected: Collected, dry_run: bool) -> Self {
+    pub fn new(collected: Collected, execution: Execution) -> Self {
         let expired = collected.expired.into_iter().map(|surplus| ExpiredBody {
             image: surplus.image.to_string(),
             revision: surplus.number,
             bytes: surplus.bytes,
         });
         Self {
-            dry_run,
+            dry_run: execution.is_dry_run(),
             expired: expired.collect(),
             orphans: collected.orphans.into(),
             removed: collected.removed.into(),
@@ -104,7 +106,7 @@ pub async fn collect(
 ) -> Result<web::Json<CollectedBody>, Problem> {
     caller.sees_all_images()?;
     let GarbageQuery { dry_run, immediately, accept_orphans } = query.into_inner();
-    let order = CollectionOrder { dry_run, immediately, accept_orphans };
+    let order = CollectionOrder { execution: execution(dry_run), immediately, accept_orphans };
     let collected = Box::pin(depot.catalog.collect(order)).await?;
-    Ok(web::Json(CollectedBody::new(collected, dry_run)))
+    Ok(web::Json(CollectedBody::new(collected, order.execution)))
 }

@@ -14,6 +14,7 @@ use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::depot::Depot;
 use crate::access::permission::{Administer, Publish, Read};
+use crate::catalog::ChangeContext;
 use crate::catalog::image::{ImageChange, ImageDraft};
 use crate::model::{Image, ImageKind, ImageName, Labels};
 
@@ -192,6 +193,9 @@ pub async fn delete(
     query: Query<DryRun>,
 ) -> Result<HttpResponse, Problem> {
     caller.may_know(&name)?;
-    depot.catalog.delete_image(&caller.actor(), &name, &condition.0, query.dry_run).await?;
+    let actor = caller.actor();
+    let context =
+        ChangeContext { actor: &actor, condition: &condition.0, execution: query.execution() };
+    depot.catalog.delete_image(context, &name).await?;
     Ok(HttpResponse::NoContent().finish())
 }

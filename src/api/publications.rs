@@ -12,6 +12,7 @@ use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::depot::Depot;
 use crate::access::permission::{Administer, Read};
+use crate::catalog::Execution;
 use crate::catalog::publication::plan::Plan;
 use crate::model::{FileRole, Publication, PublicationState};
 
@@ -68,13 +69,13 @@ pub struct StepBody {
 }
 
 impl PlanBody {
-    fn new(plan: &Plan, dry_run: bool) -> Self {
+    fn new(plan: &Plan, execution: Execution) -> Self {
         let step = |step: &crate::catalog::publication::plan::Step| StepBody {
             step: step.verb(),
             path: step.path().to_owned(),
         };
         Self {
-            dry_run,
+            dry_run: execution.is_dry_run(),
             steps: plan.steps.iter().map(step).collect(),
             foreign: plan.foreign.clone(),
         }
@@ -114,7 +115,9 @@ pub async fn reconcile(
     query: Query<DryRun>,
 ) -> Result<web::Json<PlanBody>, Problem> {
     caller.sees_all_images()?;
-    let plan =
-        if query.dry_run { depot.catalog.plan().await? } else { depot.catalog.reconcile().await? };
-    Ok(web::Json(PlanBody::new(&plan, query.dry_run)))
+    let plan = match query.execution() {
+        Execution::DryRun => depot.catalog.plan().await?,
+        Execution::Real => depot.catalog.reconcile().await?,
+    };
+    Ok(web::Json(PlanBody::new(&plan, query.execution())))
 }

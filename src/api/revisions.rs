@@ -9,12 +9,13 @@ use utoipa::{IntoParams, ToSchema};
 use super::conventions::body::JsonBody;
 use super::conventions::caller::Caller;
 use super::conventions::conditional::{Condition, Resource};
-use super::conventions::dry_run::DryRun;
+use super::conventions::dry_run::{DryRun, execution};
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::depot::Depot;
 use crate::access::permission::{Publish, Read, Revoke};
-use crate::catalog::revision::{RevisionChange, RevisionDetails};
+use crate::catalog::revision::{IfAssigned, RevisionChange, RevisionDetails};
+use crate::catalog::{ChangeContext, Execution};
 use crate::model::{File, FileRole, ImageName, Labels, RevisionState};
 
 /// A revision with its files.
@@ -115,6 +116,16 @@ pub struct RevokeQuery {
     #[serde(default)]
     #[param(default = false)]
     dry_run: bool,
+}
+
+impl RevokeQuery {
+    fn if_assigned(&self) -> IfAssigned {
+        if self.rollback { IfAssigned::RollBack } else { IfAssigned::Refuse }
+    }
+
+    fn execution(&self) -> Execution {
+        execution(self.dry_run)
+    }
 }
 
 impl Resource<RevisionBody> {
@@ -228,10 +239,10 @@ pub async fn delete(
 ) -> Result<HttpResponse, Problem> {
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
-    depot
-        .catalog
-        .delete_revision(&caller.actor(), &name, number, &condition.0, query.dry_run)
-        .await?;
+    let actor = caller.actor();
+    let context =
+        ChangeContext { actor: &actor, condition: &condition.0, execution: query.execution() };
+    depot.catalog.delete_revision(context, &name, number).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -255,7 +266,9 @@ pub async fn seal(
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
     let actor = caller.actor();
-    let sealed = depot.catalog.seal(&actor, &name, number, &condition.0, query.dry_run).await?;
+    let context =
+        ChangeContext { actor: &actor, condition: &condition.0, execution: query.execution() };
+    let sealed = depot.catalog.seal(context, &name, number).await?;
     Ok(Resource::revision(sealed))
 }
 
@@ -278,8 +291,9 @@ pub async fn revoke(
 ) -> Result<Resource<RevisionBody>, Problem> {
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
-    let (actor, RevokeQuery { rollback, dry_run }) = (caller.actor(), query.into_inner());
-    let revoked =
-        depot.catalog.revoke(&actor, &name, number, &condition.0, rollback, dry_run).await?;
+    let actor = caller.actor();
+    let context =
+        ChangeContext { actor: &actor, condition: &condition.0, execution: query.execution() };
+    let revoked = depot.catalog.revoke(context, &name, number, query.if_assigned()).await?;
     Ok(Resource::revision(revoked))
 }

@@ -1,4 +1,4 @@
-//! Who makes a change, and on what condition.
+//! Who makes a change, on what condition, and whether it is only tried.
 
 use serde::{Deserialize, Serialize};
 
@@ -37,6 +37,36 @@ impl Actor {
         self.holds(Role::Admin)
             || self.holds(Role::Promoter)
             || channel.promoters.iter().any(|role| self.holds(*role))
+    }
+}
+
+/// Whether a change is made.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Execution {
+    #[default]
+    Real,
+    /// Everything is checked and answered as if, and nothing is changed.
+    DryRun,
+}
+
+impl Execution {
+    pub fn is_dry_run(self) -> bool {
+        self == Self::DryRun
+    }
+}
+
+/// What every change that can be tried is asked with.
+#[derive(Debug, Clone, Copy)]
+pub struct ChangeContext<'a> {
+    pub actor: &'a Actor,
+    pub condition: &'a Precondition,
+    pub execution: Execution,
+}
+
+impl<'a> ChangeContext<'a> {
+    /// For a change that is made, whatever there is now.
+    pub const fn unconditional(actor: &'a Actor) -> Self {
+        Self { actor, condition: &Precondition::None, execution: Execution::Real }
     }
 }
 

@@ -20,6 +20,16 @@ pub struct ChannelSettings {
     pub requires_channel: Option<Option<ChannelName>>,
 }
 
+/// What becomes of a channel which is to be deleted while images are promoted to it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IfInUse {
+    /// It stays.
+    #[default]
+    Refuse,
+    /// It goes, and the images go out of its folder.
+    Withdraw,
+}
+
 impl Channel {
     fn settings(&self) -> ChannelSettings {
         ChannelSettings {
@@ -130,13 +140,13 @@ impl Catalog {
         Ok(channel)
     }
 
-    /// Deletes a channel; where images are promoted to it only if `withdraw` says so.
+    /// Deletes a channel.
     pub async fn delete_channel(
         &self,
         actor: &Actor,
         name: &ChannelName,
         condition: &Precondition,
-        withdraw: bool,
+        if_in_use: IfInUse,
     ) -> Result<()> {
         let mut tx = self.db.write().await?;
         let channel = locked_channel(&mut tx, name).await?;
@@ -144,7 +154,7 @@ impl Catalog {
         condition.check(Some(&channel.tag()))?;
         check_not_required(&mut tx, &channel).await?;
         let images = tx.count_assigned(channel.id).await?;
-        if images > 0 && !withdraw {
+        if images > 0 && if_in_use == IfInUse::Refuse {
             return Err(Error::ChannelInUse { images });
         }
         tx.delete_channel(channel.id, self.clock.now()).await?;

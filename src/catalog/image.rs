@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::audit::{Entry, NOTHING};
-use super::{Actor, Catalog, Error, Precondition, Result};
+use super::{Actor, Catalog, ChangeContext, Error, Precondition, Result};
 use crate::model::{Image, ImageKind, ImageName, Labels};
 use crate::storage::{Change, NewImage, Tx};
 
@@ -113,13 +113,8 @@ impl Catalog {
     }
 
     /// Deletes the image with all its revisions; refused while a channel is assigned to one.
-    pub async fn delete_image(
-        &self,
-        actor: &Actor,
-        name: &ImageName,
-        condition: &Precondition,
-        dry_run: bool,
-    ) -> Result<()> {
+    pub async fn delete_image(&self, context: ChangeContext<'_>, name: &ImageName) -> Result<()> {
+        let ChangeContext { actor, condition, execution } = context;
         let mut tx = self.db.write().await?;
         let mut image = locked_image(&mut tx, name).await?;
         condition.check(Some(&image.tag()))?;
@@ -132,7 +127,7 @@ impl Catalog {
         tx.update_image(&image).await?;
         self.audit(&mut tx, entry("image.delete", actor, &image), Some(&image.shown()), NOTHING);
         tx.raise_catalog_version(Change::Image(image.id)).await?;
-        if dry_run {
+        if execution.is_dry_run() {
             return Ok(());
         }
         tx.commit().await?;

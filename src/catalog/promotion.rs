@@ -7,7 +7,7 @@ use super::audit::Entry;
 use super::channel::{living_channel, locked_channel};
 use super::image::{living_image, locked_image};
 use super::revision::details;
-use super::{Actor, Catalog, Error, Precondition, Result};
+use super::{Actor, Catalog, ChangeContext, Error, Execution, Result};
 use crate::model::{
     Assignment, Channel, ChannelName, Image, ImageName, Promotion, PromotionKind, Revision,
     RevisionState, Rollout,
@@ -40,57 +40,61 @@ struct Assigned {
     mandatory: bool,
 }
 
+/// Where a promotion is put in force, and by whom: both are locked.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    actor: &'a Actor,
+    image: &'a Image,
+    channel: &'a Channel,
+}
+
 impl Catalog {
     /// Assigns a ready revision to a channel. The update check and the tree's HTTP names show it
     /// when this returns; the physical tree follows.
     pub async fn promote(
         &self,
-        actor: &Actor,
+        context: ChangeContext<'_>,
         image: &ImageName,
         channel: &ChannelName,
         order: PromotionOrder,
-        condition: &Precondition,
-        dry_run: bool,
     ) -> Result<Assignment> {
         let mut tx = self.db.write().await?;
         let image = locked_image(&mut tx, image).await?;
-        let channel = promotable_channel(&mut tx, actor, channel).await?;
+        let channel = promotable_channel(&mut tx, context.actor, channel).await?;
         let current = tx.assigned(image.id, channel.id).await?;
-        condition.check(current.as_ref().map(Promotion::tag).as_deref())?;
+        context.condition.check(current.as_ref().map(Promotion::tag).as_deref())?;
         let revision = ready_revision(&mut tx, image.clone(), order.revision).await?;
         check_required_channel(&mut tx, &channel, &revision).await?;
         check_note(&order.note)?;
         check_deadline(order.deadline)?;
-        let promotion = self.next_promotion(&mut tx, actor, &channel, &revision, order).await?;
-        self.put_in_force(&mut tx, actor, &image, &channel, current.as_ref(), &promotion).await?;
-        self.conclude(tx, promotion, dry_run).await
+        let place = Place { actor: context.actor, image: &image, channel: &channel };
+        let promotion = self.next_promotion(&mut tx, place, &revision, order).await?;
+        self.put_in_force(&mut tx, place, current.as_ref(), &promotion).await?;
+        self.conclude(tx, promotion, context.execution).await
     }
 
     /// Takes up the newest earlier assignment to another revision that is ready and was not itself
     /// rolled back. It is a promotion like any other: a new epoch, to all clients.
     pub async fn roll_back(
         &self,
-        actor: &Actor,
+        context: ChangeContext<'_>,
         image: &ImageName,
         channel: &ChannelName,
         order: RollbackOrder,
-        condition: &Precondition,
-        dry_run: bool,
     ) -> Result<Assignment> {
         let mut tx = self.db.write().await?;
         let image = locked_image(&mut tx, image).await?;
-        let channel = promotable_channel(&mut tx, actor, channel).await?;
+        let channel = promotable_channel(&mut tx, context.actor, channel).await?;
         let current = tx.assigned(image.id, channel.id).await?.ok_or(Error::NothingAssigned)?;
-        condition.check(Some(&current.tag()))?;
+        context.condition.check(Some(&current.tag()))?;
         check_note(&order.note)?;
         let mut revision = rollback_revision(&mut tx, &current).await?;
         if order.as_new_revision {
-            revision = self.reissue(&mut tx, actor, &image, &revision).await?;
+            revision = self.reissue(&mut tx, context.actor, &image, &revision).await?;
         }
-        let promotion = self
-            .turn_back(&mut tx, actor, &image, &channel, &current, &revision, order.note)
-            .await?;
-        self.conclude(tx, promotion, dry_run).await
+        let place = Place { actor: context.actor, image: &image, channel: &channel };
+        let promotion = self.turn_back(&mut tx, place, &current, &revision, order.note).await?;
+        self.conclude(tx, promotion, context.execution).await
     }
 
     /// Rolls one channel back as part of a larger change, which raises the catalog's version at its
@@ -106,37 +110,31 @@ impl Catalog {
         let channel = locked_channel(tx, channel).await?;
         let current = tx.assigned(image.id, channel.id).await?.ok_or(Error::NothingAssigned)?;
         let revision = rollback_revision(tx, &current).await?;
-        self.turn_back(tx, actor, image, &channel, &current, &revision, note.to_owned()).await?;
+        let place = Place { actor, image, channel: &channel };
+        self.turn_back(tx, place, &current, &revision, note.to_owned()).await?;
         Ok(())
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is a different thing, and the callers read well"
-    )]
     async fn turn_back(
         &self,
         tx: &mut Tx,
-        actor: &Actor,
-        image: &Image,
-        channel: &Channel,
+        place: Place<'_>,
         current: &Promotion,
         revision: &Revision,
         note: String,
     ) -> Result<Promotion> {
-        tx.mark_rolled_back(image.id, channel.id, current.revision_id).await?;
+        tx.mark_rolled_back(place.image.id, place.channel.id, current.revision_id).await?;
         let order = PromotionOrder { revision: revision.number, note, ..PromotionOrder::default() };
-        let mut promotion = self.next_promotion(tx, actor, channel, revision, order).await?;
+        let mut promotion = self.next_promotion(tx, place, revision, order).await?;
         promotion.kind = PromotionKind::Rollback;
-        self.put_in_force(tx, actor, image, channel, Some(current), &promotion).await?;
+        self.put_in_force(tx, place, Some(current), &promotion).await?;
         Ok(promotion)
     }
 
     async fn next_promotion(
         &self,
         tx: &mut Tx,
-        actor: &Actor,
-        channel: &Channel,
+        Place { actor, channel, .. }: Place<'_>,
         revision: &Revision,
         order: PromotionOrder,
     ) -> Result<Promotion> {
@@ -162,9 +160,7 @@ impl Catalog {
     async fn put_in_force(
         &self,
         tx: &mut Tx,
-        actor: &Actor,
-        image: &Image,
-        channel: &Channel,
+        Place { actor, image, channel }: Place<'_>,
         current: Option<&Promotion>,
         promotion: &Promotion,
     ) -> Result<()> {
@@ -192,45 +188,15 @@ impl Catalog {
         &self,
         mut tx: Tx,
         promotion: Promotion,
-        dry_run: bool,
+        execution: Execution,
     ) -> Result<Assignment> {
         tx.raise_catalog_version(Change::Image(promotion.image_id)).await?;
-        if !dry_run {
+        if execution == Execution::Real {
             tx.commit().await?;
             self.refresh().await;
             self.tree_is_due();
         }
         Ok(Assignment { promotion, published: false })
-    }
-
-    /// A new revision with the bytes of an earlier one. It shares the blobs and keeps the date of
-    /// their sealing: the published files of both are the same inodes.
-    async fn reissue(
-        &self,
-        tx: &mut Tx,
-        actor: &Actor,
-        image: &Image,
-        earlier: &Revision,
-    ) -> Result<Revision> {
-        let now = self.clock.now();
-        let revision = Revision {
-            id: self.ids.next(),
-            number: tx.take_revision_number(image.id).await?,
-            notes: format!("revision {} again", earlier.number),
-            protected: false,
-            version: 1,
-            created_by: actor.name.clone(),
-            created_at: now,
-            updated_at: now,
-            ..earlier.clone()
-        };
-        tx.insert_revision(&revision).await?;
-        for file in tx.files_of(earlier.id).await? {
-            let size = i64::try_from(file.size).unwrap_or(i64::MAX);
-            tx.insert_file(revision.id, file.role, file.blob_id, size, &file.digest.to_string())
-                .await?;
-        }
-        Ok(revision)
     }
 
     /// Whether a revision was ever assigned in a channel.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::audit::{Entry, NOTHING};
 use super::image::{check_labels, living_image, locked_image};
-use super::{Actor, Catalog, Error, Precondition, Result};
+use super::{Actor, Catalog, ChangeContext, Error, Precondition, Result};
 use crate::model::{File, FileRole, Image, ImageName, Labels, Revision, RevisionState, Role};
 use crate::storage::{Change, Tx};
 
@@ -26,6 +26,16 @@ pub struct RevisionChange {
     pub notes: Option<String>,
     pub labels: Option<Labels>,
     pub protected: Option<bool>,
+}
+
+/// What becomes of the channels that are assigned to a revision which is to be revoked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IfAssigned {
+    /// They stay as they are, and nothing is revoked.
+    #[default]
+    Refuse,
+    /// Each is rolled back; nothing is revoked where one cannot be.
+    RollBack,
 }
 
 impl RevisionDetails {
@@ -179,12 +189,11 @@ impl Catalog {
     /// A complete draft becomes `ready`; from then on its bytes never change.
     pub async fn seal(
         &self,
-        actor: &Actor,
+        context: ChangeContext<'_>,
         name: &ImageName,
         number: i64,
-        condition: &Precondition,
-        dry_run: bool,
     ) -> Result<RevisionDetails> {
+        let ChangeContext { actor, condition, execution } = context;
         let mut tx = self.db.write().await?;
         let mut details = locked_details(&mut tx, name, number).await?;
         condition.check(Some(&details.revision.tag()))?;
@@ -213,26 +222,26 @@ impl Catalog {
         self.save(&mut tx, &mut details.revision).await?;
         let entry = details.entry("revision.seal", actor);
         self.audit(&mut tx, entry, Some(&before), Some(&details.shown()));
-        if !dry_run {
-            tx.commit().await?;
-            if !left_behind.is_empty() {
-                self.sweep_is_due();
-            }
+        if execution.is_dry_run() {
+            return Ok(details);
+        }
+        tx.commit().await?;
+        if !left_behind.is_empty() {
+            self.sweep_is_due();
         }
         Ok(details)
     }
 
-    /// Takes a ready revision out of use. Where channels are assigned to it, each is rolled back in
-    /// the same step if `roll_back` says so, and the whole is refused otherwise.
+    /// Takes a ready revision out of use, and in the same step out of the channels that are assigned to it, where
+    /// that is wanted.
     pub async fn revoke(
         &self,
-        actor: &Actor,
+        context: ChangeContext<'_>,
         name: &ImageName,
         number: i64,
-        condition: &Precondition,
-        roll_back: bool,
-        dry_run: bool,
+        if_assigned: IfAssigned,
     ) -> Result<RevisionDetails> {
+        let ChangeContext { actor, condition, execution } = context;
         let mut tx = self.db.write().await?;
         let mut details = locked_details(&mut tx, name, number).await?;
         condition.check(Some(&details.revision.tag()))?;
@@ -241,7 +250,7 @@ impl Catalog {
             return Err(Error::RevisionNotReady { number, state });
         }
         let channels = tx.channels_assigned_to(details.revision.id).await?;
-        if !channels.is_empty() && !roll_back {
+        if !channels.is_empty() && if_assigned == IfAssigned::Refuse {
             return Err(Error::RevisionAssigned { number, channels });
         }
         let before = details.shown();
@@ -254,7 +263,7 @@ impl Catalog {
         let entry = details.entry("revision.revoke", actor);
         self.audit(&mut tx, entry, Some(&before), Some(&details.shown()));
         tx.raise_catalog_version(Change::Image(details.image.id)).await?;
-        if dry_run {
+        if execution.is_dry_run() {
             return Ok(details);
         }
         tx.commit().await?;
@@ -266,12 +275,11 @@ impl Catalog {
     /// Deletes a revision; a tombstone keeps its number. Publishers may delete their own drafts only.
     pub async fn delete_revision(
         &self,
-        actor: &Actor,
+        context: ChangeContext<'_>,
         name: &ImageName,
         number: i64,
-        condition: &Precondition,
-        dry_run: bool,
     ) -> Result<()> {
+        let ChangeContext { actor, condition, execution } = context;
         let mut tx = self.db.write().await?;
         let mut details = locked_details(&mut tx, name, number).await?;
         condition.check(Some(&details.revision.tag()))?;
@@ -286,7 +294,7 @@ impl Catalog {
         self.bury(&mut tx, &mut details.revision).await?;
         self.audit(&mut tx, details.entry("revision.delete", actor), Some(&before), NOTHING);
         tx.raise_catalog_version(Change::Image(details.image.id)).await?;
-        if dry_run {
+        if execution.is_dry_run() {
             return Ok(());
         }
         tx.commit().await?;
@@ -320,6 +328,36 @@ impl Catalog {
         tx.end_quarantine(revision.id).await?;
         revision.state = RevisionState::Deleted;
         self.save(tx, revision).await
+    }
+
+    /// A new revision with the bytes of an earlier one. It shares the blobs and keeps the date of
+    /// their sealing: the published files of both are the same inodes.
+    pub(super) async fn reissue(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        image: &Image,
+        earlier: &Revision,
+    ) -> Result<Revision> {
+        let now = self.clock.now();
+        let revision = Revision {
+            id: self.ids.next(),
+            number: tx.take_revision_number(image.id).await?,
+            notes: format!("revision {} again", earlier.number),
+            protected: false,
+            version: 1,
+            created_by: actor.name.clone(),
+            created_at: now,
+            updated_at: now,
+            ..earlier.clone()
+        };
+        tx.insert_revision(&revision).await?;
+        for file in tx.files_of(earlier.id).await? {
+            let size = i64::try_from(file.size).unwrap_or(i64::MAX);
+            tx.insert_file(revision.id, file.role, file.blob_id, size, &file.digest.to_string())
+                .await?;
+        }
+        Ok(revision)
     }
 
     pub(crate) async fn save(&self, tx: &mut Tx, revision: &mut Revision) -> Result<()> {

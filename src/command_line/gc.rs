@@ -7,6 +7,7 @@ use clap::Args;
 
 use super::DataArgs;
 use crate::api::garbage::CollectedBody;
+use crate::catalog::Execution;
 use crate::client::output::Output;
 use crate::upkeep::garbage::{Amount, Collected, CollectionOrder};
 
@@ -31,19 +32,19 @@ pub struct GcArgs {
 pub async fn run(args: GcArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let catalog = args.data.open_catalog(file).await?;
     let order = CollectionOrder {
-        dry_run: args.dry_run,
+        execution: if args.dry_run { Execution::DryRun } else { Execution::Real },
         immediately: args.immediately,
         accept_orphans: args.accept_orphans,
     };
     let collected = Box::pin(catalog.collect(order)).await;
     catalog.close().await;
     let collected = collected?;
-    let sentence = sentence(&collected, args.dry_run);
-    let document = serde_json::to_value(CollectedBody::new(collected, args.dry_run))?;
+    let sentence = sentence(&collected, order.execution);
+    let document = serde_json::to_value(CollectedBody::new(collected, order.execution))?;
     Ok(args.output.result(&sentence, &document)?)
 }
 
-fn sentence(collected: &Collected, dry_run: bool) -> String {
+fn sentence(collected: &Collected, execution: Execution) -> String {
     let mut lines: Vec<String> = collected
         .expired
         .iter()
@@ -53,7 +54,7 @@ fn sentence(collected: &Collected, dry_run: bool) -> String {
         })
         .collect();
     let amount = |amount: Amount| format!("{} blobs, {}", amount.blobs, ByteSize::b(amount.bytes));
-    let removed = if dry_run { "would be removed" } else { "removed" };
+    let removed = if execution.is_dry_run() { "would be removed" } else { "removed" };
     lines.push(format!("unknown to the catalog: {}", amount(collected.orphans)));
     lines.push(format!("{removed}: {}", amount(collected.removed)));
     lines.push(format!("given up, not removed yet: {}", amount(collected.waiting)));

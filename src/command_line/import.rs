@@ -9,7 +9,7 @@ use serde_json::json;
 use super::DataArgs;
 use super::backup::open_written_backup_store;
 use crate::catalog::promotion::PromotionOrder;
-use crate::catalog::{Actor, Catalog, Precondition};
+use crate::catalog::{Actor, Catalog, ChangeContext};
 use crate::client::output::Output;
 use crate::model::{ChannelName, ImageName, NamePattern};
 use crate::storage::backup_store::BackupStore;
@@ -97,8 +97,9 @@ async fn take_all(
                 continue;
             }
             let order = PromotionOrder { revision, ..PromotionOrder::default() };
-            let (actor, condition) = (Actor::system("import"), Precondition::None);
-            catalog.promote(&actor, &image, channel, order, &condition, false).await?;
+            let actor = Actor::system("import");
+            let context = ChangeContext::unconditional(&actor);
+            catalog.promote(context, &image, channel, order).await?;
         }
     }
     Ok(done)

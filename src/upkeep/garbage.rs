@@ -20,7 +20,7 @@ use chrono::{DateTime, Utc};
 use super::retention::Surplus;
 use crate::catalog::job::{Done, Round, Wanted};
 use crate::catalog::revision::end_of_time;
-use crate::catalog::{Catalog, Result};
+use crate::catalog::{Catalog, Execution, Result};
 use crate::model::Job;
 
 /// How often the whole store is looked through.
@@ -35,7 +35,7 @@ const PAGE: i64 = 500;
 /// How a collection is asked for.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CollectionOrder {
-    pub dry_run: bool,
+    pub execution: Execution,
     /// Without waiting for `store.safety_age`.
     pub immediately: bool,
     /// Even if most of what the store holds is unknown to the catalog.
@@ -103,7 +103,7 @@ impl Catalog {
 
     /// Retention, then whatever nothing refers to.
     pub async fn collect(&self, order: CollectionOrder) -> Result<Collected> {
-        if order.dry_run {
+        if order.execution.is_dry_run() {
             return Box::pin(self.forecast(order)).await;
         }
         self.do_round_now(Job::Collect, RETRY_AFTER, || Box::pin(self.collect_once(order))).await

@@ -13,6 +13,7 @@ use utoipa::IntoParams;
 
 use super::documented_routes::{DRY_RUN, Routes};
 use super::problem::Problem;
+use crate::catalog::Execution;
 
 /// Whether a change is only to be tried.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -21,7 +22,18 @@ pub struct DryRun {
     /// Check everything and answer as if, but change nothing.
     #[serde(default)]
     #[param(default = false)]
-    pub dry_run: bool,
+    dry_run: bool,
+}
+
+impl DryRun {
+    pub fn execution(&self) -> Execution {
+        execution(self.dry_run)
+    }
+}
+
+/// What `dry_run` says, for queries that have more than it.
+pub fn execution(dry_run: bool) -> Execution {
+    if dry_run { Execution::DryRun } else { Execution::Real }
 }
 
 /// Whoever writes `dry-run` wants nothing to be changed, and parameters that nobody knows are ignored.

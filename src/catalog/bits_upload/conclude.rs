@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{ATTEMPTS, STEP_BACK};
 use crate::catalog::image::living_image;
 use crate::catalog::promotion::PromotionOrder;
-use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
+use crate::catalog::{Actor, Catalog, ChangeContext, Error, Execution, Precondition, Result};
 use crate::model::{
     BitsSession, BitsSessionState as State, ChannelName, ImageName, Promotion, Revision,
 };
@@ -45,7 +45,7 @@ impl Catalog {
     async fn seal_and_promote(&self, actor: &Actor, image: &ImageName, id: Uuid) -> Result<()> {
         let revision = self.db.read().await?.revision_by_id(id).await?;
         let Some(revision) = revision else { return Ok(()) };
-        match self.seal(actor, image, revision.number, &Precondition::None, false).await {
+        match self.seal(ChangeContext::unconditional(actor), image, revision.number).await {
             Ok(_) => {
                 tracing::info!(%image, revision = revision.number, "sealed: BITS brought both files");
             }
@@ -75,7 +75,9 @@ impl Catalog {
                 return Ok(());
             };
             let order = PromotionOrder { revision: revision.number, ..PromotionOrder::default() };
-            match self.promote(actor, image, channel, order, &condition, false).await {
+            let context =
+                ChangeContext { actor, condition: &condition, execution: Execution::Real };
+            match self.promote(context, image, channel, order).await {
                 Ok(_) => return Ok(()),
                 Err(Error::Stale) => {}
                 Err(Error::Storage(error)) => return Err(error.into()),

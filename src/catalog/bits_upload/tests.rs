@@ -8,8 +8,8 @@ use bytes::Bytes;
 use tempfile::TempDir;
 
 use super::*;
-use crate::catalog::Rules;
 use crate::catalog::rules::BitsRules;
+use crate::catalog::{ChangeContext, Rules};
 use crate::model::{Clock, Ids, RevisionState, UploadProtocol};
 use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db};
@@ -179,8 +179,8 @@ async fn a_kill_between_seal_and_promotion_is_made_good_once() {
     trial.fill(&session).await;
     trial.catalog.finish_upload(&trial.actor, session.id).await.unwrap();
     let image = "win7".parse().unwrap();
-    let condition = crate::catalog::Precondition::None;
-    trial.catalog.seal(&trial.actor, &image, 1, &condition, false).await.unwrap();
+    let context = ChangeContext::unconditional(&trial.actor);
+    trial.catalog.seal(context, &image, 1).await.unwrap();
     assert_eq!(trial.promotions().await, 0);
     trial.repeat(&session).await;
     assert_eq!(trial.promotions().await, 1);

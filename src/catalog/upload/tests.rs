@@ -18,8 +18,8 @@ use uuid::Uuid;
 
 use self::environment::{Environment, IMAGE};
 use super::*;
-use crate::catalog::Precondition;
 use crate::catalog::revision::RevisionChange;
+use crate::catalog::{ChangeContext, Precondition};
 use crate::model::{Digest, FileRole};
 use crate::storage::Holder;
 
@@ -391,12 +391,9 @@ impl<'a> Trial<'a> {
         self.catalog.remove_garbage().await.unwrap();
         let revision = self.catalog.revision(&IMAGE.parse().unwrap(), self.revision).await.unwrap();
         assert_eq!(revision.files.len(), usize::from(!self.gone), "a file without its bytes");
-        let change = Precondition::None;
+        let context = ChangeContext::unconditional(&self.actor);
         let name = IMAGE.parse().unwrap();
-        self.catalog
-            .delete_revision(&self.actor, &name, self.revision, &change, false)
-            .await
-            .unwrap();
+        self.catalog.delete_revision(context, &name, self.revision).await.unwrap();
         self.catalog.remove_garbage().await.unwrap();
     }
 }

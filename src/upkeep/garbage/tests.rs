@@ -15,9 +15,9 @@ use uuid::Uuid;
 use super::*;
 use crate::catalog::image::{ImageChange, ImageDraft};
 use crate::catalog::promotion::{PromotionOrder, RollbackOrder};
-use crate::catalog::revision::{RevisionChange, RevisionDetails};
+use crate::catalog::revision::{IfAssigned, RevisionChange, RevisionDetails};
 use crate::catalog::upload::Announcement;
-use crate::catalog::{Actor, Error, Precondition, Rules};
+use crate::catalog::{Actor, ChangeContext, Error, Execution, Precondition, Rules};
 use crate::model::{Clock, Digest, FileRole, Ids, ImageKind, ImageName, UploadProtocol};
 use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db};
@@ -147,24 +147,20 @@ impl Trial {
                 let (image, channel) = (name(*image), CHANNELS[*channel].parse().unwrap());
                 let order =
                     RollbackOrder { as_new_revision: *as_new_revision, note: String::new() };
-                let condition = Precondition::None;
-                self.catalog
-                    .roll_back(&self.actor, &image, &channel, order, &condition, false)
-                    .await
-                    .map(drop)
+                let context = ChangeContext::unconditional(&self.actor);
+                self.catalog.roll_back(context, &image, &channel, order).await.map(drop)
             }
             Step::Revoke { image, pick, roll_back } => {
                 let Some(revision) = self.pick(*image, *pick).await else { return };
-                let (image, condition) = (name(*image), Precondition::None);
-                self.catalog
-                    .revoke(&self.actor, &image, revision, &condition, *roll_back, false)
-                    .await
-                    .map(drop)
+                let context = ChangeContext::unconditional(&self.actor);
+                let if_assigned =
+                    if *roll_back { IfAssigned::RollBack } else { IfAssigned::Refuse };
+                self.catalog.revoke(context, &name(*image), revision, if_assigned).await.map(drop)
             }
             Step::Delete { image, pick } => {
                 let Some(revision) = self.pick(*image, *pick).await else { return };
-                let (image, condition) = (name(*image), Precondition::None);
-                self.catalog.delete_revision(&self.actor, &image, revision, &condition, false).await
+                let context = ChangeContext::unconditional(&self.actor);
+                self.catalog.delete_revision(context, &name(*image), revision).await
             }
             Step::Protect { image, pick, protected } => {
                 let Some(revision) = self.pick(*image, *pick).await else { return };
@@ -203,7 +199,7 @@ impl Trial {
         incoming.write(Bytes::from(bytes)).await?;
         incoming.finish(&self.actor).await?;
         if seal {
-            self.catalog.seal(&self.actor, &image, number, &Precondition::None, false).await?;
+            self.catalog.seal(ChangeContext::unconditional(&self.actor), &image, number).await?;
         }
         Ok(())
     }
@@ -223,11 +219,8 @@ impl Trial {
         let Some(revision) = self.pick(image, pick).await else { return Ok(()) };
         let (image, channel) = (name(image), CHANNELS[channel].parse().unwrap());
         let order = PromotionOrder { revision, ..PromotionOrder::default() };
-        let condition = Precondition::None;
-        self.catalog
-            .promote(&self.actor, &image, &channel, order, &condition, false)
-            .await
-            .map(drop)
+        let context = ChangeContext::unconditional(&self.actor);
+        self.catalog.promote(context, &image, &channel, order).await.map(drop)
     }
 
     /// Mostly one of the newest.
@@ -239,7 +232,11 @@ impl Trial {
 
     async fn collect(&self, immediately: bool) {
         let order = CollectionOrder { immediately, ..CollectionOrder::default() };
-        let told = self.catalog.collect(CollectionOrder { dry_run: true, ..order }).await.unwrap();
+        let told = self
+            .catalog
+            .collect(CollectionOrder { execution: Execution::DryRun, ..order })
+            .await
+            .unwrap();
         let done = self.catalog.collect(order).await.unwrap();
         assert_eq!(told, done);
         self.nothing_is_lost().await;
