@@ -34,6 +34,6 @@ pub mod upload;
 
 pub use actor::{Actor, ChangeContext, Execution, Precondition};
 pub use error::{Error, Result};
-pub use handle::Catalog;
+pub use handle::{Catalog, CatalogParts};
 pub use rules::Rules;
 pub use snapshot::Snapshot;

@@ -38,5 +38,5 @@ pub use promotion::{Assignment, Promotion, PromotionKind, Rollout};
 pub use publication::{FilePattern, Publication, PublicationState};
 pub use revision::{Blob, BlobState, File, FileRole, Revision, RevisionState};
 pub use scrub::{Coverage, DamagedFile, StoredBlob};
-pub use token::{ApiToken, SigningKey};
+pub use token::{ApiToken, SigningKey, TokenFilter};
 pub use upload::{Upload, UploadProtocol, UploadState};

@@ -20,7 +20,7 @@ use crate::access::permission::Administer;
 use crate::access::token::{self, PublicKey};
 use crate::catalog::Error;
 use crate::catalog::accounts::token::TokenDraft;
-use crate::model::{ApiToken, Role, TokenName};
+use crate::model::{ApiToken, Role, TokenFilter, TokenName};
 
 /// An API token. The token itself is shown once, when it is made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -118,7 +118,8 @@ pub async fn list(
     page: Query<PageQuery>,
     which: Query<Which>,
 ) -> Result<Page<TokenBody>, Problem> {
-    let from = |after, limit| depot.catalog.tokens(after, which.revoked, limit);
+    let which = if which.revoked { TokenFilter::All } else { TokenFilter::NotRevoked };
+    let from = |after, limit| depot.catalog.tokens(after, which, limit);
     let id = |token: &ApiToken| token.id;
     let covers = |token: &ApiToken| caller.identity().covers_all_of(&token.images);
     let tokens = page.visible(from, id, covers).await?;

@@ -38,6 +38,18 @@ pub struct Catalog {
     pub(crate) shared: Arc<Shared>,
 }
 
+/// What a catalog is put together from.
+pub struct CatalogParts {
+    pub db: Db,
+    pub blobs: Blobs,
+    pub tree: Tree,
+    pub rules: Rules,
+    pub clock: Clock,
+    pub ids: Ids,
+    /// This server's, anew with each start.
+    pub instance: Uuid,
+}
+
 /// What all clones of a catalog hold together. None of it decides anything: it is a copy of what the
 /// rows say, and bells that wake background work.
 pub(crate) struct Shared {
@@ -60,15 +72,8 @@ pub(crate) struct Shared {
 
 impl Catalog {
     /// To be called within the runtime that lives as long as the server.
-    pub fn new(
-        db: Db,
-        blobs: Blobs,
-        tree: Tree,
-        rules: Rules,
-        clock: Clock,
-        ids: Ids,
-        instance: Uuid,
-    ) -> Self {
+    pub fn new(parts: CatalogParts) -> Self {
+        let CatalogParts { db, blobs, tree, rules, clock, ids, instance } = parts;
         let shared = Shared {
             snapshot: ArcSwap::default(),
             refreshing: Mutex::default(),

@@ -15,7 +15,7 @@ use crate::model::{ChannelName, ImageName, NamePattern};
 use crate::storage::backup_store::BackupStore;
 use crate::upkeep::export::{exports, read_export};
 use crate::upkeep::take_over::{TakeOver, sort};
-use crate::upkeep::transfer::Taken;
+use crate::upkeep::transfer::{Numbering, Taken};
 
 /// What is to be taken in.
 #[derive(Debug, Args)]
@@ -49,6 +49,12 @@ pub struct ImportArgs {
     promote_to: Option<ChannelName>,
     #[arg(long, value_enum, default_value_t)]
     output: Output,
+}
+
+impl ImportArgs {
+    fn numbering(&self) -> Numbering {
+        if self.renumber { Numbering::Next } else { Numbering::Own }
+    }
 }
 
 /// What became of what came.
@@ -120,7 +126,7 @@ async fn import_export(
             continue;
         }
         let actor = Actor::system("import");
-        let taken = catalog.import(&actor, backup_store, &note, exported, args.renumber).await;
+        let taken = catalog.import(&actor, backup_store, &note, exported, args.numbering()).await;
         done.note(&exported.image, exported.number, taken)?;
     }
     Ok(())
@@ -142,7 +148,7 @@ async fn take_over(
             done.leave(&revision.image, revision.number.unwrap_or(0), BEHIND);
             continue;
         }
-        let taken = match catalog.read_found(revision, link, args.renumber).await {
+        let taken = match catalog.read_found(revision, &order, args.numbering()).await {
             Ok(incoming) => Box::pin(catalog.take_in(&Actor::system("import"), &incoming)).await,
             Err(error) => Err(error),
         };

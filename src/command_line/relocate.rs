@@ -11,7 +11,7 @@ use url::Url;
 use super::{DataArgs, must_be_beside, open_to_fill};
 use crate::client::output::Output;
 use crate::config::Config;
-use crate::upkeep::relocate::{Moved, Shared};
+use crate::upkeep::relocate::{IfMoved, Moved, Shared};
 
 /// Where everything goes.
 #[derive(Debug, Args)]
@@ -37,7 +37,8 @@ pub struct MoveArgs {
 pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let from = args.data.open_catalog(file).await?;
     let (Some(to_config), Some(to_data)) = (&args.to_config, &args.to_data) else {
-        let done = from.unfreeze(args.although_moved).await;
+        let if_moved = if args.although_moved { IfMoved::GoOnHere } else { IfMoved::Refuse };
+        let done = from.unfreeze(if_moved).await;
         from.close().await;
         done?;
         return Ok(args.output.result("changes are taken again", &json!({"given_up": true}))?);

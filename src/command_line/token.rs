@@ -10,9 +10,9 @@ use secrecy::ExposeSecret as _;
 use super::DataArgs;
 use super::user::RoleName;
 use crate::access::token;
-use crate::catalog::accounts::token::TokenDraft;
+use crate::catalog::accounts::token::{OlderKeys, TokenDraft};
 use crate::catalog::{Actor, Catalog, Precondition};
-use crate::model::{ApiToken, Role, TokenName};
+use crate::model::{ApiToken, Role, TokenFilter, TokenName};
 
 /// What is to be done.
 #[derive(Debug, Args)]
@@ -80,7 +80,8 @@ async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
             println!("{}", text.expose_secret());
         }
         Action::List { all } => {
-            for token in catalog.tokens(None, all, i64::MAX).await? {
+            let which = if all { TokenFilter::All } else { TokenFilter::NotRevoked };
+            for token in catalog.tokens(None, which, i64::MAX).await? {
                 println!("{}", line(&token, catalog.clock().now())?);
             }
         }
@@ -91,8 +92,9 @@ async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
             }
         }
         Action::RotateKey { retire } => {
+            let older = if retire { OlderKeys::Retire } else { OlderKeys::Keep };
             let (key, revoked) =
-                catalog.rotate_signing_key(&actor, &token::new_key()?, retire).await?;
+                catalog.rotate_signing_key(&actor, &token::new_key()?, older).await?;
             println!("tokens are signed with the new key {} from now on", key.id);
             if retire {
                 println!("{revoked} tokens of older keys are void");
@@ -139,7 +141,7 @@ async fn meant(
         }
         (None, created_by) => Some(known.created_by.as_str()) == created_by,
     };
-    let mut tokens = catalog.tokens(None, false, i64::MAX).await?;
+    let mut tokens = catalog.tokens(None, TokenFilter::NotRevoked, i64::MAX).await?;
     tokens.retain(is_meant);
     if tokens.is_empty() {
         bail!("there is no such token, or it was revoked before");

@@ -27,6 +27,15 @@ pub struct ApiToken {
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
+/// Which tokens a list has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum TokenFilter {
+    /// Living and expired ones.
+    #[default]
+    NotRevoked,
+    All,
+}
+
 impl ApiToken {
     /// Changes with everything that is shown of it.
     pub fn tag(&self) -> String {

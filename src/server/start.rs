@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::ServerError;
 use crate::access::password;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, CatalogParts};
 use crate::config::{Config, ConfigError, secret_from_environment};
 use crate::model::{AccountName, Clock, Ids};
 use crate::storage::blobs::Findings;
@@ -81,7 +81,8 @@ pub fn open_catalog(
         config.store.url.as_ref().ok_or_else(|| ConfigError::new("store.url is not set"))?;
     let blobs = Blobs::open(store, config.store.options.clone(), &data.join("spool"))?;
     let tree = open_tree(config)?;
-    Ok(Catalog::new(db, blobs, tree, config.rules()?, Clock::System, Ids, instance))
+    let (rules, clock) = (config.rules()?, Clock::System);
+    Ok(Catalog::new(CatalogParts { db, blobs, tree, rules, clock, ids: Ids, instance }))
 }
 
 /// Says what the store does, and refuses one that would lose data or lets nobody in. One that is away is waited for by

@@ -114,11 +114,19 @@ fn damaged(what: &str) -> StorageError {
     StorageError::Damaged(format!("a row of the backup cannot be read: {what}"))
 }
 
+/// Whether the rows go along that tell what stands in the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TreeRows {
+    /// The tree is the same afterwards.
+    Carried,
+    LeftOut,
+}
+
 /// Which rows are carried, where not all are.
-fn filter(table: &str, with_tree: bool) -> &'static str {
+fn filter(table: &str, tree: TreeRows) -> &'static str {
     match table {
         // Also what was given up and is still in the tree for its grace.
-        "blob" if with_tree => {
+        "blob" if tree == TreeRows::Carried => {
             " where (state = 'stored' and exists (select 1 from file where file.blob_id = blob.id)) \
              or exists (select 1 from publication where publication.blob_id = blob.id)"
         }
@@ -161,14 +169,13 @@ impl Tx {
             .collect()
     }
 
-    /// Gives every row that is carried to `take`, as `{"table": …, "row": {…}}`; with those of the tree's place where it is the
-    /// same afterwards.
+    /// Gives every row that is carried to `take`, as `{"table": …, "row": {…}}`.
     pub async fn dump(
         &mut self,
-        with_tree: bool,
+        tree: TreeRows,
         mut take: impl FnMut(&Value) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
-        let of_place = OF_TREE.iter().filter(|_| with_tree);
+        let of_place = OF_TREE.iter().filter(|_| tree == TreeRows::Carried);
         for table in TABLES.iter().chain(of_place).copied() {
             let columns = self.columns(table).await?;
             if columns.is_empty() {
@@ -181,7 +188,7 @@ impl Tx {
                 // Before the audit was a chain.
                 order = "at, id";
             }
-            let (names, filter) = (names.join(", "), filter(table, with_tree));
+            let (names, filter) = (names.join(", "), filter(table, tree));
             let sql = format!("select {names} from {table}{filter} order by {order}");
             on!(self, conn => {
                 let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(conn);

@@ -28,6 +28,7 @@ use crate::catalog::{Catalog, Result};
 use crate::model::{Digest, StoredBlob};
 use crate::storage::backup_store::{BackupStore, Notes, note_name};
 use crate::storage::blobs::{BlobReader, RunningHash};
+use crate::storage::dump::TreeRows;
 use crate::storage::{Db, StorageError, Tx};
 
 /// What a note is to be read by; raised when older programs would misread it.
@@ -253,7 +254,7 @@ async fn put_note(backup_store: &BackupStore, name: &str, note: &BackupNote) -> 
 /// Writes all rows to a file without a name, and says what it holds.
 async fn dump(tx: &mut Tx, scratch: &Path) -> Result<(BlobReader, SavedFile)> {
     let fail = || StorageError::file(scratch.display().to_string());
-    let mut file = dump_to_file(tx, false, scratch).await?;
+    let mut file = dump_to_file(tx, TreeRows::LeftOut, scratch).await?;
     let (mut hash, mut buffer) = (RunningHash::default(), vec![0; 1 << 20]);
     loop {
         match file.read(&mut buffer).map_err(fail())? {
@@ -267,11 +268,11 @@ async fn dump(tx: &mut Tx, scratch: &Path) -> Result<(BlobReader, SavedFile)> {
 }
 
 /// The rows in a file without a name, to be read from its start.
-pub(super) async fn dump_to_file(tx: &mut Tx, with_tree: bool, scratch: &Path) -> Result<File> {
+pub(super) async fn dump_to_file(tx: &mut Tx, tree: TreeRows, scratch: &Path) -> Result<File> {
     let fail = || StorageError::file(scratch.display().to_string());
     let mut file = unnamed_file(scratch).map_err(fail())?;
     let mut output = BufWriter::new(file.try_clone().map_err(fail())?);
-    tx.dump(with_tree, |line| writeln!(output, "{line}").map_err(fail())).await?;
+    tx.dump(tree, |line| writeln!(output, "{line}").map_err(fail())).await?;
     output.flush().map_err(fail())?;
     file.rewind().map_err(fail())?;
     Ok(file)

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use uuid::Uuid;
 
-use super::transfer::{IncomingFile, IncomingRevision, Source, Taken};
+use super::transfer::{IncomingFile, IncomingRevision, Numbering, Source, Taken};
 use crate::catalog::revision::RevisionDetails;
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{Digest, FileRole, ImageKind, ImageName, Labels, PromotionKind, RevisionState};
@@ -146,14 +146,14 @@ impl Catalog {
         })
     }
 
-    /// Takes in one revision of an export; with the next number instead of its own if `renumber` says so.
+    /// Takes in one revision of an export.
     pub async fn import(
         &self,
         actor: &Actor,
         backup_store: &BackupStore,
         note: &ExportNote,
         exported: &ExportedRevision,
-        renumber: bool,
+        numbering: Numbering,
     ) -> Result<Taken> {
         let file = |file: &ExportedFile| IncomingFile {
             role: file.role,
@@ -165,7 +165,7 @@ impl Catalog {
             image: exported.image.clone(),
             kind: exported.kind,
             extension: exported.extension.clone(),
-            number: (!renumber).then_some(exported.number),
+            number: (numbering == Numbering::Own).then_some(exported.number),
             notes: exported.notes.clone(),
             labels: exported.labels.clone(),
             protected: exported.protected,

@@ -18,6 +18,7 @@ use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{Digest, StoredBlob};
 use crate::storage::blobs::Listing;
 use crate::storage::blobs::verify::{Pace, Verdict};
+use crate::storage::dump::TreeRows;
 use crate::storage::{AuditHead, StorageError, Tx};
 
 /// Copying everything once takes long, and what has come meanwhile little.
@@ -49,6 +50,16 @@ pub struct Shared {
     pub tree: bool,
 }
 
+/// What becomes of a catalog that is to take changes again although its move came to its end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IfMoved {
+    /// It takes none: they would be lost to the new place.
+    #[default]
+    Refuse,
+    /// It takes them: the new place is not used.
+    GoOnHere,
+}
+
 impl Catalog {
     /// Moves to `target`, whose catalog is empty, or has these very rows from a run that was cut off at its end.
     pub async fn move_to(&self, target: &Self, shared: Shared, scratch: &Path) -> Result<Moved> {
@@ -72,7 +83,10 @@ impl Catalog {
                     .to_owned(),
             ));
         }
-        target.must_be_empty(shared.tree).await?;
+        target.must_have_no_rows().await?;
+        if !shared.tree {
+            target.must_have_empty_tree().await?;
+        }
         target.be_owned_by(identity, shared.store).await?;
         let mut moved = Moved::default();
         if !shared.store {
@@ -88,7 +102,7 @@ impl Catalog {
             Err(error) => {
                 // Not where the rows have come after all, and only the answer was lost.
                 if target.db.read().await?.is_blank().await? {
-                    self.unfreeze(false).await?;
+                    self.unfreeze(IfMoved::Refuse).await?;
                 }
                 Err(error)
             }
@@ -131,7 +145,8 @@ impl Catalog {
             self.copy_to(target, moved).await?;
         }
         let mut tx = self.db.read().await?;
-        let rows = dump_to_file(&mut tx, shared.tree, scratch).await?;
+        let tree = if shared.tree { TreeRows::Carried } else { TreeRows::LeftOut };
+        let rows = dump_to_file(&mut tx, tree, scratch).await?;
         moved.blobs = tx.stored_blobs().await?.len() as u64;
         drop(tx);
         // Nothing is lost between here and there, so no number is left out.
@@ -218,9 +233,11 @@ impl Catalog {
         Ok(tx.commit().await?)
     }
 
-    /// Takes changes again; where the catalog has moved only if that is said.
-    pub async fn unfreeze(&self, although_moved: bool) -> Result<()> {
-        if !although_moved && self.db.look().await?.frozen().await?.as_deref() == Some(MOVED) {
+    /// Takes changes again.
+    pub async fn unfreeze(&self, if_moved: IfMoved) -> Result<()> {
+        if if_moved == IfMoved::Refuse
+            && self.db.look().await?.frozen().await?.as_deref() == Some(MOVED)
+        {
             return Err(unusable(
                 "the catalog has moved: changes here would be lost to the new place. --although-moved says that it is not used"
                     .to_owned(),

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use serde_json::json;
 
-use super::transfer::{IncomingFile, IncomingRevision, Source};
+use super::transfer::{IncomingFile, IncomingRevision, Numbering, Source};
 use crate::catalog::{Catalog, Result};
 use crate::model::{FileRole, ImageKind, ImageName, Labels, NamePattern};
 use crate::storage::StorageError;
@@ -127,8 +127,8 @@ impl Catalog {
     pub async fn read_found(
         &self,
         found: &FoundRevision,
-        link: bool,
-        renumber: bool,
+        order: &TakeOver,
+        numbering: Numbering,
     ) -> Result<IncomingRevision> {
         let (mut files, mut sealed_at) = (Vec::new(), DateTime::UNIX_EPOCH);
         for (role, path) in &found.files {
@@ -144,7 +144,7 @@ impl Catalog {
             }
             let (path, read) = (path.clone(), ReadFile::of(&metadata));
             let source =
-                if link { Source::Link { path, read, reader } } else { Source::Copy(reader) };
+                if order.link { Source::Link { path, read, reader } } else { Source::Copy(reader) };
             files.push(IncomingFile { role: *role, size: metadata.len(), digest, source });
         }
         let names: Vec<_> =
@@ -153,7 +153,7 @@ impl Catalog {
             image: found.image.clone(),
             kind: found.kind(),
             extension: found.extension.clone(),
-            number: found.number.filter(|_| !renumber),
+            number: found.number.filter(|_| numbering == Numbering::Own),
             notes: String::new(),
             labels: Labels::new(),
             protected: false,

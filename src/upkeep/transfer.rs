@@ -19,6 +19,16 @@ use crate::model::{
 use crate::storage::blobs::{BlobReader, ReadFile};
 use crate::storage::{StorageError, Tx};
 
+/// Which number a revision gets that is taken in from elsewhere.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Numbering {
+    /// Its own.
+    #[default]
+    Own,
+    /// The image's next.
+    Next,
+}
+
 /// What every reader of JSON can tell from the next one.
 const LARGEST_NUMBER: i64 = (1 << 53) - 1;
 

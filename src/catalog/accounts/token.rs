@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::account::check_patterns;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
-use crate::model::{ApiToken, Role, SigningKey, TokenName};
+use crate::model::{ApiToken, Role, SigningKey, TokenFilter, TokenName};
 use crate::storage::{Change, NewSigningKey, NewToken, Tx};
 
 /// How exactly the last use is known: a write for each request would be the dearest part of it.
@@ -58,6 +58,16 @@ struct Shown<'a> {
     signing_key: Uuid,
     expires_at: DateTime<Utc>,
     revoked: bool,
+}
+
+/// What becomes of the keys before a new one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum OlderKeys {
+    /// Their tokens stay good.
+    #[default]
+    Keep,
+    /// Their tokens are revoked.
+    Retire,
 }
 
 #[derive(Serialize)]
@@ -144,11 +154,11 @@ impl Catalog {
     pub async fn tokens(
         &self,
         before: Option<Uuid>,
-        with_revoked: bool,
+        which: TokenFilter,
         limit: i64,
     ) -> Result<Vec<ApiToken>> {
         let mut tx = self.db.read().await?;
-        Ok(tx.tokens_before(before.unwrap_or(Uuid::max()), with_revoked, limit).await?)
+        Ok(tx.tokens_before(before.unwrap_or(Uuid::max()), which, limit).await?)
     }
 
     /// Ends a token, here at once and on other replicas within a second.
@@ -171,25 +181,24 @@ impl Catalog {
         Ok(token)
     }
 
-    /// Signs with a new key from now on. Tokens of the older ones stay good, unless these are retired: then
-    /// they are revoked, and this says how many.
+    /// Signs with a new key from now on. Says how many tokens of the older ones were revoked with them.
     pub async fn rotate_signing_key(
         &self,
         actor: &Actor,
         new: &KeyDraft,
-        retire_older: bool,
+        older: OlderKeys,
     ) -> Result<(SigningKey, u64)> {
         let mut tx = self.db.write().await?;
         tx.lock_catalog_version().await?;
         let issuer = tx.key_that_signs().await?.map(|key| key.issuer);
         let key = self.insert_key(&mut tx, new, issuer).await?;
         tx.forget_private_keys_but(key.id).await?;
-        let revoked_tokens = if retire_older {
-            tx.retire_signing_keys_but(key.id, self.clock.now()).await?
-        } else {
-            0
+        let revoked_tokens = match older {
+            OlderKeys::Retire => tx.retire_signing_keys_but(key.id, self.clock.now()).await?,
+            OlderKeys::Keep => 0,
         };
-        let shown = ShownKey { signing_key: key.id, retired_older: retire_older, revoked_tokens };
+        let retired_older = older == OlderKeys::Retire;
+        let shown = ShownKey { signing_key: key.id, retired_older, revoked_tokens };
         let subject = format!("keys/{}", key.id);
         let entry = Entry { action: "signing_key.rotate", subject, actor };
         self.audit(&mut tx, entry, NOTHING, Some(&shown));

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalog::rules::BitsRules;
-use crate::catalog::{ChangeContext, Rules};
+use crate::catalog::{CatalogParts, ChangeContext, Rules};
 use crate::model::{Clock, Ids, RevisionState, UploadProtocol};
 use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db};
@@ -39,7 +39,15 @@ impl Trial {
         let rules = Rules { min_free: 0, bits, ..Rules::default() };
         let now = Arc::new(AtomicU64::new(1_800_000_000_000_000));
         let clock = Clock::Fixed(Arc::clone(&now));
-        let catalog = Catalog::new(db, blobs, tree, rules, clock, Ids, Uuid::from_u128(1));
+        let catalog = Catalog::new(CatalogParts {
+            db,
+            blobs,
+            tree,
+            rules,
+            clock,
+            ids: Ids,
+            instance: Uuid::from_u128(1),
+        });
         let name = "admin".parse().unwrap();
         catalog.initialise(&name, "no hash").await.unwrap();
         catalog.try_refresh().await.unwrap();

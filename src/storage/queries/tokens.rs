@@ -5,7 +5,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::{all, execute, optional, value};
-use crate::model::{ApiToken, Role, SigningKey, TokenName};
+use crate::model::{ApiToken, Role, SigningKey, TokenFilter, TokenName};
 use crate::storage::{StorageError, Tx};
 
 /// What a new token starts with.
@@ -75,14 +75,14 @@ impl Tx {
     pub async fn tokens_before(
         &mut self,
         before: Uuid,
-        with_revoked: bool,
+        which: TokenFilter,
         limit: i64,
     ) -> Result<Vec<ApiToken>, StorageError> {
         all!(
             self,
             "select * from api_token where id < $1 and (revoked_at is null or $2) order by id desc limit $3",
             before,
-            with_revoked,
+            which == TokenFilter::All,
             limit
         )
     }

@@ -67,7 +67,8 @@ impl Catalog {
             )));
         }
         self.must_know(&note).await?;
-        self.must_be_empty(false).await?;
+        self.must_have_no_rows().await?;
+        self.must_have_empty_tree().await?;
         let rows = fetch_rows(backup_store, name, &note, scratch).await?;
         let blobs = saved_blobs(&rows)?;
         let there = self.blobs.list().await?;
@@ -132,14 +133,13 @@ impl Catalog {
         )))
     }
 
-    /// Refuses where something would be overwritten, or mixed up.
-    pub(in crate::upkeep) async fn must_be_empty(&self, but_tree: bool) -> Result<()> {
-        if !self.db.read().await?.is_blank().await? {
-            return Err(not_empty());
-        }
-        if but_tree {
-            return Ok(());
-        }
+    /// Refuses where something would be overwritten.
+    pub(in crate::upkeep) async fn must_have_no_rows(&self) -> Result<()> {
+        if self.db.read().await?.is_blank().await? { Ok(()) } else { Err(not_empty()) }
+    }
+
+    /// Refuses where files would be mixed up with others.
+    pub(in crate::upkeep) async fn must_have_empty_tree(&self) -> Result<()> {
         let mut folders = self.tree.folders().await?;
         folders.push(String::new());
         for folder in folders {

@@ -17,7 +17,7 @@ use crate::catalog::image::{ImageChange, ImageDraft};
 use crate::catalog::promotion::{PromotionOrder, RollbackOrder};
 use crate::catalog::revision::{IfAssigned, RevisionChange, RevisionDetails};
 use crate::catalog::upload::Announcement;
-use crate::catalog::{Actor, ChangeContext, Error, Execution, Precondition, Rules};
+use crate::catalog::{Actor, CatalogParts, ChangeContext, Error, Execution, Precondition, Rules};
 use crate::model::{Clock, Digest, FileRole, Ids, ImageKind, ImageName, UploadProtocol};
 use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db};
@@ -334,7 +334,15 @@ async fn open(folder: &TempDir, now: &Arc<AtomicU64>) -> Catalog {
     let tree = Tree::folder(&at("tree")).unwrap();
     let rules = Rules { min_free: 0, ..Rules::default() };
     let clock = Clock::Fixed(Arc::clone(now));
-    Catalog::new(db, blobs, tree, rules, clock, Ids, Uuid::from_u128(1))
+    Catalog::new(CatalogParts {
+        db,
+        blobs,
+        tree,
+        rules,
+        clock,
+        ids: Ids,
+        instance: Uuid::from_u128(1),
+    })
 }
 
 /// A revision's bytes that the tree was given for another one, which is deleted since.

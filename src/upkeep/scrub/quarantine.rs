@@ -18,7 +18,7 @@ impl Catalog {
     /// Keeps from clients whatever has these bytes. Done again, it changes nothing.
     pub(super) async fn quarantine(&self, blob: &StoredBlob, what: &str) -> Result<()> {
         let copies = self.copies_of(blob).await?;
-        let (now, actor) = (self.clock.now(), Actor::system("scrub"));
+        let now = self.clock.now();
         let mut tx = self.db.write().await?;
         let holders = tx.revisions_with_blob(blob.id).await?;
         let Some((first,)) = holders.first() else { return Ok(()) };
@@ -35,7 +35,7 @@ impl Catalog {
         tx.note_scrubbed(blob.id, now).await?;
         for (holder,) in holders {
             let Some(mut revision) = tx.revision_by_id(holder).await? else { continue };
-            self.take_out_of_use(&mut tx, &actor, &image, &mut revision, blob, what).await?;
+            self.take_out_of_use(&mut tx, &image, &mut revision, blob, what).await?;
         }
         if tx.revisions_with_blob(blob.id).await?.is_empty() {
             // It was drafts' alone.
@@ -58,7 +58,6 @@ impl Catalog {
     async fn take_out_of_use(
         &self,
         tx: &mut Tx,
-        actor: &Actor,
         image: &Image,
         revision: &mut Revision,
         blob: &StoredBlob,
@@ -84,7 +83,12 @@ impl Catalog {
         };
         self.save(tx, revision).await?;
         let after = json!({"roles": roles, "digest": blob.digest.to_string(), "what": what});
-        self.audit(tx, entry(action, image, revision, actor), NOTHING, Some(&after));
+        self.audit(
+            tx,
+            entry(action, image, revision, &Actor::system("scrub")),
+            NOTHING,
+            Some(&after),
+        );
         Ok(())
     }
 

@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use uuid::Uuid;
 
 use crate::catalog::image::ImageDraft;
-use crate::catalog::{Actor, Catalog, Rules};
+use crate::catalog::{Actor, Catalog, CatalogParts, Rules};
 use crate::model::{Clock, File, Ids, ImageKind, Upload};
 use crate::storage::blobs::test_bucket::TestBucket;
 use crate::storage::tree::Tree;
@@ -81,7 +81,8 @@ impl Environment {
         let tree = Tree::folder(&folder.join("tree")).unwrap();
         let rules = Rules { min_free: 0, ..Rules::default() };
         let clock = Clock::Fixed(Arc::clone(&self.now));
-        Catalog::new(db, blobs, tree, rules, clock, Ids, Uuid::from_u128(instance))
+        let instance = Uuid::from_u128(instance);
+        Catalog::new(CatalogParts { db, blobs, tree, rules, clock, ids: Ids, instance })
     }
 
     fn spool(&self, instance: u128) -> PathBuf {
