@@ -30,6 +30,7 @@ use serde_json::json;
 use self::draft::Draft;
 use self::files::Kind;
 use self::outcome::Ready;
+use self::previous_push::{IfUnfinished, PreviousPush};
 use self::resume_state::Memory;
 use self::send::Sent;
 use self::source::Source;
@@ -88,6 +89,12 @@ pub struct Args {
     pub server: ServerArgs,
 }
 
+impl Args {
+    fn if_unfinished(&self) -> IfUnfinished {
+        if self.restart { IfUnfinished::BeginAnew } else { IfUnfinished::GoOn }
+    }
+}
+
 /// Does it and says what came of it on standard output.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let output = args.output;
@@ -137,9 +144,9 @@ async fn upload(
     let connection = &connection.patient();
     let server = connection.server();
     let memory = Memory::open(state, server, &image, &sources, progress)?;
-    let earlier =
-        previous_push::take_up(connection, &image.name, &sources, &memory, args.restart, progress);
-    let draft = if let Some(draft) = earlier.await? {
+    let image_name = image.name.as_str();
+    let earlier = PreviousPush { connection, image: image_name, memory: &memory, progress };
+    let draft = if let Some(draft) = earlier.take_up(&sources, args.if_unfinished()).await? {
         draft
     } else {
         let draft = Draft::open(connection, &image.name).await?;

@@ -49,14 +49,15 @@ pub async fn fetch(
     let mut partial = blocking(move || Partial::open(&place, &name, size)).await?;
     bar.set_message("");
 
-    let mut sum = Fetched { fetched: 0, reused: partial.length() };
+    let sum = Fetched { fetched: 0, reused: partial.length() };
+    let mut download = Download { connection, file, bar, sum };
     loop {
-        partial = complete(connection, file, partial, bar, &mut sum).await?;
+        partial = download.complete(partial).await?;
         if partial.digest() == digest {
             blocking(move || partial.finish()).await?;
-            return Ok(sum);
+            return Ok(download.sum);
         }
-        if sum.reused == 0 {
+        if download.sum.reused == 0 {
             let got = partial.digest();
             blocking(move || partial.discard()).await?;
             let message = format!("the bytes received are not those of {digest}, but of {got}");
@@ -65,119 +66,124 @@ pub async fn fetch(
         // What lay here from an earlier pull may have suffered since, by a power cut for one.
         tracing::warn!(name = file.name, "the unfinished file was damaged, starting anew");
         partial.restart(None)?;
-        sum.reused = 0;
+        download.sum.reused = 0;
     }
 }
 
-/// Fetches until the length is right. Getting further than ever renews the patience; the same
-/// bytes once more, from a server that cannot continue, do not.
-async fn complete(
-    connection: &Connection,
-    file: &TargetFile,
-    mut partial: Partial,
-    bar: &ProgressBar,
-    sum: &mut Fetched,
-) -> Result<Partial, Failure> {
-    let mut attempts = Attempts::new(connection.transfers);
-    let mut furthest = partial.length();
-    while partial.length() < file.size {
-        bar.set_position(partial.length());
-        bar.reset_eta();
-        let outcome;
-        (partial, outcome) = continue_once(connection, file, partial, bar, sum).await?;
-        if partial.length() > furthest {
-            furthest = partial.length();
-            attempts.renew();
-        }
-        if let Err(setback) = outcome {
-            bar.set_message("(line broken, going on)");
-            attempts.next(setback).await?;
-        }
-    }
-    Ok(partial)
+/// A file on its way, over one connection after the other.
+struct Download<'a> {
+    connection: &'a Connection,
+    file: &'a TargetFile,
+    bar: &'a ProgressBar,
+    sum: Fetched,
 }
 
-/// One connection: asks for what is missing and appends what comes.
-async fn continue_once(
-    connection: &Connection,
-    file: &TargetFile,
-    mut partial: Partial,
-    bar: &ProgressBar,
-    sum: &mut Fetched,
-) -> Result<(Partial, Result<(), Setback>), Failure> {
-    let mut request = connection.request(Method::GET, file.url.clone());
-    if let Some(etag) = partial.etag().filter(|_| partial.length() > 0) {
-        request =
-            request.header(RANGE, format!("bytes={}-", partial.length())).header(IF_RANGE, etag);
-    }
-    let response = match timeout(connection.stall, request.send()).await {
-        Ok(Ok(response)) => response,
-        Ok(Err(error)) => return Ok((partial, Err(connection.broken(&error)))),
-        Err(_) => return Ok((partial, Err(stalled(connection)))),
-    };
-    match response.status() {
-        StatusCode::PARTIAL_CONTENT if continues(response.headers(), &partial, file) => {}
-        StatusCode::OK => {
-            must_have_the_size(&response, file)?;
-            partial.restart(strong_etag(response.headers()))?;
-            sum.reused = 0;
-            bar.set_position(0);
-        }
-        // Not the rest of what is here: ask for the whole, which has no range to misunderstand.
-        StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE if partial.length() > 0 => {
-            partial.restart(None)?;
-            sum.reused = 0;
-            let message = "the server could not continue the file";
-            let setback = Setback::passing(Failure::new(Exit::Unreachable, message));
-            return Ok((partial, Err(setback)));
-        }
-        _ => return Ok((partial, Err(Setback::answered(response).await))),
-    }
-    receive(connection, response, file.size, partial, bar, sum).await
-}
-
-/// The body, into the file: the network here, disk and hashing on a thread of their own.
-async fn receive(
-    connection: &Connection,
-    mut response: Response,
-    size: u64,
-    mut partial: Partial,
-    bar: &ProgressBar,
-    sum: &mut Fetched,
-) -> Result<(Partial, Result<(), Setback>), Failure> {
-    let mut missing = size - partial.length();
-    let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
-    let writer = spawn_blocking(move || {
-        let written = partial.append(pieces);
-        (partial, written)
-    });
-    let outcome = loop {
-        let piece = match timeout(connection.stall, response.chunk()).await {
-            Ok(Ok(Some(piece))) => piece,
-            Ok(Ok(None)) if missing == 0 => break Ok(()),
-            Ok(Ok(None)) => {
-                let short = Failure::new(Exit::Unreachable, "the file broke off");
-                break Err(Setback::passing(short));
+impl Download<'_> {
+    /// Fetches until the length is right. Getting further than ever renews the patience; the same
+    /// bytes once more, from a server that cannot continue, do not.
+    async fn complete(&mut self, mut partial: Partial) -> Result<Partial, Failure> {
+        let Self { connection, file, bar, .. } = *self;
+        let mut attempts = Attempts::new(connection.transfers);
+        let mut furthest = partial.length();
+        while partial.length() < file.size {
+            bar.set_position(partial.length());
+            bar.reset_eta();
+            let outcome;
+            (partial, outcome) = self.continue_once(partial).await?;
+            if partial.length() > furthest {
+                furthest = partial.length();
+                attempts.renew();
             }
-            Ok(Err(error)) => break Err(connection.broken(&error)),
-            Err(_) => break Err(stalled(connection)),
+            if let Err(setback) = outcome {
+                bar.set_message("(line broken, going on)");
+                attempts.next(setback).await?;
+            }
+        }
+        Ok(partial)
+    }
+
+    /// One connection: asks for what is missing and appends what comes.
+    async fn continue_once(
+        &mut self,
+        mut partial: Partial,
+    ) -> Result<(Partial, Result<(), Setback>), Failure> {
+        let Self { connection, file, bar, .. } = *self;
+        let mut request = connection.request(Method::GET, file.url.clone());
+        if let Some(etag) = partial.etag().filter(|_| partial.length() > 0) {
+            request = request
+                .header(RANGE, format!("bytes={}-", partial.length()))
+                .header(IF_RANGE, etag);
+        }
+        let response = match timeout(connection.stall, request.send()).await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => return Ok((partial, Err(connection.broken(&error)))),
+            Err(_) => return Ok((partial, Err(stalled(connection)))),
         };
-        let count = piece.len() as u64;
-        if count > missing {
-            break Err(Setback::lasting(wrong_size(size)));
+        match response.status() {
+            StatusCode::PARTIAL_CONTENT if continues(response.headers(), &partial, file) => {}
+            StatusCode::OK => {
+                must_have_the_size(&response, file)?;
+                partial.restart(strong_etag(response.headers()))?;
+                self.sum.reused = 0;
+                bar.set_position(0);
+            }
+            // Not the rest of what is here: ask for the whole, which has no range to misunderstand.
+            StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
+                if partial.length() > 0 =>
+            {
+                partial.restart(None)?;
+                self.sum.reused = 0;
+                let message = "the server could not continue the file";
+                let setback = Setback::passing(Failure::new(Exit::Unreachable, message));
+                return Ok((partial, Err(setback)));
+            }
+            _ => return Ok((partial, Err(Setback::answered(response).await))),
         }
-        missing -= count;
-        sum.fetched += count;
-        bar.inc(count);
-        if sender.send(piece).await.is_err() {
-            // The disk failed; the writer says how.
-            break Ok(());
-        }
-    };
-    drop(sender);
-    let (partial, written) = writer.await.map_err(|error| Failure::lost_task(&error))?;
-    written?;
-    Ok((partial, outcome))
+        self.receive(response, partial).await
+    }
+
+    /// The body, into the file: the network here, disk and hashing on a thread of their own.
+    async fn receive(
+        &mut self,
+        mut response: Response,
+        mut partial: Partial,
+    ) -> Result<(Partial, Result<(), Setback>), Failure> {
+        let Self { connection, file, bar, .. } = *self;
+        let size = file.size;
+        let mut missing = size - partial.length();
+        let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+        let writer = spawn_blocking(move || {
+            let written = partial.append(pieces);
+            (partial, written)
+        });
+        let outcome = loop {
+            let piece = match timeout(connection.stall, response.chunk()).await {
+                Ok(Ok(Some(piece))) => piece,
+                Ok(Ok(None)) if missing == 0 => break Ok(()),
+                Ok(Ok(None)) => {
+                    let short = Failure::new(Exit::Unreachable, "the file broke off");
+                    break Err(Setback::passing(short));
+                }
+                Ok(Err(error)) => break Err(connection.broken(&error)),
+                Err(_) => break Err(stalled(connection)),
+            };
+            let count = piece.len() as u64;
+            if count > missing {
+                break Err(Setback::lasting(wrong_size(size)));
+            }
+            missing -= count;
+            self.sum.fetched += count;
+            bar.inc(count);
+            if sender.send(piece).await.is_err() {
+                // The disk failed; the writer says how.
+                break Ok(());
+            }
+        };
+        drop(sender);
+        let (partial, written) = writer.await.map_err(|error| Failure::lost_task(&error))?;
+        written?;
+        Ok((partial, outcome))
+    }
 }
 
 /// `206` with exactly the rest of the same bytes (RFC 9110 section 15.3.7).

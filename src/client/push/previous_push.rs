@@ -9,25 +9,41 @@ use super::session;
 use super::source::Source;
 use crate::client::error::Failure;
 
-/// The draft to go on with, if there is one and `restart` does not want it gone.
-pub async fn take_up<'a>(
-    connection: &'a Connection,
-    image: &'a str,
-    sources: &[Source],
-    memory: &Memory,
-    restart: bool,
-    progress: &Progress,
-) -> Result<Option<Draft<'a>>, Failure> {
-    let Some(record) = memory.record() else { return Ok(None) };
-    let draft = Draft::numbered(connection, image, record.revision);
-    let Some(reason) = reason_to_begin_anew(&record, &draft, sources, restart).await? else {
-        progress.note(&format!("going on with revision {} of {image}", record.revision));
-        return Ok(Some(draft));
-    };
-    progress.note(&format!("beginning anew: {reason}"));
-    // What cannot be taken away now the server removes in time.
-    let _ = clear_away(connection, &draft, memory).await;
-    Ok(None)
+/// What becomes of what an earlier push left unfinished.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IfUnfinished {
+    GoOn,
+    BeginAnew,
+}
+
+/// Where an earlier push may have left something.
+pub struct PreviousPush<'a> {
+    pub connection: &'a Connection,
+    pub image: &'a str,
+    pub memory: &'a Memory,
+    pub progress: &'a Progress,
+}
+
+impl<'a> PreviousPush<'a> {
+    /// The draft to go on with, if there is one that is wanted.
+    pub async fn take_up(
+        &self,
+        sources: &[Source],
+        if_unfinished: IfUnfinished,
+    ) -> Result<Option<Draft<'a>>, Failure> {
+        let Self { connection, image, memory, progress } = *self;
+        let Some(record) = memory.record() else { return Ok(None) };
+        let draft = Draft::numbered(connection, image, record.revision);
+        let reason = reason_to_begin_anew(&record, &draft, sources, if_unfinished).await?;
+        let Some(reason) = reason else {
+            progress.note(&format!("going on with revision {} of {image}", record.revision));
+            return Ok(Some(draft));
+        };
+        progress.note(&format!("beginning anew: {reason}"));
+        // What cannot be taken away now the server removes in time.
+        let _ = clear_away(connection, &draft, memory).await;
+        Ok(None)
+    }
 }
 
 /// A revision that is sealed already is gone on with too: the earlier push ended between the sealing and
@@ -36,9 +52,9 @@ async fn reason_to_begin_anew(
     record: &Record,
     draft: &Draft<'_>,
     sources: &[Source],
-    restart: bool,
+    if_unfinished: IfUnfinished,
 ) -> Result<Option<String>, Failure> {
-    if restart {
+    if if_unfinished == IfUnfinished::BeginAnew {
         return Ok(Some("as --restart says".to_owned()));
     }
     if let Some(source) = record.changed(sources) {
