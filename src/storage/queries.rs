@@ -51,4 +51,33 @@ macro_rules! value {
             .map_err($crate::storage::StorageError::from)
     };
 }
-use {all, execute, optional, value};
+/// A new row; how many were inserted. Each column stands beside its value, so that none can come to another's place. What
+/// else the statement says follows.
+macro_rules! insert {
+    ($tx:expr, $table:literal, { $($row:tt)+ }) => {
+        $crate::storage::queries::insert!($tx, $table, { $($row)+ }, "")
+    };
+    ($tx:expr, $table:literal, { $first:ident: $value:expr, $($column:ident: $more:expr,)* }, $rest:literal $(,)?) => {
+        $crate::storage::queries::execute!(
+            $tx,
+            concat!(
+                "insert into ", $table, " (", stringify!($first) $(, ", ", stringify!($column))*, ") values ($1",
+                $crate::storage::queries::places!(
+                    [$($column)*]
+                    [", $2" ", $3" ", $4" ", $5" ", $6" ", $7" ", $8" ", $9" ", $10" ", $11" ", $12" ", $13" ", $14"
+                     ", $15" ", $16" ", $17" ", $18" ", $19" ", $20" ", $21" ", $22" ", $23" ", $24"]
+                ),
+                ")", $rest
+            ),
+            $value $(, $more)*
+        )
+    };
+}
+/// One place for each column.
+macro_rules! places {
+    ([] [$($spare:literal)*]) => { "" };
+    ([$column:ident $($columns:ident)*] [$place:literal $($spare:literal)*]) => {
+        concat!($place, $crate::storage::queries::places!([$($columns)*] [$($spare)*]))
+    };
+}
+use {all, execute, insert, optional, places, value};

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, optional, value};
+use super::{all, execute, insert, optional, value};
 use crate::model::{Account, AccountName, Role};
 use crate::storage::{StorageError, Tx};
 
@@ -21,18 +21,18 @@ pub struct NewAccount<'a> {
 impl Tx {
     /// `Duplicate` where the name is taken.
     pub async fn insert_account(&mut self, new: &NewAccount<'_>) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into account (id, name, name_key, password_hash, roles, images, disabled, version, \
-             created_at, updated_at) values ($1, $2, $3, $4, $5, $6, false, 1, $7, $7)",
-            new.id,
-            new.name,
-            new.name.key(),
-            new.password_hash,
-            Json(new.roles),
-            Json(new.images),
-            new.now,
-        )?;
+        insert!(self, "account", {
+            id: new.id,
+            name: new.name,
+            name_key: new.name.key(),
+            password_hash: new.password_hash,
+            roles: Json(new.roles),
+            images: Json(new.images),
+            disabled: false,
+            version: 1_i64,
+            created_at: new.now,
+            updated_at: new.now,
+        })?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, optional, value};
+use super::{all, execute, insert, optional, value};
 use crate::model::Digest;
 use crate::storage::{StorageError, Tx};
 
@@ -188,22 +188,19 @@ impl Tx {
     }
 
     async fn insert_audit(&mut self, row: &AuditRow) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into audit (id, at, caller, action, subject, state_before, state_after, request_id, \
-             client_address, sequence, hash) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)",
-            row.id,
-            row.at,
-            &row.caller,
-            &row.action,
-            &row.subject,
-            &row.state_before,
-            &row.state_after,
-            &row.request_id,
-            &row.client_address,
-            row.sequence,
-            &row.hash,
-        )?;
+        insert!(self, "audit", {
+            id: row.id,
+            at: row.at,
+            caller: &row.caller,
+            action: &row.action,
+            subject: &row.subject,
+            state_before: &row.state_before,
+            state_after: &row.state_after,
+            request_id: &row.request_id,
+            client_address: &row.client_address,
+            sequence: row.sequence,
+            hash: &row.hash,
+        })?;
         Ok(())
     }
 

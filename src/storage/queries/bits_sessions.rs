@@ -3,26 +3,23 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{all, execute, optional, value};
+use super::{all, execute, insert, optional, value};
 use crate::model::{BitsSession, FileRole, Revision};
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
 impl Tx {
     pub async fn insert_bits_session(&mut self, session: &BitsSession) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into bits_session (id, file_name, image, role, state, created_by, created_at, updated_at) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8)",
-            session.id,
-            &session.file_name,
-            &session.image,
-            session.role,
-            session.state,
-            &session.created_by,
-            session.created_at,
-            session.updated_at,
-        )?;
+        insert!(self, "bits_session", {
+            id: session.id,
+            file_name: &session.file_name,
+            image: &session.image,
+            role: session.role,
+            state: session.state,
+            created_by: &session.created_by,
+            created_at: session.created_at,
+            updated_at: session.updated_at,
+        })?;
         Ok(())
     }
 

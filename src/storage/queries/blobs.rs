@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::uploads::Progress;
-use super::{all, execute, optional, value};
-use crate::model::Blob;
+use super::{all, execute, insert, optional, value};
+use crate::model::{Blob, BlobState};
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
@@ -19,16 +19,16 @@ impl Tx {
         instance: Uuid,
         now: DateTime<Utc>,
     ) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into blob (id, key, state, size, received, instance, created_at, updated_at) \
-             values ($1, $2, 'arriving', $3, 0, $4, $5, $5)",
-            id,
-            key,
-            size,
-            instance,
-            now
-        )?;
+        insert!(self, "blob", {
+            id: id,
+            key: key,
+            state: BlobState::Arriving,
+            size: size,
+            received: 0_i64,
+            instance: instance,
+            created_at: now,
+            updated_at: now,
+        })?;
         Ok(())
     }
 
@@ -236,17 +236,17 @@ impl Tx {
         now: DateTime<Utc>,
         remove_after: DateTime<Utc>,
     ) -> Result<bool, StorageError> {
-        let inserted = execute!(
-            self,
-            "insert into blob (id, key, state, size, received, instance, created_at, updated_at, remove_after) \
-             values ($1, $2, 'garbage', $3, 0, $4, $5, $5, $6) on conflict (key) do nothing",
-            id,
-            key,
-            size,
-            Uuid::nil(),
-            now,
-            remove_after
-        )?;
+        let inserted = insert!(self, "blob", {
+            id: id,
+            key: key,
+            state: BlobState::Garbage,
+            size: size,
+            received: 0_i64,
+            instance: Uuid::nil(),
+            created_at: now,
+            updated_at: now,
+            remove_after: remove_after,
+        }, " on conflict (key) do nothing")?;
         Ok(inserted == 1)
     }
 

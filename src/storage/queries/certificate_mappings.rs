@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, optional, value};
+use super::{all, execute, insert, optional, value};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rules};
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 use crate::storage::{StorageError, Tx};
@@ -95,23 +95,20 @@ impl Tx {
             ),
             Criterion::Rules { rules, .. } => (None, None, Some(Json(rules))),
         };
-        execute!(
-            self,
-            "insert into certificate_mapping (id, name, name_key, position, certificate, fingerprint, rules, \
-             denies, account_id, version, created_by, created_at) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, 1, $10, $11)",
-            new.id,
-            new.name,
-            new.name.key(),
-            new.criterion.position(),
-            &certificate,
-            &fingerprint,
-            &rules,
-            new.denies,
-            new.account,
-            new.created_by,
-            new.now,
-        )?;
+        insert!(self, "certificate_mapping", {
+            id: new.id,
+            name: new.name,
+            name_key: new.name.key(),
+            position: new.criterion.position(),
+            certificate: &certificate,
+            fingerprint: &fingerprint,
+            rules: &rules,
+            denies: new.denies,
+            account_id: new.account,
+            version: 1_i64,
+            created_by: new.created_by,
+            created_at: new.now,
+        })?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, optional, value};
+use super::{all, execute, insert, optional, value};
 use crate::model::Channel;
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
@@ -12,28 +12,24 @@ use crate::storage::{StorageError, Tx};
 impl Tx {
     /// `Duplicate` where the name or the folder is taken.
     pub async fn insert_channel(&mut self, channel: &Channel) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into channel (id, name, name_key, folder, folder_key, read_access, keep_old, \
-             tree_during_rollout, promoters, requires_channel, approvals, sequence, issued_at, version, \
-             created_at, updated_at) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $15)",
-            channel.id,
-            &channel.name,
-            channel.name.key(),
-            &channel.folder,
-            channel.folder.to_ascii_lowercase(),
-            channel.read_access,
-            channel.keep_old,
-            channel.tree_during_rollout,
-            Json(&channel.promoters),
-            &channel.requires_channel,
-            channel.approvals,
-            channel.sequence,
-            channel.issued_at,
-            channel.version,
-            channel.created_at,
-        )?;
+        insert!(self, "channel", {
+            id: channel.id,
+            name: &channel.name,
+            name_key: channel.name.key(),
+            folder: &channel.folder,
+            folder_key: channel.folder.to_ascii_lowercase(),
+            read_access: channel.read_access,
+            keep_old: channel.keep_old,
+            tree_during_rollout: channel.tree_during_rollout,
+            promoters: Json(&channel.promoters),
+            requires_channel: &channel.requires_channel,
+            approvals: channel.approvals,
+            sequence: channel.sequence,
+            issued_at: channel.issued_at,
+            version: channel.version,
+            created_at: channel.created_at,
+            updated_at: channel.created_at,
+        })?;
         Ok(())
     }
 

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{execute, optional};
+use super::{execute, insert, optional};
 use crate::storage::{StorageError, Tx};
 
 /// The answer as it was sent, to be sent again.
@@ -36,15 +36,13 @@ impl Tx {
         instance: Uuid,
         now: DateTime<Utc>,
     ) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into idempotency (caller, key, fingerprint, instance, created_at) values ($1, $2, $3, $4, $5)",
-            caller,
-            key,
-            fingerprint,
-            instance,
-            now
-        )?;
+        insert!(self, "idempotency", {
+            caller: caller,
+            key: key,
+            fingerprint: fingerprint,
+            instance: instance,
+            created_at: now,
+        })?;
         Ok(())
     }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, optional, value};
+use super::{all, execute, insert, optional, value};
 use crate::model::{Image, ImageKind, ImageName, Labels, OfferedImage};
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
@@ -55,22 +55,22 @@ impl Tx {
 
     /// `Duplicate` where the name is taken, also by a deleted image.
     pub async fn insert_image(&mut self, new: &NewImage<'_>) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into image (id, name, name_key, kind, extension, description, labels, keep_revisions, \
-             next_revision, changed_in, version, created_by, created_at, updated_at) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, 1, 0, 1, $9, $10, $10)",
-            new.id,
-            new.name,
-            new.name.key(),
-            new.kind,
-            new.extension,
-            new.description,
-            Json(new.labels),
-            new.keep_revisions,
-            new.created_by,
-            new.now,
-        )?;
+        insert!(self, "image", {
+            id: new.id,
+            name: new.name,
+            name_key: new.name.key(),
+            kind: new.kind,
+            extension: new.extension,
+            description: new.description,
+            labels: Json(new.labels),
+            keep_revisions: new.keep_revisions,
+            next_revision: 1_i64,
+            changed_in: 0_i64,
+            version: 1_i64,
+            created_by: new.created_by,
+            created_at: new.now,
+            updated_at: new.now,
+        })?;
         Ok(())
     }
 

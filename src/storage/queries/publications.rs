@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{all, execute, value};
+use super::{all, execute, insert, value};
 use crate::model::{Publication, PublicationState};
 use crate::storage::{StorageError, Tx};
 
@@ -73,21 +73,20 @@ impl Tx {
 
     /// Inserts the row, or changes what it says.
     pub async fn put_publication(&mut self, publication: &Publication) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into publication (path, channel_id, revision_id, role, blob_id, digest, state, withdraw_at) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8) on conflict (path) do update set \
+        insert!(self, "publication", {
+            path: &publication.path,
+            channel_id: publication.channel_id,
+            revision_id: publication.revision_id,
+            role: publication.role,
+            blob_id: publication.blob_id,
+            digest: publication.digest.to_string(),
+            state: publication.state,
+            withdraw_at: publication.withdraw_at,
+        },
+            " on conflict (path) do update set \
              channel_id = excluded.channel_id, revision_id = excluded.revision_id, role = excluded.role, \
              blob_id = excluded.blob_id, digest = excluded.digest, state = excluded.state, \
-             withdraw_at = excluded.withdraw_at",
-            &publication.path,
-            publication.channel_id,
-            publication.revision_id,
-            publication.role,
-            publication.blob_id,
-            publication.digest.to_string(),
-            publication.state,
-            publication.withdraw_at,
+             withdraw_at = excluded.withdraw_at"
         )?;
         Ok(())
     }

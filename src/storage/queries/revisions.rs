@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, optional};
+use super::{all, execute, insert, optional};
 use crate::model::{File, FileRole, Revision, RevisionState};
 use crate::storage::{StorageError, Tx};
 
@@ -24,23 +24,20 @@ pub struct RetainedRevision {
 
 impl Tx {
     pub async fn insert_revision(&mut self, revision: &Revision) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into revision (id, image_id, number, state, notes, labels, protected, version, created_by, \
-             created_at, updated_at, sealed_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-            revision.id,
-            revision.image_id,
-            revision.number,
-            revision.state,
-            &revision.notes,
-            Json(&revision.labels),
-            revision.protected,
-            revision.version,
-            &revision.created_by,
-            revision.created_at,
-            revision.updated_at,
-            revision.sealed_at,
-        )?;
+        insert!(self, "revision", {
+            id: revision.id,
+            image_id: revision.image_id,
+            number: revision.number,
+            state: revision.state,
+            notes: &revision.notes,
+            labels: Json(&revision.labels),
+            protected: revision.protected,
+            version: revision.version,
+            created_by: &revision.created_by,
+            created_at: revision.created_at,
+            updated_at: revision.updated_at,
+            sealed_at: revision.sealed_at,
+        })?;
         Ok(())
     }
 
@@ -184,15 +181,13 @@ impl Tx {
         size: i64,
         digest: &str,
     ) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into file (revision_id, role, blob_id, size, digest) values ($1, $2, $3, $4, $5)",
-            revision,
-            role,
-            blob,
-            size,
-            digest
-        )?;
+        insert!(self, "file", {
+            revision_id: revision,
+            role: role,
+            blob_id: blob,
+            size: size,
+            digest: digest,
+        })?;
         Ok(())
     }
 

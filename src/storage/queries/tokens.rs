@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, optional, value};
+use super::{all, execute, insert, optional, value};
 use crate::model::{ApiToken, Role, SigningKey, TokenFilter, TokenName};
 use crate::storage::{StorageError, Tx};
 
@@ -31,20 +31,17 @@ pub struct NewSigningKey<'a> {
 
 impl Tx {
     pub async fn insert_token(&mut self, new: &NewToken<'_>) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into api_token (id, name, name_key, roles, images, signing_key_id, created_by, created_at, \
-             expires_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
-            new.id,
-            new.name,
-            new.name.key(),
-            Json(new.roles),
-            Json(new.images),
-            new.signing_key_id,
-            new.created_by,
-            new.now,
-            new.expires_at,
-        )?;
+        insert!(self, "api_token", {
+            id: new.id,
+            name: new.name,
+            name_key: new.name.key(),
+            roles: Json(new.roles),
+            images: Json(new.images),
+            signing_key_id: new.signing_key_id,
+            created_by: new.created_by,
+            created_at: new.now,
+            expires_at: new.expires_at,
+        })?;
         Ok(())
     }
 
@@ -124,15 +121,13 @@ impl Tx {
         &mut self,
         new: &NewSigningKey<'_>,
     ) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into signing_key (id, issuer, private_key, public_key, created_at) values ($1, $2, $3, $4, $5)",
-            new.id,
-            new.issuer,
-            new.private_key,
-            new.public_key,
-            new.now,
-        )?;
+        insert!(self, "signing_key", {
+            id: new.id,
+            issuer: new.issuer,
+            private_key: new.private_key,
+            public_key: new.public_key,
+            created_at: new.now,
+        })?;
         Ok(())
     }
 

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{all, execute, optional, value};
-use crate::model::{FileRole, Upload, UploadProtocol};
+use super::{all, execute, insert, optional, value};
+use crate::model::{FileRole, Upload, UploadProtocol, UploadState};
 use crate::storage::{StorageError, Tx};
 
 /// What a new session starts with; its blob's row must be there.
@@ -63,26 +63,25 @@ impl Tx {
         holder: Option<&Holder<'_>>,
     ) -> Result<(), StorageError> {
         let claim = holder.map_or(0, |holder| holder.claim);
-        execute!(
-            self,
-            "insert into upload (id, revision_id, role, blob_id, protocol, state, digest, hash_state, newest_claim, \
-             held_claim, holder, held_until, holder_boot, created_by, created_at, updated_at, condition) \
-             values ($1, $2, $3, $4, $5, 'receiving', $6, $7, $8, $8, $9, $10, $11, $12, $13, $13, $14)",
-            new.id,
-            new.revision_id,
-            new.role,
-            new.blob_id,
-            new.protocol,
-            &new.digest,
-            new.hash_state,
-            claim,
-            holder.map(|holder| holder.instance),
-            holder.map_or(new.now, |holder| holder.until),
-            holder.and_then(|holder| holder.boot),
-            new.created_by,
-            new.now,
-            &new.condition,
-        )?;
+        insert!(self, "upload", {
+            id: new.id,
+            revision_id: new.revision_id,
+            role: new.role,
+            blob_id: new.blob_id,
+            protocol: new.protocol,
+            state: UploadState::Receiving,
+            digest: &new.digest,
+            hash_state: new.hash_state,
+            newest_claim: claim,
+            held_claim: claim,
+            holder: holder.map(|holder| holder.instance),
+            held_until: holder.map_or(new.now, |holder| holder.until),
+            holder_boot: holder.and_then(|holder| holder.boot),
+            created_by: new.created_by,
+            created_at: new.now,
+            updated_at: new.now,
+            condition: &new.condition,
+        })?;
         Ok(())
     }
 
