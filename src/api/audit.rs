@@ -4,26 +4,21 @@ use actix_web::get;
 use actix_web::web::{Data, Query};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::conventions::caller::Caller;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{Problem, ReadRefusals};
+use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::Administer;
 use crate::storage::AuditRow;
 
 /// One change.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({
-    "id": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d6e", "at": "2026-01-05T10:00:00Z", "caller": "admin",
-    "action": "channel.promote", "subject": "images/win7-office/channels/production",
-    "before": {"revision": 11, "epoch": 16, "mandatory": false},
-    "after": {"revision": 12, "epoch": 17, "mandatory": false},
-    "request_id": "0198f2a4c3d47e0b9d3a6f1e2b4c5d6e", "client_address": "192.0.2.17", "sequence": 4711,
-    "hash": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
-}))]
+#[schema(example = json!(Self::sample()))]
 pub struct AuditEntry {
     id: Uuid,
     at: DateTime<Utc>,
@@ -47,6 +42,28 @@ pub struct AuditEntry {
     /// Over the row and the hash of the one before it; `imagedepot audit verify` checks all of them.
     #[schema(required = true)]
     hash: Option<String>,
+}
+
+impl AuditEntry {
+    fn sample() -> Self {
+        let assigned =
+            |revision, epoch| json!({"revision": revision, "epoch": epoch, "mandatory": false});
+        Self {
+            id: sample::ID,
+            at: sample::time("2026-01-05T10:00:00Z"),
+            caller: sample::ADMIN.to_owned(),
+            action: "channel.promote".to_owned(),
+            subject: "images/win7-office/channels/production".to_owned(),
+            before: Some(assigned(11, 16)),
+            after: Some(assigned(12, 17)),
+            request_id: Some(sample::ID.simple().to_string()),
+            client_address: Some("192.0.2.17".to_owned()),
+            sequence: Some(4711),
+            hash: Some(
+                "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08".to_owned(),
+            ),
+        }
+    }
 }
 
 impl From<AuditRow> for AuditEntry {

@@ -11,23 +11,17 @@ use super::conventions::caller::Caller;
 use super::conventions::conditional::{Condition, Resource};
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::Administer;
 use crate::catalog::Error;
 use crate::catalog::accounts::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
-use crate::model::certificate_mapping::{Criterion, Outcome, Rule, Rules, WrittenRule};
+use crate::model::certificate_mapping::{Criterion, Outcome, Rule, RuleField, Rules, WrittenRule};
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 
 /// Which user certain client certificates stand for.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = CertificateMapping, example = json!({
-    "name": "sales-pcs", "user": "sales", "deny": false, "position": 1,
-    "rules": [
-        {"field": "issuer", "attribute": "CN", "match": "Example PC CA", "case_sensitive": true},
-        {"field": "subject", "attribute": "OU", "match": "Sales*", "case_sensitive": true}
-    ],
-    "created_by": "admin", "created_at": "2026-01-05T09:30:00Z"
-}))]
+#[schema(as = CertificateMapping, example = json!(Self::sample()))]
 pub struct MappingBody {
     name: String,
     /// Whom the certificates are taken for; on one that denies a note, or nothing.
@@ -57,6 +51,34 @@ pub struct MappingBody {
     position: Option<i64>,
     created_by: String,
     created_at: DateTime<Utc>,
+}
+
+impl MappingBody {
+    fn sample() -> Self {
+        let rule = |field, attribute: &str, value: &str| WrittenRule {
+            field,
+            attribute: attribute.to_owned(),
+            r#match: value.to_owned(),
+            case_sensitive: true,
+        };
+        Self {
+            name: "sales-pcs".to_owned(),
+            user: Some("sales".to_owned()),
+            deny: false,
+            certificate: None,
+            subject: None,
+            issuer: None,
+            fingerprint: None,
+            not_after: None,
+            rules: Some(vec![
+                rule(RuleField::Issuer, "CN", "Example PC CA"),
+                rule(RuleField::Subject, "OU", "Sales*"),
+            ]),
+            position: Some(1),
+            created_by: sample::ADMIN.to_owned(),
+            created_at: sample::time("2026-01-05T09:30:00Z"),
+        }
+    }
 }
 
 impl From<CertificateMapping> for MappingBody {

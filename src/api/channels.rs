@@ -11,6 +11,7 @@ use super::conventions::caller::Caller;
 use super::conventions::conditional::{Condition, Resource};
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::{Administer, Read};
 use crate::catalog::Error;
@@ -19,11 +20,7 @@ use crate::model::{Channel, ChannelName, ReadAccess, Role};
 
 /// A channel.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Channel, example = json!({
-    "name": "test", "folder": "test", "read": "everyone", "keep_old": 1, "tree_during_rollout": false,
-    "promoters": ["publisher"], "requires_channel": null, "approvals": 0, "sequence": 4,
-    "created_at": "2026-01-05T09:30:00Z", "updated_at": "2026-01-05T09:30:00Z"
-}))]
+#[schema(as = Channel, example = json!(Self::sample()))]
 pub struct ChannelBody {
     name: String,
     /// Below the tree's root; empty for the root itself.
@@ -41,6 +38,24 @@ pub struct ChannelBody {
     sequence: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+}
+
+impl ChannelBody {
+    fn sample() -> Self {
+        Self {
+            name: "test".to_owned(),
+            folder: "test".to_owned(),
+            read: ReadAccess::Everyone,
+            keep_old: 1,
+            tree_during_rollout: false,
+            promoters: vec![Role::Publisher],
+            requires_channel: None,
+            approvals: 0,
+            sequence: 4,
+            created_at: sample::time("2026-01-05T09:30:00Z"),
+            updated_at: sample::time("2026-01-05T09:30:00Z"),
+        }
+    }
 }
 
 impl From<&Channel> for ChannelBody {

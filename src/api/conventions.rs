@@ -25,4 +25,5 @@ pub mod listener;
 pub mod listener_headers;
 pub mod page;
 pub mod problem;
+pub mod sample;
 pub mod slow_body;

@@ -8,6 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::conventions::caller::Caller;
 use super::conventions::dry_run::execution;
 use super::conventions::problem::{ChangeRefusals, Problem};
+use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::Administer;
 use crate::catalog::Execution;
@@ -51,11 +52,7 @@ pub struct ExpiredBody {
 
 /// What was done, or would be.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Collected, example = json!({
-    "dry_run": true, "expired": [{"image": "win7-office", "revision": 3, "bytes": 21_474_836_480_u64}],
-    "orphans": {"blobs": 0, "bytes": 0}, "removed": {"blobs": 1, "bytes": 4096},
-    "waiting": {"blobs": 2, "bytes": 21_474_836_480_u64}
-}))]
+#[schema(as = Collected, example = json!(Self::sample()))]
 pub struct CollectedBody {
     dry_run: bool,
     expired: Vec<ExpiredBody>,
@@ -65,6 +62,21 @@ pub struct CollectedBody {
     removed: AmountBody,
     /// Given up, and removed later: after `store.safety_age`, and when the tree does not need them any more.
     waiting: AmountBody,
+}
+
+impl CollectedBody {
+    fn sample() -> Self {
+        let amount = |blobs, bytes| AmountBody { blobs, bytes };
+        let expired =
+            ExpiredBody { image: sample::IMAGE.to_owned(), revision: 3, bytes: 21_474_836_480 };
+        Self {
+            dry_run: true,
+            expired: vec![expired],
+            orphans: amount(0, 0),
+            removed: amount(1, 4096),
+            waiting: amount(2, 21_474_836_480),
+        }
+    }
 }
 
 impl From<Amount> for AmountBody {

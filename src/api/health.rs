@@ -15,12 +15,18 @@ use crate::catalog::Catalog;
 
 /// How the server is.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"ready": true, "degraded": []}))]
+#[schema(example = json!(Self::sample()))]
 pub struct Readiness {
     /// Update checks and downloads are answered.
     ready: bool,
     /// Parts that do not work at the moment, such as `catalog` while the database is away.
     degraded: Vec<&'static str>,
+}
+
+impl Readiness {
+    fn sample() -> Self {
+        Self { ready: true, degraded: Vec::new() }
+    }
 }
 
 /// Is the process alive?

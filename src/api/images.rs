@@ -12,6 +12,7 @@ use super::conventions::conditional::{Condition, Resource};
 use super::conventions::dry_run::DryRun;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::{Administer, Publish, Read};
 use crate::catalog::ChangeContext;
@@ -20,11 +21,7 @@ use crate::model::{Image, ImageKind, ImageName, Labels};
 
 /// An image.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Image, example = json!({
-    "name": "win7-office", "kind": "medv", "extension": "ckm", "description": "Windows 7 with Office 2010",
-    "labels": {"owner": "desktop-team"}, "keep_revisions": null, "created_by": "admin",
-    "created_at": "2026-01-05T09:30:00Z", "updated_at": "2026-01-05T09:30:00Z"
-}))]
+#[schema(as = Image, example = json!(Self::sample()))]
 pub struct ImageBody {
     name: String,
     kind: ImageKind,
@@ -38,6 +35,22 @@ pub struct ImageBody {
     created_by: String,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+}
+
+impl ImageBody {
+    fn sample() -> Self {
+        Self {
+            name: sample::IMAGE.to_owned(),
+            kind: ImageKind::Medv,
+            extension: "ckm".to_owned(),
+            description: "Windows 7 with Office 2010".to_owned(),
+            labels: Labels::from([("owner".to_owned(), "desktop-team".to_owned())]),
+            keep_revisions: None,
+            created_by: sample::ADMIN.to_owned(),
+            created_at: sample::time("2026-01-05T09:30:00Z"),
+            updated_at: sample::time("2026-01-05T09:30:00Z"),
+        }
+    }
 }
 
 impl From<Image> for ImageBody {

@@ -1,6 +1,8 @@
 //! The OpenAPI document, from the operations themselves.
 
 mod security;
+#[cfg(test)]
+mod tests;
 
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::tag::TagBuilder;

@@ -10,6 +10,7 @@ use super::conventions::caller::Caller;
 use super::conventions::dry_run::DryRun;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::{Administer, Read};
 use crate::catalog::Execution;
@@ -18,10 +19,7 @@ use crate::model::{FileRole, Publication, PublicationState};
 
 /// A file that imagedepot put into the tree.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Publication, example = json!({
-    "path": "win7-office_12.ckm", "role": "ckm", "state": "published", "withdraw_at": null,
-    "digest": "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
-}))]
+#[schema(as = Publication, example = json!(Self::sample()))]
 pub struct PublicationBody {
     /// Below the tree's root.
     path: String,
@@ -31,6 +29,18 @@ pub struct PublicationBody {
     /// When a withdrawn file goes.
     #[schema(required = true)]
     withdraw_at: Option<DateTime<Utc>>,
+}
+
+impl PublicationBody {
+    fn sample() -> Self {
+        Self {
+            path: "win7-office_12.ckm".to_owned(),
+            role: FileRole::Ckm,
+            digest: sample::digest(sample::CKM).to_string(),
+            state: PublicationState::Published,
+            withdraw_at: None,
+        }
+    }
 }
 
 impl From<Publication> for PublicationBody {
@@ -47,15 +57,20 @@ impl From<Publication> for PublicationBody {
 
 /// What was done, or is to be done, to make the tree what the catalog says.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Plan, example = json!({
-    "dry_run": true, "steps": [{"step": "publish", "path": "win7-office_12.ckm"}], "foreign": ["readme.txt"]
-}))]
+#[schema(as = Plan, example = json!(Self::sample()))]
 pub struct PlanBody {
     dry_run: bool,
     /// In the order in which they are done.
     steps: Vec<StepBody>,
     /// Files that imagedepot did not make; it never touches them.
     foreign: Vec<String>,
+}
+
+impl PlanBody {
+    fn sample() -> Self {
+        let step = StepBody { step: "publish", path: "win7-office_12.ckm".to_owned() };
+        Self { dry_run: true, steps: vec![step], foreign: vec!["readme.txt".to_owned()] }
+    }
 }
 
 /// One step.

@@ -12,6 +12,7 @@ use super::conventions::conditional::{Condition, Resource};
 use super::conventions::dry_run::{DryRun, execution};
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::{Publish, Read, Revoke};
 use crate::catalog::revision::{IfAssigned, RevisionChange, RevisionDetails};
@@ -20,17 +21,7 @@ use crate::model::{File, FileRole, ImageName, Labels, RevisionState};
 
 /// A revision with its files.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Revision, example = json!({
-    "image": "win7-office", "number": 12, "state": "ready", "notes": "", "labels": {}, "protected": false,
-    "files": [
-        {"role": "ckm", "size": 5_368_709_120_u64,
-         "digest": "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
-        {"role": "index", "size": 1_048_576,
-         "digest": "sha256:2c26b46b68ffc68ff99b453c1d30413413422d706483bfa0f98a5e886266e7ae"}
-    ],
-    "created_by": "admin", "created_at": "2026-01-05T09:30:00Z", "updated_at": "2026-01-05T09:42:00Z",
-    "sealed_at": "2026-01-05T09:42:00Z"
-}))]
+#[schema(as = Revision, example = json!(Self::sample()))]
 pub struct RevisionBody {
     image: String,
     number: i64,
@@ -45,6 +36,29 @@ pub struct RevisionBody {
     updated_at: DateTime<Utc>,
     #[schema(required = true)]
     sealed_at: Option<DateTime<Utc>>,
+}
+
+impl RevisionBody {
+    fn sample() -> Self {
+        let file =
+            |role, size, bytes| FileBody { role, size, digest: sample::digest(bytes).to_string() };
+        Self {
+            image: sample::IMAGE.to_owned(),
+            number: 12,
+            state: RevisionState::Ready,
+            notes: String::new(),
+            labels: Labels::new(),
+            protected: false,
+            files: vec![
+                file(FileRole::Ckm, 5_368_709_120, sample::CKM),
+                file(FileRole::Index, 1_048_576, sample::INDEX),
+            ],
+            created_by: sample::ADMIN.to_owned(),
+            created_at: sample::time("2026-01-05T09:30:00Z"),
+            updated_at: sample::time("2026-01-05T09:42:00Z"),
+            sealed_at: Some(sample::time("2026-01-05T09:42:00Z")),
+        }
+    }
 }
 
 /// A file of a revision.

@@ -9,6 +9,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::conventions::caller::Caller;
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::{Administer, Read};
 use crate::model::{DamagedFile, FileRole, ImageName};
@@ -29,10 +30,7 @@ pub struct ScrubQuery {
 
 /// How the stored bytes are.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Scrub, example = json!({
-    "blobs": 240, "bytes": 2_400_000_000_000_u64, "verified_blobs": 240, "verified_bytes": 2_400_000_000_000_u64,
-    "coverage": 1.0, "within_seconds": 2_592_000, "oldest_verified_at": "2026-10-29T03:12:45Z", "wanted": 0, "damaged": []
-}))]
+#[schema(as = Scrub, example = json!(Self::sample()))]
 pub struct ScrubBody {
     /// Stored files; those that share bytes count once.
     blobs: i64,
@@ -50,6 +48,22 @@ pub struct ScrubBody {
     /// Waiting to be read because somebody asked for it.
     wanted: i64,
     damaged: Vec<DamagedBody>,
+}
+
+impl ScrubBody {
+    fn sample() -> Self {
+        Self {
+            blobs: 240,
+            bytes: 2_400_000_000_000,
+            verified_blobs: 240,
+            verified_bytes: 2_400_000_000_000,
+            coverage: 1.0,
+            within_seconds: 2_592_000,
+            oldest_verified_at: Some(sample::time("2026-10-29T03:12:45Z")),
+            wanted: 0,
+            damaged: Vec::new(),
+        }
+    }
 }
 
 /// A file whose bytes are damaged.

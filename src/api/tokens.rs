@@ -15,6 +15,7 @@ use super::conventions::conditional::{Condition, Resource};
 use super::conventions::idempotency::ShownOnce;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::Administer;
 use crate::access::token::{self, PublicKey};
@@ -24,11 +25,7 @@ use crate::model::{ApiToken, Role, TokenFilter, TokenName};
 
 /// An API token. The token itself is shown once, when it is made.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Token, example = json!({
-    "id": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d6e", "name": "packer", "roles": ["publisher"], "images": ["win7-*"],
-    "created_by": "admin", "created_at": "2026-01-05T09:30:00Z", "expires_at": "2026-04-05T09:30:00Z",
-    "revoked_at": null, "last_used_at": "2026-01-06T22:00:00Z", "signing_key": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d00"
-}))]
+#[schema(as = Token, example = json!(Self::sample()))]
 pub struct TokenBody {
     id: Uuid,
     name: String,
@@ -45,6 +42,23 @@ pub struct TokenBody {
     last_used_at: Option<DateTime<Utc>>,
     /// The `kid` of the key that it is signed with.
     signing_key: Uuid,
+}
+
+impl TokenBody {
+    fn sample() -> Self {
+        Self {
+            id: sample::ID,
+            name: "packer".to_owned(),
+            roles: vec![Role::Publisher],
+            images: vec!["win7-*".to_owned()],
+            created_by: sample::ADMIN.to_owned(),
+            created_at: sample::time("2026-01-05T09:30:00Z"),
+            expires_at: sample::time("2026-04-05T09:30:00Z"),
+            revoked_at: None,
+            last_used_at: Some(sample::time("2026-01-06T22:00:00Z")),
+            signing_key: sample::KEY_ID,
+        }
+    }
 }
 
 impl From<ApiToken> for TokenBody {
@@ -205,13 +219,24 @@ async fn known_token(
 
 /// A set of public keys (RFC 7517).
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"keys": [{
-    "kty": "OKP", "crv": "Ed25519", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo",
-    "kid": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d00", "alg": "EdDSA", "use": "sig"
-}]}))]
+#[schema(example = json!(Self::sample()))]
 pub struct KeySet {
     #[schema(value_type = Vec<std::collections::HashMap<String, String>>)]
     keys: Vec<PublicKey>,
+}
+
+impl KeySet {
+    fn sample() -> Self {
+        let key = PublicKey {
+            kty: "OKP",
+            crv: "Ed25519",
+            x: "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo".to_owned(),
+            kid: sample::KEY_ID,
+            alg: "EdDSA",
+            purpose: "sig",
+        };
+        Self { keys: vec![key] }
+    }
 }
 
 /// Show the server's public keys

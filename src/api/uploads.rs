@@ -7,7 +7,7 @@
 
 pub mod announced;
 pub mod body;
-mod json;
+pub mod json;
 mod limits;
 pub mod resumable;
 pub mod session;

@@ -12,6 +12,7 @@ use super::conventions::caller::Caller;
 use super::conventions::conditional::{Condition, Resource};
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::password::{UnfitPassword, hash_in_background};
 use crate::access::permission::Administer;
@@ -21,10 +22,7 @@ use crate::model::{Account, AccountName, Role};
 
 /// A user. The password is never shown.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = User, example = json!({
-    "name": "packer", "roles": ["publisher"], "images": ["win7-*"], "disabled": false,
-    "created_at": "2026-01-05T09:30:00Z", "updated_at": "2026-01-05T09:30:00Z"
-}))]
+#[schema(as = User, example = json!(Self::sample()))]
 pub struct UserBody {
     name: String,
     roles: Vec<Role>,
@@ -33,6 +31,19 @@ pub struct UserBody {
     disabled: bool,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
+}
+
+impl UserBody {
+    fn sample() -> Self {
+        Self {
+            name: "packer".to_owned(),
+            roles: vec![Role::Publisher],
+            images: vec!["win7-*".to_owned()],
+            disabled: false,
+            created_at: sample::time("2026-01-05T09:30:00Z"),
+            updated_at: sample::time("2026-01-05T09:30:00Z"),
+        }
+    }
 }
 
 impl From<Account> for UserBody {

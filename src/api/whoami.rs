@@ -14,7 +14,7 @@ use crate::model::Role;
 
 /// The caller.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"name": "packer", "roles": ["publisher"], "images": ["win7-*"], "way_in": "basic", "token": null, "expires_at": null}))]
+#[schema(example = json!(Self::sample()))]
 pub struct WhoAmI {
     /// A user's name, `token:NAME`, or `oidc:NAME` for a caller of the outside issuer.
     name: String,
@@ -29,6 +29,19 @@ pub struct WhoAmI {
     /// When that token expires.
     #[schema(required = true)]
     expires_at: Option<DateTime<Utc>>,
+}
+
+impl WhoAmI {
+    fn sample() -> Self {
+        Self {
+            name: "packer".to_owned(),
+            roles: vec![Role::Publisher],
+            images: vec!["win7-*".to_owned()],
+            way_in: WayIn::Basic,
+            token: None,
+            expires_at: None,
+        }
+    }
 }
 
 /// Show the caller

@@ -12,6 +12,7 @@ use super::body::{Body, take_in};
 use crate::access::permission::Publish;
 use crate::api::conventions::caller::Caller;
 use crate::api::conventions::problem::Problem;
+use crate::api::conventions::sample;
 use crate::api::depot::Depot;
 use crate::catalog::Error;
 use crate::catalog::upload::{Announcement, Checksum, Received, StartAt};
@@ -19,12 +20,7 @@ use crate::model::{FileRole, Upload, UploadProtocol, UploadState};
 
 /// A resumable upload.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Upload, example = json!({
-    "id": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d6e", "image": "win7-office", "revision": 12, "role": "ckm",
-    "size": 21_474_836_480_u64, "received": 8_589_934_592_u64, "state": "receiving", "protocol": "tus",
-    "digest": null, "created_by": "kim", "created_at": "2026-01-05T09:30:00Z",
-    "updated_at": "2026-01-05T09:41:00Z", "expires_at": "2026-01-19T09:41:00Z"
-}))]
+#[schema(as = Upload, example = json!(Self::sample()))]
 pub struct UploadBody {
     id: Uuid,
     image: String,
@@ -46,6 +42,26 @@ pub struct UploadBody {
     /// When it goes if it makes no progress; null for one that is complete.
     #[schema(required = true)]
     expires_at: Option<DateTime<Utc>>,
+}
+
+impl UploadBody {
+    fn sample() -> Self {
+        Self {
+            id: sample::ID,
+            image: sample::IMAGE.to_owned(),
+            revision: 12,
+            role: FileRole::Ckm,
+            size: 21_474_836_480,
+            received: 8_589_934_592,
+            state: UploadState::Receiving,
+            protocol: UploadProtocol::Tus,
+            digest: None,
+            created_by: "kim".to_owned(),
+            created_at: sample::time("2026-01-05T09:30:00Z"),
+            updated_at: sample::time("2026-01-05T09:41:00Z"),
+            expires_at: Some(sample::time("2026-01-19T09:41:00Z")),
+        }
+    }
 }
 
 impl UploadBody {

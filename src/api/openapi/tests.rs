@@ -1,0 +1,60 @@
+//! What the document shows as examples is what the server takes.
+
+use std::collections::BTreeSet;
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::api::assignments::{NewPromotion, NewRollback};
+use crate::api::certificate_mappings::NewMapping;
+use crate::api::channels::{ChannelWords, NewChannel};
+use crate::api::images::{ChangedImage, NewImage};
+use crate::api::revisions::RevisionWords;
+use crate::api::tokens::NewToken;
+use crate::api::update_check::Question;
+use crate::api::uploads::json::NewUpload;
+use crate::api::users::{ChangedUser, NewUser};
+
+const SCHEMA: &str = "#/components/schemas/";
+
+/// The names of all bodies of JSON that callers send.
+fn sent(document: &Value) -> BTreeSet<&str> {
+    let operations = document["paths"].as_object().unwrap().values();
+    operations
+        .flat_map(|path| path.as_object().unwrap().values())
+        .filter_map(|operation| operation["requestBody"]["content"].get("application/json"))
+        .filter_map(|body| {
+            body["schema"]["$ref"].as_str().or(body["schema"]["items"]["$ref"].as_str())
+        })
+        .map(|schema| schema.strip_prefix(SCHEMA).unwrap())
+        .collect()
+}
+
+#[test]
+fn every_example_of_a_body_that_callers_send_is_accepted() {
+    fn accept<T: DeserializeOwned>(example: &Value) -> Result<(), serde_json::Error> {
+        serde_json::from_value::<T>(example.clone()).map(drop)
+    }
+    type Accept = fn(&Value) -> Result<(), serde_json::Error>;
+    let bodies: [(&str, Accept); 13] = [
+        ("ChangedImage", accept::<ChangedImage>),
+        ("ChangedUser", accept::<ChangedUser>),
+        ("ChannelWords", accept::<ChannelWords>),
+        ("NewCertificateMapping", accept::<NewMapping>),
+        ("NewChannel", accept::<NewChannel>),
+        ("NewImage", accept::<NewImage>),
+        ("NewPromotion", accept::<NewPromotion>),
+        ("NewRollback", accept::<NewRollback>),
+        ("NewToken", accept::<NewToken>),
+        ("NewUpload", accept::<NewUpload>),
+        ("NewUser", accept::<NewUser>),
+        ("Question", accept::<Question>),
+        ("RevisionWords", accept::<RevisionWords>),
+    ];
+    let document = serde_json::to_value(super::document()).unwrap();
+    assert_eq!(sent(&document), bodies.iter().map(|(name, _)| *name).collect());
+    for (name, accept) in bodies {
+        let example = &document["components"]["schemas"][name]["example"];
+        accept(example).unwrap_or_else(|error| panic!("{name}: {error} in {example}"));
+    }
+}
