@@ -2,7 +2,7 @@
 
 use std::io::Write as _;
 use std::net::IpAddr;
-use std::sync::OnceLock;
+use std::sync::{LazyLock, OnceLock};
 
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{Data, Query};
@@ -17,6 +17,7 @@ use super::conventions::body::JsonBody;
 use super::conventions::caller::Visitor;
 use super::conventions::client_address;
 use super::conventions::problem::{Problem, ProblemDocument, ReadRefusals};
+use super::conventions::sample;
 use super::depot::{Depot, Links};
 use crate::catalog::snapshot::{Offer, OfferedPath};
 use crate::catalog::update_check::{self, Action, Reason};
@@ -57,15 +58,7 @@ pub struct Question {
 
 /// The answer to a client's question.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({
-    "action": "update", "reason": "newer_revision", "image": "win7-office", "channel": "production",
-    "epoch": 17, "current": 11,
-    "target": {"revision": 12, "files": [
-        {"role": "ckm", "url": "/MEDVImages/win7-office_12.ckm", "size": 5_368_709_120_u64,
-         "digest": "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"}
-    ]},
-    "mandatory": false, "deadline": null, "check_after_seconds": 871
-}))]
+#[schema(example = json!(Self::sample()))]
 pub struct UpdateAnswer<'a> {
     action: Action,
     reason: Reason,
@@ -85,6 +78,30 @@ pub struct UpdateAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64, required = true)]
     check_after_seconds: Option<u64>,
+}
+
+impl UpdateAnswer<'_> {
+    fn sample() -> Self {
+        static DIGEST: LazyLock<Digest> = LazyLock::new(|| sample::digest(sample::CKM));
+        let file = TargetFile {
+            role: FileRole::Ckm,
+            url: "/MEDVImages/win7-office_12.ckm".to_owned(),
+            size: 5_368_709_120,
+            digest: &DIGEST,
+        };
+        Self {
+            action: Action::Update,
+            reason: Reason::NewerRevision,
+            image: sample::IMAGE,
+            channel: "production",
+            epoch: 17,
+            current: 11,
+            target: Some(Target { revision: 12, files: vec![file] }),
+            mandatory: false,
+            deadline: None,
+            check_after_seconds: Some(871),
+        }
+    }
 }
 
 /// The revision to change to.
