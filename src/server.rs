@@ -20,8 +20,10 @@ use tokio::task::JoinSet;
 pub use self::reload::Reread;
 pub use start::{ADMIN, Opened, SAVED_CATALOGS, migrate, open_catalog, open_database};
 
+use crate::access::oidc::Issuer;
 use crate::api::conventions::listener::{self as api_listener, Listeners};
 use crate::config::{Config, ConfigError, Listener};
+use crate::model::Clock;
 use crate::storage::StorageError;
 use tls::Tls;
 
@@ -141,10 +143,8 @@ impl Bound {
         let mut server = actix_server::Server::build()
             .shutdown_timeout(config.server.shutdown_grace.as_secs())
             .shutdown_signal(stop);
-        let clock = opened.catalog.clock().clone();
-        let mut followed = Vec::new();
+        let followed = sockets.iter().filter_map(|socket| socket.tls.clone()).collect();
         for Socket { address, socket, tls, .. } in sockets {
-            followed.extend(tls.clone());
             let serving = listener::Serving {
                 address,
                 tls,
@@ -163,15 +163,8 @@ impl Bound {
             .transpose()
             .map_err(fail("metrics.listen"))?;
         let mut background = background(&opened);
-        if let Some(issuer) = issuer {
-            background.spawn(without_end("issuer", move || {
-                let issuer = Arc::clone(&issuer);
-                async move { issuer.follow().await }
-            }));
-        }
-        background.spawn(without_end("follow certificates", move || {
-            tls::keep_up(followed.clone(), clock.clone())
-        }));
+        let clock = opened.catalog.clock().clone();
+        follow_outside(&mut background, issuer, followed, clock);
         if let Some(reread) = reread {
             let concerned = reload::Concerned { catalog: opened.catalog.clone(), brakes, reread };
             let concerned = Arc::new(concerned);
@@ -226,6 +219,24 @@ fn background(opened: &Opened) -> JoinSet<()> {
     keep!("measure", keep_measuring);
     keep!("record refused log-ins", keep_recording_refused_logins);
     tasks
+}
+
+/// What others change while the server runs: the outside issuer's keys, the files of TLS.
+fn follow_outside(
+    background: &mut JoinSet<()>,
+    issuer: Option<Arc<Issuer>>,
+    certificates: Vec<Arc<Tls>>,
+    clock: Clock,
+) {
+    if let Some(issuer) = issuer {
+        background.spawn(without_end("issuer", move || {
+            let issuer = Arc::clone(&issuer);
+            async move { issuer.follow().await }
+        }));
+    }
+    background.spawn(without_end("follow certificates", move || {
+        tls::keep_up(certificates.clone(), clock.clone())
+    }));
 }
 
 /// Begins work anew that panicked: a server that answers from a snapshot that nobody refreshes any

@@ -12,72 +12,88 @@ use super::{
 };
 use crate::wire;
 
-/// Every operation of the API, after the update check in the order of an image's life.
+/// Every operation of the API.
+///
+/// The router tries one after the other, those with a name in their path by a regular expression each, which was a
+/// twelfth of a check's CPU: what a fleet asks comes first.
 pub fn operations(config: &mut ServiceConfig) {
     config.service(health::livez).service(health::readyz).service(health::metrics).service(
         scope("/api/v1")
-            // The router tries one after the other, those with a name in their path by a regular
-            // expression each, which was a twelfth of a check's CPU: what a fleet asks comes first.
             .service(update_check::check)
             .service(update_check::check_many)
-            .service(images::list)
-            .service(images::create)
-            .service(images::show)
-            .service(images::change)
-            .service(images::delete)
-            .service(revisions::list)
-            .service(revisions::create)
-            .service(revisions::show)
-            .service(revisions::change)
-            .service(revisions::delete)
-            .service(prestage::get)
-            .service(prestage::head)
-            .service(files::put)
-            .service(files::get)
-            .service(files::head)
-            .service(files::options)
-            .service(uploads::list)
-            .service(uploads::create)
-            .service(uploads::options)
-            .service(uploads::show)
-            .service(uploads::head)
-            .service(uploads::append)
-            .service(uploads::cancel)
-            .service(uploads::options_of_one)
-            .service(revisions::seal)
-            .service(revisions::revoke)
-            .service(channels::list)
-            .service(channels::create)
-            .service(channels::show)
-            .service(channels::change)
-            .service(channels::delete)
-            .service(assignments::list)
-            .service(assignments::show)
-            .service(assignments::promote)
-            .service(assignments::roll_back)
-            .service(assignments::history)
-            .service(publications::list)
-            .service(publications::reconcile)
-            .service(users::list)
-            .service(users::create)
-            .service(users::show)
-            .service(users::change)
-            .service(users::delete)
-            .service(tokens::list)
-            .service(tokens::create)
-            .service(tokens::show)
-            .service(tokens::revoke)
-            .service(tokens::keys)
-            .service(certificate_mappings::list)
-            .service(certificate_mappings::create)
-            .service(certificate_mappings::show)
-            .service(certificate_mappings::delete)
-            .service(garbage::collect)
-            .service(scrub::show)
-            .service(scrub::request)
-            .service(whoami::show)
-            .service(audit::list),
+            .configure(images_and_their_bytes)
+            .configure(channels_and_what_they_offer)
+            .configure(callers_and_upkeep),
     );
+}
+
+fn images_and_their_bytes(config: &mut ServiceConfig) {
+    config
+        .service(images::list)
+        .service(images::create)
+        .service(images::show)
+        .service(images::change)
+        .service(images::delete)
+        .service(revisions::list)
+        .service(revisions::create)
+        .service(revisions::show)
+        .service(revisions::change)
+        .service(revisions::delete)
+        .service(prestage::get)
+        .service(prestage::head)
+        .service(files::put)
+        .service(files::get)
+        .service(files::head)
+        .service(files::options)
+        .service(uploads::list)
+        .service(uploads::create)
+        .service(uploads::options)
+        .service(uploads::show)
+        .service(uploads::head)
+        .service(uploads::append)
+        .service(uploads::cancel)
+        .service(uploads::options_of_one)
+        .service(revisions::seal)
+        .service(revisions::revoke);
+}
+
+fn channels_and_what_they_offer(config: &mut ServiceConfig) {
+    config
+        .service(channels::list)
+        .service(channels::create)
+        .service(channels::show)
+        .service(channels::change)
+        .service(channels::delete)
+        .service(assignments::list)
+        .service(assignments::show)
+        .service(assignments::promote)
+        .service(assignments::roll_back)
+        .service(assignments::history)
+        .service(publications::list)
+        .service(publications::reconcile);
+}
+
+fn callers_and_upkeep(config: &mut ServiceConfig) {
+    config
+        .service(users::list)
+        .service(users::create)
+        .service(users::show)
+        .service(users::change)
+        .service(users::delete)
+        .service(tokens::list)
+        .service(tokens::create)
+        .service(tokens::show)
+        .service(tokens::revoke)
+        .service(tokens::keys)
+        .service(certificate_mappings::list)
+        .service(certificate_mappings::create)
+        .service(certificate_mappings::show)
+        .service(certificate_mappings::delete)
+        .service(garbage::collect)
+        .service(scrub::show)
+        .service(scrub::request)
+        .service(whoami::show)
+        .service(audit::list);
 }
 
 /// What is served beside the operations: the tree and the documentation.

@@ -13,7 +13,8 @@ use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandl
 /// Starts counting; the handle writes the text that Prometheus reads.
 pub fn start() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new().install_recorder()?;
-    describe();
+    describe_requests();
+    describe_state();
     Ok(handle)
 }
 
@@ -43,7 +44,7 @@ pub fn bytes_sent(bytes: u64) {
     COUNTER.increment(bytes);
 }
 
-fn describe() {
+fn describe_requests() {
     use metrics::{Unit, describe_counter, describe_gauge};
     describe_counter!(
         "imagedepot_requests_total",
@@ -81,6 +82,10 @@ fn describe() {
         "imagedepot_connections_cut_total",
         "Connections that were closed because their client kept them for nothing"
     );
+}
+
+fn describe_state() {
+    use metrics::{Unit, describe_counter, describe_gauge};
     describe_gauge!(
         "imagedepot_tls_certificate_expiry_timestamp_seconds",
         "When the first certificate of the listener's chain ends"

@@ -217,6 +217,7 @@ fn ping(person: &Person) -> Call {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told from its beginning to its end")]
 async fn behind_nginx_everything_goes_on_when_a_replica_is_killed() {
     let mut depot = Depot::on(Database::Postgres)
         .store(Store::S3)

@@ -32,6 +32,7 @@ on_both_databases![
     lists_show_the_newest_revision_first,
 ];
 
+#[expect(clippy::too_many_lines, reason = "one story, told from its beginning to its end")]
 async fn curl_takes_an_image_through_its_whole_life(database: Database, store: Store) {
     let depot = Depot::on(database).store(store).start().await;
     let login = depot.admin().name_and_password();

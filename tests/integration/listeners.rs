@@ -99,6 +99,7 @@ async fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told from its beginning to its end")]
 async fn what_leaks_passwords_or_cannot_work_is_refused_before_it_serves() {
     let folder = tempfile::tempdir().expect("a folder");
     let authority = Authority::new(folder.path(), "authority");

@@ -25,6 +25,7 @@ async fn command(depot: &Depot, arguments: &[&str]) -> Finished {
     run(command).await
 }
 
+#[expect(clippy::too_many_lines, reason = "one story, told from its beginning to its end")]
 async fn an_export_is_taken_in_with_numbers_notes_and_history(database: Database, store: Store) {
     let from = Depot::start(Database::Sqlite).await;
     let admin = from.admin();
