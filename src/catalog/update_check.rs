@@ -4,6 +4,9 @@
 //! The rules stand in [`decide`] in their order. Rollout rules (pin, pause, canary, window,
 //! percentage) belong between "nothing assigned" and "offered": there the offer is chosen.
 
+#[cfg(test)]
+mod tests;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -110,35 +113,4 @@ pub fn seconds_until_slot(client: &ClientId, period: u32, now: DateTime<Utc>) ->
     let second = now.timestamp().unsigned_abs() % period;
     let wait = (slot + period - second) % period;
     if wait < SHORTEST_WAIT { wait + period.max(SHORTEST_WAIT) } else { wait }
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    proptest! {
-        #[test]
-        fn every_client_keeps_its_own_slot(name in "[a-z0-9]{1,20}", from in 0_i64..4_000_000_000, later in 0_i64..899) {
-            let client: ClientId = name.parse().unwrap();
-            let at = |second: i64| DateTime::from_timestamp(second, 0).unwrap();
-            let wait = |second: i64| i64::try_from(seconds_until_slot(&client, 900, at(second))).unwrap();
-            prop_assert!((30..930).contains(&wait(from)));
-            prop_assert_eq!((from + wait(from)) % 900, (from + later + wait(from + later)) % 900);
-        }
-    }
-
-    #[test]
-    fn a_fleet_spreads_over_the_period() {
-        let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
-        let mut minutes = [0_u32; 16];
-        for n in 0..9000 {
-            let client: ClientId = format!("pc-{n}").parse().unwrap();
-            let wait = usize::try_from(seconds_until_slot(&client, 900, now)).unwrap();
-            minutes[wait / 60] += 1;
-        }
-        // 600 a minute on average; the first and the last minute are shared by the 30 s border.
-        assert!(minutes[1..15].iter().all(|count| (480..720).contains(count)), "{minutes:?}");
-    }
 }

@@ -52,7 +52,7 @@ pub struct ChannelOffer {
 pub struct ImageOffer {
     pub image: OfferedImage,
     pub revoked: HashSet<i64>,
-    pub(super) offers: HashMap<String, Arc<Offer>>,
+    pub(in crate::catalog) offers: HashMap<String, Arc<Offer>>,
 }
 
 /// What an image offers in one channel.

@@ -13,6 +13,8 @@ mod in_folder;
 mod memory_budget;
 mod part;
 pub(super) mod spool;
+#[cfg(test)]
+mod tests;
 mod write_back;
 
 use std::fs::File;

@@ -1,0 +1,144 @@
+//! What a client is told, situation by situation, and when it is to ask again.
+
+use std::collections::{HashMap, HashSet};
+
+use proptest::prelude::*;
+use uuid::Uuid;
+
+use super::*;
+use crate::catalog::snapshot::OfferedPath;
+use crate::model::{FileRole, Promotion, PromotionKind, Rollout};
+
+/// An image of which these revisions were revoked.
+fn image(revoked: &[i64]) -> ImageOffer {
+    ImageOffer {
+        id: Uuid::nil(),
+        name: "win7-office".parse().unwrap(),
+        revoked: HashSet::from_iter(revoked.iter().copied()),
+        offers: HashMap::new(),
+    }
+}
+
+/// A channel that was promoted to this revision.
+fn offer(revision: i64) -> Offer {
+    let promotion = Promotion {
+        id: Uuid::nil(),
+        image_id: Uuid::nil(),
+        channel_id: Uuid::nil(),
+        revision_id: Uuid::nil(),
+        revision,
+        epoch: 1,
+        kind: PromotionKind::Promote,
+        mandatory: false,
+        deadline: None,
+        rollout: Rollout::default(),
+        note: String::new(),
+        rolled_back: false,
+        created_by: "admin".to_owned(),
+        created_at: DateTime::UNIX_EPOCH,
+    };
+    let file = OfferedPath {
+        role: FileRole::Image,
+        path: "win7-office.vhdx".to_owned(),
+        size: 3,
+        digest: Digest::of(b"abc"),
+    };
+    Offer { promotion, files: vec![file] }
+}
+
+/// One whose bytes were found damaged.
+fn halted(revision: i64) -> Offer {
+    Offer { files: Vec::new(), ..offer(revision) }
+}
+
+/// What a client that has revision `current` is told, and which revision it is to have.
+fn told(image: &ImageOffer, offer: Option<&Offer>, current: i64) -> (Action, Reason, Option<i64>) {
+    let decision = decide(image, offer, current);
+    let target = decision.target.map(|target| target.promotion.revision);
+    (decision.action, decision.reason, target)
+}
+
+#[test]
+fn before_the_first_promotion_there_is_nothing_to_do() {
+    for current in [0, 1, 7] {
+        let answer = told(&image(&[1]), None, current);
+        assert_eq!(answer, (Action::None, Reason::NothingAssigned, None), "has {current}");
+    }
+}
+
+#[test]
+fn a_client_that_has_nothing_is_to_install_what_the_channel_offers() {
+    let answer = told(&image(&[]), Some(&offer(5)), 0);
+    assert_eq!(answer, (Action::Update, Reason::FirstInstall, Some(5)));
+}
+
+#[test]
+fn a_client_that_has_what_the_channel_offers_is_to_do_nothing() {
+    let up_to_date = (Action::None, Reason::UpToDate, None);
+    assert_eq!(told(&image(&[]), Some(&offer(5)), 5), up_to_date);
+    // Also where that was revoked or halted: there is nothing else to go to.
+    assert_eq!(told(&image(&[5]), Some(&offer(5)), 5), up_to_date);
+    assert_eq!(told(&image(&[]), Some(&halted(5)), 5), up_to_date);
+}
+
+#[test]
+fn a_client_that_is_behind_is_to_update_and_told_whether_what_it_has_was_revoked() {
+    let image = image(&[3]);
+    assert_eq!(told(&image, Some(&offer(5)), 4), (Action::Update, Reason::NewerRevision, Some(5)));
+    assert_eq!(
+        told(&image, Some(&offer(5)), 3),
+        (Action::Update, Reason::RevisionRevoked, Some(5))
+    );
+}
+
+#[test]
+fn a_client_that_is_ahead_is_to_go_back_and_told_whether_what_it_has_was_revoked() {
+    let image = image(&[7]);
+    assert_eq!(told(&image, Some(&offer(5)), 6), (Action::Rollback, Reason::RolledBack, Some(5)));
+    assert_eq!(
+        told(&image, Some(&offer(5)), 7),
+        (Action::Rollback, Reason::RevisionRevoked, Some(5))
+    );
+}
+
+#[test]
+fn damaged_bytes_are_offered_to_nobody_whatever_else_would_be_the_reason() {
+    let image = image(&[3, 7]);
+    for current in [0, 3, 4, 6, 7] {
+        let answer = told(&image, Some(&halted(5)), current);
+        assert_eq!(answer, (Action::Hold, Reason::Halted, None), "has {current}");
+    }
+}
+
+#[test]
+fn the_assignment_is_shown_whatever_the_client_is_told() {
+    for (offer, current) in [(offer(5), 5), (offer(5), 1), (halted(5), 1)] {
+        let image = image(&[]);
+        let shown = decide(&image, Some(&offer), current).offer;
+        assert_eq!(shown.map(|offer| offer.promotion.revision), Some(5));
+    }
+}
+
+proptest! {
+    #[test]
+    fn every_client_keeps_its_own_slot(name in "[a-z0-9]{1,20}", from in 0_i64..4_000_000_000, later in 0_i64..899) {
+        let client: ClientId = name.parse().unwrap();
+        let at = |second: i64| DateTime::from_timestamp(second, 0).unwrap();
+        let wait = |second: i64| i64::try_from(seconds_until_slot(&client, 900, at(second))).unwrap();
+        prop_assert!((30..930).contains(&wait(from)));
+        prop_assert_eq!((from + wait(from)) % 900, (from + later + wait(from + later)) % 900);
+    }
+}
+
+#[test]
+fn a_fleet_spreads_over_the_period() {
+    let now = DateTime::from_timestamp(1_700_000_000, 0).unwrap();
+    let mut minutes = [0_u32; 16];
+    for n in 0..9000 {
+        let client: ClientId = format!("pc-{n}").parse().unwrap();
+        let wait = usize::try_from(seconds_until_slot(&client, 900, now)).unwrap();
+        minutes[wait / 60] += 1;
+    }
+    // 600 a minute on average; the first and the last minute are shared by the 30 s border.
+    assert!(minutes[1..15].iter().all(|count| (480..720).contains(count)), "{minutes:?}");
+}
