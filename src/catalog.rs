@@ -29,6 +29,8 @@ pub mod publication;
 pub mod revision;
 pub mod rules;
 pub mod snapshot;
+#[cfg(test)]
+pub(crate) mod test_catalog;
 pub mod update_check;
 pub mod upload;
 

@@ -1,5 +1,8 @@
 //! Promotion: assigning a revision to a channel. Every one is kept, each with a higher epoch.
 
+#[cfg(test)]
+mod tests;
+
 use chrono::{DateTime, Datelike as _, Utc};
 use serde::Serialize;
 

@@ -9,10 +9,8 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalog::rules::BitsRules;
-use crate::catalog::{CatalogParts, ChangeContext, Rules};
-use crate::model::{Clock, Ids, RevisionState, UploadProtocol};
-use crate::storage::tree::Tree;
-use crate::storage::{Blobs, Db};
+use crate::catalog::{ChangeContext, Rules, test_catalog};
+use crate::model::{RevisionState, UploadProtocol};
 
 const SIZE: u64 = 1000;
 const MINUTE: u64 = 60_000_000;
@@ -29,25 +27,11 @@ struct Trial {
 impl Trial {
     async fn begin(commit: Commit) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let at = |name: &str| folder.path().join(name);
-        let db = Db::open(&format!("sqlite:{}", at("catalog.sqlite").display())).await.unwrap();
-        db.migrate().await.unwrap();
-        let blobs = Blobs::open_folder(&at("blobs")).unwrap();
-        let tree = Tree::folder(&at("tree")).unwrap();
         let promote_to = Some("test".parse().unwrap());
         let bits = BitsRules { promote_to, commit, ..BitsRules::default() };
         let rules = Rules { min_free: 0, bits, ..Rules::default() };
         let now = Arc::new(AtomicU64::new(1_800_000_000_000_000));
-        let clock = Clock::Fixed(Arc::clone(&now));
-        let catalog = Catalog::new(CatalogParts {
-            db,
-            blobs,
-            tree,
-            rules,
-            clock,
-            ids: Ids,
-            instance: Uuid::from_u128(1),
-        });
+        let catalog = test_catalog::open(folder.path(), rules, &now).await;
         let name = "admin".parse().unwrap();
         catalog.initialise(&name, "no hash").await.unwrap();
         catalog.try_refresh().await.unwrap();

@@ -10,17 +10,14 @@ use futures_util::TryStreamExt as _;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use tempfile::TempDir;
-use uuid::Uuid;
 
 use super::*;
 use crate::catalog::image::{ImageChange, ImageDraft};
 use crate::catalog::promotion::{PromotionOrder, RollbackOrder};
 use crate::catalog::revision::{IfAssigned, RevisionChange, RevisionDetails};
 use crate::catalog::upload::Announcement;
-use crate::catalog::{Actor, CatalogParts, ChangeContext, Error, Execution, Precondition, Rules};
-use crate::model::{Clock, Digest, FileRole, Ids, ImageKind, ImageName, UploadProtocol};
-use crate::storage::tree::Tree;
-use crate::storage::{Blobs, Db};
+use crate::catalog::{Actor, ChangeContext, Error, Execution, Precondition, Rules, test_catalog};
+use crate::model::{Digest, FileRole, Ids, ImageKind, ImageName, UploadProtocol};
 
 const IMAGES: [&str; 3] = ["one", "two", "three"];
 const CHANNELS: [&str; 2] = ["test", "production"];
@@ -327,22 +324,8 @@ fn announced(image: &ImageName, revision: i64, size: usize) -> Announcement {
 }
 
 async fn open(folder: &TempDir, now: &Arc<AtomicU64>) -> Catalog {
-    let at = |name: &str| folder.path().join(name);
-    let db = Db::open(&format!("sqlite:{}", at("catalog.sqlite").display())).await.unwrap();
-    db.migrate().await.unwrap();
-    let blobs = Blobs::open_folder(&at("blobs")).unwrap();
-    let tree = Tree::folder(&at("tree")).unwrap();
     let rules = Rules { min_free: 0, ..Rules::default() };
-    let clock = Clock::Fixed(Arc::clone(now));
-    Catalog::new(CatalogParts {
-        db,
-        blobs,
-        tree,
-        rules,
-        clock,
-        ids: Ids,
-        instance: Uuid::from_u128(1),
-    })
+    test_catalog::open(folder.path(), rules, now).await
 }
 
 /// A revision's bytes that the tree was given for another one, which is deleted since.
