@@ -13,6 +13,7 @@ use super::conventions::conditional::{Condition, Resource};
 use super::conventions::dry_run::DryRun;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::{Promote, Read};
 use crate::catalog::promotion::{PromotionOrder, RollbackOrder};
@@ -31,12 +32,7 @@ pub enum PublicationProgress {
 
 /// What an image offers in a channel.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Assignment, example = json!({
-    "image": "win7-office", "channel": "production", "revision": 12, "epoch": 17,
-    "promotion": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d6e", "rollout": {"percent": 100}, "mandatory": false,
-    "deadline": null, "note": "January patches", "publication": "published",
-    "since": "2026-01-05T10:00:00Z", "by": "admin"
-}))]
+#[schema(as = Assignment, example = json!(Self::sample()))]
 pub struct AssignmentBody {
     image: String,
     channel: String,
@@ -53,6 +49,25 @@ pub struct AssignmentBody {
     publication: PublicationProgress,
     since: DateTime<Utc>,
     by: String,
+}
+
+impl AssignmentBody {
+    fn sample() -> Self {
+        Self {
+            image: sample::IMAGE.to_owned(),
+            channel: "production".to_owned(),
+            revision: 12,
+            epoch: 17,
+            promotion: sample::ID,
+            rollout: Rollout::default(),
+            mandatory: false,
+            deadline: None,
+            note: "January patches".to_owned(),
+            publication: PublicationProgress::Published,
+            since: sample::time("2026-01-05T10:00:00Z"),
+            by: sample::ADMIN.to_owned(),
+        }
+    }
 }
 
 impl AssignmentBody {
@@ -133,11 +148,7 @@ pub struct NewRollback {
 
 /// One entry of an image's history.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Promotion, example = json!({
-    "id": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d6e", "channel": "production", "revision": 12, "epoch": 17,
-    "kind": "promote", "rollout": {"percent": 100}, "mandatory": false, "deadline": null,
-    "note": "January patches", "rolled_back": false, "at": "2026-01-05T10:00:00Z", "by": "admin"
-}))]
+#[schema(as = Promotion, example = json!(Self::sample()))]
 pub struct PromotionBody {
     id: Uuid,
     channel: String,
@@ -153,6 +164,25 @@ pub struct PromotionBody {
     rolled_back: bool,
     at: DateTime<Utc>,
     by: String,
+}
+
+impl PromotionBody {
+    fn sample() -> Self {
+        Self {
+            id: sample::ID,
+            channel: "production".to_owned(),
+            revision: 12,
+            epoch: 17,
+            kind: PromotionKind::Promote,
+            rollout: Rollout::default(),
+            mandatory: false,
+            deadline: None,
+            note: "January patches".to_owned(),
+            rolled_back: false,
+            at: sample::time("2026-01-05T10:00:00Z"),
+            by: sample::ADMIN.to_owned(),
+        }
+    }
 }
 
 impl From<(Promotion, ChannelName)> for PromotionBody {
