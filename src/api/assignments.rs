@@ -9,15 +9,16 @@ use uuid::Uuid;
 
 use super::conventions::body::JsonBody;
 use super::conventions::caller::Caller;
-use super::conventions::conditional::{Condition, Resource};
+use super::conventions::conditional::Resource;
 use super::conventions::dry_run::DryRun;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::conventions::sample;
+use super::conventions::triable_change::TriableChange;
 use super::depot::Depot;
 use crate::access::permission::{Promote, Read};
 use crate::catalog::promotion::{PromotionOrder, RollbackOrder};
-use crate::catalog::{ChangeContext, Error, Execution};
+use crate::catalog::{Error, Execution};
 use crate::model::{Assignment, ChannelName, ImageName, Promotion, PromotionKind, Rollout};
 
 /// Whether the tree has followed.
@@ -262,17 +263,14 @@ pub async fn promote(
     caller: Caller<Promote>,
     depot: Data<Depot>,
     path: Path<(ImageName, ChannelName)>,
-    condition: Condition,
-    query: Query<DryRun>,
+    change: TriableChange,
     new: JsonBody<NewPromotion>,
 ) -> Result<Resource<AssignmentBody>, Problem> {
     let (image, channel) = path.into_inner();
     caller.may_know(&image)?;
     let (order, actor) = (new.read()?.try_into()?, caller.actor());
-    let context =
-        ChangeContext { actor: &actor, condition: &condition.0, execution: query.execution() };
-    let promoted = depot.catalog.promote(context, &image, &channel, order).await?;
-    count_promotion(context.execution);
+    let promoted = depot.catalog.promote(change.by(&actor), &image, &channel, order).await?;
+    count_promotion(change.execution);
     Ok(Resource::assignment(&image, &channel, promoted))
 }
 
@@ -290,8 +288,7 @@ pub async fn roll_back(
     caller: Caller<Promote>,
     depot: Data<Depot>,
     path: Path<(ImageName, ChannelName)>,
-    condition: Condition,
-    query: Query<DryRun>,
+    change: TriableChange,
     new: JsonBody<NewRollback>,
 ) -> Result<Resource<AssignmentBody>, Problem> {
     let (image, channel) = path.into_inner();
@@ -299,10 +296,8 @@ pub async fn roll_back(
     let NewRollback { as_new_revision, note } = new.read_or_default()?;
     let (order, actor) =
         (RollbackOrder { as_new_revision, note: note.unwrap_or_default() }, caller.actor());
-    let context =
-        ChangeContext { actor: &actor, condition: &condition.0, execution: query.execution() };
-    let rolled = depot.catalog.roll_back(context, &image, &channel, order).await?;
-    count_promotion(context.execution);
+    let rolled = depot.catalog.roll_back(change.by(&actor), &image, &channel, order).await?;
+    count_promotion(change.execution);
     Ok(Resource::assignment(&image, &channel, rolled))
 }
 

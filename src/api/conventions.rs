@@ -2,7 +2,7 @@
 //!
 //! Who asks: [`caller`] (with the right in the type), [`authentication`] (finds out who), [`listener`] (which ways in a
 //! request may take), [`client_address`], [`cross_site`]. What comes in: [`body`] (JSON), [`file_body`], [`slow_body`], [`page`],
-//! [`conditional`], [`idempotency`], [`dry_run`]. What goes out: [`problem`] (the one form of refusal), [`fallback`] (404
+//! [`conditional`], [`idempotency`], [`dry_run`], [`triable_change`] (both in one). What goes out: [`problem`] (the one form of refusal), [`fallback`] (404
 //! and 405, by [`documented_routes`]), [`file_response`] (bytes), [`limits`] (how many downloads, and how fast), [`browser`] (headers that browsers
 //! obey), [`listener_headers`], [`documentation`] (the OpenAPI document and its page).
 
@@ -27,3 +27,4 @@ pub mod page;
 pub mod problem;
 pub mod sample;
 pub mod slow_body;
+pub mod triable_change;

@@ -13,9 +13,9 @@ use super::conventions::dry_run::DryRun;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::conventions::sample;
+use super::conventions::triable_change::TriableChange;
 use super::depot::Depot;
 use crate::access::permission::{Administer, Publish, Read};
-use crate::catalog::ChangeContext;
 use crate::catalog::image::{ImageChange, ImageDraft};
 use crate::model::{Image, ImageKind, ImageName, Labels};
 
@@ -202,13 +202,9 @@ pub async fn delete(
     caller: Caller<Administer>,
     depot: Data<Depot>,
     name: Path<ImageName>,
-    condition: Condition,
-    query: Query<DryRun>,
+    change: TriableChange,
 ) -> Result<HttpResponse, Problem> {
     caller.may_know(&name)?;
-    let actor = caller.actor();
-    let context =
-        ChangeContext { actor: &actor, condition: &condition.0, execution: query.execution() };
-    depot.catalog.delete_image(context, &name).await?;
+    depot.catalog.delete_image(change.by(&caller.actor()), &name).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -9,14 +9,14 @@ use utoipa::{IntoParams, ToSchema};
 use super::conventions::body::JsonBody;
 use super::conventions::caller::Caller;
 use super::conventions::conditional::{Condition, Resource};
-use super::conventions::dry_run::{DryRun, execution};
+use super::conventions::dry_run::DryRun;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::conventions::sample;
+use super::conventions::triable_change::TriableChange;
 use super::depot::Depot;
 use crate::access::permission::{Publish, Read, Revoke};
 use crate::catalog::revision::{IfAssigned, RevisionChange, RevisionDetails};
-use crate::catalog::{ChangeContext, Execution};
 use crate::model::{File, FileRole, ImageName, Labels, RevisionState};
 
 /// A revision with its files.
@@ -126,19 +126,11 @@ pub struct RevokeQuery {
     #[serde(default)]
     #[param(default = false)]
     rollback: bool,
-    /// Check everything and answer as if, but change nothing.
-    #[serde(default)]
-    #[param(default = false)]
-    dry_run: bool,
 }
 
 impl RevokeQuery {
     fn if_assigned(&self) -> IfAssigned {
         if self.rollback { IfAssigned::RollBack } else { IfAssigned::Refuse }
-    }
-
-    fn execution(&self) -> Execution {
-        execution(self.dry_run)
     }
 }
 
@@ -248,15 +240,11 @@ pub async fn delete(
     caller: Caller<Publish>,
     depot: Data<Depot>,
     path: Path<(ImageName, i64)>,
-    condition: Condition,
-    query: Query<DryRun>,
+    change: TriableChange,
 ) -> Result<HttpResponse, Problem> {
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
-    let actor = caller.actor();
-    let context =
-        ChangeContext { actor: &actor, condition: &condition.0, execution: query.execution() };
-    depot.catalog.delete_revision(context, &name, number).await?;
+    depot.catalog.delete_revision(change.by(&caller.actor()), &name, number).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -274,15 +262,11 @@ pub async fn seal(
     caller: Caller<Publish>,
     depot: Data<Depot>,
     path: Path<(ImageName, i64)>,
-    condition: Condition,
-    query: Query<DryRun>,
+    change: TriableChange,
 ) -> Result<Resource<RevisionBody>, Problem> {
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
-    let actor = caller.actor();
-    let context =
-        ChangeContext { actor: &actor, condition: &condition.0, execution: query.execution() };
-    let sealed = depot.catalog.seal(context, &name, number).await?;
+    let sealed = depot.catalog.seal(change.by(&caller.actor()), &name, number).await?;
     Ok(Resource::revision(sealed))
 }
 
@@ -292,7 +276,7 @@ pub async fn seal(
 /// while a channel is assigned to it, unless `rollback=true` rolls those channels back in the same step.
 #[utoipa::path(tag = "revisions", operation_id = "revoke_revision",
     params(("image" = String, Path, description = "The image's name"),
-           ("revision" = i64, Path, description = "The revision's number"), RevokeQuery),
+           ("revision" = i64, Path, description = "The revision's number"), RevokeQuery, DryRun),
     responses((status = 200, description = "The revoked revision", body = RevisionBody), ChangeRefusals)
 )]
 #[post("/images/{image}/revisions/{revision}/revoke")]
@@ -300,14 +284,13 @@ pub async fn revoke(
     caller: Caller<Revoke>,
     depot: Data<Depot>,
     path: Path<(ImageName, i64)>,
-    condition: Condition,
+    change: TriableChange,
     query: Query<RevokeQuery>,
 ) -> Result<Resource<RevisionBody>, Problem> {
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
     let actor = caller.actor();
-    let context =
-        ChangeContext { actor: &actor, condition: &condition.0, execution: query.execution() };
+    let context = change.by(&actor);
     let revoked = depot.catalog.revoke(context, &name, number, query.if_assigned()).await?;
     Ok(Resource::revision(revoked))
 }
