@@ -34,7 +34,7 @@ pub use job::{Job, JobState};
 pub use name::{
     AccountName, ChannelName, ClientId, ImageName, InvalidName, MappingName, TokenName,
 };
-pub use promotion::{Assignment, Promotion, PromotionKind, Rollout};
+pub use promotion::{Assignment, ClientTerms, Promotion, PromotionKind, Rollout, Terms};
 pub use publication::{FilePattern, Publication, PublicationState};
 pub use revision::{Blob, BlobState, File, FileRole, Revision, RevisionState};
 pub use scrub::{Coverage, DamagedFile, StoredBlob};

@@ -19,7 +19,9 @@ use super::depot::Depot;
 use crate::access::permission::{Promote, Read};
 use crate::catalog::promotion::{PromotionOrder, RollbackOrder};
 use crate::catalog::{Error, Execution};
-use crate::model::{Assignment, ChannelName, ImageName, Promotion, PromotionKind, Rollout};
+use crate::model::{
+    Assignment, ChannelName, ClientTerms, ImageName, Promotion, PromotionKind, Rollout, Terms,
+};
 
 /// Whether the tree has followed.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
@@ -42,11 +44,9 @@ pub struct AssignmentBody {
     epoch: i64,
     /// The promotion that gave it.
     promotion: Uuid,
-    rollout: Rollout,
-    mandatory: bool,
-    #[schema(required = true)]
-    deadline: Option<DateTime<Utc>>,
-    note: String,
+    #[serde(flatten)]
+    #[schema(inline)]
+    terms: Terms,
     publication: PublicationProgress,
     since: DateTime<Utc>,
     by: String,
@@ -60,10 +60,7 @@ impl AssignmentBody {
             revision: 12,
             epoch: 17,
             promotion: sample::ID,
-            rollout: Rollout::default(),
-            mandatory: false,
-            deadline: None,
-            note: "January patches".to_owned(),
+            terms: Terms { note: "January patches".to_owned(), ..Terms::default() },
             publication: PublicationProgress::Published,
             since: sample::time("2026-01-05T10:00:00Z"),
             by: sample::ADMIN.to_owned(),
@@ -80,10 +77,7 @@ impl AssignmentBody {
             revision: promotion.revision,
             epoch: promotion.epoch,
             promotion: promotion.id,
-            rollout: promotion.rollout,
-            mandatory: promotion.mandatory,
-            deadline: promotion.deadline,
-            note: promotion.note,
+            terms: promotion.terms,
             publication: if assignment.published {
                 PublicationProgress::Published
             } else {
@@ -96,6 +90,8 @@ impl AssignmentBody {
 }
 
 /// A promotion.
+//
+// The terms are not flattened into it: here all of them may be left out, and a refusal names the place in the text.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"revision": 12, "note": "January patches"}))]
@@ -127,10 +123,11 @@ impl TryFrom<NewPromotion> for PromotionOrder {
         }
         Ok(Self {
             revision: new.revision,
-            rollout,
-            mandatory: new.mandatory,
-            deadline: new.deadline,
-            note: new.note.unwrap_or_default(),
+            terms: Terms {
+                rollout,
+                for_clients: ClientTerms { mandatory: new.mandatory, deadline: new.deadline },
+                note: new.note.unwrap_or_default(),
+            },
         })
     }
 }
@@ -156,11 +153,9 @@ pub struct PromotionBody {
     revision: i64,
     epoch: i64,
     kind: PromotionKind,
-    rollout: Rollout,
-    mandatory: bool,
-    #[schema(required = true)]
-    deadline: Option<DateTime<Utc>>,
-    note: String,
+    #[serde(flatten)]
+    #[schema(inline)]
+    terms: Terms,
     /// A later rollback turned away from it.
     rolled_back: bool,
     at: DateTime<Utc>,
@@ -175,10 +170,7 @@ impl PromotionBody {
             revision: 12,
             epoch: 17,
             kind: PromotionKind::Promote,
-            rollout: Rollout::default(),
-            mandatory: false,
-            deadline: None,
-            note: "January patches".to_owned(),
+            terms: Terms { note: "January patches".to_owned(), ..Terms::default() },
             rolled_back: false,
             at: sample::time("2026-01-05T10:00:00Z"),
             by: sample::ADMIN.to_owned(),
@@ -194,10 +186,7 @@ impl From<(Promotion, ChannelName)> for PromotionBody {
             revision: promotion.revision,
             epoch: promotion.epoch,
             kind: promotion.kind,
-            rollout: promotion.rollout,
-            mandatory: promotion.mandatory,
-            deadline: promotion.deadline,
-            note: promotion.note,
+            terms: promotion.terms,
             rolled_back: promotion.rolled_back,
             at: promotion.created_at,
             by: promotion.created_by,
@@ -263,14 +252,14 @@ pub async fn promote(
     caller: Caller<Promote>,
     depot: Data<Depot>,
     path: Path<(ImageName, ChannelName)>,
-    change: TriableChange,
+    attempt: TriableChange,
     new: JsonBody<NewPromotion>,
 ) -> Result<Resource<AssignmentBody>, Problem> {
     let (image, channel) = path.into_inner();
     caller.may_know(&image)?;
     let (order, actor) = (new.read()?.try_into()?, caller.actor());
-    let promoted = depot.catalog.promote(change.by(&actor), &image, &channel, order).await?;
-    count_promotion(change.execution);
+    let promoted = depot.catalog.promote(attempt.by(&actor), &image, &channel, order).await?;
+    count_promotion(attempt.execution);
     Ok(Resource::assignment(&image, &channel, promoted))
 }
 
@@ -288,7 +277,7 @@ pub async fn roll_back(
     caller: Caller<Promote>,
     depot: Data<Depot>,
     path: Path<(ImageName, ChannelName)>,
-    change: TriableChange,
+    attempt: TriableChange,
     new: JsonBody<NewRollback>,
 ) -> Result<Resource<AssignmentBody>, Problem> {
     let (image, channel) = path.into_inner();
@@ -296,8 +285,8 @@ pub async fn roll_back(
     let NewRollback { as_new_revision, note } = new.read_or_default()?;
     let (order, actor) =
         (RollbackOrder { as_new_revision, note: note.unwrap_or_default() }, caller.actor());
-    let rolled = depot.catalog.roll_back(change.by(&actor), &image, &channel, order).await?;
-    count_promotion(change.execution);
+    let rolled = depot.catalog.roll_back(attempt.by(&actor), &image, &channel, order).await?;
+    count_promotion(attempt.execution);
     Ok(Resource::assignment(&image, &channel, rolled))
 }
 

@@ -202,9 +202,9 @@ pub async fn delete(
     caller: Caller<Administer>,
     depot: Data<Depot>,
     name: Path<ImageName>,
-    change: TriableChange,
+    attempt: TriableChange,
 ) -> Result<HttpResponse, Problem> {
     caller.may_know(&name)?;
-    depot.catalog.delete_image(change.by(&caller.actor()), &name).await?;
+    depot.catalog.delete_image(attempt.by(&caller.actor()), &name).await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -1,5 +1,6 @@
 //! The OpenAPI document, from the operations themselves.
 
+mod flattened;
 mod security;
 #[cfg(test)]
 mod tests;
@@ -50,6 +51,8 @@ pub fn document() -> OpenApi {
     {
         unwrap_optional_body(operation);
     }
+    let schemas = collected.components.iter_mut().flat_map(|parts| parts.schemas.values_mut());
+    schemas.for_each(flattened::write_out);
     collected
 }
 

@@ -240,11 +240,11 @@ pub async fn delete(
     caller: Caller<Publish>,
     depot: Data<Depot>,
     path: Path<(ImageName, i64)>,
-    change: TriableChange,
+    attempt: TriableChange,
 ) -> Result<HttpResponse, Problem> {
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
-    depot.catalog.delete_revision(change.by(&caller.actor()), &name, number).await?;
+    depot.catalog.delete_revision(attempt.by(&caller.actor()), &name, number).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 
@@ -262,11 +262,11 @@ pub async fn seal(
     caller: Caller<Publish>,
     depot: Data<Depot>,
     path: Path<(ImageName, i64)>,
-    change: TriableChange,
+    attempt: TriableChange,
 ) -> Result<Resource<RevisionBody>, Problem> {
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
-    let sealed = depot.catalog.seal(change.by(&caller.actor()), &name, number).await?;
+    let sealed = depot.catalog.seal(attempt.by(&caller.actor()), &name, number).await?;
     Ok(Resource::revision(sealed))
 }
 
@@ -284,13 +284,13 @@ pub async fn revoke(
     caller: Caller<Revoke>,
     depot: Data<Depot>,
     path: Path<(ImageName, i64)>,
-    change: TriableChange,
+    attempt: TriableChange,
     query: Query<RevokeQuery>,
 ) -> Result<Resource<RevisionBody>, Problem> {
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
     let actor = caller.actor();
-    let context = change.by(&actor);
+    let context = attempt.by(&actor);
     let revoked = depot.catalog.revoke(context, &name, number, query.if_assigned()).await?;
     Ok(Resource::revision(revoked))
 }

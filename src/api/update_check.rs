@@ -8,7 +8,6 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use metrics::Counter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -22,7 +21,7 @@ use super::depot::{Depot, Links};
 use crate::catalog::snapshot::{Offer, OfferedPath};
 use crate::catalog::update_check::{self, Action, Reason};
 use crate::catalog::{Error, Snapshot};
-use crate::model::{ClientId, Digest, FileRole, ImageName};
+use crate::model::{ClientId, ClientTerms, Digest, FileRole, ImageName};
 
 const CHECK_AFTER: HeaderName = HeaderName::from_static("check-after");
 
@@ -71,9 +70,9 @@ pub struct UpdateAnswer<'a> {
     /// What the client is to have; null where there is nothing to do.
     #[schema(required = true)]
     target: Option<Target<'a>>,
-    mandatory: bool,
-    #[schema(required = true)]
-    deadline: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    #[schema(inline)]
+    terms: ClientTerms,
     /// When to ask again: the client's own slot.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64, required = true)]
@@ -97,8 +96,7 @@ impl UpdateAnswer<'_> {
             epoch: 17,
             current: 11,
             target: Some(Target { revision: 12, files: vec![file] }),
-            mandatory: false,
-            deadline: None,
+            terms: ClientTerms::default(),
             check_after_seconds: Some(871),
         }
     }
@@ -259,8 +257,9 @@ impl Question {
             epoch: promotion.map_or(0, |promotion| promotion.epoch),
             current,
             target: decision.target.map(|offer| Target::of(offer, links)),
-            mandatory: promotion.is_some_and(|promotion| promotion.mandatory),
-            deadline: promotion.and_then(|promotion| promotion.deadline),
+            terms: promotion
+                .map(|promotion| promotion.terms.for_clients.clone())
+                .unwrap_or_default(),
             check_after_seconds: None,
         })
     }

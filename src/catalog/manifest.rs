@@ -6,12 +6,13 @@
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::snapshot::ImageOffer;
+use super::snapshot::{ImageOffer, OfferedPath};
 use super::{Catalog, Result};
-use crate::model::{Channel, ChannelName, Digest, FileRole, ImageName, ReadAccess};
+use crate::model::promotion::ManifestTerms;
+use crate::model::{Channel, ChannelName, ClientTerms, Digest, FileRole, ImageName, ReadAccess};
 use crate::storage::Change;
 
 pub const FILE_NAME: &str = "channel.json";
@@ -19,73 +20,41 @@ pub const FILE_NAME: &str = "channel.json";
 /// A manifest that nothing changed is issued anew when half of this has passed.
 const LIFETIME: TimeDelta = TimeDelta::days(30);
 
-#[derive(Serialize)]
-struct Manifest<'a> {
-    channel: &'a ChannelName,
-    sequence: i64,
-    issued: String,
-    expires: String,
-    /// Where not everyone may read.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    read: Option<ReadAccess>,
-    images: Vec<Image<'a>>,
-}
-
-#[derive(Serialize)]
-struct Image<'a> {
-    image: &'a ImageName,
-    revision: i64,
-    epoch: i64,
-    promotion: Uuid,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    mandatory: bool,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    deadline: Option<DateTime<Utc>>,
-    /// Revisions that clients have to leave.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    revoked: Vec<i64>,
-    files: Vec<File<'a>>,
-}
-
-#[derive(Serialize)]
-struct File<'a> {
-    role: FileRole,
-    /// Relative to the manifest.
-    path: &'a str,
-    size: u64,
-    digest: String,
-}
-
-/// A manifest as it is read.
-#[derive(Deserialize)]
-pub(crate) struct ManifestDocument {
+/// As it is written, and read by those who have nothing but the tree.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Manifest {
     pub(crate) channel: ChannelName,
     pub(crate) sequence: i64,
+    #[serde(serialize_with = "in_seconds")]
     pub(crate) issued: DateTime<Utc>,
-    #[serde(default)]
+    #[serde(serialize_with = "in_seconds")]
+    expires: DateTime<Utc>,
+    /// Where not everyone may read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) read: Option<ReadAccess>,
-    pub(crate) images: Vec<ImageDocument>,
+    pub(crate) images: Vec<Image>,
 }
 
-#[derive(Deserialize)]
-pub(crate) struct ImageDocument {
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Image {
     pub(crate) image: ImageName,
     pub(crate) revision: i64,
     pub(crate) epoch: i64,
     pub(crate) promotion: Uuid,
-    #[serde(default)]
-    pub(crate) mandatory: bool,
-    #[serde(default)]
-    pub(crate) deadline: Option<DateTime<Utc>>,
-    #[serde(default)]
+    #[serde(flatten, with = "ManifestTerms")]
+    pub(crate) terms: ClientTerms,
+    /// Revisions that clients have to leave.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) revoked: Vec<i64>,
-    pub(crate) files: Vec<FileDocument>,
+    pub(crate) files: Vec<File>,
 }
 
-#[derive(Deserialize)]
-pub(crate) struct FileDocument {
+#[derive(Serialize, Deserialize)]
+pub(crate) struct File {
     pub(crate) role: FileRole,
+    /// Relative to the manifest.
     pub(crate) path: String,
+    size: u64,
     pub(crate) digest: Digest,
 }
 
@@ -94,10 +63,10 @@ pub(super) fn render<'a>(channel: &Channel, images: impl Iterator<Item = &'a Ima
     let mut images: Vec<_> = images.filter_map(|image| entry(image, channel)).collect();
     images.sort_by_key(|image| image.image.key());
     let manifest = Manifest {
-        channel: &channel.name,
+        channel: channel.name.clone(),
         sequence: channel.sequence,
-        issued: rfc3339(channel.issued_at),
-        expires: rfc3339(expiry(channel)),
+        issued: channel.issued_at,
+        expires: expiry(channel),
         read: (channel.read_access != ReadAccess::Everyone).then_some(channel.read_access),
         images,
     };
@@ -105,25 +74,24 @@ pub(super) fn render<'a>(channel: &Channel, images: impl Iterator<Item = &'a Ima
     serde_json::to_vec_pretty(&manifest).unwrap_or_default().into()
 }
 
-fn entry<'a>(image: &'a ImageOffer, channel: &Channel) -> Option<Image<'a>> {
+fn entry(image: &ImageOffer, channel: &Channel) -> Option<Image> {
     // A revision in quarantine has no files to tell of.
     let offer = image.offer(&channel.name).filter(|offer| !offer.files.is_empty())?;
-    let file_name = |path: &'a str| path.rsplit('/').next().unwrap_or(path);
-    let file = |file: &'a super::snapshot::OfferedPath| File {
+    let file_name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let file = |file: &OfferedPath| File {
         role: file.role,
         path: file_name(&file.path),
         size: file.size,
-        digest: Digest::to_string(&file.digest),
+        digest: file.digest,
     };
     let mut revoked: Vec<_> = image.revoked.iter().copied().collect();
     revoked.sort_unstable();
     Some(Image {
-        image: &image.image.name,
+        image: image.image.name.clone(),
         revision: offer.promotion.revision,
         epoch: offer.promotion.epoch,
         promotion: offer.promotion.id,
-        mandatory: offer.promotion.mandatory,
-        deadline: offer.promotion.deadline,
+        terms: offer.promotion.terms.for_clients.clone(),
         revoked,
         files: offer.files.iter().map(file).collect(),
     })
@@ -134,8 +102,11 @@ pub(crate) fn expiry(channel: &Channel) -> DateTime<Utc> {
     channel.issued_at + LIFETIME
 }
 
-fn rfc3339(time: DateTime<Utc>) -> String {
-    time.to_rfc3339_opts(SecondsFormat::Secs, true)
+fn in_seconds<S: Serializer>(
+    time: &DateTime<Utc>,
+    serializer: S,
+) -> std::result::Result<S::Ok, S::Error> {
+    serializer.serialize_str(&time.to_rfc3339_opts(SecondsFormat::Secs, true))
 }
 
 impl Catalog {
@@ -155,5 +126,54 @@ impl Catalog {
         self.refresh().await;
         self.tree_is_due();
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As earlier versions wrote it, byte by byte: readers keep digests of it.
+    const WRITTEN: &str = r#"{
+  "channel": "production",
+  "sequence": 7,
+  "issued": "2026-01-05T10:00:00Z",
+  "expires": "2026-02-04T10:00:00Z",
+  "read": "authenticated",
+  "images": [
+    {
+      "image": "win7-office",
+      "revision": 12,
+      "epoch": 17,
+      "promotion": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d6e",
+      "mandatory": true,
+      "deadline": "2026-01-06T00:00:00.500Z",
+      "revoked": [
+        3
+      ],
+      "files": [
+        {
+          "role": "ckm",
+          "path": "win7-office_12.ckm",
+          "size": 5,
+          "digest": "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+        }
+      ]
+    },
+    {
+      "image": "xp",
+      "revision": 1,
+      "epoch": 1,
+      "promotion": "0198f2a4-c3d4-7e0b-9d3a-6f1e2b4c5d6f",
+      "files": []
+    }
+  ]
+}"#;
+
+    #[test]
+    fn a_manifest_is_written_as_it_is_read() {
+        let manifest: Manifest = serde_json::from_str(WRITTEN).unwrap();
+        assert!(manifest.images[0].terms.mandatory && !manifest.images[1].terms.mandatory);
+        assert_eq!(serde_json::to_string_pretty(&manifest).unwrap(), WRITTEN);
     }
 }

@@ -13,18 +13,15 @@ use super::revision::details;
 use super::{Actor, Catalog, ChangeContext, Error, Execution, Result};
 use crate::model::{
     Assignment, Channel, ChannelName, Image, ImageName, Promotion, PromotionKind, Revision,
-    RevisionState, Rollout,
+    RevisionState, Terms,
 };
 use crate::storage::{Change, Tx};
 
 /// What a promoter asks for.
-#[derive(Debug, Clone, Default, Serialize)]
+#[derive(Debug, Clone, Default)]
 pub struct PromotionOrder {
     pub revision: i64,
-    pub rollout: Rollout,
-    pub mandatory: bool,
-    pub deadline: Option<DateTime<Utc>>,
-    pub note: String,
+    pub terms: Terms,
 }
 
 /// How a rollback is asked for.
@@ -68,8 +65,7 @@ impl Catalog {
         context.condition.check(current.as_ref().map(Promotion::tag).as_deref())?;
         let revision = ready_revision(&mut tx, image.clone(), order.revision).await?;
         check_required_channel(&mut tx, &channel, &revision).await?;
-        check_note(&order.note)?;
-        check_deadline(order.deadline)?;
+        check_terms(&order.terms)?;
         let place = Place { actor: context.actor, image: &image, channel: &channel };
         let promotion = self.next_promotion(&mut tx, place, &revision, order).await?;
         self.put_in_force(&mut tx, place, current.as_ref(), &promotion).await?;
@@ -127,7 +123,8 @@ impl Catalog {
         note: String,
     ) -> Result<Promotion> {
         tx.mark_rolled_back(place.image.id, place.channel.id, current.revision_id).await?;
-        let order = PromotionOrder { revision: revision.number, note, ..PromotionOrder::default() };
+        let terms = Terms { note, ..Terms::default() };
+        let order = PromotionOrder { revision: revision.number, terms };
         let mut promotion = self.next_promotion(tx, place, revision, order).await?;
         promotion.kind = PromotionKind::Rollback;
         self.put_in_force(tx, place, Some(current), &promotion).await?;
@@ -150,10 +147,7 @@ impl Catalog {
             revision: revision.number,
             epoch: tx.last_epoch(revision.image_id, channel.id).await? + 1,
             kind: PromotionKind::Promote,
-            mandatory: order.mandatory,
-            deadline: order.deadline,
-            rollout: order.rollout,
-            note: order.note,
+            terms: order.terms,
             rolled_back: false,
             created_by: actor.name.clone(),
             created_at: now,
@@ -181,7 +175,7 @@ impl Catalog {
         let assigned = |promotion: &Promotion| Assigned {
             revision: promotion.revision,
             epoch: promotion.epoch,
-            mandatory: promotion.mandatory,
+            mandatory: promotion.terms.for_clients.mandatory,
         };
         self.audit(tx, entry, current.map(assigned).as_ref(), Some(&assigned(promotion)));
         Ok(())
@@ -296,6 +290,11 @@ async fn check_required_channel(tx: &mut Tx, channel: &Channel, revision: &Revis
 async fn rollback_revision(tx: &mut Tx, current: &Promotion) -> Result<Revision> {
     let target = tx.rollback_target(current).await?.ok_or(Error::NothingToRollBackTo)?;
     tx.revision_by_id(target.revision_id).await?.ok_or(Error::NothingToRollBackTo)
+}
+
+fn check_terms(terms: &Terms) -> Result<()> {
+    check_note(&terms.note)?;
+    check_deadline(terms.for_clients.deadline)
 }
 
 /// RFC 3339 has four digits for the year, and what a client cannot read it must not be told.

@@ -36,6 +36,42 @@ impl Default for Rollout {
     }
 }
 
+/// What a promotion is ordered with: the one list of it.
+///
+/// Order, history, the API's answers and exports carry it whole, so that a field which is added here is in all of them.
+/// `storage/queries/promotions.rs` keeps it, `api/assignments.rs` takes it in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow, ToSchema)]
+pub struct Terms {
+    // Exports of earlier versions have none.
+    #[serde(default)]
+    #[schema(required = true)]
+    #[sqlx(json)]
+    pub rollout: Rollout,
+    #[serde(flatten)]
+    #[schema(inline)]
+    #[sqlx(flatten)]
+    pub for_clients: ClientTerms,
+    pub note: String,
+}
+
+/// The part of the terms that clients are told, in the manifest and by the update check.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow, ToSchema)]
+pub struct ClientTerms {
+    pub mandatory: bool,
+    #[schema(required = true)]
+    pub deadline: Option<DateTime<Utc>>,
+}
+
+/// [`ClientTerms`] as a manifest has them: what says nothing is left out.
+#[derive(Serialize, Deserialize)]
+#[serde(remote = "ClientTerms")]
+pub struct ManifestTerms {
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    mandatory: bool,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    deadline: Option<DateTime<Utc>>,
+}
+
 /// One entry of the history: this revision was assigned to this channel.
 #[derive(Debug, Clone, sqlx::FromRow)]
 pub struct Promotion {
@@ -48,11 +84,8 @@ pub struct Promotion {
     /// Higher with every promotion of the image to the channel.
     pub epoch: i64,
     pub kind: PromotionKind,
-    pub mandatory: bool,
-    pub deadline: Option<DateTime<Utc>>,
-    #[sqlx(json)]
-    pub rollout: Rollout,
-    pub note: String,
+    #[sqlx(flatten)]
+    pub terms: Terms,
     /// A later rollback turned away from it: it is never rolled back to.
     pub rolled_back: bool,
     pub created_by: String,
@@ -72,4 +105,18 @@ pub struct Assignment {
     pub promotion: Promotion,
     /// All files of the assigned revision stand in the channel's folder.
     pub published: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn terms_are_written_in_one_order_and_read_from_exports_that_had_no_rollout() {
+        let text = r#"{"rollout":{"percent":100},"mandatory":false,"deadline":null,"note":"a"}"#;
+        let terms = Terms { note: "a".to_owned(), ..Terms::default() };
+        assert_eq!(serde_json::to_string(&terms).unwrap(), text);
+        let earlier = text.replace(r#""rollout":{"percent":100},"#, "");
+        assert_eq!(serde_json::from_str::<Terms>(&earlier).unwrap(), terms);
+    }
 }

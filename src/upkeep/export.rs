@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::transfer::{IncomingFile, IncomingRevision, Numbering, Source, Taken};
 use crate::catalog::revision::RevisionDetails;
 use crate::catalog::{Actor, Catalog, Error, Result};
-use crate::model::{Digest, FileRole, ImageKind, ImageName, Labels, PromotionKind, RevisionState};
+use crate::model::{
+    Digest, FileRole, ImageKind, ImageName, Labels, PromotionKind, RevisionState, Terms,
+};
 use crate::storage::StorageError;
 use crate::storage::backup_store::{BackupStore, Notes, note_name};
 
@@ -56,9 +58,8 @@ pub struct ExportedPromotion {
     pub channel: String,
     pub epoch: i64,
     pub kind: PromotionKind,
-    pub mandatory: bool,
-    pub deadline: Option<DateTime<Utc>>,
-    pub note: String,
+    #[serde(flatten)]
+    pub terms: Terms,
     pub by: String,
     pub at: DateTime<Utc>,
 }
@@ -120,9 +121,7 @@ impl Catalog {
                 channel: channel.to_string(),
                 epoch: promotion.epoch,
                 kind: promotion.kind,
-                mandatory: promotion.mandatory,
-                deadline: promotion.deadline,
-                note: promotion.note,
+                terms: promotion.terms,
                 by: promotion.created_by,
                 at: promotion.created_at,
             });

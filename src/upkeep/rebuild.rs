@@ -19,7 +19,7 @@ use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::channel::TEST;
 use crate::model::{
     Channel, Promotion, PromotionKind, Publication, PublicationState, ReadAccess, Revision,
-    RevisionState, Role, Rollout,
+    RevisionState, Role, Terms,
 };
 use crate::storage::{Change, NewImage, StorageError, Tx};
 use adopt::Adopted;
@@ -281,10 +281,11 @@ fn promotion_of(
         revision,
         epoch: assignment.epoch,
         kind: PromotionKind::Promote,
-        mandatory: assignment.mandatory,
-        deadline: assignment.deadline,
-        rollout: Rollout::default(),
-        note: "recovered from the tree".to_owned(),
+        terms: Terms {
+            for_clients: assignment.terms.clone(),
+            note: "recovered from the tree".to_owned(),
+            ..Terms::default()
+        },
         rolled_back: false,
         created_by: "system:rebuild".to_owned(),
         created_at: issued,

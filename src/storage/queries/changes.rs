@@ -4,7 +4,6 @@
 use uuid::Uuid;
 
 use super::{all, execute, optional, value};
-use crate::model::ImageName;
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 

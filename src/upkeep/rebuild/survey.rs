@@ -6,10 +6,12 @@ use std::os::unix::fs::MetadataExt as _;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::catalog::manifest::{self, ManifestDocument};
+use crate::catalog::manifest::{self, Manifest};
 use crate::catalog::{Catalog, Result};
 use crate::model::publication::in_folder;
-use crate::model::{ChannelName, Digest, FileRole, ImageKind, ImageName, Labels, ReadAccess};
+use crate::model::{
+    ChannelName, ClientTerms, Digest, FileRole, ImageKind, ImageName, Labels, ReadAccess,
+};
 use crate::storage::blobs::ReadFile;
 use crate::storage::tree::Entry;
 
@@ -38,8 +40,7 @@ pub(super) struct FoundAssignment {
     pub(super) revision: i64,
     pub(super) epoch: i64,
     pub(super) promotion: Uuid,
-    pub(super) mandatory: bool,
-    pub(super) deadline: Option<DateTime<Utc>>,
+    pub(super) terms: ClientTerms,
 }
 
 pub(super) struct FoundImage {
@@ -114,11 +115,11 @@ impl Survey {
         self.images.len() - 1
     }
 
-    fn has_channel(&self, manifest: &ManifestDocument) -> bool {
+    fn has_channel(&self, manifest: &Manifest) -> bool {
         self.channels.iter().any(|channel| channel.name.key() == manifest.channel.key())
     }
 
-    fn add_manifest(&mut self, folder: &str, manifest_path: String, manifest: ManifestDocument) {
+    fn add_manifest(&mut self, folder: &str, manifest_path: String, manifest: Manifest) {
         let mut assignments = Vec::new();
         for image in manifest.images {
             let extension = image.files.iter().find_map(|file| {
@@ -136,8 +137,7 @@ impl Survey {
                 revision: image.revision,
                 epoch: image.epoch,
                 promotion: image.promotion,
-                mandatory: image.mandatory,
-                deadline: image.deadline,
+                terms: image.terms,
             });
         }
         self.channels.push(FoundChannel {
@@ -169,7 +169,7 @@ impl Catalog {
                 }
                 continue;
             };
-            match serde_json::from_slice::<ManifestDocument>(&text) {
+            match serde_json::from_slice::<Manifest>(&text) {
                 Ok(manifest) if survey.has_channel(&manifest) => {
                     let channel = &manifest.channel;
                     survey.left.push(format!("{path}: another folder is that of {channel}, too"));

@@ -1,0 +1,55 @@
+//! Parts that `#[serde(flatten)]` puts into a body: with `#[schema(inline)]` they stand among its own fields in the
+//! document, too, as they do in JSON.
+//!
+//! The derive writes "all of these" instead, of which generators make classes that nobody has heard of.
+
+use utoipa::openapi::schema::{AllOf, ArrayItems, Object};
+use utoipa::openapi::{RefOr, Schema};
+
+/// Makes one object of each body and its flattened parts.
+pub(super) fn write_out(schema: &mut RefOr<Schema>) {
+    let RefOr::T(schema) = schema else { return };
+    if let Schema::AllOf(all_of) = schema
+        && has_only_objects(all_of)
+    {
+        *schema = Schema::Object(one_object(std::mem::take(all_of)));
+    }
+    match schema {
+        Schema::Array(array) => {
+            if let ArrayItems::RefOrSchema(items) = &mut array.items {
+                write_out(items);
+            }
+        }
+        Schema::Object(object) => object.properties.values_mut().for_each(write_out),
+        Schema::OneOf(one_of) => one_of.items.iter_mut().for_each(write_out),
+        Schema::AllOf(all_of) => all_of.items.iter_mut().for_each(write_out),
+        Schema::AnyOf(any_of) => any_of.items.iter_mut().for_each(write_out),
+        _ => {}
+    }
+}
+
+/// A part with a name of its own stays one.
+fn has_only_objects(all_of: &AllOf) -> bool {
+    all_of.items.iter().all(|part| match part {
+        RefOr::T(Schema::Object(_)) => true,
+        RefOr::T(Schema::AllOf(part)) => has_only_objects(part),
+        _ => false,
+    })
+}
+
+/// The derive puts a body's own fields last; here they come first.
+fn one_object(all_of: AllOf) -> Object {
+    let mut whole = Object::new();
+    whole.description = all_of.description;
+    whole.example = all_of.example;
+    for part in all_of.items.into_iter().rev() {
+        let part = match part {
+            RefOr::T(Schema::Object(part)) => part,
+            RefOr::T(Schema::AllOf(part)) => one_object(part),
+            RefOr::T(_) | RefOr::Ref(_) => continue,
+        };
+        whole.properties.extend(part.properties);
+        whole.required.extend(part.required);
+    }
+    whole
+}
