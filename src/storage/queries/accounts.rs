@@ -4,9 +4,21 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, insert, optional, value};
+use super::{all, columns, execute, insert, optional, value};
 use crate::model::{Account, AccountName, Role};
 use crate::storage::{StorageError, Tx};
+
+/// What an [`Account`] is read from.
+macro_rules! account_columns {
+    ($name:ident) => {
+        columns!(
+            $name: id, name, password_hash, roles, images, disabled, version, created_at,
+            updated_at
+        )
+    };
+}
+#[cfg(test)]
+pub(super) use account_columns;
 
 /// What a new user starts with.
 pub struct NewAccount<'a> {
@@ -40,11 +52,15 @@ impl Tx {
         &mut self,
         name_key: &str,
     ) -> Result<Option<Account>, StorageError> {
-        optional!(self, "select * from account where name_key = $1", name_key)
+        optional!(
+            self,
+            concat!("select ", account_columns!(account), " from account where name_key = $1"),
+            name_key
+        )
     }
 
     pub async fn accounts(&mut self) -> Result<Vec<Account>, StorageError> {
-        all!(self, "select * from account order by name_key")
+        all!(self, concat!("select ", account_columns!(account), " from account order by name_key"))
     }
 
     pub async fn accounts_after(
@@ -54,7 +70,11 @@ impl Tx {
     ) -> Result<Vec<Account>, StorageError> {
         all!(
             self,
-            "select * from account where name_key > $1 order by name_key limit $2",
+            concat!(
+                "select ",
+                account_columns!(account),
+                " from account where name_key > $1 order by name_key limit $2"
+            ),
             after,
             limit
         )

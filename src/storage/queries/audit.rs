@@ -5,9 +5,21 @@ use serde_json::{Value, json};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, insert, optional, value};
+use super::{all, columns, execute, insert, optional, value};
 use crate::model::Digest;
 use crate::storage::{StorageError, Tx};
+
+/// What an [`AuditRow`] is read from.
+macro_rules! audit_columns {
+    ($name:ident) => {
+        columns!(
+            $name: id, at, caller, action, subject, state_before, state_after, request_id,
+            client_address, sequence, hash
+        )
+    };
+}
+#[cfg(test)]
+pub(super) use audit_columns;
 
 /// One change, as it is kept.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -162,7 +174,11 @@ impl Tx {
         loop {
             let older: Vec<AuditRow> = all!(
                 self,
-                "select * from audit where sequence is null order by at, id limit 1000"
+                concat!(
+                    "select ",
+                    audit_columns!(audit),
+                    " from audit where sequence is null order by at, id limit 1000"
+                )
             )?;
             if older.is_empty() {
                 return self.set_audit_head(&head).await;
@@ -210,7 +226,16 @@ impl Tx {
         before: Uuid,
         limit: i64,
     ) -> Result<Vec<AuditRow>, StorageError> {
-        all!(self, "select * from audit where id < $1 order by id desc limit $2", before, limit)
+        all!(
+            self,
+            concat!(
+                "select ",
+                audit_columns!(audit),
+                " from audit where id < $1 order by id desc limit $2"
+            ),
+            before,
+            limit
+        )
     }
 
     /// Rows of the chain in its order, those after `after`.
@@ -221,7 +246,11 @@ impl Tx {
     ) -> Result<Vec<AuditRow>, StorageError> {
         all!(
             self,
-            "select * from audit where sequence > $1 order by sequence limit $2",
+            concat!(
+                "select ",
+                audit_columns!(audit),
+                " from audit where sequence > $1 order by sequence limit $2"
+            ),
             after,
             limit
         )

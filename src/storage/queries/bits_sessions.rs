@@ -3,10 +3,23 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{all, execute, insert, optional, value};
+use super::revisions::revision_columns;
+use super::{all, columns, execute, insert, optional, value};
 use crate::model::{BitsSession, FileRole, Revision};
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
+
+/// What a [`BitsSession`] is read from.
+macro_rules! bits_session_columns {
+    ($name:ident) => {
+        columns!(
+            $name: id, file_name, image, role, state, revision_id, size, created_by, created_at,
+            updated_at
+        )
+    };
+}
+#[cfg(test)]
+pub(super) use bits_session_columns;
 
 impl Tx {
     pub async fn insert_bits_session(&mut self, session: &BitsSession) -> Result<(), StorageError> {
@@ -24,7 +37,15 @@ impl Tx {
     }
 
     pub async fn bits_session(&mut self, id: Uuid) -> Result<Option<BitsSession>, StorageError> {
-        optional!(self, "select * from bits_session where id = $1", id)
+        optional!(
+            self,
+            concat!(
+                "select ",
+                bits_session_columns!(bits_session),
+                " from bits_session where id = $1"
+            ),
+            id
+        )
     }
 
     /// As [`Self::bits_session`], kept from other changes until the commit.
@@ -95,12 +116,16 @@ impl Tx {
     ) -> Result<Vec<Revision>, StorageError> {
         all!(
             self,
-            "select r.* from revision r where r.image_id = $1 and r.state = 'draft' \
+            concat!(
+                "select ",
+                revision_columns!(r),
+                " from revision r where r.image_id = $1 and r.state = 'draft' \
              and not exists (select 1 from file f where f.revision_id = r.id and f.role = $2) \
              and not exists (select 1 from upload u where u.revision_id = r.id and u.role = $2 \
              and u.state = 'receiving') \
              and not exists (select 1 from bits_session s where s.revision_id = r.id and s.role = $2 \
-             and s.state = 'claimed') order by r.number",
+             and s.state = 'claimed') order by r.number"
+            ),
             image,
             role
         )
@@ -115,7 +140,11 @@ impl Tx {
     pub async fn newest_draft(&mut self, image: Uuid) -> Result<Option<Revision>, StorageError> {
         optional!(
             self,
-            "select * from revision where image_id = $1 and state = 'draft' order by number desc limit 1",
+            concat!(
+                "select ",
+                revision_columns!(revision),
+                " from revision where image_id = $1 and state = 'draft' order by number desc limit 1"
+            ),
             image
         )
     }
@@ -128,9 +157,13 @@ impl Tx {
     ) -> Result<Vec<BitsSession>, StorageError> {
         all!(
             self,
-            "select s.* from bits_session s join upload u on u.id = s.id \
+            concat!(
+                "select ",
+                bits_session_columns!(s),
+                " from bits_session s join upload u on u.id = s.id \
              where s.state in ('claimed', 'receiving') and u.state = 'complete' and u.updated_at < $1 \
-             order by s.id limit 100",
+             order by s.id limit 100"
+            ),
             unchanged_since
         )
     }

@@ -6,10 +6,21 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, insert, optional, value};
+use super::{all, columns, execute, insert, optional, value};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rules};
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 use crate::storage::{StorageError, Tx};
+
+/// What a [`Row`] is read from; the user's name comes from beside it.
+macro_rules! certificate_mapping_columns {
+    ($name:ident) => {
+        columns!(
+            $name: id, name, position, certificate, rules, denies, version, created_by, created_at
+        )
+    };
+}
+#[cfg(test)]
+pub(super) use certificate_mapping_columns;
 
 /// What a new mapping starts with.
 pub struct NewCertificateMapping<'a> {
@@ -40,7 +51,9 @@ struct Row {
 macro_rules! mappings {
     ($rest:literal) => {
         concat!(
-            "select m.*, a.name as user_name from certificate_mapping m \
+            "select ",
+            certificate_mapping_columns!(m),
+            ", a.name as user_name from certificate_mapping m \
              left join account a on a.id = m.account_id ",
             $rest
         )

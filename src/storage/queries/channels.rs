@@ -4,10 +4,23 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, insert, optional, value};
+use super::{all, columns, execute, insert, optional, value};
 use crate::model::Channel;
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
+
+/// What a [`Channel`] is read from.
+macro_rules! channel_columns {
+    ($name:ident) => {
+        columns!(
+            $name: id, name, folder, read_access, keep_old, tree_during_rollout, promoters,
+            requires_channel, approvals, sequence, issued_at, version, created_at,
+            updated_at
+        )
+    };
+}
+#[cfg(test)]
+pub(super) use channel_columns;
 
 impl Tx {
     /// `Duplicate` where the name or the folder is taken.
@@ -39,7 +52,11 @@ impl Tx {
     ) -> Result<Option<Channel>, StorageError> {
         optional!(
             self,
-            "select * from channel where name_key = $1 and deleted_at is null",
+            concat!(
+                "select ",
+                channel_columns!(channel),
+                " from channel where name_key = $1 and deleted_at is null"
+            ),
             name_key
         )
     }
@@ -56,7 +73,14 @@ impl Tx {
     }
 
     pub async fn channels(&mut self) -> Result<Vec<Channel>, StorageError> {
-        all!(self, "select * from channel where deleted_at is null order by name_key")
+        all!(
+            self,
+            concat!(
+                "select ",
+                channel_columns!(channel),
+                " from channel where deleted_at is null order by name_key"
+            )
+        )
     }
 
     pub async fn update_channel(&mut self, channel: &Channel) -> Result<(), StorageError> {

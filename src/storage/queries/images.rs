@@ -4,10 +4,22 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, insert, optional, value};
+use super::{all, columns, execute, insert, optional, value};
 use crate::model::{Image, ImageKind, ImageName, Labels, OfferedImage};
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
+
+/// What an [`Image`] is read from.
+macro_rules! image_columns {
+    ($name:ident) => {
+        columns!(
+            $name: id, name, kind, extension, description, labels, keep_revisions, version,
+            created_by, created_at, updated_at, deleted_at
+        )
+    };
+}
+#[cfg(test)]
+pub(super) use image_columns;
 
 /// What a new image starts with.
 pub struct NewImage<'a> {
@@ -96,11 +108,15 @@ impl Tx {
 
     /// Also finds an image that was deleted.
     pub async fn image_by_key(&mut self, name_key: &str) -> Result<Option<Image>, StorageError> {
-        optional!(self, "select * from image where name_key = $1", name_key)
+        optional!(
+            self,
+            concat!("select ", image_columns!(image), " from image where name_key = $1"),
+            name_key
+        )
     }
 
     pub async fn image_by_id(&mut self, id: Uuid) -> Result<Option<Image>, StorageError> {
-        optional!(self, "select * from image where id = $1", id)
+        optional!(self, concat!("select ", image_columns!(image), " from image where id = $1"), id)
     }
 
     /// In the order of their names, those behind `after`.
@@ -111,7 +127,11 @@ impl Tx {
     ) -> Result<Vec<Image>, StorageError> {
         all!(
             self,
-            "select * from image where deleted_at is null and name_key > $1 order by name_key limit $2",
+            concat!(
+                "select ",
+                image_columns!(image),
+                " from image where deleted_at is null and name_key > $1 order by name_key limit $2"
+            ),
             after,
             limit
         )

@@ -6,7 +6,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::all;
+use super::promotions::promotion_columns;
+use super::{all, columns};
 use crate::model::{Digest, FileRole, ImageName, Promotion};
 use crate::storage::{StorageError, Tx};
 
@@ -50,7 +51,7 @@ pub enum Scope {
 
 /// Runs a query for all images or for one; `$filter` stands where the one is named.
 macro_rules! scoped {
-    ($tx:expr, $scope:expr, $before:literal, $filter:literal, $after:literal) => {
+    ($tx:expr, $scope:expr, $before:expr, $filter:literal, $after:literal) => {
         match $scope {
             Scope::All => all!($tx, concat!($before, $after)),
             Scope::Image(image) => all!($tx, concat!($before, $filter, $after), image),
@@ -67,9 +68,13 @@ impl Tx {
         scoped!(
             self,
             scope,
-            "select p.*, r.number as revision from assignment a join promotion p on p.id = a.promotion_id \
+            concat!(
+                "select ",
+                promotion_columns!(p),
+                ", r.number as revision from assignment a join promotion p on p.id = a.promotion_id \
              join revision r on r.id = p.revision_id join channel c on c.id = a.channel_id \
-             where c.deleted_at is null",
+             where c.deleted_at is null"
+            ),
             " and a.image_id = $1",
             ""
         )
@@ -93,7 +98,7 @@ impl Tx {
             " and p.image_id = $1",
             "  group by p.image_id, p.channel_id, p.revision_id \
              ), ranked as ( \
-               select held.*, row_number() over ( \
+               select image_id, channel_id, revision_id, epoch, assigned, row_number() over ( \
                  partition by image_id, channel_id order by assigned desc, epoch desc) - 1 as age \
                from held \
              ) \

@@ -4,15 +4,28 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, optional};
+use super::{all, columns, execute, optional};
 use crate::model::{ChannelName, Promotion};
 use crate::storage::{StorageError, Tx};
+
+/// What a [`Promotion`] is read from; its revision's number comes from beside it.
+macro_rules! promotion_columns {
+    ($name:ident) => {
+        columns!(
+            $name: id, image_id, channel_id, revision_id, epoch, kind, mandatory, deadline,
+            rollout, note, rolled_back, created_by, created_at
+        )
+    };
+}
+pub(super) use promotion_columns;
 
 /// A promotion with its revision's number beside it.
 macro_rules! promotion {
     ($rest:literal) => {
         concat!(
-            "select p.*, r.number as revision from promotion p join revision r on r.id = p.revision_id ",
+            "select ",
+            promotion_columns!(p),
+            ", r.number as revision from promotion p join revision r on r.id = p.revision_id ",
             $rest
         )
     };
@@ -193,9 +206,13 @@ impl Tx {
     ) -> Result<Vec<(Promotion, ChannelName)>, StorageError> {
         let rows: Vec<WithChannel> = all!(
             self,
-            "select p.*, r.number as revision, c.name as channel_name from promotion p \
+            concat!(
+                "select ",
+                promotion_columns!(p),
+                ", r.number as revision, c.name as channel_name from promotion p \
              join revision r on r.id = p.revision_id join channel c on c.id = p.channel_id \
-             where p.revision_id = $1 order by p.created_at desc, p.id desc",
+             where p.revision_id = $1 order by p.created_at desc, p.id desc"
+            ),
             revision
         )?;
         Ok(rows.into_iter().map(|row| (row.promotion, row.channel_name)).collect())
@@ -211,10 +228,14 @@ impl Tx {
     ) -> Result<Vec<(Promotion, ChannelName)>, StorageError> {
         let rows: Vec<WithChannel> = all!(
             self,
-            "select p.*, r.number as revision, c.name as channel_name from promotion p \
+            concat!(
+                "select ",
+                promotion_columns!(p),
+                ", r.number as revision, c.name as channel_name from promotion p \
              join revision r on r.id = p.revision_id join channel c on c.id = p.channel_id \
              where p.image_id = $1 and (p.created_at < $2 or (p.created_at = $2 and p.id < $3)) \
-             order by p.created_at desc, p.id desc limit $4",
+             order by p.created_at desc, p.id desc limit $4"
+            ),
             image,
             before,
             before_id,

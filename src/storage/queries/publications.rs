@@ -3,9 +3,18 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{all, execute, insert, value};
+use super::{all, columns, execute, insert, value};
 use crate::model::{Publication, PublicationState};
 use crate::storage::{StorageError, Tx};
+
+/// What a [`Publication`] is read from.
+macro_rules! publication_columns {
+    ($name:ident) => {
+        columns!($name: path, channel_id, revision_id, role, blob_id, digest, state, withdraw_at)
+    };
+}
+#[cfg(test)]
+pub(super) use publication_columns;
 
 /// A publication with what its file must be like.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -29,11 +38,15 @@ impl Tx {
     pub async fn known_files(&mut self) -> Result<Vec<KnownFile>, StorageError> {
         all!(
             self,
-            "select p.*, b.key as blob_key, b.size, r.sealed_at, o.tag, \
+            concat!(
+                "select ",
+                publication_columns!(p),
+                ", b.key as blob_key, b.size, r.sealed_at, o.tag, \
              r.state = 'quarantined' or d.blob_id is not null as is_quarantined, d.rescue_until from publication p \
              join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \
              left join published_object o on o.path = p.path left join damage d on d.blob_id = p.blob_id \
              order by p.path"
+            )
         )
     }
 
@@ -48,7 +61,16 @@ impl Tx {
         after: &str,
         limit: i64,
     ) -> Result<Vec<Publication>, StorageError> {
-        all!(self, "select * from publication where path > $1 order by path limit $2", after, limit)
+        all!(
+            self,
+            concat!(
+                "select ",
+                publication_columns!(publication),
+                " from publication where path > $1 order by path limit $2"
+            ),
+            after,
+            limit
+        )
     }
 
     /// The manifests that imagedepot wrote into the tree.

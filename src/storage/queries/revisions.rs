@@ -4,9 +4,20 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, insert, optional};
+use super::{all, columns, execute, insert, optional};
 use crate::model::{File, FileRole, Revision, RevisionState};
 use crate::storage::{StorageError, Tx};
+
+/// What a [`Revision`] is read from.
+macro_rules! revision_columns {
+    ($name:ident) => {
+        columns!(
+            $name: id, image_id, number, state, notes, labels, protected, version, created_by,
+            created_at, updated_at, sealed_at
+        )
+    };
+}
+pub(super) use revision_columns;
 
 /// A sealed revision, as retention looks at it.
 #[derive(Debug, Clone, sqlx::FromRow)]
@@ -46,11 +57,24 @@ impl Tx {
         image: Uuid,
         number: i64,
     ) -> Result<Option<Revision>, StorageError> {
-        optional!(self, "select * from revision where image_id = $1 and number = $2", image, number)
+        optional!(
+            self,
+            concat!(
+                "select ",
+                revision_columns!(revision),
+                " from revision where image_id = $1 and number = $2"
+            ),
+            image,
+            number
+        )
     }
 
     pub async fn revision_by_id(&mut self, id: Uuid) -> Result<Option<Revision>, StorageError> {
-        optional!(self, "select * from revision where id = $1", id)
+        optional!(
+            self,
+            concat!("select ", revision_columns!(revision), " from revision where id = $1"),
+            id
+        )
     }
 
     /// Newest first, those below `before`, without tombstones.
@@ -62,8 +86,12 @@ impl Tx {
     ) -> Result<Vec<Revision>, StorageError> {
         all!(
             self,
-            "select * from revision where image_id = $1 and number < $2 and state <> 'deleted' \
-             order by number desc limit $3",
+            concat!(
+                "select ",
+                revision_columns!(revision),
+                " from revision where image_id = $1 and number < $2 and state <> 'deleted' \
+             order by number desc limit $3"
+            ),
             image,
             before,
             limit
@@ -73,7 +101,11 @@ impl Tx {
     pub async fn living_revisions(&mut self, image: Uuid) -> Result<Vec<Revision>, StorageError> {
         all!(
             self,
-            "select * from revision where image_id = $1 and state <> 'deleted' order by number",
+            concat!(
+                "select ",
+                revision_columns!(revision),
+                " from revision where image_id = $1 and state <> 'deleted' order by number"
+            ),
             image
         )
     }
@@ -102,9 +134,13 @@ impl Tx {
     ) -> Result<Vec<Revision>, StorageError> {
         all!(
             self,
-            "select * from revision where state = 'draft' and protected = false and updated_at < $1 \
+            concat!(
+                "select ",
+                revision_columns!(revision),
+                " from revision where state = 'draft' and protected = false and updated_at < $1 \
              and not exists (select 1 from upload u where u.revision_id = revision.id and u.state = 'receiving') \
-             order by updated_at limit 100",
+             order by updated_at limit 100"
+            ),
             untouched_since
         )
     }

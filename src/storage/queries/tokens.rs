@@ -4,9 +4,21 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, execute, insert, optional, value};
+use super::{all, columns, execute, insert, optional, value};
 use crate::model::{ApiToken, Role, SigningKey, TokenFilter, TokenName};
 use crate::storage::{StorageError, Tx};
+
+/// What an [`ApiToken`] is read from.
+macro_rules! api_token_columns {
+    ($name:ident) => {
+        columns!(
+            $name: id, name, roles, images, signing_key_id, created_by, created_at, expires_at,
+            revoked_at, last_used_at
+        )
+    };
+}
+#[cfg(test)]
+pub(super) use api_token_columns;
 
 /// What a new token starts with.
 pub struct NewToken<'a> {
@@ -47,7 +59,11 @@ impl Tx {
 
     /// Whatever has become of it.
     pub async fn token(&mut self, id: Uuid) -> Result<Option<ApiToken>, StorageError> {
-        optional!(self, "select * from api_token where id = $1", id)
+        optional!(
+            self,
+            concat!("select ", api_token_columns!(api_token), " from api_token where id = $1"),
+            id
+        )
     }
 
     /// The token that goes by the name now; of the dead there may be many.
@@ -58,14 +74,26 @@ impl Tx {
     ) -> Result<Option<ApiToken>, StorageError> {
         optional!(
             self,
-            "select * from api_token where name_key = $1 and revoked_at is null and expires_at > $2 limit 1",
+            concat!(
+                "select ",
+                api_token_columns!(api_token),
+                " from api_token where name_key = $1 and revoked_at is null and expires_at > $2 limit 1"
+            ),
             name_key,
             now
         )
     }
 
     pub async fn live_tokens(&mut self, now: DateTime<Utc>) -> Result<Vec<ApiToken>, StorageError> {
-        all!(self, "select * from api_token where revoked_at is null and expires_at > $1", now)
+        all!(
+            self,
+            concat!(
+                "select ",
+                api_token_columns!(api_token),
+                " from api_token where revoked_at is null and expires_at > $1"
+            ),
+            now
+        )
     }
 
     /// Newest first, those before `before`.
@@ -77,7 +105,11 @@ impl Tx {
     ) -> Result<Vec<ApiToken>, StorageError> {
         all!(
             self,
-            "select * from api_token where id < $1 and (revoked_at is null or $2) order by id desc limit $3",
+            concat!(
+                "select ",
+                api_token_columns!(api_token),
+                " from api_token where id < $1 and (revoked_at is null or $2) order by id desc limit $3"
+            ),
             before,
             which == TokenFilter::All,
             limit
