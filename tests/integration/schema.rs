@@ -1,9 +1,11 @@
 //! One folder of migrations, two databases: both end with the same tables and columns, and a catalog
 //! of a newer program is refused.
 
+mod migration_files;
+
 use std::collections::BTreeSet;
 
-use sqlx::{Connection as _, PgConnection, SqliteConnection};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 
 use crate::harness::command::{imagedepot, run};
 use crate::harness::{Database, Depot, on_both_databases};
@@ -56,31 +58,24 @@ async fn a_newer_schema_is_refused(database: Database) {
     assert!(refused.stderr.contains("newer"), "{}", refused.stderr);
 }
 
-/// As an older version had it: without what the migrations from the ninth on brought.
-const TAKE_BACK: [&str; 10] = [
-    "drop index blob_oldest_reading",
-    "drop table unread",
-    "drop table epoch_floor",
-    "alter table catalog_state drop column frozen",
-    "drop table damage",
-    "drop table quarantine",
-    "alter table blob drop column verified_at",
-    "alter table blob drop column scrub_wanted_at",
-    "delete from _sqlx_migrations where version >= 9",
-    "delete from job",
-];
+/// The last migration of the version that the older catalog is of.
+const OLDER: i64 = 8;
 
 async fn an_older_catalog_is_saved_before_it_is_migrated(database: Database) {
     let mut depot = Depot::start(database).await;
     depot.admin().published_image("win7-office", "production").await;
     depot.server.stop().await;
-    for statement in TAKE_BACK {
+    let mut statements = migration_files::back_to(OLDER);
+    // Work that the older version did not do.
+    statements.push("delete from job".to_owned());
+    for statement in statements {
+        let sql = AssertSqlSafe(statement.clone());
         match database {
             Database::Sqlite => {
-                sqlx::query(statement).execute(&mut sqlite(&depot).await).await.expect(statement);
+                sqlx::query(sql).execute(&mut sqlite(&depot).await).await.expect(&statement);
             }
             Database::Postgres => {
-                sqlx::query(statement).execute(&mut postgres(&depot).await).await.expect(statement);
+                sqlx::query(sql).execute(&mut postgres(&depot).await).await.expect(&statement);
             }
         }
     }
