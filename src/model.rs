@@ -10,6 +10,7 @@ pub mod certificate_mapping;
 pub mod channel;
 pub mod clock;
 pub mod digest;
+pub mod folder_document;
 pub mod image;
 pub mod job;
 pub mod name;
@@ -29,6 +30,7 @@ pub use certificate_mapping::CertificateMapping;
 pub use channel::{Channel, ReadAccess};
 pub use clock::{Clock, Ids};
 pub use digest::Digest;
+pub use folder_document::FolderDocument;
 pub use image::{Image, ImageKind, Labels, OfferedImage};
 pub use job::{Job, JobState};
 pub use name::{

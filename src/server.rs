@@ -22,6 +22,7 @@ pub use start::{ADMIN, Opened, SAVED_CATALOGS, migrate, open_catalog, open_datab
 
 use crate::access::oidc::Issuer;
 use crate::api::conventions::listener::{self as api_listener, Listeners};
+use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError, Listener};
 use crate::model::Clock;
 use crate::storage::StorageError;
@@ -181,13 +182,17 @@ impl Bound {
         }
         tracing::info!("stopped serving, closing the catalog");
         background.shutdown().await;
-        opened.catalog.leave_jobs().await;
-        opened.catalog.close().await;
+        close(&opened.catalog).await;
         if let Some(log) = access_log {
             log.flush();
         }
         result
     }
+}
+
+async fn close(catalog: &Catalog) {
+    catalog.leave_jobs().await;
+    catalog.close().await;
 }
 
 /// What requests are told of the listener that they came in by.

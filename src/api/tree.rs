@@ -16,8 +16,8 @@ use super::conventions::limits::Braked;
 use super::conventions::problem::Problem;
 use super::depot::Depot;
 use crate::catalog::Error;
-use crate::catalog::snapshot::{ChannelOffer, TreeEntry, TreeFile};
-use crate::model::publication::{A_SHORT_WHILE, FOR_GOOD};
+use crate::catalog::snapshot::{ChannelOffer, TreeEntry, TreeFile, WrittenDocument};
+use crate::model::publication::FOR_GOOD;
 use crate::storage::blobs::BlobReader;
 
 /// How long an address of the bucket's is good, where the credentials are. Longer than BITS leaves between two requests
@@ -41,9 +41,9 @@ pub async fn serve(
     };
     drop(snapshot);
     match entry {
-        TreeEntry::Manifest(channel) => {
+        TreeEntry::Document(channel, written) => {
             visitor.may_read_all(channel.channel.read_access)?;
-            file_response::respond(&request, manifest(&channel)).await
+            file_response::respond(&request, document(&channel, written)).await
         }
         TreeEntry::File(file) => {
             visitor.may_read(file.read_access, &file.image)?;
@@ -91,12 +91,12 @@ async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {
     })
 }
 
-fn manifest(channel: &ChannelOffer) -> ServedFile {
+fn document(channel: &ChannelOffer, written: WrittenDocument) -> ServedFile {
     ServedFile {
-        reader: BlobReader::bytes(channel.manifest.clone()),
-        identity: Identity::Bytes(channel.manifest_digest),
+        reader: BlobReader::bytes(written.content),
+        identity: Identity::Bytes(written.digest),
         last_modified: Some(channel.channel.issued_at),
-        content_type: "application/json".into(),
-        cache_control: A_SHORT_WHILE,
+        content_type: written.document.content_type().into(),
+        cache_control: written.document.cache_control(),
     }
 }

@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::audit::{Entry, NOTHING};
 use super::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::channel::PRODUCTION;
+use crate::model::folder_document::is_file_like;
 use crate::model::{Channel, ChannelName, ReadAccess, Role};
 use crate::storage::{Change, Tx};
 
@@ -205,10 +206,7 @@ async fn check(tx: &mut Tx, channel: &Channel) -> Result<()> {
                 "empty for the tree's root, or one plain folder name without slashes",
             )
         })?;
-        let file_like = ["ckm", "index", "json", "jws", "chunks"]
-            .iter()
-            .any(|end| folder.ends_with(&format!(".{end}")));
-        if file_like {
+        if is_file_like(folder) {
             return Err(Error::invalid("folder", "ends like a file of the tree"));
         }
     }

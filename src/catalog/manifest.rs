@@ -1,21 +1,17 @@
 //! `channel.json`: what a channel's folder holds, for readers that have nothing but the tree.
 //!
-//! A pure function of the catalog's rows, so that every replica and the physical tree have the same
-//! bytes. `sequence` and `issued` change with the channel; readers refuse a lower sequence than they
-//! have seen, and a manifest past `expires`.
+//! `sequence` and `issued` change with the channel; readers refuse a lower sequence than they have seen, and a manifest
+//! past `expires`. What is in one, the snapshot says (`snapshot/documents.rs`).
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde::{Deserialize, Serialize, Serializer};
 use uuid::Uuid;
 
-use super::snapshot::{ImageOffer, OfferedPath};
 use super::{Catalog, Result};
 use crate::model::promotion::ManifestTerms;
 use crate::model::{Channel, ChannelName, ClientTerms, Digest, FileRole, ImageName, ReadAccess};
 use crate::storage::Change;
-
-pub const FILE_NAME: &str = "channel.json";
 
 /// A manifest that nothing changed is issued anew when half of this has passed.
 const LIFETIME: TimeDelta = TimeDelta::days(30);
@@ -28,7 +24,7 @@ pub(crate) struct Manifest {
     #[serde(serialize_with = "in_seconds")]
     pub(crate) issued: DateTime<Utc>,
     #[serde(serialize_with = "in_seconds")]
-    expires: DateTime<Utc>,
+    pub(super) expires: DateTime<Utc>,
     /// Where not everyone may read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) read: Option<ReadAccess>,
@@ -54,47 +50,15 @@ pub(crate) struct File {
     pub(crate) role: FileRole,
     /// Relative to the manifest.
     pub(crate) path: String,
-    size: u64,
+    pub(super) size: u64,
     pub(crate) digest: Digest,
 }
 
-/// The manifest's bytes, images in the order of their names.
-pub(super) fn render<'a>(channel: &Channel, images: impl Iterator<Item = &'a ImageOffer>) -> Bytes {
-    let mut images: Vec<_> = images.filter_map(|image| entry(image, channel)).collect();
-    images.sort_by_key(|image| image.image.key());
-    let manifest = Manifest {
-        channel: channel.name.clone(),
-        sequence: channel.sequence,
-        issued: channel.issued_at,
-        expires: expiry(channel),
-        read: (channel.read_access != ReadAccess::Everyone).then_some(channel.read_access),
-        images,
-    };
-    // Only maps with keys that are no text can fail to be written, and there are none.
-    serde_json::to_vec_pretty(&manifest).unwrap_or_default().into()
-}
-
-fn entry(image: &ImageOffer, channel: &Channel) -> Option<Image> {
-    // A revision in quarantine has no files to tell of.
-    let offer = image.offer(&channel.name).filter(|offer| !offer.files.is_empty())?;
-    let file_name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
-    let file = |file: &OfferedPath| File {
-        role: file.role,
-        path: file_name(&file.path),
-        size: file.size,
-        digest: file.digest,
-    };
-    let mut revoked: Vec<_> = image.revoked.iter().copied().collect();
-    revoked.sort_unstable();
-    Some(Image {
-        image: image.image.name.clone(),
-        revision: offer.promotion.revision,
-        epoch: offer.promotion.epoch,
-        promotion: offer.promotion.id,
-        terms: offer.promotion.terms.for_clients.clone(),
-        revoked,
-        files: offer.files.iter().map(file).collect(),
-    })
+impl Manifest {
+    pub(super) fn to_bytes(&self) -> Bytes {
+        // Only maps with keys that are no text can fail to be written, and there are none.
+        serde_json::to_vec_pretty(self).unwrap_or_default().into()
+    }
 }
 
 /// When readers stop to believe a channel's manifest.

@@ -5,9 +5,11 @@
 //! ([`Catalog::follow`](super::Catalog::follow)).
 
 mod certificates;
+mod documents;
 mod follow;
 mod load;
 mod picture;
 
 pub use certificates::CertificateMappings;
+pub use documents::WrittenDocument;
 pub use picture::{ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, TreeEntry, TreeFile};

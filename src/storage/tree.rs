@@ -20,7 +20,7 @@ use url::Url;
 
 use super::blobs::{BlobReader, Blobs, connect};
 use super::error::StorageError;
-use crate::model::Digest;
+use crate::model::{Digest, FolderDocument};
 pub use bucket::TreeBucket;
 pub use folder::TreeFolder;
 
@@ -175,14 +175,19 @@ impl Tree {
         }
     }
 
-    /// Writes a small file whole: `channel.json`.
-    pub async fn write(&self, path: &str, content: Bytes) -> Result<(), StorageError> {
+    /// Writes a document of a channel's folder whole. A bucket keeps what is to be said of it with it.
+    pub async fn write(
+        &self,
+        path: &str,
+        document: FolderDocument,
+        content: Bytes,
+    ) -> Result<(), StorageError> {
         match self {
             Self::Folder(tree) => {
                 let (tree, path) = (tree.clone(), path.to_owned());
                 blocking(move || tree.write(&path, &content)).await
             }
-            Self::Bucket(tree) => Box::pin(tree.write(path, content)).await,
+            Self::Bucket(tree) => Box::pin(tree.write(path, document, content)).await,
         }
     }
 

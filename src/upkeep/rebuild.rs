@@ -157,7 +157,9 @@ impl Catalog {
     ) -> Result<()> {
         let channel = channel_of(self.ids.next(), found, self.clock.now());
         tx.insert_channel(&channel).await?;
-        tx.put_manifest(&found.manifest_path).await?;
+        for path in &found.documents {
+            tx.put_document(path).await?;
+        }
         for assignment in &found.assignments {
             let of_image = |whole: &&Whole| whole.image == assignment.image;
             let image = images[assignment.image];

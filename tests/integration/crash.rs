@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::actions::{assignment_path, file_path, revision_path};
+use crate::harness::channel_folder::is_document;
 use crate::harness::folder::files_below;
 use crate::harness::sample::{self, random_below};
 use crate::harness::{Answer, Database, Depot, Person, eventually, is_long_run, on_both_databases};
@@ -172,7 +173,7 @@ async fn nothing_half_made_is_in_the_tree(depot: &Depot) {
     eventually("the folder holds the revision assigned and nothing strange", || async {
         let mut shown_revisions = BTreeSet::new();
         for name in files_below(&depot.tree()).into_keys() {
-            if ["channel.json", "test/channel.json"].contains(&name.as_str()) {
+            if is_document(&name) {
                 continue;
             }
             let (number, role) = revision_and_role(&name)?;

@@ -7,7 +7,7 @@
 //! [`raw`] sends what a well-behaved HTTP library refuses to send, [`multipart`] takes answers to
 //! several ranges apart, [`resuming`] uploads and goes on after whatever breaks, [`bits_client`] does the
 //! same as Windows does, [`authority`] and [`issued`] make certificates and [`tls_client`] uses them, [`issuer`] is
-//! an OpenID Connect provider, `kdc` a Kerberos realm, [`folder`] and [`watch`] look at files, [`command`] runs
+//! an OpenID Connect provider, `kdc` a Kerberos realm, [`folder`] and [`watch`] look at files, [`channel_folder`] says which belong into the tree, [`command`] runs
 //! other programs, [`sample`] makes bytes, [`broken_link`] is a network that fails, [`faulty_store`] a bucket that does, [`small_disk`] a disk to fill.
 //!
 //! Nothing here uses the library: a test sees what a user sees.
@@ -19,6 +19,7 @@ pub mod azurite;
 pub mod bits_client;
 pub mod broken_link;
 pub mod bucket;
+pub mod channel_folder;
 pub mod command;
 pub mod database;
 pub mod depot;

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::harness::actions::{ckm, index};
+use crate::harness::channel_folder::{DOCUMENTS, is_document, tree_of};
 use crate::harness::command::{as_admin, curl, imagedepot, run};
 use crate::harness::{Database, Depot, Store, eventually, on_both_databases, sample};
 
@@ -26,8 +27,7 @@ async fn a_start_says_what_the_store_does_and_leaves_nothing_in_it() {
         assert_eq!(said["conditional_writes"], conditional_writes, "{line}");
         assert_eq!((&said["checksums"], &said["copies"]), (&false.into(), &true.into()), "{line}");
         let names = bucket(&depot).names("").await;
-        let is_expected =
-            |name: &String| name.ends_with("channel.json") || name == "imagedepot-catalog";
+        let is_expected = |name: &String| is_document(name) || name == "imagedepot-catalog";
         assert!(names.iter().all(is_expected), "{names:?}");
     }
 }
@@ -73,18 +73,13 @@ async fn the_tree_is_what_http_serves(depot: Depot) {
     admin.published_image("win7-office", "production").await;
     admin.published_image("win10-till", "test").await;
     let tree = bucket(&depot).tree().await;
-    let names: Vec<_> = tree.keys().map(String::as_str).collect();
-    assert_eq!(
-        names,
-        [
-            "channel.json",
-            "test/channel.json",
-            "test/win10-till_1.ckm",
-            "test/win10-till_1.ckm.index",
-            "win7-office_1.ckm",
-            "win7-office_1.ckm.index",
-        ]
-    );
+    let files = [
+        "test/win10-till_1.ckm",
+        "test/win10-till_1.ckm.index",
+        "win7-office_1.ckm",
+        "win7-office_1.ckm.index",
+    ];
+    assert_eq!(tree.keys().cloned().collect::<BTreeSet<_>>(), tree_of(["", "test"], files));
     for name in tree.keys() {
         // What speaks of the files follows them.
         eventually(&format!("{name} is the same in the bucket and over HTTP"), || async {
@@ -98,7 +93,7 @@ async fn the_tree_is_what_http_serves(depot: Depot) {
     let again = depot.admin().post("/api/v1/publications/reconcile").await.expecting(200).json();
     assert_eq!(again["steps"], serde_json::json!([]), "what is right is not touched");
     // A bucket's own site tells clients and caches the same as the server does.
-    for name in ["win7-office_1.ckm", "channel.json"] {
+    for name in ["win7-office_1.ckm"].into_iter().chain(DOCUMENTS) {
         let served = depot.anonymous().get_tree(name).await.expecting(200);
         let headers = bucket(&depot).headers(&format!("MEDVImages/{name}")).await;
         for header in ["content-type", "cache-control", "content-length"] {
@@ -138,12 +133,10 @@ async fn what_is_withdrawn_and_deleted_leaves_the_bucket(database: Database) {
     admin.published_image("win7-office", "production").await;
     let second = admin.ready_revision("win7-office", 2).await;
     admin.promote("win7-office", "production", second).await.expecting(200);
-    let expected: BTreeSet<_> =
-        ["channel.json", "test/channel.json", "win7-office_2.ckm", "win7-office_2.ckm.index"]
-            .into();
+    let expected = tree_of(["", "test"], ["win7-office_2.ckm", "win7-office_2.ckm.index"]);
     eventually("the first revision has left the tree", || async {
         let names = bucket(&depot).names("MEDVImages").await;
-        (names.iter().map(String::as_str).collect::<BTreeSet<_>>() == expected).then_some(())
+        (names.into_iter().collect::<BTreeSet<_>>() == expected).then_some(())
     })
     .await;
     assert_eq!(bucket(&depot).blobs().await.len(), 4);

@@ -8,6 +8,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::harness::actions::{ckm, file_path, index, revision_path};
+use crate::harness::channel_folder::{DOCUMENTS, tree_of};
 use crate::harness::command::{curl, run};
 use crate::harness::folder::{files_below, mode};
 use crate::harness::{
@@ -152,19 +153,15 @@ async fn the_physical_tree_equals_what_http_serves(database: Database) {
     admin.published_image("win7-office", "production").await;
     admin.published_image("win10-till", "test").await;
     let files = files_below(&depot.tree());
-    let names: BTreeSet<_> = files.keys().map(String::as_str).collect();
-    assert_eq!(
-        names,
-        BTreeSet::from([
-            "channel.json",
-            "win7-office_1.ckm",
-            "win7-office_1.ckm.index",
-            "test/channel.json",
-            "test/win10-till_1.ckm",
-            "test/win10-till_1.ckm.index",
-        ])
-    );
-    for name in names {
+    let names: BTreeSet<_> = files.keys().cloned().collect();
+    let of_revisions = [
+        "win7-office_1.ckm",
+        "win7-office_1.ckm.index",
+        "test/win10-till_1.ckm",
+        "test/win10-till_1.ckm.index",
+    ];
+    assert_eq!(names, tree_of(["", "test"], of_revisions));
+    for name in &names {
         let served = depot.anonymous().get_tree(name).await.expecting(200);
         let on_disk = std::fs::read(depot.tree().join(name)).expect("a published file");
         assert!(served.body == on_disk, "{name} differs between folder and HTTP");
@@ -187,7 +184,9 @@ async fn a_published_file_is_a_hard_link_that_nobody_may_write(database: Databas
     }
     assert_eq!(mode(&folder), 0o755);
     assert_eq!(mode(&depot.tree()), 0o755);
-    assert_eq!(mode(&folder.join("channel.json")), 0o444);
+    for name in DOCUMENTS {
+        assert_eq!(mode(&folder.join(name)), 0o444, "{name}");
+    }
 }
 
 async fn channel_json_says_what_the_folder_holds(database: Database) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::harness::actions::{ckm, index};
+use crate::harness::channel_folder::{DOCUMENTS, tree_of};
 use crate::harness::folder::{files_below, fingerprint};
 use crate::harness::watch::{Event, FolderWatch};
 use crate::harness::{Database, Depot, Person, eventually, on_both_databases};
@@ -33,10 +34,6 @@ fn names(folder: &Path) -> BTreeSet<String> {
     files_below(folder).into_keys().filter(|path| !path.contains('/')).collect()
 }
 
-fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
-    names.map(str::to_owned).into()
-}
-
 async fn next_revision(person: &Person, channel: &str, seed: u64) -> u64 {
     let revision = person.ready_revision("win7-office", seed).await;
     person.promote("win7-office", channel, revision).await.expecting(200);
@@ -44,8 +41,9 @@ async fn next_revision(person: &Person, channel: &str, seed: u64) -> u64 {
     revision
 }
 
-async fn wait_for_names<const N: usize>(folder: &Path, expected: [&str; N]) {
-    let expected = set(expected);
+/// Until a channel's folder holds these files of revisions, and what belongs beside them.
+async fn wait_for_files<const N: usize>(folder: &Path, files: [&str; N]) {
+    let expected = tree_of([""], files);
     eventually(&format!("{} holds {expected:?}", folder.display()), || async {
         (names(folder) == expected).then_some(())
     })
@@ -85,15 +83,14 @@ async fn withdrawal_takes_the_index_at_once_and_the_ckm_after_the_grace(database
     admin.published_image("win7-office", "production").await;
     let watch = FolderWatch::on(&depot.tree());
     next_revision(&admin, "production", 2).await;
-    wait_for_names(
+    wait_for_files(
         &depot.tree(),
-        ["channel.json", "win7-office_1.ckm", "win7-office_2.ckm", "win7-office_2.ckm.index"],
+        ["win7-office_1.ckm", "win7-office_2.ckm", "win7-office_2.ckm.index"],
     )
     .await;
     // The name answers over HTTP as long as the file is there: a download may be under way.
     depot.anonymous().get_tree("win7-office_1.ckm").await.expecting(200);
-    wait_for_names(&depot.tree(), ["channel.json", "win7-office_2.ckm", "win7-office_2.ckm.index"])
-        .await;
+    wait_for_files(&depot.tree(), ["win7-office_2.ckm", "win7-office_2.ckm.index"]).await;
     let events = watch.events();
     let index = position(&events, &Event::Vanished("win7-office_1.ckm.index".into()));
     let ckm = position(&events, &Event::Vanished("win7-office_1.ckm".into()));
@@ -131,8 +128,11 @@ async fn what_is_right_already_is_never_touched(database: Database) {
     let mut depot = Depot::start(database).await;
     let admin = depot.admin();
     admin.published_image("win7-office", "production").await;
-    let files = ["win7-office_1.ckm", "win7-office_1.ckm.index", "channel.json"];
-    let look = |depot: &Depot| files.map(|name| fingerprint(&depot.tree().join(name)));
+    let files = ["win7-office_1.ckm", "win7-office_1.ckm.index"];
+    let files: Vec<_> = files.into_iter().chain(DOCUMENTS).collect();
+    let look = |depot: &Depot| -> Vec<_> {
+        files.iter().map(|name| fingerprint(&depot.tree().join(name))).collect()
+    };
     admin.post("/api/v1/publications/reconcile").await.expecting(200);
     let before = look(&depot);
     admin.post("/api/v1/publications/reconcile").await.expecting(200);
@@ -144,7 +144,9 @@ async fn what_is_right_already_is_never_touched(database: Database) {
     assert_eq!(look(&depot), before, "a restart touched a file");
     next_revision(&admin, "production", 2).await;
     assert_eq!(look(&depot)[..2], before[..2], "the next promotion touched the revision before");
-    assert_ne!(look(&depot)[2], before[2], "channel.json says something new");
+    for (name, (now, before)) in files.iter().zip(look(&depot).iter().zip(&before)).skip(2) {
+        assert_ne!(now, before, "{name} says something new");
+    }
 }
 
 async fn a_deleted_file_is_published_again_at_start(database: Database) {
@@ -152,20 +154,18 @@ async fn a_deleted_file_is_published_again_at_start(database: Database) {
     let admin = depot.admin();
     admin.published_image("win7-office", "production").await;
     depot.server.stop().await;
-    for name in ["win7-office_1.ckm", "channel.json"] {
+    for name in ["win7-office_1.ckm"].into_iter().chain(DOCUMENTS) {
         std::fs::remove_file(depot.tree().join(name)).expect("delete a published file");
     }
     depot.server.start_again().await;
-    wait_for_names(&depot.tree(), ["channel.json", "win7-office_1.ckm", "win7-office_1.ckm.index"])
-        .await;
+    wait_for_files(&depot.tree(), ["win7-office_1.ckm", "win7-office_1.ckm.index"]).await;
     let file = std::fs::read(depot.tree().join("win7-office_1.ckm")).expect("published again");
     assert!(file == ckm(1), "published again with other bytes");
     // While the server runs, a reconciliation does the same.
     std::fs::remove_dir_all(depot.tree()).expect("delete the whole tree");
     depot.anonymous().get_tree("win7-office_1.ckm").await.expecting(200);
     admin.post("/api/v1/publications/reconcile").await.expecting(200);
-    wait_for_names(&depot.tree(), ["channel.json", "win7-office_1.ckm", "win7-office_1.ckm.index"])
-        .await;
+    wait_for_files(&depot.tree(), ["win7-office_1.ckm", "win7-office_1.ckm.index"]).await;
 }
 
 async fn a_damaged_file_is_repaired_at_start(database: Database) {
@@ -189,24 +189,22 @@ async fn old_revisions_stay_as_long_as_the_channel_says(database: Database) {
     for seed in 2..=4 {
         next_revision(&admin, "production", seed).await;
     }
-    let kept = |revisions: [u64; 2]| -> [String; 5] {
+    let kept = |revisions: [u64; 2]| -> [String; 4] {
         let [older, newer] = revisions;
         [
-            "channel.json".to_owned(),
             format!("win7-office_{older}.ckm"),
             format!("win7-office_{older}.ckm.index"),
             format!("win7-office_{newer}.ckm"),
             format!("win7-office_{newer}.ckm.index"),
         ]
     };
-    wait_for_names(&depot.tree(), kept([3, 4]).each_ref().map(String::as_str)).await;
+    wait_for_files(&depot.tree(), kept([3, 4]).each_ref().map(String::as_str)).await;
     // What was rolled back from is not kept.
     admin.roll_back("win7-office", "production").await.expecting(200);
-    wait_for_names(&depot.tree(), kept([2, 3]).each_ref().map(String::as_str)).await;
+    wait_for_files(&depot.tree(), kept([2, 3]).each_ref().map(String::as_str)).await;
     let none = json!({"keep_old": 0});
     admin.patch("/api/v1/channels/production").json(&none).await.expecting(200);
-    wait_for_names(&depot.tree(), ["channel.json", "win7-office_3.ckm", "win7-office_3.ckm.index"])
-        .await;
+    wait_for_files(&depot.tree(), ["win7-office_3.ckm", "win7-office_3.ckm.index"]).await;
 }
 
 async fn a_channel_of_one_s_own_has_its_folder(database: Database) {
@@ -218,9 +216,9 @@ async fn a_channel_of_one_s_own_has_its_folder(database: Database) {
     let made = made.json();
     assert_eq!((&made["keep_old"], &made["read"]), (&json!(1), &json!("everyone")));
     admin.published_image("win7-office", "pilot").await;
-    wait_for_names(
+    wait_for_files(
         &depot.tree().join("pilot-ring"),
-        ["channel.json", "win7-office_1.ckm", "win7-office_1.ckm.index"],
+        ["win7-office_1.ckm", "win7-office_1.ckm.index"],
     )
     .await;
     depot.anonymous().get_tree("pilot-ring/win7-office_1.ckm").await.expecting(200);
@@ -256,8 +254,7 @@ async fn a_plan_changes_nothing(database: Database) {
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert!(!names(&depot.tree()).contains("win7-office_1.ckm.index"), "a plan was carried out");
     admin.post("/api/v1/publications/reconcile").await.expecting(200);
-    wait_for_names(&depot.tree(), ["channel.json", "win7-office_1.ckm", "win7-office_1.ckm.index"])
-        .await;
+    wait_for_files(&depot.tree(), ["win7-office_1.ckm", "win7-office_1.ckm.index"]).await;
     let list = admin.get("/api/v1/publications").await.expecting(200);
     assert!(list.json().to_string().contains("win7-office_1.ckm.index"), "{}", list.text());
 }
@@ -287,7 +284,10 @@ async fn a_deleted_channel_leaves_the_tree(database: Database) {
     // Clients may still be on it: that it goes has to be said twice.
     admin.delete("/api/v1/channels/pilot").await.problem(409);
     admin.delete("/api/v1/channels/pilot?withdraw=true").await.expecting(204);
-    wait_for_names(&depot.tree().join("pilot"), []).await;
+    eventually("nothing is left of the folder", || async {
+        names(&depot.tree().join("pilot")).is_empty().then_some(())
+    })
+    .await;
     admin.get("/api/v1/channels/pilot").await.problem(404);
     depot.anonymous().get_tree("pilot/win7-office_1.ckm").await.problem(404);
 }

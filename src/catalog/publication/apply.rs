@@ -46,17 +46,18 @@ impl Catalog {
             Step::Acknowledge { publication } => {
                 self.note(publication, PublicationState::Published, None).await?;
             }
-            Step::WriteManifest(manifest) => {
+            Step::WriteDocument(wanted) => {
                 // The record first, or after a crash in between the file would pass for a foreign one.
                 let mut tx = self.db.write().await?;
-                tx.put_manifest(&manifest.path).await?;
+                tx.put_document(&wanted.path).await?;
                 tx.commit().await?;
-                self.tree.write(&manifest.path, manifest.content.clone()).await?;
+                let content = wanted.content.clone();
+                self.tree.write(&wanted.path, wanted.document, content).await?;
             }
-            Step::RemoveManifest { path } => {
+            Step::RemoveDocument { path } => {
                 self.tree.remove(path).await?;
                 let mut tx = self.db.write().await?;
-                tx.delete_manifest(path).await?;
+                tx.delete_document(path).await?;
                 tx.commit().await?;
             }
             Step::Withdraw { publication, at } => {
@@ -179,14 +180,14 @@ impl Failed {
         self.by_store >= STORE_IS_AWAY
     }
 
-    /// An index, or a manifest, must not speak of a file that is not there.
+    /// An index, or a document, must not speak of a file that is not there.
     fn holds_up(&self, step: &Step) -> bool {
         self.files.iter().any(|failed| match step {
             Step::Publish { publication, .. } => {
                 publication.revision_id == failed.revision_id
                     && publication.channel_id == failed.channel_id
             }
-            Step::WriteManifest(manifest) => folder_of(&manifest.path) == folder_of(&failed.path),
+            Step::WriteDocument(wanted) => folder_of(&wanted.path) == folder_of(&failed.path),
             _ => false,
         })
     }

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::apply::folder_of;
-use super::plan::{self, Found, Known, Manifest, Plan, Wanted};
+use super::plan::{self, Found, Known, Plan, Wanted, WantedDocument};
 use crate::catalog::snapshot::ChannelOffer;
-use crate::catalog::{Catalog, Result, manifest};
-use crate::model::PublicationState;
+use crate::catalog::{Catalog, Result};
 use crate::model::publication::in_folder;
+use crate::model::{FolderDocument, PublicationState};
 use crate::storage::tree::{Entries, Entry, Original, Tree};
 use crate::storage::{Blobs, KnownFile, Scope, StorageError};
 
@@ -16,17 +16,17 @@ impl Catalog {
     pub async fn plan(&self) -> Result<Plan> {
         self.try_refresh().await?;
         let snapshot = self.snapshot().clone();
-        let manifests: BTreeMap<String, Manifest> = snapshot
+        let documents: BTreeMap<String, WantedDocument> = snapshot
             .channels()
-            .map(|offer| wanted_manifest(offer))
+            .flat_map(|offer| wanted_documents(offer))
             .map(|wanted| (wanted.path.clone(), wanted))
             .collect();
-        let (wanted, known, known_manifests) = self.read_plan_rows().await?;
+        let (wanted, known, known_documents) = self.read_plan_rows().await?;
         let paths = wanted
             .keys()
             .chain(known.iter().map(|file| &file.publication.path))
-            .chain(manifests.keys())
-            .chain(&known_manifests);
+            .chain(documents.keys())
+            .chain(&known_documents);
         let eye = Eye {
             folders: self.look_into_folders_of(paths).await?,
             tags: known.iter().filter_map(tag_of).collect(),
@@ -43,15 +43,15 @@ impl Catalog {
         });
         let (mut plan, eye) =
             looked.await.map_err(|error| StorageError::Unavailable(error.to_string()))?;
-        let stale = known_manifests.iter().filter(|path| !manifests.contains_key(*path));
-        plan.remove_manifests(stale.cloned());
-        for wanted in manifests.into_values() {
+        let stale = known_documents.iter().filter(|path| !documents.contains_key(*path));
+        plan.remove_documents(stale.cloned());
+        for wanted in documents.into_values() {
             match self.tree.read(&wanted.path).await? {
                 Some(found) if found == wanted.content => {}
-                Some(_) if !known_manifests.contains(&wanted.path) => {
+                Some(_) if !known_documents.contains(&wanted.path) => {
                     plan.report_conflict(wanted.path);
                 }
-                _ => plan.write_manifest(wanted),
+                _ => plan.write_document(wanted),
             }
         }
         plan.foreign = eye.others(&plan);
@@ -90,16 +90,17 @@ impl Catalog {
                 self.rules().pattern.file_name(image, file.revision, &file.extension, file.role);
             wanted.insert(in_folder(folder, &name), Wanted::of(file));
         }
-        let manifests = tx.known_manifests().await?.into_iter().map(|(path,)| path).collect();
-        Ok((wanted, tx.known_files().await?, manifests))
+        let documents = tx.known_documents().await?.into_iter().map(|(path,)| path).collect();
+        Ok((wanted, tx.known_files().await?, documents))
     }
 }
 
-fn wanted_manifest(offer: &ChannelOffer) -> Manifest {
-    Manifest {
-        path: in_folder(&offer.channel.folder, manifest::FILE_NAME),
-        content: offer.manifest.clone(),
-    }
+fn wanted_documents(offer: &ChannelOffer) -> impl Iterator<Item = WantedDocument> {
+    offer.documents.iter().map(|written| WantedDocument {
+        path: written.document.path_in(&offer.channel.folder),
+        document: written.document,
+        content: written.content.clone(),
+    })
 }
 
 fn tag_of(file: &KnownFile) -> Option<(String, String)> {
@@ -165,7 +166,7 @@ impl Eye {
         for (folder, files) in &self.folders {
             for name in files.keys() {
                 let path = in_folder(folder, name);
-                if name != manifest::FILE_NAME && !plan.ours.contains(&path) {
+                if FolderDocument::named(name).is_none() && !plan.ours.contains(&path) {
                     others.push(path);
                 }
             }

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::model::{Digest, FileRole, Publication, PublicationState};
+use crate::model::{Digest, FileRole, FolderDocument, Publication, PublicationState};
 use crate::storage::OfferedFile;
 use crate::storage::tree::Original;
 
@@ -84,10 +84,11 @@ pub struct Known {
     pub rescue_until: Option<DateTime<Utc>>,
 }
 
-/// A channel's manifest as it is to stand in the tree.
+/// A document of a channel's folder as it is to stand in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Manifest {
+pub struct WantedDocument {
     pub path: String,
+    pub document: FolderDocument,
     pub content: Bytes,
 }
 
@@ -103,8 +104,8 @@ pub enum Step {
     Acknowledge {
         publication: Publication,
     },
-    WriteManifest(Manifest),
-    RemoveManifest {
+    WriteDocument(WantedDocument),
+    RemoveDocument {
         path: String,
     },
     /// The file is no longer offered, and goes at the given time.
@@ -132,8 +133,9 @@ impl Step {
         match self {
             Self::Publish { .. } => "publish",
             Self::Acknowledge { .. } => "acknowledge",
-            Self::WriteManifest(_) => "write_manifest",
-            Self::RemoveManifest { .. } => "remove_manifest",
+            // Programs know the words from when the manifest was the only document.
+            Self::WriteDocument(_) => "write_manifest",
+            Self::RemoveDocument { .. } => "remove_manifest",
             Self::Withdraw { .. } => "withdraw",
             Self::Remove { .. } => "remove",
             Self::Forget { .. } => "forget",
@@ -148,8 +150,8 @@ impl Step {
             | Self::Withdraw { publication, .. }
             | Self::Remove { publication }
             | Self::Forget { publication } => &publication.path,
-            Self::WriteManifest(manifest) => &manifest.path,
-            Self::RemoveManifest { path } | Self::Conflict { path } => path,
+            Self::WriteDocument(wanted) => &wanted.path,
+            Self::RemoveDocument { path } | Self::Conflict { path } => path,
         }
     }
 
@@ -159,8 +161,8 @@ impl Step {
             Self::Publish { publication, .. } if publication.role == FileRole::Index => 1,
             Self::Publish { .. } => 0,
             Self::Acknowledge { .. } | Self::Conflict { .. } => 2,
-            Self::WriteManifest(_) => 3,
-            Self::RemoveManifest { .. } => 4,
+            Self::WriteDocument(_) => 3,
+            Self::RemoveDocument { .. } => 4,
             Self::Remove { publication } if publication.role == FileRole::Index => 5,
             Self::Withdraw { .. } => 6,
             Self::Remove { .. } => 7,
@@ -182,17 +184,17 @@ pub struct Plan {
 }
 
 impl Plan {
-    pub(super) fn write_manifest(&mut self, manifest: Manifest) {
-        self.insert(Step::WriteManifest(manifest));
+    pub(super) fn write_document(&mut self, wanted: WantedDocument) {
+        self.insert(Step::WriteDocument(wanted));
     }
 
     pub(super) fn report_conflict(&mut self, path: String) {
         self.insert(Step::Conflict { path });
     }
 
-    pub(super) fn remove_manifests(&mut self, paths: impl Iterator<Item = String>) {
+    pub(super) fn remove_documents(&mut self, paths: impl Iterator<Item = String>) {
         for path in paths {
-            self.insert(Step::RemoveManifest { path });
+            self.insert(Step::RemoveDocument { path });
         }
     }
 

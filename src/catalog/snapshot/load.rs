@@ -8,12 +8,13 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::certificates::CertificateMappings;
+use super::documents;
 use super::picture::{
     ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, Tokens, TreeEntry, TreeFile,
 };
-use crate::catalog::{Result, Rules, manifest};
+use crate::catalog::{Result, Rules};
 use crate::model::publication::in_folder;
-use crate::model::{Channel, Digest, ImageName, OfferedImage, Promotion, ReadAccess};
+use crate::model::{Channel, ImageName, OfferedImage, Promotion, ReadAccess};
 use crate::storage::{LingeringFile, OfferedFile, Scope, Tx};
 
 /// The snapshot that follows `previous`; none where nothing has changed.
@@ -194,18 +195,20 @@ impl Snapshot {
         self.tree.insert(key, TreeEntry::File(Arc::new(file)));
     }
 
-    /// Puts the channel in, with a manifest made anew only if what it offers has changed: that names
+    /// Puts the channel in, with documents made anew only if what it offers has changed: they name
     /// every image, and most changes concern another channel.
     fn put_channel(&mut self, channel: Channel) {
         let key = channel.name.key();
-        let manifest = match self.channels.get(&key) {
-            Some(before) if before.channel.sequence == channel.sequence => before.manifest.clone(),
-            _ => manifest::render(&channel, self.images.values().map(AsRef::as_ref)),
+        let documents = match self.channels.get(&key) {
+            Some(before) if before.channel.sequence == channel.sequence => before.documents.clone(),
+            _ => documents::of_channel(&channel, self.images.values().map(AsRef::as_ref)),
         };
-        let path = in_folder(&channel.folder, manifest::FILE_NAME).to_ascii_lowercase();
-        let offer =
-            Arc::new(ChannelOffer { manifest_digest: Digest::of(&manifest), manifest, channel });
-        self.tree.insert(path.into(), TreeEntry::Manifest(Arc::clone(&offer)));
+        let offer = Arc::new(ChannelOffer { channel, documents });
+        for written in &offer.documents {
+            let path = written.document.path_in(&offer.channel.folder).to_ascii_lowercase();
+            let entry = TreeEntry::Document(Arc::clone(&offer), written.clone());
+            self.tree.insert(path.into(), entry);
+        }
         self.channels.insert(key, offer);
     }
 }

@@ -3,11 +3,11 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::certificates::CertificateMappings;
+use super::documents::WrittenDocument;
 use crate::model::channel::PRODUCTION;
 use crate::model::{
     Account, AccountName, ApiToken, Channel, ChannelName, Digest, FileRole, ImageName,
@@ -40,12 +40,10 @@ pub(super) struct Tokens {
     pub(super) keys: Vec<SigningKey>,
 }
 
-/// A channel and its manifest.
+/// A channel and the documents of its folder.
 pub struct ChannelOffer {
     pub channel: Channel,
-    /// `channel.json`.
-    pub manifest: Bytes,
-    pub manifest_digest: Digest,
+    pub documents: Vec<WrittenDocument>,
 }
 
 /// An image and what it offers in each channel, by the channel's key.
@@ -75,8 +73,7 @@ pub struct OfferedPath {
 #[derive(Clone)]
 pub enum TreeEntry {
     File(Arc<TreeFile>),
-    /// The channel's `channel.json`.
-    Manifest(Arc<ChannelOffer>),
+    Document(Arc<ChannelOffer>, WrittenDocument),
 }
 
 /// A revision's file in the tree.

@@ -7,13 +7,12 @@ use uuid::Uuid;
 
 use super::*;
 use crate::catalog::snapshot::OfferedPath;
-use crate::model::{FileRole, Promotion, PromotionKind, Rollout};
+use crate::model::{FileRole, OfferedImage, Promotion, PromotionKind, Terms};
 
 /// An image of which these revisions were revoked.
 fn image(revoked: &[i64]) -> ImageOffer {
     ImageOffer {
-        id: Uuid::nil(),
-        name: "win7-office".parse().unwrap(),
+        image: OfferedImage { id: Uuid::nil(), name: "win7-office".parse().unwrap() },
         revoked: HashSet::from_iter(revoked.iter().copied()),
         offers: HashMap::new(),
     }
@@ -29,10 +28,7 @@ fn offer(revision: i64) -> Offer {
         revision,
         epoch: 1,
         kind: PromotionKind::Promote,
-        mandatory: false,
-        deadline: None,
-        rollout: Rollout::default(),
-        note: String::new(),
+        terms: Terms::default(),
         rolled_back: false,
         created_by: "admin".to_owned(),
         created_at: DateTime::UNIX_EPOCH,

@@ -73,13 +73,13 @@ impl Tx {
         )
     }
 
-    /// The manifests that imagedepot wrote into the tree.
-    pub async fn known_manifests(&mut self) -> Result<Vec<(String,)>, StorageError> {
+    /// The documents that imagedepot wrote into channels' folders. The table has the name of the first of them.
+    pub async fn known_documents(&mut self) -> Result<Vec<(String,)>, StorageError> {
         all!(self, "select path from manifest")
     }
 
-    /// Notes that the manifest under `path`, about to be written, is imagedepot's.
-    pub async fn put_manifest(&mut self, path: &str) -> Result<(), StorageError> {
+    /// Notes that the document under `path`, about to be written, is imagedepot's.
+    pub async fn put_document(&mut self, path: &str) -> Result<(), StorageError> {
         execute!(
             self,
             "insert into manifest (path) values ($1) on conflict (path) do nothing",
@@ -88,7 +88,7 @@ impl Tx {
         Ok(())
     }
 
-    pub async fn delete_manifest(&mut self, path: &str) -> Result<(), StorageError> {
+    pub async fn delete_document(&mut self, path: &str) -> Result<(), StorageError> {
         execute!(self, "delete from manifest where path = $1", path)?;
         Ok(())
     }

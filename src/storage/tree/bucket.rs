@@ -21,7 +21,7 @@ use object_store::{
 };
 
 use super::{Entries, Entry, Original};
-use crate::model::publication::A_SHORT_WHILE;
+use crate::model::FolderDocument;
 use crate::storage::blobs::{
     BlobReader, COPYING, Client, CopySource, Encryption, Service, away, in_time, of_a_file, within,
 };
@@ -109,10 +109,15 @@ impl TreeBucket {
         })
     }
 
-    pub(super) async fn write(&self, path: &str, content: Bytes) -> Result<(), StorageError> {
+    pub(super) async fn write(
+        &self,
+        path: &str,
+        document: FolderDocument,
+        content: Bytes,
+    ) -> Result<(), StorageError> {
         let mut attributes = Attributes::new();
-        attributes.insert(Attribute::ContentType, "application/json".into());
-        attributes.insert(Attribute::CacheControl, A_SHORT_WHILE.into());
+        attributes.insert(Attribute::ContentType, document.content_type().into());
+        attributes.insert(Attribute::CacheControl, document.cache_control().into());
         self.put(&self.location(path), content.into(), attributes).await
     }
 

@@ -107,7 +107,7 @@ impl TreeFolder {
         sync_folder(folder)
     }
 
-    /// Writes a small file whole: `channel.json`.
+    /// Writes a small file whole.
     pub fn write(&self, path: &str, content: &[u8]) -> Result<(), StorageError> {
         let target = self.root.join(path);
         self.write_at(&target, content).map_err(StorageError::file(target.display().to_string()))

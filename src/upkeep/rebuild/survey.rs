@@ -6,11 +6,12 @@ use std::os::unix::fs::MetadataExt as _;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::catalog::manifest::{self, Manifest};
+use crate::catalog::manifest::Manifest;
 use crate::catalog::{Catalog, Result};
 use crate::model::publication::in_folder;
 use crate::model::{
-    ChannelName, ClientTerms, Digest, FileRole, ImageKind, ImageName, Labels, ReadAccess,
+    ChannelName, ClientTerms, Digest, FileRole, FolderDocument, ImageKind, ImageName, Labels,
+    ReadAccess,
 };
 use crate::storage::blobs::ReadFile;
 use crate::storage::tree::Entry;
@@ -28,7 +29,8 @@ pub(super) struct Survey {
 pub(super) struct FoundChannel {
     pub(super) name: ChannelName,
     pub(super) folder: String,
-    pub(super) manifest_path: String,
+    /// The paths of those that stand in it.
+    pub(super) documents: Vec<String>,
     pub(super) sequence: i64,
     pub(super) issued: DateTime<Utc>,
     pub(super) read: Option<ReadAccess>,
@@ -119,7 +121,7 @@ impl Survey {
         self.channels.iter().any(|channel| channel.name.key() == manifest.channel.key())
     }
 
-    fn add_manifest(&mut self, folder: &str, manifest_path: String, manifest: Manifest) {
+    fn add_manifest(&mut self, folder: &str, manifest: Manifest) {
         let mut assignments = Vec::new();
         for image in manifest.images {
             let extension = image.files.iter().find_map(|file| {
@@ -143,7 +145,7 @@ impl Survey {
         self.channels.push(FoundChannel {
             name: manifest.channel,
             folder: folder.to_owned(),
-            manifest_path,
+            documents: Vec::new(),
             sequence: manifest.sequence,
             issued: manifest.issued,
             read: manifest.read,
@@ -158,14 +160,12 @@ impl Catalog {
         let mut survey = Survey::default();
         let mut folders = vec![String::new()];
         folders.extend(self.tree.folders().await?);
-        let mut served = Vec::new();
         for folder in folders {
-            let path = in_folder(&folder, manifest::FILE_NAME);
+            let path = FolderDocument::Manifest.path_in(&folder);
             let Some(text) = self.tree.read(&path).await? else {
                 if !folder.is_empty() {
-                    survey
-                        .left
-                        .push(format!("{folder}/: a folder without {}", manifest::FILE_NAME));
+                    let manifest = FolderDocument::Manifest.file_name();
+                    survey.left.push(format!("{folder}/: a folder without {manifest}"));
                 }
                 continue;
             };
@@ -174,17 +174,18 @@ impl Catalog {
                     let channel = &manifest.channel;
                     survey.left.push(format!("{path}: another folder is that of {channel}, too"));
                 }
-                Ok(manifest) => {
-                    survey.add_manifest(&folder, path, manifest);
-                    served.push(folder);
-                }
+                Ok(manifest) => survey.add_manifest(&folder, manifest),
                 Err(error) => survey.left.push(format!("{path}: {error}")),
             }
         }
-        for folder in served {
+        for place in 0..survey.channels.len() {
+            let folder = survey.channels[place].folder.clone();
             for (name, entry) in self.tree.list(&folder).await? {
-                if name != manifest::FILE_NAME {
-                    self.add_file(&mut survey, &folder, &name, &entry);
+                match FolderDocument::named(&name) {
+                    Some(document) => {
+                        survey.channels[place].documents.push(document.path_in(&folder));
+                    }
+                    None => self.add_file(&mut survey, &folder, &name, &entry),
                 }
             }
         }

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use super::admin_of;
 use crate::harness::actions::{assignment_path, file_path};
 use crate::harness::bucket::Bucket;
+use crate::harness::channel_folder::DOCUMENTS;
 use crate::harness::own_postgres::OwnPostgres;
 use crate::harness::person::Call;
 use crate::harness::server::Server;
@@ -357,6 +358,6 @@ async fn the_tree_is_what_the_catalog_says(admin: &Person, bucket: &Bucket) {
             assert_eq!(file["digest"], sample::digest(&tree[path]), "{path}");
         }
     }
-    // The two files of two revisions of each image, and a manifest for each of the two channels.
-    assert_eq!(tree.len(), 3 * 4 + 2, "{:?}", tree.keys());
+    // The two files of two revisions of each image, and what belongs into the folder of each of the two channels.
+    assert_eq!(tree.len(), 3 * 4 + 2 * DOCUMENTS.len(), "{:?}", tree.keys());
 }
