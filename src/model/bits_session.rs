@@ -7,8 +7,8 @@ use regex::Regex;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::file_role::FileRole;
 use super::name::ImageName;
-use super::revision::FileRole;
 
 /// Where a BITS session is in its life. One that was cancelled or expired has no row any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]

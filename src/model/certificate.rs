@@ -5,6 +5,7 @@
 //! and whose authority signed it, is the business of the TLS handshake.
 
 mod kinds;
+mod malformed;
 mod text;
 
 use std::fmt::{self, Write as _};
@@ -21,11 +22,10 @@ use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::X509Name;
 
 pub use kinds::{AlternativeKind, AttributeType, UnknownAttribute, UnknownKind};
+use malformed::LARGEST;
+pub use malformed::MalformedCertificate;
 
 use super::Digest;
-
-/// No certificate in use is larger; bytes.
-const LARGEST: usize = 64 * 1024;
 
 /// `otherName` of this type is a Windows user's principal name.
 const PRINCIPAL_NAME: &str = "1.3.6.1.4.1.311.20.2.3";
@@ -38,29 +38,6 @@ pub struct Certificate {
     issuer: Vec<(AttributeType, String)>,
     alternative_names: Vec<(AlternativeKind, String)>,
     not_after: DateTime<Utc>,
-}
-
-/// Why bytes or text are no certificate; the sentence says what to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum MalformedCertificate {
-    #[error("there is no certificate in it: PEM text with one block BEGIN CERTIFICATE is expected")]
-    NotThere,
-    #[error("it is no PEM text: a block does not end, or is not base64")]
-    BrokenPem,
-    #[error(
-        "there are several certificates in it: only the client's own is meant, without its chain"
-    )]
-    Several,
-    #[error(
-        "there is something else than a certificate in it, such as a key: a key is to stay with its owner"
-    )]
-    SomethingElse,
-    #[error("a certificate has {LARGEST} bytes at the most")]
-    TooLarge,
-    #[error("the certificate is malformed: its DER is not that of X.509, or bytes follow it")]
-    Structure,
-    #[error("a name in the certificate is malformed: its text is not what its type says")]
-    Text,
 }
 
 impl Certificate {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::file_role::FileRole;
 use super::name::ImageName;
-use super::revision::FileRole;
 use super::tag;
 
 /// What an image consists of. Fixed when the image is made.

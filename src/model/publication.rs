@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::digest::Digest;
+use super::file_role::FileRole;
 use super::name::ImageName;
-use super::revision::FileRole;
 
 /// Where a published file is in its life.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]

@@ -1,14 +1,12 @@
 //! Revisions, their files and the stored bytes behind them.
 
-use std::fmt;
-use std::str::FromStr;
-
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::digest::Digest;
+use super::file_role::FileRole;
 use super::image::Labels;
 use super::tag;
 
@@ -65,61 +63,6 @@ impl Revision {
     /// Another one after each change.
     pub fn tag(&self) -> String {
         tag::of_version(self.version)
-    }
-}
-
-/// What a file is to its revision.
-#[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    sqlx::Type,
-    ToSchema,
-)]
-#[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
-pub enum FileRole {
-    /// The packed machine of a MED-V image.
-    Ckm,
-    /// The list of the CKM's blocks, which clients fetch first.
-    Index,
-    /// The one file of an image of kind `single`.
-    Image,
-}
-
-impl FileRole {
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Ckm => "ckm",
-            Self::Index => "index",
-            Self::Image => "image",
-        }
-    }
-}
-
-impl fmt::Display for FileRole {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for FileRole {
-    type Err = ();
-
-    fn from_str(text: &str) -> Result<Self, ()> {
-        match text {
-            "ckm" => Ok(Self::Ckm),
-            "index" => Ok(Self::Index),
-            "image" => Ok(Self::Image),
-            _ => Err(()),
-        }
     }
 }
 

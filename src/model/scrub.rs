@@ -4,8 +4,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::digest::Digest;
+use super::file_role::FileRole;
 use super::name::ImageName;
-use super::revision::FileRole;
 
 /// A blob that is to be read again.
 #[derive(Debug, Clone, sqlx::FromRow)]

@@ -6,8 +6,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::digest::Digest;
+use super::file_role::FileRole;
 use super::name::ImageName;
-use super::revision::{FileRole, RevisionState};
+use super::revision::RevisionState;
 
 /// Where an upload is in its life. One that was cancelled or expired has no row any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]

@@ -2,7 +2,7 @@
 
 use x509_parser::asn1_rs::{Any, Class, Tag};
 
-use super::MalformedCertificate;
+use super::malformed::MalformedCertificate;
 
 /// A string's text; none for values of other types, which no rule asks about.
 pub(super) fn read(value: &Any<'_>) -> Result<Option<String>, MalformedCertificate> {

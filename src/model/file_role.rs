@@ -1,0 +1,62 @@
+//! What a file is to its image: the kind of an image says which roles a revision has to fill.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What a file is to its revision.
+#[derive(
+    Debug,
+    Clone,
+    Copy,
+    PartialEq,
+    Eq,
+    Hash,
+    PartialOrd,
+    Ord,
+    Serialize,
+    Deserialize,
+    sqlx::Type,
+    ToSchema,
+)]
+#[serde(rename_all = "snake_case")]
+#[sqlx(type_name = "text", rename_all = "snake_case")]
+pub enum FileRole {
+    /// The packed machine of a MED-V image.
+    Ckm,
+    /// The list of the CKM's blocks, which clients fetch first.
+    Index,
+    /// The one file of an image of kind `single`.
+    Image,
+}
+
+impl FileRole {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ckm => "ckm",
+            Self::Index => "index",
+            Self::Image => "image",
+        }
+    }
+}
+
+impl fmt::Display for FileRole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for FileRole {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text {
+            "ckm" => Ok(Self::Ckm),
+            "index" => Ok(Self::Index),
+            "image" => Ok(Self::Image),
+            _ => Err(()),
+        }
+    }
+}
