@@ -5,7 +5,8 @@
 
 use std::str::FromStr;
 
-use super::{IMAGES, PRESTAGED, Unfit};
+use super::folders::{IMAGES, PRESTAGED};
+use super::unfit::Unfit;
 use crate::model::name::is_device_name;
 
 /// A folder of a client computer's disk, in which `MED-V Images` lies. Written as `C:\…`, without a `\` at the end.

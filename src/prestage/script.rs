@@ -3,10 +3,10 @@
 //! Two scripts do the same job: a batch file, which every computer runs, and one for PowerShell, which some
 //! organisations allow alone. A location is quoted by the rules of each.
 
+use super::kit::{Kit, KitFile};
 use super::registry::{X64, X86, add};
 use super::rights::UsersMay;
 use super::template::fill;
-use super::{Kit, KitFile};
 
 /// Batch files are read in the console's code page, each line in the one of its moment; letters beyond ASCII need
 /// another, and a system that does not change to it would make a folder of another name. The probe is one letter of

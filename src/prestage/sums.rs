@@ -1,6 +1,7 @@
 //! `SHA256SUMS`: the digests of everything else in a kit, as `sha256sum -c` reads them.
 
-use super::{Kit, PRESTAGED, Unfit};
+use super::folders::PRESTAGED;
+use super::unfit::Unfit;
 use crate::model::Digest;
 
 pub const NAME: &str = "SHA256SUMS";
@@ -18,8 +19,11 @@ pub fn indexes_of(name: &str) -> Option<[String; 2]> {
     is_ckm.then(|| [format!("{name}.index"), format!("{stem}.index")])
 }
 
-pub(super) fn write(kit: &Kit, documents: &[(&str, Vec<u8>)]) -> Vec<u8> {
-    let files = kit.files.iter().map(|file| (file.path(), file.digest));
+/// Of the revision's files, whose digests are known, and of the documents made beside them.
+pub(super) fn write(
+    files: impl Iterator<Item = (String, Digest)>,
+    documents: &[(&str, Vec<u8>)],
+) -> Vec<u8> {
     let made = documents.iter().map(|(path, bytes)| ((*path).to_owned(), Digest::of(bytes)));
     let lines = files.chain(made).map(|(path, digest)| format!("{}  {path}\n", digest.to_hex()));
     lines.collect::<String>().into_bytes()

@@ -1,6 +1,9 @@
 //! A kit as a whole: what is in it, in which order, and that a location comes through in every file.
 
+use super::location::Location;
+use super::rights::UsersMay;
 use super::*;
+use crate::model::Digest;
 
 fn file(name: &str) -> KitFile {
     KitFile::new(name, 7, Digest::of(name.as_bytes())).unwrap()
