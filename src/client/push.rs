@@ -9,6 +9,7 @@
 //! `previous_push` takes that up. A draft is taken away only when going on is impossible: not for a
 //! server that is away, not for Ctrl-C.
 
+mod args;
 mod draft;
 mod files;
 mod image;
@@ -16,10 +17,11 @@ mod outcome;
 mod previous_push;
 mod resume_state;
 mod send;
+mod sent;
 mod session;
 mod source;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Instant;
 
 use futures_util::future::try_join_all;
@@ -27,67 +29,20 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
+pub use self::args::Args;
 use self::draft::Draft;
-use self::files::Kind;
 use self::outcome::Ready;
 use self::previous_push::{IfUnfinished, PreviousPush};
 use self::resume_state::Memory;
-use self::send::Sent;
+use self::sent::Sent;
 use self::source::Source;
 use super::connection::Connection;
-use super::credentials::ServerArgs;
 use super::error::Failure;
-use super::exit_code::{EXIT_CODES, Exit};
+use super::exit_code::Exit;
 use super::interrupt::Interrupt;
-use super::output::Output;
 use super::progress::Progress;
 
-const LONG_ABOUT: &str = "\
-Upload files as a new revision of an image, seal it, and promote it where asked to
-
-A push that ends early (a broken line, Ctrl-C, a restart of this computer) is gone on with by the \
-same command, as long as the files are unchanged. Until the revision is sealed, a small file under \
-~/.local/state/imagedepot/push says how; there are no secrets in it. XDG_STATE_HOME moves it as it \
-does everywhere, IMAGEDEPOT_STATE_DIR names another folder instead of ~/.local/state/imagedepot.";
-
 const GOES_ON: &str = "the same command goes on where this one stopped";
-
-/// Upload files as a new revision of an image, seal it, and promote it where asked to
-#[derive(Debug, Clone, clap::Args)]
-#[command(long_about = LONG_ABOUT, after_help = EXIT_CODES)]
-pub struct Args {
-    /// Name of the image; made if there is none yet
-    #[arg(value_name = "NAME")]
-    pub image: String,
-
-    /// The image's file; or both files of a MED-V image: .ckm and .ckm.index (or .index)
-    #[arg(value_name = "FILE", required = true)]
-    pub files: Vec<PathBuf>,
-
-    /// Kind of a new image; guessed from the files' names when not given
-    #[arg(long, value_enum)]
-    pub kind: Option<Kind>,
-
-    /// Promote the new revision to this channel
-    #[arg(long, value_name = "CHANNEL")]
-    pub channel: Option<String>,
-
-    /// What is new in this revision
-    #[arg(long, value_name = "TEXT")]
-    pub notes: Option<String>,
-
-    /// Begin anew instead of going on with what an earlier push of the same files left unfinished;
-    /// that is taken away from the server
-    #[arg(long)]
-    pub restart: bool,
-
-    /// Sentences for people or JSON for scripts
-    #[arg(long, value_enum, default_value_t)]
-    pub output: Output,
-
-    #[command(flatten)]
-    pub server: ServerArgs,
-}
 
 impl Args {
     fn if_unfinished(&self) -> IfUnfinished {

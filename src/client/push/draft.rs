@@ -6,7 +6,7 @@ use url::Url;
 
 use super::super::connection::{Connection, name_in_location};
 use super::super::exit_code::Exit;
-use super::send::Sent;
+use super::sent::Sent;
 use crate::client::error::Failure;
 
 /// One revision of one image, on one server.

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::super::connection::Connection;
 use super::super::exit_code::Exit;
 use super::super::progress::Progress;
-use super::Args;
+use super::args::Args;
 use super::files::{self, Kind, LocalFile};
 use crate::client::error::Failure;
 

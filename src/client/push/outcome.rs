@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::json;
 
-use super::send::Sent;
+use super::sent::Sent;
 
 /// A sealed revision with the files that were sent.
 #[derive(Debug)]

@@ -18,23 +18,13 @@ use super::super::exit_code::Exit;
 use super::super::progress::Progress;
 use super::draft::Draft;
 use super::resume_state::Memory;
+use super::sent::Sent;
 use super::source::Source;
 use crate::client::error::Failure;
 use crate::model::Digest;
 
 /// So much is hashed at once; the digest counts as following closely within it.
 const STRIDE: u64 = 16 * 1024 * 1024;
-
-/// What was read here and acknowledged there.
-#[derive(Debug)]
-pub struct Sent {
-    pub role: &'static str,
-    pub size: u64,
-    pub digest: Digest,
-    /// Over the network, in this push: less than the size when an earlier one had sent some, more when
-    /// something had to be sent again.
-    pub bytes_sent: u64,
-}
 
 /// Sends what the server does not have yet, and hashes the whole.
 pub async fn send(

@@ -5,12 +5,14 @@ mod depot;
 mod resuming;
 
 use std::fs;
+use std::path::PathBuf;
 
 use clap::Args as _;
 use serde_json::json;
 use tempfile::TempDir;
 
 use self::depot::{Depot, depot};
+use super::super::exit_code::EXIT_CODES;
 use super::*;
 use crate::model::Digest;
 

@@ -1,58 +1,18 @@
 //! A depot as the contract has it, for one image: with what it was asked and what it holds.
 
+mod state;
 mod uploads;
 
-use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use actix_web::{HttpRequest, HttpResponse, web};
-use serde_json::{Value, json};
-use tokio::sync::{Barrier, Notify};
+use serde_json::json;
 
-pub use self::uploads::Fault;
-use self::uploads::{Session, append};
+use self::state::Shared;
+pub use self::state::{Depot, Fault};
+use self::uploads::append;
 use super::super::super::connection::Connection;
 use super::super::super::test_server::{problem, serve};
-
-#[derive(Debug)]
-pub struct Depot {
-    pub image: Option<Value>,
-    /// Of the newest revision.
-    pub number: u64,
-    pub state: &'static str,
-    pub files: Vec<Value>,
-    pub asked: Vec<String>,
-    /// Each once, for the role named, in this order.
-    pub faults: Vec<(&'static str, Fault)>,
-    /// Stores something else than what arrived.
-    pub corrupt: bool,
-    /// Takes bytes only when so many uploads are under way.
-    pub together: Option<Arc<Barrier>>,
-    /// A fault holds an upload.
-    pub held: Arc<Notify>,
-    pub release: Arc<Notify>,
-    pub sessions: BTreeMap<String, Session>,
-}
-
-pub type Shared = Arc<Mutex<Depot>>;
-
-impl Default for Depot {
-    fn default() -> Self {
-        Self {
-            image: None,
-            number: 6,
-            state: "none",
-            files: Vec::new(),
-            asked: Vec::new(),
-            faults: Vec::new(),
-            corrupt: false,
-            together: None,
-            held: Arc::default(),
-            release: Arc::default(),
-            sessions: BTreeMap::new(),
-        }
-    }
-}
 
 /// Starts it.
 pub async fn depot(depot: Depot) -> (Connection, Shared) {
@@ -87,15 +47,6 @@ async fn answer(
 }
 
 impl Depot {
-    /// How often this was asked.
-    pub fn count(&self, request: &str) -> usize {
-        self.asked.iter().filter(|asked| asked.starts_with(request)).count()
-    }
-
-    pub fn received(&self, role: &str) -> usize {
-        self.sessions.values().find(|session| session.role == role).map_or(0, |of| of.bytes.len())
-    }
-
     fn call(&mut self, method: &str, path: &str, body: &[u8]) -> HttpResponse {
         let revision = format!("/images/disk/revisions/{}", self.number);
         let rest = path.strip_prefix(&revision);

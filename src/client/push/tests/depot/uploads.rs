@@ -9,40 +9,8 @@ use serde_json::{Value, json};
 use tokio::sync::Barrier;
 
 use super::super::super::super::test_server::problem;
-use super::{Depot, Shared};
+use super::state::{Depot, Fault, Session, Shared};
 use crate::model::Digest;
-
-/// What happens to a PATCH, after the bytes that it says are taken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    /// The line breaks.
-    Cut {
-        after: usize,
-    },
-    /// Nothing more is taken until [`Depot::release`].
-    Hold {
-        after: usize,
-    },
-    /// All but the first bytes are lost, as by a power cut; the answer names the offset.
-    FallBack {
-        to: usize,
-    },
-    /// The session is forgotten.
-    Lose,
-    /// The whole is taken, and the answer does not arrive.
-    DropAnswer,
-    /// The same, and the session is forgotten afterwards.
-    DropAnswerAndSession,
-    Refuse(u16, &'static str),
-}
-
-#[derive(Debug)]
-pub struct Session {
-    pub role: String,
-    size: usize,
-    pub bytes: Vec<u8>,
-    complete: bool,
-}
 
 /// As the draft of the IETF has it, one chunk after the other, with the faults wanted.
 pub async fn append(
