@@ -1,8 +1,13 @@
 //! What one key alone cannot tell: values that do not fit together or do not exist.
 
+mod access;
+mod listener;
+mod places;
+
 use std::net::SocketAddr;
 
-use super::{Config, ConfigError};
+use super::error::ConfigError;
+use super::settings::Config;
 use crate::model::ChannelName;
 
 impl Config {
@@ -26,7 +31,7 @@ impl Config {
         }
         self.check_places()?;
         for (number, listener) in self.listener.iter().enumerate() {
-            super::listener::check(listener, self)
+            listener::check(listener, self)
                 .map_err(|error| ConfigError(format!("listener {}: {error}", number + 1)))?;
         }
         self.check_addresses()?;

@@ -1,6 +1,6 @@
 //! Settings and secrets that the environment has, or files that it names.
 
-use super::ConfigError;
+use super::error::ConfigError;
 
 const PREFIX: &str = "IMAGEDEPOT__";
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
-use super::ConfigError;
+use super::error::ConfigError;
 use crate::catalog::rules::ScrubRules;
 
 /// `[scrub]`

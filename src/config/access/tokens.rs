@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::ConfigError;
+use crate::config::error::ConfigError;
 
 /// `[access.tokens]`: tokens that this server makes.
 #[derive(Debug, Clone, Deserialize)]
@@ -28,7 +28,7 @@ impl Default for Tokens {
 }
 
 impl Tokens {
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
+    pub(in crate::config) fn check(&self) -> Result<(), ConfigError> {
         if self.lifetime > self.longest_lifetime || self.lifetime.is_zero() {
             return Err(ConfigError::new(
                 "access.tokens.lifetime: above zero and at most longest_lifetime",

@@ -1,0 +1,77 @@
+//! Whether blobs and tree lie where one can be published from the other, and neither within the other.
+
+use std::path::PathBuf;
+
+use bytesize::ByteSize;
+use url::Url;
+
+use crate::config::error::ConfigError;
+use crate::config::places::local_folder;
+use crate::config::settings::Config;
+use crate::storage::blobs::check_bucket;
+
+/// How a place is written.
+const FORMS: &str = "file:///…, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX";
+
+impl Config {
+    /// The tree lies where the blobs do, or publishing would move all bytes through here; and apart from them, for it
+    /// is served as it stands.
+    pub(super) fn check_places(&self) -> Result<(), ConfigError> {
+        let (Some(store), Some(tree)) = (&self.store.url, &self.tree.url) else { return Ok(()) };
+        for (key, url) in [("store.url", store), ("tree.url", tree)] {
+            if !["file", "s3", "az", "gs"].contains(&url.scheme()) {
+                return Err(ConfigError(format!("{key}: no folder and no bucket; it is {FORMS}")));
+            }
+        }
+        if store.scheme() != tree.scheme() {
+            return Err(ConfigError::new(
+                "tree.url: a folder where store.url is one, else a bucket of the same service, such as s3://bucket/MEDVImages",
+            ));
+        }
+        if store.scheme() == "file" {
+            self.check_folders(store, tree)
+        } else {
+            self.check_buckets(store, tree)
+        }
+    }
+
+    fn check_folders(&self, store: &Url, tree: &Url) -> Result<(), ConfigError> {
+        if self.tree.redirect {
+            return Err(ConfigError::new("tree.redirect: a folder has no addresses"));
+        }
+        let tree = local_folder("tree.url", Some(tree))?;
+        let store = local_folder("store.url", Some(store))?;
+        if store.starts_with(&tree) || tree.starts_with(&store) {
+            return Err(ConfigError::new("store.url and tree.url: neither may lie in the other"));
+        }
+        Ok(())
+    }
+
+    fn check_buckets(&self, store: &Url, tree: &Url) -> Result<(), ConfigError> {
+        if self.store.multipart_copy_above > ByteSize::gib(5) {
+            return Err(ConfigError::new(
+                "store.multipart_copy_above: at most 5 GiB, for S3 copies no more at once",
+            ));
+        }
+        check_bucket(store, self.store.options.clone())
+            .map_err(|error| ConfigError(error.to_string()))?;
+        let is_same = store.host_str() == tree.host_str();
+        if store.scheme() != "s3" && !is_same {
+            return Err(ConfigError::new(
+                "tree.url: another prefix of the store's container; only S3 copies from one bucket to another",
+            ));
+        }
+        let prefix = |url: &Url| format!("{}/", url.path().trim_end_matches('/'));
+        if is_same && prefix(store).starts_with(&prefix(tree)) {
+            return Err(ConfigError::new(
+                "tree.url: the blobs of store.url lie below it, and whoever reads the tree could read them",
+            ));
+        }
+        Ok(())
+    }
+
+    /// The tree's folder on this machine.
+    pub fn tree_folder(&self) -> Result<PathBuf, ConfigError> {
+        local_folder("tree.url", self.tree.url.as_ref())
+    }
+}

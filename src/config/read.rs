@@ -1,0 +1,118 @@
+//! From a file, the environment and flags to settings that are complete.
+
+use std::net::SocketAddr;
+use std::path::Path;
+
+use url::Url;
+
+use super::environment;
+use super::error::ConfigError;
+use super::listener::Listener;
+use super::places::below;
+use super::settings::Config;
+
+/// The settings file with every key, commented, set to its default.
+pub const EXAMPLE: &str = include_str!("example.toml");
+
+/// Where `serve` keeps its data when nothing is said.
+pub const DEFAULT_DATA: &str = "./imagedepot-data";
+
+/// Where `serve` listens when nothing is said.
+const DEFAULT_LISTEN: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
+
+impl Config {
+    /// Reads the file, if one is named, and the environment.
+    pub fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
+        let mut builder = config::Config::builder();
+        if let Some(file) = file {
+            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+        }
+        builder = builder.add_source(
+            config::Environment::with_prefix("IMAGEDEPOT")
+                .prefix_separator("__")
+                .separator("__")
+                .try_parsing(true)
+                .source(Some(environment::plain_values()?)),
+        );
+        for (key, value) in environment::values_from_files()? {
+            builder =
+                builder.set_override(key, value).map_err(|error| ConfigError(error.to_string()))?;
+        }
+        let config = builder.build().map_err(|error| ConfigError(error.to_string()))?;
+        config.try_deserialize().map_err(|error| ConfigError(error.to_string()))
+    }
+
+    /// Reads the file alone: what the environment says is about another place.
+    pub fn read_file(file: &Path) -> Result<Self, ConfigError> {
+        let source = config::File::from(file).format(config::FileFormat::Toml);
+        let config = config::Config::builder().add_source(source).build();
+        let config = config.map_err(|error| ConfigError(error.to_string()))?;
+        config.try_deserialize().map_err(|error| ConfigError(error.to_string()))
+    }
+
+    /// Fills in what depends on the data folder and on `--listen`.
+    pub fn complete(mut self, data: &Path, listen: Option<Listener>) -> Result<Self, ConfigError> {
+        let data = std::path::absolute(data)
+            .map_err(|error| ConfigError(format!("{}: {error}", data.display())))?;
+        let folder_url = |name: &str| {
+            Url::from_directory_path(data.join(name))
+                .map_err(|()| ConfigError(format!("{} is no path for a URL", data.display())))
+        };
+        if self.catalog.url.is_none() {
+            self.catalog.url = Some(format!("sqlite:{}", data.join("catalog.sqlite").display()));
+        }
+        if self.store.url.is_none() {
+            self.store.url = Some(folder_url("blobs")?);
+        }
+        if self.tree.url.is_none() {
+            self.tree.url = Some(match &self.store.url {
+                Some(store) if store.scheme() != "file" => below(store, "MEDVImages"),
+                _ => folder_url("MEDVImages")?,
+            });
+        }
+        if listen.is_some() || self.listener.is_empty() {
+            self.listener.push(listen.unwrap_or_else(|| Listener::plain(DEFAULT_LISTEN)));
+        }
+        self.check()?;
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn the_example_says_what_the_defaults_are() {
+        assert_eq!(format!("{:?}", parse(EXAMPLE).unwrap()), format!("{:?}", Config::default()));
+    }
+
+    #[test]
+    fn keys_without_a_default_stand_in_the_example_as_they_are_written() {
+        let uncommented: String = EXAMPLE
+            .lines()
+            .map(|line| line.strip_prefix("#= ").unwrap_or(line).to_owned() + "\n")
+            .collect();
+        let config = parse(&uncommented).unwrap();
+        assert!(
+            config.listener.len() == 1 && config.tree.url.is_some() && config.log.access.is_some()
+        );
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error = parse("[tree]\npatern = 'x'").unwrap_err().to_string();
+        assert!(error.contains("patern"), "{error}");
+    }
+
+    #[test]
+    fn a_database_password_does_not_show_in_debug_output() {
+        let config = parse("[catalog]\nurl = 'postgres://u:hunter2@db/x'").unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

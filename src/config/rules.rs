@@ -1,0 +1,39 @@
+//! The catalog's share of the settings.
+
+use super::error::ConfigError;
+use super::settings::Config;
+use crate::catalog::Rules;
+use crate::catalog::rules::BitsRules;
+
+impl Config {
+    /// The catalog's share of the settings.
+    pub fn rules(&self) -> Result<Rules, ConfigError> {
+        Ok(Rules {
+            pattern: self
+                .tree
+                .pattern
+                .parse()
+                .map_err(|error| ConfigError(format!("tree.pattern: {error}")))?,
+            grace: self.tree.grace,
+            uploads: self.uploads.clone(),
+            min_free: self.store.min_free.as_u64(),
+            safety_age: self.store.safety_age,
+            check_period: u32::try_from(self.checks.period.as_secs())
+                .map_err(|_| ConfigError("checks.period: at most 100 years".to_owned()))?,
+            scrub: self.scrub.rules()?,
+            token_lifetime: self.access.tokens.lifetime,
+            longest_token_lifetime: self.access.tokens.longest_lifetime,
+            bits: BitsRules {
+                name_pattern: self
+                    .bits
+                    .name_pattern
+                    .parse()
+                    .map_err(|error| ConfigError(format!("bits.name_pattern: {error}")))?,
+                promote_to: self.bits.promote_to.clone(),
+                commit: self.bits.commit,
+                max_sessions: self.bits.max_sessions.into(),
+                max_fragment: self.bits.max_fragment.as_u64(),
+            },
+        })
+    }
+}

@@ -1,0 +1,140 @@
+//! The settings as they are written, section by section, with their defaults.
+//!
+//! The larger sections are in files of their own: `access`, `listener`, `places`, `scrub`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytesize::ByteSize;
+use serde::Deserialize;
+use url::Url;
+
+use super::access::Access;
+use super::listener::Listener;
+use super::places::{CatalogSettings, Store, Tree};
+use super::scrub::Scrub;
+use crate::access::TrustedProxies;
+use crate::catalog::rules::{Commit, UploadRules};
+use crate::model::{ChannelName, NamePattern};
+
+/// Everything that can be set.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    pub listener: Vec<Listener>,
+    pub catalog: CatalogSettings,
+    pub store: Store,
+    pub tree: Tree,
+    pub uploads: UploadRules,
+    pub bits: Bits,
+    pub checks: Checks,
+    pub scrub: Scrub,
+    pub access: Access,
+    pub metrics: Metrics,
+    pub log: Log,
+}
+
+/// `[server]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Server {
+    /// What links are made with, where the server is reached under another name than its own:
+    /// `https://images.example.com`. Without it links are paths.
+    pub public_url: Option<Url>,
+    /// Addresses and networks of the proxies whose word on the client counts: its address, its certificate,
+    /// and whether it came by TLS. Nobody else's does.
+    pub trusted_proxies: TrustedProxies,
+    /// How long a stopping server waits for downloads and uploads under way.
+    #[serde(with = "humantime_serde")]
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Server {
+    fn default() -> Self {
+        Self {
+            public_url: None,
+            trusted_proxies: TrustedProxies::default(),
+            shutdown_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+/// `[bits]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Bits {
+    /// How the name of an uploaded file, without its extension, tells the image.
+    pub name_pattern: String,
+    /// The channel that complete revisions are promoted to; without it none.
+    pub promote_to: Option<ChannelName>,
+    pub commit: Commit,
+    /// Sessions that one caller may have open. 0 is no limit.
+    pub max_sessions: u32,
+    /// The largest fragment. 0 is no limit.
+    pub max_fragment: ByteSize,
+}
+
+impl Default for Bits {
+    fn default() -> Self {
+        Self {
+            name_pattern: NamePattern::DEFAULT.to_owned(),
+            promote_to: None,
+            commit: Commit::LastFragment,
+            max_sessions: 50,
+            max_fragment: ByteSize::b(0),
+        }
+    }
+}
+
+/// `[checks]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Checks {
+    /// How often a client asks for updates.
+    #[serde(with = "humantime_serde")]
+    pub period: Duration,
+}
+
+impl Default for Checks {
+    fn default() -> Self {
+        Self { period: Duration::from_mins(15) }
+    }
+}
+
+/// `[metrics]`
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Metrics {
+    /// An address of its own, on which `/metrics` is open to whoever reaches it.
+    pub listen: Option<SocketAddr>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON otherwise.
+    #[default]
+    Auto,
+    Text,
+    Json,
+}
+
+/// `[log]`
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    pub format: LogFormat,
+    /// A filter as tracing has it: `info`, `imagedepot=debug,sqlx=warn`.
+    pub level: String,
+    /// A file for the access log, in the W3C extended format that IIS writes. Without it none is kept.
+    pub access: Option<PathBuf>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { format: LogFormat::Auto, level: "info".to_owned(), access: None }
+    }
+}
