@@ -3,6 +3,7 @@
 
 mod app;
 mod connection;
+mod error;
 mod handshake;
 mod listener;
 mod reload;
@@ -17,6 +18,7 @@ use std::time::Duration;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 
+pub use self::error::ServerError;
 pub use self::reload::Reread;
 pub use start::{ADMIN, Opened, SAVED_CATALOGS, migrate, open_catalog, open_database};
 
@@ -25,33 +27,10 @@ use crate::api::conventions::listener::{self as api_listener, Listeners};
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError, Listener};
 use crate::model::Clock;
-use crate::storage::StorageError;
 use tls::Tls;
 
 /// How long background work that panicked rests: a panic that comes again must not fill the log.
 const BEFORE_NEXT_TRY: Duration = Duration::from_secs(1);
-
-/// Why the server did not start, or stopped.
-#[derive(Debug, thiserror::Error)]
-pub enum ServerError {
-    #[error(transparent)]
-    Config(#[from] ConfigError),
-    #[error(transparent)]
-    Catalog(#[from] crate::catalog::Error),
-    #[error(transparent)]
-    Storage(#[from] StorageError),
-    #[error("{what}: {source}")]
-    Listen { what: String, source: std::io::Error },
-    #[error("{0}")]
-    Metrics(#[from] metrics_exporter_prometheus::BuildError),
-    #[cfg(feature = "negotiate")]
-    #[error("{0}")]
-    Keytab(#[from] crate::access::negotiate::UnusableKeytab),
-    #[error("{0}")]
-    Password(#[from] crate::access::password::UnfitPassword),
-    #[error("access.oidc: {0}")]
-    Issuer(#[from] reqwest::Error),
-}
 
 /// A server that is listening and not yet serving.
 pub struct Bound {

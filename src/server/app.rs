@@ -12,7 +12,8 @@ use actix_web::{App, Error, HttpServer};
 use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa_actix_web::AppExt as _;
 
-use super::{Opened, ServerError};
+use super::error::ServerError;
+use super::start::Opened;
 use crate::access::{Authenticator, TokenReader};
 #[cfg(feature = "negotiate")]
 use crate::access::{WayIn, negotiate::Negotiate};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::ServerError;
+use super::error::ServerError;
 use crate::access::password;
 use crate::catalog::{Catalog, CatalogParts};
 use crate::config::{Config, ConfigError, secret_from_environment};
