@@ -5,6 +5,7 @@ mod backup;
 mod catalog;
 mod certificate_mapping;
 mod check_config;
+mod data;
 mod demo;
 mod export;
 mod gc;
@@ -20,18 +21,13 @@ mod serve;
 mod token;
 mod user;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, bail};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
-use crate::catalog::Catalog;
+use self::data::DataArgs;
 use crate::client;
-use crate::config::{Config, ConfigError, DEFAULT_DATA};
-use crate::model::Ids;
-use crate::server;
-use crate::storage::instance::Instance;
 
 /// The repository from which an organisation's machines get their virtual-machine images.
 #[derive(Debug, Parser)]
@@ -88,64 +84,6 @@ enum Command {
     Migrate(DataArgs),
     /// Print the `OpenAPI` document
     Openapi,
-}
-
-/// Where the data lies.
-#[derive(Debug, Args)]
-struct DataArgs {
-    /// Folder of the data, for what the settings leave open
-    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_DATA)]
-    data: PathBuf,
-}
-
-impl DataArgs {
-    fn config(&self, file: Option<&Path>) -> Result<Config, ConfigError> {
-        Config::read(file)?.complete(&self.data, None)
-    }
-
-    /// The catalog itself, also while a server runs on it. To be closed.
-    async fn open_catalog(&self, file: Option<&Path>) -> anyhow::Result<Catalog> {
-        let config = self.config(file)?;
-        let db = server::open_database(&config).await.context("the catalog")?;
-        // No server of its own, so a holder of its own in work that one at a time does.
-        Ok(server::open_catalog(&config, &self.data, db, Ids.next())?)
-    }
-}
-
-/// Refuses a folder within the store or the tree: what is written there would be taken for theirs, served with the tree, and
-/// gone with them.
-fn must_be_beside(folder: &Path, config: &Config) -> anyhow::Result<()> {
-    let folder = resolved(folder)?;
-    for (name, url) in [("store", &config.store.url), ("tree", &config.tree.url)] {
-        let own = url.as_ref().and_then(|url| url.to_file_path().ok());
-        if let Some(own) = own
-            && folder.starts_with(resolved(&own)?)
-        {
-            bail!("{} is within the {name}: name a place beside it", folder.display());
-        }
-    }
-    Ok(())
-}
-
-/// The path without symbolic links, as far as it is there.
-fn resolved(path: &Path) -> std::io::Result<PathBuf> {
-    let path = std::path::absolute(path)?;
-    for there in path.ancestors() {
-        if let (Ok(real), Ok(rest)) = (there.canonicalize(), path.strip_prefix(there)) {
-            return Ok(real.join(rest));
-        }
-    }
-    Ok(path)
-}
-
-/// A catalog that is to be filled, with this version's schema; and the hold on its data folder, so that nobody serves from
-/// it meanwhile. To be closed.
-async fn open_to_fill(config: &Config, data: &Path) -> anyhow::Result<(Catalog, Instance)> {
-    let instance = Instance::take(data, Ids)?;
-    let db = server::open_database(config).await.context("the catalog")?;
-    server::migrate(&db, data).await?;
-    let catalog = server::open_catalog(config, data, db, instance.id())?;
-    Ok((catalog, instance))
 }
 
 impl CommandLine {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::{Args, Subcommand};
 
-use super::DataArgs;
+use super::data::DataArgs;
 use crate::api::audit::AuditEntry;
 use crate::catalog::Catalog;
 

@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
-use super::{DataArgs, must_be_beside};
+use super::data::{DataArgs, must_be_beside};
 use crate::client::output::Output;
 use crate::config::Config;
 use crate::storage::backup_store::BackupStore;

@@ -6,7 +6,7 @@ use bytesize::ByteSize;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{DataArgs, open_to_fill};
+use super::data::{DataArgs, open_to_fill};
 use crate::client::output::Output;
 use crate::upkeep::rebuild::{NUMBERS_LEFT_OUT, Rebuilt};
 

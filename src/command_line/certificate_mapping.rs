@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::DataArgs;
+use super::data::DataArgs;
 use crate::catalog::accounts::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rule, Rules};

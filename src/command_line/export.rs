@@ -6,8 +6,8 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::json;
 
-use super::DataArgs;
 use super::backup::open_backup_store;
+use super::data::DataArgs;
 use crate::client::output::Output;
 use crate::model::ImageName;
 

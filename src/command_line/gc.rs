@@ -5,7 +5,7 @@ use std::path::Path;
 use bytesize::ByteSize;
 use clap::Args;
 
-use super::DataArgs;
+use super::data::DataArgs;
 use crate::api::garbage::CollectedBody;
 use crate::catalog::Execution;
 use crate::client::output::Output;

@@ -6,8 +6,8 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 
-use super::DataArgs;
 use super::backup::open_written_backup_store;
+use super::data::DataArgs;
 use crate::catalog::promotion::PromotionOrder;
 use crate::catalog::{Actor, Catalog, ChangeContext};
 use crate::client::output::Output;

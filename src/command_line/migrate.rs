@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::DataArgs;
+use super::data::DataArgs;
 use crate::server;
 
 pub async fn run(args: &DataArgs, file: Option<&Path>) -> anyhow::Result<()> {

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
-use super::{DataArgs, must_be_beside, open_to_fill};
+use super::data::{DataArgs, must_be_beside, open_to_fill};
 use crate::client::output::Output;
 use crate::config::Config;
 use crate::upkeep::relocate::{IfMoved, Moved, Shared};

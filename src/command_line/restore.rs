@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::backup::open_written_backup_store;
-use super::{DataArgs, open_to_fill};
+use super::data::{DataArgs, open_to_fill};
 use crate::client::output::Output;
 use crate::upkeep::backup::{RestoreOrder, Restored, backups};
 use crate::upkeep::rebuild::NUMBERS_LEFT_OUT;

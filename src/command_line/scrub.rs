@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use bytesize::ByteSize;
 use clap::Args;
 
-use super::DataArgs;
 use super::backup::open_written_backup_store;
+use super::data::DataArgs;
 use crate::api::scrub::ScrubBody;
 use crate::catalog::Actor;
 use crate::client::output::Output;

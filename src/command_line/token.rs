@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret as _;
 
-use super::DataArgs;
+use super::data::DataArgs;
 use super::user::RoleName;
 use crate::access::token;
 use crate::catalog::accounts::token::{OlderKeys, TokenDraft};

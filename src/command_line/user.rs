@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use secrecy::SecretString;
 
-use super::DataArgs;
+use super::data::DataArgs;
 use crate::access::password::hash_in_background;
 use crate::catalog::accounts::account::{AccountChange, AccountDraft};
 use crate::catalog::{Actor, Catalog, Precondition};
