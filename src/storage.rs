@@ -2,6 +2,7 @@
 //!
 //! Below the catalog, which holds the rules; nothing here decides whether a change is allowed.
 
+mod audit_row;
 pub mod backup_store;
 mod ballast;
 pub mod blobs;
@@ -15,11 +16,11 @@ pub mod probe;
 mod queries;
 pub mod tree;
 
+pub use audit_row::{AuditHead, AuditRow};
 pub use blobs::Blobs;
 pub use db::{Db, Tx};
 pub use error::StorageError;
 pub use queries::accounts::NewAccount;
-pub use queries::audit::{AuditHead, AuditRow};
 pub use queries::certificate_mappings::NewCertificateMapping;
 pub use queries::changes::Change;
 pub use queries::idempotency::{Remembered, RememberedAnswer};

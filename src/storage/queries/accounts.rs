@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, columns, execute, insert, optional, value};
+use super::statement::{all, columns, execute, insert, optional, value};
 use crate::model::{Account, AccountName, Role};
 use crate::storage::{StorageError, Tx};
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::revisions::revision_columns;
-use super::{all, columns, execute, insert, optional, value};
+use super::statement::{all, columns, execute, insert, optional, value};
 use crate::model::{BitsSession, FileRole, Revision};
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::statement::{all, execute, insert, optional, value};
 use super::uploads::Progress;
-use super::{all, execute, insert, optional, value};
 use crate::model::{Blob, BlobState};
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};

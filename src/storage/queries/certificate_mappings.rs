@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, columns, execute, insert, optional, value};
+use super::statement::{all, columns, execute, insert, optional, value};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rules};
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 use crate::storage::{StorageError, Tx};

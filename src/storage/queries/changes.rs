@@ -3,12 +3,9 @@
 
 use uuid::Uuid;
 
-use super::{all, execute, optional, value};
-use crate::storage::db::Either;
+use super::statement::{all, execute, optional, value};
+use crate::storage::db::{CHANNEL, Either};
 use crate::storage::{StorageError, Tx};
-
-/// PostgreSQL's name for the news that the catalog changed.
-pub const CHANNEL: &str = "imagedepot_catalog";
 
 /// What a change was about: as much as has to be read again.
 #[derive(Debug, Clone, Copy)]

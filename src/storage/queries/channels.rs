@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, columns, execute, insert, optional, value};
+use super::statement::{all, columns, execute, insert, optional, value};
 use crate::model::Channel;
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
@@ -112,7 +112,7 @@ impl Tx {
         channel: Uuid,
         now: DateTime<Utc>,
     ) -> Result<i64, StorageError> {
-        super::value!(
+        value!(
             self,
             "update channel set sequence = sequence + 1, issued_at = $2 where id = $1 returning sequence",
             channel,

@@ -8,11 +8,11 @@ use super::audit::audit_columns;
 use super::bits_sessions::bits_session_columns;
 use super::certificate_mappings::certificate_mapping_columns;
 use super::channels::channel_columns;
-use super::columns;
 use super::images::image_columns;
 use super::promotions::promotion_columns;
 use super::publications::publication_columns;
 use super::revisions::revision_columns;
+use super::statement::columns;
 use super::tokens::api_token_columns;
 use crate::storage::Db;
 

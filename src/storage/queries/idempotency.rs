@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{execute, insert, optional};
+use super::statement::{execute, insert, optional};
 use crate::storage::{StorageError, Tx};
 
 /// The answer as it was sent, to be sent again.

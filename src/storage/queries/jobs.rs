@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{execute, optional, value};
+use super::statement::{execute, optional, value};
 use crate::model::{Job, JobState};
 use crate::storage::{StorageError, Tx};
 

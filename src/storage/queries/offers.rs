@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::promotions::promotion_columns;
-use super::{all, columns};
+use super::statement::{all, columns};
 use crate::model::{Digest, FileRole, ImageName, Promotion};
 use crate::storage::{StorageError, Tx};
 

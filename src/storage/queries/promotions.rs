@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, columns, execute, optional};
+use super::statement::{all, columns, execute, optional, value};
 use crate::model::{ChannelName, Promotion};
 use crate::storage::{StorageError, Tx};
 
@@ -132,7 +132,7 @@ impl Tx {
 
     /// The highest epoch that the image ever had in the channel, or may have had; 0 before the first.
     pub async fn last_epoch(&mut self, image: Uuid, channel: Uuid) -> Result<i64, StorageError> {
-        super::value!(
+        value!(
             self,
             "select coalesce(max(epoch), 0) from ( \
                  select epoch from promotion where image_id = $1 and channel_id = $2 \

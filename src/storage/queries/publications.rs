@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{all, columns, execute, insert, value};
+use super::statement::{all, columns, execute, insert, value};
 use crate::model::{Publication, PublicationState};
 use crate::storage::{StorageError, Tx};
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::{all, columns, execute, insert, optional};
+use super::statement::{all, columns, execute, insert, optional, value};
 use crate::model::{File, FileRole, Revision, RevisionState};
 use crate::storage::{StorageError, Tx};
 
@@ -177,7 +177,7 @@ impl Tx {
         image: Uuid,
         state: RevisionState,
     ) -> Result<i64, StorageError> {
-        super::value!(
+        value!(
             self,
             "select count(*) from revision where image_id = $1 and state = $2",
             image,

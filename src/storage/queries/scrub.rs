@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
-use super::{all, execute, value};
+use super::statement::{all, execute, optional, value};
 use crate::model::{Coverage, DamagedFile, Digest, RevisionState, StoredBlob};
 use crate::storage::{StorageError, Tx};
 
@@ -229,7 +229,7 @@ impl Tx {
         &mut self,
         revision: Uuid,
     ) -> Result<Option<RevisionState>, StorageError> {
-        let before: Option<(RevisionState,)> = super::optional!(
+        let before: Option<(RevisionState,)> = optional!(
             self,
             "delete from quarantine where revision_id = $1 returning state_before",
             revision
@@ -263,7 +263,7 @@ impl Tx {
     /// How far the scrub has come; what was read since `since` counts as verified.
     pub async fn coverage(&mut self, since: DateTime<Utc>) -> Result<Coverage, StorageError> {
         // sum() of bigints is numeric on PostgreSQL.
-        let found: Option<Coverage> = super::optional!(
+        let found: Option<Coverage> = optional!(
             self,
             "select count(*) as blobs, cast(coalesce(sum(b.size), 0) as bigint) as bytes, \
              cast(coalesce(sum(case when coalesce(b.verified_at, b.created_at) >= $1 then 1 else 0 end), 0) as bigint) \

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{all, execute, insert, optional, value};
+use super::statement::{all, execute, insert, optional, value};
 use crate::model::{FileRole, Upload, UploadProtocol, UploadState};
 use crate::storage::{StorageError, Tx};
 

@@ -1,0 +1,53 @@
+//! The schema, and bringing it up to this program's version.
+
+use sqlx::migrate::{MigrateError, Migrator};
+
+use super::database::Db;
+use crate::storage::error::StorageError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+impl Db {
+    /// Whether there is a schema, and an older one than this program's.
+    pub async fn is_behind(&self) -> Result<bool, StorageError> {
+        let known: i64 = match self {
+            Self::Sqlite { writer, .. } => {
+                let sql = "select count(*) from sqlite_master where name = '_sqlx_migrations'";
+                sqlx::query_scalar(sql).fetch_one(writer).await?
+            }
+            Self::Postgres(pool) => {
+                let sql = "select count(*) from information_schema.tables \
+                           where table_schema = current_schema() and table_name = '_sqlx_migrations'";
+                sqlx::query_scalar(sql).fetch_one(pool).await?
+            }
+        };
+        if known == 0 {
+            return Ok(false);
+        }
+        let there = self.look().await?.schema_version().await?;
+        let newest = MIGRATIONS.iter().map(|migration| migration.version).max();
+        Ok(there > 0 && newest.is_some_and(|newest| there < newest))
+    }
+
+    /// Brings the schema up to this program's version; `Unusable` where it is newer: an older program
+    /// would misread it.
+    pub async fn migrate(&self) -> Result<(), StorageError> {
+        let migrated = match self {
+            Self::Sqlite { writer, .. } => MIGRATIONS.run(writer).await,
+            Self::Postgres(pool) => MIGRATIONS.run(pool).await,
+        };
+        migrated.map_err(|error| match error {
+            MigrateError::VersionMissing(version) => StorageError::Unusable(format!(
+                "the catalog's schema {version} is newer than this program knows; start the newer program"
+            )),
+            other => other.into(),
+        })?;
+        // Looked at first: a start waits for nobody's change once there is a chain.
+        if self.look().await?.audit_head().await?.is_some_and(|head| head.sequence > 0) {
+            return Ok(());
+        }
+        let mut tx = self.write().await?;
+        tx.chain_older_rows().await?;
+        tx.commit().await
+    }
+}
