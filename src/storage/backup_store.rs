@@ -1,13 +1,9 @@
 //! The place of backups and exports: a folder, or a bucket, with files by their digests, so that each is there once, and with the
 //! catalogs of several times.
 //!
-//! ```text
-//! blobs/ab/abcdef…                    the files' bytes, named after their SHA-256
-//! catalogs/20261122T031245.123Z.jsonl the catalog's rows
-//! catalogs/20261122T031245.123Z.json  what belongs to it; written last: without it there is no backup
-//! exports/20261122T031245.123Z.json   the revisions of an export, which is no backup
-//! ```
+//! `layout` says what lies where in it, `leftovers` takes away what killed writers left.
 
+mod layout;
 mod leftovers;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,35 +18,13 @@ use object_store::path::Path;
 use object_store::{Attributes, ObjectStore, ObjectStoreExt as _};
 use url::Url;
 
+use self::layout::BLOBS;
+pub use self::layout::{Notes, note_name};
 use super::blobs::{BlobReader, connect};
 use super::copying;
 use super::error::StorageError;
 use super::instance::{PRIVATE, make_folder};
 use crate::model::Digest;
-
-const BLOBS: &str = "blobs";
-
-/// Of what a note is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Notes {
-    /// Of backups.
-    Catalogs,
-    Exports,
-}
-
-impl Notes {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Catalogs => "catalogs",
-            Self::Exports => "exports",
-        }
-    }
-}
-
-/// The name that notes of a moment have.
-pub fn note_name(moment: DateTime<Utc>) -> String {
-    moment.format("%Y%m%dT%H%M%S%.3fZ").to_string()
-}
 
 /// Cheap to clone.
 #[derive(Clone)]

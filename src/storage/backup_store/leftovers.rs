@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::{BLOBS, Notes};
+use super::layout::{BLOBS, Notes};
 use crate::storage::StorageError;
 use crate::storage::copying::staged_for;
 
