@@ -11,5 +11,6 @@ mod load;
 mod picture;
 
 pub use certificates::CertificateMappings;
-pub use documents::WrittenDocument;
-pub use picture::{ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, TreeEntry, TreeFile};
+pub use picture::{
+    ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, TreeEntry, TreeFile, WrittenDocument,
+};

@@ -9,8 +9,8 @@ use object_store::{
     Attributes, ObjectStore, PutMultipartOptions, PutOptions, PutPayload, PutPayloadMut,
 };
 
-use super::blobs::{BlobReader, RunningHash, away};
-use super::error::{StorageError, is_about_the_file};
+use super::blobs::{BlobReader, RunningHash};
+use super::error::{StorageError, away, is_about_the_file};
 use crate::model::Digest;
 
 /// Of one part: S3 takes 10,000 of them.

@@ -72,6 +72,17 @@ impl StorageError {
     }
 }
 
+/// The store did not do what it was asked in time; trying again helps.
+pub(super) fn away(detail: impl Into<String>) -> StorageError {
+    let source = detail.into().into();
+    StorageError::Store(object_store::Error::Generic { store: "bucket", source })
+}
+
+/// Work that was handed to another thread did not end: the server stops.
+pub(super) fn lost(error: &tokio::task::JoinError) -> StorageError {
+    StorageError::Unavailable(error.to_string())
+}
+
 /// What a disk says of bytes that it cannot give: EIO, ENODATA, EBADMSG, EUCLEAN.
 const UNREADABLE: [i32; 4] = [5, 61, 74, 117];
 

@@ -3,19 +3,9 @@
 //!
 //! Which documents there are, and how they are served, stands in [`FolderDocument`].
 
-use bytes::Bytes;
-
-use super::picture::{ImageOffer, OfferedPath};
+use super::picture::{ImageOffer, OfferedPath, WrittenDocument};
 use crate::catalog::manifest::{self, Manifest};
 use crate::model::{Channel, Digest, FolderDocument, ReadAccess};
-
-/// A document as it is at one moment.
-#[derive(Debug, Clone)]
-pub struct WrittenDocument {
-    pub document: FolderDocument,
-    pub content: Bytes,
-    pub digest: Digest,
-}
 
 /// All documents of a channel's folder.
 pub(super) fn of_channel<'a>(

@@ -3,15 +3,15 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::certificates::CertificateMappings;
-use super::documents::WrittenDocument;
 use crate::model::channel::PRODUCTION;
 use crate::model::{
-    Account, AccountName, ApiToken, Channel, ChannelName, Digest, FileRole, ImageName,
-    OfferedImage, Promotion, ReadAccess, SigningKey, TokenName,
+    Account, AccountName, ApiToken, Channel, ChannelName, Digest, FileRole, FolderDocument,
+    ImageName, OfferedImage, Promotion, ReadAccess, SigningKey, TokenName,
 };
 
 /// One moment of the catalog.
@@ -44,6 +44,14 @@ pub(super) struct Tokens {
 pub struct ChannelOffer {
     pub channel: Channel,
     pub documents: Vec<WrittenDocument>,
+}
+
+/// A document as it is at one moment.
+#[derive(Debug, Clone)]
+pub struct WrittenDocument {
+    pub document: FolderDocument,
+    pub content: Bytes,
+    pub digest: Digest,
 }
 
 /// An image and what it offers in each channel, by the channel's key.

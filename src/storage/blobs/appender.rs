@@ -22,55 +22,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use tokio::task::JoinError;
 
 use self::blocking_task::Pending;
 use self::memory_budget::Share;
 use super::bucket::Bucket;
+use super::growing::{Growing, Kept, Tail};
 use super::running_hash::RunningHash;
 use super::staged_file::write_at;
-use super::write_lease::Hold;
-use super::{Multipart, StoredPart};
 use crate::storage::error::StorageError;
 use in_bucket::InBucket;
 use in_folder::InFolder;
 use part::Part;
-
-/// Bytes on stable storage, and the digest up to there, ready to be gone on with.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
-    pub received: u64,
-    pub hash_state: String,
-    /// Parts that arrived in a bucket and may not be noted yet.
-    pub parts: Vec<StoredPart>,
-    /// The object with the bytes that are short of a part, in a bucket.
-    pub tail: Option<String>,
-}
-
-/// A blob that is to grow, as the catalog knows it.
-#[derive(Debug)]
-pub struct Growing {
-    pub key: String,
-    /// What the whole blob will have, in bytes.
-    pub size: u64,
-    pub kept: Kept,
-    pub tail: Tail,
-    /// Where it grows in a bucket; none in a folder.
-    pub multipart: Option<Multipart>,
-    /// The number of who writes; no other writer of this blob ever has the same.
-    pub writer: i64,
-    pub hold: Hold,
-}
-
-/// What to do with bytes past those that were acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tail {
-    /// The server was killed and the machine was not: they are what was sent to that writer. Takes
-    /// them in.
-    TakeIn { of_writer: i64 },
-    /// Nobody knows what they are: cuts them off.
-    CutOff,
-}
 
 /// A blob that grows at its end.
 pub struct Appender {
@@ -92,18 +54,6 @@ struct InFlight {
     length: u64,
     written: Pending<std::io::Result<()>>,
     hashed: Pending<RunningHash>,
-}
-
-impl Kept {
-    /// Without parts and tail.
-    pub fn at(received: u64, hash_state: String) -> Self {
-        Self { received, hash_state, parts: Vec::new(), tail: None }
-    }
-
-    fn hash(&self) -> Result<RunningHash, StorageError> {
-        RunningHash::restore(&self.hash_state)
-            .map_err(|error| StorageError::Damaged(error.to_string()))
-    }
 }
 
 impl Appender {
@@ -293,8 +243,4 @@ impl Place {
             Self::Bucket(place) => Box::pin(place.file(at)).await,
         }
     }
-}
-
-pub(super) fn lost(error: &JoinError) -> StorageError {
-    StorageError::Unavailable(error.to_string())
 }

@@ -11,6 +11,7 @@
 
 pub(in crate::storage) mod client;
 pub(in crate::storage) mod probe;
+pub(in crate::storage) mod time_limits;
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -32,12 +33,12 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use url::Url;
 
-use super::appender::lost;
+use super::growing::{Complete, Multipart};
 use super::write_lease::Hold;
-use super::{Complete, CopySource, Multipart};
 use crate::model::publication::FOR_GOOD;
-use crate::storage::error::StorageError;
+use crate::storage::error::{StorageError, away, lost};
 use client::{Client, Service};
+use time_limits::{COMPLETING, PART_TIME, in_time};
 
 /// S3 takes 10,000 parts at most; a store that counts otherwise takes more.
 const MOST_PARTS: u64 = 9_000;
@@ -52,15 +53,12 @@ pub(super) const PART_SIZE: u64 = 16 * MIB;
 /// collect 2 MiB each this stays well below 200 MiB.
 const MEMORY: u32 = 48;
 
-/// What sending one part may take, and what completing may: stores copy for as long.
-const PART_TIME: Duration = Duration::from_mins(1);
-const COMPLETING: Duration = Duration::from_mins(2);
-
-/// A copy within the service that is one request; of 5 GB it takes S3 about a minute.
-pub(in crate::storage) const COPYING: Duration = Duration::from_mins(5);
-
-/// A request that moves no bytes.
-const SMALL_REQUEST: Duration = Duration::from_secs(15);
+/// Where a bucket's service finds a blob that it is to copy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopySource {
+    pub bucket: String,
+    pub location: Path,
+}
 
 /// Cheap to clone; all clones share the memory for parts.
 #[derive(Clone)]
@@ -304,22 +302,6 @@ fn check_parts(whole: &Complete, multipart: &Multipart) -> Result<(), StorageErr
     Ok(())
 }
 
-pub(in crate::storage) async fn in_time<T>(
-    request: impl Future<Output = object_store::Result<T>>,
-) -> Result<T, StorageError> {
-    within(SMALL_REQUEST, request).await
-}
-
-pub(in crate::storage) async fn within<T>(
-    limit: Duration,
-    request: impl Future<Output = object_store::Result<T>>,
-) -> Result<T, StorageError> {
-    match timeout(limit, request).await {
-        Ok(answer) => Ok(answer?),
-        Err(_) => Err(away("the store does not answer")),
-    }
-}
-
 /// What the object of a revision's file says of itself, as the server says it.
 pub(in crate::storage) fn of_a_file() -> Attributes {
     let mut attributes = Attributes::new();
@@ -330,10 +312,4 @@ pub(in crate::storage) fn of_a_file() -> Attributes {
 
 fn is_absent(error: &StorageError) -> bool {
     matches!(error, StorageError::Store(object_store::Error::NotFound { .. }))
-}
-
-/// The store did not do what it was asked in time; trying again helps.
-pub(in crate::storage) fn away(detail: impl Into<String>) -> StorageError {
-    let source = detail.into().into();
-    StorageError::Store(object_store::Error::Generic { store: "bucket", source })
 }

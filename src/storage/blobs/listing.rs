@@ -3,10 +3,9 @@
 //! Only what is named as blobs are is told: two letters of the key, then the key. Whatever else lies there is somebody
 //! else's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,11 +15,12 @@ use object_store::ObjectStoreExt as _;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
-use super::bucket::{Bucket, away, in_time, within};
-use super::{Blobs, Place};
+use super::bucket::Bucket;
+use super::bucket::time_limits::{in_time, within};
+use super::store::{Blobs, Place};
 use crate::storage::copying::staged_for;
 use crate::storage::disk::sync_folder;
-use crate::storage::error::StorageError;
+use crate::storage::error::{StorageError, away};
 
 /// The name of the file, or object, that says which catalog the store belongs to.
 const OWNER: &str = "imagedepot-catalog";
@@ -172,7 +172,7 @@ fn is_left_over(path: &Path, name: &str) -> bool {
     is_temporary && age().is_some_and(|age| age > LEFT_FOR)
 }
 
-fn list_folder(root: &Path) -> io::Result<Listing> {
+pub(super) fn list_folder(root: &Path) -> io::Result<Listing> {
     let mut listing = Listing::new();
     for shard in fs::read_dir(root)? {
         let shard = shard?;
@@ -196,64 +196,6 @@ fn list_folder(root: &Path) -> io::Result<Listing> {
         }
     }
     Ok(listing)
-}
-
-/// What files are, whatever their names: device and number, and the key of the blob that it is.
-pub type Identities = HashMap<(u64, u64), String>;
-
-pub(super) fn identities(root: &Path) -> io::Result<Identities> {
-    let mut known = Identities::new();
-    for key in list_folder(root)?.into_keys() {
-        // One that is growing has no such name yet.
-        if let Ok(found) = fs::metadata(root.join(&key[..2]).join(&key)) {
-            known.insert((found.dev(), found.ino()), key);
-        }
-    }
-    Ok(known)
-}
-
-/// A file of this machine at the moment at which its bytes were read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReadFile {
-    device: u64,
-    number: u64,
-    length: u64,
-    modified: (i64, i64),
-}
-
-impl ReadFile {
-    pub fn of(file: &fs::Metadata) -> Self {
-        Self {
-            device: file.dev(),
-            number: file.ino(),
-            length: file.len(),
-            modified: (file.mtime(), file.mtime_nsec()),
-        }
-    }
-}
-
-/// Says whether the file has the blob's name from now on, too. Not where it is another's, whom nobody keeps from writing,
-/// lies on another disk, or has changed since it was read.
-pub(super) fn link(root: &Path, file: &Path, blob: &Path, read: &ReadFile) -> io::Result<bool> {
-    // Through symbolic links: a link to one would be no file.
-    let target = file.canonicalize()?;
-    let open = fs::File::open(&target)?;
-    let metadata = open.metadata()?;
-    let is_ours = metadata.uid() == rustix::process::geteuid().as_raw();
-    if !is_ours || !metadata.is_file() || ReadFile::of(&metadata) != *read {
-        return Ok(false);
-    }
-    let folder = blob.parent().unwrap_or(root);
-    fs::create_dir_all(folder)?;
-    if fs::hard_link(&target, blob).is_err() {
-        return Ok(false);
-    }
-    // From now on its bytes never change, and they are on the disk.
-    open.set_permissions(fs::Permissions::from_mode(0o444))?;
-    open.sync_all()?;
-    sync_folder(folder)?;
-    sync_folder(root)?;
-    Ok(true)
 }
 
 async fn list_bucket(bucket: &Bucket) -> Result<Listing, StorageError> {

@@ -5,23 +5,23 @@
 //! error, never in padding: the receiver sees a broken transfer instead of a broken image.
 
 mod batch;
-mod joined;
 mod local;
+mod piece;
 mod remote;
 
 use std::fs::File;
 use std::io;
 use std::ops::Range;
-use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::stream::{self, Stream, StreamExt as _, TryStreamExt as _};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
 use object_store::ObjectStore;
 use object_store::path::Path;
 
-use super::bucket::away;
-use crate::storage::error::StorageError;
+use self::piece::too_short;
+pub use self::piece::{BlobStream, Piece};
+use crate::storage::error::{StorageError, away};
 
 /// A blob opened for reading. Cheap to clone; every stream of it stands on its own.
 #[derive(Debug, Clone)]
@@ -37,18 +37,6 @@ enum Source {
     Memory(Bytes),
     Joined(Arc<[BlobReader]>),
 }
-
-/// What a stream gives next.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Piece {
-    /// Bytes that are not the blob's, such as the framing between two ranges.
-    Literal(Bytes),
-    /// Bytes of the blob.
-    Range(Range<u64>),
-}
-
-/// The bytes in order, in chunks of some hundred KiB (bytes at hand come undivided). Stop at an error.
-pub type BlobStream = Pin<Box<dyn Stream<Item = io::Result<Bytes>> + Send>>;
 
 impl BlobReader {
     /// A file on a local disk, `size` bytes long.
@@ -118,7 +106,7 @@ impl BlobReader {
                 let bytes = bytes.clone();
                 stream::iter(pieces.map(move |piece| from_memory(&bytes, piece))).boxed()
             }
-            Source::Joined(parts) => joined::stream(Arc::clone(parts), pieces),
+            Source::Joined(parts) => joined(Arc::clone(parts), pieces),
         }
     }
 }
@@ -139,6 +127,69 @@ fn from_memory(bytes: &Bytes, piece: Piece) -> io::Result<Bytes> {
     }
 }
 
-fn too_short() -> io::Error {
-    io::Error::new(io::ErrorKind::UnexpectedEof, "the blob is shorter than its recorded size")
+/// Each part is opened for reading when its turn comes.
+fn joined(
+    parts: Arc<[BlobReader]>,
+    pieces: impl Iterator<Item = Piece> + Send + 'static,
+) -> BlobStream {
+    let streams = pieces.flat_map(move |piece| match piece {
+        Piece::Literal(text) => vec![Some((BlobReader::bytes(text.clone()), 0..text.len() as u64))],
+        Piece::Range(range) => within(&parts, range),
+    });
+    let read = |part: Option<(BlobReader, Range<u64>)>| match part {
+        Some((part, range)) => part.stream(range),
+        None => stream::iter([Err(too_short())]).boxed(),
+    };
+    stream::iter(streams).flat_map(read).boxed()
+}
+
+/// What of each part is in the range; none where it leaves the last one.
+fn within(parts: &[BlobReader], range: Range<u64>) -> Vec<Option<(BlobReader, Range<u64>)>> {
+    let (mut found, mut begins) = (Vec::new(), 0);
+    for part in parts {
+        let ends = begins + part.size;
+        let (start, end) = (range.start.max(begins), range.end.min(ends));
+        if start < end {
+            found.push(Some((part.clone(), start - begins..end - begins)));
+        }
+        begins = ends;
+    }
+    if range.end > begins {
+        found.push(None);
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn read(reader: &BlobReader, range: Range<u64>) -> std::io::Result<Vec<u8>> {
+        Ok(reader.stream(range).try_collect::<Vec<_>>().await?.concat())
+    }
+
+    #[tokio::test]
+    async fn every_range_is_what_it_would_be_of_the_whole() {
+        let texts = ["abc", "", "d", "efghij"];
+        let parts = texts.map(|text| BlobReader::bytes(Bytes::from_static(text.as_bytes())));
+        let (joined, whole) = (BlobReader::joined(parts.into()), texts.concat());
+        assert_eq!(joined.size(), 10);
+        for start in 0..=10 {
+            for end in start..=10 {
+                let read = read(&joined, start as u64..end as u64).await.unwrap();
+                assert_eq!(read, whole.as_bytes()[start..end]);
+            }
+        }
+        assert!(read(&joined, 5..11).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn text_between_two_ranges_stands_where_it_was_put() {
+        let parts =
+            ["abc", "def"].map(|text| BlobReader::bytes(Bytes::from_static(text.as_bytes())));
+        let text = Piece::Literal(Bytes::from_static(b"--"));
+        let pieces = [Piece::Range(1..4), text, Piece::Range(0..1)];
+        let stream = BlobReader::joined(parts.into()).stream_pieces(pieces.into_iter());
+        assert_eq!(stream.try_collect::<Vec<_>>().await.unwrap().concat(), b"bcd--a");
+    }
 }

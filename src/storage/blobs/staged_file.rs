@@ -20,6 +20,23 @@ use crate::storage::error::StorageError;
 /// Bytes to read at once when what a crash left is taken in.
 const READ: usize = 1024 * 1024;
 
+/// Where a blob grows until it is complete.
+pub(super) fn staged_path(path: &Path) -> PathBuf {
+    let mut staged = path.as_os_str().to_owned();
+    staged.push(".part");
+    staged.into()
+}
+
+/// Takes away what has grown of a blob. That there is nothing is fine.
+pub(super) fn remove_staged(path: &Path) -> Result<(), StorageError> {
+    match std::fs::remove_file(staged_path(path)) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(StorageError::file(path.display().to_string())(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// A file under its provisional name. All methods block.
 pub(super) struct StagedFile {
     file: Arc<File>,

@@ -16,10 +16,13 @@ use rustix::fs::OFlags;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use super::bucket::{Bucket, away, in_time};
-use super::{BlobReader, Blobs, Place, RunningHash};
+use super::bucket::Bucket;
+use super::bucket::time_limits::in_time;
+use super::reader::BlobReader;
+use super::running_hash::RunningHash;
+use super::store::{Blobs, Place};
 use crate::model::Digest;
-use crate::storage::error::{StorageError, is_about_the_file};
+use crate::storage::error::{StorageError, away, is_about_the_file};
 
 /// Read at once, in bytes.
 const PIECE: usize = 4 * 1024 * 1024;

@@ -10,8 +10,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
-use super::bucket::away;
-use crate::storage::error::StorageError;
+use crate::storage::error::{StorageError, away};
 
 /// The end of the time for which requests may be under way. Clones see each other's renewals.
 #[derive(Debug, Clone)]

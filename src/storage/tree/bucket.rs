@@ -20,12 +20,12 @@ use object_store::{
     Attribute, AttributeValue, Attributes, ObjectStoreExt as _, PutOptions, PutPayload,
 };
 
-use super::{Entries, Entry, Original};
+use super::entry::{Entries, Entry, Original};
 use crate::model::FolderDocument;
 use crate::storage::blobs::{
-    BlobReader, COPYING, Client, CopySource, Encryption, Service, away, in_time, of_a_file, within,
+    BlobReader, COPYING, Client, CopySource, Encryption, Service, in_time, of_a_file, within,
 };
-use crate::storage::error::StorageError;
+use crate::storage::error::{StorageError, away};
 
 /// A folder of the tree, page by page: a thousand files take a tenth of a second.
 const LISTING: Duration = Duration::from_mins(2);

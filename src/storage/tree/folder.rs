@@ -9,7 +9,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use chrono::{DateTime, Utc};
 
-use super::Original;
+use super::entry::Original;
 use crate::storage::disk::sync_folder;
 use crate::storage::error::StorageError;
 

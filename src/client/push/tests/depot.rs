@@ -8,8 +8,7 @@ use std::sync::{Arc, Mutex};
 use actix_web::{HttpRequest, HttpResponse, web};
 use serde_json::json;
 
-use self::state::Shared;
-pub use self::state::{Depot, Fault};
+pub use self::state::{Depot, Fault, Shared};
 use self::uploads::append;
 use super::super::super::connection::Connection;
 use super::super::super::test_server::{problem, serve};

@@ -17,10 +17,10 @@ use futures_util::FutureExt as _;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::spool::Spool;
-use super::{Growing, Kept, StoredPart, Tail, lost};
-use crate::storage::blobs::bucket::{Bucket, away};
+use crate::storage::blobs::bucket::Bucket;
+use crate::storage::blobs::growing::{Growing, Kept, StoredPart, Tail};
 use crate::storage::blobs::running_hash::RunningHash;
-use crate::storage::error::StorageError;
+use crate::storage::error::{StorageError, away, lost};
 
 pub(super) struct InBucket {
     bucket: Bucket,

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use super::write_back::WriteBack;
-use super::{Growing, Kept, Tail, lost};
+use crate::storage::blobs::growing::{Growing, Kept, Tail};
 use crate::storage::blobs::running_hash::RunningHash;
 use crate::storage::blobs::staged_file::StagedFile;
-use crate::storage::error::StorageError;
+use crate::storage::error::{StorageError, lost};
 
 pub(super) struct InFolder {
     staged: StagedFile,

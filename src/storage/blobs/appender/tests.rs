@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::model::Digest;
+use crate::storage::blobs::Hold;
 
 const SIZE: u64 = 1000;
 

@@ -12,9 +12,9 @@ use std::sync::Arc;
 use futures_util::FutureExt as _;
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
-use super::{Kept, lost};
+use crate::storage::blobs::growing::Kept;
 use crate::storage::blobs::running_hash::RunningHash;
-use crate::storage::error::StorageError;
+use crate::storage::error::{StorageError, lost};
 
 /// Bytes between two beginnings: enough to keep the file system's journal out of the way.
 const EVERY: u64 = 4 * 1024 * 1024;

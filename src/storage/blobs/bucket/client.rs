@@ -20,8 +20,8 @@ use object_store::signer::{HeaderMap, HeaderName, HeaderValue, Method, Signer};
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
 use url::Url;
 
-use super::{PART_TIME, away};
-use crate::storage::error::StorageError;
+use super::time_limits::PART_TIME;
+use crate::storage::error::{StorageError, away};
 
 /// A client keeps trying for this long; longer, and its own caller would have hung up.
 const TRY_FOR: Duration = Duration::from_secs(10);

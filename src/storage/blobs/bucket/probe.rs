@@ -12,8 +12,9 @@ use object_store::path::Path;
 use object_store::signer::{HeaderMap, HeaderName, HeaderValue, Method, SignedUrlOptions};
 use object_store::{ObjectStoreExt as _, PutMode, PutPayload};
 
+use super::Bucket;
 use super::client::Service;
-use super::{Bucket, in_time};
+use super::time_limits::in_time;
 use crate::storage::error::StorageError;
 
 /// How long the address of the wrong checksum is good.

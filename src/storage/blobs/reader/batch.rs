@@ -1,6 +1,6 @@
 //! Cutting and joining pieces into batches of one read's size.
 
-use super::Piece;
+use super::piece::Piece;
 
 /// Pieces that are read into one buffer by one call.
 #[derive(Debug)]

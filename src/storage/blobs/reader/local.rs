@@ -18,7 +18,7 @@ use futures_util::Stream;
 use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 
 use super::batch::{Batch, Batches};
-use super::{Piece, too_short};
+use super::piece::{Piece, too_short};
 
 /// Bytes of one read. 512 KiB and more are slower by a quarter, since the server copies a chunk
 /// and the response's head into one buffer, which has to fit the allocator's 512 KiB class; 256 KiB

@@ -11,7 +11,7 @@ use object_store::path::Path;
 use object_store::{GetOptions, GetRange, ObjectStore};
 use tokio::time::timeout;
 
-use super::{BlobStream, Piece, too_short};
+use super::piece::{BlobStream, Piece, too_short};
 
 /// Ranges up to this long are fetched whole, a few at a time and ahead of their turn; a longer one
 /// is a request of its own whose body flows through as it comes.

@@ -1,0 +1,203 @@
+//! The store itself: a folder or a bucket, where in it a key lies, and what is done with a whole blob.
+//!
+//! How a blob grows is in `upload`, what is there at all in [`listing`](super::listing).
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::local::LocalFileSystem;
+use object_store::path::Path as StorePath;
+use object_store::{Attributes, ObjectStore, ObjectStoreExt as _};
+use tokio::task::spawn_blocking;
+use url::Url;
+
+use super::appender::spool;
+use super::bucket::client::connect;
+use super::bucket::probe::Findings;
+use super::bucket::{Bucket, CopySource};
+use super::reader::BlobReader;
+use super::staged_file::remove_staged;
+use crate::model::Digest;
+use crate::storage::error::StorageError;
+use crate::storage::{copying, disk, instance};
+
+/// Where the bytes of all files lie.
+///
+/// What goes to a bucket is boxed: the futures of its client are of several KiB, and would be part of
+/// those of all requests.
+#[derive(Clone)]
+pub struct Blobs(pub(super) Place);
+
+#[derive(Clone)]
+pub(super) enum Place {
+    Folder { path: PathBuf, store: Arc<dyn ObjectStore> },
+    Bucket(Bucket),
+}
+
+/// Whether a bucket's URL and options are understood. Nobody is asked.
+pub fn check_bucket(
+    url: &Url,
+    options: impl IntoIterator<Item = (String, String)>,
+) -> Result<(), StorageError> {
+    connect(url, options).map(drop)
+}
+
+impl Blobs {
+    /// Opens `file:///…`, `s3://bucket/prefix`, `az://…` or `gs://…`; options are `object_store`'s own.
+    /// `spool` is a folder for what is on its way into a bucket. To be called within the runtime that
+    /// lives as long as the server.
+    pub fn open(
+        url: &Url,
+        options: impl IntoIterator<Item = (String, String)>,
+        spool: &Path,
+    ) -> Result<Self, StorageError> {
+        if url.scheme() == "file" {
+            let folder = url.to_file_path().map_err(|()| {
+                StorageError::Unusable(format!("store.url {url} is no path of this machine"))
+            })?;
+            return Self::open_folder(&folder);
+        }
+        instance::make_folder(spool, instance::PRIVATE)?;
+        Ok(Self(Place::Bucket(Bucket::open(url, options, spool.to_owned())?)))
+    }
+
+    /// A local folder, made if absent. Files and folders are synced before a write is acknowledged.
+    pub fn open_folder(folder: &Path) -> Result<Self, StorageError> {
+        instance::make_folder(folder, instance::PRIVATE)?;
+        let path =
+            folder.canonicalize().map_err(StorageError::file(folder.display().to_string()))?;
+        let store = Arc::new(LocalFileSystem::new_with_prefix(&path)?.with_fsync(true));
+        Ok(Self(Place::Folder { path, store }))
+    }
+
+    /// Smaller parts than a bucket has otherwise, for tests.
+    #[cfg(test)]
+    pub(crate) fn with_parts_of(mut self, bytes: u64) -> Self {
+        if let Place::Bucket(bucket) = &mut self.0 {
+            bucket.part_size = bytes;
+        }
+        self
+    }
+
+    pub const fn is_folder(&self) -> bool {
+        matches!(self.0, Place::Folder { .. })
+    }
+
+    /// The file that holds a blob, where the store is a folder.
+    pub fn local_path(&self, key: &str) -> Option<PathBuf> {
+        match &self.0 {
+            // Two letters of the key make a folder, so that none grows past what listing tools bear.
+            Place::Folder { path, .. } => Some(path.join(key.get(..2).unwrap_or("__")).join(key)),
+            Place::Bucket(_) => None,
+        }
+    }
+
+    /// Where the blob is for the bucket's own service; none where the store is a folder.
+    pub fn copy_source(&self, key: &str) -> Option<CopySource> {
+        match &self.0 {
+            Place::Folder { .. } => None,
+            Place::Bucket(bucket) => Some(bucket.copy_source(key)),
+        }
+    }
+
+    /// An address of the bucket's at which whoever has it may GET or HEAD the blob, for so long; none where the store is a
+    /// folder.
+    pub async fn signed_url(
+        &self,
+        key: &str,
+        method: &str,
+        good_for: Duration,
+    ) -> Result<Option<Url>, StorageError> {
+        match &self.0 {
+            Place::Folder { .. } => Ok(None),
+            Place::Bucket(bucket) => {
+                Box::pin(bucket.signed_url(key, method, good_for)).await.map(Some)
+            }
+        }
+    }
+
+    /// Tries what a bucket does, with a blob that is to be removed; none where the store is a folder.
+    pub(in crate::storage) async fn probe(
+        &self,
+        key: &str,
+        bytes: &'static [u8],
+    ) -> Result<Option<Findings>, StorageError> {
+        match &self.0 {
+            Place::Folder { .. } => Ok(None),
+            Place::Bucket(bucket) => Box::pin(bucket.probe(key, bytes)).await.map(Some),
+        }
+    }
+
+    /// Room for more, where the store can tell.
+    pub fn free_bytes(&self) -> Result<Option<u64>, StorageError> {
+        match &self.0 {
+            Place::Folder { path, .. } => free_bytes(path).map(Some),
+            Place::Bucket(_) => Ok(None),
+        }
+    }
+
+    /// What is left of the disk that appends write to.
+    pub fn free_bytes_of_disk(&self) -> Result<u64, StorageError> {
+        match &self.0 {
+            Place::Folder { path, .. } => free_bytes(path),
+            Place::Bucket(bucket) => free_bytes(&bucket.spool),
+        }
+    }
+
+    /// Opens a stored blob for reading.
+    pub async fn reader(&self, key: &str, size: u64) -> Result<BlobReader, StorageError> {
+        let path = match &self.0 {
+            Place::Bucket(bucket) => {
+                return Ok(BlobReader::remote(bucket.objects(), bucket.location(key), size));
+            }
+            Place::Folder { .. } => self.local_path(key).unwrap_or_default(),
+        };
+        let opened = spawn_blocking(move || {
+            std::fs::File::open(&path).map_err(StorageError::file(path.display().to_string()))
+        });
+        let file = opened.await.map_err(|error| StorageError::Unavailable(error.to_string()))??;
+        Ok(BlobReader::local(Arc::new(file), size))
+    }
+
+    /// Writes a whole blob, compared with its digest: it is there with these bytes, or not at all.
+    pub async fn put_whole(
+        &self,
+        key: &str,
+        reader: &BlobReader,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        let (store, location, attributes) = match &self.0 {
+            Place::Folder { store, .. } => {
+                let shard = key.get(..2).unwrap_or("__");
+                let location = StorePath::default().join(shard).join(key);
+                (Arc::clone(store), location, Attributes::new())
+            }
+            Place::Bucket(bucket) => (bucket.objects(), bucket.location(key), bucket.attributes()),
+        };
+        Box::pin(copying::copy(reader, &store, &location, digest, attributes)).await
+    }
+
+    /// Removes a blob's bytes, finished or not. That there are none is fine.
+    pub async fn remove(&self, key: &str, multipart: Option<&str>) -> Result<(), StorageError> {
+        match &self.0 {
+            Place::Bucket(bucket) => {
+                spool::remove(&bucket.spool.join(key))?;
+                Box::pin(bucket.remove(key, multipart)).await
+            }
+            Place::Folder { store, .. } => {
+                let path = self.local_path(key).unwrap_or_default();
+                remove_staged(&path)?;
+                let shard = key.get(..2).unwrap_or("__");
+                match store.delete(&StorePath::default().join(shard).join(key)).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                    Err(error) => Err(error.into()),
+                }
+            }
+        }
+    }
+}
+
+fn free_bytes(folder: &Path) -> Result<u64, StorageError> {
+    disk::free_bytes(folder).map_err(StorageError::file(folder.display().to_string()))
+}

@@ -1,0 +1,33 @@
+//! What stands in the tree, and what it is made from.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+
+use crate::model::Digest;
+
+/// The blob that a published file is made from.
+#[derive(Debug, Clone)]
+pub struct Original {
+    pub blob_key: String,
+    pub size: u64,
+    pub digest: Digest,
+    /// The file's date in a folder: BITS restarts a transfer when the date changes. A bucket has dates of its own.
+    pub sealed_at: DateTime<Utc>,
+}
+
+/// What stands under a name in the tree.
+#[derive(Debug, Clone)]
+pub enum Entry {
+    File(std::fs::Metadata),
+    Object {
+        size: u64,
+        /// When the bucket made it.
+        modified: DateTime<Utc>,
+        /// What the bucket calls these very bytes.
+        tag: Option<String>,
+    },
+}
+
+/// The files of one folder of the tree, by name.
+pub type Entries = BTreeMap<String, Entry>;
