@@ -1,6 +1,6 @@
 //! `/images/{image}/revisions/{revision}/files/{role}`: bytes in and out.
 
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, head, options, put, web};
 use serde::Serialize;
@@ -10,7 +10,7 @@ use super::conventions::caller::Caller;
 use super::conventions::conditional::Condition;
 use super::conventions::file_body::{digest_of_whole, must_be_plain_bytes};
 use super::conventions::file_response::{self, Identity, ServedFile};
-use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::problem::{ChangeRefusals, Code, Problem, ReadRefusals};
 use super::depot::Depot;
 use super::revisions::FileBody;
 use super::uploads;
@@ -203,14 +203,14 @@ fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {
     must_be_plain_bytes(request, &[])?;
     if text(header::CONTENT_RANGE).is_some() {
         let detail = "a PUT sends the whole file (RFC 9110 section 14.5)";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "content_range_refused", detail));
+        return Err(Problem::new(Code::ContentRangeRefused, detail));
     }
     let length = text(header::CONTENT_LENGTH).ok_or_else(|| {
         let detail = "say how long the file is with Content-Length; chunked uploads cannot be given their room";
-        Problem::new(StatusCode::LENGTH_REQUIRED, "length_required", detail)
+        Problem::new(Code::LengthRequired, detail)
     })?;
-    let size = length.parse().map_err(|_| {
-        Problem::new(StatusCode::BAD_REQUEST, "bad_length", "Content-Length is a number of bytes")
-    })?;
+    let size = length
+        .parse()
+        .map_err(|_| Problem::new(Code::BadLength, "Content-Length is a number of bytes"))?;
     Ok(ArrivingFile { size, digest: digest_of_whole(request)? })
 }

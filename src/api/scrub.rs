@@ -1,6 +1,5 @@
 //! `/scrub`: how the stored bytes are, and having them read again.
 
-use actix_web::http::StatusCode;
 use actix_web::web::{Data, Query};
 use actix_web::{HttpResponse, get, post, web};
 use chrono::{DateTime, Utc};
@@ -8,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::conventions::caller::Caller;
-use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::problem::{ChangeRefusals, Code, Problem, ReadRefusals};
 use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::{Administer, Read};
@@ -155,7 +154,7 @@ pub async fn request(
     let ScrubQuery { image, revision } = query.into_inner();
     if revision.is_some() && image.is_none() {
         let detail = "a revision is one of an image: name that, too";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail));
+        return Err(Problem::new(Code::BadQuery, detail));
     }
     depot.catalog.request_scrub(&caller.actor(), image.as_ref(), revision).await?;
     Ok(HttpResponse::Accepted().json(ScrubBody::of(&depot).await?))

@@ -15,7 +15,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::conventions::body::JsonBody;
 use super::conventions::caller::Visitor;
 use super::conventions::client_address;
-use super::conventions::problem::{Problem, ProblemDocument, ReadRefusals};
+use super::conventions::problem::{Code, Problem, ProblemDocument, ReadRefusals};
 use super::conventions::sample;
 use super::depot::{Depot, Links};
 use crate::catalog::snapshot::{Offer, OfferedPath};
@@ -226,7 +226,7 @@ impl Question {
         links: &Links,
     ) -> Result<UpdateAnswer<'a>, Problem> {
         if !snapshot.is_loaded() {
-            return Err(Problem::come_back("starting", "the server has only just started", 1));
+            return Err(Problem::new(Code::Starting, "the server has only just started"));
         }
         let current = self.revision.unwrap_or(0);
         if current < 0 {

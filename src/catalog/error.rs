@@ -1,5 +1,3 @@
-//! Why the catalog refuses. Knows no HTTP: `api::conventions::problem` has the one table of statuses.
-
 use crate::model::{ChannelName, Digest, FileRole, InvalidName, MappingName, RevisionState};
 use crate::storage::StorageError;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::Method;
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer};
@@ -24,7 +24,7 @@ use crate::api::conventions::fallback;
 use crate::api::conventions::limits::{Brakes, Limits};
 use crate::api::conventions::listener::Listeners;
 use crate::api::conventions::listener_headers::speak_for_listener;
-use crate::api::conventions::problem::Problem;
+use crate::api::conventions::problem::{Code, Problem};
 use crate::api::conventions::{body, cross_site, dry_run, idempotency, slow_body};
 use crate::api::depot::{Depot, Links};
 use crate::api::uploads::tus_middleware::{is_upload, speak_tus};
@@ -143,12 +143,7 @@ pub(super) fn app(
         .app_data(web::PayloadConfig::new(body::LIMIT))
         .app_data(web::PathConfig::default().error_handler(|_, _| Problem::not_found().into()))
         .app_data(web::QueryConfig::default().error_handler(|error, _| {
-            Problem::new(
-                StatusCode::BAD_REQUEST,
-                "bad_query",
-                format!("the query is not understood: {error}"),
-            )
-            .into()
+            Problem::new(Code::BadQuery, format!("the query is not understood: {error}")).into()
         }))
         .into_utoipa_app()
         .configure(routes::operations)

@@ -1,16 +1,18 @@
 //! The BITS upload protocol ("[MC-BUP] BITS Upload Protocol"): one verb, `BITS_POST`, with everything it
 //! says in headers and bytes only in the body of a Fragment.
 //!
-//! [`packet`] reads what clients send, [`ack`] writes what they are told. Sessions, offsets and what a
-//! packet brings about are left to others.
+//! [`packet`] reads what clients send, [`ack`] writes what they are told, [`Reaction`] is what a refusal makes
+//! them do. Sessions, offsets and what a packet brings about are left to others.
 
 pub mod ack;
 mod content_range;
 pub mod packet;
+mod reaction;
 
 pub use ack::{Ack, Context, HResult};
 pub use content_range::FragmentRange;
 pub use packet::{Malformed, Packet, SessionId};
+pub use reaction::Reaction;
 
 use actix_web::http::header::HeaderName;
 

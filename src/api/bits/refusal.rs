@@ -1,16 +1,13 @@
-//! How BITS is refused: the one table that turns problems into statuses and codes that its clients
-//! understand.
-//!
-//! A client gives up upon 4xx, except 408 and 409, and 501 and 505; it tries again upon other 5xx. So
-//! what passes by itself is always 503, and what the client can mend has the code that makes it do so.
+//! How BITS is refused: a problem becomes the answer that makes its clients do what the table of refusals
+//! (`api::conventions::problem::code`) says.
 
 use actix_web::http::StatusCode as S;
 use actix_web::http::header::{HeaderName, HeaderValue};
 
-use crate::api::conventions::problem::Problem;
+use crate::api::conventions::problem::{Code, Problem};
 use crate::catalog::Error;
 use crate::model::BitsSession;
-use crate::wire::bits::{Ack, Context, HResult, Malformed};
+use crate::wire::bits::{Ack, Malformed, Reaction};
 
 /// Why a packet was refused, for the log, and what its sender is told.
 #[derive(Debug)]
@@ -64,8 +61,7 @@ impl std::fmt::Display for Refusal {
 
 impl From<Malformed> for Refusal {
     fn from(malformed: Malformed) -> Self {
-        let ack = Ack::refused(S::BAD_REQUEST, HResult::INVALID_ARGUMENT, Context::Server);
-        Self::new(malformed.to_string(), ack)
+        Self::new(malformed.to_string(), Reaction::GiveUp.ack())
     }
 }
 
@@ -78,13 +74,13 @@ impl From<Error> for Refusal {
 
 impl From<Problem> for Refusal {
     fn from(problem: Problem) -> Self {
-        let mut ack = ack(problem.status(), problem.code());
+        let mut ack = problem.code().reaction().ack();
         ack.fields.extend(problem.headers().iter().cloned());
         let says_when = ack.fields.iter().any(|(name, _)| *name == RETRY_LATER.0);
         if ack.status == S::SERVICE_UNAVAILABLE && !says_when {
             ack.fields.push(RETRY_LATER.clone());
         }
-        let overtaken = problem.code() == "upload_taken_over";
+        let overtaken = problem.code() == Code::UploadTakenOver;
         Self { overtaken, ..Self::new(problem.to_string(), ack) }
     }
 }
@@ -92,38 +88,6 @@ impl From<Problem> for Refusal {
 /// In seconds: long enough not to hurry, short enough for a person who waits.
 const RETRY_LATER: (HeaderName, HeaderValue) =
     (HeaderName::from_static("retry-after"), HeaderValue::from_static("60"));
-
-/// The table.
-fn ack(status: S, code: &str) -> Ack {
-    use Context::{BackEnd, Server};
-    let (status, code, context) = match code {
-        // The draft that a session was for is gone as well: the file goes into the next one.
-        "upload_not_found" | "upload_lost" | "revision_sealed" | "revision_deleted" => {
-            (S::INTERNAL_SERVER_ERROR, HResult::SESSION_NOT_FOUND, Server)
-        }
-        "no_room" => (S::INTERNAL_SERVER_ERROR, HResult::DISK_FULL, Server),
-        "file_too_large" | "image_quota_exceeded" => {
-            (S::INTERNAL_SERVER_ERROR, HResult::TOO_LARGE, Server)
-        }
-        // Sessions end by themselves: closed, cancelled, or expired. Refused for good the client would
-        // give up, and ending the newest ones instead, as IIS does, would throw away what they sent.
-        "too_many_uploads" | "upload_busy" | "upload_taken_over" => {
-            (S::SERVICE_UNAVAILABLE, HResult::BUSY, Server)
-        }
-        // The client is not to give up for a line that is slow or broke.
-        "body_too_slow" | "body_truncated" => (S::REQUEST_TIMEOUT, HResult::BUSY, Server),
-        _ => match status {
-            // Says all by itself; the listener adds the challenges.
-            S::UNAUTHORIZED => return Ack::with_status(status),
-            S::FORBIDDEN => (status, HResult::ACCESS_DENIED, Server),
-            S::TOO_MANY_REQUESTS => (S::SERVICE_UNAVAILABLE, HResult::BUSY, Server),
-            S::SERVICE_UNAVAILABLE => (status, HResult::BUSY, BackEnd),
-            other if other.is_client_error() => (S::BAD_REQUEST, HResult::INVALID_ARGUMENT, Server),
-            _ => (S::INTERNAL_SERVER_ERROR, HResult::FAILED, BackEnd),
-        },
-    };
-    Ack::refused(status, code, context)
-}
 
 #[cfg(test)]
 mod tests {

@@ -59,7 +59,7 @@ fn refuse(request: &HttpRequest, depot: &Depot, denied: Denied) -> Problem {
     let refused = RefusedLogin {
         caller: named_user(request, depot),
         certificate: certificate.map(|der| certificate::describe(&der)),
-        reason: problem.code(),
+        reason: problem.code().as_str(),
         address: subscriber(client_address::of(request)),
     };
     metrics::counter!("imagedepot_login_failures_total").increment(1);

@@ -15,7 +15,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 
 /// The largest JSON body, in bytes.
 pub const LIMIT: usize = 1024 * 1024;
@@ -53,20 +53,17 @@ impl<T: DeserializeOwned> JsonBody<T> {
         let Content { bytes, is_json } = self.content?;
         if !is_json {
             return Err(Problem::new(
-                StatusCode::UNSUPPORTED_MEDIA_TYPE,
-                "json_expected",
+                Code::JsonExpected,
                 "the body is JSON: say so with Content-Type: application/json",
             ));
         }
         let malformed = |error: serde_json::Error| {
             let detail = format!("the body is no JSON: {error}");
-            Problem::new(StatusCode::BAD_REQUEST, "malformed_json", detail)
+            Problem::new(Code::MalformedJson, detail)
         };
         // Twice, for a wrong field would hide that what follows it is no JSON at all.
         let _well_formed: IgnoredAny = serde_json::from_slice(&bytes).map_err(malformed)?;
-        let invalid = |detail: String| {
-            Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid_value", detail)
-        };
+        let invalid = |detail: String| Problem::new(Code::InvalidValue, detail);
         if nul::is_in(&bytes) {
             return Err(invalid("a text holds a NUL character, \\u0000".to_owned()));
         }
@@ -109,18 +106,12 @@ fn unreadable(error: &actix_web::Error) -> Problem {
     if let Some(PayloadError::Io(late)) = error.as_error::<PayloadError>()
         && late.kind() == io::ErrorKind::TimedOut
     {
-        return Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", late.to_string());
+        return Problem::new(Code::BodyTooSlow, late.to_string());
     }
     match error.as_response_error().status_code() {
-        StatusCode::PAYLOAD_TOO_LARGE => Problem::new(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "body_too_large",
-            format!("at most {LIMIT} bytes of JSON"),
-        ),
-        _ => Problem::new(
-            StatusCode::BAD_REQUEST,
-            "body_unreadable",
-            format!("the body could not be read: {error}"),
-        ),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            Problem::new(Code::BodyTooLarge, format!("at most {LIMIT} bytes of JSON"))
+        }
+        _ => Problem::new(Code::BodyUnreadable, format!("the body could not be read: {error}")),
     }
 }

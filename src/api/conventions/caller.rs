@@ -6,12 +6,11 @@ use std::net::IpAddr;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::http::StatusCode;
 use actix_web::{FromRequest, HttpRequest};
 
 use super::authentication::{identify, may_be_known};
 use super::client_address;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::access::{Denied, Identity, Permission};
 use crate::catalog::{Actor, Error};
 use crate::model::{ImageName, ReadAccess};
@@ -52,7 +51,7 @@ impl<P> Caller<P> {
             return Ok(());
         }
         let detail = format!("{} is confined to other images than {image}", self.identity.name());
-        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+        Err(Problem::new(Code::Forbidden, detail))
     }
 
     /// For what shows all images at once, or decides for all.
@@ -62,7 +61,7 @@ impl<P> Caller<P> {
         }
         let detail =
             format!("{} is confined to some images, and this concerns all", self.identity.name());
-        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+        Err(Problem::new(Code::Forbidden, detail))
     }
 
     /// Nobody gives rights on images away that it has none on.
@@ -75,7 +74,7 @@ impl<P> Caller<P> {
             self.identity.name(),
             self.identity.images().join(", ")
         );
-        Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+        Err(Problem::new(Code::Forbidden, detail))
     }
 
     /// Callers that are confined to other images get the answer for one that does not exist.
@@ -100,7 +99,7 @@ impl<P: Permission> FromRequest for Caller<P> {
                     P::NAME,
                     identity.name()
                 );
-                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+                Err(Problem::new(Code::Forbidden, detail))
             }
         })
     }
@@ -136,7 +135,7 @@ impl Visitor {
             (ReadAccess::Authenticated, Some(identity)) if !identity.images().is_empty() => {
                 let detail =
                     format!("{} is confined to some images, and this shows all", identity.name());
-                Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail))
+                Err(Problem::new(Code::Forbidden, detail))
             }
             _ => Ok(()),
         }

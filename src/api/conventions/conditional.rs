@@ -8,7 +8,7 @@ use actix_web::http::{Method, StatusCode, header};
 use actix_web::{FromRequest, HttpRequest, HttpResponse, Responder};
 use serde::Serialize;
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::catalog::Precondition;
 use crate::wire::preconditions::{self, EntityTag, Named, Validators, Verdict};
 
@@ -43,7 +43,7 @@ fn read(request: &HttpRequest) -> Result<Precondition, Problem> {
 }
 
 fn malformed(detail: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "malformed_condition", detail)
+    Problem::new(Code::MalformedCondition, detail)
 }
 
 /// A single resource with its tag.

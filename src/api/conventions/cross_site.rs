@@ -7,11 +7,11 @@
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::{Method, StatusCode, Uri, header};
+use actix_web::http::{Method, Uri, header};
 use actix_web::middleware::Next;
 use actix_web::{Error, HttpRequest, ResponseError as _, web};
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::api::depot::Depot;
 
 /// 403 for changes that another site's page asks for, unless the settings let its origin in.
@@ -23,7 +23,7 @@ pub async fn refuse_changes(
     if changes && is_of_another_site(request.request()) {
         let detail =
             "a page of another site has sent this; access.cors lets pages of trusted origins in";
-        let problem = Problem::new(StatusCode::FORBIDDEN, "cross_site_request", detail);
+        let problem = Problem::new(Code::CrossSiteRequest, detail);
         return Ok(request.into_response(problem.error_response()));
     }
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)

@@ -5,7 +5,7 @@ use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use super::problem::codes;
+use super::problem::page;
 
 /// The served document and the browsable page, both open.
 pub fn pages(config: &mut web::ServiceConfig) {
@@ -13,7 +13,7 @@ pub fn pages(config: &mut web::ServiceConfig) {
         .config(Config::new(["/api/openapi.json"]).try_it_out_enabled(true));
     config
         .service(served_document)
-        .route("/docs/problems", web::get().to(codes::page))
+        .route("/docs/problems", web::get().to(page::page))
         .service(page)
         .route("/docs", web::get().to(to_page))
         .route("/", web::get().to(to_page));

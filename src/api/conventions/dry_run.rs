@@ -5,14 +5,14 @@
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::{Method, StatusCode};
+use actix_web::http::Method;
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError as _, web};
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::documented_routes::{DRY_RUN, Routes};
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::catalog::Execution;
 
 /// Whether a change is only to be tried.
@@ -56,12 +56,12 @@ pub async fn refuse_where_unknown(
             .is_some_and(|routes| !routes.can_be_tried(request.path(), request.method()));
     if changes_something && has_misspelt_name(request.query_string()) {
         let detail = "the parameter is called dry_run: nothing was done";
-        let problem = Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail);
+        let problem = Problem::new(Code::BadQuery, detail);
         return Ok(request.into_response(problem.error_response()));
     }
     if unknown {
         let detail = "this operation cannot be tried: leave dry_run out to have it done";
-        let problem = Problem::new(StatusCode::BAD_REQUEST, "dry_run_unsupported", detail);
+        let problem = Problem::new(Code::DryRunUnsupported, detail);
         return Ok(request.into_response(problem.error_response()));
     }
     next.call(request).await.map(ServiceResponse::map_into_boxed_body)

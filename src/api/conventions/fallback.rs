@@ -3,12 +3,12 @@
 //! The router matches path and method together and tells only that nothing fits, so the difference is found here, by the
 //! [documented routes](super::documented_routes).
 
+use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, web};
 
 use super::documented_routes::Routes;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 
 /// The answer where no route fits.
 pub async fn nothing_here(
@@ -24,7 +24,7 @@ pub async fn nothing_here(
         return Err(Problem::not_found());
     }
     let detail = format!("{} is not possible here; possible are {allowed}", request.method());
-    let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail);
+    let problem = Problem::new(Code::MethodNotAllowed, detail);
     Err(match HeaderValue::from_str(&allowed) {
         Ok(value) => problem.with_header(header::ALLOW, value),
         Err(_) => problem,

@@ -1,9 +1,9 @@
 //! A file as the body of a request: what its headers must say, and the digests that they name.
 
 use actix_web::HttpRequest;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header;
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::model::Digest;
 use crate::wire::digest_fields::{self, CONTENT_DIGEST, REPR_DIGEST};
 
@@ -21,8 +21,7 @@ pub fn must_be_plain_bytes(request: &HttpRequest, others: &[&str]) -> Result<(),
     };
     if essence.is_some_and(|essence| !known(essence)) {
         return Err(Problem::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "raw_bytes_expected",
+            Code::RawBytesExpected,
             "the body is the file itself: send it as application/octet-stream or without a Content-Type (curl -T FILE)",
         ));
     }
@@ -36,7 +35,7 @@ pub fn must_be_uncoded(request: &HttpRequest) -> Result<(), Problem> {
         return Ok(());
     }
     let detail = "files are sent as they are, without a content coding";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_coding_refused", detail))
+    Err(Problem::new(Code::ContentCodingRefused, detail))
 }
 
 /// The SHA-256 that one of the fields of RFC 9530 names.
@@ -44,9 +43,8 @@ pub fn digest_in(
     request: &HttpRequest,
     name: &header::HeaderName,
 ) -> Result<Option<Digest>, Problem> {
-    digest_fields::read(request.headers(), name).map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, "malformed_digest", error.to_string())
-    })
+    digest_fields::read(request.headers(), name)
+        .map_err(|error| Problem::new(Code::MalformedDigest, error.to_string()))
 }
 
 /// In a request that holds the whole file both fields speak of the same bytes.
@@ -54,7 +52,7 @@ pub fn digest_of_whole(request: &HttpRequest) -> Result<Option<Digest>, Problem>
     match (digest_in(request, &REPR_DIGEST)?, digest_in(request, &CONTENT_DIGEST)?) {
         (Some(a), Some(b)) if a != b => {
             let detail = "Repr-Digest and Content-Digest name different digests of the same bytes";
-            Err(Problem::new(StatusCode::BAD_REQUEST, "malformed_digest", detail))
+            Err(Problem::new(Code::MalformedDigest, detail))
         }
         (a, b) => Ok(a.or(b)),
     }

@@ -21,7 +21,7 @@ use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
-use crate::api::conventions::problem::Problem;
+use crate::api::conventions::problem::{Code, Problem};
 use crate::catalog::Error;
 use crate::model::Digest;
 use crate::storage::blobs::BlobReader;
@@ -180,16 +180,14 @@ impl ServedFile {
 
 fn precondition_failed() -> Problem {
     Problem::new(
-        StatusCode::PRECONDITION_FAILED,
-        "precondition_failed",
+        Code::PreconditionFailed,
         "The file is not the one that If-Match or If-Unmodified-Since names. Ask again without it to get the current one.",
     )
 }
 
 fn range_not_satisfiable(size: u64) -> Problem {
     let problem = Problem::new(
-        StatusCode::RANGE_NOT_SATISFIABLE,
-        "range_not_satisfiable",
+        Code::RangeNotSatisfiable,
         format!("None of the ranges is inside the file, which has {size} bytes."),
     );
     match HeaderValue::try_from(format!("bytes */{size}")) {

@@ -16,7 +16,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::authentication::{brings_proof, identify};
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::access::{Denied, Identity};
 use crate::api::depot::Depot;
 use crate::catalog::idempotency::Claim;
@@ -110,21 +110,21 @@ async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
             "the body could not be read: {error}. With an Idempotency-Key a request may have 1 MiB: files are sent \
              without one, and a resumable upload is begun with an empty body"
         );
-        Problem::new(status, "body_unreadable", detail)
+        Problem::new(Code::BodyUnreadable, detail).with_status(status)
     })?;
     let fingerprint = fingerprint(request, &body, &caller);
     let caller = caller.name().to_owned();
     request.set_payload(Payload::from(body));
-    let conflict = |code, detail| Err(Problem::new(StatusCode::CONFLICT, code, detail));
+    let conflict = |code, detail| Err(Problem::new(code, detail));
     match depot.catalog.claim_key(&caller, &key, &fingerprint).await? {
         Claim::Proceed => Ok(Claimed::Now(HeldKey { depot, caller, key })),
         Claim::Answered(answer) => Ok(Claimed::Before(answer)),
         Claim::OtherRequest => conflict(
-            "idempotency_key_reused",
+            Code::IdempotencyKeyReused,
             "the key came with another request, or when its caller had other rights; take a new one",
         ),
         Claim::Unanswered => conflict(
-            "idempotency_unanswered",
+            Code::IdempotencyUnanswered,
             "the first request with this key has no answer: it is under way, the server was stopped before it \
              answered, or the answer held a secret, which is shown once. Look whether the change is there; if not, repeat it with a new key",
         ),
@@ -138,8 +138,7 @@ fn read_key(request: &ServiceRequest) -> Result<String, Problem> {
         Ok(key.to_owned())
     } else {
         Err(Problem::new(
-            StatusCode::BAD_REQUEST,
-            "bad_idempotency_key",
+            Code::BadIdempotencyKey,
             "Idempotency-Key has 1 to 255 visible characters",
         ))
     }

@@ -21,11 +21,8 @@ use bytes::Bytes;
 use tokio::time::Sleep;
 
 use super::client_address;
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use pace::Pace;
-
-/// When BITS is to come back, in seconds.
-const RETRY_AFTER: u16 = 60;
 
 /// A line with more than this queued before it is full: another download would only slow the rest.
 const FULL: Duration = Duration::from_secs(5);
@@ -96,7 +93,7 @@ impl Brakes {
         }
         self.take_turn(client_address::of(request), Instant::now()).map(Some).ok_or_else(|| {
             let detail = "as many downloads as the server allows are under way; come back later";
-            Problem::come_back("too_many_downloads", detail, RETRY_AFTER)
+            Problem::new(Code::TooManyDownloads, detail)
         })
     }
 

@@ -1,7 +1,7 @@
 //! Lists, page by page: `limit` and an opaque `cursor` in, `{items, next_cursor}` and `Link` out.
 
 use actix_web::body::BoxBody;
-use actix_web::http::{StatusCode, header};
+use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, Responder};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::problem::Problem;
+use super::problem::{Code, Problem};
 use crate::catalog::Error;
 
 const DEFAULT_LIMIT: u16 = 50;
@@ -39,7 +39,7 @@ impl PageQuery {
     pub fn limit(&self) -> Result<u16, Problem> {
         match self.limit.unwrap_or(DEFAULT_LIMIT) {
             limit @ 1..=LARGEST_LIMIT => Ok(limit),
-            _ => Err(Problem::new(StatusCode::BAD_REQUEST, "bad_limit", "limit is 1 to 500")),
+            _ => Err(Problem::new(Code::BadLimit, "limit is 1 to 500")),
         }
     }
 
@@ -52,7 +52,7 @@ impl PageQuery {
     pub fn position<P: DeserializeOwned>(&self) -> Result<Option<P>, Problem> {
         let bad = || {
             let detail = "the cursor is not one that this list gave; begin again without it";
-            Problem::new(StatusCode::BAD_REQUEST, "bad_cursor", detail)
+            Problem::new(Code::BadCursor, detail)
         };
         let Some(cursor) = &self.cursor else { return Ok(None) };
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;

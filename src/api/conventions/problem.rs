@@ -1,11 +1,11 @@
-//! Problem documents (RFC 9457): the one form in which the API says no, and the one table that gives
-//! the catalog's errors their status and code.
+//! Problem documents (RFC 9457): the one form in which the API says no. The table of all refusals is in [`code`].
 //!
 //! Each document carries a stable `code` for programs, a sentence for people that says what to do,
 //! and the request's id for whoever reads the logs. What went wrong inside the server is logged once,
 //! here, and not told.
 
-pub mod codes;
+mod code;
+pub mod page;
 
 use std::collections::BTreeMap;
 
@@ -14,6 +14,8 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::{HttpResponse, ResponseError};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+pub(crate) use code::Code;
 
 use crate::access::Denied;
 use crate::catalog::Error;
@@ -24,8 +26,9 @@ use crate::wire::resumable;
 /// Why a request was refused.
 #[derive(Debug, Clone)]
 pub struct Problem {
+    code: Code,
+    /// The code's own, but for where a protocol has another one.
     status: StatusCode,
-    code: &'static str,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
     /// Another type than our own, for a kind of problem that a protocol has named.
@@ -60,17 +63,19 @@ pub struct ProblemDocument {
 }
 
 impl Problem {
-    /// `code` is part of the API: programs compare it, so it never changes its meaning.
-    pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Self {
-        let (detail, headers, members) = (detail.into(), Vec::new(), BTreeMap::new());
-        Self { status, code, detail, headers, kind: None, members }
+    /// With the status of the code, and `Retry-After` where the table says when to come again.
+    pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
+        let (detail, members) = (detail.into(), BTreeMap::new());
+        let after = code.retry_after().map(|seconds| (header::RETRY_AFTER, seconds.into()));
+        let headers = after.into_iter().collect();
+        Self { code, status: code.status(), detail, headers, kind: None, members }
     }
 
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    pub fn code(&self) -> &'static str {
+    pub(crate) fn code(&self) -> Code {
         self.code
     }
 
@@ -99,20 +104,9 @@ impl Problem {
         self
     }
 
-    /// 503: nothing is wrong with the request, it may come again in `seconds`.
-    pub fn come_back(code: &'static str, detail: impl Into<String>, seconds: u16) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, code, detail)
-            .with_header(header::RETRY_AFTER, seconds.into())
-    }
-
     /// 404 for what does not exist, and for what the caller may not know of.
     pub fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, "not_found", "there is nothing at this path")
-    }
-
-    /// 401. What is offered depends on the listener, which adds its challenges ([`super::listener`]).
-    fn unauthorised(code: &'static str, detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::UNAUTHORIZED, code, detail)
+        Self::new(Code::NotFound, "there is nothing at this path")
     }
 
     /// Bearer's challenge as RFC 6750 section 3 has it for a token that was not taken. `why` has neither
@@ -135,11 +129,13 @@ impl Problem {
     /// What is sent.
     pub fn document(&self) -> ProblemDocument {
         ProblemDocument {
-            kind: self.kind.map_or_else(|| format!("/docs/problems#{}", self.code), str::to_owned),
+            kind: self
+                .kind
+                .map_or_else(|| format!("/docs/problems#{}", self.code.as_str()), str::to_owned),
             title: self.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: self.status.as_u16(),
             detail: self.detail.clone(),
-            code: self.code.to_owned(),
+            code: self.code.as_str().to_owned(),
             request_id: request::current_id().unwrap_or_default(),
             members: self.members.clone(),
         }
@@ -148,7 +144,7 @@ impl Problem {
 
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} {}: {}", self.status.as_u16(), self.code, self.detail)
+        write!(f, "{} {}: {}", self.status.as_u16(), self.code.as_str(), self.detail)
     }
 }
 
@@ -168,112 +164,29 @@ impl ResponseError for Problem {
     }
 }
 
+/// What is offered upon a 401 depends on the listener, which adds its challenges ([`super::listener`]).
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         let detail = denied.to_string();
+        let problem = Self::new(Code::from(&denied), &*detail);
         match denied {
-            Denied::Anonymous => Self::unauthorised("credentials_required", detail),
-            Denied::WrongCredentials => Self::unauthorised("credentials_wrong", detail),
-            Denied::Unreadable => Self::unauthorised("credentials_unreadable", detail),
-            Denied::NotOffered => Self::unauthorised("credentials_not_offered", detail),
-            Denied::BadToken(_) => {
-                Self::unauthorised("token_invalid", &*detail).with_token_error(&detail)
-            }
-            Denied::ExpiredToken => {
-                Self::unauthorised("token_expired", &*detail).with_token_error(&detail)
-            }
-            Denied::NoGrant => Self::new(StatusCode::FORBIDDEN, "token_without_grant", detail),
-            Denied::IssuerAway => Self::come_back("issuer_away", detail, 10),
-            Denied::CertificateHeader => {
-                Self::new(StatusCode::BAD_REQUEST, "malformed_client_cert", detail)
-            }
-            Denied::CertificateRefused => {
-                Self::new(StatusCode::FORBIDDEN, "certificate_denied", detail)
-            }
-            Denied::CertificateNotMapped => {
-                Self::new(StatusCode::FORBIDDEN, "certificate_not_mapped", detail)
-            }
-            Denied::CertificateOfDisabled => {
-                Self::new(StatusCode::FORBIDDEN, "certificate_user_disabled", detail)
-            }
-            Denied::CertificateUnreadable => {
-                Self::new(StatusCode::FORBIDDEN, "certificate_unreadable", detail)
-            }
-            Denied::CertificateMissing => {
-                Self::new(StatusCode::FORBIDDEN, "certificate_required", detail)
-            }
+            Denied::BadToken(_) | Denied::ExpiredToken => problem.with_token_error(&detail),
             Denied::Slowed { wait } => {
                 let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-                Self::new(StatusCode::TOO_MANY_REQUESTS, "logins_slowed", detail)
-                    .with_header(header::RETRY_AFTER, seconds.into())
+                problem.with_header(header::RETRY_AFTER, seconds.into())
             }
-            Denied::WrongTicket => Self::unauthorised("ticket_wrong", detail),
-            Denied::Ntlm => Self::unauthorised("ntlm_refused", detail),
-            Denied::TooManySteps => Self::unauthorised("negotiation_too_long", detail),
-            Denied::NoSuchPrincipal => Self::unauthorised("principal_unknown", detail),
-            Denied::Busy => Self::come_back("logins_busy", detail, 5),
+            _ => problem,
         }
     }
 }
 
-/// The table: one line for each way in which the catalog refuses.
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        use StatusCode as S;
-        let (status, code) = match &error {
-            Error::ImageNotFound => (S::NOT_FOUND, "image_not_found"),
-            Error::RevisionNotFound(_) => (S::NOT_FOUND, "revision_not_found"),
-            Error::RevisionDeleted(_) => (S::GONE, "revision_deleted"),
-            Error::FileNotFound(_) => (S::NOT_FOUND, "file_not_found"),
-            Error::ChannelNotFound => (S::NOT_FOUND, "channel_not_found"),
-            Error::AccountNotFound => (S::NOT_FOUND, "user_not_found"),
-            Error::TokenNotFound => (S::NOT_FOUND, "token_not_found"),
-            Error::TokenRevoked => (S::GONE, "token_revoked"),
-            Error::CertificateMappingNotFound => (S::NOT_FOUND, "certificate_mapping_not_found"),
-            Error::NothingAssigned => (S::NOT_FOUND, "nothing_assigned"),
-            Error::NameTaken(_) => (S::CONFLICT, "name_taken"),
-            Error::Invalid { .. } => (S::UNPROCESSABLE_ENTITY, "invalid_value"),
-            Error::RoleUnknown { .. } => (S::UNPROCESSABLE_ENTITY, "role_unknown"),
-            Error::RevisionSealed(_) => (S::CONFLICT, "revision_sealed"),
-            Error::RevisionNotReady { .. } => (S::CONFLICT, "revision_not_ready"),
-            Error::RevisionIncomplete { .. } => (S::CONFLICT, "revision_incomplete"),
-            Error::RevisionAssigned { .. } => (S::CONFLICT, "revision_assigned"),
-            Error::RevisionProtected(_) => (S::CONFLICT, "revision_protected"),
-            Error::NothingToRollBackTo => (S::CONFLICT, "nothing_to_roll_back_to"),
-            Error::ChannelRequired { .. } => (S::CONFLICT, "channel_required"),
-            Error::ChannelInUse { .. } => (S::CONFLICT, "channel_in_use"),
-            Error::ChannelIsRequired { .. } => (S::CONFLICT, "channel_is_required"),
-            Error::LastAdministrator => (S::CONFLICT, "last_administrator"),
-            Error::AccountMapped { .. } => (S::CONFLICT, "user_mapped"),
-            Error::CertificateMapped(_) => (S::CONFLICT, "certificate_mapped"),
-            Error::Stale => (S::PRECONDITION_FAILED, "precondition_failed"),
-            Error::UploadLost => (S::CONFLICT, "upload_lost"),
-            Error::UploadNotFound => (S::NOT_FOUND, "upload_not_found"),
-            Error::OffsetMismatch { .. } => (S::CONFLICT, "offset_mismatch"),
-            Error::UploadComplete => (S::CONFLICT, "upload_complete"),
-            Error::UploadIncomplete { .. } => (S::CONFLICT, "upload_incomplete"),
-            Error::BeyondEnd { .. } => (S::PAYLOAD_TOO_LARGE, "beyond_end"),
-            Error::ChecksumMismatch => (S::UNPROCESSABLE_ENTITY, "checksum_mismatch"),
-            Error::UploadTakenOver => (S::CONFLICT, "upload_taken_over"),
-            Error::UploadBusy => return Self::come_back("upload_busy", error.to_string(), 5),
-            Error::ReferencesIncomplete(_) => (S::CONFLICT, "references_incomplete"),
-            Error::JobTaken => return Self::come_back("job_taken", error.to_string(), 10),
-            Error::TooManyUploads { .. } => {
-                return Self::new(S::TOO_MANY_REQUESTS, "too_many_uploads", error.to_string())
-                    .with_header(header::RETRY_AFTER, HeaderValue::from_static("60"));
-            }
-            Error::QuotaExceeded { .. } => (S::PAYLOAD_TOO_LARGE, "image_quota_exceeded"),
-            Error::Forbidden(_) => (S::FORBIDDEN, "forbidden"),
-            Error::DigestMismatch { .. } => (S::UNPROCESSABLE_ENTITY, "digest_mismatch"),
-            Error::OtherBytes { .. } => (S::UNPROCESSABLE_ENTITY, "other_bytes"),
-            Error::Truncated { .. } => (S::BAD_REQUEST, "body_truncated"),
-            Error::TooLarge { .. } => (S::PAYLOAD_TOO_LARGE, "file_too_large"),
-            Error::NoRoom { .. } | Error::FloorReached { .. } => {
-                (S::INSUFFICIENT_STORAGE, "no_room")
-            }
-            Error::Storage(storage) => return Self::from_storage(storage),
+        let code = match Code::of_catalog(&error) {
+            Ok(code) => code,
+            Err(failure) => return Self::from_storage(failure),
         };
-        let problem = Self::new(status, code, error.to_string());
+        let problem = Self::new(code, error.to_string());
         match error {
             Error::OffsetMismatch { expected, given } => problem.at_offset(expected, given),
             _ => problem,
@@ -295,32 +208,22 @@ impl Problem {
         match error {
             StorageError::Unavailable(_) => {
                 tracing::warn!(%error, request.id = request_id, "the database keeps requests waiting");
-                Self::come_back(
-                    "database_unavailable",
-                    "the database is busy or away; try again",
-                    2,
-                )
+                let detail = "the database is busy or away; try again";
+                Self::new(Code::DatabaseUnavailable, detail)
             }
-            StorageError::Frozen(_) => Self::come_back(
-                "catalog_frozen",
-                format!("{error}; come back when it is at its new place"),
-                60,
-            ),
+            StorageError::Frozen(_) => {
+                let detail = format!("{error}; come back when it is at its new place");
+                Self::new(Code::CatalogFrozen, detail)
+            }
             StorageError::NoRoom(_) => {
                 tracing::error!(%error, request.id = request_id, "the disk is full");
-                Self::new(
-                    StatusCode::INSUFFICIENT_STORAGE,
-                    "no_room",
-                    "the server's disk is full; nothing was changed",
-                )
+                let detail = "the server's disk is full; nothing was changed";
+                Self::new(Code::NoRoom, detail)
             }
             StorageError::Store(_) | StorageError::File { .. } => {
                 tracing::error!(%error, request.id = request_id, "the store failed");
-                Self::come_back(
-                    "store_unavailable",
-                    "the store of files does not work at the moment",
-                    10,
-                )
+                let detail = "the store of files does not work at the moment";
+                Self::new(Code::StoreUnavailable, detail)
             }
             _ => {
                 tracing::error!(%error, request.id = request_id, "a request failed");
@@ -332,8 +235,7 @@ impl Problem {
     /// 500, about which the log says more.
     pub fn internal() -> Self {
         Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal",
+            Code::Internal,
             "something went wrong in the server; its log says what, under this request_id",
         )
     }

@@ -5,11 +5,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use actix_web::error::PayloadError;
-use actix_web::http::StatusCode;
 use actix_web::web::{Bytes, Payload};
 use futures_util::StreamExt as _;
 
-use crate::api::conventions::problem::Problem;
+use crate::api::conventions::problem::{Code, Problem};
 use crate::catalog::Error;
 use crate::catalog::upload::Appending;
 use crate::model::Upload;
@@ -129,11 +128,11 @@ pub async fn next_chunk(body: &mut Body, on_break: OnBreak) -> Result<Option<Byt
         Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
         Ok(Some(Err(error))) => {
             let detail = format!("the upload broke off ({error}); {}", on_break.advice());
-            Err(Problem::new(StatusCode::BAD_REQUEST, "body_truncated", detail))
+            Err(Problem::new(Code::BodyTruncated, detail))
         }
         Err(_) => {
             let detail = format!("no bytes came for five minutes; {}", on_break.advice());
-            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, "body_too_slow", detail))
+            Err(Problem::new(Code::BodyTooSlow, detail))
         }
     }
 }

@@ -23,7 +23,7 @@ pub use self::request::Target;
 use self::request::{Continuation, Creation};
 use super::limits::limits;
 use super::session::{Append, Call};
-use crate::api::conventions::problem::Problem;
+use crate::api::conventions::problem::{Code, Problem};
 use crate::api::revisions::FileBody;
 use crate::catalog::upload::{Announcement, Received};
 use crate::catalog::{Error, Precondition};
@@ -32,7 +32,7 @@ use crate::wire::digest_fields::{self, REPR_DIGEST};
 use crate::wire::resumable::{self as fields, Limits};
 
 /// Refusals to end an upload that say nothing of the file.
-const MAY_BE_RETRIED: [&str; 2] = ["upload_taken_over", "upload_lost"];
+const MAY_BE_RETRIED: [Code; 2] = [Code::UploadTakenOver, Code::UploadLost];
 
 /// `POST /uploads`: the target is named in the query.
 pub async fn create_for_query(

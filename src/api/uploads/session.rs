@@ -1,6 +1,6 @@
 //! An upload as the API shows it, and what the protocols that speak for it have in common.
 
-use actix_web::http::{StatusCode, Version, header};
+use actix_web::http::{Version, header};
 use actix_web::web::{Data, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, Utc};
@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::body::{Body, take_in};
 use crate::access::permission::Publish;
 use crate::api::conventions::caller::Caller;
-use crate::api::conventions::problem::Problem;
+use crate::api::conventions::problem::{Code, Problem};
 use crate::api::conventions::sample;
 use crate::api::depot::Depot;
 use crate::catalog::Error;
@@ -91,10 +91,10 @@ fn expires_at(depot: &Depot, upload: &Upload) -> Option<DateTime<Utc>> {
 }
 
 /// To a client that hears it all the same, having ended only its own direction.
-fn broken_off(problem: &Problem) -> Problem {
+fn broken_off() -> Problem {
     let detail =
         "the upload broke off before its Location could be told; nothing was kept, begin it again";
-    Problem::new(problem.status(), "body_truncated", detail)
+    Problem::new(Code::BodyTruncated, detail)
 }
 
 /// A request about an upload, with what it takes to answer it.
@@ -152,10 +152,12 @@ impl Call {
         let untold = self.depot.catalog.untold(self.caller.actor(), upload.id);
         let appended = self.append(upload.id, append, payload).await;
         match appended {
-            Err(problem) if ["body_truncated", "checksum_mismatch"].contains(&problem.code()) => {
+            Err(problem)
+                if [Code::BodyTruncated, Code::ChecksumMismatch].contains(&problem.code()) =>
+            {
                 self.cancel(upload.id).await?;
                 untold.is_told();
-                Err(if problem.code() == "body_truncated" { broken_off(&problem) } else { problem })
+                Err(if problem.code() == Code::BodyTruncated { broken_off() } else { problem })
             }
             told => {
                 untold.is_told();
@@ -220,7 +222,7 @@ impl Call {
         let length = field.to_str().ok().and_then(|text| text.parse().ok());
         length.map(Some).ok_or_else(|| {
             let detail = "Content-Length is a number of bytes";
-            Problem::new(StatusCode::BAD_REQUEST, "bad_length", detail)
+            Problem::new(Code::BadLength, detail)
         })
     }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::session::{Append, Call};
 use crate::api::conventions::file_body::must_be_uncoded;
-use crate::api::conventions::problem::Problem;
+use crate::api::conventions::problem::{Code, Problem};
 use crate::catalog::upload::{Announcement, Checksum};
 use crate::catalog::{Error, Precondition};
 use crate::model::{Upload, UploadProtocol, UploadState};
@@ -66,7 +66,7 @@ fn announcement(call: &Call, condition: Precondition) -> Result<Announcement, Pr
     }
     let size = tus::number(headers, &tus::UPLOAD_LENGTH)?.ok_or_else(|| {
         let detail = "say how long the file is with Upload-Length; it cannot be said later";
-        Problem::new(StatusCode::LENGTH_REQUIRED, "upload_length_required", detail)
+        Problem::new(Code::UploadLengthRequired, detail)
     })?;
     let metadata = Metadata::read(headers)?;
     Ok(Announcement {
@@ -113,7 +113,7 @@ fn must_be_bytes(call: &Call) -> Result<(), Problem> {
         return must_be_uncoded(&call.request);
     }
     let detail = "tus sends bytes as application/offset+octet-stream";
-    Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "offset_octet_stream_expected", detail))
+    Err(Problem::new(Code::OffsetOctetStreamExpected, detail))
 }
 
 fn checksum(call: &Call) -> Result<Option<Checksum>, Problem> {
@@ -154,13 +154,13 @@ fn metadata_of(upload: &Upload) -> String {
 
 fn with_status_of_tus(problem: Problem) -> Problem {
     match (problem.code(), StatusCode::from_u16(CHECKSUM_MISMATCH)) {
-        ("checksum_mismatch", Ok(status)) => problem.with_status(status),
+        (Code::ChecksumMismatch, Ok(status)) => problem.with_status(status),
         _ => problem,
     }
 }
 
 fn malformed(detail: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "malformed_upload_header", detail)
+    Problem::new(Code::MalformedUploadHeader, detail)
 }
 
 impl From<MalformedField> for Problem {

@@ -3,12 +3,12 @@
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::HeaderValue;
-use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::{Error, ResponseError as _};
 
-use crate::api::conventions::problem::Problem;
+use crate::api::conventions::problem::{Code, Problem};
 use crate::wire::tus;
 
 const UPLOADS: &str = "/api/v1/uploads";
@@ -62,6 +62,6 @@ fn take_meant_method(request: &mut ServiceRequest) {
 
 fn other_version() -> Problem {
     let detail = "this server speaks tus 1.0.0";
-    Problem::new(StatusCode::PRECONDITION_FAILED, "tus_version_unsupported", detail)
+    Problem::new(Code::TusVersionUnsupported, detail)
         .with_header(tus::TUS_VERSION.clone(), HeaderValue::from_static(tus::VERSION))
 }

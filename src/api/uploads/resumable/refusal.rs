@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 
-use crate::api::conventions::problem::Problem;
+use crate::api::conventions::problem::{Code, Problem};
 use crate::api::uploads::limits::limits;
 use crate::api::uploads::session::Call;
 use crate::wire::resumable as fields;
@@ -10,8 +10,8 @@ use crate::wire::resumable as fields;
 /// What the draft wants in refusals: its problem types, the limits, and whether the upload has ended.
 pub fn in_words_of_the_draft(call: &Call, problem: Problem) -> Problem {
     let problem = match problem.code() {
-        "beyond_end" => inconsistent(),
-        "upload_complete" => problem.with_type(fields::COMPLETED_UPLOAD),
+        Code::BeyondEnd => inconsistent(),
+        Code::UploadComplete => problem.with_type(fields::COMPLETED_UPLOAD),
         _ => problem,
     };
     let problem = match (problem.status(), limits(&call.depot).to_string().try_into()) {
@@ -29,21 +29,20 @@ pub fn in_words_of_the_draft(call: &Call, problem: Problem) -> Problem {
 pub fn inconsistent() -> Problem {
     let detail =
         "what the request says of the length does not fit what it brings, or what was said before";
-    Problem::new(StatusCode::BAD_REQUEST, "inconsistent_upload_length", detail)
-        .with_type(fields::INCONSISTENT_LENGTH)
+    Problem::new(Code::InconsistentUploadLength, detail).with_type(fields::INCONSISTENT_LENGTH)
 }
 
 pub fn length_required() -> Problem {
     let detail = "say how long the file is: with Upload-Length, or with Content-Length where the request holds all of it";
-    Problem::new(StatusCode::LENGTH_REQUIRED, "upload_length_required", detail)
+    Problem::new(Code::UploadLengthRequired, detail)
 }
 
 /// 415 to a PATCH that neither protocol has sent.
 pub fn partial_upload_expected() -> Problem {
     let detail = "bytes are appended as application/partial-upload with Upload-Complete and Upload-Offset, or as tus has it, with Tus-Resumable";
-    Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "partial_upload_expected", detail)
+    Problem::new(Code::PartialUploadExpected, detail)
 }
 
 pub fn malformed(detail: &str) -> Problem {
-    Problem::new(StatusCode::BAD_REQUEST, "malformed_upload_header", detail)
+    Problem::new(Code::MalformedUploadHeader, detail)
 }

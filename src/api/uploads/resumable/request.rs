@@ -1,6 +1,5 @@
 //! What requests of the IETF's draft say: of the upload that they begin, of the bytes that they bring.
 
-use actix_web::http::StatusCode;
 use actix_web::web::Query;
 use serde::Deserialize;
 
@@ -8,7 +7,7 @@ use super::refusal::{inconsistent, length_required, malformed, partial_upload_ex
 use crate::api::conventions::file_body::{
     digest_in, digest_of_whole, must_be_plain_bytes, must_be_uncoded,
 };
-use crate::api::conventions::problem::Problem;
+use crate::api::conventions::problem::{Code, Problem};
 use crate::api::uploads::session::{Append, Call};
 use crate::catalog::upload::Checksum;
 use crate::model::{Digest, FileRole, ImageName, Upload};
@@ -29,7 +28,7 @@ impl Target {
         let query = Query::<Self>::from_query(call.request.query_string());
         query.map(Query::into_inner).map_err(|error| {
             let detail = format!("?image=&revision=&role= name the target: {error}");
-            Problem::new(StatusCode::BAD_REQUEST, "bad_query", detail)
+            Problem::new(Code::BadQuery, detail)
         })
     }
 }
