@@ -14,6 +14,7 @@ pub mod file_role;
 pub mod folder_document;
 pub mod image;
 pub mod job;
+pub mod metric;
 pub mod name;
 pub mod pattern;
 pub mod promotion;

@@ -21,6 +21,7 @@ use crate::catalog::promotion::{PromotionOrder, RollbackOrder};
 use crate::catalog::{Error, Execution};
 use crate::model::{
     Assignment, ChannelName, ClientTerms, ImageName, Promotion, PromotionKind, Rollout, Terms,
+    metric,
 };
 
 /// Whether the tree has followed.
@@ -311,7 +312,7 @@ pub async fn history(
 
 fn count_promotion(execution: Execution) {
     let count = u64::from(execution == Execution::Real);
-    metrics::counter!("imagedepot_promotions_total").increment(count);
+    metric::PROMOTIONS.increment(count);
 }
 
 impl Resource<AssignmentBody> {

@@ -12,6 +12,7 @@ use super::conventions::problem::ReadRefusals;
 use super::depot::Depot;
 use crate::access::permission::Read;
 use crate::catalog::Catalog;
+use crate::model::metric;
 
 /// How the server is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -73,9 +74,9 @@ pub async fn open_metrics(catalog: Data<Catalog>, handle: Data<PrometheusHandle>
 
 #[expect(clippy::cast_precision_loss, reason = "a gauge has no better number")]
 fn metrics_text(catalog: &Catalog, handle: &PrometheusHandle) -> HttpResponse {
-    ::metrics::gauge!("imagedepot_snapshot_version").set(catalog.snapshot().version() as f64);
+    metric::SNAPSHOT_VERSION.set(catalog.snapshot().version() as f64);
     if let Ok(Some(free)) = catalog.blobs().free_bytes() {
-        ::metrics::gauge!("imagedepot_store_free_bytes").set(free as f64);
+        metric::STORE_FREE_BYTES.set(free as f64);
     }
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4"))

@@ -21,7 +21,7 @@ use super::depot::{Depot, Links};
 use crate::catalog::snapshot::{Offer, OfferedPath};
 use crate::catalog::update_check::{self, Action, Reason};
 use crate::catalog::{Error, Snapshot};
-use crate::model::{ClientId, ClientTerms, Digest, FileRole, ImageName};
+use crate::model::{ClientId, ClientTerms, Digest, FileRole, ImageName, metric};
 
 const CHECK_AFTER: HeaderName = HeaderName::from_static("check-after");
 
@@ -280,9 +280,7 @@ impl Question {
 fn count(action: Action) {
     static COUNTERS: [OnceLock<Counter>; 4] = [const { OnceLock::new() }; 4];
     COUNTERS[action as usize]
-        .get_or_init(
-            || metrics::counter!("imagedepot_update_checks_total", "action" => action.as_str()),
-        )
+        .get_or_init(|| metric::UPDATE_CHECKS.with([action.as_str()]))
         .increment(1);
 }
 

@@ -12,11 +12,10 @@ pub mod plan;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use metrics::gauge;
 
 use super::job::{Done, Round, Wanted};
 use super::{Catalog, Result};
-use crate::model::{Job, Publication};
+use crate::model::{Job, Publication, metric};
 use plan::Plan;
 
 /// Without a bell the tree is looked at so often: somebody may have deleted a file.
@@ -81,5 +80,5 @@ impl Catalog {
 }
 
 fn steps_due(count: usize) {
-    gauge!("imagedepot_tree_steps_due").set(u32::try_from(count).unwrap_or(u32::MAX));
+    metric::TREE_STEPS_DUE.set(u32::try_from(count).unwrap_or(u32::MAX).into());
 }

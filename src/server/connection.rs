@@ -17,6 +17,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::handshake::Standing;
+use crate::model::metric;
 use crate::telemetry::request::UnderWay;
 
 /// One timer for each connection, not one for each request: setting one costs more than looking at the clock.
@@ -125,7 +126,7 @@ impl Connection {
             let late =
                 longer(self.head_since, HEAD_TIME) || longer(self.stalled_since, STALLED_FOR);
             if late {
-                metrics::counter!("imagedepot_connections_cut_total").increment(1);
+                metric::CONNECTIONS_CUT.increment(1);
                 return Err(io::ErrorKind::TimedOut.into());
             }
             self.next_look.as_mut().reset(now + LOOK_EVERY);

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 
 use crate::model::clock::Clock;
+use crate::model::metric;
 
 const FIELDS: &str = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) \
                       sc-status sc-bytes cs-bytes time-taken x-request-id";
@@ -85,7 +86,7 @@ impl AccessLog {
 }
 
 fn count_lost() {
-    metrics::counter!("imagedepot_access_log_lines_dropped_total").increment(1);
+    metric::ACCESS_LOG_LINES_DROPPED.increment(1);
 }
 
 /// The thread's side.

@@ -1,4 +1,4 @@
-//! Prometheus metrics: their names and what they count stand here, in one place.
+//! Prometheus metrics: describes them from the table ([`crate::model::metric`]), writes them, and counts requests.
 //!
 //! What every request counts has its counter looked up once and kept. Together with the order of
 //! routes (`api::routes`) and ids without a system call that took a kept-alive update
@@ -10,11 +10,12 @@ use actix_web::http::Method;
 use metrics::Counter;
 use metrics_exporter_prometheus::{BuildError, PrometheusBuilder, PrometheusHandle};
 
+use crate::model::metric::{self, Kind, TABLE};
+
 /// Starts counting; the handle writes the text that Prometheus reads.
 pub fn start() -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new().install_recorder()?;
-    describe_requests();
-    describe_state();
+    describe();
     Ok(handle)
 }
 
@@ -32,103 +33,54 @@ pub fn request_answered(method: &Method, status: u16) {
     COUNTERS[method][class]
         .get_or_init(|| {
             let (method, class) = (METHODS[method], CLASSES[class]);
-            metrics::counter!("imagedepot_requests_total", "method" => method, "status" => class)
+            metric::REQUESTS.with([method, class])
         })
         .increment(1);
 }
 
 /// Counts bytes of bodies sent.
 pub fn bytes_sent(bytes: u64) {
-    static COUNTER: LazyLock<Counter> =
-        LazyLock::new(|| metrics::counter!("imagedepot_sent_bytes_total"));
+    static COUNTER: LazyLock<Counter> = LazyLock::new(|| metric::SENT_BYTES.series());
     COUNTER.increment(bytes);
 }
 
-fn describe_requests() {
-    use metrics::{Unit, describe_counter, describe_gauge};
-    describe_counter!(
-        "imagedepot_requests_total",
-        "Requests answered, by method and class of status"
-    );
-    describe_counter!("imagedepot_sent_bytes_total", Unit::Bytes, "Bytes of bodies sent");
-    describe_counter!("imagedepot_update_checks_total", "Update checks answered, by action");
-    describe_counter!(
-        "imagedepot_uploaded_bytes_total",
-        Unit::Bytes,
-        "Bytes of files received and kept"
-    );
-    describe_counter!("imagedepot_uploads_begun_total", "Resumable uploads begun");
-    describe_counter!("imagedepot_uploads_finished_total", "Uploads that became a draft's file");
-    describe_counter!(
-        "imagedepot_uploads_ended_total",
-        "Resumable uploads that ended without a file, by action: cancelled or expired"
-    );
-    describe_gauge!("imagedepot_uploads_open", "Uploads that the last sweep found open");
-    describe_counter!(
-        "imagedepot_bits_promotions_refused_total",
-        "Revisions that BITS completed and bits.promote_to could not promote"
-    );
-    describe_counter!("imagedepot_promotions_total", "Promotions and rollbacks acknowledged");
-    describe_counter!("imagedepot_login_failures_total", "Credentials that were refused");
-    describe_counter!(
-        "imagedepot_access_log_lines_dropped_total",
-        "Lines of the access log that were lost: too many at once, or the disk took none"
-    );
-    describe_counter!(
-        "imagedepot_tls_handshakes_refused_total",
-        "Connections that TLS did not let in, by reason"
-    );
-    describe_counter!(
-        "imagedepot_connections_cut_total",
-        "Connections that were closed because their client kept them for nothing"
-    );
+/// Tells Prometheus what each metric is, as the table has it.
+fn describe() {
+    for metric in TABLE {
+        let (name, unit, text) = (metric.name, metric.unit, metric.description);
+        match metric.kind {
+            Kind::Counter => metrics::describe_counter!(name, unit, text),
+            Kind::Gauge => metrics::describe_gauge!(name, unit, text),
+        }
+    }
 }
 
-fn describe_state() {
-    use metrics::{Unit, describe_counter, describe_gauge};
-    describe_gauge!(
-        "imagedepot_tls_certificate_expiry_timestamp_seconds",
-        "When the first certificate of the listener's chain ends"
-    );
-    describe_gauge!(
-        "imagedepot_tls_crl_next_update_timestamp_seconds",
-        "When the first of the listener's revocation lists is past its next update"
-    );
-    describe_gauge!(
-        "imagedepot_tls_reload_success",
-        "Whether the listener's TLS files, as they are now, are in force"
-    );
-    describe_gauge!(
-        "imagedepot_tls_reload_success_timestamp_seconds",
-        "When the listener's TLS files were last read and taken"
-    );
-    describe_counter!(
-        "imagedepot_scrubbed_bytes_total",
-        Unit::Bytes,
-        "Stored bytes that were read again and compared with their digest"
-    );
-    describe_counter!(
-        "imagedepot_scrub_damage_found_total",
-        "Stored blobs that were found damaged"
-    );
-    describe_gauge!("imagedepot_downloads", "Downloads of files under way");
-    describe_gauge!("imagedepot_snapshot_version", "The catalog version that clients see");
-    describe_gauge!("imagedepot_store_free_bytes", Unit::Bytes, "Free bytes of the store's disk");
-    describe_gauge!(
-        "imagedepot_tree_steps_due",
-        "Steps of this server's last look at the tree that are not done"
-    );
-    describe_gauge!(
-        "imagedepot_publication_pending_since_timestamp_seconds",
-        "Since when the tree is behind the catalog; 0 where it is not"
-    );
-    describe_gauge!(
-        "imagedepot_manifest_expiry_timestamp_seconds",
-        "When the first of the channels' manifests expires"
-    );
-    describe_gauge!(
-        "imagedepot_scrub_oldest_verified_timestamp_seconds",
-        "Every stored file was read again, or has arrived, since then"
-    );
-    describe_gauge!("imagedepot_scrub_damaged_blobs", "Stored blobs whose bytes are damaged");
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_metric_of_the_table_is_described() {
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let text = metrics::with_local_recorder(&recorder, || {
+            describe();
+            for metric in TABLE {
+                // What nothing has counted yet is not shown.
+                match metric.kind {
+                    Kind::Counter => metrics::counter!(metric.name).increment(1),
+                    Kind::Gauge => metrics::gauge!(metric.name).set(1),
+                }
+            }
+            recorder.handle().render()
+        });
+        for metric in TABLE {
+            let kind = match metric.kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+            };
+            let (name, description) = (metric.name, metric.description);
+            let expected = format!("# HELP {name} {description}\n# TYPE {name} {kind}\n{name} 1\n");
+            assert!(text.contains(&expected), "{expected} is not in\n{text}");
+        }
+    }
 }

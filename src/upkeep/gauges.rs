@@ -4,10 +4,9 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use metrics::gauge;
 
 use crate::catalog::{Catalog, Result, manifest};
-use crate::model::Job;
+use crate::model::{Job, metric};
 
 const EVERY: Duration = Duration::from_secs(30);
 
@@ -28,7 +27,7 @@ impl Catalog {
         let expiries =
             self.snapshot().channels().map(|offer| manifest::expiry(&offer.channel)).min();
         if let Some(expiry) = expiries {
-            gauge!("imagedepot_manifest_expiry_timestamp_seconds").set(seconds(expiry));
+            metric::MANIFEST_EXPIRY.set(seconds(expiry));
         }
         let mut tx = self.db.read().await?;
         let version = tx.catalog_state().await?.version;
@@ -41,13 +40,12 @@ impl Catalog {
         if done < version {
             pending.get_or_insert_with(|| (version, self.clock.now()));
         }
-        gauge!("imagedepot_publication_pending_since_timestamp_seconds")
-            .set(pending.map_or(0.0, |(_, since)| seconds(since)));
+        metric::PUBLICATION_PENDING_SINCE.set(pending.map_or(0.0, |(_, since)| seconds(since)));
         let blobs: BTreeSet<_> = damaged.iter().map(|file| file.blob_id).collect();
-        gauge!("imagedepot_scrub_damaged_blobs").set(number(blobs.len()));
+        metric::SCRUB_DAMAGED_BLOBS.set(number(blobs.len()));
         // Nothing is behind where there is nothing.
         let oldest = oldest.unwrap_or_else(|| self.clock.now());
-        gauge!("imagedepot_scrub_oldest_verified_timestamp_seconds").set(seconds(oldest));
+        metric::SCRUB_OLDEST_VERIFIED.set(seconds(oldest));
         Ok(())
     }
 }

@@ -16,7 +16,7 @@ use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::image::living_image;
 use crate::catalog::job::{Done, Round, Wanted};
 use crate::catalog::{Actor, Catalog, Error, Result};
-use crate::model::{Coverage, DamagedFile, ImageName, Job, StoredBlob};
+use crate::model::{Coverage, DamagedFile, ImageName, Job, StoredBlob, metric};
 use crate::storage::blobs::verify::{Pace, Verdict};
 use crate::storage::{ScrubDue, StorageError};
 
@@ -215,7 +215,7 @@ impl Catalog {
             // The whole disk may have gone in the meantime.
             self.check_owner().await?;
         }
-        metrics::counter!("imagedepot_scrubbed_bytes_total").increment(blob.size);
+        metric::SCRUBBED_BYTES.increment(blob.size);
         match verdict {
             Verdict::Damaged(what) => {
                 self.quarantine(blob, &what).await?;

@@ -178,6 +178,24 @@ fn the_catalog_speaks_neither_http_nor_sql() {
     }
 }
 
+/// What counts names a metric by the table's constant, so that the table has them all.
+#[test]
+fn metrics_have_their_names_from_the_table_alone() {
+    let table = ["model/metric.rs", "telemetry/metrics.rs"].map(Path::new);
+    let mut wrong = Vec::new();
+    for file in source_files() {
+        for call in ["counter!(", "gauge!(", "histogram!("] {
+            for (place, _) in file.text.match_indices(call) {
+                let named = file.text[place + call.len()..].trim_start().starts_with('"');
+                if named || !table.contains(&file.path.as_path()) {
+                    wrong.push(format!("src/{} calls {call})", file.path.display()));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
 #[test]
 fn the_catalog_and_its_upkeep_alone_begin_transactions() {
     for (file, text) in sources() {

@@ -78,6 +78,13 @@ async fn metrics_count_what_happened(database: Database) {
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
+    let lines: Vec<_> = text.lines().collect();
+    for pair in lines.windows(2) {
+        if let Some(name) = pair[1].strip_prefix("# TYPE ").and_then(|rest| rest.split(' ').next())
+        {
+            assert!(pair[0].starts_with(&format!("# HELP {name} ")), "{name} is not described");
+        }
+    }
 }
 
 async fn a_ready_server_says_so(database: Database) {

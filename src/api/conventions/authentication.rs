@@ -14,6 +14,7 @@ use crate::access::address_range::subscriber;
 use crate::access::{Denied, Identity, WayIn, basic, certificate};
 use crate::api::depot::Depot;
 use crate::catalog::audit::refused_logins::RefusedLogin;
+use crate::model::metric;
 use crate::telemetry::request::{self, CallerName};
 use crate::wire::client_cert;
 
@@ -62,7 +63,7 @@ fn refuse(request: &HttpRequest, depot: &Depot, denied: Denied) -> Problem {
         reason: problem.code().as_str(),
         address: subscriber(client_address::of(request)),
     };
-    metrics::counter!("imagedepot_login_failures_total").increment(1);
+    metric::LOGIN_FAILURES.increment(1);
     tracing::info!(
         request.id = request::current_id(),
         client.address = %client_address::of(request),

@@ -22,6 +22,7 @@ use tokio::time::Sleep;
 
 use super::client_address;
 use super::problem::{Code, Problem};
+use crate::model::metric;
 use pace::Pace;
 
 /// A line with more than this queued before it is full: another download would only slow the rest.
@@ -118,7 +119,7 @@ impl Brakes {
         client.downloads += 1;
         paces.extend(client.pace.clone());
         under_way.all += 1;
-        metrics::gauge!("imagedepot_downloads").increment(1);
+        metric::DOWNLOADS.increment();
         Some(Turn { brakes: self.clone(), address, paces })
     }
 
@@ -162,7 +163,7 @@ impl Drop for Turn {
                 under_way.by_client.remove(&self.address);
             }
         }
-        metrics::gauge!("imagedepot_downloads").decrement(1);
+        metric::DOWNLOADS.decrement();
     }
 }
 

@@ -16,6 +16,8 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::model::metric;
+
 /// In so much time of waiting a body brings at least [`LEAST`] bytes, or its end.
 const SPAN: Duration = Duration::from_secs(30);
 const LEAST: usize = 1024;
@@ -73,7 +75,7 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Stream for Watched<S
                 return Poll::Pending;
             }
             if this.came < LEAST {
-                metrics::counter!("imagedepot_connections_cut_total").increment(1);
+                metric::CONNECTIONS_CUT.increment(1);
                 let late = io::Error::new(io::ErrorKind::TimedOut, "the body comes too slowly");
                 return Poll::Ready(Some(Err(PayloadError::Io(late))));
             }

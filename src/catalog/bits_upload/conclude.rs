@@ -8,7 +8,7 @@ use crate::catalog::image::living_image;
 use crate::catalog::promotion::PromotionOrder;
 use crate::catalog::{Actor, Catalog, ChangeContext, Error, Execution, Precondition, Result};
 use crate::model::{
-    BitsSession, BitsSessionState as State, ChannelName, ImageName, Promotion, Revision,
+    BitsSession, BitsSessionState as State, ChannelName, ImageName, Promotion, Revision, metric,
 };
 
 impl Catalog {
@@ -82,7 +82,7 @@ impl Catalog {
                 Err(Error::Stale) => {}
                 Err(Error::Storage(error)) => return Err(error.into()),
                 Err(refusal) => {
-                    metrics::counter!("imagedepot_bits_promotions_refused_total").increment(1);
+                    metric::BITS_PROMOTIONS_REFUSED.increment(1);
                     tracing::warn!(%image, revision = revision.number, %channel, caller.name = actor.name,
                         "bits.promote_to was not followed: {refusal}");
                     return Ok(());

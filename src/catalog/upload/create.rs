@@ -7,7 +7,7 @@ use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::healing::is_to_be_healed;
 use crate::catalog::revision::{RevisionDetails, locked_details};
 use crate::catalog::{Actor, Catalog, Error, Result};
-use crate::model::{File, FileRole, ImageKind, RevisionState, Upload, UploadProtocol};
+use crate::model::{File, FileRole, ImageKind, RevisionState, Upload, UploadProtocol, metric};
 use crate::storage::blobs::RunningHash;
 use crate::storage::{Holder, NewUpload, StorageError, Tx};
 
@@ -18,7 +18,7 @@ impl Catalog {
     /// Reserves room for a file of a draft and makes the session that fills it.
     pub async fn create_upload(&self, actor: &Actor, announced: Announcement) -> Result<Upload> {
         let upload = self.open_upload(actor, self.ids.next(), &announced, None).await?;
-        metrics::counter!("imagedepot_uploads_begun_total").increment(1);
+        metric::UPLOADS_BEGUN.increment(1);
         Ok(upload)
     }
 
@@ -40,7 +40,7 @@ impl Catalog {
             return self.upload(actor, id).await;
         }
         if opened.is_ok() {
-            metrics::counter!("imagedepot_uploads_begun_total").increment(1);
+            metric::UPLOADS_BEGUN.increment(1);
         }
         opened
     }

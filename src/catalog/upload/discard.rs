@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::lease::Unnoted;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Result};
-use crate::model::{Upload, UploadState};
+use crate::model::{Upload, UploadState, metric};
 
 /// A complete session is kept for so long, for a client that missed the last answer.
 const COMPLETE_KEPT: TimeDelta = TimeDelta::days(1);
@@ -99,7 +99,7 @@ impl Catalog {
             self.audit(&mut tx, entry, Some(&had), NOTHING);
         }
         tx.commit().await?;
-        metrics::counter!("imagedepot_uploads_ended_total", "action" => action).increment(1);
+        metric::UPLOADS_ENDED.with([action]).increment(1);
         Ok(())
     }
 
@@ -178,7 +178,7 @@ impl Catalog {
         tx.commit().await?;
         let open = self.db.read().await?.count_uploads().await?;
         #[expect(clippy::cast_precision_loss, reason = "a gauge is a float")]
-        metrics::gauge!("imagedepot_uploads_open").set(open as f64);
+        metric::UPLOADS_OPEN.set(open as f64);
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use crate::catalog::audit::NOTHING;
 use crate::catalog::healing::is_to_be_healed;
 use crate::catalog::revision::{RevisionDetails, locked_details};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
-use crate::model::{Digest, File, RevisionState, Upload, UploadProtocol, UploadState};
+use crate::model::{Digest, File, RevisionState, Upload, UploadProtocol, UploadState, metric};
 use crate::storage::Tx;
 use crate::storage::blobs::{Complete, Hold, RunningHash};
 
@@ -80,8 +80,8 @@ impl Catalog {
             self.remove_if_forgotten(upload).await;
         }
         let received = attached?;
-        metrics::counter!("imagedepot_uploads_finished_total").increment(1);
-        metrics::counter!("imagedepot_uploaded_bytes_total").increment(upload.size);
+        metric::UPLOADS_FINISHED.increment(1);
+        metric::UPLOADED_BYTES.increment(upload.size);
         if received.replaced {
             self.sweep_is_due();
         }

@@ -9,6 +9,7 @@ use rustls::CertificateError;
 use crate::access::address_range::subscriber;
 use crate::catalog::Catalog;
 use crate::catalog::audit::refused_logins::RefusedLogin;
+use crate::model::metric;
 
 /// Why a connection is not taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +120,7 @@ pub(super) fn tell(
     catalog: &Catalog,
 ) {
     let reason = refusal.name();
-    metrics::counter!("imagedepot_tls_handshakes_refused_total", "reason" => reason).increment(1);
+    metric::TLS_HANDSHAKES_REFUSED.with([reason]).increment(1);
     let cause = cause.map(ToString::to_string);
     if refusal.concerns_certificate() {
         tracing::warn!(client.address = %client, reason, cause, "{}", refusal.text());

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::files::Stamp;
 use super::{State, Tls};
-use crate::model::Clock;
+use crate::model::{Clock, metric};
 
 const LOOK_EVERY: Duration = Duration::from_secs(2);
 
@@ -90,20 +90,19 @@ impl Tls {
     /// Tells metrics how it stands, and the log what needs a hand.
     fn tell(&self, clock: &Clock, taken: bool) {
         let listener = self.address.to_string();
-        let gauge = |name: &'static str| metrics::gauge!(name, "listener" => listener.clone());
-        gauge("imagedepot_tls_reload_success").set(if taken { 1.0 } else { 0.0 });
+        let of = |gauge: &metric::Gauge<1>| gauge.with([listener.clone()]);
+        of(&metric::TLS_RELOAD_SUCCESS).set(if taken { 1.0 } else { 0.0 });
         if !taken {
             return;
         }
         let (state, now) = (self.current(), clock.now().timestamp());
-        gauge("imagedepot_tls_reload_success_timestamp_seconds").set(seconds(now));
-        gauge("imagedepot_tls_certificate_expiry_timestamp_seconds")
-            .set(seconds(state.certificate_ends));
+        of(&metric::TLS_RELOAD_SUCCESS_AT).set(seconds(now));
+        of(&metric::TLS_CERTIFICATE_EXPIRY).set(seconds(state.certificate_ends));
         if state.certificate_ends <= now {
             tracing::warn!(listener, "the server's certificate has expired");
         }
         if let Some(ends) = state.lists_end {
-            gauge("imagedepot_tls_crl_next_update_timestamp_seconds").set(seconds(ends));
+            of(&metric::TLS_CRL_NEXT_UPDATE).set(seconds(ends));
             if ends <= now {
                 tracing::warn!(
                     listener,

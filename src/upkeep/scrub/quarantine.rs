@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::catalog::audit::NOTHING;
 use crate::catalog::healing::entry;
 use crate::catalog::{Actor, Catalog, Result};
-use crate::model::{Image, Revision, RevisionState, StoredBlob};
+use crate::model::{Image, Revision, RevisionState, StoredBlob, metric};
 use crate::storage::Tx;
 
 /// How long copies in the tree are left for [`rescue`](super::rescue), which says itself when it is done: for good.
@@ -48,7 +48,7 @@ impl Catalog {
         }
         self.show_change_of(&mut tx, &image).await?;
         tx.commit().await?;
-        metrics::counter!("imagedepot_scrub_damage_found_total").increment(1);
+        metric::SCRUB_DAMAGE_FOUND.increment(1);
         tracing::error!(blob.key = blob.key, image = %image.name, what, "stored bytes are damaged");
         self.refresh().await;
         self.tree_is_due();

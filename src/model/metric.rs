@@ -1,0 +1,201 @@
+//! The table of metrics: for each its name, kind, labels and unit, and what it tells.
+//!
+//! It stands in the lowest room, for every room counts something. A new metric is a line here, and the place that
+//! counts: a line that nothing counts is an unused item to the compiler. `telemetry::metrics` describes them to
+//! Prometheus from the same lines. Nothing else calls the macros of the crate `metrics` (`tests/integration/layers.rs`).
+
+use metrics::{Label, SharedString, Unit};
+
+/// What a line of the table says.
+pub(crate) struct Metric {
+    pub name: &'static str,
+    pub kind: Kind,
+    pub unit: Unit,
+    pub description: &'static str,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Counter,
+    Gauge,
+}
+
+/// Only goes up.
+pub(crate) struct Counter<const LABELS: usize> {
+    name: &'static str,
+    labels: [&'static str; LABELS],
+}
+
+/// Goes up and down.
+pub(crate) struct Gauge<const LABELS: usize> {
+    name: &'static str,
+    labels: [&'static str; LABELS],
+}
+
+macro_rules! table {
+    ($($constant:ident: $kind:ident $name:literal [$($label:literal),*] $unit:ident, $description:literal;)+) => {
+        $(
+            #[doc = $description]
+            pub(crate) static $constant: $kind<{ count(&[$($label),*]) }> =
+                $kind { name: $name, labels: [$($label),*] };
+        )+
+
+        pub(crate) const TABLE: &[Metric] = &[$(
+            Metric { name: $name, kind: Kind::$kind, unit: Unit::$unit, description: $description },
+        )+];
+    };
+}
+
+table! {
+    REQUESTS: Counter "imagedepot_requests_total" ["method", "status"] Count,
+        "Requests answered, by method and class of status";
+    SENT_BYTES: Counter "imagedepot_sent_bytes_total" [] Bytes,
+        "Bytes of bodies sent";
+    UPDATE_CHECKS: Counter "imagedepot_update_checks_total" ["action"] Count,
+        "Update checks answered, by action";
+    UPLOADED_BYTES: Counter "imagedepot_uploaded_bytes_total" [] Bytes,
+        "Bytes of files received and kept";
+    UPLOADS_BEGUN: Counter "imagedepot_uploads_begun_total" [] Count,
+        "Resumable uploads begun";
+    UPLOADS_FINISHED: Counter "imagedepot_uploads_finished_total" [] Count,
+        "Uploads that became a draft's file";
+    UPLOADS_ENDED: Counter "imagedepot_uploads_ended_total" ["action"] Count,
+        "Resumable uploads that ended without a file, by action: cancelled or expired";
+    UPLOADS_OPEN: Gauge "imagedepot_uploads_open" [] Count,
+        "Uploads that the last sweep found open";
+    BITS_PROMOTIONS_REFUSED: Counter "imagedepot_bits_promotions_refused_total" [] Count,
+        "Revisions that BITS completed and bits.promote_to could not promote";
+    PROMOTIONS: Counter "imagedepot_promotions_total" [] Count,
+        "Promotions and rollbacks acknowledged";
+    LOGIN_FAILURES: Counter "imagedepot_login_failures_total" [] Count,
+        "Credentials that were refused";
+    ACCESS_LOG_LINES_DROPPED: Counter "imagedepot_access_log_lines_dropped_total" [] Count,
+        "Lines of the access log that were lost: too many at once, or the disk took none";
+    TLS_HANDSHAKES_REFUSED: Counter "imagedepot_tls_handshakes_refused_total" ["reason"] Count,
+        "Connections that TLS did not let in, by reason";
+    CONNECTIONS_CUT: Counter "imagedepot_connections_cut_total" [] Count,
+        "Connections that were closed because their client kept them for nothing";
+    TLS_CERTIFICATE_EXPIRY: Gauge "imagedepot_tls_certificate_expiry_timestamp_seconds" ["listener"] Seconds,
+        "When the first certificate of the listener's chain ends";
+    TLS_CRL_NEXT_UPDATE: Gauge "imagedepot_tls_crl_next_update_timestamp_seconds" ["listener"] Seconds,
+        "When the first of the listener's revocation lists is past its next update";
+    TLS_RELOAD_SUCCESS: Gauge "imagedepot_tls_reload_success" ["listener"] Count,
+        "Whether the listener's TLS files, as they are now, are in force";
+    TLS_RELOAD_SUCCESS_AT: Gauge "imagedepot_tls_reload_success_timestamp_seconds" ["listener"] Seconds,
+        "When the listener's TLS files were last read and taken";
+    SCRUBBED_BYTES: Counter "imagedepot_scrubbed_bytes_total" [] Bytes,
+        "Stored bytes that were read again and compared with their digest";
+    SCRUB_DAMAGE_FOUND: Counter "imagedepot_scrub_damage_found_total" [] Count,
+        "Stored blobs that were found damaged";
+    DOWNLOADS: Gauge "imagedepot_downloads" [] Count,
+        "Downloads of files under way";
+    SNAPSHOT_VERSION: Gauge "imagedepot_snapshot_version" [] Count,
+        "The catalog version that clients see";
+    STORE_FREE_BYTES: Gauge "imagedepot_store_free_bytes" [] Bytes,
+        "Free bytes of the store's disk";
+    TREE_STEPS_DUE: Gauge "imagedepot_tree_steps_due" [] Count,
+        "Steps of this server's last look at the tree that are not done";
+    PUBLICATION_PENDING_SINCE: Gauge "imagedepot_publication_pending_since_timestamp_seconds" [] Seconds,
+        "Since when the tree is behind the catalog; 0 where it is not";
+    MANIFEST_EXPIRY: Gauge "imagedepot_manifest_expiry_timestamp_seconds" [] Seconds,
+        "When the first of the channels' manifests expires";
+    SCRUB_OLDEST_VERIFIED: Gauge "imagedepot_scrub_oldest_verified_timestamp_seconds" [] Seconds,
+        "Every stored file was read again, or has arrived, since then";
+    SCRUB_DAMAGED_BLOBS: Gauge "imagedepot_scrub_damaged_blobs" [] Count,
+        "Stored blobs whose bytes are damaged";
+}
+
+const fn count(labels: &[&str]) -> usize {
+    labels.len()
+}
+
+impl<const LABELS: usize> Counter<LABELS> {
+    /// The series that has these values of the labels.
+    pub fn with<V: Into<SharedString>>(&self, values: [V; LABELS]) -> metrics::Counter {
+        metrics::counter!(self.name, pairs(self.labels, values))
+    }
+}
+
+impl Counter<0> {
+    /// The one series, for who keeps it.
+    pub fn series(&self) -> metrics::Counter {
+        metrics::counter!(self.name)
+    }
+
+    pub fn increment(&self, by: u64) {
+        self.series().increment(by);
+    }
+}
+
+impl<const LABELS: usize> Gauge<LABELS> {
+    /// The series that has these values of the labels.
+    pub fn with<V: Into<SharedString>>(&self, values: [V; LABELS]) -> metrics::Gauge {
+        metrics::gauge!(self.name, pairs(self.labels, values))
+    }
+}
+
+impl Gauge<0> {
+    pub fn set(&self, value: f64) {
+        metrics::gauge!(self.name).set(value);
+    }
+
+    pub fn increment(&self) {
+        metrics::gauge!(self.name).increment(1);
+    }
+
+    pub fn decrement(&self) {
+        metrics::gauge!(self.name).decrement(1);
+    }
+}
+
+fn pairs<V: Into<SharedString>, const LABELS: usize>(
+    labels: [&'static str; LABELS],
+    values: [V; LABELS],
+) -> Vec<Label> {
+    labels.into_iter().zip(values).map(|(label, value)| Label::new(label, value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::path::{Path, PathBuf};
+
+    use super::*;
+
+    /// Prometheus' own rules for names.
+    #[test]
+    fn a_name_tells_its_kind_and_unit() {
+        let names: BTreeSet<_> = TABLE.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), TABLE.len(), "each name stands once");
+        for Metric { name, kind, unit, .. } in TABLE {
+            assert!(name.starts_with("imagedepot_"), "{name}");
+            assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
+            let stem = name.trim_end_matches("_total");
+            assert_eq!(stem.ends_with("_bytes"), *unit == Unit::Bytes, "{name}");
+            assert_eq!(stem.ends_with("_seconds"), *unit == Unit::Seconds, "{name}");
+        }
+    }
+
+    #[test]
+    fn alert_rules_and_documents_name_no_other_metrics() {
+        let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut named = 0;
+        for file in
+            ["docs", "deploy/prometheus"].iter().flat_map(|folder| files_in(&root.join(folder)))
+        {
+            let text = std::fs::read_to_string(&file).unwrap();
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            for word in words.filter(|word| word.starts_with("imagedepot_")) {
+                let known = TABLE.iter().any(|metric| metric.name == word);
+                assert!(known, "{} names {word}", file.display());
+                named += 1;
+            }
+        }
+        assert!(named > 50, "only {named} were found");
+    }
+
+    fn files_in(folder: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file()).collect()
+    }
+}
