@@ -1,15 +1,29 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
 
+#[cfg(not(feature = "client"))]
+compile_error!(
+    "choose the cargo feature `server` (the default: everything) or `client` (the commands that work over HTTP)"
+);
+
+#[cfg(feature = "server")]
 pub mod access;
+#[cfg(feature = "server")]
 pub mod api;
+#[cfg(feature = "server")]
 pub mod catalog;
 pub mod client;
 pub mod command_line;
+#[cfg(feature = "server")]
 pub mod config;
 pub mod model;
 pub mod prestage;
+#[cfg(feature = "server")]
 pub mod server;
+#[cfg(feature = "server")]
 pub mod storage;
+#[cfg(feature = "server")]
 pub mod telemetry;
+#[cfg(feature = "server")]
 pub mod upkeep;
+#[cfg(feature = "server")]
 pub mod wire;

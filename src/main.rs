@@ -7,6 +7,7 @@ use imagedepot::command_line::CommandLine;
 
 /// Requests make many small allocations of short life; a kept-alive update check costs an eighth
 /// less with it than with the system's allocator.
+#[cfg(feature = "server")]
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -2,46 +2,72 @@
 //!
 //! The lowest room: every other one speaks in these types. They know how they are written in a row
 //! and in JSON, because both are text with the same words, and nothing of queries or HTTP.
+//!
+//! Digests and names are for both builds. What else the client comes to need loses its line `cfg` here, and its
+//! derives for rows and documents stand behind `cfg_attr` then, as those of names do.
 
+#[cfg(feature = "server")]
 pub mod account;
+#[cfg(feature = "server")]
 pub mod bits_session;
+#[cfg(feature = "server")]
 pub mod certificate;
+#[cfg(feature = "server")]
 pub mod certificate_mapping;
+#[cfg(feature = "server")]
 pub mod channel;
+#[cfg(feature = "server")]
 pub mod clock;
 pub mod digest;
+#[cfg(feature = "server")]
 pub mod file_role;
+#[cfg(feature = "server")]
 pub mod folder_document;
+#[cfg(feature = "server")]
 pub mod image;
+#[cfg(feature = "server")]
 pub mod job;
+#[cfg(feature = "server")]
 pub mod metric;
 pub mod name;
+#[cfg(feature = "server")]
 pub mod pattern;
+#[cfg(feature = "server")]
 pub mod promotion;
+#[cfg(feature = "server")]
 pub mod publication;
+#[cfg(feature = "server")]
 pub mod revision;
+#[cfg(feature = "server")]
 pub mod scrub;
+#[cfg(feature = "server")]
 mod tag;
+#[cfg(feature = "server")]
 pub mod token;
+#[cfg(feature = "server")]
 pub mod upload;
 
-pub use account::{Account, Role};
-pub use bits_session::{BitsSession, BitsSessionState, NamePattern};
-pub use certificate::Certificate;
-pub use certificate_mapping::CertificateMapping;
-pub use channel::{Channel, ReadAccess};
-pub use clock::{Clock, Ids};
 pub use digest::Digest;
-pub use file_role::FileRole;
-pub use folder_document::FolderDocument;
-pub use image::{Image, ImageKind, Labels, OfferedImage};
-pub use job::{Job, JobState};
 pub use name::{
     AccountName, ChannelName, ClientId, ImageName, InvalidName, MappingName, TokenName,
 };
-pub use promotion::{Assignment, ClientTerms, Promotion, PromotionKind, Rollout, Terms};
-pub use publication::{FilePattern, Publication, PublicationState};
-pub use revision::{Blob, BlobState, File, Revision, RevisionState};
-pub use scrub::{Coverage, DamagedFile, StoredBlob};
-pub use token::{ApiToken, SigningKey, TokenFilter};
-pub use upload::{Upload, UploadProtocol, UploadState};
+
+#[cfg(feature = "server")]
+pub use self::{
+    account::{Account, Role},
+    bits_session::{BitsSession, BitsSessionState, NamePattern},
+    certificate::Certificate,
+    certificate_mapping::CertificateMapping,
+    channel::{Channel, ReadAccess},
+    clock::{Clock, Ids},
+    file_role::FileRole,
+    folder_document::FolderDocument,
+    image::{Image, ImageKind, Labels, OfferedImage},
+    job::{Job, JobState},
+    promotion::{Assignment, ClientTerms, Promotion, PromotionKind, Rollout, Terms},
+    publication::{FilePattern, Publication, PublicationState},
+    revision::{Blob, BlobState, File, Revision, RevisionState},
+    scrub::{Coverage, DamagedFile, StoredBlob},
+    token::{ApiToken, SigningKey, TokenFilter},
+    upload::{Upload, UploadProtocol, UploadState},
+};

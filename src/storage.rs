@@ -8,6 +8,7 @@ mod ballast;
 pub mod blobs;
 mod copying;
 pub mod db;
+mod digest_column;
 pub mod disk;
 pub mod dump;
 pub mod error;

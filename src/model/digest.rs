@@ -73,29 +73,6 @@ impl FromStr for Digest {
     }
 }
 
-/// In a row a digest is the text that the API shows.
-impl<D: sqlx::Database> sqlx::Type<D> for Digest
-where
-    String: sqlx::Type<D>,
-{
-    fn type_info() -> D::TypeInfo {
-        String::type_info()
-    }
-
-    fn compatible(info: &D::TypeInfo) -> bool {
-        String::compatible(info)
-    }
-}
-
-impl<'r, D: sqlx::Database> sqlx::Decode<'r, D> for Digest
-where
-    String: sqlx::Decode<'r, D>,
-{
-    fn decode(value: D::ValueRef<'r>) -> Result<Self, sqlx::error::BoxDynError> {
-        Ok(String::decode(value)?.parse()?)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -33,8 +33,8 @@ fn is_word(text: &str, longest: usize) -> bool {
 macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $rule:literal, $valid:expr) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, sqlx::Type)]
-        #[sqlx(transparent)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[cfg_attr(feature = "server", derive(sqlx::Type), sqlx(transparent))]
         #[serde(transparent)]
         pub struct $type(String);
 

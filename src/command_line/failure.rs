@@ -1,0 +1,32 @@
+//! How a command that failed says so.
+
+use std::process::ExitCode;
+
+pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
+    eprintln!("imagedepot: {}", in_full(error));
+    ExitCode::FAILURE
+}
+
+/// With the causes, but for those that a sentence before has said already.
+fn in_full(error: &anyhow::Error) -> String {
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1).map(ToString::to_string) {
+        if !message.contains(&cause) {
+            message = format!("{message}: {cause}");
+        }
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_said_once() {
+        let cause = std::io::Error::other("the disk is gone");
+        let error =
+            anyhow::Error::from(cause).context("/x: the disk is gone").context("the catalog");
+        assert_eq!(in_full(&error), "the catalog: /x: the disk is gone");
+    }
+}
