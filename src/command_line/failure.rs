@@ -1,9 +1,14 @@
 //! How a command that failed says so.
 
+use std::backtrace::BacktraceStatus;
 use std::process::ExitCode;
 
 pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
     eprintln!("imagedepot: {}", in_full(error));
+    // Taken where the error came up, if `RUST_BACKTRACE` asks for it.
+    if error.backtrace().status() == BacktraceStatus::Captured {
+        eprintln!("{}", error.backtrace());
+    }
     ExitCode::FAILURE
 }
 

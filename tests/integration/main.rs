@@ -12,7 +12,7 @@
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
-//! - how it is run: [`brakes`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`moving_in`], [`relocation`], [`deployment`];
+//! - how it is run: [`brakes`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`moving_in`], [`relocation`], [`deployment`], [`builds`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
 //!   [`replicas`];
@@ -33,6 +33,7 @@ mod bits_downloads;
 mod bits_upload;
 mod browser;
 mod bucket_options;
+mod builds;
 mod certificate_mappings;
 mod certificate_reload;
 mod client_certificates;

@@ -1,5 +1,6 @@
 //! Other programs, run to their end without stopping the test's own tasks.
 
+use std::path::Path;
 use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
@@ -71,7 +72,12 @@ impl Finished {
 /// The program under test, without any setting that the developer's shell may hold, and with another
 /// memory than the developer's.
 pub fn imagedepot<const N: usize>(arguments: [&str; N]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_imagedepot"));
+    another_imagedepot(env!("CARGO_BIN_EXE_imagedepot").as_ref(), arguments)
+}
+
+/// Another build of it, likewise.
+pub fn another_imagedepot<const N: usize>(program: &Path, arguments: [&str; N]) -> Command {
+    let mut command = Command::new(program);
     command.args(arguments);
     without_own_settings(&mut command);
     command.env("IMAGEDEPOT_STATE_DIR", concat!(env!("CARGO_TARGET_TMPDIR"), "/state"));
@@ -87,7 +93,11 @@ pub fn guarded(program: &str) -> Command {
 
 /// A command that talks to the server at `url` as `admin`.
 pub fn as_admin<const N: usize>(url: &str, arguments: [&str; N]) -> Command {
-    let mut command = imagedepot(arguments);
+    to_server(imagedepot(arguments), url)
+}
+
+/// A command, told to talk to the server at `url` as `admin`.
+pub fn to_server(mut command: Command, url: &str) -> Command {
     command
         .env("IMAGEDEPOT_URL", url)
         .env("IMAGEDEPOT_USER", "admin")
