@@ -6,6 +6,7 @@ mod connection;
 mod error;
 mod handshake;
 mod listener;
+mod memory;
 mod reload;
 mod start;
 mod tls;
@@ -62,6 +63,7 @@ fn of_listener(index: usize, error: &ConfigError) -> ConfigError {
 
 /// Opens everything and binds all addresses, so that what is wrong is said before anything is served.
 pub async fn bind(config: Config, data: &std::path::Path) -> Result<Bound, ServerError> {
+    memory::use_small_pages();
     check(&config)?;
     let opened = start::open(&config, data).await?;
     let mut sockets = Vec::new();
@@ -202,6 +204,7 @@ fn background(opened: &Opened) -> JoinSet<()> {
     keep!("scrub", keep_scrubbing);
     keep!("measure", keep_measuring);
     keep!("record refused log-ins", keep_recording_refused_logins);
+    tasks.spawn(without_end("return memory", memory::keep_returning_what_was_freed));
     tasks
 }
 

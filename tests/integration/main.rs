@@ -12,7 +12,8 @@
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
-//! - how it is run: [`brakes`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`moving_in`], [`relocation`], [`deployment`], [`builds`];
+//! - how it is run: [`download_limits`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`moving_in`],
+//!   [`relocation`], [`deployment`], [`builds`], [`idle_memory`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
 //!   [`replicas`];
@@ -51,6 +52,7 @@ mod graceful_stop;
 mod harness;
 mod hostile_callers;
 mod house_rules;
+mod idle_memory;
 mod in_a_bucket;
 mod in_the_way;
 mod large_files;

@@ -162,15 +162,24 @@ impl Server {
 
     /// The most memory that the process has had resident, in bytes.
     pub fn peak_memory(&self) -> u64 {
+        self.memory("VmHWM:")
+    }
+
+    /// The memory that the process has resident now, in bytes.
+    pub fn resident_memory(&self) -> u64 {
+        self.memory("VmRSS:")
+    }
+
+    fn memory(&self, field: &str) -> u64 {
         let process = self.process.as_ref().expect("the server runs");
         let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()))
             .expect("read the server's status");
         let kilobytes: u64 = status
             .lines()
-            .find_map(|line| line.strip_prefix("VmHWM:"))
+            .find_map(|line| line.strip_prefix(field))
             .and_then(|rest| rest.trim().strip_suffix("kB"))
             .and_then(|number| number.trim().parse().ok())
-            .expect("VmHWM in kB");
+            .expect("a size in kB");
         kilobytes * 1024
     }
 }
