@@ -52,7 +52,8 @@ fn every_example_of_a_body_that_callers_send_is_accepted() {
         ("RevisionWords", accept::<RevisionWords>),
     ];
     let document = serde_json::to_value(super::document()).unwrap();
-    assert_eq!(sent(&document), bodies.iter().map(|(name, _)| *name).collect());
+    let tried: BTreeSet<_> = bodies.iter().map(|(name, _)| *name).collect();
+    assert_eq!(sent(&document), tried);
     for (name, accept) in bodies {
         let example = &document["components"]["schemas"][name]["example"];
         accept(example).unwrap_or_else(|error| panic!("{name}: {error} in {example}"));
