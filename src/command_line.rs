@@ -85,6 +85,24 @@ mod tests {
 
     #[cfg(feature = "server")]
     #[test]
+    fn the_documents_name_every_command() {
+        let documents = [
+            include_str!("../README.md"),
+            include_str!("../docs/access.md"),
+            include_str!("../docs/operations.md"),
+        ];
+        for command in CommandLine::command().get_subcommands() {
+            let forms = [
+                format!("imagedepot {}", command.get_name()),
+                format!("-- {}", command.get_name()),
+            ];
+            let is_named = |text: &&str| forms.iter().any(|form| text.contains(form));
+            assert!(documents.iter().any(|text| is_named(&text)), "no document has {}", forms[0]);
+        }
+    }
+
+    #[cfg(feature = "server")]
+    #[test]
     fn the_settings_file_may_be_named_before_or_after_the_subcommand() {
         for words in [["--config", "f", "serve"], ["serve", "--config", "f"]] {
             let line = CommandLine::try_parse_from(["imagedepot"].iter().chain(&words)).unwrap();

@@ -104,6 +104,31 @@ mod tests {
         );
     }
 
+    /// The names of all keys that the settings have, as their structure shows them.
+    fn keys(config: &Config) -> impl Iterator<Item = String> {
+        let shown = format!("{config:#?}");
+        let names = shown.lines().filter_map(|line| line.trim_start().split_once(": "));
+        let is_key = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        let keys: Vec<_> = names.map(|(name, _)| name.to_owned()).filter(|n| is_key(n)).collect();
+        keys.into_iter()
+    }
+
+    #[test]
+    fn every_setting_stands_in_the_example() {
+        let uncommented = EXAMPLE.replace("#= ", "");
+        let config = parse(&uncommented).unwrap();
+        assert!(keys(&config).any(|key| key == "image_quota"), "{config:#?}");
+        for key in keys(&config) {
+            let is_there = |line: &str| {
+                let line = line.trim_start_matches(['[', '#', '=', ' ']);
+                line.strip_prefix(&key).is_some_and(|rest| rest.starts_with([' ', '=', ']', '.']))
+                    || line.contains(&format!(".{key}]"))
+                    || line.contains(&format!("{key} = "))
+            };
+            assert!(EXAMPLE.lines().any(is_there), "{key} is not in the example");
+        }
+    }
+
     #[test]
     fn an_unknown_key_is_refused_by_name() {
         let error = parse("[tree]\npatern = 'x'").unwrap_err().to_string();

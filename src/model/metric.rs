@@ -35,7 +35,6 @@ pub(crate) struct Gauge<const LABELS: usize> {
 macro_rules! table {
     ($($constant:ident: $kind:ident $name:literal [$($label:literal),*] $unit:ident, $description:literal;)+) => {
         $(
-            #[doc = $description]
             pub(crate) static $constant: $kind<{ count(&[$($label),*]) }> =
                 $kind { name: $name, labels: [$($label),*] };
         )+

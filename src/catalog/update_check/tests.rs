@@ -1,6 +1,6 @@
 //! What a client is told, situation by situation, and when it is to ask again.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use crate::model::{FileRole, OfferedImage, Promotion, PromotionKind, Terms};
 fn image(revoked: &[i64]) -> ImageOffer {
     ImageOffer {
         image: OfferedImage { id: Uuid::nil(), name: "win7-office".parse().unwrap() },
-        revoked: HashSet::from_iter(revoked.iter().copied()),
+        revoked: revoked.iter().copied().collect(),
         offers: HashMap::new(),
     }
 }

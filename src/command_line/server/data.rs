@@ -13,7 +13,7 @@ use crate::storage::instance::Instance;
 
 /// Where the data lies.
 #[derive(Debug, Args)]
-pub(super) struct DataArgs {
+pub(in crate::command_line) struct DataArgs {
     /// Folder of the data, for what the settings leave open
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_DATA)]
     pub(super) data: PathBuf,
