@@ -3,8 +3,8 @@
 //! The lowest room: every other one speaks in these types. They know how they are written in a row
 //! and in JSON, because both are text with the same words, and nothing of queries or HTTP.
 //!
-//! Digests and names are for both builds. What else the client comes to need loses its line `cfg` here, and its
-//! derives for rows and documents stand behind `cfg_attr` then, as those of names do.
+//! Digests and names are for both builds. What else the client comes to need loses its line `cfg` here; what it
+//! says of rows and documents stands behind `cfg` and `cfg_attr` then, as with names.
 
 #[cfg(feature = "server")]
 pub mod account;
@@ -38,6 +38,8 @@ pub mod promotion;
 pub mod publication;
 #[cfg(feature = "server")]
 pub mod revision;
+#[cfg(feature = "server")]
+pub(crate) mod row;
 #[cfg(feature = "server")]
 pub mod scrub;
 #[cfg(feature = "server")]

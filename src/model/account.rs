@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::name::AccountName;
+use super::row::from_row;
 use super::tag;
 
 /// What a user may do; a user holds any number of them. Each includes what `reader` and `client`
@@ -26,22 +27,32 @@ pub enum Role {
 }
 
 /// A user as the catalog knows it.
-#[derive(Clone, sqlx::FromRow)]
+#[derive(Clone)]
 pub struct Account {
     pub id: Uuid,
     pub name: AccountName,
     /// Argon2id, as a PHC string.
     pub password_hash: String,
-    #[sqlx(json)]
     pub roles: Vec<Role>,
     /// Patterns of image names, with `*` for any run of characters; none is all images.
-    #[sqlx(json)]
     pub images: Vec<String>,
     pub disabled: bool,
     pub version: i64,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
+
+from_row!(Account {
+    id,
+    name,
+    password_hash,
+    roles: json,
+    images: json,
+    disabled,
+    version,
+    created_at,
+    updated_at,
+});
 
 impl Account {
     /// Another one after each change.

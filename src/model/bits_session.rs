@@ -9,11 +9,11 @@ use uuid::Uuid;
 
 use super::file_role::FileRole;
 use super::name::ImageName;
+use super::row::{from_row, stored_as_text};
 
 /// Where a BITS session is in its life. One that was cancelled or expired has no row any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum BitsSessionState {
     /// It has a name and no size yet: that comes with the first fragment.
     Open,
@@ -27,8 +27,10 @@ pub enum BitsSessionState {
     Closed,
 }
 
+stored_as_text!(BitsSessionState);
+
 /// A session of BITS: it has a name before it has a size, and so before there is an upload.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct BitsSession {
     /// Also that of its upload.
     pub id: Uuid,
@@ -40,7 +42,6 @@ pub struct BitsSession {
     /// The draft that gets the file; from `Claimed` on.
     pub revision_id: Option<Uuid>,
     /// Of the whole file, in bytes; from `Claimed` on.
-    #[sqlx(try_from = "StoredSize")]
     pub size: Option<u64>,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
@@ -48,16 +49,18 @@ pub struct BitsSession {
     pub updated_at: DateTime<Utc>,
 }
 
-/// A size as a row has it.
-#[derive(Debug, Clone, Copy, sqlx::Type)]
-#[sqlx(transparent)]
-pub struct StoredSize(Option<i64>);
-
-impl From<StoredSize> for Option<u64> {
-    fn from(StoredSize(size): StoredSize) -> Self {
-        size.map(i64::unsigned_abs)
-    }
-}
+from_row!(BitsSession {
+    id,
+    file_name,
+    image,
+    role,
+    state,
+    revision_id,
+    size: optional_size,
+    created_by,
+    created_at,
+    updated_at,
+});
 
 /// How the image's name is found in a file's name without its extension: a regular expression with the
 /// group `image`, which has to match the whole.

@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::account::Role;
 use super::name::ChannelName;
+use super::row::{from_row, stored_as_text};
 use super::tag;
 
 /// Where the channel of this name publishes when nothing else is said: at the tree's root.
@@ -14,9 +15,8 @@ pub const PRODUCTION: &str = "production";
 pub const TEST: &str = "test";
 
 /// Who may read a channel's files and ask for its updates.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum ReadAccess {
     /// Anyone who reaches the server, as the MED-V set-up has it.
     Everyone,
@@ -24,8 +24,10 @@ pub enum ReadAccess {
     Authenticated,
 }
 
+stored_as_text!(ReadAccess);
+
 /// A channel as the catalog knows it.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Channel {
     pub id: Uuid,
     pub name: ChannelName,
@@ -36,7 +38,6 @@ pub struct Channel {
     pub keep_old: i64,
     pub tree_during_rollout: bool,
     /// The roles, besides promoter and admin, that may promote here.
-    #[sqlx(json)]
     pub promoters: Vec<Role>,
     /// A channel that a revision must have been assigned in before it may come here.
     pub requires_channel: Option<ChannelName>,
@@ -50,6 +51,23 @@ pub struct Channel {
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
 }
+
+from_row!(Channel {
+    id,
+    name,
+    folder,
+    read_access,
+    keep_old,
+    tree_during_rollout,
+    promoters: json,
+    requires_channel,
+    approvals,
+    sequence,
+    issued_at,
+    version,
+    created_at,
+    updated_at,
+});
 
 impl Channel {
     /// Another one after each change.

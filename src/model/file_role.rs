@@ -6,23 +6,13 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::row::stored_as_text;
+
 /// What a file is to its revision.
 #[derive(
-    Debug,
-    Clone,
-    Copy,
-    PartialEq,
-    Eq,
-    Hash,
-    PartialOrd,
-    Ord,
-    Serialize,
-    Deserialize,
-    sqlx::Type,
-    ToSchema,
+    Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum FileRole {
     /// The packed machine of a MED-V image.
     Ckm,
@@ -31,6 +21,8 @@ pub enum FileRole {
     /// The one file of an image of kind `single`.
     Image,
 }
+
+stored_as_text!(FileRole);
 
 impl FileRole {
     pub const fn as_str(self) -> &'static str {

@@ -9,18 +9,20 @@ use uuid::Uuid;
 
 use super::file_role::FileRole;
 use super::name::ImageName;
+use super::row::{from_row, stored_as_text};
 use super::tag;
 
 /// What an image consists of. Fixed when the image is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum ImageKind {
     /// A MED-V image: a `.ckm` and its `.ckm.index`, both required, both opaque.
     Medv,
     /// One file with an extension of its own: vhdx, qcow2, iso, wim.
     Single,
 }
+
+stored_as_text!(ImageKind);
 
 impl ImageKind {
     /// The roles that a revision must fill before it can be sealed, in the order of publication:
@@ -38,14 +40,16 @@ pub type Labels = BTreeMap<String, String>;
 
 /// What the snapshot keeps of an image: what update checks and manifests ask of it. Not the whole, for the descriptions
 /// and labels of 100,000 images would fill the memory.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct OfferedImage {
     pub id: Uuid,
     pub name: ImageName,
 }
 
+from_row!(OfferedImage { id, name });
+
 /// An image as the catalog knows it.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Image {
     pub id: Uuid,
     pub name: ImageName,
@@ -53,7 +57,6 @@ pub struct Image {
     /// The `{ext}` of the published files: `ckm`, or what kind `single` was given.
     pub extension: String,
     pub description: String,
-    #[sqlx(json)]
     pub labels: Labels,
     /// How many sealed revisions retention leaves; none keeps all.
     pub keep_revisions: Option<i64>,
@@ -65,6 +68,21 @@ pub struct Image {
     /// Set on an image that was deleted: its row keeps the counter, for the name may come back.
     pub deleted_at: Option<DateTime<Utc>>,
 }
+
+from_row!(Image {
+    id,
+    name,
+    kind,
+    extension,
+    description,
+    labels: json,
+    keep_revisions,
+    version,
+    created_by,
+    created_at,
+    updated_at,
+    deleted_at,
+});
 
 impl Image {
     /// Another one after each change.

@@ -1,11 +1,14 @@
 //! Background work that one server at a time does for all of them.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use super::row::{from_row, stored_as_text};
+
 /// What is to be done beside requests.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Job {
     /// The tree follows the catalog.
     Publish,
@@ -17,13 +20,15 @@ pub enum Job {
     Scrub,
 }
 
+stored_as_text!(Job);
+
 impl Job {
     /// How many there are.
     pub const COUNT: usize = 4;
 }
 
 /// How a job stands, for all servers.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct JobState {
     /// The server that is at it; none between rounds.
     pub holder: Option<Uuid>,
@@ -34,3 +39,5 @@ pub struct JobState {
     /// When the next round is due, whatever the version.
     pub due_at: DateTime<Utc>,
 }
+
+from_row!(JobState { holder, held_until, done_version, due_at });

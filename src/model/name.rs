@@ -34,7 +34,6 @@ macro_rules! name {
     ($(#[$doc:meta])* $type:ident, $rule:literal, $valid:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
-        #[cfg_attr(feature = "server", derive(sqlx::Type), sqlx(transparent))]
         #[serde(transparent)]
         pub struct $type(String);
 
@@ -63,6 +62,9 @@ macro_rules! name {
                 f.write_str(&self.0)
             }
         }
+
+        #[cfg(feature = "server")]
+        crate::model::row::stored_as_inner_text!($type);
 
         impl<'de> Deserialize<'de> for $type {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

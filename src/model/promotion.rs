@@ -5,16 +5,19 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::row::{from_row, stored_as_text};
+
 /// What a promotion was.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum PromotionKind {
     /// A revision was chosen.
     Promote,
     /// An earlier assignment was taken up again.
     Rollback,
 }
+
+stored_as_text!(PromotionKind);
 
 /// How fast a promotion reaches clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -40,27 +43,29 @@ impl Default for Rollout {
 ///
 /// Order, history, the API's answers and exports carry it whole, so that a field which is added here is in all of them.
 /// `storage/queries/promotions.rs` keeps it, `api/assignments.rs` takes it in.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Terms {
     // Exports of earlier versions have none.
     #[serde(default)]
     #[schema(required = true)]
-    #[sqlx(json)]
     pub rollout: Rollout,
     #[serde(flatten)]
     #[schema(inline)]
-    #[sqlx(flatten)]
     pub for_clients: ClientTerms,
     pub note: String,
 }
 
+from_row!(Terms { rollout: json, for_clients: flatten, note });
+
 /// The part of the terms that clients are told, in the manifest and by the update check.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, sqlx::FromRow, ToSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ClientTerms {
     pub mandatory: bool,
     #[schema(required = true)]
     pub deadline: Option<DateTime<Utc>>,
 }
+
+from_row!(ClientTerms { mandatory, deadline });
 
 /// [`ClientTerms`] as a manifest has them: what says nothing is left out.
 #[derive(Serialize, Deserialize)]
@@ -73,7 +78,7 @@ pub struct ManifestTerms {
 }
 
 /// One entry of the history: this revision was assigned to this channel.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Promotion {
     pub id: Uuid,
     pub image_id: Uuid,
@@ -84,13 +89,26 @@ pub struct Promotion {
     /// Higher with every promotion of the image to the channel.
     pub epoch: i64,
     pub kind: PromotionKind,
-    #[sqlx(flatten)]
     pub terms: Terms,
     /// A later rollback turned away from it: it is never rolled back to.
     pub rolled_back: bool,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
 }
+
+from_row!(Promotion {
+    id,
+    image_id,
+    channel_id,
+    revision_id,
+    revision,
+    epoch,
+    kind,
+    terms: flatten,
+    rolled_back,
+    created_by,
+    created_at,
+});
 
 impl Promotion {
     /// Differs for every promotion of an image to a channel.

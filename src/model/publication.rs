@@ -8,11 +8,11 @@ use uuid::Uuid;
 use super::digest::Digest;
 use super::file_role::FileRole;
 use super::name::ImageName;
+use super::row::{from_row, stored_as_text};
 
 /// Where a published file is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum PublicationState {
     /// About to appear: the row is written first, so that after a crash the file is known as ours.
     Publishing,
@@ -24,8 +24,10 @@ pub enum PublicationState {
     Removing,
 }
 
+stored_as_text!(PublicationState);
+
 /// The record of one file that imagedepot put into the tree.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
     /// Relative to the tree's root, with `/` between folder and file.
     pub path: String,
@@ -38,6 +40,8 @@ pub struct Publication {
     /// When a withdrawn file may go.
     pub withdraw_at: Option<DateTime<Utc>>,
 }
+
+from_row!(Publication { path, channel_id, revision_id, role, blob_id, digest, state, withdraw_at });
 
 /// What caches may do with a revision's file, wherever it is served from: it never changes under its name.
 /// `no-transform`: a proxy that recodes it would break ranges and digests.

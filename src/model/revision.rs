@@ -8,12 +8,12 @@ use uuid::Uuid;
 use super::digest::Digest;
 use super::file_role::FileRole;
 use super::image::Labels;
+use super::row::{from_row, stored_as_text};
 use super::tag;
 
 /// Where a revision is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum RevisionState {
     /// Collects its files; each may still be replaced. Left by sealing or deletion.
     Draft,
@@ -26,6 +26,8 @@ pub enum RevisionState {
     /// A tombstone: the number is never given out again.
     Deleted,
 }
+
+stored_as_text!(RevisionState);
 
 impl RevisionState {
     pub const fn as_str(self) -> &'static str {
@@ -40,7 +42,7 @@ impl RevisionState {
 }
 
 /// An immutable version of an image, or the draft of one.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Revision {
     pub id: Uuid,
     pub image_id: Uuid,
@@ -48,7 +50,6 @@ pub struct Revision {
     pub number: i64,
     pub state: RevisionState,
     pub notes: String,
-    #[sqlx(json)]
     pub labels: Labels,
     /// Refuses deletion until it is taken away.
     pub protected: bool,
@@ -59,6 +60,21 @@ pub struct Revision {
     pub sealed_at: Option<DateTime<Utc>>,
 }
 
+from_row!(Revision {
+    id,
+    image_id,
+    number,
+    state,
+    notes,
+    labels: json,
+    protected,
+    version,
+    created_by,
+    created_at,
+    updated_at,
+    sealed_at,
+});
+
 impl Revision {
     /// Another one after each change.
     pub fn tag(&self) -> String {
@@ -67,7 +83,7 @@ impl Revision {
 }
 
 /// One of a revision's files.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct File {
     pub revision_id: Uuid,
     pub role: FileRole,
@@ -75,10 +91,11 @@ pub struct File {
     /// Where the bytes lie in the store.
     pub blob_key: String,
     /// In bytes.
-    #[sqlx(try_from = "i64")]
     pub size: u64,
     pub digest: Digest,
 }
+
+from_row!(File { revision_id, role, blob_id, blob_key, size: size, digest });
 
 impl File {
     /// The same for the same bytes, wherever they are served.
@@ -88,8 +105,8 @@ impl File {
 }
 
 /// Where stored bytes are in their life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, sqlx::Type)]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BlobState {
     /// Bytes are arriving; the row is their reservation. Without its writer it is garbage.
     Arriving,
@@ -99,15 +116,18 @@ pub enum BlobState {
     Garbage,
 }
 
+stored_as_text!(BlobState);
+
 /// The stored bytes of a file, under a random key that never derives from their content.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Blob {
     pub id: Uuid,
     pub key: String,
     pub state: BlobState,
     /// In bytes.
-    #[sqlx(try_from = "i64")]
     pub size: u64,
     /// The multipart upload, where it was not completed.
     pub multipart: Option<String>,
 }
+
+from_row!(Blob { id, key, state, size: size, multipart });

@@ -6,22 +6,24 @@ use uuid::Uuid;
 use super::digest::Digest;
 use super::file_role::FileRole;
 use super::name::ImageName;
+use super::row::from_row;
 
 /// A blob that is to be read again.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct StoredBlob {
     pub id: Uuid,
     pub key: String,
     /// In bytes.
-    #[sqlx(try_from = "i64")]
     pub size: u64,
     pub digest: Digest,
     /// Found damaged before.
     pub is_damaged: bool,
 }
 
+from_row!(StoredBlob { id, key, size: size, digest, is_damaged });
+
 /// A file whose bytes were found damaged.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct DamagedFile {
     pub blob_id: Uuid,
     pub blob_key: String,
@@ -29,7 +31,6 @@ pub struct DamagedFile {
     pub revision: i64,
     pub revision_id: Uuid,
     pub role: FileRole,
-    #[sqlx(try_from = "i64")]
     pub size: u64,
     pub digest: Digest,
     pub found_at: DateTime<Utc>,
@@ -37,8 +38,21 @@ pub struct DamagedFile {
     pub what: String,
 }
 
+from_row!(DamagedFile {
+    blob_id,
+    blob_key,
+    image,
+    revision,
+    revision_id,
+    role,
+    size: size,
+    digest,
+    found_at,
+    what,
+});
+
 /// How far the scrub has come.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Coverage {
     pub blobs: i64,
     pub bytes: i64,
@@ -50,3 +64,5 @@ pub struct Coverage {
     /// Waiting to be read because somebody asked for it.
     pub wanted: i64,
 }
+
+from_row!(Coverage { blobs, bytes, verified_blobs, verified_bytes, oldest_verified_at, wanted });

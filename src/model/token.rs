@@ -5,17 +5,16 @@ use uuid::Uuid;
 
 use super::account::Role;
 use super::name::TokenName;
+use super::row::from_row;
 
 /// A token as the catalog knows it: everything but the token itself, which is kept nowhere.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct ApiToken {
     /// The token's `jti`.
     pub id: Uuid,
     pub name: TokenName,
-    #[sqlx(json)]
     pub roles: Vec<Role>,
     /// Patterns of image names, with `*` for any run of characters; none is all images.
-    #[sqlx(json)]
     pub images: Vec<String>,
     pub signing_key_id: Uuid,
     pub created_by: String,
@@ -26,6 +25,19 @@ pub struct ApiToken {
     /// To the hour.
     pub last_used_at: Option<DateTime<Utc>>,
 }
+
+from_row!(ApiToken {
+    id,
+    name,
+    roles: json,
+    images: json,
+    signing_key_id,
+    created_by,
+    created_at,
+    expires_at,
+    revoked_at,
+    last_used_at,
+});
 
 /// Which tokens a list has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -57,7 +69,7 @@ impl ApiToken {
 pub const CALLER_PREFIX: &str = "token:";
 
 /// The public half of a key that signs tokens.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct SigningKey {
     /// What tokens name it by (`kid`).
     pub id: Uuid,
@@ -68,3 +80,5 @@ pub struct SigningKey {
     pub created_at: DateTime<Utc>,
     pub retired_at: Option<DateTime<Utc>>,
 }
+
+from_row!(SigningKey { id, issuer, public_key, created_at, retired_at });

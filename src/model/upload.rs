@@ -9,11 +9,11 @@ use super::digest::Digest;
 use super::file_role::FileRole;
 use super::name::ImageName;
 use super::revision::RevisionState;
+use super::row::{from_row, stored_as_text};
 
 /// Where an upload is in its life. One that was cancelled or expired has no row any more.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum UploadState {
     /// Bytes may be appended; also when all have come and nobody has finished it yet.
     Receiving,
@@ -21,10 +21,11 @@ pub enum UploadState {
     Complete,
 }
 
+stored_as_text!(UploadState);
+
 /// The protocol that an upload was begun with; any other may continue it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, sqlx::Type, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-#[sqlx(type_name = "text", rename_all = "snake_case")]
 pub enum UploadProtocol {
     /// A whole-file PUT: nobody but this one request can continue it.
     Put,
@@ -38,8 +39,10 @@ pub enum UploadProtocol {
     Bits,
 }
 
+stored_as_text!(UploadProtocol);
+
 /// A resumable session.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Upload {
     pub id: Uuid,
     pub image_id: Uuid,
@@ -55,10 +58,8 @@ pub struct Upload {
     /// Where the bytes lie in the store.
     pub blob_key: String,
     /// Of the whole file, in bytes.
-    #[sqlx(try_from = "i64")]
     pub size: u64,
     /// The offset: so many bytes are on stable storage.
-    #[sqlx(try_from = "i64")]
     pub received: u64,
     /// The digest that the uploader named, if any.
     pub digest: Option<Digest>,
@@ -81,6 +82,36 @@ pub struct Upload {
     /// The last progress.
     pub updated_at: DateTime<Utc>,
 }
+
+from_row!(Upload {
+    id,
+    image_id,
+    image,
+    revision_id,
+    revision,
+    revision_state,
+    role,
+    protocol,
+    state,
+    blob_id,
+    blob_key,
+    size: size,
+    received: size,
+    digest,
+    condition,
+    hash_state,
+    multipart,
+    part_size,
+    tail,
+    newest_claim,
+    held_claim,
+    holder,
+    held_until,
+    holder_boot,
+    created_by,
+    created_at,
+    updated_at,
+});
 
 impl Upload {
     /// Whether every byte has come.

@@ -8,9 +8,10 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use crate::model::Digest;
+use crate::model::row::from_row;
 
 /// One change, as it is kept.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct AuditRow {
     pub id: Uuid,
     pub at: DateTime<Utc>,
@@ -27,13 +28,29 @@ pub struct AuditRow {
     pub hash: Option<String>,
 }
 
+from_row!(AuditRow {
+    id,
+    at,
+    caller,
+    action,
+    subject,
+    state_before,
+    state_after,
+    request_id,
+    client_address,
+    sequence,
+    hash,
+});
+
 /// The newest row of the chain.
-#[derive(Debug, Clone, PartialEq, Eq, sqlx::FromRow)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditHead {
     pub sequence: i64,
     /// Empty before the first row.
     pub hash: String,
 }
+
+from_row!(AuditHead { sequence, hash });
 
 impl AuditRow {
     /// What the row's hash is to be: the SHA-256, in lower-case hex, of a JSON array of the hash of the row

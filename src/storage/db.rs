@@ -5,13 +5,14 @@
 //! [`Tx::commit`] or not at all: dropping it rolls back. The queries themselves are methods of `Tx`, in
 //! `queries/`, by noun.
 //!
-//! `database` opens the pools and begins transactions, `transaction` is one, `migrations` brings the schema up to date,
-//! `news` tells of other processes' changes.
+//! `database` opens the pools and begins transactions, `transaction` is one, `migrations` brings the schema up to date
+//! by the files of `migration_list`, `news` tells of other processes' changes.
 //!
 //! Rejected: `sqlx::Any` (knows neither UUIDs nor times), a trait with an implementation for each
 //! database (they drift apart). Every query runs in the tests on both.
 
 mod database;
+mod migration_list;
 mod migrations;
 mod news;
 mod transaction;

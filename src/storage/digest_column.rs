@@ -1,22 +1,12 @@
-//! Digests in a row. A transparent derive would not do: text from a row is checked as text from anywhere.
+//! Digests in a row. The declaration for names would not do: text from a row is checked as text from anywhere.
 //!
 //! Here and not beside the type in `model`, because the client knows digests, too, and no database.
 
 use crate::model::Digest;
+use crate::model::row::text_column;
 
-/// In a row a digest is the text that the API shows.
-impl<D: sqlx::Database> sqlx::Type<D> for Digest
-where
-    String: sqlx::Type<D>,
-{
-    fn type_info() -> D::TypeInfo {
-        String::type_info()
-    }
-
-    fn compatible(info: &D::TypeInfo) -> bool {
-        String::compatible(info)
-    }
-}
+// In a row a digest is the text that the API shows.
+text_column!(Digest);
 
 impl<'r, D: sqlx::Database> sqlx::Decode<'r, D> for Digest
 where

@@ -1,11 +1,10 @@
-//! The schema, and bringing it up to this program's version.
+//! The schema, and bringing it up to this program's version. Its steps are in `migration_list`.
 
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 
 use super::database::Db;
+use super::migration_list::MIGRATIONS;
 use crate::storage::error::StorageError;
-
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 impl Db {
     /// Whether there is a schema, and an older one than this program's.

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::statement::{all, columns, execute, insert, optional, value};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rules};
+use crate::model::row::from_row;
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 use crate::storage::{StorageError, Tx};
 
@@ -34,7 +35,6 @@ pub struct NewCertificateMapping<'a> {
 }
 
 /// A mapping as its row has it.
-#[derive(sqlx::FromRow)]
 struct Row {
     id: Uuid,
     name: MappingName,
@@ -47,6 +47,19 @@ struct Row {
     created_by: String,
     created_at: DateTime<Utc>,
 }
+
+from_row!(Row {
+    id,
+    name,
+    position,
+    certificate,
+    rules,
+    denies,
+    user_name,
+    version,
+    created_by,
+    created_at,
+});
 
 macro_rules! mappings {
     ($rest:literal) => {

@@ -4,6 +4,7 @@
 use uuid::Uuid;
 
 use super::statement::{all, execute, optional, value};
+use crate::model::row::from_row;
 use crate::storage::db::{CHANNEL, Either};
 use crate::storage::{StorageError, Tx};
 
@@ -23,7 +24,7 @@ pub enum Change {
 }
 
 /// How far the catalog has come.
-#[derive(Debug, Clone, Copy, sqlx::FromRow)]
+#[derive(Debug, Clone, Copy)]
 pub struct CatalogState {
     pub version: i64,
     /// The version that last changed channels.
@@ -33,6 +34,8 @@ pub struct CatalogState {
     /// The version that last changed certificate mappings.
     pub mappings_changed_in: i64,
 }
+
+from_row!(CatalogState { version, channels_changed_in, tokens_changed_in, mappings_changed_in });
 
 impl Tx {
     /// To be called by every transaction that changes what the snapshot shows.

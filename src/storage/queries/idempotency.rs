@@ -6,6 +6,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::statement::{execute, insert, optional};
+use crate::model::row::from_row;
 use crate::storage::{StorageError, Tx};
 
 /// The answer as it was sent, to be sent again.
@@ -17,7 +18,7 @@ pub struct RememberedAnswer {
 }
 
 /// What is known of a key.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct Remembered {
     /// Digest of the request that came with the key.
     pub fingerprint: String,
@@ -25,6 +26,8 @@ pub struct Remembered {
     pub answer: Option<Json<RememberedAnswer>>,
     pub instance: Uuid,
 }
+
+from_row!(Remembered { fingerprint, answer, instance });
 
 impl Tx {
     /// `Duplicate` where the caller used the key before.

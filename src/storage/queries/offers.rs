@@ -8,11 +8,12 @@ use uuid::Uuid;
 
 use super::promotions::promotion_columns;
 use super::statement::{all, columns};
+use crate::model::row::from_row;
 use crate::model::{Digest, FileRole, ImageName, Promotion};
 use crate::storage::{StorageError, Tx};
 
 /// A file of a revision that a channel's folder holds.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct OfferedFile {
     pub image_id: Uuid,
     pub channel_id: Uuid,
@@ -23,24 +24,47 @@ pub struct OfferedFile {
     pub role: FileRole,
     pub blob_id: Uuid,
     pub blob_key: String,
-    #[sqlx(try_from = "i64")]
     pub size: u64,
     pub digest: Digest,
 }
 
+from_row!(OfferedFile {
+    image_id,
+    channel_id,
+    revision_id,
+    revision,
+    extension,
+    sealed_at,
+    role,
+    blob_id,
+    blob_key,
+    size: size,
+    digest,
+});
+
 /// A file that stands in the tree, offered or about to go: those who fetch it may finish.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct LingeringFile {
     pub path: String,
     pub channel_id: Uuid,
     pub image_id: Uuid,
     pub image: ImageName,
     pub blob_key: String,
-    #[sqlx(try_from = "i64")]
     pub size: u64,
     pub digest: Digest,
     pub sealed_at: DateTime<Utc>,
 }
+
+from_row!(LingeringFile {
+    path,
+    channel_id,
+    image_id,
+    image,
+    blob_key,
+    size: size,
+    digest,
+    sealed_at,
+});
 
 /// Which images a query is about.
 #[derive(Debug, Clone, Copy)]

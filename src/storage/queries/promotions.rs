@@ -5,6 +5,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::statement::{all, columns, execute, optional, value};
+use crate::model::row::from_row;
 use crate::model::{ChannelName, Promotion};
 use crate::storage::{StorageError, Tx};
 
@@ -31,12 +32,12 @@ macro_rules! promotion {
     };
 }
 
-#[derive(sqlx::FromRow)]
 struct WithChannel {
-    #[sqlx(flatten)]
     promotion: Promotion,
     channel_name: ChannelName,
 }
+
+from_row!(WithChannel { promotion: flatten, channel_name });
 
 impl Tx {
     /// The promotion that is in force.

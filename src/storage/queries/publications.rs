@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::statement::{all, columns, execute, insert, value};
+use crate::model::row::from_row;
 use crate::model::{Publication, PublicationState};
 use crate::storage::{StorageError, Tx};
 
@@ -17,12 +18,10 @@ macro_rules! publication_columns {
 pub(super) use publication_columns;
 
 /// A publication with what its file must be like.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct KnownFile {
-    #[sqlx(flatten)]
     pub publication: Publication,
     pub blob_key: String,
-    #[sqlx(try_from = "i64")]
     pub size: u64,
     pub sealed_at: DateTime<Utc>,
     /// What a bucket calls the bytes that were published; none in a folder, and while they are on their way.
@@ -32,6 +31,16 @@ pub struct KnownFile {
     /// Until then it is left where it is, for the repair to read.
     pub rescue_until: Option<DateTime<Utc>>,
 }
+
+from_row!(KnownFile {
+    publication: flatten,
+    blob_key,
+    size: size,
+    sealed_at,
+    tag,
+    is_quarantined,
+    rescue_until,
+});
 
 impl Tx {
     /// Everything that imagedepot put into the tree, in the order of the paths.

@@ -5,6 +5,7 @@ use sqlx::types::Json;
 use uuid::Uuid;
 
 use super::statement::{all, columns, execute, insert, optional, value};
+use crate::model::row::from_row;
 use crate::model::{File, FileRole, Revision, RevisionState};
 use crate::storage::{StorageError, Tx};
 
@@ -20,7 +21,7 @@ macro_rules! revision_columns {
 pub(super) use revision_columns;
 
 /// A sealed revision, as retention looks at it.
-#[derive(Debug, Clone, sqlx::FromRow)]
+#[derive(Debug, Clone)]
 pub struct RetainedRevision {
     pub id: Uuid,
     pub number: i64,
@@ -29,9 +30,10 @@ pub struct RetainedRevision {
     /// A channel is assigned to it, or one of its files stands in the tree.
     pub held: bool,
     /// Of its files together.
-    #[sqlx(try_from = "i64")]
     pub bytes: u64,
 }
+
+from_row!(RetainedRevision { id, number, state, protected, held, bytes: size });
 
 impl Tx {
     pub async fn insert_revision(&mut self, revision: &Revision) -> Result<(), StorageError> {
