@@ -1,3 +1,5 @@
+//! Why the catalog refuses. Knows no HTTP: `api::conventions::problem::code` has the one table of statuses.
+
 use crate::model::{ChannelName, Digest, FileRole, InvalidName, MappingName, RevisionState};
 use crate::storage::StorageError;
 

@@ -50,6 +50,8 @@ struct Crate {
 /// All arrows between these files.
 pub fn arrows(sources: &Sources) -> Vec<Arrow> {
     let mut read = Crate::default();
+    // The root is there, whether or not its file names anything.
+    read.modules.entry(Segments::new()).or_default().file = ROOT.to_owned();
     for (file, text) in sources {
         let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("src/{file}: {error}"));
         let module = module_of(file);
@@ -243,6 +245,8 @@ impl Crate {
         Some(module.file.clone())
     }
 }
+
+const ROOT: &str = "lib.rs";
 
 /// Through so many re-exports a name is followed.
 const MOST_STEPS: usize = 16;
