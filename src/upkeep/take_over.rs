@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::transfer::{IncomingFile, IncomingRevision, Numbering, Source};
 use crate::catalog::{Catalog, Result};
-use crate::model::{FileRole, FolderDocument, ImageKind, ImageName, Labels, NamePattern};
+use crate::model::{FileRole, ImageKind, ImageName, Labels, NamePattern};
 use crate::storage::StorageError;
 use crate::storage::blobs::verify::{Pace, digest_of};
 use crate::storage::blobs::{BlobReader, ReadFile};
@@ -62,10 +62,6 @@ pub fn sort(folder: &Path, order: &TakeOver) -> Result<Folder> {
     }
     names.sort_unstable();
     for name in names {
-        // Of another depot's tree, or of this one's: it is made anew for what is taken in.
-        if FolderDocument::named(&name).is_some() {
-            continue;
-        }
         let Some((stem, extension, role)) = order.take_apart(&name) else {
             found.left.push(format!("{name}: no file of an image"));
             continue;
@@ -200,7 +196,6 @@ mod tests {
             "linux_3.qcow2",
             "readme.txt",
             "web.config",
-            "channel.json",
         ] {
             std::fs::write(folder.path().join(name), name).unwrap();
         }
