@@ -85,8 +85,11 @@ async fn a_stripped_program_names_lines_by_the_file_beside_it() {
     split.arg(built).arg(place.path());
     run(split).await.successful();
     let (program, debug) = (place.path().join("imagedepot"), place.path().join("imagedepot.debug"));
-    let size = |file: &Path| fs::metadata(file).expect("a file").len();
-    assert!(size(&program) < size(built) / 2, "{} bytes are no stripped program", size(&program));
+    let mut sections = Command::new("readelf");
+    sections.args(["--sections", "--wide"]).arg(&program);
+    let sections = run(sections).await.successful().stdout;
+    assert!(sections.contains(".gnu_debuglink"), "{sections}");
+    assert!(!sections.contains(".debug_") && !sections.contains(".symtab"), "{sections}");
 
     let told = backtrace(&program).await;
     assert!(names_lines(&told), "{}", told.stderr);

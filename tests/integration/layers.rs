@@ -98,7 +98,8 @@ fn the_list_of_rooms_is_what_there_is() {
     }
 }
 
-/// Methods are called without a path: a room could reach up by those that a higher room gives to its types.
+/// Methods are called without a path: a room could reach up by those that a higher room gives to its types. Tests of
+/// uploads do: they play what a restart and a sweep find.
 #[test]
 fn no_room_calls_methods_that_a_higher_room_gives_to_its_types() {
     let sources = sources();
@@ -113,12 +114,29 @@ fn no_room_calls_methods_that_a_higher_room_gives_to_its_types() {
     }
     assert!(given.contains_key("keep_sweeping"), "{given:?}");
     let below = ["model", "wire", "storage", "prestage", "catalog"];
+    // What a lower room has under the same name is its own.
+    for (file, text) in &sources {
+        if below.contains(&room_of(file)) {
+            given.retain(|name, _| !text.contains(&format!("fn {name}(")));
+        }
+    }
     let wrong: Vec<_> = calls
         .iter()
-        .filter(|(file, name)| below.contains(&room_of(file)) && given.contains_key(name))
+        .filter(|(file, name)| {
+            below.contains(&room_of(file)) && !is_test(file) && given.contains_key(name)
+        })
         .map(|(file, name)| format!("src/{file} calls {name} of src/{}", given[name]))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What is private to its room is kept from others by the compiler.
+fn may_be_called_from_below(visibility: &syn::Visibility) -> bool {
+    match visibility {
+        syn::Visibility::Public(_) => true,
+        syn::Visibility::Restricted(restricted) => restricted.path.is_ident("crate"),
+        syn::Visibility::Inherited => false,
+    }
 }
 
 #[derive(Default)]
@@ -132,7 +150,9 @@ impl<'ast> Visit<'ast> for Methods {
         let is_catalog =
             matches!(&*item.self_ty, syn::Type::Path(path) if path.path.is_ident("Catalog"));
         for item in item.items.iter().filter(|_| is_catalog) {
-            if let syn::ImplItem::Fn(method) = item {
+            if let syn::ImplItem::Fn(method) = item
+                && may_be_called_from_below(&method.vis)
+            {
                 self.given_to_catalog.push(method.sig.ident.to_string());
             }
         }
