@@ -51,7 +51,7 @@ struct Crate {
 pub fn arrows(sources: &Sources) -> Vec<Arrow> {
     let mut read = Crate::default();
     // The root is there, whether or not its file names anything.
-    read.modules.entry(Segments::new()).or_default().file = ROOT.to_owned();
+    read.modules.insert(Segments::new(), Module { file: ROOT.to_owned(), ..Module::default() });
     for (file, text) in sources {
         let parsed = syn::parse_file(text).unwrap_or_else(|error| panic!("src/{file}: {error}"));
         let module = module_of(file);
@@ -91,7 +91,7 @@ impl Reader<'_> {
         for token in tokens {
             match token {
                 TokenTree::Punct(punct) if punct.as_char() == ':' && !path.is_empty() => {
-                    colons += 1
+                    colons += 1;
                 }
                 TokenTree::Ident(ident) if colons == 2 => {
                     path.push(ident);
