@@ -97,7 +97,7 @@ mod tests {
                 format!("-- {}", command.get_name()),
             ];
             let is_named = |text: &&str| forms.iter().any(|form| text.contains(form));
-            assert!(documents.iter().any(|text| is_named(text)), "no document has {}", forms[0]);
+            assert!(documents.iter().any(is_named), "no document has {}", forms[0]);
         }
     }
 
