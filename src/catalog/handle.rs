@@ -56,7 +56,7 @@ pub(crate) struct Shared {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// One refresh at a time; those who wait find their change already there.
     pub(crate) refreshing: Mutex<()>,
-    /// One round of each [`job`] at a time of this server's; a row keeps the servers apart.
+    /// One round of each [`job`](super::job) at a time of this server's; a row keeps the servers apart.
     pub(crate) jobs: [Mutex<()>; Job::COUNT],
     pub(crate) tree_is_due: Notify,
     pub(crate) sweep_is_due: Notify,

@@ -2,7 +2,7 @@
 //! brought about, and when the next is due.
 //!
 //! Nothing relies on there being one: all such work can be done twice without harm, for a server that stood still for
-//! longer than [`HOLD`] goes on for a moment beside the one that has taken over. It is to spare the work, and the store.
+//! longer than `HOLD` goes on for a moment beside the one that has taken over. It is to spare the work, and the store.
 //!
 //! Rejected: a lock of the database's session (advisory locks), which a pool of connections loses without a word and
 //! `SQLite` does not have; and one server that is elected for good, which has to write all day to stay it.

@@ -1,4 +1,4 @@
-//! Problem documents (RFC 9457): the one form in which the API says no. The table of all refusals is in [`code`].
+//! Problem documents (RFC 9457): the one form in which the API says no. The table of all refusals is in `code`.
 //!
 //! Each document carries a stable `code` for programs, a sentence for people that says what to do,
 //! and the request's id for whoever reads the logs. What went wrong inside the server is logged once,

@@ -1,4 +1,4 @@
-//! Log-ins that were refused, gathered on their way to the record; [`recorder`](super::recorder) writes them.
+//! Log-ins that were refused, gathered on their way to the record; `recorder` writes them.
 //!
 //! Whoever is refused waits for no database: what is noted here is written within a second. Equal ones within
 //! ten minutes are one row that counts them, after the first, which has a row at once; and however many different ones
