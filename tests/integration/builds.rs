@@ -89,7 +89,7 @@ async fn a_stripped_program_names_lines_by_the_file_beside_it() {
     sections.args(["--sections", "--wide"]).arg(&program);
     let sections = run(sections).await.successful().stdout;
     assert!(sections.contains(".gnu_debuglink"), "{sections}");
-    assert!(!sections.contains(".debug_") && !sections.contains(".symtab"), "{sections}");
+    assert!(!sections.contains(".debug_info") && !sections.contains(".symtab"), "{sections}");
 
     let told = backtrace(&program).await;
     assert!(names_lines(&told), "{}", told.stderr);
