@@ -6,7 +6,7 @@
 //! bytes that were found damaged.
 //!
 //! Beside the life: [`accounts`] (users, tokens, certificate mappings), [`audit`], [`idempotency`]. Below all of it:
-//! [`handle`] (the [`Catalog`] itself), [`rules`], [`actor`], [`error`], and [`job`], by which one of several servers does
+//! [`handle`] (the [`Catalog`] itself), [`rules`], [`actor`], [`error`], [`blob_removal`], and [`job`], by which one of several servers does
 //! background work for all. What keeps a depot whole and carries it elsewhere is the room above, `upkeep`.
 //!
 //! Every change has the same shape: begin a transaction, look up, decide, write, audit, commit, then let the snapshot
@@ -16,6 +16,7 @@ pub mod accounts;
 pub mod actor;
 pub mod audit;
 pub mod bits_upload;
+pub mod blob_removal;
 pub mod channel;
 pub mod error;
 pub mod handle;
