@@ -6,8 +6,8 @@
 //! bytes that were found damaged.
 //!
 //! Beside the life: [`accounts`] (users, tokens, certificate mappings), [`audit`], [`idempotency`]. Below all of it:
-//! [`handle`] (the [`Catalog`] itself), [`rules`], [`actor`], [`error`], [`blob_removal`], and [`job`], by which one of several servers does
-//! background work for all. What keeps a depot whole and carries it elsewhere is the room above, `upkeep`.
+//! [`handle`] (the [`Catalog`] itself), [`rules`], [`actor`], [`error`], [`blob_removal`] (bytes that nothing refers to),
+//! and [`job`], by which one of several servers does background work for all. What keeps a depot whole and carries it elsewhere is the room above, `upkeep`.
 //!
 //! Every change has the same shape: begin a transaction, look up, decide, write, audit, commit, then let the snapshot
 //! follow. No transaction is open while bytes move.
