@@ -18,7 +18,7 @@ impl Answer {
     /// The same, after making sure of its status.
     #[track_caller]
     pub fn expecting(self, status: u16) -> Self {
-        assert_eq!(self.status, status, "{} answered {}", self.question, self.text());
+        assert_eq!(self.status, status, "{} answered {}", self.question, self.excerpt());
         self
     }
 
@@ -36,7 +36,7 @@ impl Answer {
     #[track_caller]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body)
-            .unwrap_or_else(|error| panic!("{}: {error}: {}", self.question, self.text()))
+            .unwrap_or_else(|error| panic!("{}: {error}: {}", self.question, self.excerpt()))
     }
 
     /// The items of a list.
@@ -45,7 +45,13 @@ impl Answer {
         self.json()["items"].as_array().expect("a list has items").clone()
     }
 
+    /// The whole body.
     pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// What a failed test shows of the body.
+    fn excerpt(&self) -> String {
         String::from_utf8_lossy(&self.body[..self.body.len().min(2000)]).into_owned()
     }
 
@@ -53,13 +59,13 @@ impl Answer {
     /// the design asks of one, and hands out its stable code.
     #[track_caller]
     pub fn problem(&self, status: u16) -> String {
-        assert_eq!(self.status, status, "{} answered {}", self.question, self.text());
+        assert_eq!(self.status, status, "{} answered {}", self.question, self.excerpt());
         assert_eq!(
             self.header("content-type"),
             Some("application/problem+json"),
             "{} answered {}",
             self.question,
-            self.text()
+            self.excerpt()
         );
         let problem = self.json();
         assert_eq!(problem["status"], status, "{problem}");
@@ -77,7 +83,7 @@ impl Answer {
     /// Makes sure that this is a problem document of one of the given statuses.
     #[track_caller]
     pub fn problem_of(&self, statuses: &[u16]) -> String {
-        assert!(statuses.contains(&self.status), "{} answered {}", self.question, self.text());
+        assert!(statuses.contains(&self.status), "{} answered {}", self.question, self.excerpt());
         self.problem(self.status)
     }
 }
