@@ -15,7 +15,8 @@ fn main() -> io::Result<()> {
     files.sort_unstable();
     let mut list = String::from("[\n");
     for path in &files {
-        let name = path.file_stem().unwrap_or_default();
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let path = path.to_string_lossy();
         // Writing to a string does not fail.
         let _ = writeln!(list, "    ({name:?}, include_str!({path:?})),");
     }

@@ -25,6 +25,7 @@ pub mod idempotency;
 pub mod image;
 pub mod job;
 pub mod manifest;
+pub mod parts;
 pub mod promotion;
 pub mod publication;
 pub mod revision;

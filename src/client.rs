@@ -24,6 +24,7 @@ pub mod pull;
 pub mod push;
 pub mod retry;
 
+pub mod terminal;
 #[cfg(test)]
 mod test_server;
 pub mod verify;

@@ -6,6 +6,7 @@
 mod failure;
 #[cfg(feature = "server")]
 mod server;
+mod version;
 
 #[cfg(feature = "server")]
 use std::path::PathBuf;
@@ -15,10 +16,11 @@ use clap::{Parser, Subcommand};
 
 use self::failure::fail;
 use crate::client;
+use crate::client::terminal::plain;
 
 /// The repository from which an organisation's machines get their virtual-machine images.
 #[derive(Debug, Parser)]
-#[command(name = "imagedepot", version, about, after_help = client::EXIT_CODES)]
+#[command(name = "imagedepot", version = version::VERSION.as_str(), about, after_help = client::EXIT_CODES)]
 pub struct CommandLine {
     /// File of settings (TOML); see `check-config --example`
     #[cfg(feature = "server")]
@@ -64,7 +66,7 @@ impl CommandLine {
         };
         done.map_or_else(
             |failure| {
-                eprintln!("imagedepot: {failure}");
+                eprintln!("imagedepot: {}", plain(&failure.to_string()));
                 ExitCode::from(failure.exit())
             },
             |()| ExitCode::SUCCESS,

@@ -15,6 +15,7 @@ pub mod client;
 pub mod command_line;
 #[cfg(feature = "server")]
 pub mod config;
+pub mod file_system;
 pub mod model;
 pub mod prestage;
 #[cfg(feature = "server")]

@@ -9,6 +9,8 @@
 #[cfg(feature = "server")]
 pub mod account;
 #[cfg(feature = "server")]
+pub mod backup;
+#[cfg(feature = "server")]
 pub mod bits_session;
 #[cfg(feature = "server")]
 pub mod certificate;
@@ -31,7 +33,11 @@ pub mod job;
 pub mod metric;
 pub mod name;
 #[cfg(feature = "server")]
+pub mod part;
+#[cfg(feature = "server")]
 pub mod pattern;
+pub mod pem;
+pub mod program;
 #[cfg(feature = "server")]
 pub mod promotion;
 #[cfg(feature = "server")]
@@ -44,6 +50,7 @@ pub(crate) mod row;
 pub mod scrub;
 #[cfg(feature = "server")]
 mod tag;
+pub mod text_file;
 #[cfg(feature = "server")]
 pub mod token;
 #[cfg(feature = "server")]
@@ -57,6 +64,7 @@ pub use name::{
 #[cfg(feature = "server")]
 pub use self::{
     account::{Account, Role},
+    backup::Backup,
     bits_session::{BitsSession, BitsSessionState, NamePattern},
     certificate::Certificate,
     certificate_mapping::CertificateMapping,
@@ -66,7 +74,8 @@ pub use self::{
     folder_document::FolderDocument,
     image::{Image, ImageKind, Labels, OfferedImage},
     job::{Job, JobState},
-    promotion::{Assignment, ClientTerms, Promotion, PromotionKind, Rollout, Terms},
+    part::{Part, PartState, Trouble},
+    promotion::{Assignment, ClientTerms, Departure, Promotion, PromotionKind, Rollout, Terms},
     publication::{FilePattern, Publication, PublicationState},
     revision::{Blob, BlobState, File, Revision, RevisionState},
     scrub::{Coverage, DamagedFile, StoredBlob},

@@ -28,6 +28,7 @@ use crate::api::conventions::listener::{self as api_listener, Listeners};
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError, Listener};
 use crate::model::Clock;
+use crate::telemetry::metrics::keep_folding;
 use tls::Tls;
 
 /// How long background work that panicked rests: a panic that comes again must not fill the log.
@@ -204,7 +205,10 @@ fn background(opened: &Opened) -> JoinSet<()> {
     keep!("scrub", keep_scrubbing);
     keep!("measure", keep_measuring);
     keep!("record refused log-ins", keep_recording_refused_logins);
+    keep!("watch", keep_watching);
     tasks.spawn(without_end("return memory", memory::keep_returning_what_was_freed));
+    let metrics = opened.metrics.clone();
+    tasks.spawn(without_end("fold durations", move || keep_folding(metrics.clone())));
     tasks
 }
 

@@ -2,6 +2,7 @@
 
 pub mod access_log;
 pub mod metrics;
+pub mod process;
 pub mod request;
 
 use std::io::IsTerminal as _;

@@ -1,10 +1,10 @@
-//! `/images/{image}/channels` and `/images/{image}/promotions`: what is offered where, and since when.
+//! `/images/{image}/channels`: what is offered where. The history is in [`super::promotions`].
 
 use actix_web::web::{Data, Path, Query};
-use actix_web::{get, post, put};
+use actix_web::{delete, get, post, put, web};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::conventions::body::JsonBody;
@@ -16,13 +16,11 @@ use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::conventions::sample;
 use super::conventions::triable_change::TriableChange;
 use super::depot::Depot;
+use super::promotions::PromotionBody;
 use crate::access::permission::{Promote, Read};
-use crate::catalog::promotion::{PromotionOrder, RollbackOrder};
+use crate::catalog::promotion::{NamedTerms, PromotionOrder, Repeat, RollbackOrder};
 use crate::catalog::{Error, Execution};
-use crate::model::{
-    Assignment, ChannelName, ClientTerms, ImageName, Promotion, PromotionKind, Rollout, Terms,
-    metric,
-};
+use crate::model::{Assignment, ChannelName, ClientTerms, Departure, ImageName, Rollout, Terms};
 
 /// Whether the tree has followed.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
@@ -43,8 +41,13 @@ pub struct AssignmentBody {
     revision: i64,
     /// Higher with every promotion of the image to the channel.
     epoch: i64,
-    /// The promotion that gave it.
-    promotion: Uuid,
+    /// The promotion that gave it; null where it was only tried.
+    #[schema(required = true)]
+    promotion: Option<Uuid>,
+    /// There where nothing was changed.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    dry_run: bool,
     #[serde(flatten)]
     #[schema(inline)]
     terms: Terms,
@@ -60,7 +63,8 @@ impl AssignmentBody {
             channel: "production".to_owned(),
             revision: 12,
             epoch: 17,
-            promotion: sample::ID,
+            promotion: Some(sample::ID),
+            dry_run: false,
             terms: Terms { note: "January patches".to_owned(), ..Terms::default() },
             publication: PublicationProgress::Published,
             since: sample::time("2026-01-05T10:00:00Z"),
@@ -77,7 +81,8 @@ impl AssignmentBody {
             channel: channel.to_string(),
             revision: promotion.revision,
             epoch: promotion.epoch,
-            promotion: promotion.id,
+            promotion: Some(promotion.id),
+            dry_run: false,
             terms: promotion.terms,
             publication: if assignment.published {
                 PublicationProgress::Published
@@ -102,7 +107,7 @@ pub struct NewPromotion {
     rollout: Option<Rollout>,
     /// Clients may not put it off.
     #[serde(default)]
-    mandatory: bool,
+    mandatory: Option<bool>,
     /// When it becomes mandatory.
     #[serde(default)]
     deadline: Option<DateTime<Utc>>,
@@ -110,10 +115,25 @@ pub struct NewPromotion {
     note: Option<String>,
 }
 
-impl TryFrom<NewPromotion> for PromotionOrder {
-    type Error = Problem;
+/// Whether what is assigned already is promoted again.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct PromoteQuery {
+    /// A new epoch also where the revision is assigned already and no field differs.
+    #[serde(default)]
+    #[param(default = false)]
+    again: bool,
+}
 
-    fn try_from(new: NewPromotion) -> Result<Self, Problem> {
+impl NewPromotion {
+    fn order(self, query: &PromoteQuery) -> Result<PromotionOrder, Problem> {
+        let new = self;
+        let named = NamedTerms {
+            rollout: new.rollout.clone(),
+            mandatory: new.mandatory,
+            deadline: new.deadline,
+            note: new.note.clone(),
+        };
         let rollout = new.rollout.unwrap_or_default();
         if rollout != Rollout::default() {
             return Err(Error::invalid(
@@ -122,13 +142,15 @@ impl TryFrom<NewPromotion> for PromotionOrder {
             )
             .into());
         }
-        Ok(Self {
+        let (mandatory, deadline) = (new.mandatory.unwrap_or_default(), new.deadline);
+        Ok(PromotionOrder {
             revision: new.revision,
             terms: Terms {
                 rollout,
-                for_clients: ClientTerms { mandatory: new.mandatory, deadline: new.deadline },
+                for_clients: ClientTerms { mandatory, deadline },
                 note: new.note.unwrap_or_default(),
             },
+            repeat: if query.again { Repeat::IsOne } else { Repeat::IsNone(named) },
         })
     }
 }
@@ -145,59 +167,25 @@ pub struct NewRollback {
     note: Option<String>,
 }
 
-/// One entry of an image's history.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Promotion, example = json!(Self::sample()))]
-pub struct PromotionBody {
-    id: Uuid,
-    channel: String,
-    revision: i64,
-    epoch: i64,
-    kind: PromotionKind,
-    #[serde(flatten)]
-    #[schema(inline)]
-    terms: Terms,
-    /// A later rollback turned away from it.
-    rolled_back: bool,
-    at: DateTime<Utc>,
-    by: String,
+/// How the image is withdrawn.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct WithdrawalQuery {
+    /// Take all of its files and their HTTP names away at once, without `tree.grace`.
+    #[serde(default)]
+    #[param(default = false)]
+    now: bool,
 }
 
-impl PromotionBody {
-    fn sample() -> Self {
-        Self {
-            id: sample::ID,
-            channel: "production".to_owned(),
-            revision: 12,
-            epoch: 17,
-            kind: PromotionKind::Promote,
-            terms: Terms { note: "January patches".to_owned(), ..Terms::default() },
-            rolled_back: false,
-            at: sample::time("2026-01-05T10:00:00Z"),
-            by: sample::ADMIN.to_owned(),
-        }
-    }
-}
-
-impl From<(Promotion, ChannelName)> for PromotionBody {
-    fn from((promotion, channel): (Promotion, ChannelName)) -> Self {
-        Self {
-            id: promotion.id,
-            channel: channel.to_string(),
-            revision: promotion.revision,
-            epoch: promotion.epoch,
-            kind: promotion.kind,
-            terms: promotion.terms,
-            rolled_back: promotion.rolled_back,
-            at: promotion.created_at,
-            by: promotion.created_by,
-        }
+impl WithdrawalQuery {
+    fn departure(&self) -> Departure {
+        if self.now { Departure::AtOnce } else { Departure::AfterGrace }
     }
 }
 
 /// List an image's assignments
 ///
-/// One for each channel that the image was promoted to.
+/// One for each channel that the image was promoted to, and not withdrawn from since.
 #[utoipa::path(tag = "promotion", operation_id = "list_assignments",
     params(("image" = String, Path, description = "The image's name"), PageQuery),
     responses((status = 200, description = "The assignments", body = Page<AssignmentBody>), ReadRefusals)
@@ -221,7 +209,7 @@ pub async fn list(
 /// Show an assignment
 ///
 /// What the image offers in the channel, and whether the tree has followed. 404 `nothing_assigned`
-/// before the first promotion.
+/// before the first promotion, and after a withdrawal.
 #[utoipa::path(tag = "promotion", operation_id = "get_assignment",
     params(("image" = String, Path, description = "The image's name"),
            ("channel" = String, Path, description = "The channel's name")),
@@ -242,11 +230,12 @@ pub async fn show(
 /// Promote a revision
 ///
 /// Update checks and the tree's HTTP names show it when this answers; the files in the tree's folder
-/// follow. `If-Match` guards against another promoter, `If-None-Match: *` against any promotion before.
+/// follow. `If-Match` guards against another promoter, `If-None-Match: *` against any promotion before. What is assigned
+/// already, with no field that differs, stays as it is: the answer has the same epoch.
 #[utoipa::path(tag = "promotion", operation_id = "promote", request_body = NewPromotion,
     params(("image" = String, Path, description = "The image's name"),
-           ("channel" = String, Path, description = "The channel's name"), DryRun),
-    responses((status = 200, description = "The new assignment", body = AssignmentBody), ChangeRefusals)
+           ("channel" = String, Path, description = "The channel's name"), PromoteQuery, DryRun),
+    responses((status = 200, description = "The assignment", body = AssignmentBody), ChangeRefusals)
 )]
 #[put("/images/{image}/channels/{channel}")]
 pub async fn promote(
@@ -254,20 +243,20 @@ pub async fn promote(
     depot: Data<Depot>,
     path: Path<(ImageName, ChannelName)>,
     attempt: TriableChange,
+    query: Query<PromoteQuery>,
     new: JsonBody<NewPromotion>,
 ) -> Result<Resource<AssignmentBody>, Problem> {
     let (image, channel) = path.into_inner();
     caller.may_know(&image)?;
-    let (order, actor) = (new.read()?.try_into()?, caller.actor());
+    let (order, actor) = (new.read()?.order(&query)?, caller.actor());
     let promoted = depot.catalog.promote(attempt.by(&actor), &image, &channel, order).await?;
-    count_promotion(attempt.execution);
-    Ok(Resource::assignment(&image, &channel, promoted))
+    Ok(Resource::attempted(&image, &channel, promoted, attempt.execution))
 }
 
 /// Roll back
 ///
-/// To the newest earlier assignment that is ready and was not itself rolled back; a new epoch, to all
-/// clients. 409 where there is none.
+/// To the newest earlier assignment that is ready and was neither rolled back nor withdrawn; a new epoch, to
+/// all clients. 409 where there is none.
 #[utoipa::path(tag = "promotion", operation_id = "roll_back", request_body = Option<NewRollback>,
     params(("image" = String, Path, description = "The image's name"),
            ("channel" = String, Path, description = "The channel's name"), DryRun),
@@ -287,36 +276,51 @@ pub async fn roll_back(
     let (order, actor) =
         (RollbackOrder { as_new_revision, note: note.unwrap_or_default() }, caller.actor());
     let rolled = depot.catalog.roll_back(attempt.by(&actor), &image, &channel, order).await?;
-    count_promotion(attempt.execution);
-    Ok(Resource::assignment(&image, &channel, rolled))
+    Ok(Resource::attempted(&image, &channel, rolled, attempt.execution))
 }
 
-/// List an image's promotions
+/// Withdraw an image
 ///
-/// The history in all channels, newest first.
-#[utoipa::path(tag = "promotion", operation_id = "list_promotions",
-    params(("image" = String, Path, description = "The image's name"), PageQuery),
-    responses((status = 200, description = "A page of the history", body = Page<PromotionBody>), ReadRefusals)
+/// Takes it out of the channel: a new epoch, and from then on nothing is assigned. Clients keep what they have (`hold`,
+/// `withdrawn`). What was withdrawn counts as rolled back. The `.index` leaves the tree at once, the rest of the image's files
+/// in the channel's folder after `tree.grace`. Answers with the entry of the history; `If-Match` guards as with a promotion.
+#[utoipa::path(tag = "promotion", operation_id = "withdraw",
+    params(("image" = String, Path, description = "The image's name"),
+           ("channel" = String, Path, description = "The channel's name"), WithdrawalQuery, DryRun),
+    responses((status = 200, description = "The withdrawal", body = PromotionBody), ChangeRefusals)
 )]
-#[get("/images/{image}/promotions")]
-pub async fn history(
-    caller: Caller<Read>,
+#[delete("/images/{image}/channels/{channel}")]
+pub async fn withdraw(
+    caller: Caller<Promote>,
     depot: Data<Depot>,
-    image: Path<ImageName>,
-    page: Query<PageQuery>,
-) -> Result<Page<PromotionBody>, Problem> {
+    path: Path<(ImageName, ChannelName)>,
+    attempt: TriableChange,
+    query: Query<WithdrawalQuery>,
+) -> Result<web::Json<PromotionBody>, Problem> {
+    let (image, channel) = path.into_inner();
     caller.may_know(&image)?;
-    let promotions = depot.catalog.promotions(&image, page.position()?, page.fetch()?).await?;
-    page.page(promotions, |(promotion, _)| (promotion.created_at, promotion.id), Into::into)
-}
-
-fn count_promotion(execution: Execution) {
-    let count = u64::from(execution == Execution::Real);
-    metric::PROMOTIONS.increment(count);
+    let (actor, departure) = (caller.actor(), query.departure());
+    let context = attempt.by(&actor);
+    let withdrawn = depot.catalog.withdraw(context, &image, &channel, departure).await?;
+    Ok(web::Json((withdrawn, channel, 0).into()))
 }
 
 impl Resource<AssignmentBody> {
     fn assignment(image: &ImageName, channel: &ChannelName, assignment: Assignment) -> Self {
         Self::tagged(assignment.promotion.tag(), AssignmentBody::new(image, channel, assignment))
+    }
+
+    /// What was only tried has neither an id nor a tag that anybody could ask for.
+    fn attempted(
+        image: &ImageName,
+        channel: &ChannelName,
+        assignment: Assignment,
+        execution: Execution,
+    ) -> Self {
+        if execution == Execution::Real {
+            return Self::assignment(image, channel, assignment);
+        }
+        let body = AssignmentBody::new(image, channel, assignment);
+        Self::untagged(AssignmentBody { promotion: None, dry_run: true, ..body })
     }
 }

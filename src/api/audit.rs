@@ -46,8 +46,7 @@ pub struct AuditEntry {
 
 impl AuditEntry {
     fn sample() -> Self {
-        let assigned =
-            |revision, epoch| json!({"revision": revision, "epoch": epoch, "mandatory": false});
+        let assigned = |revision, epoch| json!({"revision": revision, "epoch": epoch});
         Self {
             id: sample::ID,
             at: sample::time("2026-01-05T10:00:00Z"),
@@ -86,7 +85,8 @@ impl From<AuditRow> for AuditEntry {
 
 /// List changes
 ///
-/// Every change of the catalog, newest first, with what was before and after.
+/// Every change of the catalog, newest first, with what it changed, before and after. Of what is long the length and the
+/// SHA-256 are kept.
 #[utoipa::path(tag = "maintenance", operation_id = "list_audit", params(PageQuery), responses(
     (status = 200, description = "A page of changes", body = Page<AuditEntry>), ReadRefusals
 ))]
@@ -98,5 +98,5 @@ pub async fn list(
 ) -> Result<Page<AuditEntry>, Problem> {
     caller.sees_all_images()?;
     let rows = depot.catalog.audit_rows(page.position()?, page.fetch()?).await?;
-    page.page(rows, |row| row.id, Into::into)
+    page.page(rows, |row| row.sequence, Into::into)
 }

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::conventions::body::JsonBody;
+use super::conventions::body::{JsonBody, LARGE};
 use super::conventions::caller::Caller;
 use super::conventions::conditional::{Condition, Resource};
 use super::conventions::page::{Page, PageQuery};
@@ -211,7 +211,7 @@ pub async fn list(
 pub async fn create(
     caller: Caller<Administer>,
     depot: Data<Depot>,
-    new: JsonBody<NewMapping>,
+    new: JsonBody<NewMapping, LARGE>,
 ) -> Result<Resource<MappingBody>, Problem> {
     caller.sees_all_images()?;
     let draft = new.read()?.draft()?;

@@ -9,6 +9,7 @@
 pub mod authentication;
 pub mod body;
 pub mod browser;
+pub mod caching;
 pub mod caller;
 pub mod client_address;
 pub mod conditional;

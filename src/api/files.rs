@@ -6,6 +6,7 @@ use actix_web::{HttpRequest, HttpResponse, get, head, options, put, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::conventions::caching;
 use super::conventions::caller::Caller;
 use super::conventions::conditional::Condition;
 use super::conventions::file_body::{digest_of_whole, must_be_plain_bytes};
@@ -161,11 +162,7 @@ async fn served_file(
         identity: Identity::Bytes(file.digest),
         last_modified: Some(details.revision.sealed_at.unwrap_or(details.revision.updated_at)),
         content_type: "application/octet-stream".into(),
-        // A draft's file may still be replaced.
-        cache_control: match details.revision.state {
-            RevisionState::Draft => "no-cache",
-            _ => "private, max-age=31536000, immutable",
-        },
+        cache_control: caching::KEPT_BY_NOBODY,
     })
 }
 

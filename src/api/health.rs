@@ -13,6 +13,7 @@ use super::depot::Depot;
 use crate::access::permission::Read;
 use crate::catalog::Catalog;
 use crate::model::metric;
+use crate::telemetry::process;
 
 /// How the server is.
 #[derive(Debug, Serialize, ToSchema)]
@@ -20,7 +21,8 @@ use crate::model::metric;
 pub struct Readiness {
     /// Update checks and downloads are answered.
     ready: bool,
-    /// Parts that do not work at the moment, such as `catalog` while the database is away.
+    /// Parts that were found not to work some seconds ago: `catalog` (the database takes no changes or does not answer), `store`,
+    /// `disk` (less room than `store.min_free`), `publication` (the tree does not follow), `backup` (the newest is old).
     degraded: Vec<&'static str>,
 }
 
@@ -42,7 +44,8 @@ pub async fn livez() -> &'static str {
 /// Is the server ready?
 ///
 /// Ready as soon as it can answer update checks, also while the database is away; parts that do not
-/// work are named. Open to everyone.
+/// work are named, as they were found within the last seconds: the answer waits for nothing. `GET /api/v1/status` says
+/// more. Open to everyone.
 #[utoipa::path(tag = "health", operation_id = "readyz", security(()), responses(
     (status = 200, description = "It is", body = Readiness),
     (status = 503, description = "It is not", body = Readiness)
@@ -50,7 +53,9 @@ pub async fn livez() -> &'static str {
 #[get("/readyz")]
 pub async fn readyz(depot: Data<Depot>) -> HttpResponse {
     let ready = depot.catalog.snapshot().is_loaded();
-    let degraded = depot.catalog.degraded_parts().await;
+    let parts = depot.catalog.parts();
+    let degraded = parts.iter().filter(|state| state.trouble.is_some());
+    let degraded = degraded.map(|state| state.part.as_str()).collect();
     let mut response = if ready { HttpResponse::Ok() } else { HttpResponse::ServiceUnavailable() };
     response.json(Readiness { ready, degraded })
 }
@@ -78,6 +83,7 @@ fn metrics_text(catalog: &Catalog, handle: &PrometheusHandle) -> HttpResponse {
     if let Ok(Some(free)) = catalog.blobs().free_bytes() {
         metric::STORE_FREE_BYTES.set(free as f64);
     }
+    process::measure();
     HttpResponse::Ok()
         .insert_header((header::CONTENT_TYPE, "text/plain; version=0.0.4"))
         .body(handle.render())

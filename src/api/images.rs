@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::conventions::body::{JsonBody, given};
+use super::conventions::body::{JsonBody, LARGE, given};
 use super::conventions::caller::Caller;
 use super::conventions::conditional::{Condition, Resource};
 use super::conventions::dry_run::DryRun;
@@ -135,7 +135,7 @@ pub async fn list(
 pub async fn create(
     caller: Caller<Publish>,
     depot: Data<Depot>,
-    new: JsonBody<NewImage>,
+    new: JsonBody<NewImage, LARGE>,
 ) -> Result<Resource<ImageBody>, Problem> {
     let new = new.read()?;
     caller.may_create(&new.name)?;
@@ -180,7 +180,7 @@ pub async fn change(
     depot: Data<Depot>,
     name: Path<ImageName>,
     condition: Condition,
-    changed: JsonBody<ChangedImage>,
+    changed: JsonBody<ChangedImage, LARGE>,
 ) -> Result<Resource<ImageBody>, Problem> {
     caller.may_know(&name)?;
     let ChangedImage { description, labels, keep_revisions } = changed.read()?;

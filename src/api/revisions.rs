@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::conventions::body::JsonBody;
+use super::conventions::body::{JsonBody, LARGE};
 use super::conventions::caller::Caller;
 use super::conventions::conditional::{Condition, Resource};
 use super::conventions::dry_run::DryRun;
@@ -16,7 +16,8 @@ use super::conventions::sample;
 use super::conventions::triable_change::TriableChange;
 use super::depot::Depot;
 use crate::access::permission::{Publish, Read, Revoke};
-use crate::catalog::revision::{IfAssigned, RevisionChange, RevisionDetails};
+use crate::catalog::revision::end::IfAssigned;
+use crate::catalog::revision::{RevisionChange, RevisionDetails};
 use crate::model::{File, FileRole, ImageName, Labels, RevisionState};
 
 /// A revision with its files.
@@ -122,15 +123,25 @@ impl From<RevisionWords> for RevisionChange {
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct RevokeQuery {
-    /// Roll back the channels that are assigned to it; without it they make the call fail.
+    /// Roll back the channels that are assigned to it; without it and `withdraw` they make the call fail.
     #[serde(default)]
     #[param(default = false)]
     rollback: bool,
+    /// Withdraw the image from the channels that are assigned to it, wherever `rollback` is not asked for or there is nothing to
+    /// go back to.
+    #[serde(default)]
+    #[param(default = false)]
+    withdraw: bool,
 }
 
 impl RevokeQuery {
     fn if_assigned(&self) -> IfAssigned {
-        if self.rollback { IfAssigned::RollBack } else { IfAssigned::Refuse }
+        match (self.rollback, self.withdraw) {
+            (false, false) => IfAssigned::Refuse,
+            (true, false) => IfAssigned::RollBack,
+            (false, true) => IfAssigned::Withdraw,
+            (true, true) => IfAssigned::RollBackOrWithdraw,
+        }
     }
 }
 
@@ -174,7 +185,7 @@ pub async fn create(
     caller: Caller<Publish>,
     depot: Data<Depot>,
     name: Path<ImageName>,
-    words: JsonBody<RevisionWords>,
+    words: JsonBody<RevisionWords, LARGE>,
 ) -> Result<Resource<RevisionBody>, Problem> {
     caller.may_know(&name)?;
     let draft = words.read_or_default()?.into();
@@ -217,7 +228,7 @@ pub async fn change(
     depot: Data<Depot>,
     path: Path<(ImageName, i64)>,
     condition: Condition,
-    words: JsonBody<RevisionWords>,
+    words: JsonBody<RevisionWords, LARGE>,
 ) -> Result<Resource<RevisionBody>, Problem> {
     let (name, number) = path.into_inner();
     caller.may_know(&name)?;
@@ -272,8 +283,9 @@ pub async fn seal(
 
 /// Revoke a revision
 ///
-/// No channel may be assigned to it any more, and clients that have it are told to move. Refused
-/// while a channel is assigned to it, unless `rollback=true` rolls those channels back in the same step.
+/// No channel may be assigned to it any more, clients that have it are told to move, and its files leave the tree at once: their
+/// HTTP names answer 410 `revision_revoked`. Refused while a channel is assigned to it, unless `rollback=true` rolls those
+/// channels back in the same step, or `withdraw=true` withdraws the image from them.
 #[utoipa::path(tag = "revisions", operation_id = "revoke_revision",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"), RevokeQuery, DryRun),

@@ -8,7 +8,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::conventions::{documentation, fallback};
 use super::{
     assignments, audit, bits, certificate_mappings, channels, files, garbage, health, images,
-    prestage, publications, revisions, scrub, tokens, tree, update_check, uploads, users, whoami,
+    prestage, promotions, publications, revisions, scrub, status, tokens, tree, update_check,
+    uploads, users, whoami,
 };
 use crate::wire;
 
@@ -68,7 +69,8 @@ fn channels_and_what_they_offer(config: &mut ServiceConfig) {
         .service(assignments::show)
         .service(assignments::promote)
         .service(assignments::roll_back)
-        .service(assignments::history)
+        .service(assignments::withdraw)
+        .service(promotions::history)
         .service(publications::list)
         .service(publications::reconcile);
 }
@@ -92,6 +94,7 @@ fn callers_and_upkeep(config: &mut ServiceConfig) {
         .service(garbage::collect)
         .service(scrub::show)
         .service(scrub::request)
+        .service(status::show)
         .service(whoami::show)
         .service(audit::list);
 }

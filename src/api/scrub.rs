@@ -11,7 +11,7 @@ use super::conventions::problem::{ChangeRefusals, Code, Problem, ReadRefusals};
 use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::{Administer, Read};
-use crate::model::{DamagedFile, FileRole, ImageName};
+use crate::model::{Coverage, DamagedFile, FileRole, ImageName};
 use crate::upkeep::scrub::ScrubStatus;
 
 /// Which bytes are to be read again.
@@ -94,20 +94,24 @@ impl From<DamagedFile> for DamagedBody {
     }
 }
 
+/// How much of the bytes was read again in time, 0 to 1.
+#[expect(clippy::cast_precision_loss, reason = "a share has no better number")]
+pub fn share(coverage: &Coverage) -> f64 {
+    match coverage.bytes {
+        0 => 1.0,
+        bytes => coverage.verified_bytes as f64 / bytes as f64,
+    }
+}
+
 impl ScrubBody {
     pub fn new(status: ScrubStatus, within: std::time::Duration) -> Self {
         let ScrubStatus { coverage, damaged } = status;
-        #[expect(clippy::cast_precision_loss, reason = "a share has no better number")]
-        let share = match coverage.bytes {
-            0 => 1.0,
-            bytes => coverage.verified_bytes as f64 / bytes as f64,
-        };
         Self {
             blobs: coverage.blobs,
             bytes: coverage.bytes,
             verified_blobs: coverage.verified_blobs,
             verified_bytes: coverage.verified_bytes,
-            coverage: share,
+            coverage: share(&coverage),
             within_seconds: within.as_secs(),
             oldest_verified_at: coverage.oldest_verified_at,
             wanted: coverage.wanted,

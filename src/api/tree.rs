@@ -10,10 +10,11 @@ use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use url::Url;
 
+use super::conventions::caching;
 use super::conventions::caller::Visitor;
 use super::conventions::file_response::{self, Identity, ServedFile};
 use super::conventions::limits::Braked;
-use super::conventions::problem::Problem;
+use super::conventions::problem::{Code, Problem};
 use super::depot::Depot;
 use crate::catalog::Error;
 use crate::catalog::snapshot::{ChannelOffer, TreeEntry, TreeFile, WrittenDocument};
@@ -45,6 +46,11 @@ pub async fn serve(
             visitor.may_read_all(channel.channel.read_access)?;
             file_response::respond(&request, document(&channel, written)).await
         }
+        TreeEntry::Revoked(name) => {
+            visitor.may_read(name.read_access, &name.image)?;
+            let detail = format!("revision {} of {} was revoked", name.revision, name.image);
+            Err(Problem::new(Code::RevisionRevoked, detail))
+        }
         TreeEntry::File(file) => {
             visitor.may_read(file.read_access, &file.image)?;
             if let Some(elsewhere) = redirect(&depot, &file, &request).await? {
@@ -74,7 +80,7 @@ async fn redirect(
         let mut answer = HttpResponse::TemporaryRedirect();
         answer.insert_header((header::LOCATION, url.as_str()));
         // Kept by a proxy, it would be answered with after its hour.
-        answer.insert_header((header::CACHE_CONTROL, "private, no-store")).finish()
+        answer.insert_header((header::CACHE_CONTROL, caching::KEPT_BY_NOBODY)).finish()
     };
     Ok(signed.map_err(Error::from)?.map(answer))
 }
@@ -87,7 +93,7 @@ async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {
         identity: Identity::Bytes(file.digest),
         last_modified: Some(file.sealed_at),
         content_type: "application/octet-stream".into(),
-        cache_control: FOR_GOOD,
+        cache_control: caching::of_channel(file.read_access, FOR_GOOD),
     })
 }
 
@@ -97,6 +103,9 @@ fn document(channel: &ChannelOffer, written: WrittenDocument) -> ServedFile {
         identity: Identity::Bytes(written.digest),
         last_modified: Some(channel.channel.issued_at),
         content_type: written.document.content_type().into(),
-        cache_control: written.document.cache_control(),
+        cache_control: caching::of_channel(
+            channel.channel.read_access,
+            written.document.cache_control(),
+        ),
     }
 }

@@ -12,13 +12,14 @@ use metrics::Counter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
-use super::conventions::body::JsonBody;
+use super::conventions::body::{JsonBody, LARGE};
+use super::conventions::caching;
 use super::conventions::caller::Visitor;
 use super::conventions::client_address;
 use super::conventions::problem::{Code, Problem, ProblemDocument, ReadRefusals};
 use super::conventions::sample;
 use super::depot::{Depot, Links};
-use crate::catalog::snapshot::{Offer, OfferedPath};
+use crate::catalog::snapshot::{Offer, OfferedPath, Standing};
 use crate::catalog::update_check::{self, Action, Reason};
 use crate::catalog::{Error, Snapshot};
 use crate::model::{ClientId, ClientTerms, Digest, FileRole, ImageName, metric};
@@ -63,7 +64,7 @@ pub struct UpdateAnswer<'a> {
     reason: Reason,
     image: &'a str,
     channel: &'a str,
-    /// Of the assignment in force; 0 before the first promotion.
+    /// Of the assignment in force, or of the withdrawal; 0 before the first promotion.
     epoch: i64,
     /// What the client has; 0 for none.
     current: i64,
@@ -147,6 +148,7 @@ pub async fn check(
     let answer = question.answer(&visitor, &snapshot, &depot.links)?;
     let wait = question.wait(&depot, client_address::of(&request));
     let (tag, body) = answer.with_tag(wait)?;
+    let kept = if visitor.is_known() { caching::KEPT_BY_NOBODY } else { "private, no-cache" };
     let known = request.headers().get(header::IF_NONE_MATCH);
     let unchanged = known.is_some_and(|known| {
         known.as_bytes().windows(tag.len()).any(|candidate| candidate == tag.as_bytes())
@@ -155,7 +157,7 @@ pub async fn check(
     response
         .insert_header((header::ETAG, tag))
         .insert_header((CHECK_AFTER, HeaderValue::from(wait)))
-        .insert_header((header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache")));
+        .insert_header((header::CACHE_CONTROL, HeaderValue::from_static(kept)));
     if unchanged {
         return Ok(response.finish());
     }
@@ -194,7 +196,7 @@ pub enum AnswerOrProblem<'a> {
 pub async fn check_many(
     visitor: Visitor,
     depot: Data<Depot>,
-    questions: JsonBody<Vec<Question>>,
+    questions: JsonBody<Vec<Question>, LARGE>,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let questions = questions.read()?;
@@ -245,10 +247,15 @@ impl Question {
         let channel = &channel.ok_or(Error::ChannelNotFound)?.channel;
         visitor.may_read(channel.read_access, &name)?;
         let image = snapshot.image(&name).ok_or(Error::ImageNotFound)?;
-        let decision =
-            update_check::decide(image, image.offer(&channel.name).map(AsRef::as_ref), current);
+        let standing = image.standing(&channel.name);
+        let is_unknown = matches!(standing, Standing::Unknown);
+        // Else anybody could find out which names there are, and what is being prepared.
+        if is_unknown && !visitor.has_role_on(&name) && !snapshot.is_shown_to_everyone(image) {
+            return Err(Error::ImageNotFound.into());
+        }
+        let decision = update_check::decide(image, standing, current);
         count(decision.action);
-        let promotion = decision.offer.map(|offer| &offer.promotion);
+        let promotion = decision.latest;
         Ok(UpdateAnswer {
             action: decision.action,
             reason: decision.reason,
@@ -276,12 +283,22 @@ impl Question {
     }
 }
 
-/// The counters are looked up once each, as in [`crate::telemetry::metrics`].
 fn count(action: Action) {
-    static COUNTERS: [OnceLock<Counter>; 4] = [const { OnceLock::new() }; 4];
-    COUNTERS[action as usize]
-        .get_or_init(|| metric::UPDATE_CHECKS.with([action.as_str()]))
-        .increment(1);
+    counter(action).increment(1);
+}
+
+/// Has every action's counter shown before the first check.
+pub fn begin_at_zero() {
+    for action in Action::ALL {
+        counter(action).increment(0);
+    }
+}
+
+/// The counters are looked up once each, as in [`crate::telemetry::metrics`].
+fn counter(action: Action) -> &'static Counter {
+    static COUNTERS: [OnceLock<Counter>; Action::ALL.len()] =
+        [const { OnceLock::new() }; Action::ALL.len()];
+    COUNTERS[action as usize].get_or_init(|| metric::UPDATE_CHECKS.with([action.as_str()]))
 }
 
 impl<'a> Target<'a> {

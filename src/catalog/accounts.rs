@@ -4,4 +4,5 @@
 pub mod account;
 pub mod certificate_mapping;
 pub mod first_start;
+mod standing;
 pub mod token;

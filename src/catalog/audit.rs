@@ -1,14 +1,16 @@
-//! Every change leaves a row: who, what, before, after; in the change's own transaction. The rows form a
-//! [`chain`]. Log-ins that were refused leave rows, too ([`refused_logins`]).
+//! Every change leaves a row: who, what, before, after; in the change's own transaction. Of before and after it keeps what
+//! differs, within bounds (`difference`). The rows form a [`chain`], whose beginning may be pruned ([`prune`]). Log-ins that
+//! were refused leave rows, too ([`refused_logins`]).
 
 pub mod chain;
+mod difference;
+pub mod prune;
 mod recorder;
 pub mod refused_logins;
 
 use chrono::SubsecRound as _;
 use serde::Serialize;
 use sqlx::types::Json;
-use uuid::Uuid;
 
 use super::{Actor, Catalog, Result};
 use crate::storage::{AuditRow, Tx};
@@ -32,9 +34,10 @@ impl Catalog {
         before: Option<&impl Serialize>,
         after: Option<&impl Serialize>,
     ) {
-        let value = |state: Option<serde_json::Result<serde_json::Value>>| {
-            state.and_then(Result::ok).map(Json)
-        };
+        let (before, after) = difference::kept(
+            before.and_then(|state| serde_json::to_value(state).ok()),
+            after.and_then(|state| serde_json::to_value(state).ok()),
+        );
         tx.note_for_audit(AuditRow {
             id: self.ids.next(),
             // As exact as PostgreSQL keeps it, or the hash would not be found again.
@@ -42,8 +45,8 @@ impl Catalog {
             caller: entry.actor.name.clone(),
             action: entry.action.to_owned(),
             subject: entry.subject,
-            state_before: value(before.map(serde_json::to_value)),
-            state_after: value(after.map(serde_json::to_value)),
+            state_before: before.map(Json),
+            state_after: after.map(Json),
             request_id: entry.actor.request_id.clone(),
             client_address: entry.actor.address.clone(),
             sequence: None,
@@ -51,10 +54,10 @@ impl Catalog {
         });
     }
 
-    /// Newest first, those before `before`.
-    pub async fn audit_rows(&self, before: Option<Uuid>, limit: i64) -> Result<Vec<AuditRow>> {
+    /// Newest first, those before the sequence `before`.
+    pub async fn audit_rows(&self, before: Option<i64>, limit: i64) -> Result<Vec<AuditRow>> {
         let mut tx = self.db.read().await?;
-        Ok(tx.audit_before(before.unwrap_or(Uuid::max()), limit).await?)
+        Ok(tx.audit_before(before.unwrap_or(i64::MAX), limit).await?)
     }
 }
 

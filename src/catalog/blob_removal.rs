@@ -33,7 +33,7 @@ impl Catalog {
             return Err(error);
         }
         tracing::warn!(%error, blob.key = blob.key, "garbage stays until the next sweep");
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.postpone_garbage(blob.id, self.clock.now()).await?;
         tx.commit().await?;
         Ok(false)
@@ -42,7 +42,7 @@ impl Catalog {
     /// The bytes, then the row: killed in between, the row brings the sweep back.
     async fn remove_blob(&self, blob: &Blob) -> Result<()> {
         self.blobs.remove(&blob.key, blob.multipart.as_deref()).await?;
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.delete_blob(blob.id).await?;
         Ok(tx.commit().await?)
     }

@@ -149,7 +149,7 @@ impl Catalog {
         condition: &Precondition,
         if_in_use: IfInUse,
     ) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         let channel = locked_channel(&mut tx, name).await?;
         tx.lock_catalog_version().await?;
         condition.check(Some(&channel.tag()))?;

@@ -26,7 +26,9 @@ pub enum Error {
     TokenRevoked,
     #[error("there is no certificate mapping of this name")]
     CertificateMappingNotFound,
-    #[error("no revision of the image was promoted to this channel yet")]
+    #[error(
+        "the channel offers no revision of the image: none was promoted yet, or it was withdrawn"
+    )]
     NothingAssigned,
 
     #[error("the name {0} is taken")]
@@ -42,14 +44,22 @@ pub enum Error {
     RevisionNotReady { number: i64, state: RevisionState },
     #[error("the revision cannot be sealed: {} missing", list(missing))]
     RevisionIncomplete { missing: Vec<FileRole> },
+    #[error("the file {0} has no byte, and no machine starts from that: send it again, then seal")]
+    EmptyFile(FileRole),
     #[error(
-        "channels are assigned to revision {number}: {}; promote another one there first",
+        "the upload was closed before a byte of the file came: nothing was kept, begin it again"
+    )]
+    NothingCame,
+    #[error(
+        "channels are assigned to revision {number}: {}; promote another one there first, or withdraw it",
         list(channels)
     )]
     RevisionAssigned { number: i64, channels: Vec<ChannelName> },
     #[error("revision {0} is protected; take the protection away first")]
     RevisionProtected(i64),
-    #[error("there is no earlier revision of this channel that is ready and was not rolled back")]
+    #[error(
+        "there is no earlier revision of this channel that is ready and was not rolled back or withdrawn"
+    )]
     NothingToRollBackTo,
     #[error("revision {revision} has to be promoted to {channel} first")]
     ChannelRequired { revision: i64, channel: ChannelName },
@@ -101,6 +111,11 @@ pub enum Error {
         "the image has {used} bytes, {size} more are past its limit uploads.image_quota of {limit}"
     )]
     QuotaExceeded { used: u64, size: u64, limit: u64 },
+    #[error(
+        "your uploads have reserved {reserved} bytes, and {size} more are past the {limit} that one caller may have of the \
+         free room (uploads.caller_share): finish or cancel some first"
+    )]
+    CallerShareExceeded { reserved: u64, size: u64, limit: u64 },
     #[error("{0}")]
     Forbidden(&'static str),
     #[error(

@@ -12,10 +12,11 @@ use uuid::Uuid;
 
 use super::audit::refused_logins::RefusedLogins;
 use super::error::Result;
+use super::parts::Parts;
 use super::rules::Rules;
 use super::snapshot::Snapshot;
 use super::upload::Turns;
-use crate::model::{Clock, Ids, Job};
+use crate::model::{Clock, Ids, Job, PartState};
 use crate::storage::blobs::Findings;
 use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db, StorageError, probe};
@@ -68,6 +69,8 @@ pub(crate) struct Shared {
     /// Uploads that are being saved after their request has gone.
     pub(crate) saving: TaskTracker,
     pub(super) refused_logins: RefusedLogins,
+    /// How the parts of this server are.
+    pub(crate) parts: Parts,
 }
 
 impl Catalog {
@@ -85,6 +88,7 @@ impl Catalog {
             turns: Turns::default(),
             saving: TaskTracker::new(),
             refused_logins: RefusedLogins::default(),
+            parts: Parts::default(),
         };
         Self {
             db,
@@ -114,6 +118,11 @@ impl Catalog {
         self.shared.sweep_is_due.notify_one();
     }
 
+    /// The parts of this server that are watched, as they were last found; none before the first look at them.
+    pub fn parts(&self) -> Arc<Vec<PartState>> {
+        self.shared.parts.states.load_full()
+    }
+
     pub fn clock(&self) -> &Clock {
         &self.clock
     }
@@ -129,7 +138,7 @@ impl Catalog {
 
     /// Refuses a folder that has lost its mark since the start: what is written there now is under the mount point, and
     /// gone with the disk's return. A bucket that is away says so itself.
-    pub(super) fn check_mounted(&self) -> Result<()> {
+    pub(crate) fn check_mounted(&self) -> Result<()> {
         if self.shared.store_is_marked.load(Ordering::Relaxed) {
             self.blobs.check_mark()?;
         }

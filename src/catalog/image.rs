@@ -5,7 +5,8 @@ use serde_json::{Value, json};
 
 use super::audit::{Entry, NOTHING};
 use super::{Actor, Catalog, ChangeContext, Error, Precondition, Result};
-use crate::model::{Image, ImageKind, ImageName, Labels};
+use crate::model::image::is_extension;
+use crate::model::{Image, ImageKind, ImageName, Labels, Role};
 use crate::storage::{Change, NewImage, Tx};
 
 /// What an administrator says of a new image.
@@ -18,6 +19,14 @@ pub struct ImageDraft {
     pub description: String,
     pub labels: Labels,
     pub keep_revisions: Option<i64>,
+}
+
+impl ImageDraft {
+    /// With nothing said of it but what it is.
+    pub fn bare(name: ImageName, kind: ImageKind) -> Self {
+        let (extension, description, labels) = (None, String::new(), Labels::new());
+        Self { name, kind, extension, description, labels, keep_revisions: None }
+    }
 }
 
 /// What changes; `None` leaves a field as it is.
@@ -95,6 +104,11 @@ impl Catalog {
         let mut tx = self.db.write().await?;
         let mut image = locked_image(&mut tx, name).await?;
         condition.check(Some(&image.tag()))?;
+        if is_lower(image.keep_revisions, change.keep_revisions) && !actor.holds(Role::Admin) {
+            return Err(Error::Forbidden(
+                "who has fewer revisions kept needs the right to delete: an admin",
+            ));
+        }
         let before = image.shown();
         image.description = change.description.unwrap_or(image.description);
         image.labels = change.labels.unwrap_or(image.labels);
@@ -115,7 +129,7 @@ impl Catalog {
     /// Deletes the image with all its revisions; refused while a channel is assigned to one.
     pub async fn delete_image(&self, context: ChangeContext<'_>, name: &ImageName) -> Result<()> {
         let ChangeContext { actor, condition, execution } = context;
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         let mut image = locked_image(&mut tx, name).await?;
         condition.check(Some(&image.tag()))?;
         for mut revision in tx.living_revisions(image.id).await? {
@@ -164,9 +178,7 @@ fn checked_extension(kind: ImageKind, extension: Option<&str>) -> Result<String>
         }
         (ImageKind::Single, None) => Ok("img".to_owned()),
         (ImageKind::Single, Some(extension)) => {
-            let plain = extension.len() <= 16
-                && !extension.is_empty()
-                && extension.chars().all(|c| c.is_ascii_alphanumeric())
+            let plain = is_extension(extension)
                 // These would pass for the files of other kinds.
                 && !["index", "ckm", "chunks", "json", "jws"].contains(&extension.to_ascii_lowercase().as_str());
             if plain {
@@ -191,6 +203,12 @@ pub(crate) fn check_labels(labels: &Labels) -> Result<()> {
             "at most 64, with keys up to 100 and values up to 1,000 bytes",
         ))
     }
+}
+
+/// Whether retention would take what it leaves now; none keeps all.
+fn is_lower(before: Option<i64>, change: Option<Option<i64>>) -> bool {
+    let Some(Some(after)) = change else { return false };
+    before.is_none_or(|before| after < before)
 }
 
 fn check_description(

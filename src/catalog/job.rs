@@ -85,7 +85,7 @@ impl Catalog {
         {
             return Ok(Round::NotBefore(later));
         }
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         let taken = tx.take_job(job, self.instance, now, now + HOLD, now + HOLD * 2).await?;
         tx.commit().await?;
         if !taken {
@@ -96,7 +96,7 @@ impl Catalog {
             Ok(done) => (Some(done.version), done.due_at),
             Err(_) => (None, self.clock.now() + retry_after),
         };
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.give_job_back(job, self.instance, version, due_at).await?;
         tx.commit().await?;
         done.map(|done| Round::Done(done.result))
@@ -168,7 +168,7 @@ impl Catalog {
             loop {
                 tokio::time::sleep(RENEW_EVERY).await;
                 let renewed = async {
-                    let mut tx = self.db.write().await?;
+                    let mut tx = self.db.write_to_free().await?;
                     let renewed = tx.renew_job(job, self.instance, self.clock.now() + HOLD).await?;
                     tx.commit().await?;
                     Ok::<_, Error>(renewed)
@@ -191,7 +191,7 @@ impl Catalog {
     /// silent for long enough.
     pub async fn leave_jobs(&self) {
         let leaving = async {
-            let mut tx = self.db.write().await?;
+            let mut tx = self.db.write_to_free().await?;
             tx.leave_jobs(self.instance).await?;
             tx.commit().await
         };

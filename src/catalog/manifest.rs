@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::{Catalog, Result};
 use crate::model::promotion::ManifestTerms;
+use crate::model::revision::number;
 use crate::model::{Channel, ChannelName, ClientTerms, Digest, FileRole, ImageName, ReadAccess};
 use crate::storage::Change;
 
@@ -20,6 +21,7 @@ const LIFETIME: TimeDelta = TimeDelta::days(30);
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Manifest {
     pub(crate) channel: ChannelName,
+    #[serde(deserialize_with = "number")]
     pub(crate) sequence: i64,
     #[serde(serialize_with = "in_seconds")]
     pub(crate) issued: DateTime<Utc>,
@@ -34,7 +36,9 @@ pub(crate) struct Manifest {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Image {
     pub(crate) image: ImageName,
+    #[serde(deserialize_with = "number")]
     pub(crate) revision: i64,
+    #[serde(deserialize_with = "number")]
     pub(crate) epoch: i64,
     pub(crate) promotion: Uuid,
     #[serde(flatten, with = "ManifestTerms")]

@@ -2,26 +2,61 @@
 
 #[cfg(test)]
 mod tests;
+pub mod withdrawal;
 
 use chrono::{DateTime, Datelike as _, Utc};
 use serde::Serialize;
+use uuid::Uuid;
 
 use super::audit::Entry;
 use super::channel::{living_channel, locked_channel};
 use super::image::{living_image, locked_image};
 use super::revision::details;
+use super::revision::end::end_of_time;
 use super::{Actor, Catalog, ChangeContext, Error, Execution, Result};
 use crate::model::{
     Assignment, Channel, ChannelName, Image, ImageName, Promotion, PromotionKind, Revision,
-    RevisionState, Terms,
+    RevisionState, Rollout, Terms, metric,
 };
-use crate::storage::{Change, Tx};
+use crate::storage::{Change, HistoryPlace, Tx};
 
 /// What a promoter asks for.
 #[derive(Debug, Clone, Default)]
 pub struct PromotionOrder {
     pub revision: i64,
     pub terms: Terms,
+    pub repeat: Repeat,
+}
+
+/// What it means to promote the revision that is assigned already.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Repeat {
+    /// A promotion like any other, with a new epoch.
+    #[default]
+    IsOne,
+    /// Nothing, where each of the terms that were named is what it is already: a script that says again what it
+    /// wants has not changed its mind.
+    IsNone(NamedTerms),
+}
+
+/// The terms that a promoter has named, and no others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NamedTerms {
+    pub rollout: Option<Rollout>,
+    pub mandatory: Option<bool>,
+    pub deadline: Option<DateTime<Utc>>,
+    pub note: Option<String>,
+}
+
+impl Repeat {
+    fn changes_nothing(&self, now: &Terms) -> bool {
+        let Self::IsNone(named) = self else { return false };
+        let NamedTerms { rollout, mandatory, deadline, note } = named;
+        rollout.as_ref().is_none_or(|rollout| *rollout == now.rollout)
+            && mandatory.is_none_or(|mandatory| mandatory == now.for_clients.mandatory)
+            && deadline.is_none_or(|deadline| Some(deadline) == now.for_clients.deadline)
+            && note.as_ref().is_none_or(|note| *note == now.note)
+    }
 }
 
 /// How a rollback is asked for.
@@ -32,12 +67,22 @@ pub struct RollbackOrder {
     pub note: String,
 }
 
-/// What the audit keeps of an assignment.
+/// What the audit keeps of an assignment, or of its end.
 #[derive(Serialize)]
 struct Assigned {
-    revision: i64,
+    revision: Option<i64>,
     epoch: i64,
     mandatory: bool,
+}
+
+impl From<&Promotion> for Assigned {
+    fn from(promotion: &Promotion) -> Self {
+        Self {
+            revision: promotion.offered_revision(),
+            epoch: promotion.epoch,
+            mandatory: promotion.terms.for_clients.mandatory,
+        }
+    }
 }
 
 /// Where a promotion is put in force, and by whom: both are locked.
@@ -66,14 +111,20 @@ impl Catalog {
         let revision = ready_revision(&mut tx, image.clone(), order.revision).await?;
         check_required_channel(&mut tx, &channel, &revision).await?;
         check_terms(&order.terms)?;
+        if let Some(same) = current.as_ref().filter(|current| current.revision_id == revision.id)
+            && order.repeat.changes_nothing(&same.terms)
+        {
+            return followed(&mut tx, &image, same.clone()).await;
+        }
         let place = Place { actor: context.actor, image: &image, channel: &channel };
         let promotion = self.next_promotion(&mut tx, place, &revision, order).await?;
         self.put_in_force(&mut tx, place, current.as_ref(), &promotion).await?;
         self.conclude(tx, promotion, context.execution).await
     }
 
-    /// Takes up the newest earlier assignment to another revision that is ready and was not itself
-    /// rolled back. It is a promotion like any other: a new epoch, to all clients.
+    /// Takes up the newest earlier assignment to another revision that is ready and was neither rolled back nor
+    /// withdrawn, also where nothing is assigned since a withdrawal. It is a promotion like any other: a new epoch, to all
+    /// clients.
     pub async fn roll_back(
         &self,
         context: ChangeContext<'_>,
@@ -84,15 +135,19 @@ impl Catalog {
         let mut tx = self.db.write().await?;
         let image = locked_image(&mut tx, image).await?;
         let channel = promotable_channel(&mut tx, context.actor, channel).await?;
-        let current = tx.assigned(image.id, channel.id).await?.ok_or(Error::NothingAssigned)?;
-        context.condition.check(Some(&current.tag()))?;
+        let assigned = tx.assigned(image.id, channel.id).await?;
+        let latest = match assigned {
+            Some(assigned) => assigned,
+            None => tx.withdrawn(image.id, channel.id).await?.ok_or(Error::NothingAssigned)?,
+        };
+        context.condition.check(in_force(&latest).map(Promotion::tag).as_deref())?;
         check_note(&order.note)?;
-        let mut revision = rollback_revision(&mut tx, &current).await?;
+        let mut revision = rollback_revision(&mut tx, &latest).await?;
         if order.as_new_revision {
             revision = self.reissue(&mut tx, context.actor, &image, &revision).await?;
         }
         let place = Place { actor: context.actor, image: &image, channel: &channel };
-        let promotion = self.turn_back(&mut tx, place, &current, &revision, order.note).await?;
+        let promotion = self.turn_back(&mut tx, place, &latest, &revision, order.note).await?;
         self.conclude(tx, promotion, context.execution).await
     }
 
@@ -118,16 +173,16 @@ impl Catalog {
         &self,
         tx: &mut Tx,
         place: Place<'_>,
-        current: &Promotion,
+        latest: &Promotion,
         revision: &Revision,
         note: String,
     ) -> Result<Promotion> {
-        tx.mark_rolled_back(place.image.id, place.channel.id, current.revision_id).await?;
+        tx.mark_rolled_back(place.image.id, place.channel.id, latest.revision_id).await?;
         let terms = Terms { note, ..Terms::default() };
-        let order = PromotionOrder { revision: revision.number, terms };
+        let order = PromotionOrder { revision: revision.number, terms, repeat: Repeat::IsOne };
         let mut promotion = self.next_promotion(tx, place, revision, order).await?;
         promotion.kind = PromotionKind::Rollback;
-        self.put_in_force(tx, place, Some(current), &promotion).await?;
+        self.put_in_force(tx, place, in_force(latest), &promotion).await?;
         Ok(promotion)
     }
 
@@ -157,43 +212,58 @@ impl Catalog {
     async fn put_in_force(
         &self,
         tx: &mut Tx,
-        Place { actor, image, channel }: Place<'_>,
+        place: Place<'_>,
         current: Option<&Promotion>,
         promotion: &Promotion,
     ) -> Result<()> {
         tx.assign(promotion).await?;
+        self.tell(tx, place, current, promotion).await
+    }
+
+    /// Has channel and audit follow what has just been added to the history.
+    async fn tell(
+        &self,
+        tx: &mut Tx,
+        Place { actor, image, channel }: Place<'_>,
+        current: Option<&Promotion>,
+        promotion: &Promotion,
+    ) -> Result<()> {
         tx.raise_channel_sequence(channel.id, promotion.created_at).await?;
         let action = match promotion.kind {
             PromotionKind::Promote => "channel.promote",
             PromotionKind::Rollback => "channel.rollback",
+            PromotionKind::Withdraw => "channel.withdraw",
         };
         let entry = Entry {
             action,
             subject: format!("images/{}/channels/{}", image.name, channel.name),
             actor,
         };
-        let assigned = |promotion: &Promotion| Assigned {
-            revision: promotion.revision,
-            epoch: promotion.epoch,
-            mandatory: promotion.terms.for_clients.mandatory,
-        };
-        self.audit(tx, entry, current.map(assigned).as_ref(), Some(&assigned(promotion)));
+        let before = current.map(Assigned::from);
+        self.audit(tx, entry, before.as_ref(), Some(&Assigned::from(promotion)));
         Ok(())
     }
 
     async fn conclude(
         &self,
-        mut tx: Tx,
+        tx: Tx,
         promotion: Promotion,
         execution: Execution,
     ) -> Result<Assignment> {
-        tx.raise_catalog_version(Change::Image(promotion.image_id)).await?;
+        self.show(tx, promotion.image_id, execution).await?;
+        Ok(Assignment { promotion, published: false })
+    }
+
+    /// Clients and the tree's HTTP names have it when this returns; the physical tree follows.
+    async fn show(&self, mut tx: Tx, image: Uuid, execution: Execution) -> Result<()> {
+        tx.raise_catalog_version(Change::Image(image)).await?;
         if execution == Execution::Real {
             tx.commit().await?;
+            metric::PROMOTIONS.increment(1);
             self.refresh().await;
             self.tree_is_due();
         }
-        Ok(Assignment { promotion, published: false })
+        Ok(())
     }
 
     /// Whether a revision was ever assigned in a channel.
@@ -237,17 +307,21 @@ impl Catalog {
     pub async fn promotions(
         &self,
         image: &ImageName,
-        before: Option<(DateTime<Utc>, uuid::Uuid)>,
+        before: Option<HistoryPlace>,
         limit: i64,
-    ) -> Result<Vec<(Promotion, ChannelName)>> {
+    ) -> Result<Vec<(Promotion, ChannelName, i64)>> {
         let mut tx = self.db.read().await?;
         let image = living_image(&mut tx, image).await?;
-        let (before, id) =
-            before.unwrap_or((self.clock.now() + chrono::TimeDelta::days(1), uuid::Uuid::max()));
+        let (number, time, id) = before.unwrap_or((i64::MAX, end_of_time(), uuid::Uuid::max()));
         // A cursor may name years that PostgreSQL does not know.
-        let before = before.max(DateTime::UNIX_EPOCH);
-        Ok(tx.promotions_before(image.id, before, id, limit).await?)
+        let time = time.clamp(DateTime::UNIX_EPOCH, end_of_time());
+        Ok(tx.promotions_before(image.id, (number, time, id), limit).await?)
     }
+}
+
+/// The newest of a history, if clients are offered it.
+fn in_force(latest: &Promotion) -> Option<&Promotion> {
+    latest.offered_revision().map(|_| latest)
 }
 
 /// An assignment and whether the tree has followed it.

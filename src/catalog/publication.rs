@@ -9,6 +9,7 @@ mod apply;
 mod inventory;
 pub mod plan;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -16,7 +17,7 @@ use chrono::{DateTime, Utc};
 use super::job::{Done, Round, Wanted};
 use super::{Catalog, Result};
 use crate::model::{Job, Publication, metric};
-use plan::Plan;
+use plan::{Plan, Step};
 
 /// Without a bell the tree is looked at so often: somebody may have deleted a file.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
@@ -69,6 +70,26 @@ impl Catalog {
     }
 
     async fn reconcile_once(&self) -> Result<Done<Plan>> {
+        let done = self.look_and_carry_out().await;
+        match &done {
+            Ok(done) => self.note_publication(in_the_way(&done.result)),
+            // That is the catalog's trouble.
+            Err(error) if error.is_database_away() => {}
+            Err(_) => {
+                let what = "the last look at the tree left something undone; the log says what";
+                self.note_publication(Some(what.to_owned()));
+            }
+        }
+        done
+    }
+
+    /// `trouble` is a sentence on what the round has left undone.
+    fn note_publication(&self, trouble: Option<String>) {
+        let noted = trouble.map(|what| Arc::new((what, self.clock.now())));
+        self.shared.parts.publication_failed.store(noted);
+    }
+
+    async fn look_and_carry_out(&self) -> Result<Done<Plan>> {
         let version = self.snapshot().version();
         let plan = self.plan().await?;
         steps_due(plan.steps.len());
@@ -77,6 +98,14 @@ impl Catalog {
         let due_at = self.next_round(&plan);
         Ok(Done { result: plan, version, due_at })
     }
+}
+
+/// What only a person can move.
+fn in_the_way(plan: &Plan) -> Option<String> {
+    let conflicts = plan.steps.iter().filter(|step| matches!(step, Step::Conflict { .. })).count();
+    (conflicts > 0).then(|| {
+        format!("somebody else's files stand where published ones should: {conflicts} of them")
+    })
 }
 
 fn steps_due(count: usize) {

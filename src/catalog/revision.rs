@@ -1,6 +1,7 @@
-//! Revisions: drafted, sealed, revoked, deleted. Never changed once sealed, never numbered twice.
+//! Revisions: drafted, sealed. Never changed once sealed, never numbered twice. How one ends is in `end`.
 
-use chrono::{DateTime, Utc};
+pub mod end;
+
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -9,8 +10,10 @@ use serde_json::{Value, json};
 use super::audit::{Entry, NOTHING};
 use super::image::{check_labels, living_image, locked_image};
 use super::{Actor, Catalog, ChangeContext, Error, Precondition, Result};
-use crate::model::{File, FileRole, Image, ImageName, Labels, Revision, RevisionState, Role};
-use crate::storage::{Change, Tx};
+use crate::model::{
+    File, FileRole, Image, ImageName, Labels, Revision, RevisionState, Role, metric,
+};
+use crate::storage::Tx;
 
 /// A revision with its image and its files.
 #[derive(Debug, Clone)]
@@ -26,16 +29,6 @@ pub struct RevisionChange {
     pub notes: Option<String>,
     pub labels: Option<Labels>,
     pub protected: Option<bool>,
-}
-
-/// What becomes of the channels that are assigned to a revision which is to be revoked.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum IfAssigned {
-    /// They stay as they are, and nothing is revoked.
-    #[default]
-    Refuse,
-    /// Each is rolled back; nothing is revoked where one cannot be.
-    RollBack,
 }
 
 impl RevisionDetails {
@@ -57,23 +50,25 @@ impl RevisionDetails {
         format!("images/{}/revisions/{}", self.image.name, self.revision.number)
     }
 
+    /// A draft is its maker's; an administrator may do with it what the maker may.
+    pub(super) fn must_be_own_draft(&self, actor: &Actor) -> Result<()> {
+        if actor.holds(Role::Admin) || self.revision.created_by == actor.name {
+            return Ok(());
+        }
+        Err(Error::Forbidden(
+            "the draft is somebody else's: who made it fills and seals it, or an admin; make one of your own",
+        ))
+    }
+
+    /// Whether the caller may delete it, and take away what keeps it from being deleted.
+    fn may_be_deleted_by(&self, actor: &Actor) -> bool {
+        let is_draft = self.revision.state == RevisionState::Draft;
+        actor.holds(Role::Admin) || (is_draft && self.revision.created_by == actor.name)
+    }
+
     pub(super) fn entry<'a>(&self, action: &'static str, actor: &'a Actor) -> Entry<'a> {
         Entry { action, subject: self.subject(), actor }
     }
-}
-
-impl Catalog {
-    /// When the bytes of what is given up now may go.
-    pub(crate) fn after_safety(&self, now: DateTime<Utc>) -> DateTime<Utc> {
-        let age = chrono::TimeDelta::from_std(self.rules().safety_age);
-        let then = age.ok().and_then(|age| now.checked_add_signed(age));
-        then.unwrap_or_else(end_of_time).min(end_of_time())
-    }
-}
-
-/// The last second of 9999: later times have more digits, and `SQLite` compares them as text.
-pub(crate) fn end_of_time() -> DateTime<Utc> {
-    DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 impl Catalog {
@@ -169,6 +164,12 @@ impl Catalog {
         let mut tx = self.db.write().await?;
         let mut details = locked_details(&mut tx, name, number).await?;
         condition.check(Some(&details.revision.tag()))?;
+        let is_given_up = details.revision.protected && change.protected == Some(false);
+        if is_given_up && !details.may_be_deleted_by(actor) {
+            return Err(Error::Forbidden(
+                "who takes protection away needs the right to delete: an admin",
+            ));
+        }
         let before = details.shown();
         let revision = &mut details.revision;
         if let Some(notes) = change.notes {
@@ -200,6 +201,7 @@ impl Catalog {
         if details.revision.state != RevisionState::Draft {
             return Err(Error::RevisionSealed(number));
         }
+        details.must_be_own_draft(actor)?;
         let missing: Vec<_> = details
             .image
             .kind
@@ -210,6 +212,9 @@ impl Catalog {
             .collect();
         if !missing.is_empty() {
             return Err(Error::RevisionIncomplete { missing });
+        }
+        if let Some(empty) = details.files.iter().find(|file| file.size == 0) {
+            return Err(Error::EmptyFile(empty.role));
         }
         // What somebody still uploads to it has nowhere to go any more.
         let left_behind = tx.delete_open_uploads_of(details.revision.id).await?;
@@ -226,108 +231,11 @@ impl Catalog {
             return Ok(details);
         }
         tx.commit().await?;
+        metric::REVISIONS_SEALED.increment(1);
         if !left_behind.is_empty() {
             self.sweep_is_due();
         }
         Ok(details)
-    }
-
-    /// Takes a ready revision out of use, and in the same step out of the channels that are assigned to it, where
-    /// that is wanted.
-    pub async fn revoke(
-        &self,
-        context: ChangeContext<'_>,
-        name: &ImageName,
-        number: i64,
-        if_assigned: IfAssigned,
-    ) -> Result<RevisionDetails> {
-        let ChangeContext { actor, condition, execution } = context;
-        let mut tx = self.db.write().await?;
-        let mut details = locked_details(&mut tx, name, number).await?;
-        condition.check(Some(&details.revision.tag()))?;
-        let state = details.revision.state;
-        if state != RevisionState::Ready {
-            return Err(Error::RevisionNotReady { number, state });
-        }
-        let channels = tx.channels_assigned_to(details.revision.id).await?;
-        if !channels.is_empty() && if_assigned == IfAssigned::Refuse {
-            return Err(Error::RevisionAssigned { number, channels });
-        }
-        let before = details.shown();
-        details.revision.state = RevisionState::Revoked;
-        self.save(&mut tx, &mut details.revision).await?;
-        for channel in &channels {
-            let note = format!("revision {number} was revoked");
-            self.roll_back_within(&mut tx, actor, &details.image, channel, &note).await?;
-        }
-        let entry = details.entry("revision.revoke", actor);
-        self.audit(&mut tx, entry, Some(&before), Some(&details.shown()));
-        tx.raise_catalog_version(Change::Image(details.image.id)).await?;
-        if execution.is_dry_run() {
-            return Ok(details);
-        }
-        tx.commit().await?;
-        self.refresh().await;
-        self.tree_is_due();
-        Ok(details)
-    }
-
-    /// Deletes a revision; a tombstone keeps its number. Publishers may delete their own drafts only.
-    pub async fn delete_revision(
-        &self,
-        context: ChangeContext<'_>,
-        name: &ImageName,
-        number: i64,
-    ) -> Result<()> {
-        let ChangeContext { actor, condition, execution } = context;
-        let mut tx = self.db.write().await?;
-        let mut details = locked_details(&mut tx, name, number).await?;
-        condition.check(Some(&details.revision.tag()))?;
-        let own_draft = details.revision.state == RevisionState::Draft
-            && details.revision.created_by == actor.name;
-        if !(actor.holds(Role::Admin) || own_draft) {
-            return Err(Error::Forbidden(
-                "publishers delete drafts of their own; other revisions need an admin",
-            ));
-        }
-        let before = details.shown();
-        self.bury(&mut tx, &mut details.revision).await?;
-        self.audit(&mut tx, details.entry("revision.delete", actor), Some(&before), NOTHING);
-        tx.raise_catalog_version(Change::Image(details.image.id)).await?;
-        if execution.is_dry_run() {
-            return Ok(());
-        }
-        tx.commit().await?;
-        self.refresh().await;
-        self.tree_is_due();
-        self.sweep_is_due();
-        Ok(())
-    }
-
-    /// Makes a tombstone of a revision and garbage of its bytes.
-    pub(crate) async fn bury(&self, tx: &mut Tx, revision: &mut Revision) -> Result<()> {
-        let channels = tx.channels_assigned_to(revision.id).await?;
-        if !channels.is_empty() {
-            return Err(Error::RevisionAssigned { number: revision.number, channels });
-        }
-        if revision.protected {
-            return Err(Error::RevisionProtected(revision.number));
-        }
-        for blob in tx.delete_uploads_of(revision.id).await? {
-            tx.discard_arriving(blob, self.clock.now()).await?;
-        }
-        let now = self.clock.now();
-        // What was never sealed was nobody's to fetch, and nobody needs it back.
-        let remove_after = if revision.sealed_at.is_some() { self.after_safety(now) } else { now };
-        for file in tx.files_of(revision.id).await? {
-            tx.delete_file(revision.id, file.role).await?;
-            tx.discard_blob(file.blob_id, now, remove_after).await?;
-            // Nothing is left to be healed.
-            tx.end_rescue(file.blob_id).await?;
-        }
-        tx.end_quarantine(revision.id).await?;
-        revision.state = RevisionState::Deleted;
-        self.save(tx, revision).await
     }
 
     /// A new revision with the bytes of an earlier one. It shares the blobs and keeps the date of

@@ -25,6 +25,7 @@ pub struct Rules {
     pub longest_token_lifetime: Duration,
     pub bits: BitsRules,
     pub scrub: ScrubRules,
+    pub audit: AuditRules,
 }
 
 impl Default for Rules {
@@ -40,8 +41,18 @@ impl Default for Rules {
             longest_token_lifetime: Duration::from_hours(366 * 24),
             bits: BitsRules::default(),
             scrub: ScrubRules::default(),
+            audit: AuditRules::default(),
         }
     }
+}
+
+/// `[audit]`, as it stands in the settings.
+#[derive(Debug, Clone, Copy, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct AuditRules {
+    /// Rows go that are older. 0 keeps them for good.
+    #[serde(with = "humantime_serde")]
+    pub keep: Duration,
 }
 
 /// `[uploads]`, as it stands in the settings.
@@ -52,6 +63,9 @@ pub struct UploadRules {
     pub max_size: ByteSize,
     /// The most bytes that an image's files may have together, over all its revisions. 0 is no limit.
     pub image_quota: ByteSize,
+    /// What one caller's uploads may reserve of the free room above `store.min_free`, in percent; administrators are exempt. 100 is no
+    /// limit.
+    pub caller_share: u8,
     /// An upload without progress goes after so long, and a draft that nobody touched.
     #[serde(with = "humantime_serde")]
     pub expire_after: Duration,
@@ -62,6 +76,7 @@ impl Default for UploadRules {
         Self {
             max_size: ByteSize::tib(1),
             image_quota: ByteSize::b(0),
+            caller_share: 80,
             expire_after: Duration::from_hours(14 * 24),
         }
     }

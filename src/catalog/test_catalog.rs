@@ -9,12 +9,12 @@ use uuid::Uuid;
 use super::{Catalog, CatalogParts, Rules};
 use crate::model::{Clock, Ids};
 use crate::storage::tree::Tree;
-use crate::storage::{Blobs, Db};
+use crate::storage::{Blobs, CONNECTIONS, Db};
 
 /// A server that has just been started: at `now`, in microseconds since the epoch, until the test moves it.
 pub async fn open(folder: &Path, rules: Rules, now: &Arc<AtomicU64>) -> Catalog {
     let url = format!("sqlite:{}", folder.join("catalog.sqlite").display());
-    let db = Db::open(&url).await.unwrap();
+    let db = Db::open(&url, CONNECTIONS).await.unwrap();
     db.migrate().await.unwrap();
     Catalog::new(CatalogParts {
         db,

@@ -3,6 +3,7 @@
 //!
 //! The rules stand in [`decide`] in their order. Rollout rules (pin, pause, canary, window,
 //! percentage) belong between "nothing assigned" and "offered": there the offer is chosen.
+//! "Revoked" comes before "withdrawn", for whoever has a revoked revision is to know that.
 
 #[cfg(test)]
 mod tests;
@@ -11,8 +12,8 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::snapshot::{ImageOffer, Offer};
-use crate::model::{ClientId, Digest};
+use super::snapshot::{ImageOffer, Offer, Standing};
+use crate::model::{ClientId, Digest, Promotion};
 
 /// What the client is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -22,13 +23,16 @@ pub enum Action {
     None,
     /// Fetch the target and change to it.
     Update,
-    /// Wait: there is something newer, and not yet for this client.
+    /// Keep what there is, and wait: what is newer is not for this client yet, or what was offered was taken back.
     Hold,
     /// Go back to the target, which is lower than what the client has.
     Rollback,
 }
 
 impl Action {
+    /// In their order.
+    pub const ALL: [Self; 4] = [Self::None, Self::Update, Self::Hold, Self::Rollback];
+
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -55,6 +59,8 @@ pub enum Reason {
     RevisionRevoked,
     /// What the channel offers was stopped: its bytes were found damaged, and are to be healed.
     Halted,
+    /// The image was taken out of the channel.
+    Withdrawn,
     /// Nothing was promoted to the channel yet.
     NothingAssigned,
 }
@@ -65,23 +71,32 @@ pub struct Decision<'a> {
     pub reason: Reason,
     /// What the client is to have; none where there is nothing to do.
     pub target: Option<&'a Offer>,
-    /// The assignment in force, whatever the client is told.
-    pub offer: Option<&'a Offer>,
+    /// What the channel's history ends with, whatever the client is told: its epoch, and its terms.
+    pub latest: Option<&'a Promotion>,
+}
+
+impl<'a> Decision<'a> {
+    fn without_target(action: Action, reason: Reason, latest: Option<&'a Promotion>) -> Self {
+        Self { action, reason, target: None, latest }
+    }
 }
 
 /// Decides for a client that has revision `current` (0 for none).
-pub fn decide<'a>(image: &ImageOffer, offer: Option<&'a Offer>, current: i64) -> Decision<'a> {
-    let Some(assigned) = offer else {
-        return Decision {
-            action: Action::None,
-            reason: Reason::NothingAssigned,
-            target: None,
-            offer,
-        };
+pub fn decide<'a>(image: &ImageOffer, standing: Standing<'a>, current: i64) -> Decision<'a> {
+    let assigned = match standing {
+        Standing::Offered(offer) => offer,
+        Standing::Withdrawn(withdrawal) => {
+            let is_revoked = image.revoked.contains(&current);
+            let reason = if is_revoked { Reason::RevisionRevoked } else { Reason::Withdrawn };
+            return Decision::without_target(Action::Hold, reason, Some(withdrawal));
+        }
+        Standing::Unknown => {
+            return Decision::without_target(Action::None, Reason::NothingAssigned, None);
+        }
     };
-    let offered = assigned.promotion.revision;
+    let (offered, latest) = (assigned.promotion.revision, Some(&assigned.promotion));
     if assigned.files.is_empty() && current != offered {
-        return Decision { action: Action::Hold, reason: Reason::Halted, target: None, offer };
+        return Decision::without_target(Action::Hold, Reason::Halted, latest);
     }
     let (action, reason) = match current.cmp(&offered) {
         std::cmp::Ordering::Equal => (Action::None, Reason::UpToDate),
@@ -96,7 +111,7 @@ pub fn decide<'a>(image: &ImageOffer, offer: Option<&'a Offer>, current: i64) ->
         std::cmp::Ordering::Greater => (Action::Rollback, Reason::RolledBack),
     };
     let target = (action != Action::None).then_some(assigned);
-    Decision { action, reason, target, offer }
+    Decision { action, reason, target, latest }
 }
 
 /// The least time between two checks, in seconds: a client that has just asked in its slot is not

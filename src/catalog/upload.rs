@@ -24,7 +24,7 @@ mod writer_queue;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-pub use self::discard::Untold;
+pub use self::discard::{Untold, begin_at_zero};
 pub use self::whole_file::Incoming;
 pub(super) use self::writer_queue::Turns;
 use super::{Actor, Catalog, Error, Precondition, Result};
@@ -78,6 +78,9 @@ pub struct Received {
     pub replaced: bool,
 }
 
+/// How long a session keeps the room that it has reserved without having brought a byte.
+const EMPTY_KEPT: TimeDelta = TimeDelta::hours(1);
+
 impl Catalog {
     /// What is known of an upload, without disturbing whoever writes to it. Its owner and
     /// administrators may ask, others are told that there is none.
@@ -102,8 +105,10 @@ impl Catalog {
 
     /// When an upload goes if it makes no progress.
     pub fn upload_expires_at(&self, upload: &Upload) -> DateTime<Utc> {
-        TimeDelta::from_std(self.rules().uploads.expire_after)
-            .ok()
+        let lifetime = TimeDelta::from_std(self.rules().uploads.expire_after).ok();
+        let is_empty = upload.received == 0 && upload.size > 0;
+        lifetime
+            .map(|lifetime| if is_empty { lifetime.min(EMPTY_KEPT) } else { lifetime })
             .and_then(|lifetime| upload.updated_at.checked_add_signed(lifetime))
             .unwrap_or(DateTime::<Utc>::MAX_UTC)
     }

@@ -19,9 +19,12 @@ use super::credentials::{Credentials, ServerArgs};
 use super::error::{Failure, is_untrusted_certificate};
 use super::exit_code::Exit;
 use super::retry::{Attempts, Patience, Setback};
+use crate::model::pem::{self, Content, Section};
 
 /// A call of the API, answer included. Sealing and promoting move no bytes: a minute is plenty.
 pub(super) const CALL: Duration = Duration::from_mins(1);
+/// What an answer of the API may have, in bytes: several times what a server's pages end at.
+const LARGEST_ANSWER: usize = 16 << 20;
 const CONNECT: Duration = Duration::from_secs(10);
 /// How long the system keeps sending to a machine that acknowledges nothing.
 const DEAD_PEER: Duration = Duration::from_mins(1);
@@ -191,8 +194,17 @@ impl Connection {
         }
     }
 
-    async fn read<T: DeserializeOwned>(&self, response: Response) -> Result<T, Failure> {
-        let body = response.bytes().await.map_err(|error| Failure::line(self.server(), &error))?;
+    async fn read<T: DeserializeOwned>(&self, mut response: Response) -> Result<T, Failure> {
+        let mut body = Vec::new();
+        while let Some(piece) =
+            response.chunk().await.map_err(|error| Failure::line(self.server(), &error))?
+        {
+            if body.len() + piece.len() > LARGEST_ANSWER {
+                let why = format!("it has more than {LARGEST_ANSWER} bytes");
+                return Err(Failure::unreadable("answer", why));
+            }
+            body.extend_from_slice(&piece);
+        }
         serde_json::from_slice(&body).map_err(|error| Failure::unreadable("answer", error))
     }
 }
@@ -230,10 +242,26 @@ fn http_client(server: &Url, ca: Option<&Path>) -> Result<Client, Failure> {
 }
 
 fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
-    let pem = fs::read(path).map_err(|error| Failure::local("read", path, &error))?;
-    let no_pem = || Failure::usage(format!("{} has no certificates in PEM", path.display()));
-    let certificates = Certificate::from_pem_bundle(&pem).map_err(|_| no_pem())?;
-    if certificates.is_empty() { Err(no_pem()) } else { Ok(certificates) }
+    let bytes = fs::read(path).map_err(|error| Failure::local("read", path, &error))?;
+    let wrong = |why: &str| {
+        Failure::usage(format!(
+            "{} has no certificates in PEM that can be used: {why}",
+            path.display()
+        ))
+    };
+    let sections = pem::sections(&bytes).map_err(|error| wrong(&error.to_string()))?;
+    let mut certificates = Vec::new();
+    for Section { label, content, line } in sections {
+        match (label.as_str(), content) {
+            ("CERTIFICATE" | "X509 CERTIFICATE", Content::Der(der)) => {
+                let certificate = Certificate::from_der(&der);
+                certificates
+                    .push(certificate.map_err(|error| wrong(&format!("line {line}: {error}")))?);
+            }
+            _ => return Err(wrong(&format!("line {line}: a `{label}`"))),
+        }
+    }
+    if certificates.is_empty() { Err(wrong("no `BEGIN CERTIFICATE`")) } else { Ok(certificates) }
 }
 
 fn idempotency_key() -> Result<HeaderValue, Failure> {

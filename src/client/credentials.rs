@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::error::Failure;
+use crate::model::text_file::secret_in;
 
 /// Where `imagedepot serve` listens with nothing set.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
@@ -187,10 +188,10 @@ fn variable(environment: Environment, name: &str) -> Result<Option<String>, Fail
         .transpose()
 }
 
-/// The whole file without the line end that editors add.
+/// The whole file without what editors add.
 fn from_file(path: &Path) -> Result<SecretString, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::local("read", path, &error))?;
-    let secret = text.trim_end_matches(['\r', '\n']);
+    let secret = secret_in(&text);
     if secret.is_empty() {
         return Err(Failure::usage(format!("{} is empty", path.display())));
     }

@@ -2,13 +2,13 @@
 //!
 //! Everything here blocks; callers are on a thread for that.
 
-use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
 
 use super::error::Failure;
+use crate::file_system;
 use crate::model::Digest;
 
 const BUFFER: usize = 1024 * 1024;
@@ -16,7 +16,7 @@ const BUFFER: usize = 1024 * 1024;
 /// The digest of a file that is there already; none if there is none, or not of this size.
 pub fn digest_of(path: &Path, size: u64) -> Result<Option<Digest>, Failure> {
     let digest = || {
-        let mut file = match File::open(path) {
+        let mut file = match file_system::open(path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error),

@@ -8,10 +8,12 @@ use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use crate::file_system;
+
 /// Opens and locks; `None` when another process has it.
 pub fn open(options: &OpenOptions, path: &Path) -> io::Result<Option<File>> {
     loop {
-        let file = options.open(path)?;
+        let file = file_system::open_with(options, path)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
@@ -27,7 +29,7 @@ pub fn open(options: &OpenOptions, path: &Path) -> io::Result<Option<File>> {
 
 fn is_still_at(file: &File, path: &Path) -> io::Result<bool> {
     let ours = file.metadata()?;
-    match fs::metadata(path) {
+    match fs::symlink_metadata(path) {
         Ok(there) => Ok((there.dev(), there.ino()) == (ours.dev(), ours.ino())),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),

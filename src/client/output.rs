@@ -6,6 +6,7 @@ use std::path::Path;
 use serde_json::json;
 
 use super::error::Failure;
+use super::terminal::{plain, plain_json};
 
 /// `--output`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
@@ -24,8 +25,8 @@ impl Output {
     /// so a closed pipe is no failure.
     pub fn result(self, sentence: &str, document: &serde_json::Value) -> Result<(), Failure> {
         match self {
-            Self::Text => write_line(sentence),
-            Self::Json => write_line(&document.to_string()),
+            Self::Text => write_line(&plain(sentence)),
+            Self::Json => write_line(&plain_json(document)),
         }
     }
 
@@ -35,7 +36,7 @@ impl Output {
             let document = json!({ "error": {
                 "message": failure.to_string(), "code": failure.code(), "exit_code": u8::from(failure.exit()),
             }});
-            write_line(&document.to_string())?;
+            write_line(&plain_json(&document))?;
         }
         done
     }

@@ -8,6 +8,7 @@ use std::io::{self, IsTerminal as _};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use super::output::Output;
+use super::terminal::plain;
 
 /// Where this command shows how far it is.
 #[derive(Debug, Clone)]
@@ -30,9 +31,10 @@ impl Progress {
     /// A bar for the bytes of one file. It goes with its last handle.
     pub fn file(&self, name: &str, size: u64) -> ProgressBar {
         match &self.bars {
-            Some(bars) => {
-                bars.add(ProgressBar::new(size)).with_style(style()).with_prefix(name.to_owned())
-            }
+            Some(bars) => bars
+                .add(ProgressBar::new(size))
+                .with_style(style())
+                .with_prefix(plain(name).into_owned()),
             None => ProgressBar::hidden(),
         }
     }
@@ -40,7 +42,7 @@ impl Progress {
     /// A word to the person, above the bars; into the log where nobody watches. Scripts read exit
     /// codes instead.
     pub fn note(&self, sentence: &str) {
-        let line = format!("Note: {sentence}");
+        let line = format!("Note: {}", plain(sentence));
         // Nobody reads along any more if this fails.
         let _ = match &self.bars {
             Some(bars) => bars.println(line),

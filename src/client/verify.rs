@@ -7,7 +7,7 @@
 mod tests;
 
 use std::fmt;
-use std::fs::{self, File, Metadata};
+use std::fs::{self, Metadata};
 use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -21,8 +21,12 @@ use super::exit_code::Exit;
 use super::files_below::look_below;
 use super::output::Output;
 use super::progress::Progress;
+use crate::file_system;
 use crate::model::Digest;
 use crate::prestage::{IMAGES, PRESTAGED, sums};
+
+/// A kit has a handful of files.
+const LARGEST_LIST: u64 = 1 << 20;
 
 /// Check a pre-staging kit: nothing missing, changed, writable or added
 #[derive(Debug, Clone, clap::Args)]
@@ -142,8 +146,8 @@ fn look(folder: &Path, progress: &Progress) -> Result<Report, Failure> {
 fn listed(folder: &Path, report: &mut Report) -> Vec<(String, Digest)> {
     let path = folder.join(sums::NAME);
     let read = || {
-        let about = plain_file(&path)?;
-        Ok::<_, io::Error>((about, fs::read(&path)?))
+        let bytes = file_system::read(&path, LARGEST_LIST)?;
+        Ok::<_, io::Error>((fs::symlink_metadata(&path)?, bytes))
     };
     match read() {
         Ok((about, bytes)) => {
@@ -167,9 +171,10 @@ fn listed(folder: &Path, report: &mut Report) -> Vec<(String, Digest)> {
 fn look_at(folder: &Path, path: &str, expected: Digest, progress: &Progress, report: &mut Report) {
     let place = folder.join(path);
     let read = || {
-        let about = plain_file(&place)?;
+        let file = file_system::open(&place)?;
+        let about = file.metadata()?;
         let bar = progress.file(path, about.len());
-        let digest = digest::of(&mut bar.wrap_read(File::open(&place)?))?;
+        let digest = digest::of(&mut bar.wrap_read(file))?;
         bar.finish_and_clear();
         Ok::<_, io::Error>((about, digest))
     };
@@ -187,11 +192,6 @@ fn look_at(folder: &Path, path: &str, expected: Digest, progress: &Progress, rep
 }
 
 /// Links are not followed, and nothing is opened that might wait for somebody.
-fn plain_file(path: &Path) -> io::Result<Metadata> {
-    let about = fs::symlink_metadata(path)?;
-    if about.is_file() { Ok(about) } else { Err(io::Error::other("it is no plain file")) }
-}
-
 fn look_at_mode(path: &str, about: &Metadata, nobody_may: u32, report: &mut Report) {
     let mode = about.permissions().mode() & 0o777;
     if mode & nobody_may != 0 {

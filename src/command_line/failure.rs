@@ -3,8 +3,10 @@
 use std::backtrace::BacktraceStatus;
 use std::process::ExitCode;
 
+use crate::client::terminal::plain;
+
 pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("imagedepot: {}", in_full(error));
+    eprintln!("imagedepot: {}", plain(&in_full(error)));
     // Taken where the error came up, if `RUST_BACKTRACE` asks for it.
     if error.backtrace().status() == BacktraceStatus::Captured {
         eprintln!("{}", error.backtrace());

@@ -29,7 +29,6 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::failure::fail;
-use data::DataArgs;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -64,7 +63,7 @@ pub enum Command {
     /// Recover a catalog that is lost
     Catalog(catalog::CatalogArgs),
     /// Bring the catalog's schema up to this version
-    Migrate(DataArgs),
+    Migrate(migrate::MigrateArgs),
     /// Print the `OpenAPI` document
     Openapi,
 }

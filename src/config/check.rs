@@ -10,6 +10,9 @@ use super::error::ConfigError;
 use super::settings::Config;
 use crate::model::ChannelName;
 
+/// A change may hold one while another part of it reads; with fewer, two would wait for each other.
+const FEWEST_CONNECTIONS: u32 = 4;
+
 impl Config {
     /// Says what is wrong, and where.
     pub(super) fn check(&self) -> Result<(), ConfigError> {
@@ -28,6 +31,9 @@ impl Config {
             .any(|scheme| catalog.starts_with(scheme))
         {
             return Err(ConfigError::new("catalog.url: sqlite:PATH or postgres://…"));
+        }
+        if self.catalog.connections < FEWEST_CONNECTIONS {
+            return Err(ConfigError::new("catalog.connections: at least 4"));
         }
         self.check_places()?;
         for (number, listener) in self.listener.iter().enumerate() {

@@ -1,6 +1,7 @@
 //! Settings and secrets that the environment has, or files that it names.
 
 use super::error::ConfigError;
+use crate::model::text_file::secret_in;
 
 const PREFIX: &str = "IMAGEDEPOT__";
 
@@ -52,5 +53,5 @@ fn variables() -> Result<Vec<(String, String)>, ConfigError> {
 fn read_value(name: &str, path: &str) -> Result<String, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::new(format!("{name}: {path}: {error}")))?;
-    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+    Ok(secret_in(&text).to_owned())
 }

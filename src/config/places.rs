@@ -9,19 +9,30 @@ use url::Url;
 
 use super::error::ConfigError;
 use crate::model::FilePattern;
+use crate::storage::CONNECTIONS;
 
 /// `[catalog]`
-#[derive(Clone, Default, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CatalogSettings {
     /// `sqlite:PATH` or `postgres://…`; without it `catalog.sqlite` in the data folder.
     pub url: Option<String>,
+    /// To PostgreSQL, at most; one more listens for other servers' changes.
+    pub connections: u32,
+}
+
+impl Default for CatalogSettings {
+    fn default() -> Self {
+        Self { url: None, connections: CONNECTIONS }
+    }
 }
 
 /// A database's address may hold its password.
 impl std::fmt::Debug for CatalogSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CatalogSettings").finish_non_exhaustive()
+        f.debug_struct("CatalogSettings")
+            .field("connections", &self.connections)
+            .finish_non_exhaustive()
     }
 }
 

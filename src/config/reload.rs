@@ -10,6 +10,7 @@ impl Config {
             ("[server]", text(&self.server) != text(&new.server)),
             ("[[listener]]", text(&self.listener) != text(&new.listener)),
             ("catalog.url", self.catalog.url != new.catalog.url),
+            ("catalog.connections", self.catalog.connections != new.catalog.connections),
             ("store.url", self.store.url != new.store.url),
             ("store.options", self.store.options != new.store.options),
             (

@@ -21,6 +21,7 @@ impl Config {
             check_period: u32::try_from(self.checks.period.as_secs())
                 .map_err(|_| ConfigError("checks.period: at most 100 years".to_owned()))?,
             scrub: self.scrub.rules()?,
+            audit: self.audit,
             token_lifetime: self.access.tokens.lifetime,
             longest_token_lifetime: self.access.tokens.longest_lifetime,
             bits: BitsRules {

@@ -15,7 +15,7 @@ use super::listener::Listener;
 use super::places::{CatalogSettings, Store, Tree};
 use super::scrub::Scrub;
 use crate::access::TrustedProxies;
-use crate::catalog::rules::{Commit, UploadRules};
+use crate::catalog::rules::{AuditRules, Commit, UploadRules};
 use crate::model::{ChannelName, NamePattern};
 
 /// Everything that can be set.
@@ -31,6 +31,7 @@ pub struct Config {
     pub bits: Bits,
     pub checks: Checks,
     pub scrub: Scrub,
+    pub audit: AuditRules,
     pub access: Access,
     pub metrics: Metrics,
     pub log: Log,

@@ -14,7 +14,6 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
-use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use x509_parser::asn1_rs::{Any, Class, Tag};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
@@ -26,6 +25,7 @@ use malformed::LARGEST;
 pub use malformed::MalformedCertificate;
 
 use super::Digest;
+use super::pem::{self, Content};
 
 /// `otherName` of this type is a Windows user's principal name.
 const PRINCIPAL_NAME: &str = "1.3.6.1.4.1.311.20.2.3";
@@ -118,17 +118,17 @@ impl Certificate {
     }
 }
 
-/// The one certificate in a PEM text, unread. Text around its block is left alone, as all programs do.
+/// The one certificate in a PEM text, unread. Text around its section is left alone, as all programs do.
 pub fn der_of_pem(pem: &str) -> Result<Vec<u8>, MalformedCertificate> {
+    let sections = pem::sections(pem.as_bytes()).map_err(|_| MalformedCertificate::BrokenPem)?;
     let mut found = None;
-    for section in <(SectionKind, Vec<u8>)>::pem_slice_iter(pem.as_bytes()) {
-        match section {
-            Ok((SectionKind::Certificate, _)) if found.is_some() => {
+    for section in sections {
+        match (section.label.as_str(), section.content) {
+            ("CERTIFICATE" | "X509 CERTIFICATE", Content::Der(_)) if found.is_some() => {
                 return Err(MalformedCertificate::Several);
             }
-            Ok((SectionKind::Certificate, der)) => found = Some(der),
-            Ok(_) => return Err(MalformedCertificate::SomethingElse),
-            Err(_) => return Err(MalformedCertificate::BrokenPem),
+            ("CERTIFICATE" | "X509 CERTIFICATE", Content::Der(der)) => found = Some(der),
+            _ => return Err(MalformedCertificate::SomethingElse),
         }
     }
     found.ok_or(MalformedCertificate::NotThere)

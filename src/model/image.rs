@@ -35,6 +35,12 @@ impl ImageKind {
     }
 }
 
+/// Whether a text can be the extension of published files: 1 to 16 letters and digits. Which of them a new image may have says
+/// the catalog.
+pub fn is_extension(text: &str) -> bool {
+    (1..=16).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
 /// Free words that an administrator hangs on an image or a revision.
 pub type Labels = BTreeMap<String, String>;
 

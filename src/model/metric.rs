@@ -10,6 +10,8 @@ use metrics::{Label, SharedString, Unit};
 pub(crate) struct Metric {
     pub name: &'static str,
     pub kind: Kind,
+    /// Their names.
+    pub labels: &'static [&'static str],
     pub unit: Unit,
     pub description: &'static str,
 }
@@ -18,6 +20,7 @@ pub(crate) struct Metric {
 pub(crate) enum Kind {
     Counter,
     Gauge,
+    Histogram,
 }
 
 /// Only goes up.
@@ -32,6 +35,12 @@ pub(crate) struct Gauge<const LABELS: usize> {
     labels: [&'static str; LABELS],
 }
 
+/// How often something was how large.
+pub(crate) struct Histogram<const LABELS: usize> {
+    name: &'static str,
+    labels: [&'static str; LABELS],
+}
+
 macro_rules! table {
     ($($constant:ident: $kind:ident $name:literal [$($label:literal),*] $unit:ident, $description:literal;)+) => {
         $(
@@ -40,7 +49,13 @@ macro_rules! table {
         )+
 
         pub(crate) const TABLE: &[Metric] = &[$(
-            Metric { name: $name, kind: Kind::$kind, unit: Unit::$unit, description: $description },
+            Metric {
+                name: $name,
+                kind: Kind::$kind,
+                labels: &[$($label),*],
+                unit: Unit::$unit,
+                description: $description,
+            },
         )+];
     };
 }
@@ -48,6 +63,8 @@ macro_rules! table {
 table! {
     REQUESTS: Counter "imagedepot_requests_total" ["method", "status"] Count,
         "Requests answered, by method and class of status";
+    REQUEST_SECONDS: Histogram "imagedepot_http_request_duration_seconds" ["route", "method"] Seconds,
+        "How long requests took until their answer began, by route and method";
     SENT_BYTES: Counter "imagedepot_sent_bytes_total" [] Bytes,
         "Bytes of bodies sent";
     UPDATE_CHECKS: Counter "imagedepot_update_checks_total" ["action"] Count,
@@ -64,8 +81,12 @@ table! {
         "Uploads that the last sweep found open";
     BITS_PROMOTIONS_REFUSED: Counter "imagedepot_bits_promotions_refused_total" [] Count,
         "Revisions that BITS completed and bits.promote_to could not promote";
+    REVISIONS: Gauge "imagedepot_revisions" ["state"] Count,
+        "Revisions that the catalog has, by state; what was deleted is a tombstone";
+    REVISIONS_SEALED: Counter "imagedepot_revisions_sealed_total" [] Count,
+        "Drafts that were sealed";
     PROMOTIONS: Counter "imagedepot_promotions_total" [] Count,
-        "Promotions and rollbacks acknowledged";
+        "Promotions, rollbacks and withdrawals acknowledged";
     LOGIN_FAILURES: Counter "imagedepot_login_failures_total" [] Count,
         "Credentials that were refused";
     ACCESS_LOG_LINES_DROPPED: Counter "imagedepot_access_log_lines_dropped_total" [] Count,
@@ -92,6 +113,8 @@ table! {
         "The catalog version that clients see";
     STORE_FREE_BYTES: Gauge "imagedepot_store_free_bytes" [] Bytes,
         "Free bytes of the store's disk";
+    STORED_BYTES: Gauge "imagedepot_stored_bytes" [] Bytes,
+        "Bytes that the store holds, with what is arriving and what is about to be removed";
     TREE_STEPS_DUE: Gauge "imagedepot_tree_steps_due" [] Count,
         "Steps of this server's last look at the tree that are not done";
     PUBLICATION_PENDING_SINCE: Gauge "imagedepot_publication_pending_since_timestamp_seconds" [] Seconds,
@@ -102,6 +125,20 @@ table! {
         "Every stored file was read again, or has arrived, since then";
     SCRUB_DAMAGED_BLOBS: Gauge "imagedepot_scrub_damaged_blobs" [] Count,
         "Stored blobs whose bytes are damaged";
+    NEWEST_BACKUP: Gauge "imagedepot_backup_newest_timestamp_seconds" [] Seconds,
+        "When the newest backup was taken; 0 where none is known";
+    DEGRADED: Gauge "imagedepot_degraded" ["part"] Count,
+        "Whether a part does not work at the moment, as /readyz names it";
+    BUILD_INFO: Gauge "imagedepot_build_info" ["version", "commit"] Count,
+        "Always 1; the labels tell which program this is";
+    PROCESS_MEMORY: Gauge "process_resident_memory_bytes" [] Bytes,
+        "Memory that the process has in use";
+    PROCESS_OPEN_FILES: Gauge "process_open_fds" [] Count,
+        "Files and connections that the process has open";
+    PROCESS_MOST_FILES: Gauge "process_max_fds" [] Count,
+        "Files and connections that the process may have open";
+    PROCESS_STARTED: Gauge "process_start_time_seconds" [] Seconds,
+        "When the process started";
 }
 
 const fn count(labels: &[&str]) -> usize {
@@ -123,6 +160,27 @@ impl Counter<0> {
 
     pub fn increment(&self, by: u64) {
         self.series().increment(by);
+    }
+}
+
+/// Has every counter without labels shown from the start: a rule does not see a first count that comes with its series.
+/// Those with labels begin where their values are known.
+pub(crate) fn begin_at_zero() {
+    for metric in TABLE {
+        if metric.kind == Kind::Counter && metric.labels.is_empty() {
+            metrics::counter!(metric.name).increment(0);
+        }
+    }
+}
+
+impl<const LABELS: usize> Histogram<LABELS> {
+    pub const fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// The series that has these values of the labels.
+    pub fn with<V: Into<SharedString>>(&self, values: [V; LABELS]) -> metrics::Histogram {
+        metrics::histogram!(self.name, pairs(self.labels, values))
     }
 }
 
@@ -167,7 +225,8 @@ mod tests {
         let names: BTreeSet<_> = TABLE.iter().map(|metric| metric.name).collect();
         assert_eq!(names.len(), TABLE.len(), "each name stands once");
         for Metric { name, kind, unit, .. } in TABLE {
-            assert!(name.starts_with("imagedepot_"), "{name}");
+            let is_standard = name.starts_with("process_");
+            assert!(name.starts_with("imagedepot_") || is_standard, "{name}");
             assert_eq!(name.ends_with("_total"), *kind == Kind::Counter, "{name}");
             let stem = name.trim_end_matches("_total");
             assert_eq!(stem.ends_with("_bytes"), *unit == Unit::Bytes, "{name}");

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -15,9 +16,49 @@ pub enum PromotionKind {
     Promote,
     /// An earlier assignment was taken up again.
     Rollback,
+    /// The image was taken out of the channel.
+    Withdraw,
 }
 
 stored_as_text!(PromotionKind);
+
+impl PromotionKind {
+    /// What the column `kind` says: a word that the version before knows. A withdrawal stands in a column of its own.
+    #[must_use]
+    pub const fn as_stored(self) -> Self {
+        match self {
+            Self::Promote => Self::Promote,
+            Self::Rollback | Self::Withdraw => Self::Rollback,
+        }
+    }
+}
+
+impl<'r, R: Row> FromRow<'r, R> for PromotionKind
+where
+    &'static str: ColumnIndex<R>,
+    Self: Decode<'r, R::Database> + Type<R::Database>,
+    Departure: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        match row.try_get::<Option<Departure>, _>("withdrawal")? {
+            Some(_) => Ok(Self::Withdraw),
+            None => row.try_get("kind"),
+        }
+    }
+}
+
+/// How the files of a withdrawn image leave the tree.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Departure {
+    /// As those of any revision that is no longer offered: who fetches one may finish.
+    #[default]
+    AfterGrace,
+    /// With their HTTP names: nobody is to have more of them.
+    AtOnce,
+}
+
+stored_as_text!(Departure);
 
 /// How fast a promotion reaches clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -77,20 +118,20 @@ pub struct ManifestTerms {
     deadline: Option<DateTime<Utc>>,
 }
 
-/// One entry of the history: this revision was assigned to this channel.
+/// One entry of the history: this revision was assigned to this channel, or withdrawn from it.
 #[derive(Debug, Clone)]
 pub struct Promotion {
     pub id: Uuid,
     pub image_id: Uuid,
     pub channel_id: Uuid,
     pub revision_id: Uuid,
-    /// The revision's number.
+    /// The revision's number: of a withdrawal, the one that was withdrawn.
     pub revision: i64,
     /// Higher with every promotion of the image to the channel.
     pub epoch: i64,
     pub kind: PromotionKind,
     pub terms: Terms,
-    /// A later rollback turned away from it: it is never rolled back to.
+    /// A later rollback or withdrawal turned away from it, or it is a withdrawal itself: it is never rolled back to.
     pub rolled_back: bool,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
@@ -103,7 +144,7 @@ from_row!(Promotion {
     revision_id,
     revision,
     epoch,
-    kind,
+    kind: flatten,
     terms: flatten,
     rolled_back,
     created_by,
@@ -114,6 +155,11 @@ impl Promotion {
     /// Differs for every promotion of an image to a channel.
     pub fn tag(&self) -> String {
         format!("epoch-{}", self.epoch)
+    }
+
+    /// The revision that clients are offered by it; none by a withdrawal.
+    pub fn offered_revision(&self) -> Option<i64> {
+        (self.kind != PromotionKind::Withdraw).then_some(self.revision)
     }
 }
 

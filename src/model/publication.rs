@@ -43,9 +43,10 @@ pub struct Publication {
 
 from_row!(Publication { path, channel_id, revision_id, role, blob_id, digest, state, withdraw_at });
 
-/// What caches may do with a revision's file, wherever it is served from: it never changes under its name.
+/// What caches may do with a revision's file that everyone may read, wherever it is served from: it never changes under its name. A
+/// day, because a cache goes on with a file that was revoked for as long.
 /// `no-transform`: a proxy that recodes it would break ranges and digests.
-pub const FOR_GOOD: &str = "public, max-age=31536000, immutable, no-transform";
+pub const FOR_GOOD: &str = "public, max-age=86400, immutable, no-transform";
 
 /// What the manifest says may change any moment; a proxy may take that burst of requests.
 pub const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
@@ -53,6 +54,15 @@ pub const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
 /// A path below the tree's root: channels that publish at the root have an empty folder.
 pub fn in_folder(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+}
+
+/// Whether a text is a path that something of ours may have below the tree's root: a plain name, or one in a channel's folder.
+pub fn is_tree_path(text: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
+    let is_name = |name: &str| {
+        (1..=255).contains(&name.len()) && !name.starts_with('.') && name.chars().all(plain)
+    };
+    text.split('/').count() <= 2 && text.split('/').all(is_name)
 }
 
 /// How published files are named: `{image}_{revision}.{ext}`, index files with `.index` behind it.
@@ -106,7 +116,7 @@ impl FilePattern {
         };
         let expression = regex::escape(&self.0)
             .replace("\\{image\\}", "(?<image>.+)")
-            .replace("\\{revision\\}", "(?<revision>[1-9][0-9]{0,17})")
+            .replace("\\{revision\\}", "(?<revision>[1-9][0-9]{0,14})")
             .replace("\\{ext\\}", "(?<ext>[A-Za-z0-9]{1,16})");
         let expression = regex::Regex::new(&format!("^{expression}$")).ok()?;
         let found = expression.captures(stem)?;

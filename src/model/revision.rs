@@ -41,6 +41,19 @@ impl RevisionState {
     }
 }
 
+/// The largest number of a revision, epoch or sequence that is taken over from elsewhere: what comes after it stays below 2^53, up to
+/// which every reader of JSON is exact.
+pub const LARGEST_NUMBER: i64 = 1 << 52;
+
+/// Reads a number that somebody else has written: from 0 to [`LARGEST_NUMBER`].
+pub(crate) fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let number = i64::deserialize(deserializer)?;
+    if (0..=LARGEST_NUMBER).contains(&number) {
+        return Ok(number);
+    }
+    Err(serde::de::Error::custom("numbers of revisions, epochs and sequences are from 0 to 2^52"))
+}
+
 /// An immutable version of an image, or the draft of one.
 #[derive(Debug, Clone)]
 pub struct Revision {

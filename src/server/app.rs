@@ -140,7 +140,7 @@ pub(super) fn app(
         .app_data(shared.observer.clone())
         .app_data(shared.document.clone())
         .app_data(shared.routes.clone())
-        .app_data(web::PayloadConfig::new(body::LIMIT))
+        .app_data(web::PayloadConfig::new(body::LARGE))
         .app_data(web::PathConfig::default().error_handler(|_, _| Problem::not_found().into()))
         .app_data(web::QueryConfig::default().error_handler(|error, _| {
             Problem::new(Code::BadQuery, format!("the query is not understood: {error}")).into()

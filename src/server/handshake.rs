@@ -24,6 +24,7 @@ use super::tls::{State, Tls};
 use crate::access::address_range::subscriber;
 use crate::catalog::Catalog;
 use crate::model::Clock;
+pub(super) use refusal::begin_at_zero;
 use refusal::{Refusal, refusal_by, refusal_of, tell};
 
 /// How long a handshake may take: some round trips over the worst of lines.

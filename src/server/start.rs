@@ -8,8 +8,10 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::error::ServerError;
+use super::handshake;
 use crate::access::password;
-use crate::catalog::{Catalog, CatalogParts};
+use crate::api::update_check;
+use crate::catalog::{Catalog, CatalogParts, upload};
 use crate::config::{Config, ConfigError, secret_from_environment};
 use crate::model::{AccountName, Clock, Ids};
 use crate::storage::blobs::Findings;
@@ -32,6 +34,8 @@ pub struct Opened {
     pub first_admin: Option<FirstAdmin>,
     /// Keeps other servers out of the data folder.
     _instance: Instance,
+    /// Keeps other servers from the same SQLite catalog, whatever their data folders are.
+    _catalog: Option<std::fs::File>,
 }
 
 /// The administrator that this start created.
@@ -44,6 +48,7 @@ pub struct FirstAdmin {
 pub(super) async fn open(config: &Config, data: &Path) -> Result<Opened, ServerError> {
     let instance = Instance::take(data, Ids)?;
     let db = open_database(config).await?;
+    let held = db.hold_for_server()?;
     migrate(&db, data).await?;
     let catalog = open_catalog(config, data, db, instance.id())?;
     try_store(&catalog).await?;
@@ -53,12 +58,16 @@ pub(super) async fn open(config: &Config, data: &Path) -> Result<Opened, ServerE
         if catalog.is_new().await? { create_admin(&catalog, data).await? } else { None };
     catalog.try_refresh().await?;
     let metrics = telemetry::metrics::start()?;
-    Ok(Opened { catalog, metrics, first_admin, _instance: instance })
+    // Those of labels that other rooms know.
+    update_check::begin_at_zero();
+    upload::begin_at_zero();
+    handshake::begin_at_zero();
+    Ok(Opened { catalog, metrics, first_admin, _instance: instance, _catalog: held })
 }
 
 pub async fn open_database(config: &Config) -> Result<Db, ServerError> {
     let url = config.catalog.url.as_deref().unwrap_or_default();
-    Ok(Db::open(url).await?)
+    Ok(Db::open(url, config.catalog.connections).await?)
 }
 
 /// Brings the schema up to this program's version; the rows as they are before are saved in the data folder.

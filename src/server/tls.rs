@@ -1,26 +1,24 @@
 //! A listener's TLS: made from its files, and made anew when they change.
 //!
 //! Each connection takes the state of the moment it begins with, so a change drops none. `files` reads, `reload`
-//! watches, [`super::handshake`] uses it.
+//! watches, `revocation` says which lists count, [`super::handshake`] uses it.
 
 mod files;
 mod reload;
+mod revocation;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::slice::from_ref;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
-use rustls::pki_types::CertificateRevocationListDer;
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 
 use crate::config::{ConfigError, Listener};
 use files::{Material, Stamp};
 pub(super) use reload::keep_up;
+use revocation::Authorities;
 
 /// One listener's TLS.
 pub(super) struct Tls {
@@ -68,42 +66,14 @@ impl State {
     fn of(listener: &Listener) -> Result<Option<Self>, ConfigError> {
         // Before they are read: what changes meanwhile is seen as a change afterwards.
         let stamp = Stamp::of(listener);
-        let Some(material) = Material::read(listener)? else { return Ok(None) };
         let provider = Arc::new(provider());
-        let clients = client_verifier(&material, &provider)?;
-        let (certificate_ends, lists_end) = (material.certificate_ends, material.lists_end);
+        let Some(material) = Material::read(listener, &provider)? else { return Ok(None) };
+        let authorities = material.authorities.as_ref();
+        let clients = authorities.map(|authorities| authorities.verifier(&provider)).transpose()?;
+        let lists_end = authorities.and_then(Authorities::lists_end);
+        let certificate_ends = material.certificate_ends;
         let server = Arc::new(server_config(material, provider, clients.clone())?);
         Ok(Some(Self { server, clients, certificate_ends, lists_end, stamp }))
-    }
-}
-
-/// Revocation is looked at along the whole chain, for a revoked authority in the middle revokes all that it signed;
-/// an authority without a list and a list past its next update refuse, as nginx and IIS do it: whoever can
-/// keep a list from coming could else go on with a stolen certificate.
-fn client_verifier(
-    material: &Material,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Option<Arc<dyn ClientCertVerifier>>, ConfigError> {
-    let Some((path, roots)) = &material.authorities else { return Ok(None) };
-    let with = |lists: &[(PathBuf, CertificateRevocationListDer<'static>)]| {
-        WebPkiClientVerifier::builder_with_provider(Arc::clone(roots), Arc::clone(provider))
-            .with_crls(lists.iter().map(|(_, list)| list.clone()))
-            .enforce_revocation_expiration()
-            .build()
-    };
-    match with(&material.lists) {
-        Ok(verifier) => Ok(Some(verifier)),
-        // The error does not say which list it is about.
-        Err(error) => Err(match material.lists.iter().find(|one| with(from_ref(one)).is_err()) {
-            Some((list, _)) => {
-                let what = format!(
-                    "no revocation list that can be used (it needs X.509 version 2 and a number, and to be a whole \
-                     one of its authority, not a delta): {error}"
-                );
-                ConfigError::at(list, &what)
-            }
-            None => ConfigError::at(path, &error),
-        }),
     }
 }
 

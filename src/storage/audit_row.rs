@@ -42,9 +42,10 @@ from_row!(AuditRow {
     hash,
 });
 
-/// The newest row of the chain.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// The newest row of a chain, or of that part of it which was looked at or has gone.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditHead {
+    /// 0 before the first row.
     pub sequence: i64,
     /// Empty before the first row.
     pub hash: String,
@@ -83,6 +84,18 @@ impl AuditHead {
         row.hash = Some(hash.clone());
         Self { sequence, hash }
     }
+
+    /// The row as the newest, if it is the next one and what was written.
+    pub fn if_followed_by(&self, row: &AuditRow) -> Option<Self> {
+        let hash = row.hash.clone().filter(|hash| row.hash_after(&self.hash) == *hash)?;
+        let sequence = row.sequence.filter(|sequence| *sequence == self.sequence + 1)?;
+        Some(Self { sequence, hash })
+    }
+}
+
+/// As text without spaces, object keys sorted: what digests of JSON are over.
+pub fn canonical_json(value: &Value) -> String {
+    sorted(value).to_string()
 }
 
 /// The same value with its keys in order, whatever order a database or a library keeps them in.

@@ -7,6 +7,7 @@ mod layout;
 mod leftovers;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use super::blobs::{BlobReader, connect};
 use super::copying;
 use super::error::StorageError;
 use super::instance::{PRIVATE, make_folder};
+use crate::file_system;
 use crate::model::Digest;
 
 /// Cheap to clone.
@@ -132,8 +134,10 @@ impl BackupStore {
             .await
     }
 
-    pub fn reader(&self, digest: &Digest, size: u64) -> BlobReader {
-        BlobReader::remote(Arc::clone(&self.store), self.blob(digest), size)
+    pub fn reader(&self, digest: &Digest, size: u64) -> Result<BlobReader, StorageError> {
+        let location = self.blob(digest);
+        self.must_be_plain(&location)?;
+        Ok(BlobReader::remote(Arc::clone(&self.store), location, size))
     }
 
     pub async fn remove_blob(&self, hex: &str) -> Result<(), StorageError> {
@@ -181,17 +185,31 @@ impl BackupStore {
     }
 
     pub async fn get(&self, notes: Notes, name: &str) -> Result<Bytes, StorageError> {
-        Ok(self.store.get(&self.on(notes, name)).await?.bytes().await?)
+        let location = self.on(notes, name);
+        self.must_be_plain(&location)?;
+        Ok(self.store.get(&location).await?.bytes().await?)
     }
 
-    pub fn catalog_reader(&self, name: &str, size: u64) -> BlobReader {
-        BlobReader::remote(Arc::clone(&self.store), self.catalog(name), size)
+    pub fn catalog_reader(&self, name: &str, size: u64) -> Result<BlobReader, StorageError> {
+        let location = self.catalog(name);
+        self.must_be_plain(&location)?;
+        Ok(BlobReader::remote(Arc::clone(&self.store), location, size))
     }
 
     pub async fn remove(&self, name: &str) -> Result<(), StorageError> {
         match self.store.delete(&self.catalog(name)).await {
             Err(object_store::Error::NotFound { .. }) | Ok(()) => Ok(()),
             Err(error) => Err(error.into()),
+        }
+    }
+
+    /// In a folder others may have put a link or a pipe where a file was. What is not there is for the reader to find out.
+    fn must_be_plain(&self, location: &Path) -> Result<(), StorageError> {
+        let Some(folder) = &self.folder else { return Ok(()) };
+        match file_system::must_be_regular_below(folder, std::path::Path::new(location.as_ref())) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other
+                .map_err(StorageError::file(folder.join(location.as_ref()).display().to_string())),
         }
     }
 

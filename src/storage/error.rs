@@ -12,6 +12,12 @@ pub enum StorageError {
     /// The disk or bucket has no room for the bytes.
     #[error("no room in the store: {0}")]
     NoRoom(String),
+    /// The disk of the catalog is full, and the rest of it is for what frees room.
+    #[error(
+        "the catalog's disk has {free} bytes left, which are for what frees room or shuts somebody out: delete revisions \
+         or cancel uploads (POST /api/v1/gc?immediately=true removes their bytes at once), or make room on the disk"
+    )]
+    RoomKept { free: u64 },
     #[error("database: {0}")]
     Database(sqlx::Error),
     #[error("migrations: {0}")]
@@ -57,7 +63,7 @@ impl StorageError {
     pub fn is_passing(&self) -> bool {
         use object_store::Error as E;
         match self {
-            Self::Unavailable(_) | Self::NoRoom(_) => true,
+            Self::Unavailable(_) | Self::NoRoom(_) | Self::RoomKept { .. } => true,
             Self::Store(error) => !matches!(
                 error,
                 E::NotFound { .. }

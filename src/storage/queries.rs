@@ -12,11 +12,12 @@ pub(super) mod changes;
 mod channels;
 #[cfg(test)]
 mod column_lists;
+mod figures;
 pub(super) mod idempotency;
 pub(super) mod images;
 mod jobs;
 pub(super) mod offers;
-mod promotions;
+pub(super) mod promotions;
 pub(super) mod publications;
 pub(super) mod revisions;
 pub(super) mod scrub;

@@ -99,9 +99,10 @@ pub async fn observe<B: MessageBody>(
     if let Ok(value) = HeaderValue::try_from(&id) {
         response.headers_mut().insert(REQUEST_ID, value);
     }
-    metrics::request_answered(response.request().method(), response.status().as_u16());
+    let status = response.status().as_u16();
+    metrics::request_answered(response.request(), status, started.elapsed());
     let record = record.map(|mut record| {
-        record.status = response.status().as_u16();
+        record.status = status;
         record.user =
             response.request().extensions().get::<CallerName>().map(|caller| caller.0.clone());
         record

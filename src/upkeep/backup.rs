@@ -193,8 +193,21 @@ impl Catalog {
             );
             return Err(StorageError::Unavailable(detail).into());
         }
+        self.note_backup(&name, &note).await;
         let (copied_blobs, copied_bytes) = (copying.blobs, copying.bytes);
         Ok(BackedUp { name, note, copied_blobs, copied_bytes })
+    }
+
+    /// Has the servers know of the backup. It is one without that, too.
+    async fn note_backup(&self, name: &str, note: &BackupNote) {
+        let noted = async {
+            let mut tx = self.db.write().await?;
+            tx.note_backup(name, note.taken_at).await?;
+            tx.commit().await
+        };
+        if let Err(error) = noted.await {
+            tracing::warn!(%error, "the servers do not know of this backup");
+        }
     }
 }
 

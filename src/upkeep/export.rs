@@ -154,12 +154,12 @@ impl Catalog {
         exported: &ExportedRevision,
         numbering: Numbering,
     ) -> Result<Taken> {
-        let file = |file: &ExportedFile| IncomingFile {
-            role: file.role,
-            size: file.size,
-            digest: file.digest,
-            source: Source::Copy(backup_store.reader(&file.digest, file.size)),
+        let file = |file: &ExportedFile| {
+            let reader = backup_store.reader(&file.digest, file.size)?;
+            let (role, size, digest) = (file.role, file.size, file.digest);
+            Ok(IncomingFile { role, size, digest, source: Source::Copy(reader) })
         };
+        let files = exported.files.iter().map(file).collect::<Result<_>>()?;
         let incoming = IncomingRevision {
             image: exported.image.clone(),
             kind: exported.kind,
@@ -170,7 +170,7 @@ impl Catalog {
             protected: exported.protected,
             created_by: exported.created_by.clone(),
             sealed_at: exported.sealed_at,
-            files: exported.files.iter().map(file).collect(),
+            files,
             origin: json!({
                 "catalog": note.identity, "exported_at": note.exported_at, "revision": exported.number,
                 "created_by": exported.created_by, "created_at": exported.created_at, "history": exported.history,

@@ -19,7 +19,7 @@ use chrono::{DateTime, Utc};
 
 use super::retention::Surplus;
 use crate::catalog::job::{Done, Round, Wanted};
-use crate::catalog::revision::end_of_time;
+use crate::catalog::revision::end::end_of_time;
 use crate::catalog::{Catalog, Execution, Result};
 use crate::model::Job;
 

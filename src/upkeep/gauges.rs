@@ -1,14 +1,25 @@
 //! What a watcher asks of the whole, looked up every half minute: each server tells the same, whoever did the work.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
 use crate::catalog::{Catalog, Result, manifest};
-use crate::model::{Job, metric};
+use crate::model::{Job, RevisionState, metric};
+use crate::storage::Tx;
 
 const EVERY: Duration = Duration::from_secs(30);
+
+/// With their names as labels.
+const STATES: [(RevisionState, &str); 5] = [
+    (RevisionState::Draft, "draft"),
+    (RevisionState::Ready, "ready"),
+    (RevisionState::Revoked, "revoked"),
+    (RevisionState::Quarantined, "quarantined"),
+    (RevisionState::Deleted, "deleted"),
+];
 
 impl Catalog {
     /// Keeps the gauges up, until cancelled.
@@ -34,18 +45,37 @@ impl Catalog {
         let done = tx.job(Job::Publish).await?.map_or(-1, |job| job.done_version);
         let damaged = tx.damaged_files().await?;
         let oldest = tx.oldest_reading().await?;
+        self.measure_whole(&mut tx).await?;
         if pending.is_some_and(|(version, _)| done >= version) {
             *pending = None;
         }
         if done < version {
             pending.get_or_insert_with(|| (version, self.clock.now()));
         }
+        let behind = pending.map(|(_, since)| Arc::new(since));
+        self.shared.parts.tree_behind_since.store(behind);
         metric::PUBLICATION_PENDING_SINCE.set(pending.map_or(0.0, |(_, since)| seconds(since)));
         let blobs: BTreeSet<_> = damaged.iter().map(|file| file.blob_id).collect();
         metric::SCRUB_DAMAGED_BLOBS.set(number(blobs.len()));
         // Nothing is behind where there is nothing.
         let oldest = oldest.unwrap_or_else(|| self.clock.now());
         metric::SCRUB_OLDEST_VERIFIED.set(seconds(oldest));
+        Ok(())
+    }
+
+    /// What the catalog has in all.
+    async fn measure_whole(&self, tx: &mut Tx) -> Result<()> {
+        let by_state = tx.revisions_by_state().await?;
+        for (state, name) in STATES {
+            let counted = by_state.iter().find(|(found, _)| *found == state);
+            let count = counted.map_or(0, |(_, count)| *count);
+            metric::REVISIONS.with([name]).set(number(usize::try_from(count).unwrap_or(0)));
+        }
+        let used = usize::try_from(tx.used_bytes().await?).unwrap_or(0);
+        metric::STORED_BYTES.set(number(used));
+        let newest = tx.newest_backup().await?;
+        metric::NEWEST_BACKUP.set(newest.as_ref().map_or(0.0, |backup| seconds(backup.taken_at)));
+        self.shared.parts.newest_backup.store(newest.map(Arc::new));
         Ok(())
     }
 }

@@ -205,7 +205,7 @@ impl Catalog {
     /// The old place is the old one from now on; unless somebody gave the move up meanwhile, or began another: then it has
     /// changes that have not come along.
     async fn end_move(&self, head: Option<&AuditHead>) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.lock_audit().await?;
         if tx.frozen().await?.as_deref() != Some(MOVING) || tx.audit_head().await?.as_ref() != head
         {
@@ -221,7 +221,7 @@ impl Catalog {
     /// From its commit on nothing is changed that callers ask for: each such change is chained into the audit, and that
     /// asks. Background work stops by itself (`job`).
     async fn freeze(&self, why: &str) -> Result<()> {
-        self.freeze_by(self.db.write().await?, why).await
+        self.freeze_by(self.db.write_to_free().await?, why).await
     }
 
     async fn freeze_by(&self, mut tx: Tx, why: &str) -> Result<()> {
@@ -244,7 +244,7 @@ impl Catalog {
             ));
         }
         let actor = Actor::system("move");
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         let entry =
             Entry { action: "catalog.unfreeze", subject: "catalog".to_owned(), actor: &actor };
         self.audit(&mut tx, entry, NOTHING, NOTHING);

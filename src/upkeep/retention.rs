@@ -83,7 +83,7 @@ impl Catalog {
 
     async fn expire_some(&self, image: Uuid) -> Result<Vec<Surplus>> {
         let actor = Actor::system("retention");
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.lock_image(image).await?;
         // Under the lock: it may have been changed, or promoted from, since the list was read.
         let Some(image) = tx.image_by_id(image).await? else { return Ok(Vec::new()) };

@@ -223,7 +223,7 @@ impl Catalog {
             }
             Verdict::Sound if blob.is_damaged => self.heal_in_place(blob).await,
             Verdict::Sound => {
-                let mut tx = self.db.write().await?;
+                let mut tx = self.db.write_to_free().await?;
                 tx.note_scrubbed(blob.id, self.clock.now()).await?;
                 Ok(tx.commit().await?)
             }
@@ -234,7 +234,7 @@ impl Catalog {
         Ok(Box::pin(self.blobs.examine(&blob.key, blob.size, &blob.digest, pace)).await?)
     }
 
-    fn before_now(&self, age: Duration) -> DateTime<Utc> {
+    pub(super) fn before_now(&self, age: Duration) -> DateTime<Utc> {
         let age = TimeDelta::from_std(age).ok();
         let then = age.and_then(|age| self.clock.now().checked_sub_signed(age));
         then.unwrap_or(DateTime::UNIX_EPOCH)

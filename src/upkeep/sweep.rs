@@ -22,7 +22,7 @@ const ANSWERS_KEPT: TimeDelta = TimeDelta::days(1);
 impl Catalog {
     /// Cleans what a stopped server of this instance left; to be called before requests are served.
     pub async fn recover(&self) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         let left = tx.discard_arriving_of(self.instance, self.clock.now()).await?;
         tx.commit().await?;
         if left > 0 {
@@ -78,12 +78,20 @@ impl Catalog {
         self.end_stale_sessions().await?;
         self.delete_stale_drafts().await?;
         let now = self.clock.now();
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.discard_arriving_before(now - RESERVATION_IDLE, now).await?;
         tx.forget_answers_before(now - ANSWERS_KEPT).await?;
         tx.commit().await?;
         self.forget_void_tokens().await?;
         self.remove_garbage().await?;
+        if let Err(error) = self.prune_audit_by_rule().await {
+            // One that was tampered with keeps nobody else from going.
+            tracing::error!(%error, "the audit keeps what audit.keep does not");
+        }
+        let pages = self.db.give_pages_back().await?;
+        if pages > 0 {
+            tracing::info!(pages, "the catalog's file became smaller");
+        }
         self.reissue_manifests().await
     }
 
@@ -94,7 +102,7 @@ impl Catalog {
         let actor = Actor::system("sweep");
         let stale = self.db.read().await?.stale_drafts(since).await?;
         for draft in stale {
-            let mut tx = self.db.write().await?;
+            let mut tx = self.db.write_to_free().await?;
             tx.lock_image(draft.image_id).await?;
             // It may have been touched since the list was read.
             let Some(mut draft) = tx.revision_by_id(draft.id).await? else { continue };

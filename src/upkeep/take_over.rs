@@ -13,6 +13,7 @@ use serde_json::json;
 
 use super::transfer::{IncomingFile, IncomingRevision, Numbering, Source};
 use crate::catalog::{Catalog, Result};
+use crate::file_system;
 use crate::model::{FileRole, ImageKind, ImageName, Labels, NamePattern};
 use crate::storage::StorageError;
 use crate::storage::blobs::verify::{Pace, digest_of};
@@ -55,9 +56,10 @@ pub fn sort(folder: &Path, order: &TakeOver) -> Result<Folder> {
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(fail())? {
         let entry = entry.map_err(fail())?;
-        // Through symbolic links: what they lead to is meant.
+        let name = entry.file_name().to_string_lossy().into_owned();
+        // What a link leads to is looked at when it is read.
         if std::fs::metadata(entry.path()).is_ok_and(|file| file.is_file()) {
-            names.push(entry.file_name().to_string_lossy().into_owned());
+            names.push(name);
         }
     }
     names.sort_unstable();
@@ -112,6 +114,20 @@ impl TakeOver {
     }
 }
 
+/// The file itself, where a link leads to one in the same folder. One that leads out of it could make public what nobody is to read.
+fn itself(path: &Path) -> std::io::Result<PathBuf> {
+    if !std::fs::symlink_metadata(path)?.is_symlink() {
+        return Ok(path.to_owned());
+    }
+    let (folder, target) = (path.parent().unwrap_or(path).canonicalize()?, path.canonicalize()?);
+    if target.starts_with(&folder) {
+        return Ok(target);
+    }
+    Err(std::io::Error::other(
+        "a symbolic link that leads out of the folder is not followed: put the file itself there",
+    ))
+}
+
 impl FoundRevision {
     pub fn kind(&self) -> ImageKind {
         if self.extension == "ckm" { ImageKind::Medv } else { ImageKind::Single }
@@ -133,7 +149,8 @@ impl Catalog {
         let (mut files, mut sealed_at) = (Vec::new(), DateTime::UNIX_EPOCH);
         for (role, path) in &found.files {
             let fail = || StorageError::file(path.display().to_string());
-            let file = std::fs::File::open(path).map_err(fail())?;
+            let path = &itself(path).map_err(fail())?;
+            let file = file_system::open(path).map_err(fail())?;
             let metadata = file.metadata().map_err(fail())?;
             let reader = BlobReader::local(Arc::new(file), metadata.len());
             let digest = digest_of(&reader, &mut Pace::new(None)).await.map_err(fail())?;

@@ -12,6 +12,7 @@ use uuid::Uuid;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::image::{ImageDraft, check_labels, living_image, locked_image};
 use crate::catalog::{Actor, Catalog, Error, Result};
+use crate::model::revision::LARGEST_NUMBER;
 use crate::model::{
     DamagedFile, Digest, File, FileRole, Image, ImageKind, ImageName, Labels, Revision,
     RevisionState,
@@ -28,9 +29,6 @@ pub enum Numbering {
     /// The image's next.
     Next,
 }
-
-/// What every reader of JSON can tell from the next one.
-const LARGEST_NUMBER: i64 = (1 << 53) - 1;
 
 /// A revision that is to be taken in.
 pub struct IncomingRevision {
@@ -120,12 +118,8 @@ impl Catalog {
             Err(Error::ImageNotFound) => {
                 drop(tx);
                 let draft = ImageDraft {
-                    name: incoming.image.clone(),
-                    kind: incoming.kind,
                     extension: Some(incoming.extension.clone()),
-                    description: String::new(),
-                    labels: Labels::new(),
-                    keep_revisions: None,
+                    ..ImageDraft::bare(incoming.image.clone(), incoming.kind)
                 };
                 self.create_image(actor, &draft).await?;
                 Ok(None)
@@ -190,7 +184,7 @@ impl Catalog {
     }
 
     async fn give_up(&self, stored: &[Stored]) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         for file in stored {
             tx.discard_arriving(file.blob, self.clock.now()).await?;
         }

@@ -4,10 +4,16 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, PgConnection, SqliteConnection};
 
 use crate::harness::command::{Finished, imagedepot, run};
-use crate::harness::{Database, Depot, eventually, on_both_databases};
+use crate::harness::{Database, Depot, eventually, on_both_databases, sample};
 
 on_both_databases![
     a_change_tells_who_made_it_and_from_where,
+    long_texts_over_and_over_leave_short_rows,
+    a_pruned_record_can_still_be_verified,
+    an_anchor_that_nobody_recorded_is_found,
+    a_record_that_was_tampered_with_is_not_pruned,
+    the_sweep_keeps_what_the_settings_keep,
+    a_backup_carries_where_a_pruned_record_begins,
     an_untouched_record_is_sound_while_others_write,
     every_kind_of_tampering_is_found,
     a_record_written_anew_is_found_by_what_was_noted_before,
@@ -52,17 +58,134 @@ async fn a_change_tells_who_made_it_and_from_where(database: Database) {
     let row = rows.iter().find(|row| row["subject"] == "images/one").expect("a row");
     assert_eq!((&row["caller"], &row["client_address"]), (&json!("admin"), &json!("127.0.0.1")));
     assert_eq!(row["hash"].as_str().map(str::len), Some(64));
-    // What it was and what it is, also of what the change left alone.
+    // What it was and what it is, and nothing of what the change left alone.
     let change = json!({"keep_old": 2});
     depot.admin().patch("/api/v1/channels/production").json(&change).await.expecting(200);
     depot.admin().delete("/api/v1/images/one").await.expecting(204);
     let rows = depot.admin().get("/api/v1/audit?limit=2").await.expecting(200).items();
     let of = |action: &str| rows.iter().find(|row| row["action"] == action).expect("a row");
     let (before, after) = (&of("channel.change")["before"], &of("channel.change")["after"]);
-    assert_eq!((&before["read"], &after["read"]), (&json!("everyone"), &json!("everyone")));
+    assert_eq!((&before["read"], &after["read"]), (&Value::Null, &Value::Null));
     assert_eq!((&before["keep_old"], &after["keep_old"]), (&json!(1), &json!(2)));
     assert_eq!(of("image.delete")["before"]["kind"], "medv");
     assert_eq!(of("image.delete")["after"], Value::Null);
+}
+
+async fn long_texts_over_and_over_leave_short_rows(database: Database) {
+    let depot = depot_with_changes(database).await;
+    for text in ["a", "b", "c"] {
+        let labels: serde_json::Map<_, _> =
+            (0..20).map(|n| (format!("{text}-{n}"), json!(text.repeat(200)))).collect();
+        let change = json!({"description": text.repeat(5000), "labels": labels});
+        depot.admin().patch("/api/v1/images/one").json(&change).await.expecting(200);
+    }
+    let rows = depot.admin().get("/api/v1/audit?limit=3").await.expecting(200).items();
+    for row in &rows {
+        assert!(row.to_string().len() <= 4096, "{} bytes", row.to_string().len());
+    }
+    let (before, after) = (&rows[0]["before"]["description"], &rows[0]["after"]["description"]);
+    assert_eq!((&before["bytes"], &after["bytes"]), (&json!(5000), &json!(5000)));
+    let digest = sample::digest("c".repeat(5000).as_bytes());
+    assert_eq!(after["sha256"], digest.trim_start_matches("sha256:"));
+    audit(&depot, &["verify"]).await.successful();
+}
+
+async fn pruned(depot: &Depot) -> Value {
+    let rows = depot.admin().get("/api/v1/audit?limit=500").await.expecting(200).items();
+    rows.into_iter().find(|row| row["action"] == "audit.prune").expect("a row that tells of it")
+}
+
+async fn a_pruned_record_can_still_be_verified(database: Database) {
+    let depot = depot_with_changes(database).await;
+    let known = newest(&audit(&depot, &["verify"]).await.successful());
+    let rows = depot.admin().get("/api/v1/audit?limit=500").await.items();
+    let time = rows[1]["at"].as_str().expect("its time").to_owned();
+    let said = audit(&depot, &["prune", "--before", &time, "--dry-run"]).await.successful();
+    let going = rows.len() - 2;
+    assert!(said.stdout.starts_with(&format!("{going} rows would go")), "{}", said.stdout);
+    let there = |rows: &[Value]| rows.iter().filter(|row| row["action"] != "audit.prune").count();
+    assert_eq!(there(&depot.admin().get("/api/v1/audit?limit=500").await.items()), rows.len());
+    audit(&depot, &["prune", "--before", &time]).await.successful();
+    assert_eq!(there(&depot.admin().get("/api/v1/audit?limit=500").await.items()), 2);
+    let row = pruned(&depot).await;
+    assert_eq!((&row["caller"], &row["subject"]), (&json!("system:command-line"), &json!("audit")));
+    assert_eq!(row["after"]["rows"], going);
+    assert_eq!(row["after"]["hash"], rows[2]["hash"]);
+    let verified = audit(&depot, &["verify", "--known", &known]).await.successful().stdout;
+    assert!(verified.contains(&format!("begins at its anchor {going}:")), "{verified}");
+    // Changes go on, and so does pruning.
+    depot.admin().create_image("later").await;
+    audit(&depot, &["verify"]).await.successful();
+    audit(&depot, &["prune", "--keep", "0s"]).await.successful();
+    let last = audit(&depot, &["verify"]).await.successful();
+    assert!(last.stdout.contains("\n1 rows; "), "{}", last.stdout);
+    // What has gone proves nothing any more.
+    let refused = audit(&depot, &["verify", "--known", &known]).await;
+    assert_eq!(refused.code, 1);
+    assert!(refused.stdout.contains("was pruned"), "{}", refused.stdout);
+    let of_it = format!("{}:{}", row["after"]["sequence"], row["after"]["hash"]).replace('"', "");
+    assert_eq!(audit(&depot, &["verify", "--known", &of_it]).await.code, 1);
+    assert_ne!(audit(&depot, &["prune"]).await.code, 0, "it is not told what is to go");
+}
+
+async fn an_anchor_that_nobody_recorded_is_found(database: Database) {
+    let depot = depot_with_changes(database).await;
+    let forged = [
+        "insert into audit_head (id, sequence, hash) select 2, sequence, hash from audit where sequence = 3",
+        "delete from audit where sequence <= 3",
+    ];
+    tamper(&depot, &forged).await;
+    let verified = audit(&depot, &["verify"]).await;
+    assert_eq!(verified.code, 1);
+    assert!(verified.stdout.contains("no audit.prune tells of that"), "{}", verified.stdout);
+}
+
+async fn a_record_that_was_tampered_with_is_not_pruned(database: Database) {
+    let depot = depot_with_changes(database).await;
+    tamper(&depot, &["update audit set caller = 'eve' where sequence = 3"]).await;
+    let refused = audit(&depot, &["prune", "--keep", "0s"]).await;
+    assert_eq!(refused.code, 1, "{}", refused.stdout);
+    assert!(refused.stderr.contains("behind row 2"), "{}", refused.stderr);
+    let verified = audit(&depot, &["verify"]).await;
+    assert!(verified.stdout.contains("row 3 "), "{}", verified.stdout);
+}
+
+async fn the_sweep_keeps_what_the_settings_keep(database: Database) {
+    let mut depot = Depot::on(database).setting("audit", "keep", "2s").start().await;
+    depot.admin().create_image("one").await;
+    tokio::time::sleep(std::time::Duration::from_secs(3)).await;
+    // The first sweep is at once.
+    depot.server.restart().await;
+    eventually("the oldest rows have gone", || async {
+        let rows = depot.admin().get("/api/v1/audit?limit=500").await.expecting(200).items();
+        let actions: Vec<_> = rows.iter().map(|row| row["action"].clone()).collect();
+        (!actions.contains(&json!("image.create")) && actions.contains(&json!("audit.prune")))
+            .then_some(())
+    })
+    .await;
+    assert_eq!(pruned(&depot).await["caller"], "system:sweep");
+    audit(&depot, &["verify"]).await.successful();
+}
+
+async fn a_backup_carries_where_a_pruned_record_begins(database: Database) {
+    let depot = depot_with_changes(database).await;
+    audit(&depot, &["prune", "--keep", "0s"]).await.successful();
+    let (place, data) = (depot.scratch().join("backup"), depot.scratch().join("restored"));
+    let mut backup = imagedepot(["backup", "--to"]);
+    backup.arg(&place).arg("--data").arg(depot.server.data()).envs(depot.environment());
+    run(backup).await.successful();
+    let mut restore = imagedepot(["restore", "--from"]);
+    restore.arg(&place).arg("--data").arg(&data);
+    run(restore).await.successful();
+    let mut verify = imagedepot(["audit", "verify", "--data"]);
+    verify.arg(&data);
+    let verified = run(verify).await.successful();
+    assert!(verified.stdout.contains("begins at its anchor "), "{}", verified.stdout);
+}
+
+/// SEQUENCE:HASH as `verify` tells it.
+fn newest(verified: &Finished) -> String {
+    verified.stdout.trim().rsplit(' ').next().expect("the newest row").to_owned()
 }
 
 async fn an_untouched_record_is_sound_while_others_write(database: Database) {
@@ -117,8 +240,7 @@ async fn every_kind_of_tampering_is_found(database: Database) {
 
 async fn a_record_written_anew_is_found_by_what_was_noted_before(database: Database) {
     let depot = depot_with_changes(database).await;
-    let verified = audit(&depot, &["verify"]).await.successful().stdout;
-    let known = verified.trim().rsplit(' ').next().expect("the newest row").to_owned();
+    let known = newest(&audit(&depot, &["verify"]).await.successful());
     depot.admin().create_image("later").await;
     audit(&depot, &["verify", "--known", &known]).await.successful();
     let (sequence, _) = known.split_once(':').expect("SEQUENCE:HASH");

@@ -128,3 +128,11 @@ async fn a_listener_with_a_certificate_speaks_tls() {
     // `--listen` is a plain listener beside those of the file.
     depot.anonymous().get("/livez").await.expecting(200);
 }
+
+#[tokio::test]
+async fn the_version_tells_which_program_it_is() {
+    let told = run(imagedepot(["--version"])).await.successful().stdout;
+    let version = format!("imagedepot {} (commit ", env!("CARGO_PKG_VERSION"));
+    assert!(told.starts_with(&version) && told.lines().count() == 1, "{told}");
+    assert!(told.contains(", schema ") && told.contains(", features server client"), "{told}");
+}

@@ -62,6 +62,108 @@ async fn uploads_survive_a_disk_without_a_free_byte() {
 }
 
 #[tokio::test]
+async fn on_a_full_disk_what_frees_room_or_shuts_somebody_out_is_taken_and_nothing_else() {
+    let disk = SmallDisk::mounted(96);
+    let mut depot = Depot::on(Database::Sqlite)
+        .data_on(disk.path())
+        .setting("store", "min_free", "8 MiB")
+        .start()
+        .await;
+    let admin = depot.admin();
+    let kim = depot.user_with_role("publisher").await;
+    admin.publish_single("small", "qcow2", &sample::bytes(1, 100_000)).await;
+    for seed in [2, 3] {
+        let revision = admin.draft("small").await;
+        let bytes = sample::bytes(seed, 100_000);
+        admin.put_file("small", revision, "image", &bytes).await.expecting(201);
+        admin.seal("small", revision).await.expecting(200);
+    }
+    let draft = admin.draft("small").await;
+    let spare = json!({"name": "spare", "folder": "spare"});
+    admin.post("/api/v1/channels").json(&spare).await.expecting(201);
+    let token = json!({"name": "lost", "roles": ["reader"]});
+    let token = admin.post("/api/v1/tokens").json(&token).await.expecting(201).json();
+    let upload = Upload::begin(&admin, "image-0", SIZE).await;
+    upload.append(0, &sample::bytes(10, SIZE / 2)).await.expecting(204);
+
+    let filler = disk.fill();
+    refuses_what_adds(&admin).await;
+    // However often it is tried, the room that was kept is there for the others.
+    for number in 0..100 {
+        let change = json!({"description": number.to_string().repeat(5_000)});
+        admin.patch("/api/v1/images/small").json(&change).await.problem(507);
+    }
+    checks_and_downloads_go_on(&depot).await;
+    kim.get("/api/v1/images").await.expecting(200);
+    let disabled = json!({"disabled": true});
+    admin.patch("/api/v1/users/publisher").json(&disabled).await.expecting(200);
+    kim.get("/api/v1/images").await.problem(401);
+    admin.revoke("small", 2).await.expecting(200);
+    admin.delete(&revision_path("small", 3)).await.expecting(204);
+    admin.delete(&revision_path("small", draft)).await.expecting(204);
+    admin.delete("/api/v1/channels/spare").await.expecting(204);
+    let token = token["id"].as_str().expect("its id");
+    admin.delete(&format!("/api/v1/tokens/{token}")).await.expecting(204);
+    admin.post("/api/v1/gc").await.expecting(200);
+    refuses_what_adds(&admin).await;
+    // With its bytes there is room for all.
+    upload.cancel().await.expecting(204);
+    takes_what_adds(&admin, "with room").await;
+
+    let rest = SmallDisk::fill_beside(&filler);
+    refuses_what_adds(&admin).await;
+    std::fs::remove_file(filler).expect("give the room back");
+    std::fs::remove_file(rest).expect("give the room back");
+    takes_what_adds(&admin, "with more room").await;
+    let ballast = depot.server.data().join("ballast");
+    assert!(ballast.exists(), "room is set aside again");
+    depot.server.stop().await;
+    database_is_sound(&depot).await;
+}
+
+async fn refuses_what_adds(admin: &Person) {
+    let note = json!({"description": "new"});
+    let refused = admin.patch("/api/v1/images/small").json(&note).await;
+    assert_eq!(refused.problem(507), "no_room");
+    let detail = refused.json()["detail"].to_string();
+    assert!(detail.contains("delete revisions or cancel uploads"), "{detail}");
+    let image = json!({"name": "another", "kind": "medv"});
+    admin.post("/api/v1/images").json(&image).await.problem(507);
+    admin.post("/api/v1/images/small/revisions").await.problem(507);
+    admin.patch("/api/v1/channels/production").json(&json!({"keep_old": 2})).await.problem(507);
+    let enabled = json!({"disabled": false});
+    admin.patch("/api/v1/users/publisher").json(&enabled).await.problem(507);
+    let token = json!({"name": "more", "roles": ["reader"]});
+    admin.post("/api/v1/tokens").json(&token).await.problem(507);
+    admin.promote("small", "production", 1).await.problem(507);
+}
+
+async fn takes_what_adds(admin: &Person, note: &str) {
+    let change = json!({"description": note});
+    admin.patch("/api/v1/images/small").json(&change).await.expecting(200);
+    admin.draft("small").await;
+    admin.promote("small", "production", 1).await.expecting(200);
+}
+
+#[tokio::test]
+async fn a_vacuum_needs_the_catalog_for_itself() {
+    let mut depot = Depot::start(Database::Sqlite).await;
+    depot.admin().create_image("one").await;
+    let data = depot.server.data().to_owned();
+    let vacuum = || {
+        let mut vacuum = imagedepot(["migrate", "--vacuum", "--data"]);
+        vacuum.arg(&data);
+        run(vacuum)
+    };
+    assert_eq!(vacuum().await.code, 1, "a server runs on it");
+    depot.server.stop().await;
+    vacuum().await.successful();
+    database_is_sound(&depot).await;
+    depot.server.start_again().await;
+    depot.admin().get("/api/v1/images/one").await.expecting(200);
+}
+
+#[tokio::test]
 async fn a_restore_keeps_room_free_and_goes_on_when_there_is_more() {
     let depot = Depot::start(Database::Sqlite).await;
     for seed in 1..=3 {

@@ -196,9 +196,9 @@ async fn a_key_answers_nobody_who_has_other_rights_by_now(database: Database) {
     // The next of the name is somebody else.
     admin.delete(path).await.expecting(204);
     let next = depot.user_with_role("publisher").await;
-    assert_eq!(draft(&next).await.problem(409), "idempotency_key_reused");
+    assert_eq!(draft(&next).await.expecting(201).json()["number"], 2, "a draft of its own");
     let drafts = admin.get("/api/v1/images/win7-office/revisions").await.expecting(200).items();
-    assert_eq!(drafts.len(), 1, "{drafts:?}");
+    assert_eq!(drafts.len(), 2, "{drafts:?}");
 }
 
 async fn a_misspelt_dry_run_does_nothing(database: Database) {
@@ -259,7 +259,7 @@ async fn a_wrong_method_is_told_the_right_ones(database: Database) {
         ("PUT", "/api/v1/images/win7-office/revisions/1", &["GET", "PATCH", "DELETE"]),
         ("DELETE", "/api/v1/images/x/revisions/1/files/ckm", &["GET", "HEAD", "PUT"]),
         ("GET", "/api/v1/images/x/revisions/1/seal", &["POST"]),
-        ("DELETE", "/api/v1/images/x/channels/test", &["GET", "PUT"]),
+        ("POST", "/api/v1/images/x/channels/test", &["GET", "PUT", "DELETE"]),
         ("DELETE", "/MEDVImages/win7-office_1.ckm", &["GET", "HEAD"]),
         ("POST", "/livez", &["GET"]),
     ] {
@@ -313,5 +313,5 @@ async fn metrics_need_a_reader(database: Database) {
     depot.user_with_role("client").await.get("/metrics").await.problem(403);
     let metrics = depot.user_with_role("reader").await.get("/metrics").await.expecting(200);
     let text = String::from_utf8_lossy(&metrics.body);
-    assert!(text.contains("imagedepot_update_checks_total"), "{text}");
+    assert!(text.contains("imagedepot_update_checks_total{action=\"update\"} 1"), "{text}");
 }

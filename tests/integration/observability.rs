@@ -75,6 +75,23 @@ async fn metrics_count_what_happened(database: Database) {
         "imagedepot_update_checks_total{action=\"update\"} 1",
         "imagedepot_promotions_total 1",
         "imagedepot_uploaded_bytes_total 304000",
+        "imagedepot_revisions_sealed_total 1",
+        "imagedepot_http_request_duration_seconds_count{route=\"/api/v1/update-check\",method=\"GET\"} 1",
+        "imagedepot_http_request_duration_seconds_bucket{route=\"/api/v1/images/{image}\
+         /revisions/{revision}/seal\",method=\"POST\",le=\"+Inf\"} 1",
+        // What has not happened yet.
+        "imagedepot_update_checks_total{action=\"rollback\"} 0",
+        "imagedepot_requests_total{method=\"DELETE\",status=\"5xx\"} 0",
+        "imagedepot_uploads_ended_total{action=\"upload.expire\"} 0",
+        "imagedepot_tls_handshakes_refused_total{reason=\"revoked\"} 0",
+        "imagedepot_bits_promotions_refused_total 0",
+        // What is always told.
+        "imagedepot_degraded{part=\"store\"} 0",
+        "imagedepot_build_info{version=",
+        "process_resident_memory_bytes ",
+        "process_open_fds ",
+        "process_max_fds ",
+        "process_start_time_seconds ",
     ] {
         assert!(text.contains(line), "{line} is not in\n{text}");
     }
@@ -85,6 +102,25 @@ async fn metrics_count_what_happened(database: Database) {
             assert!(pair[0].starts_with(&format!("# HELP {name} ")), "{name} is not described");
         }
     }
+}
+
+#[tokio::test]
+async fn what_the_catalog_has_is_measured() {
+    let mut depot = Depot::start(Database::Sqlite).await;
+    depot.admin().published_image("win7-office", "production").await;
+    // Measured at the start, and every half minute.
+    depot.server.restart().await;
+    eventually("the gauges are up", || async {
+        let text = depot.admin().get("/metrics").await.expecting(200).text();
+        let told = [
+            "imagedepot_stored_bytes 304000",
+            "imagedepot_revisions{state=\"ready\"} 1",
+            "imagedepot_revisions{state=\"quarantined\"} 0",
+            "imagedepot_backup_newest_timestamp_seconds 0",
+        ];
+        told.iter().all(|line| text.contains(line)).then_some(())
+    })
+    .await;
 }
 
 async fn a_ready_server_says_so(database: Database) {

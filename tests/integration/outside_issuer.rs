@@ -177,6 +177,13 @@ async fn no_head_talks_the_server_into_another_key_or_algorithm() {
     ] {
         let token = issuer.forge(&head.to_string(), &plain, "RS256").await;
         let answer = whoami(&depot, &token).await;
+        let is_unknown = head["kid"].as_str().is_some_and(|kid| kid != "KID");
+        if is_unknown && answer.status == 503 {
+            // Within ten seconds of a fetch: the issuer may have a new key by now.
+            assert_eq!(answer.problem(503), "issuer_away");
+            assert!(answer.header("retry-after").is_some());
+            continue;
+        }
         assert!(answer.status == 401, "{head}: {}", answer.text());
         assert_refused(&answer, "token_invalid");
     }
@@ -212,12 +219,16 @@ async fn new_keys_of_the_issuer_are_fetched_and_old_ones_forgotten() {
     issuer.start().await;
     let new = issuer.token("packer-RS256", AUDIENCE).await;
     whoami(&depot, &new).await.expecting(200);
-    assert_refused(&whoami(&depot, &old).await, "token_invalid");
+    // Within ten seconds of a fetch nobody knows whether there is a newer key: the client is to come again.
+    let soon = whoami(&depot, &old).await;
+    assert_eq!(soon.problem(503), "issuer_away");
+    assert!(soon.header("retry-after").is_some());
     // Made-up key ids do not make the server ask again and again.
     for number in 0..100 {
         let head = json!({"alg": "RS256", "kid": format!("made-up-{number}")}).to_string();
         let token = issuer.forge(&head, &claims(&issuer, &json!({})), "RS256").await;
-        assert_refused(&whoami(&depot, &token).await, "token_invalid");
+        let answer = whoami(&depot, &token).await;
+        assert!([401, 503].contains(&answer.status), "{}", answer.text());
     }
     assert!(issuer.fetched().await <= 2, "{} fetches", issuer.fetched().await);
 }

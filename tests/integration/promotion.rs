@@ -43,7 +43,7 @@ async fn assigned_revision(person: &Person) -> u64 {
 
 async fn promote_if(person: &Person, revision: u64, etag: &str) -> Answer {
     person
-        .put(&assignment_path("win7-office", "production"))
+        .put(&format!("{}?again=true", assignment_path("win7-office", "production")))
         .header("If-Match", etag)
         .json(&json!({"revision": revision}))
         .await

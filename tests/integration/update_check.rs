@@ -15,6 +15,7 @@ on_both_databases![
     what_is_unknown_or_malformed_is_refused,
     a_channel_for_the_authenticated_challenges_everyone_else,
     an_image_of_no_right_is_not_there,
+    a_name_that_nobody_was_offered_is_no_name_to_visitors,
 ];
 
 fn said(answer: &Answer) -> (String, String) {
@@ -34,7 +35,7 @@ async fn each_situation_has_its_action_and_reason(database: Database) {
     let ask =
         |revision: u64| anyone.check_for_update("win7-office", "production", revision, "pc-1");
     admin.create_image("win7-office").await;
-    let nothing = ask(0).await;
+    let nothing = admin.check_for_update("win7-office", "production", 0, "pc-1").await;
     assert_eq!(said(&nothing), pair("none", "nothing_assigned"));
     assert!(nothing.json()["target"].is_null());
 
@@ -51,6 +52,37 @@ async fn each_situation_has_its_action_and_reason(database: Database) {
     assert_eq!(said(&ask(2).await), pair("rollback", "rolled_back"));
     assert_eq!(said(&ask(1).await), pair("none", "up_to_date"));
     assert_eq!(said(&ask(0).await), pair("update", "first_install"));
+}
+
+async fn a_name_that_nobody_was_offered_is_no_name_to_visitors(database: Database) {
+    let depot = Depot::start(database).await;
+    let (admin, anyone) = (depot.admin(), depot.anonymous());
+    let closed = json!({"name": "closed", "read": "authenticated"});
+    admin.post("/api/v1/channels").json(&closed).await.expecting(201);
+    admin.create_image("secret-1").await;
+    admin.published_image("secret-2", "closed").await;
+    let unknown = anyone.check_for_update("no-such", "production", 0, "pc-1").await;
+    let without_id = |answer: &Answer| {
+        let mut document = answer.json();
+        document["request_id"] = json!(null);
+        document
+    };
+    for name in ["secret-1", "secret-2"] {
+        let answer = anyone.check_for_update(name, "production", 0, "pc-1").await;
+        assert_eq!(answer.problem(404), "image_not_found");
+        assert_eq!(without_id(&answer), without_id(&unknown), "{name} and a name that is none");
+        let both = json!([{"image": name}, {"image": "no-such"}]);
+        let answer = anyone.post("/api/v1/update-check").json(&both).await.expecting(200);
+        let problems: Vec<_> =
+            answer.items().into_iter().map(|item| item["problem"]["detail"].clone()).collect();
+        assert_eq!(problems[0], problems[1]);
+        let known = admin.check_for_update(name, "production", 0, "pc-1").await;
+        assert_eq!(said(&known), pair("none", "nothing_assigned"));
+    }
+    // What everyone may read elsewhere is no secret here.
+    admin.published_image("open", "test").await;
+    let elsewhere = anyone.check_for_update("open", "production", 0, "pc-1").await;
+    assert_eq!(said(&elsewhere), pair("none", "nothing_assigned"));
 }
 
 async fn an_offer_names_files_that_can_be_fetched_and_verified(database: Database) {
@@ -210,6 +242,7 @@ async fn a_channel_for_the_authenticated_challenges_everyone_else(database: Data
         assert!(refused.required_header("www-authenticate").starts_with("Basic "), "{path}");
         client.get(path).await.expecting(200);
     }
+    admin.promote("win7-office", "test", 1).await.expecting(200);
     let open = "/api/v1/update-check?image=win7-office&channel=test&client=pc-1";
     depot.anonymous().get(open).await.expecting(200);
 }

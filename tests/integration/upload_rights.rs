@@ -5,7 +5,10 @@ use serde_json::json;
 
 use crate::harness::actions::ckm;
 use crate::harness::{Database, on_both_databases};
-use crate::uploads::{append, begin, depot_with_a_draft, new_upload, nothing_is_left, tus_append};
+use crate::uploads::{
+    append, begin, depot_with_a_draft, depot_with_a_publisher_s_draft, new_upload, nothing_is_left,
+    tus_append,
+};
 
 on_both_databases![
     an_administrator_sees_every_upload_and_may_end_it,
@@ -15,8 +18,7 @@ on_both_databases![
 ];
 
 async fn an_administrator_sees_every_upload_and_may_end_it(database: Database) {
-    let (depot, admin) = depot_with_a_draft(database).await;
-    let publisher = depot.user_with_role("publisher").await;
+    let (depot, admin, publisher) = depot_with_a_publisher_s_draft(database).await;
     let location = begin(&publisher, 300_000).await;
     append(&publisher, &location, 0, &ckm(1)[..1000], false).await.expecting(204);
     let list = admin.get("/api/v1/uploads").await.expecting(200).items();
@@ -42,8 +44,7 @@ async fn an_administrator_sees_every_upload_and_may_end_it(database: Database) {
 }
 
 async fn uploads_go_with_their_owner_and_not_to_the_next_of_that_name(database: Database) {
-    let (depot, admin) = depot_with_a_draft(database).await;
-    let publisher = depot.user_with_role("publisher").await;
+    let (depot, admin, publisher) = depot_with_a_publisher_s_draft(database).await;
     let location = begin(&publisher, 6).await;
     append(&publisher, &location, 0, b"abc", false).await.expecting(204);
     admin.delete("/api/v1/users/publisher").await.expecting(204);

@@ -39,6 +39,15 @@ pub async fn depot_with_a_draft(database: Database) -> (Depot, Person) {
     (depot, admin)
 }
 
+/// `win7-office` with a draft of a publisher's.
+pub async fn depot_with_a_publisher_s_draft(database: Database) -> (Depot, Person, Person) {
+    let depot = Depot::start(database).await;
+    let (admin, publisher) = (depot.admin(), depot.user_with_role("publisher").await);
+    publisher.create_image("win7-office").await;
+    publisher.draft("win7-office").await;
+    (depot, admin, publisher)
+}
+
 /// The body that begins an upload of the draft's `ckm`.
 pub fn new_upload(size: usize) -> Value {
     json!({"image": "win7-office", "revision": 1, "role": "ckm", "size": size})

@@ -16,7 +16,8 @@ impl Claims {
         self.0.get(name)?.as_str()
     }
 
-    /// The texts of a claim: of a list its members, of a text its words (as `scope` has them). `path` is the
+    /// The texts of a claim: of a list its members; of a text its words where the claim is `scope` or `scp` (RFC 8693, section 4.2),
+    /// else the text as it is, for one group is sent so by some issuers, and its name may have spaces. `path` is the
     /// claim's name, or names that lead into objects, with dots between them; a name with dots of its own (an
     /// URL) is looked for first.
     pub fn values(&self, path: &str) -> Vec<String> {
@@ -28,10 +29,18 @@ impl Claims {
             Some(Value::Array(items)) => {
                 items.iter().filter_map(Value::as_str).map(str::to_owned).collect()
             }
-            Some(Value::String(text)) => text.split(' ').map(str::to_owned).collect(),
+            Some(Value::String(text)) if is_list_of_words(path) => {
+                text.split(' ').map(str::to_owned).collect()
+            }
+            Some(Value::String(text)) => vec![text.clone()],
             _ => Vec::new(),
         }
     }
+}
+
+/// In any other claim a word of a group's name could pass for another group.
+fn is_list_of_words(path: &str) -> bool {
+    matches!(path.rsplit('.').next(), Some("scope" | "scp"))
 }
 
 impl<'de> Deserialize<'de> for Claims {
@@ -121,6 +130,12 @@ mod tests {
             (r#"{"scope":"a b"}"#, "scope"),
         ] {
             assert_eq!(claims(text).values(path), ["a", "b"], "{text}");
+        }
+        for (text, path) in [
+            (r#"{"groups":"Domain Users"}"#, "groups"),
+            (r#"{"groups":["Domain Users"]}"#, "groups"),
+        ] {
+            assert_eq!(claims(text).values(path), ["Domain Users"], "{text}");
         }
         assert!(claims(r#"{"roles":{"a":true}}"#).values("roles").is_empty());
         assert!(claims(r#"{"roles":true}"#).values("a.b").is_empty());

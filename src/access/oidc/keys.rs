@@ -128,12 +128,14 @@ impl KeySource {
             return Ok(found);
         }
         self.wanted.notify_one();
-        if !self.resting.load(Ordering::Relaxed) {
+        let is_resting = self.resting.load(Ordering::Relaxed);
+        if !is_resting {
             let _either = timeout(PATIENCE, attempts.changed()).await;
         }
         match self.look(id, algorithm) {
             found if !found.is_empty() => Ok(found),
-            _ if !self.has_keys() => Err(Denied::IssuerAway),
+            // While nothing is fetched nobody knows whether the issuer has a new key: the client is to come again.
+            _ if !self.has_keys() || (is_resting && self.may_be_new(id)) => Err(Denied::IssuerAway),
             _ => Err(Denied::BadToken("its issuer publishes no key of its id and algorithm")),
         }
     }
@@ -148,6 +150,14 @@ impl KeySource {
         };
         let found: Vec<_> = set.keys.iter().filter(fit).map(|key| key.key.clone()).collect();
         if id.is_none() && found.len() > 1 { Vec::new() } else { found }
+    }
+
+    /// Whether a key of this id may have come since the last fetch.
+    fn may_be_new(&self, id: Option<&str>) -> bool {
+        let current = self.current.load();
+        let is_known =
+            |set: &std::sync::Arc<KeySet>| set.keys.iter().any(|key| key.id.as_deref() == id);
+        id.is_some() && !current.as_ref().is_some_and(is_known)
     }
 
     fn has_keys(&self) -> bool {

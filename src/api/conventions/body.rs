@@ -1,56 +1,59 @@
 //! JSON bodies in: unknown fields are refused, and every refusal says what to do.
 
+pub mod held;
 mod nul;
 
 use std::convert::Infallible;
 use std::future::Future;
-use std::io;
 use std::marker::PhantomData;
 use std::pin::Pin;
 
 use actix_web::dev::Payload;
-use actix_web::error::PayloadError;
-use actix_web::http::{StatusCode, header};
-use actix_web::{FromRequest, HttpRequest, web};
+use actix_web::http::header;
+use actix_web::{FromRequest, HttpRequest};
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::error::Category;
 
+use self::held::HeldBody;
 use super::problem::{Code, Problem};
 
-/// The largest JSON body, in bytes.
-pub const LIMIT: usize = 1024 * 1024;
+/// The largest JSON body of an operation that says nothing else, in bytes: several times what its fields may have.
+pub const SMALL: usize = 32 * 1024;
 
-/// A JSON body. It is judged when it is read, which handlers do after they took their caller: who has
+/// That of operations whose fields hold long texts (notes, labels, certificates) or a list of questions.
+pub const LARGE: usize = 512 * 1024;
+
+/// A JSON body of at most `MOST` bytes. It is judged when it is read, which handlers do after they took their caller: who has
 /// no right learns nothing of what is wrong with the body.
-pub struct JsonBody<T> {
+pub struct JsonBody<T, const MOST: usize = SMALL> {
     content: Result<Content, Problem>,
     parsed_as: PhantomData<T>,
 }
 
 struct Content {
-    bytes: web::Bytes,
+    body: HeldBody,
     is_json: bool,
 }
 
-impl<T> FromRequest for JsonBody<T> {
+impl<T, const MOST: usize> FromRequest for JsonBody<T, MOST> {
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Self, Infallible>>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let (bytes, is_json) = (web::Bytes::from_request(request, payload), is_json(request));
+        let (request, mut payload) = (request.clone(), payload.take());
         Box::pin(async move {
-            let content = match bytes.await {
-                Ok(bytes) => Ok(Content { bytes, is_json }),
-                Err(error) => Err(unreadable(&error)),
-            };
-            Ok(Self { content, parsed_as: PhantomData })
+            let is_json = is_json(&request);
+            let body = held::collect(&request, &mut payload, MOST).await;
+            Ok(Self { content: body.map(|body| Content { body, is_json }), parsed_as: PhantomData })
         })
     }
 }
 
-impl<T: DeserializeOwned> JsonBody<T> {
+impl<T: DeserializeOwned, const MOST: usize> JsonBody<T, MOST> {
     pub fn read(self) -> Result<T, Problem> {
-        let Content { bytes, is_json } = self.content?;
+        let Content { body, is_json } = self.content?;
+        // Windows' scripts send one before their text (RFC 8259, section 8.1, lets it be ignored).
+        let bytes = body.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body.bytes);
         if !is_json {
             return Err(Problem::new(
                 Code::JsonExpected,
@@ -62,12 +65,12 @@ impl<T: DeserializeOwned> JsonBody<T> {
             Problem::new(Code::MalformedJson, detail)
         };
         // Twice, for a wrong field would hide that what follows it is no JSON at all.
-        let _well_formed: IgnoredAny = serde_json::from_slice(&bytes).map_err(malformed)?;
+        let _well_formed: IgnoredAny = serde_json::from_slice(bytes).map_err(malformed)?;
         let invalid = |detail: String| Problem::new(Code::InvalidValue, detail);
-        if nul::is_in(&bytes) {
+        if nul::is_in(bytes) {
             return Err(invalid("a text holds a NUL character, \\u0000".to_owned()));
         }
-        serde_json::from_slice(&bytes).map_err(|error| match error.classify() {
+        serde_json::from_slice(bytes).map_err(|error| match error.classify() {
             Category::Data => invalid(error.to_string()),
             // What is skipped is not looked at closely: half a surrogate pair, say.
             _ => malformed(error),
@@ -75,11 +78,11 @@ impl<T: DeserializeOwned> JsonBody<T> {
     }
 }
 
-impl<T: DeserializeOwned + Default> JsonBody<T> {
+impl<T: DeserializeOwned + Default, const MOST: usize> JsonBody<T, MOST> {
     /// For bodies that may be left out where nothing is to be said.
     pub fn read_or_default(self) -> Result<T, Problem> {
         match &self.content {
-            Ok(content) if content.bytes.is_empty() => Ok(T::default()),
+            Ok(content) if content.body.bytes.is_empty() => Ok(T::default()),
             _ => self.read(),
         }
     }
@@ -100,18 +103,4 @@ fn is_json(request: &HttpRequest) -> bool {
         value.unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence == "application/json"
         || (essence.starts_with("application/") && essence.ends_with("+json"))
-}
-
-fn unreadable(error: &actix_web::Error) -> Problem {
-    if let Some(PayloadError::Io(late)) = error.as_error::<PayloadError>()
-        && late.kind() == io::ErrorKind::TimedOut
-    {
-        return Problem::new(Code::BodyTooSlow, late.to_string());
-    }
-    match error.as_response_error().status_code() {
-        StatusCode::PAYLOAD_TOO_LARGE => {
-            Problem::new(Code::BodyTooLarge, format!("at most {LIMIT} bytes of JSON"))
-        }
-        _ => Problem::new(Code::BodyUnreadable, format!("the body could not be read: {error}")),
-    }
 }

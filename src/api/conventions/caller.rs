@@ -109,6 +109,16 @@ impl<P: Permission> FromRequest for Caller<P> {
 pub struct Visitor(Option<Identity>);
 
 impl Visitor {
+    /// Whether there were credentials.
+    pub fn is_known(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Whether the caller is somebody to whom the image is no secret.
+    pub fn has_role_on(&self, image: &ImageName) -> bool {
+        self.0.as_ref().is_some_and(|identity| identity.covers(image))
+    }
+
     /// 401 where the channel wants credentials and none came.
     pub fn may_enter(&self, access: ReadAccess) -> Result<(), Problem> {
         match (access, &self.0) {

@@ -60,6 +60,11 @@ impl<T> Resource<T> {
         Self { status: StatusCode::OK, tag: Some(tag), location: None, body }
     }
 
+    /// 200 for what is not there to be asked for again.
+    pub fn untagged(body: T) -> Self {
+        Self { status: StatusCode::OK, tag: None, location: None, body }
+    }
+
     /// 201 with `Location`.
     pub fn created(tag: String, location: String, body: T) -> Self {
         Self { status: StatusCode::CREATED, tag: Some(tag), location: Some(location), body }
@@ -90,6 +95,6 @@ impl<T: Serialize> Responder for Resource<T> {
         if let Some(location) = self.location {
             response.insert_header((header::LOCATION, location));
         }
-        response.insert_header((header::CACHE_CONTROL, "no-cache")).json(self.body)
+        response.json(self.body)
     }
 }

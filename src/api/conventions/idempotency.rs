@@ -11,11 +11,13 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpResponse, ResponseError as _, web};
+use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _, web};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::authentication::{brings_proof, identify};
+use super::body::{LARGE, held};
+use super::documented_routes::{DRY_RUN, Routes};
 use super::problem::{Code, Problem};
 use crate::access::{Denied, Identity};
 use crate::api::depot::Depot;
@@ -24,6 +26,8 @@ use crate::storage::RememberedAnswer;
 use crate::telemetry::request::{current_id, with_id};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// It is a POST because its questions need a body.
+const UPDATE_CHECK: &str = "/api/v1/update-check";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// Marks, as an extension of the response, an answer with a secret that is kept nowhere.
@@ -41,7 +45,10 @@ static REMEMBERED_HEADERS: [HeaderName; 7] = [
 ];
 
 /// Headers that say what is asked for, as a body does elsewhere.
-static ASKING_HEADERS: [HeaderName; 3] = [
+static ASKING_HEADERS: [HeaderName; 6] = [
+    header::CONTENT_TYPE,
+    header::IF_MATCH,
+    header::IF_NONE_MATCH,
     HeaderName::from_static("upload-metadata"),
     HeaderName::from_static("upload-length"),
     HeaderName::from_static("upload-complete"),
@@ -52,15 +59,26 @@ pub async fn answer_repeats(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     // A key is the caller's own. Who is nobody has none, and writes no rows either.
-    let headers = request.headers();
-    let is_known = brings_proof(request.request());
-    if *request.method() != Method::POST || !headers.contains_key(KEY) || !is_known {
+    let has_key = request.headers().contains_key(KEY) && brings_proof(request.request());
+    if !has_key || !may_change_something(&request) {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }
     // A client that hangs up drops what answers it. The repeat that it sends next is what keys are
     // for, and must find the answer: so the work is a task of its own, which ends in any case.
     let work = with_id(current_id(), answer_once(request, next));
     actix_web::rt::spawn(work).await.map_err(|_| Problem::internal())?
+}
+
+/// A key stands for a change. What only asks (`update-check`), only tries, or leads nowhere writes no rows.
+fn may_change_something(request: &ServiceRequest) -> bool {
+    let is_operation = request
+        .app_data::<web::Data<Routes>>()
+        .and_then(|routes| routes.allowed(request.path()))
+        .is_some_and(|methods| methods.split(", ").any(|method| method == "POST"));
+    *request.method() == Method::POST
+        && is_operation
+        && !request.path().starts_with(UPDATE_CHECK)
+        && !request.query_string().contains(DRY_RUN)
 }
 
 async fn answer_once(
@@ -104,14 +122,9 @@ async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
     let depot = request.app_data::<web::Data<Depot>>().cloned().ok_or_else(Problem::internal)?;
     let key = read_key(request)?;
     let caller = identify(request.request()).await?.ok_or(Denied::Anonymous)?;
-    let body = request.extract::<web::Bytes>().await.map_err(|error| {
-        let status = error.as_response_error().status_code();
-        let detail = format!(
-            "the body could not be read: {error}. With an Idempotency-Key a request may have 1 MiB: files are sent \
-             without one, and a resumable upload is begun with an empty body"
-        );
-        Problem::new(Code::BodyUnreadable, detail).with_status(status)
-    })?;
+    let mut payload = request.take_payload();
+    let body = held::collect(request.request(), &mut payload, LARGE).await.map_err(in_one_piece)?;
+    let body = body.bytes.clone();
     let fingerprint = fingerprint(request, &body, &caller);
     let caller = caller.name().to_owned();
     request.set_payload(Payload::from(body));
@@ -129,6 +142,18 @@ async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
              answered, or the answer held a secret, which is shown once. Look whether the change is there; if not, repeat it with a new key",
         ),
     }
+}
+
+/// Files have no place in a request with a key.
+fn in_one_piece(problem: Problem) -> Problem {
+    if problem.code() != Code::BodyTooLarge {
+        return problem;
+    }
+    let detail = format!(
+        "with an Idempotency-Key a request has at most {LARGE} bytes: files are sent without one, and a resumable upload is \
+         begun with an empty body"
+    );
+    Problem::new(Code::BodyTooLarge, detail)
 }
 
 fn read_key(request: &ServiceRequest) -> Result<String, Problem> {
@@ -206,7 +231,9 @@ impl HeldKey {
         if head.status().is_success() && head.extensions().get::<ShownOnce>().is_some() {
             return head.set_body(BoxBody::new(bytes));
         }
-        let noted = if head.status().is_server_error() {
+        // What does not exist was not changed.
+        let is_open = head.status().is_server_error() || head.status() == StatusCode::NOT_FOUND;
+        let noted = if is_open {
             catalog.release_key(&self.caller, &self.key).await
         } else {
             let headers = REMEMBERED_HEADERS.iter().filter_map(|name| {

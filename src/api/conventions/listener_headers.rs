@@ -8,6 +8,7 @@ use actix_web::middleware::Next;
 use actix_web::{Error, HttpMessage as _, web};
 
 use super::browser::protect;
+use super::caching;
 use super::client_address;
 use super::listener::ServerProof;
 use crate::access::WayIn;
@@ -24,6 +25,8 @@ pub async fn speak_for_listener<B: MessageBody>(
         depot.as_ref().and_then(|depot| depot.listeners.at(response.request().app_config()));
     let status = response.status();
     protect(response.headers_mut());
+    let is_page = caching::is_page(response.request().path());
+    caching::complete(is_page, status, response.headers_mut());
     if let Some(listener) = listener {
         let by_tls = listener.tls || client_address::came_by_tls(response.request());
         listener.complete(status, by_tls, response.headers_mut());

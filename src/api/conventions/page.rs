@@ -15,6 +15,9 @@ use crate::catalog::Error;
 const DEFAULT_LIMIT: u16 = 50;
 const LARGEST_LIMIT: u16 = 500;
 
+/// A page that has more bytes ends with this item: many readers who leave theirs lying would fill the memory.
+const LARGEST_PAGE: usize = 2 << 20;
+
 /// Which part of a list is asked for.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -64,7 +67,7 @@ impl PageQuery {
     }
 
     /// A page of a list that is short by nature and at hand whole, in the order of `key`.
-    pub fn page_of<R, T>(
+    pub fn page_of<R, T: Serialize>(
         &self,
         rows: Vec<R>,
         key: impl Fn(&R) -> String,
@@ -99,21 +102,38 @@ impl PageQuery {
     }
 
     /// Makes a page of rows that were fetched with [`Self::fetch`].
-    pub fn page<R, T, P: Serialize>(
+    pub fn page<R, T: Serialize, P: Serialize>(
         &self,
         mut rows: Vec<R>,
         position: impl Fn(&R) -> P,
         item: impl Fn(R) -> T,
     ) -> Result<Page<T>, Problem> {
         let limit = usize::from(self.limit()?);
-        let more = rows.len() > limit;
+        let mut more = rows.len() > limit;
         rows.truncate(limit);
-        let last = rows.last().filter(|_| more).map(position);
+        let (mut items, mut bytes, mut last) = (Vec::new(), 0, None);
+        let mut rows = rows.into_iter().peekable();
+        while let Some(row) = rows.next() {
+            last = Some(position(&row));
+            let item = item(row);
+            bytes += length(&item);
+            items.push(item);
+            if bytes > LARGEST_PAGE {
+                more |= rows.peek().is_some();
+                break;
+            }
+        }
+        let last = last.filter(|_| more);
         let next_cursor = last
             .and_then(|position| serde_json::to_vec(&position).ok())
             .map(|p| URL_SAFE_NO_PAD.encode(p));
-        Ok(Page { items: rows.into_iter().map(item).collect(), next_cursor })
+        Ok(Page { items, next_cursor })
     }
+}
+
+/// Of an item as it is sent; what cannot be written is told by the answer itself.
+fn length(item: &impl Serialize) -> usize {
+    serde_json::to_vec(item).map_or(0, |text| text.len())
 }
 
 impl<T: Serialize> Responder for Page<T> {
@@ -136,6 +156,6 @@ impl<T: Serialize> Responder for Page<T> {
             );
             response.insert_header((header::LINK, link));
         }
-        response.insert_header((header::CACHE_CONTROL, "no-cache")).json(self)
+        response.json(self)
     }
 }

@@ -220,6 +220,10 @@ impl Problem {
                 let detail = "the server's disk is full; nothing was changed";
                 Self::new(Code::NoRoom, detail)
             }
+            StorageError::RoomKept { .. } => {
+                tracing::warn!(%error, request.id = request_id, "the disk is full");
+                Self::new(Code::NoRoom, format!("{error}; nothing was changed"))
+            }
             StorageError::Store(_) | StorageError::File { .. } => {
                 tracing::error!(%error, request.id = request_id, "the store failed");
                 let detail = "the store of files does not work at the moment";
@@ -281,5 +285,5 @@ refusals!(
     415 MediaType "The body is not of the expected type",
     422 Invalid "Well-formed but wrong: an unknown field, a bad name, another digest than was named",
     503 Unavailable "The server cannot answer now; `Retry-After` says when to ask again",
-    507 NoRoom "The bytes do not fit on the server's disk",
+    507 NoRoom "The bytes do not fit on the server's disk, or it is full and takes only what frees room",
 );

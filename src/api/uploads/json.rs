@@ -36,7 +36,7 @@ pub async fn create(
     condition: Precondition,
     payload: Payload,
 ) -> Result<HttpResponse<BoxBody>, Problem> {
-    let Ok(body) = JsonBody::from_request(&call.request, &mut payload.into_inner()).await;
+    let Ok(body) = JsonBody::<_>::from_request(&call.request, &mut payload.into_inner()).await;
     let NewUpload { image, revision, role, size, digest } = body.read()?;
     let digest = digest.as_deref().map(named_digest).transpose()?;
     let protocol = UploadProtocol::Json;

@@ -3,11 +3,12 @@
 //! Passwords come in already hashed: how they are hashed and verified is the access room's.
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Account, AccountName, Role};
-use crate::storage::{Change, NewAccount, Tx};
+use crate::storage::{Change, NewAccount, Purpose, Tx};
 
 /// A new user.
 pub struct AccountDraft {
@@ -25,6 +26,14 @@ pub struct AccountChange {
     pub roles: Option<Vec<Role>>,
     pub images: Option<Vec<String>>,
     pub disabled: Option<bool>,
+}
+
+impl AccountChange {
+    /// Shutting somebody out goes on a full disk, too; not with a list of any length in the same breath.
+    fn purpose(&self) -> Purpose {
+        let shuts_out = self.disabled == Some(true) && self.images.is_none();
+        if shuts_out { Purpose::Freeing } else { Purpose::Change }
+    }
 }
 
 /// What the audit keeps: no hash.
@@ -94,7 +103,7 @@ impl Catalog {
         change: AccountChange,
         condition: &Precondition,
     ) -> Result<Account> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_for(change.purpose()).await?;
         tx.lock_catalog_version().await?;
         let before = known_account(&mut tx, name).await?;
         condition.check(Some(&before.tag()))?;
@@ -113,9 +122,16 @@ impl Catalog {
             check_another_administrator(&mut tx, &before).await?;
         }
         tx.update_account(&account).await?;
+        let mut left_behind = Vec::new();
+        if account.disabled && !before.disabled {
+            left_behind = self.end_work_of(&mut tx, &account).await?;
+        }
         let (old, new) = (before.shown(false), account.shown(password_changed));
         self.audit(&mut tx, entry("user.change", actor, &account), Some(&old), Some(&new));
         self.conclude_account(tx).await?;
+        if !left_behind.is_empty() {
+            self.remove_garbage_soon().await?;
+        }
         Ok(account)
     }
 
@@ -125,7 +141,7 @@ impl Catalog {
         name: &AccountName,
         condition: &Precondition,
     ) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.lock_catalog_version().await?;
         let account = known_account(&mut tx, name).await?;
         condition.check(Some(&account.tag()))?;
@@ -142,11 +158,7 @@ impl Catalog {
         }
         tx.delete_account(account.id).await?;
         // The next of this name is somebody else, to whom sessions of this one must not pass.
-        let left_behind = tx.delete_open_uploads_by(account.name.as_str()).await?;
-        for blob in &left_behind {
-            tx.discard_arriving(*blob, self.clock.now()).await?;
-        }
-        tx.delete_bits_sessions_by(account.name.as_str()).await?;
+        let left_behind = self.end_work_of(&mut tx, &account).await?;
         self.audit(
             &mut tx,
             entry("user.delete", actor, &account),
@@ -155,6 +167,19 @@ impl Catalog {
         );
         self.conclude_account(tx).await?;
         if left_behind.is_empty() { Ok(()) } else { self.remove_garbage_soon().await }
+    }
+
+    /// Ends uploads of a user who is gone or shut out, and frees their room; what was reserved is given to others. Says which
+    /// bytes have nobody now.
+    async fn end_work_of(&self, tx: &mut Tx, account: &Account) -> Result<Vec<Uuid>> {
+        let name = account.name.as_str();
+        let left_behind = tx.delete_open_uploads_by(name).await?;
+        for blob in &left_behind {
+            tx.discard_arriving(*blob, self.clock.now()).await?;
+        }
+        tx.delete_bits_sessions_by(name).await?;
+        tx.forget_answers_of(name).await?;
+        Ok(left_behind)
     }
 
     /// Puts another hash of the same password in the place of the one that the account was read with; says

@@ -6,7 +6,7 @@ use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rules};
 use crate::model::{AccountName, Certificate, CertificateMapping, Digest, MappingName};
-use crate::storage::{Change, NewCertificateMapping, Tx};
+use crate::storage::{Change, NewCertificateMapping, Purpose, Tx};
 
 /// A new mapping.
 pub struct CertificateMappingDraft {
@@ -61,7 +61,9 @@ impl Catalog {
         draft: CertificateMappingDraft,
     ) -> Result<CertificateMapping> {
         let CertificateMappingDraft { name, criterion, outcome } = draft;
-        let mut tx = self.db.write().await?;
+        // Who is refused has to stay out whatever room there is.
+        let purpose = if outcome.denies() { Purpose::Freeing } else { Purpose::Change };
+        let mut tx = self.db.write_for(purpose).await?;
         // Positions are read to be changed, and the user must not go meanwhile.
         tx.lock_catalog_version().await?;
         if tx.certificate_mapping_by_key(&name.key()).await?.is_some() {
@@ -108,7 +110,7 @@ impl Catalog {
         name: &MappingName,
         condition: &Precondition,
     ) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.lock_catalog_version().await?;
         let mapping = known_mapping(&mut tx, name).await?;
         condition.check(Some(&mapping.tag()))?;

@@ -16,7 +16,7 @@ use super::account::check_patterns;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{ApiToken, Role, SigningKey, TokenFilter, TokenName};
-use crate::storage::{Change, NewSigningKey, NewToken, Tx};
+use crate::storage::{Change, NewSigningKey, NewToken, Purpose, Tx};
 
 /// How exactly the last use is known: a write for each request would be the dearest part of it.
 pub const USE_NOTED_EVERY: Duration = Duration::from_hours(1);
@@ -168,7 +168,7 @@ impl Catalog {
         id: Uuid,
         condition: &Precondition,
     ) -> Result<ApiToken> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.lock_catalog_version().await?;
         let before = known_token(&mut tx, id).await?;
         condition.check(Some(&before.tag()))?;
@@ -188,7 +188,11 @@ impl Catalog {
         new: &KeyDraft,
         older: OlderKeys,
     ) -> Result<(SigningKey, u64)> {
-        let mut tx = self.db.write().await?;
+        let purpose = match older {
+            OlderKeys::Retire => Purpose::Freeing,
+            OlderKeys::Keep => Purpose::Change,
+        };
+        let mut tx = self.db.write_for(purpose).await?;
         tx.lock_catalog_version().await?;
         let issuer = tx.key_that_signs().await?.map(|key| key.issuer);
         let key = self.insert_key(&mut tx, new, issuer).await?;
@@ -225,7 +229,7 @@ impl Catalog {
     }
 
     pub(crate) async fn forget_void_tokens(&self) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.forget_tokens_before(self.clock.now() - VOID_KEPT).await?;
         Ok(tx.commit().await?)
     }

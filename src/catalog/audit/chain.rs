@@ -2,8 +2,12 @@
 //!
 //! Each row has a hash over itself and the hash of the row before it ([`AuditRow::hash_after`]). Whoever alters, removes or moves a row has to
 //! write all later hashes anew, and whoever has noted the newest hash elsewhere (each `audit verify` and
-//! each export tells it) finds out even then.
+//! each export tells it) finds out even then. Where the oldest rows were pruned ([`super::prune`]) it begins behind
+//! the anchor, which the newest row of that action has to name.
 
+use serde_json::Value;
+
+use super::prune;
 use crate::catalog::{Catalog, Result};
 use crate::storage::{AuditHead, AuditRow};
 
@@ -23,6 +27,12 @@ pub enum Finding {
     Missing { first: i64, last: i64 },
     #[error("row {0} is the newest by the record of the newest, and is another one")]
     NewestDiffers(i64),
+    #[error("the chain begins behind row {0}, and no audit.prune tells of that")]
+    Unpruned(i64),
+    #[error(
+        "the rows up to {0} were pruned by its audit.prune, and the chain does not begin there"
+    )]
+    OtherAnchor(i64),
     #[error("there is no record of the newest row")]
     NoHead,
     #[error("{0} rows have no place in the chain: they were not written by this program")]
@@ -33,6 +43,10 @@ pub enum Finding {
 #[derive(Debug)]
 pub struct Verified {
     pub rows: u64,
+    /// The last row that was pruned, behind which the chain begins.
+    pub anchor: AuditHead,
+    /// The same as the newest row of a pruning tells it.
+    recorded_anchor: AuditHead,
     pub newest: AuditHead,
     pub findings: Vec<Finding>,
     /// How many there are, where not all are listed.
@@ -40,6 +54,11 @@ pub struct Verified {
 }
 
 impl Verified {
+    fn from(anchor: AuditHead) -> Self {
+        let (newest, recorded_anchor) = (anchor.clone(), AuditHead::default());
+        Self { rows: 0, anchor, recorded_anchor, newest, findings: Vec::new(), found: 0 }
+    }
+
     fn note(&mut self, finding: Finding) {
         self.found += 1;
         if self.findings.len() < MOST_FINDINGS {
@@ -53,8 +72,7 @@ impl Catalog {
     pub async fn verify_audit(&self) -> Result<Verified> {
         let mut tx = self.db.read().await?;
         let head = tx.audit_head().await?;
-        let newest = AuditHead { sequence: 0, hash: String::new() };
-        let mut verified = Verified { rows: 0, newest, findings: Vec::new(), found: 0 };
+        let mut verified = Verified::from(tx.audit_anchor().await?);
         loop {
             let page = tx.audit_chain_after(verified.newest.sequence, PAGE).await?;
             let Some(last) = page.last().and_then(|row| row.sequence) else { break };
@@ -64,6 +82,7 @@ impl Catalog {
             debug_assert_eq!(verified.newest.sequence, last);
         }
         compare_with_head(&mut verified, head);
+        compare_anchors(&mut verified);
         match tx.unchained_audit_rows().await? {
             0 => {}
             rows => verified.note(Finding::Unchained(rows)),
@@ -87,8 +106,32 @@ fn follow(verified: &mut Verified, row: &AuditRow) {
     } else if row.hash_after(&verified.newest.hash) != hash {
         verified.note(Finding::Altered(sequence));
     }
+    if row.action == prune::ACTION {
+        verified.recorded_anchor = recorded_anchor(row);
+    }
     verified.rows += 1;
     verified.newest = AuditHead { sequence, hash };
+}
+
+fn recorded_anchor(row: &AuditRow) -> AuditHead {
+    let told = |name| row.state_after.as_ref().map_or(&Value::Null, |after| &after.0[name]);
+    AuditHead {
+        sequence: told("sequence").as_i64().unwrap_or_default(),
+        hash: told("hash").as_str().unwrap_or_default().to_owned(),
+    }
+}
+
+/// Who removes rows and writes an anchor for that has not written the row that tells of it.
+fn compare_anchors(verified: &mut Verified) {
+    let (anchor, recorded) = (verified.anchor.sequence, verified.recorded_anchor.sequence);
+    if verified.anchor == verified.recorded_anchor {
+        return;
+    }
+    if anchor > 0 {
+        verified.note(Finding::Unpruned(anchor));
+    } else {
+        verified.note(Finding::OtherAnchor(recorded));
+    }
 }
 
 fn compare_with_head(verified: &mut Verified, head: Option<AuditHead>) {
@@ -141,13 +184,50 @@ mod tests {
         let intact = chain(5);
         let last = intact.last().unwrap();
         let head = AuditHead { sequence: last.sequence.unwrap(), hash: last.hash.clone().unwrap() };
-        let newest = AuditHead { sequence: 0, hash: String::new() };
-        let mut verified = Verified { rows: 0, newest, findings: Vec::new(), found: 0 };
+        let mut verified = Verified::from(AuditHead::default());
         for row in rows {
             follow(&mut verified, row);
         }
         compare_with_head(&mut verified, Some(head));
         verified.findings
+    }
+
+    /// A chain of five whose fourth row tells that the first two were pruned, and which begins behind `anchor`.
+    fn findings_of_pruned(anchor: usize) -> Vec<Finding> {
+        let mut rows = chain(3);
+        let mut previous = rows[2].hash.clone().unwrap();
+        for sequence in 4..=5 {
+            let mut next = row(sequence, &previous);
+            if sequence == 4 {
+                next.action = prune::ACTION.to_owned();
+                next.state_after =
+                    Some(Json(json!({"sequence": 2, "hash": rows[1].hash, "rows": 2})));
+                next.hash = Some(next.hash_after(&previous));
+            }
+            previous = next.hash.clone().unwrap();
+            rows.push(next);
+        }
+        let anchor = match anchor {
+            0 => AuditHead::default(),
+            at => AuditHead {
+                sequence: rows[at - 1].sequence.unwrap(),
+                hash: rows[at - 1].hash.clone().unwrap(),
+            },
+        };
+        let first = usize::try_from(anchor.sequence).unwrap();
+        let mut verified = Verified::from(anchor);
+        for row in &rows[first..] {
+            follow(&mut verified, row);
+        }
+        compare_anchors(&mut verified);
+        verified.findings
+    }
+
+    #[test]
+    fn a_pruned_chain_begins_where_its_own_rows_say() {
+        assert_eq!(findings_of_pruned(2), []);
+        assert_eq!(findings_of_pruned(3), [Finding::Unpruned(3)]);
+        assert_eq!(findings_of_pruned(0), [Finding::OtherAnchor(2)]);
     }
 
     #[test]

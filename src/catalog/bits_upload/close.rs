@@ -31,7 +31,13 @@ impl Catalog {
     pub async fn close_bits_session(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
         match self.bytes_of(actor, session).await? {
             Bytes::All | Bytes::Given => self.commit_bits_session(actor, session).await?,
-            Bytes::None | Bytes::Some => self.drop_bytes(actor, session).await?,
+            Bytes::Some => self.drop_bytes(actor, session).await?,
+            Bytes::None => {
+                self.drop_bytes(actor, session).await?;
+                self.forget_bits_session(session).await?;
+                // A client that takes Close for the end would believe that its file is there.
+                return Err(Error::NothingCame);
+            }
             Bytes::Settled => {}
         }
         let from = [State::Open, State::Claimed, State::Receiving, State::Complete];
@@ -72,7 +78,7 @@ impl Catalog {
     }
 
     async fn forget_bits_session(&self, session: &BitsSession) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.delete_bits_session(session.id).await?;
         Ok(tx.commit().await?)
     }
@@ -145,7 +151,7 @@ impl Catalog {
 
     /// Forgets sessions that are over: closed long ago, expired, or without the upload they had.
     async fn forget_ended_bits_sessions(&self) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.forget_bits_sessions(self.closed_since(), self.idle_since()).await?;
         Ok(tx.commit().await?)
     }

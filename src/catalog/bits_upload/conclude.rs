@@ -51,7 +51,7 @@ impl Catalog {
             }
             // By the other file's upload, or before a crash.
             Err(Error::RevisionSealed(_)) => {}
-            Err(Error::Storage(error)) => return Err(error.into()),
+            Err(error @ (Error::Storage(_) | Error::EmptyFile(_))) => return Err(error),
             // The other file is not there yet, or somebody deleted what this one was for.
             Err(_) => return Ok(()),
         }

@@ -9,8 +9,8 @@ use crate::catalog::revision::RevisionChange;
 use crate::catalog::upload::Announcement;
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{
-    BitsSession, BitsSessionState as State, FileRole, Image, ImageKind, ImageName, Labels,
-    Revision, UploadProtocol,
+    BitsSession, BitsSessionState as State, FileRole, Image, ImageKind, ImageName, Revision,
+    UploadProtocol,
 };
 use crate::storage::Tx;
 
@@ -84,14 +84,7 @@ impl Catalog {
             Err(Error::ImageNotFound) => self.check_beforehand(size).await?,
             found => return found.map(drop),
         }
-        let draft = ImageDraft {
-            name: name.clone(),
-            kind: ImageKind::Medv,
-            extension: None,
-            description: String::new(),
-            labels: Labels::new(),
-            keep_revisions: None,
-        };
+        let draft = ImageDraft::bare(name.clone(), ImageKind::Medv);
         match self.create_image(actor, &draft).await {
             // The index arrives beside the `.ckm`, and was faster.
             Ok(_) | Err(Error::NameTaken(_)) => Ok(()),
@@ -130,7 +123,7 @@ impl Catalog {
         Ok(draft.number)
     }
 
-    /// A `.ckm` fills the newest draft, or begins the next one where that has the role already. An
+    /// Of the caller's own drafts: a `.ckm` fills the newest, or begins the next one where that has the role already. An
     /// index belongs to what came before it: it joins the oldest draft that lacks one.
     async fn draft_for(
         &self,
@@ -139,8 +132,8 @@ impl Catalog {
         image: Image,
         role: FileRole,
     ) -> Result<Revision> {
-        let mut lacking = tx.drafts_lacking(image.id, role).await?;
-        let newest = tx.newest_draft(image.id).await?.map(|draft| draft.id);
+        let mut lacking = tx.drafts_lacking(image.id, role, &actor.name).await?;
+        let newest = tx.newest_draft(image.id, &actor.name).await?.map(|draft| draft.id);
         let found = match role {
             FileRole::Index if !lacking.is_empty() => Some(lacking.swap_remove(0)),
             _ => lacking.pop().filter(|draft| Some(draft.id) == newest),
@@ -154,7 +147,7 @@ impl Catalog {
 
     /// Nothing came of it: the draft is free for others.
     async fn release_draft(&self, session: &BitsSession) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         if let Some(mut session) = tx.locked_bits_session(session.id).await?
             && session.state == State::Claimed
         {
@@ -174,7 +167,7 @@ impl Catalog {
         from: &[State],
         to: State,
     ) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         if let Some(mut session) = tx.locked_bits_session(session.id).await?
             && from.contains(&session.state)
         {

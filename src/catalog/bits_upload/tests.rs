@@ -219,6 +219,8 @@ async fn a_complete_session_answers_for_its_fourteen_days_and_a_closed_one_for_a
     let upload = trial.fill(&complete).await;
     trial.catalog.fragment_taken(&trial.actor, &complete, &upload).await.unwrap();
     let closed = trial.open("win7.ckm").await;
+    trial.fill(&closed).await;
+    let closed = trial.seen(&closed).await.unwrap();
     trial.catalog.close_bits_session(&trial.actor, &closed).await.unwrap();
     for (days, complete_is_there, closed_is_there) in
         [(0, true, true), (2, true, false), (13, false, false)]

@@ -8,9 +8,10 @@ use tempfile::TempDir;
 use super::*;
 use crate::catalog::channel::ChannelSettings;
 use crate::catalog::image::ImageDraft;
-use crate::catalog::revision::{IfAssigned, RevisionChange};
+use crate::catalog::revision::RevisionChange;
+use crate::catalog::revision::end::IfAssigned;
 use crate::catalog::{Precondition, Rules, test_catalog};
-use crate::model::{ImageKind, Labels, Role};
+use crate::model::{Departure, ImageKind, Role};
 
 /// An image with drafts 1 to 4, of which all but the last are ready, and an administrator.
 struct Trial {
@@ -32,14 +33,7 @@ impl Trial {
             image: "win7-office".parse().unwrap(),
             _folder: folder,
         };
-        let draft = ImageDraft {
-            name: trial.image.clone(),
-            kind: ImageKind::Single,
-            extension: None,
-            description: String::new(),
-            labels: Labels::new(),
-            keep_revisions: None,
-        };
+        let draft = ImageDraft::bare(trial.image.clone(), ImageKind::Single);
         trial.catalog.create_image(&trial.actor, &draft).await.unwrap();
         for number in 1..=4 {
             let words = RevisionChange::default();
@@ -102,6 +96,15 @@ impl Trial {
         self.catalog.revoke(self.real(), &self.image, revision, if_assigned).await.map(drop)
     }
 
+    async fn withdraw_as(&self, context: ChangeContext<'_>) -> Result<Promotion> {
+        let channel = "production".parse().unwrap();
+        self.catalog.withdraw(context, &self.image, &channel, Departure::default()).await
+    }
+
+    async fn withdraw(&self) {
+        self.withdraw_as(self.real()).await.unwrap();
+    }
+
     async fn offered(&self) -> Option<i64> {
         let channel = "production".parse().unwrap();
         let assignment = self.catalog.assignment(&self.image, &channel).await.ok()?;
@@ -153,7 +156,7 @@ async fn a_rollback_is_a_promotion_of_its_own_with_a_higher_epoch() {
     let history = trial.catalog.promotions(&trial.image, None, 10).await.unwrap();
     let mut told: Vec<_> = history
         .iter()
-        .map(|(entry, _)| (entry.epoch, entry.revision, entry.kind, entry.rolled_back))
+        .map(|(entry, ..)| (entry.epoch, entry.revision, entry.kind, entry.rolled_back))
         .collect();
     told.sort_unstable_by_key(|(epoch, ..)| *epoch);
     assert_eq!(
@@ -260,4 +263,70 @@ async fn what_channels_offer_is_revoked_only_where_they_may_be_rolled_back_with_
     assert!(matches!(trial.revoke(1, IfAssigned::RollBack).await, Err(Error::NothingToRollBackTo)));
     assert_eq!(trial.offered().await, Some(1));
     assert!(trial.catalog.ready_revision(&trial.image, 1).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_withdrawal_ends_the_assignment_with_an_epoch_of_its_own() {
+    let trial = Trial::begin().await;
+    trial.promote(1).await.unwrap();
+    let told = trial.withdraw_as(trial.real()).await.unwrap();
+    assert_eq!((told.epoch, told.offered_revision()), (2, None));
+    assert_eq!(trial.offered().await, None);
+    let history = trial.catalog.promotions(&trial.image, None, 10).await.unwrap();
+    let kinds: Vec<_> = history.iter().map(|(entry, ..)| (entry.epoch, entry.kind)).collect();
+    assert!(kinds.contains(&(2, PromotionKind::Withdraw)), "{kinds:?}");
+    assert!(matches!(trial.withdraw_as(trial.real()).await, Err(Error::NothingAssigned)));
+    assert_eq!(trial.promote(2).await.unwrap().promotion.epoch, 3);
+}
+
+#[tokio::test]
+async fn what_was_withdrawn_is_never_rolled_back_to_until_it_is_promoted_again() {
+    let trial = Trial::begin().await;
+    trial.promote_all(&[1, 2]).await;
+    trial.withdraw().await;
+    // From nothing to the newest good one before.
+    assert_eq!(trial.roll_back().await.unwrap(), 1);
+    trial.promote(3).await.unwrap();
+    assert_eq!(trial.roll_back().await.unwrap(), 1);
+    trial.promote_all(&[2, 3]).await;
+    assert_eq!(trial.roll_back().await.unwrap(), 2);
+}
+
+#[tokio::test]
+async fn where_the_first_image_was_withdrawn_there_is_nothing_to_roll_back_to() {
+    let trial = Trial::begin().await;
+    trial.promote(1).await.unwrap();
+    trial.withdraw().await;
+    assert!(matches!(trial.roll_back().await, Err(Error::NothingToRollBackTo)));
+    assert_eq!(trial.offered().await, None);
+}
+
+#[tokio::test]
+async fn a_withdrawal_is_refused_to_whoever_saw_another_assignment_and_tried_without_effect() {
+    let trial = Trial::begin().await;
+    let seen = trial.promote(1).await.unwrap().promotion.tag();
+    trial.promote(2).await.unwrap();
+    let condition = Precondition::OneOf(vec![seen]);
+    let stale = ChangeContext { condition: &condition, ..trial.real() };
+    assert!(matches!(trial.withdraw_as(stale).await, Err(Error::Stale)));
+    let dry_run = ChangeContext { execution: Execution::DryRun, ..trial.real() };
+    assert_eq!(trial.withdraw_as(dry_run).await.unwrap().epoch, 3);
+    let actor = Actor { roles: vec![Role::Publisher], ..trial.actor.clone() };
+    let refused = trial.withdraw_as(ChangeContext::unconditional(&actor)).await;
+    assert!(matches!(refused, Err(Error::Forbidden(_))));
+    assert_eq!(trial.offered().await, Some(2));
+}
+
+#[tokio::test]
+async fn what_is_revoked_is_withdrawn_where_that_is_asked_for_and_there_is_no_way_back() {
+    let trial = Trial::begin().await;
+    trial.promote_all(&[1, 2]).await;
+    trial.revoke(2, IfAssigned::RollBackOrWithdraw).await.unwrap();
+    assert_eq!(trial.offered().await, Some(1));
+    trial.revoke(1, IfAssigned::RollBackOrWithdraw).await.unwrap();
+    assert_eq!(trial.offered().await, None);
+    let trial = Trial::begin().await;
+    trial.promote_all(&[1, 2]).await;
+    trial.revoke(2, IfAssigned::Withdraw).await.unwrap();
+    assert_eq!(trial.offered().await, None);
 }

@@ -1,4 +1,6 @@
 //! Carrying out: one step of a plan at a time, each so that the next run can go on after a crash.
+//!
+//! All of it also on a full disk: it follows from changes that were taken, and there these are withdrawals.
 
 use std::collections::BTreeSet;
 
@@ -48,7 +50,7 @@ impl Catalog {
             }
             Step::WriteDocument(wanted) => {
                 // The record first, or after a crash in between the file would pass for a foreign one.
-                let mut tx = self.db.write().await?;
+                let mut tx = self.db.write_to_free().await?;
                 tx.put_document(&wanted.path).await?;
                 tx.commit().await?;
                 let content = wanted.content.clone();
@@ -56,7 +58,7 @@ impl Catalog {
             }
             Step::RemoveDocument { path } => {
                 self.tree.remove(path).await?;
-                let mut tx = self.db.write().await?;
+                let mut tx = self.db.write_to_free().await?;
                 tx.delete_document(path).await?;
                 tx.commit().await?;
             }
@@ -87,7 +89,7 @@ impl Catalog {
         if due.is_empty() {
             return Ok(());
         }
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         let mut images = BTreeSet::new();
         for publication in &due {
             images.insert(tx.lock_image_of(publication.revision_id).await?);
@@ -121,14 +123,14 @@ impl Catalog {
         state: PublicationState,
         withdraw_at: Option<DateTime<Utc>>,
     ) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.put_publication(&Publication { state, withdraw_at, ..publication.clone() }).await?;
         Ok(tx.commit().await?)
     }
 
     async fn note_publishing(&self, publication: &Publication) -> Result<()> {
         let state = PublicationState::Publishing;
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.put_publication(&Publication { state, ..publication.clone() }).await?;
         tx.put_publication_tag(&publication.path, None).await?;
         Ok(tx.commit().await?)
@@ -136,14 +138,14 @@ impl Catalog {
 
     /// With what the file is known by from now on; before, it passes for damaged, and is published anew after a crash.
     async fn note_published(&self, publication: &Publication, tag: Option<&str>) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.put_publication(publication).await?;
         tx.put_publication_tag(&publication.path, tag).await?;
         Ok(tx.commit().await?)
     }
 
     async fn forget(&self, publication: &Publication) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.delete_publication(&publication.path).await?;
         Ok(tx.commit().await?)
     }

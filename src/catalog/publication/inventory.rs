@@ -149,8 +149,8 @@ impl Eye {
             Found::Other if self.was_on_its_way(&file) => Found::Right,
             found => found,
         };
-        let KnownFile { publication, is_quarantined, rescue_until, .. } = file;
-        Known { publication, found, is_quarantined, rescue_until }
+        let KnownFile { publication, goes_at_once, rescue_until, .. } = file;
+        Known { publication, found, goes_at_once, rescue_until }
     }
 
     fn was_on_its_way(&self, file: &KnownFile) -> bool {

@@ -78,8 +78,8 @@ pub enum Found {
 pub struct Known {
     pub publication: Publication,
     pub found: Found,
-    /// Its bytes were found damaged: it goes at once.
-    pub is_quarantined: bool,
+    /// It is damaged, or nobody is to have more of it: no grace is due.
+    pub goes_at_once: bool,
     /// But stays until then, for the repair to read.
     pub rescue_until: Option<DateTime<Utc>>,
 }
@@ -268,7 +268,8 @@ fn step_for_unwanted(
         *next_withdrawal = Some(next_withdrawal.map_or(until, |next| next.min(until)));
         return None;
     }
-    if publication.role == FileRole::Index || known.is_quarantined {
+    let is_going = publication.state == PublicationState::Removing;
+    if publication.role == FileRole::Index || known.goes_at_once || is_going {
         return Some(Step::Remove { publication });
     }
     let due = match publication.withdraw_at {

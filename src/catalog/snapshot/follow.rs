@@ -47,21 +47,6 @@ impl Catalog {
         self.snapshot().version != before
     }
 
-    /// Parts that do not work at the moment; what is left is answered from the picture.
-    pub async fn degraded_parts(&self) -> Vec<&'static str> {
-        const PATIENCE: Duration = Duration::from_secs(1);
-        let asked =
-            tokio::time::timeout(PATIENCE, async { self.db.read().await?.catalog_state().await });
-        let mut degraded = Vec::new();
-        if !matches!(asked.await, Ok(Ok(_))) {
-            degraded.push("catalog");
-        }
-        if self.blobs.free_bytes().is_err() || self.check_mounted().is_err() {
-            degraded.push("store");
-        }
-        degraded
-    }
-
     /// Follows changes that other processes make (replicas, the command line), until cancelled.
     ///
     /// Asks for the version number, which is one indexed row; on PostgreSQL a notification wakes it

@@ -1,7 +1,7 @@
 //! Making a snapshot from the rows: the first one whole, those after it from the one before and the
 //! images that changed.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
@@ -10,12 +10,13 @@ use uuid::Uuid;
 use super::certificates::CertificateMappings;
 use super::documents;
 use super::picture::{
-    ChannelOffer, ImageOffer, Offer, OfferedPath, Snapshot, Tokens, TreeEntry, TreeFile,
+    ChannelOffer, ImageOffer, Offer, OfferedPath, RevokedName, Snapshot, Tokens, TreeEntry,
+    TreeFile,
 };
 use crate::catalog::{Result, Rules};
 use crate::model::publication::in_folder;
-use crate::model::{Channel, ImageName, OfferedImage, Promotion, ReadAccess};
-use crate::storage::{LingeringFile, OfferedFile, Scope, Tx};
+use crate::model::{Channel, FileRole, ImageName, OfferedImage, Promotion, ReadAccess};
+use crate::storage::{LingeringFile, OfferedFile, RevokedFile, Scope, Tx};
 
 /// The snapshot that follows `previous`; none where nothing has changed.
 pub(super) async fn load(
@@ -83,21 +84,38 @@ struct Context<'a> {
     rules: &'a Rules,
 }
 
+impl Context<'_> {
+    /// The path of a revision's file in a channel's folder.
+    fn path(
+        &self,
+        channel: &Channel,
+        image: &ImageName,
+        (revision, extension, role): (i64, &str, FileRole),
+    ) -> String {
+        let name = self.rules.pattern.file_name(image, revision, extension, role);
+        in_folder(&channel.folder, &name)
+    }
+}
+
 /// The rows of all images, or of one.
 struct Rows {
     revoked: Vec<(Uuid, i64)>,
+    revoked_files: Vec<RevokedFile>,
     lingering: Vec<LingeringFile>,
     offered: Vec<OfferedFile>,
     promotions: Vec<Promotion>,
+    withdrawals: Vec<Promotion>,
 }
 
 impl Rows {
     async fn read(tx: &mut Tx, scope: Scope) -> Result<Self> {
         Ok(Self {
             revoked: tx.revoked_revisions(scope).await?,
+            revoked_files: tx.revoked_files(scope).await?,
             lingering: tx.lingering_files(scope).await?,
             offered: tx.offered_files(scope).await?,
             promotions: tx.promotions_in_force(scope).await?,
+            withdrawals: tx.withdrawals_in_force(scope).await?,
         })
     }
 }
@@ -111,16 +129,19 @@ impl Snapshot {
     }
 
     fn add(&mut self, living: Vec<OfferedImage>, rows: Rows, context: &Context<'_>) {
-        let offer = |image: OfferedImage| {
-            (image.id, ImageOffer { image, revoked: HashSet::new(), offers: HashMap::new() })
-        };
-        let mut images: HashMap<Uuid, ImageOffer> = living.into_iter().map(offer).collect();
+        let blank = |image: OfferedImage| (image.id, ImageOffer::blank(image));
+        let mut images: HashMap<Uuid, ImageOffer> = living.into_iter().map(blank).collect();
         for (image, number) in rows.revoked {
             if let Some(image) = images.get_mut(&image) {
                 image.revoked.insert(number);
             }
         }
-        // What lingers first: an offered file of the same name takes its place.
+        for file in rows.revoked_files {
+            if let Some(image) = images.get(&file.image_id) {
+                self.add_revoked(&file, &image.image.name, context);
+            }
+        }
+        // What lingers before what is offered: an offered file of the same name takes its place.
         for file in rows.lingering {
             self.add_lingering(file, context);
         }
@@ -143,6 +164,13 @@ impl Snapshot {
             let files = offered.remove(&(key.0, key.1, promotion.revision_id)).unwrap_or_default();
             image.offers.insert(channel.name.key(), Arc::new(Offer { promotion, files }));
         }
+        for withdrawal in rows.withdrawals {
+            if let (Some(channel), Some(image)) =
+                (context.channels.get(&withdrawal.channel_id), images.get_mut(&withdrawal.image_id))
+            {
+                image.withdrawn.insert(channel.name.key(), Arc::new(withdrawal));
+            }
+        }
         let by_name = |offer: ImageOffer| (offer.image.name.key(), Arc::new(offer));
         self.images.extend(images.into_values().map(by_name));
     }
@@ -154,9 +182,7 @@ impl Snapshot {
         context: &Context<'_>,
     ) -> Option<OfferedPath> {
         let channel = context.channels.get(&file.channel_id)?;
-        let name =
-            context.rules.pattern.file_name(image, file.revision, &file.extension, file.role);
-        let path = in_folder(&channel.folder, &name);
+        let path = context.path(channel, image, (file.revision, &file.extension, file.role));
         let offered = OfferedPath {
             role: file.role,
             path: path.clone(),
@@ -171,8 +197,20 @@ impl Snapshot {
             digest: file.digest,
             sealed_at: file.sealed_at,
         };
-        self.add_file(file.image_id, &path, entry);
+        self.add_entry(file.image_id, &path, TreeEntry::File(Arc::new(entry)));
         Some(offered)
+    }
+
+    /// A name that the file had, or would have had: who asks for it is to know why it is gone.
+    fn add_revoked(&mut self, file: &RevokedFile, image: &ImageName, context: &Context<'_>) {
+        let Some(channel) = context.channels.get(&file.channel_id) else { return };
+        let path = context.path(channel, image, (file.revision, &file.extension, file.role));
+        let entry = RevokedName {
+            image: image.clone(),
+            revision: file.revision,
+            read_access: channel.read_access,
+        };
+        self.add_entry(file.image_id, &path, TreeEntry::Revoked(Arc::new(entry)));
     }
 
     fn add_lingering(&mut self, file: LingeringFile, context: &Context<'_>) {
@@ -186,13 +224,13 @@ impl Snapshot {
             digest: file.digest,
             sealed_at: file.sealed_at,
         };
-        self.add_file(file.image_id, &file.path, entry);
+        self.add_entry(file.image_id, &file.path, TreeEntry::File(Arc::new(entry)));
     }
 
-    fn add_file(&mut self, image: Uuid, path: &str, file: TreeFile) {
+    fn add_entry(&mut self, image: Uuid, path: &str, entry: TreeEntry) {
         let key: Arc<str> = path.to_ascii_lowercase().into();
         self.paths.entry(image).or_default().push(Arc::clone(&key));
-        self.tree.insert(key, TreeEntry::File(Arc::new(file)));
+        self.tree.insert(key, entry);
     }
 
     /// Puts the channel in, with documents made anew only if what it offers has changed: they name

@@ -59,6 +59,18 @@ pub struct ImageOffer {
     pub image: OfferedImage,
     pub revoked: HashSet<i64>,
     pub(in crate::catalog) offers: HashMap<String, Arc<Offer>>,
+    /// The channels that it was withdrawn from, and not promoted to since.
+    pub(in crate::catalog) withdrawn: HashMap<String, Arc<Promotion>>,
+}
+
+/// Where an image stands in a channel.
+#[derive(Clone, Copy)]
+pub enum Standing<'a> {
+    Offered(&'a Offer),
+    /// With the entry of the history that says so.
+    Withdrawn(&'a Promotion),
+    /// It was never promoted there.
+    Unknown,
 }
 
 /// What an image offers in one channel.
@@ -81,7 +93,17 @@ pub struct OfferedPath {
 #[derive(Clone)]
 pub enum TreeEntry {
     File(Arc<TreeFile>),
+    /// A file of a revision that was revoked had the name.
+    Revoked(Arc<RevokedName>),
     Document(Arc<ChannelOffer>, WrittenDocument),
+}
+
+/// What is to be known of a name that is not given out any more.
+#[derive(Debug)]
+pub struct RevokedName {
+    pub image: ImageName,
+    pub revision: i64,
+    pub read_access: ReadAccess,
 }
 
 /// A revision's file in the tree.
@@ -125,6 +147,12 @@ impl Snapshot {
         self.tree.get(path.to_ascii_lowercase().as_str())
     }
 
+    /// The paths of revisions' files that are offered or about to go, in lower case.
+    pub fn tree_files(&self) -> impl Iterator<Item = &str> {
+        let files = self.tree.iter().filter(|(_, entry)| matches!(entry, TreeEntry::File(_)));
+        files.map(|(path, _)| &**path)
+    }
+
     /// Who may read the folder that a path of the tree lies in, where a channel publishes there.
     pub fn read_access_of_folder(&self, path: &str) -> Option<ReadAccess> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -132,6 +160,14 @@ impl Snapshot {
         channels
             .find(|channel| channel.folder.eq_ignore_ascii_case(folder))
             .map(|channel| channel.read_access)
+    }
+
+    /// Whether everyone may read something that the image offers, or offered before it was withdrawn: its name is no
+    /// secret then.
+    pub fn is_shown_to_everyone(&self, image: &ImageOffer) -> bool {
+        let keys = image.offers.keys().chain(image.withdrawn.keys());
+        let mut channels = keys.filter_map(|key| self.channels.get(key));
+        channels.any(|offer| offer.channel.read_access == ReadAccess::Everyone)
     }
 
     pub fn account(&self, name: &AccountName) -> Option<&Arc<Account>> {
@@ -162,7 +198,22 @@ impl Snapshot {
 }
 
 impl ImageOffer {
+    /// Of an image that nothing is known of yet.
+    pub(in crate::catalog) fn blank(image: OfferedImage) -> Self {
+        let (offers, withdrawn) = (HashMap::new(), HashMap::new());
+        Self { image, revoked: HashSet::new(), offers, withdrawn }
+    }
+
     pub fn offer(&self, channel: &ChannelName) -> Option<&Arc<Offer>> {
         self.offers.get(&channel.key())
+    }
+
+    pub fn standing(&self, channel: &ChannelName) -> Standing<'_> {
+        let key = channel.key();
+        match (self.offers.get(&key), self.withdrawn.get(&key)) {
+            (Some(offer), _) => Standing::Offered(offer),
+            (None, Some(withdrawal)) => Standing::Withdrawn(withdrawal),
+            (None, None) => Standing::Unknown,
+        }
     }
 }

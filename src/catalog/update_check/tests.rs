@@ -1,7 +1,5 @@
 //! What a client is told, situation by situation, and when it is to ask again.
 
-use std::collections::HashMap;
-
 use proptest::prelude::*;
 use uuid::Uuid;
 
@@ -11,11 +9,8 @@ use crate::model::{FileRole, OfferedImage, Promotion, PromotionKind, Terms};
 
 /// An image of which these revisions were revoked.
 fn image(revoked: &[i64]) -> ImageOffer {
-    ImageOffer {
-        image: OfferedImage { id: Uuid::nil(), name: "win7-office".parse().unwrap() },
-        revoked: revoked.iter().copied().collect(),
-        offers: HashMap::new(),
-    }
+    let image = OfferedImage { id: Uuid::nil(), name: "win7-office".parse().unwrap() };
+    ImageOffer { revoked: revoked.iter().copied().collect(), ..ImageOffer::blank(image) }
 }
 
 /// A channel that was promoted to this revision.
@@ -47,9 +42,15 @@ fn halted(revision: i64) -> Offer {
     Offer { files: Vec::new(), ..offer(revision) }
 }
 
+/// The end of a history that a withdrawal ended.
+fn withdrawal(revision: i64) -> Promotion {
+    Promotion { kind: PromotionKind::Withdraw, epoch: 2, ..offer(revision).promotion }
+}
+
 /// What a client that has revision `current` is told, and which revision it is to have.
 fn told(image: &ImageOffer, offer: Option<&Offer>, current: i64) -> (Action, Reason, Option<i64>) {
-    let decision = decide(image, offer, current);
+    let standing = offer.map_or(Standing::Unknown, Standing::Offered);
+    let decision = decide(image, standing, current);
     let target = decision.target.map(|target| target.promotion.revision);
     (decision.action, decision.reason, target)
 }
@@ -110,8 +111,26 @@ fn damaged_bytes_are_offered_to_nobody_whatever_else_would_be_the_reason() {
 fn the_assignment_is_shown_whatever_the_client_is_told() {
     for (offer, current) in [(offer(5), 5), (offer(5), 1), (halted(5), 1)] {
         let image = image(&[]);
-        let shown = decide(&image, Some(&offer), current).offer;
-        assert_eq!(shown.map(|offer| offer.promotion.revision), Some(5));
+        let shown = decide(&image, Standing::Offered(&offer), current).latest;
+        assert_eq!(shown.map(|promotion| promotion.revision), Some(5));
+    }
+}
+
+#[test]
+fn where_the_image_was_withdrawn_everyone_keeps_what_there_is_and_hears_the_new_epoch() {
+    let (image, withdrawal) = (image(&[3]), withdrawal(5));
+    for (current, reason) in [
+        (0, Reason::Withdrawn),
+        (4, Reason::Withdrawn),
+        (5, Reason::Withdrawn),
+        (7, Reason::Withdrawn),
+        // That comes first: it is worse.
+        (3, Reason::RevisionRevoked),
+    ] {
+        let decision = decide(&image, Standing::Withdrawn(&withdrawal), current);
+        assert_eq!((decision.action, decision.reason), (Action::Hold, reason), "has {current}");
+        assert!(decision.target.is_none(), "has {current}");
+        assert_eq!(decision.latest.map(|latest| latest.epoch), Some(2), "has {current}");
     }
 }
 

@@ -10,7 +10,8 @@ use crate::storage::Progress;
 use crate::storage::blobs::{Hold, Kept};
 
 impl Catalog {
-    /// Acknowledges what is on stable storage. The newest number that was drawn for the session.
+    /// Acknowledges what is on stable storage. In its row, where it takes no more room: what came is kept on a full disk,
+    /// too, and more is refused before it is read (`check_floor`). The newest number that was drawn for the session.
     pub(super) async fn note_progress(
         &self,
         upload: &mut Upload,
@@ -19,7 +20,7 @@ impl Catalog {
         kept: &Kept,
     ) -> Result<i64> {
         let begun = Instant::now();
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         let progress = progress(upload, claim, kept, self.held_until(), self.clock.now())?;
         let newest = tx.note_upload(upload, &progress).await?.ok_or(Error::UploadLost)?;
         tx.commit().await?;
@@ -35,7 +36,7 @@ impl Catalog {
         claim: i64,
         kept: Option<&Kept>,
     ) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         let now = self.clock.now();
         if let Some(kept) = kept {
             let progress = progress(upload, claim, kept, now, now)?;

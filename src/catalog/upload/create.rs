@@ -7,7 +7,9 @@ use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::healing::is_to_be_healed;
 use crate::catalog::revision::{RevisionDetails, locked_details};
 use crate::catalog::{Actor, Catalog, Error, Result};
-use crate::model::{File, FileRole, ImageKind, RevisionState, Upload, UploadProtocol, metric};
+use crate::model::{
+    File, FileRole, ImageKind, RevisionState, Role, Upload, UploadProtocol, metric,
+};
 use crate::storage::blobs::RunningHash;
 use crate::storage::{Holder, NewUpload, StorageError, Tx};
 
@@ -57,11 +59,12 @@ impl Catalog {
         self.check_mounted()?;
         let mut tx = self.db.write().await?;
         let details = locked_details(&mut tx, &announced.image, announced.revision).await?;
-        check_target(&mut tx, &details, announced).await?;
+        check_target(&mut tx, actor, &details, announced).await?;
         tx.lock_reservations().await?;
         self.check_count(&mut tx, actor, announced.protocol).await?;
         self.check_quota(&mut tx, &details, announced).await?;
         self.check_room(&mut tx, announced.size).await?;
+        self.check_share(&mut tx, actor, announced.size).await?;
         let (blob, now) = (self.ids.next(), self.clock.now());
         let (key, size) = (self.ids.blob_key(), as_stored(announced.size)?);
         tx.insert_arriving_blob(blob, &key, size, self.instance, now).await?;
@@ -126,6 +129,21 @@ impl Catalog {
         Ok(())
     }
 
+    /// One caller alone must not keep all others out.
+    async fn check_share(&self, tx: &mut Tx, actor: &Actor, size: u64) -> Result<()> {
+        let share = u64::from(self.rules().uploads.caller_share);
+        if share >= 100 || actor.holds(Role::Admin) {
+            return Ok(());
+        }
+        let Some(free) = self.blobs.free_bytes()? else { return Ok(()) };
+        let reserved = tx.reserved_by(&actor.name).await?.unsigned_abs();
+        let limit = free.saturating_sub(self.rules().min_free) / 100 * share;
+        if reserved.saturating_add(size) > limit {
+            return Err(Error::CallerShareExceeded { reserved, size, limit });
+        }
+        Ok(())
+    }
+
     pub(crate) async fn check_room(&self, tx: &mut Tx, needed: u64) -> Result<()> {
         let Some(free) = self.blobs.free_bytes()? else { return Ok(()) };
         let reserved = u64::try_from(tx.reserved_bytes().await?).unwrap_or(0);
@@ -140,22 +158,28 @@ impl Catalog {
     /// that the database can go on.
     pub(super) fn check_floor(&self) -> Result<()> {
         let (floor, free) = (self.rules().min_free, self.blobs.free_bytes_of_disk()?);
-        if free < floor { Err(Error::FloorReached { free, floor }) } else { Ok(()) }
+        if free < floor {
+            return Err(Error::FloorReached { free, floor });
+        }
+        // The catalog may lie on another disk, and what came could not be made a file of its.
+        Ok(self.db.check_room()?)
     }
 }
 
 /// Whether the revision is one that may get this file: a draft, or one to be healed by the same bytes.
 async fn check_target(
     tx: &mut Tx,
+    actor: &Actor,
     details: &RevisionDetails,
     announced: &Announcement,
 ) -> Result<()> {
     let present = details.file(announced.role).ok();
-    if details.revision.state != RevisionState::Draft {
-        if !is_to_be_healed(tx, &details.revision, present).await? {
-            return Err(Error::RevisionSealed(announced.revision));
-        }
+    if details.revision.state == RevisionState::Draft {
+        details.must_be_own_draft(actor)?;
+    } else if is_to_be_healed(tx, &details.revision, present).await? {
         check_same_bytes(present, announced)?;
+    } else {
+        return Err(Error::RevisionSealed(announced.revision));
     }
     check_role(details.image.kind, announced.role)?;
     announced.condition.check(present.map(File::tag).as_deref())

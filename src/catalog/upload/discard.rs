@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use uuid::Uuid;
 
+use super::EMPTY_KEPT;
 use super::lease::Unnoted;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Result};
@@ -14,6 +15,17 @@ const COMPLETE_KEPT: TimeDelta = TimeDelta::days(1);
 /// A whole-file upload of another server that noted no progress for so long has lost its writer. A
 /// single 64 MiB step takes a day only on lines slower than 1 KiB/s.
 const PUT_IDLE: TimeDelta = TimeDelta::days(1);
+
+/// How sessions end without a file, as the audit and the counter have it.
+const CANCELLED: &str = "upload.cancel";
+const EXPIRED: &str = "upload.expire";
+
+/// Has the counters shown before the first of them ends.
+pub fn begin_at_zero() {
+    for action in [CANCELLED, EXPIRED] {
+        metric::UPLOADS_ENDED.with([action]).increment(0);
+    }
+}
 
 /// Ends the session when it is dropped, as requests are whose clients hang up.
 pub struct Untold(Option<(Catalog, Actor, Uuid)>);
@@ -65,7 +77,7 @@ impl Catalog {
     pub async fn cancel_upload(&self, actor: &Actor, id: Uuid) -> Result<()> {
         self.upload(actor, id).await?;
         let _turn = self.shared.turns.take(id).await?;
-        self.end_upload(actor, id, "upload.cancel", |_| true).await?;
+        self.end_upload(actor, id, CANCELLED, |_| true).await?;
         self.remove_garbage_soon().await
     }
 
@@ -83,7 +95,7 @@ impl Catalog {
         action: &'static str,
         as_expected: impl FnOnce(&Upload) -> bool,
     ) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         // Keeps the row from others.
         tx.draw_claim(id).await?;
         let upload = tx.upload(id).await?.ok_or(Error::UploadNotFound)?;
@@ -105,7 +117,7 @@ impl Catalog {
 
     /// Takes a session and its bytes away without a word: it was refused, and whoever sent it is told.
     pub(super) async fn discard_upload(&self, upload: &Upload) -> Result<()> {
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.delete_upload(upload.id).await?;
         tx.discard_arriving(upload.blob_id, self.clock.now()).await?;
         tx.commit().await?;
@@ -168,12 +180,13 @@ impl Catalog {
         if let Some(since) = now.checked_sub_signed(idle) {
             stale = tx.idle_uploads(since).await?;
         }
+        stale.extend(tx.empty_uploads(now - idle.min(EMPTY_KEPT)).await?);
         stale.extend(tx.idle_puts(now - idle.min(PUT_IDLE)).await?);
         drop(tx);
         for upload in &stale {
             self.expire(upload).await?;
         }
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.forget_complete_uploads(now - COMPLETE_KEPT).await?;
         tx.commit().await?;
         let open = self.db.read().await?.count_uploads().await?;
@@ -193,7 +206,7 @@ impl Catalog {
                 && !(held && upload.held_until >= now)
         };
         let sweep = Actor::system("sweep");
-        match self.end_upload(&sweep, stale.id, "upload.expire", still_idle).await {
+        match self.end_upload(&sweep, stale.id, EXPIRED, still_idle).await {
             // Ended by somebody else in this moment.
             Err(Error::UploadNotFound) => Ok(()),
             ended => ended,

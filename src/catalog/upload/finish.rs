@@ -119,7 +119,8 @@ impl Catalog {
     ) -> Result<Received> {
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
-        // Everything is asked again: the draft may have been sealed or deleted while bytes moved.
+        // Everything is asked again: the draft may have been sealed or deleted while bytes moved, the caller disabled.
+        self.must_still_publish(&mut tx, actor, &upload.image).await?;
         let mut details = locked_details(&mut tx, &upload.image, upload.revision).await?;
         let old = details.file(upload.role).ok().cloned();
         if details.revision.state != RevisionState::Draft {

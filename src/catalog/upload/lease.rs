@@ -73,7 +73,7 @@ impl Catalog {
         let deadline = Instant::now() + UNTIL_OTHERS_ARE_GONE;
         loop {
             let begun = Instant::now();
-            let mut tx = self.db.write().await?;
+            let mut tx = self.db.write_to_free().await?;
             let mine = match number {
                 None => match tx.draw_claim(id).await? {
                     Some(drawn) => drawn,
@@ -166,7 +166,7 @@ impl Catalog {
     /// writer's any more.
     pub(super) async fn renew(&self, id: Uuid, claim: i64, hold: &Hold) -> Result<Option<i64>> {
         let begun = Instant::now();
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         let newest = tx.renew_hold(id, claim, self.held_until()).await?;
         tx.commit().await?;
         match newest {

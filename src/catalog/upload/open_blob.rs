@@ -21,7 +21,7 @@ impl Catalog {
             opened => opened?,
         };
         if let Some(boot) = boot_to_note.take() {
-            let mut tx = self.db.write().await?;
+            let mut tx = self.db.write_to_free().await?;
             tx.note_boot(id, number, boot).await?;
             tx.commit().await?;
         }
@@ -70,7 +70,7 @@ impl Catalog {
         };
         let part_size = super::as_stored(begun.part_size)?;
         let noted = async {
-            let mut tx = self.db.write().await?;
+            let mut tx = self.db.write_to_free().await?;
             let noted = tx.note_multipart(upload, claim, &begun.id, part_size).await?;
             tx.commit().await?;
             if noted { Ok(()) } else { Err(Error::UploadLost) }

@@ -4,17 +4,21 @@
 //! others read. Files are read-only for everybody.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use super::super::exit_code::Exit;
 use super::super::files_below::files_below;
 use crate::client::error::Failure;
+use crate::file_system;
 use crate::prestage::{Content, Kit, READ_ME, sums};
 
 const FOLDER: u32 = 0o755;
 const FILE: u32 = 0o444;
+
+/// In bytes; ours has fewer.
+const LONGEST_TITLE: u64 = 1000;
 
 /// What `pull` and this leave of something that is not finished.
 const UNFINISHED: &str = ".partial";
@@ -82,9 +86,9 @@ impl KitFolder {
     /// The first line of the first document.
     fn title(&self) -> Option<String> {
         let path = self.path.join(READ_ME);
-        let is_file = fs::symlink_metadata(&path).is_ok_and(|about| about.is_file());
         let mut line = String::new();
-        BufReader::new(is_file.then(|| File::open(&path).ok())??).read_line(&mut line).ok()?;
+        let first = file_system::open(&path).ok()?.take(LONGEST_TITLE);
+        BufReader::new(first).read_line(&mut line).ok()?;
         Some(line.trim_start_matches('\u{feff}').trim_end().to_owned())
     }
 
@@ -100,7 +104,7 @@ impl KitFolder {
     pub(super) fn mark_read_only(&self, file: &str) -> Result<bool, Failure> {
         let path = self.path.join(file);
         let mark = || {
-            let file = File::open(&path)?;
+            let file = file_system::open(&path)?;
             file.set_permissions(Permissions::from_mode(FILE))?;
             file.sync_all()?;
             Ok(file.metadata()?.permissions().mode() & 0o222 == 0)

@@ -19,9 +19,13 @@ use super::super::digest::hash;
 use super::super::exit_code::Exit;
 use super::super::locked_file;
 use crate::client::error::Failure;
+use crate::file_system;
 use crate::model::Digest;
 
 const BUFFER: usize = 1024 * 1024;
+
+/// More than any header has.
+const LONGEST_ETAG: u64 = 64 * 1024;
 
 /// A file on its way, locked against a second pull into the same folder.
 #[derive(Debug)]
@@ -67,7 +71,7 @@ impl Partial {
     pub fn restart(&mut self, etag: Option<&str>) -> Result<(), Failure> {
         self.forget().map_err(|error| self.failed("empty", &error))?;
         let Some(etag) = etag else { return Ok(()) };
-        fs::write(self.sidecar(), etag).map_err(|error| self.failed("write beside", &error))?;
+        self.write_sidecar(etag).map_err(|error| self.failed("write beside", &error))?;
         self.etag = Some(etag.to_owned());
         Ok(())
     }
@@ -113,8 +117,9 @@ impl Partial {
 
     fn take_up(&mut self, size: u64) -> io::Result<()> {
         let there = self.file.metadata()?.len();
-        let etag = match fs::read_to_string(self.sidecar()) {
-            Ok(etag) => Some(etag),
+        let etag = match file_system::read(&self.sidecar(), LONGEST_ETAG) {
+            // What is no text is no tag of ours: the bytes start anew.
+            Ok(etag) => String::from_utf8(etag).ok(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
@@ -125,6 +130,12 @@ impl Partial {
         self.etag = etag;
         self.length = hash(&mut self.file, &mut self.hasher)?;
         Ok(())
+    }
+
+    fn write_sidecar(&self, etag: &str) -> io::Result<()> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        file_system::open_with(&options, &self.sidecar())?.write_all(etag.as_bytes())
     }
 
     fn forget(&mut self) -> io::Result<()> {

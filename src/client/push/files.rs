@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::client::error::Failure;
+use crate::file_system;
 
 /// What an image is made of. The same words as in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
@@ -39,11 +40,10 @@ const MEDV_WANTS: &str = "an image of kind medv is made of two files: one .ckm a
 /// Before the server is asked to make anything.
 pub fn must_be_readable(paths: &[PathBuf]) -> Result<(), Failure> {
     for path in paths {
-        let opened = fs::File::open(path).and_then(|file| file.metadata());
-        let metadata = opened.map_err(|error| Failure::local("read", path, &error))?;
-        if !metadata.is_file() {
+        if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
             return Err(Failure::usage(format!("{} is not a file", path.display())));
         }
+        file_system::open_named(path).map_err(|error| Failure::local("read", path, &error))?;
     }
     Ok(())
 }

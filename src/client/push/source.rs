@@ -18,6 +18,7 @@ use tokio::task::spawn_blocking;
 use super::super::exit_code::Exit;
 use super::files::LocalFile;
 use crate::client::error::Failure;
+use crate::file_system;
 
 /// Large enough that reading and sending overlap; a few of them are all that is held.
 const PIECE: usize = 64 * 1024;
@@ -49,7 +50,7 @@ pub struct Unreadable(io::Error);
 impl Source {
     pub fn open(local: LocalFile) -> Result<Self, Failure> {
         let open = || {
-            let file = File::open(&local.path)?;
+            let file = file_system::open_named(&local.path)?;
             let state = State::of(&file.metadata()?);
             Ok((file, state))
         };

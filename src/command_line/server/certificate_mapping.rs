@@ -8,6 +8,7 @@ use clap::{Args, Subcommand};
 use super::data::DataArgs;
 use crate::catalog::accounts::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
 use crate::catalog::{Actor, Catalog, Precondition};
+use crate::client::terminal::plain;
 use crate::model::certificate_mapping::{Criterion, Outcome, Rule, Rules};
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 
@@ -66,11 +67,11 @@ async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
     match action {
         Action::Add(args) => {
             let mapping = catalog.create_certificate_mapping(&actor, args.draft()?).await?;
-            println!("{}", line(&mapping));
+            println!("{}", plain(&line(&mapping)));
         }
         Action::List => {
             for mapping in catalog.certificate_mappings((-1, ""), i64::MAX).await? {
-                println!("{}", line(&mapping));
+                println!("{}", plain(&line(&mapping)));
             }
         }
         Action::Remove { name } => {

@@ -12,6 +12,7 @@ use crate::access::password::hash_in_background;
 use crate::catalog::accounts::account::{AccountChange, AccountDraft};
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::config::secret_from_environment;
+use crate::model::text_file::without_byte_order_mark;
 use crate::model::{AccountName, Role};
 
 /// What is to be done.
@@ -170,7 +171,7 @@ fn new_password() -> anyhow::Result<SecretString> {
     }
     let mut text = String::new();
     std::io::stdin().take(4096).read_to_string(&mut text)?;
-    let password = text.lines().next().unwrap_or_default();
+    let password = without_byte_order_mark(&text).lines().next().unwrap_or_default();
     if password.is_empty() {
         bail!("no password came on standard input");
     }

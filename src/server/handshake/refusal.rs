@@ -33,6 +33,21 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
+    const ALL: [Self; 12] = [
+        Self::NoCertificate,
+        Self::Revoked,
+        Self::Expired,
+        Self::NotYetValid,
+        Self::UnknownAuthority,
+        Self::WrongPurpose,
+        Self::RevocationUnknown,
+        Self::RevocationListExpired,
+        Self::UnfitCertificate,
+        Self::TooSlow,
+        Self::TooMany,
+        Self::Failed,
+    ];
+
     /// The label of the counter.
     fn name(self) -> &'static str {
         match self {
@@ -108,6 +123,13 @@ pub(super) fn refusal_by(error: &rustls::Error) -> Refusal {
         CertificateError::ExpiredRevocationList
         | CertificateError::ExpiredRevocationListContext { .. } => Refusal::RevocationListExpired,
         _ => Refusal::UnfitCertificate,
+    }
+}
+
+/// Has every reason's counter shown before the first refusal.
+pub(in crate::server) fn begin_at_zero() {
+    for refusal in Refusal::ALL {
+        metric::TLS_HANDSHAKES_REFUSED.with([refusal.name()]).increment(0);
     }
 }
 

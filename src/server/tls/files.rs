@@ -6,14 +6,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::RootCertStore;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
-use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
+use super::revocation::{Authorities, RevocationList, newest};
 use crate::config::{ConfigError, Listener};
-
-/// A list, and the file that it came from.
-type RevocationList = (PathBuf, CertificateRevocationListDer<'static>);
+use crate::model::pem::{self, Content, Section};
 
 /// What was read.
 pub(super) struct Material {
@@ -23,16 +22,16 @@ pub(super) struct Material {
     pub key: PrivateKeyDer<'static>,
     /// When the first certificate of the chain ends, seconds since the epoch.
     pub certificate_ends: i64,
-    /// Of client certificates, with the file they came from.
-    pub authorities: Option<(PathBuf, Arc<RootCertStore>)>,
-    pub lists: Vec<RevocationList>,
-    /// When the first of the lists is past its next update, seconds since the epoch.
-    pub lists_end: Option<i64>,
+    /// Of client certificates.
+    pub authorities: Option<Authorities>,
 }
 
 impl Material {
     /// None where the listener speaks plain HTTP.
-    pub(super) fn read(listener: &Listener) -> Result<Option<Self>, ConfigError> {
+    pub(super) fn read(
+        listener: &Listener,
+        provider: &CryptoProvider,
+    ) -> Result<Option<Self>, ConfigError> {
         let (Some(certificate), Some(key_file)) = (&listener.certificate, &listener.key) else {
             return Ok(None);
         };
@@ -41,22 +40,14 @@ impl Material {
         for link in &chain {
             ends.push(valid_until(link).map_err(|error| ConfigError::at(certificate, &error))?);
         }
-        let key = PrivateKeyDer::from_pem_slice(&read(key_file)?).map_err(|error| {
-            ConfigError::at(
-                key_file,
-                &format!("no private key (PEM, not encrypted) in it: {error}"),
-            )
-        })?;
-        let (lists, lists_end) = lists(&listener.crl)?;
+        let read = |path: &PathBuf| authorities(path, &listener.crl, provider);
         Ok(Some(Self {
             certificate: certificate.clone(),
             certificate_ends: ends.into_iter().min().unwrap_or_default(),
             chain,
+            key: private_key(key_file)?,
             key_file: key_file.clone(),
-            key,
-            authorities: listener.client_ca.as_deref().map(authorities).transpose()?,
-            lists,
-            lists_end,
+            authorities: listener.client_ca.as_ref().map(read).transpose()?,
         }))
     }
 }
@@ -65,51 +56,110 @@ fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     fs::read(path).map_err(|error| ConfigError::at(path, &error))
 }
 
+/// The sections of a file; what is DER counts as one with the given label. Windows and authorities write DER as often as PEM.
+fn sections(path: &Path, label: &str) -> Result<Vec<Section>, ConfigError> {
+    let bytes = read(path)?;
+    if bytes.first() == Some(&DER_SEQUENCE) {
+        return Ok(vec![Section {
+            label: label.to_owned(),
+            content: Content::Der(bytes),
+            line: 1,
+        }]);
+    }
+    pem::sections(&bytes).map_err(|error| ConfigError::at(path, &error))
+}
+
+/// What every certificate, key and list begins with; no PEM text does.
+const DER_SEQUENCE: u8 = 0x30;
+
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
-    let found = CertificateDer::pem_slice_iter(&read(path)?)
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|error| ConfigError::at(path, &error))?;
+    let mut found = Vec::new();
+    for Section { label, content, line } in sections(path, "CERTIFICATE")? {
+        match (label.as_str(), content) {
+            ("CERTIFICATE" | "X509 CERTIFICATE", Content::Der(der)) => {
+                let der = CertificateDer::from(der);
+                valid_until(&der)
+                    .map_err(|error| ConfigError::at(path, &format!("line {line}: {error}")))?;
+                found.push(der);
+            }
+            // Left out, it would be an authority that is missed; a request or a key may well stand beside.
+            ("TRUSTED CERTIFICATE" | "PKCS7" | "CMS", _) => {
+                let what = format!(
+                    "line {line}: `{label}` is not read; `CERTIFICATE` is (`openssl x509`, `openssl pkcs7`)"
+                );
+                return Err(ConfigError::at(path, &what));
+            }
+            _ => (),
+        }
+    }
     if found.is_empty() {
-        return Err(ConfigError::at(path, &"no certificate (PEM) in it"));
+        return Err(ConfigError::at(path, &"no certificate (PEM or DER) in it"));
     }
     Ok(found)
 }
 
-fn authorities(path: &Path) -> Result<(PathBuf, Arc<RootCertStore>), ConfigError> {
-    let mut roots = RootCertStore::empty();
-    for certificate in certificates(path)? {
-        roots.add(certificate).map_err(|error| ConfigError::at(path, &error))?;
+fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        ConfigError::at(path, &format!("no private key (PEM or DER, not encrypted) in it: {error}"))
+    };
+    let sections = sections(path, "PRIVATE KEY")?;
+    let key = sections.into_iter().find(|section| section.label.ends_with("PRIVATE KEY"));
+    let Some(Section { label, content, line }) = key else {
+        return Err(wrong(&"no `PRIVATE KEY`"));
+    };
+    match content {
+        Content::Der(der) if label != "ENCRYPTED PRIVATE KEY" => {
+            PrivateKeyDer::try_from(der).map_err(|error| wrong(&format!("line {line}: {error}")))
+        }
+        _ => Err(wrong(&format!("line {line}: it has a password (`openssl pkey` takes it off)"))),
     }
-    Ok((path.to_owned(), Arc::new(roots)))
 }
 
-/// Authorities publish lists as DER as often as in PEM.
-fn lists(paths: &[PathBuf]) -> Result<(Vec<RevocationList>, Option<i64>), ConfigError> {
-    let (mut lists, mut ends) = (Vec::new(), Vec::new());
-    for path in paths {
-        let bytes = read(path)?;
-        let found = if bytes.first() == Some(&0x30) {
-            vec![CertificateRevocationListDer::from(bytes)]
-        } else {
-            CertificateRevocationListDer::pem_slice_iter(&bytes)
-                .collect::<Result<Vec<_>, _>>()
-                .map_err(|error| ConfigError::at(path, &error))?
-        };
-        if found.is_empty() {
-            return Err(ConfigError::at(path, &"no revocation list (PEM or DER) in it"));
-        }
-        for list in &found {
-            let (_, parsed) = CertificateRevocationList::from_der(list)
-                .map_err(|error| ConfigError::at(path, &error))?;
-            ends.extend(parsed.next_update().map(|time| time.timestamp()));
-        }
-        lists.extend(found.into_iter().map(|list| (path.clone(), list)));
+fn authorities(
+    path: &Path,
+    lists: &[PathBuf],
+    provider: &CryptoProvider,
+) -> Result<Authorities, ConfigError> {
+    let certificates = certificates(path)?;
+    let mut roots = RootCertStore::empty();
+    for certificate in &certificates {
+        roots.add(certificate.clone()).map_err(|error| ConfigError::at(path, &error))?;
     }
-    Ok((lists, ends.into_iter().min()))
+    let mut found = Vec::new();
+    for list in lists {
+        let read = |der| RevocationList::read(list.clone(), der, &certificates, provider);
+        for (line, der) in revocation_lists(list)? {
+            let wrong = |error| ConfigError::at(list, &format!("line {line}: {error}"));
+            found.push(read(der).map_err(wrong)?);
+        }
+    }
+    Ok(Authorities { path: path.to_owned(), roots: Arc::new(roots), lists: newest(found) })
+}
+
+/// With the line that each begins on.
+fn revocation_lists(
+    path: &Path,
+) -> Result<Vec<(usize, CertificateRevocationListDer<'static>)>, ConfigError> {
+    let mut found = Vec::new();
+    for Section { label, content, line } in sections(path, "X509 CRL")? {
+        let (Content::Der(der), "X509 CRL" | "CRL") = (content, label.as_str()) else {
+            let what = format!("line {line}: `{label}` is no revocation list (`X509 CRL`)");
+            return Err(ConfigError::at(path, &what));
+        };
+        found.push((line, der.into()));
+    }
+    if found.is_empty() {
+        return Err(ConfigError::at(path, &"no revocation list (PEM or DER) in it"));
+    }
+    Ok(found)
 }
 
 fn valid_until(certificate: &CertificateDer<'_>) -> Result<i64, String> {
-    let (_, parsed) = X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
+    let (rest, parsed) =
+        X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
+    if !rest.is_empty() {
+        return Err("something stands behind the certificate".to_owned());
+    }
     Ok(parsed.validity().not_after.timestamp())
 }
 

@@ -19,7 +19,7 @@ use super::bucket::Bucket;
 use super::bucket::time_limits::{in_time, within};
 use super::store::{Blobs, Place};
 use crate::storage::copying::staged_for;
-use crate::storage::disk::sync_folder;
+use crate::storage::disk::{is_read_only, sync_folder};
 use crate::storage::error::{StorageError, away};
 
 /// The name of the file, or object, that says which catalog the store belongs to.
@@ -72,6 +72,21 @@ impl Blobs {
                 "the store's folder does not say which catalog it belongs to: is its disk mounted?",
             )),
             Place::Folder { .. } | Place::Bucket(_) => Ok(()),
+        }
+    }
+
+    /// Whether the store is there, and a folder takes changes. One small request to a bucket.
+    pub async fn must_answer(&self) -> Result<(), StorageError> {
+        let path = match &self.0 {
+            Place::Folder { path, .. } => path.clone(),
+            Place::Bucket(_) => return self.owner().await.map(drop),
+        };
+        let what = path.display().to_string();
+        let looked = spawn_blocking(move || is_read_only(&path));
+        match looked.await.map_err(|error| away(error.to_string()))? {
+            Ok(false) => Ok(()),
+            Ok(true) => Err(StorageError::file(what)(io::ErrorKind::ReadOnlyFilesystem.into())),
+            Err(error) => Err(StorageError::file(what)(error)),
         }
     }
 

@@ -1,27 +1,36 @@
 //! The pools of either database, and the transactions that come from them.
 
 use std::path::Path;
-use std::str::FromStr as _;
-use std::time::Duration;
 
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::PgPool;
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
-use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection};
+use sqlx::{ConnectOptions as _, Connection as _};
 
+use super::catalog_file::CatalogFile;
 use super::transaction::{Either, Held, Tx};
-use crate::storage::ballast::Ballast;
+use super::{PATIENCE, postgres};
+use crate::storage::ballast::{Ballast, Room};
 use crate::storage::error::StorageError;
 use crate::storage::instance;
-
-/// How long a caller waits for a connection or for SQLite's write lock before it is told to come back.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// SQLite readers beside the one writer. Readers do not block in WAL mode; more than cores gain nothing.
 const SQLITE_READERS: u32 = 4;
 
-const POSTGRES_CONNECTIONS: u32 = 16;
+/// What SQLite's log keeps of its file when it is used anew: what it takes as a rule.
+const LOG_KEPT: &str = "4194304";
+
+/// What a transaction that changes rows is for, as far as that counts on a full disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Refused where the disk of SQLite's catalog is full.
+    Change,
+    /// Frees room, shuts somebody out, or does what that needs. Also what changes a row in its place, such as who is at
+    /// which work: refused, it would keep those waiting who free room.
+    Freeing,
+}
 
 /// The database, SQLite or PostgreSQL.
 #[derive(Clone)]
@@ -32,23 +41,33 @@ pub enum Db {
         writer: SqlitePool,
         readers: SqlitePool,
         ballast: Ballast,
+        file: CatalogFile,
     },
     Postgres(PgPool),
 }
 
 impl Db {
-    /// Opens `sqlite:PATH` (the file is made if absent) or `postgres://…`.
-    pub async fn open(url: &str) -> Result<Self, StorageError> {
+    /// Opens `sqlite:PATH` (the file is made if absent) or `postgres://…` with so many connections at most.
+    pub async fn open(url: &str, connections: u32) -> Result<Self, StorageError> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             instance::make_private_file(Path::new(path))?;
             let options = SqliteConnectOptions::new()
                 .filename(path)
                 .foreign_keys(true)
+                // One large change, and the log would have its size for good.
+                .pragma("journal_size_limit", LOG_KEPT)
                 .journal_mode(SqliteJournalMode::Wal)
                 // A commit that was acknowledged survives a power cut; NORMAL would lose the last ones.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(PATIENCE)
+                // The name that PostgreSQL has for the order of bytes, which is SQLite's own: one text for both.
+                .collation("C", str::cmp)
                 .disable_statement_logging();
+            if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
+                // Before the first table, and only then: said to a file that has some, it writes with each connection.
+                let new = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
+                new.connect().await?.close().await?;
+            }
             // A commit that fails for a full disk ends SQLite's transaction and not sqlx's count of it:
             // such a connection is closed and not used again.
             let writer = SqlitePoolOptions::new()
@@ -68,18 +87,15 @@ impl Db {
                 .test_before_acquire(false)
                 .connect_with(options.read_only(true))
                 .await?;
-            Ok(Self::Sqlite { writer, readers, ballast: Ballast::beside(Path::new(path)) })
+            let ballast = Ballast::beside(Path::new(path));
+            Ok(Self::Sqlite {
+                writer,
+                readers,
+                ballast,
+                file: CatalogFile::opened(Path::new(path))?,
+            })
         } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            let options = PgConnectOptions::from_str(url)?
-                .application_name("imagedepot")
-                .disable_statement_logging();
-            let pool = PgPoolOptions::new()
-                .max_connections(POSTGRES_CONNECTIONS)
-                .acquire_timeout(PATIENCE)
-                .after_connect(|connection, _| Box::pin(bound_waits(connection)))
-                .connect_with(options)
-                .await?;
-            Ok(Self::Postgres(pool))
+            Ok(Self::Postgres(postgres::open(url, connections).await?))
         } else {
             Err(StorageError::Unusable("catalog.url begins with sqlite: or postgres://".to_owned()))
         }
@@ -91,10 +107,10 @@ impl Db {
             Self::Sqlite { readers, .. } => {
                 Either::Sqlite(Held::InTransaction(readers.begin().await?)).into()
             }
-            Self::Postgres(pool) => {
-                let begin = "begin isolation level repeatable read read only";
-                Either::Postgres(Held::InTransaction(pool.begin_with(begin).await?)).into()
-            }
+            Self::Postgres(pool) => Either::Postgres(Held::InTransaction(
+                Box::pin(postgres::begin_reading(pool)).await?,
+            ))
+            .into(),
         })
     }
 
@@ -104,23 +120,55 @@ impl Db {
             Self::Sqlite { readers, .. } => {
                 Either::Sqlite(Held::Bare(readers.acquire().await?)).into()
             }
-            Self::Postgres(pool) => Either::Postgres(Held::Bare(pool.acquire().await?)).into(),
+            Self::Postgres(pool) => {
+                Either::Postgres(Held::Bare(Box::pin(postgres::acquire(pool)).await?)).into()
+            }
         })
     }
 
-    /// A transaction that changes rows. On SQLite it takes the write lock at once: a transaction that
-    /// read first and asked for the lock later would fail when another had written in between.
+    /// A transaction that changes rows; `RoomKept` on a full disk.
     pub async fn write(&self) -> Result<Tx, StorageError> {
+        self.write_for(Purpose::Change).await
+    }
+
+    /// The same for what frees room or shuts somebody out, which is taken on a full disk, too.
+    pub async fn write_to_free(&self) -> Result<Tx, StorageError> {
+        self.write_for(Purpose::Freeing).await
+    }
+
+    /// On SQLite it takes the write lock at once: a transaction that read first and asked for the lock later would fail
+    /// when another had written in between.
+    pub async fn write_for(&self, purpose: Purpose) -> Result<Tx, StorageError> {
         Ok(match self {
-            Self::Sqlite { writer, ballast, .. } => {
-                ballast.look();
+            Self::Sqlite { writer, ballast, file, .. } => {
+                file.must_be_there()?;
+                check(ballast, purpose)?;
                 let begun = writer.begin_with("begin immediate").await?;
+                // Those who were before it in the queue have written meanwhile.
+                check(ballast, purpose)?;
                 Either::Sqlite(Held::InTransaction(begun)).into()
             }
-            Self::Postgres(pool) => {
-                Either::Postgres(Held::InTransaction(pool.begin().await?)).into()
-            }
+            Self::Postgres(pool) => Either::Postgres(Held::InTransaction(
+                Box::pin(postgres::begin_writing(pool)).await?,
+            ))
+            .into(),
         })
+    }
+
+    /// Keeps other servers from the same catalog, where two would not know of each other; PostgreSQL is made for several.
+    pub fn hold_for_server(&self) -> Result<Option<std::fs::File>, StorageError> {
+        match self {
+            Self::Sqlite { file, .. } => file.hold().map(Some),
+            Self::Postgres(_) => Ok(None),
+        }
+    }
+
+    /// `RoomKept` where changes are refused for a full disk.
+    pub fn check_room(&self) -> Result<(), StorageError> {
+        match self {
+            Self::Sqlite { ballast, .. } => check(ballast, Purpose::Change),
+            Self::Postgres(_) => Ok(()),
+        }
     }
 
     pub async fn close(&self) {
@@ -134,11 +182,9 @@ impl Db {
     }
 }
 
-/// PostgreSQL waits for locks without end, and a replica whose machine vanished inside of a transaction
-/// keeps its locks for hours. Set here and not in the connection's start-up, which poolers refuse.
-async fn bound_waits(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
-    connection
-        .execute("set lock_timeout = '20s'; set idle_in_transaction_session_timeout = '60s'")
-        .await?;
-    Ok(())
+fn check(ballast: &Ballast, purpose: Purpose) -> Result<(), StorageError> {
+    match (ballast.look(), purpose) {
+        (Room::ForFreeing { free }, Purpose::Change) => Err(StorageError::RoomKept { free }),
+        _ => Ok(()),
+    }
 }

@@ -15,6 +15,11 @@ const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/migrations.r
 pub(super) static MIGRATIONS: LazyLock<Migrator> =
     LazyLock::new(|| Migrator::with_migrations(FILES.iter().filter_map(migration).collect()));
 
+/// The number of the newest: the schema that this program works with.
+pub fn newest_schema() -> i64 {
+    FILES.last().and_then(|(name, _)| name.split_once('_')?.0.parse().ok()).unwrap_or(0)
+}
+
 /// None of a name without a number, which the tests find.
 fn migration(&(name, sql): &(&str, &'static str)) -> Option<Migration> {
     let (version, what) = name.split_once('_')?;

@@ -6,6 +6,15 @@ use super::database::Db;
 use super::migration_list::MIGRATIONS;
 use crate::storage::error::StorageError;
 
+/// The order of bytes, whatever language the database was made for.
+const ORDERS: [(&str, &str); 2] = [
+    ("image_order", "create index if not exists image_order on image (name_key collate \"C\")"),
+    (
+        "publication_order",
+        "create index if not exists publication_order on publication (path collate \"C\")",
+    ),
+];
+
 impl Db {
     /// Whether there is a schema, and an older one than this program's.
     pub async fn is_behind(&self) -> Result<bool, StorageError> {
@@ -41,6 +50,7 @@ impl Db {
             )),
             other => other.into(),
         })?;
+        self.make_orders().await?;
         // Looked at first: a start waits for nobody's change once there is a chain.
         if self.look().await?.audit_head().await?.is_some_and(|head| head.sequence > 0) {
             return Ok(());
@@ -48,5 +58,24 @@ impl Db {
         let mut tx = self.write().await?;
         tx.chain_older_rows().await?;
         tx.commit().await
+    }
+
+    /// The indexes that lists are read by. Not among the migrations, which both databases share: SQLite orders by bytes as it is, and
+    /// other programs could not write to a file that names the order `C`.
+    async fn make_orders(&self) -> Result<(), StorageError> {
+        let Self::Postgres(pool) = self else { return Ok(()) };
+        for (name, index) in ORDERS {
+            let known = "select count(*) from pg_indexes where schemaname = current_schema() and indexname = $1";
+            let known: i64 = sqlx::query_scalar(known).bind(name).fetch_one(pool).await?;
+            if known > 0 {
+                continue;
+            }
+            match sqlx::query(index).execute(pool).await.map_err(StorageError::from) {
+                // Another replica was faster.
+                Err(StorageError::Duplicate) | Ok(_) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 }

@@ -60,7 +60,14 @@ impl Tx {
     }
 
     pub async fn accounts(&mut self) -> Result<Vec<Account>, StorageError> {
-        all!(self, concat!("select ", account_columns!(account), " from account order by name_key"))
+        all!(
+            self,
+            concat!(
+                "select ",
+                account_columns!(account),
+                " from account order by name_key collate \"C\""
+            )
+        )
     }
 
     pub async fn accounts_after(
@@ -73,7 +80,7 @@ impl Tx {
             concat!(
                 "select ",
                 account_columns!(account),
-                " from account where name_key > $1 order by name_key limit $2"
+                " from account where name_key > $1 collate \"C\" order by name_key collate \"C\" limit $2"
             ),
             after,
             limit

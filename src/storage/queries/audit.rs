@@ -1,7 +1,5 @@
 //! The record of who changed what.
 
-use uuid::Uuid;
-
 use super::statement::{all, columns, execute, insert, optional, value};
 use crate::storage::audit_row::{AuditHead, AuditRow};
 use crate::storage::{StorageError, Tx};
@@ -21,6 +19,31 @@ pub(super) use audit_columns;
 impl Tx {
     pub async fn audit_head(&mut self) -> Result<Option<AuditHead>, StorageError> {
         optional!(self, "select sequence, hash from audit_head where id = 1")
+    }
+
+    /// The last row that was pruned; 0 where none was. It stands beside the newest row, so that whatever carries that one
+    /// carries it, too.
+    pub async fn audit_anchor(&mut self) -> Result<AuditHead, StorageError> {
+        let anchor = optional!(self, "select sequence, hash from audit_head where id = 2")?;
+        Ok(anchor.unwrap_or_default())
+    }
+
+    /// Removes the chain's rows up to this one, which is the anchor then.
+    pub async fn prune_audit(&mut self, anchor: &AuditHead) -> Result<(), StorageError> {
+        let before = self.audit_anchor().await?;
+        execute!(
+            self,
+            "delete from audit where sequence > $1 and sequence <= $2",
+            before.sequence,
+            anchor.sequence
+        )?;
+        insert!(
+            self,
+            "audit_head",
+            { id: 2_i64, sequence: anchor.sequence, hash: &anchor.hash, },
+            " on conflict (id) do update set sequence = excluded.sequence, hash = excluded.hash",
+        )?;
+        Ok(())
     }
 
     /// Whether this very row is in the chain.
@@ -123,8 +146,9 @@ impl Tx {
 
     /// Rows that have no place in the chain: there are none, unless somebody put them there.
     pub async fn unchained_audit_rows(&mut self) -> Result<i64, StorageError> {
-        let query = "select count(*) from audit where sequence is null or sequence < 1";
-        let row: Option<(i64,)> = optional!(self, query)?;
+        let anchor = self.audit_anchor().await?;
+        let query = "select count(*) from audit where sequence is null or sequence <= $1";
+        let row: Option<(i64,)> = optional!(self, query, anchor.sequence)?;
         Ok(row.map_or(0, |(count,)| count))
     }
 
@@ -145,10 +169,10 @@ impl Tx {
         Ok(())
     }
 
-    /// Newest first, those before `before`.
+    /// Newest first, those before the sequence `before`: by the chain and not by the clock, which may have gone wrong.
     pub async fn audit_before(
         &mut self,
-        before: Uuid,
+        before: i64,
         limit: i64,
     ) -> Result<Vec<AuditRow>, StorageError> {
         all!(
@@ -156,7 +180,7 @@ impl Tx {
             concat!(
                 "select ",
                 audit_columns!(audit),
-                " from audit where id < $1 order by id desc limit $2"
+                " from audit where sequence < $1 order by sequence desc limit $2"
             ),
             before,
             limit

@@ -113,13 +113,14 @@ impl Tx {
         &mut self,
         image: Uuid,
         role: FileRole,
+        creator: &str,
     ) -> Result<Vec<Revision>, StorageError> {
         all!(
             self,
             concat!(
                 "select ",
                 revision_columns!(r),
-                " from revision r where r.image_id = $1 and r.state = 'draft' \
+                " from revision r where r.image_id = $1 and r.state = 'draft' and r.created_by = $3 \
              and not exists (select 1 from file f where f.revision_id = r.id and f.role = $2) \
              and not exists (select 1 from upload u where u.revision_id = r.id and u.role = $2 \
              and u.state = 'receiving') \
@@ -127,7 +128,8 @@ impl Tx {
              and s.state = 'claimed') order by r.number"
             ),
             image,
-            role
+            role,
+            creator
         )
     }
 
@@ -137,15 +139,21 @@ impl Tx {
         Ok(())
     }
 
-    pub async fn newest_draft(&mut self, image: Uuid) -> Result<Option<Revision>, StorageError> {
+    pub async fn newest_draft(
+        &mut self,
+        image: Uuid,
+        creator: &str,
+    ) -> Result<Option<Revision>, StorageError> {
         optional!(
             self,
             concat!(
                 "select ",
                 revision_columns!(revision),
-                " from revision where image_id = $1 and state = 'draft' order by number desc limit 1"
+                " from revision where image_id = $1 and state = 'draft' and created_by = $2 \
+             order by number desc limit 1"
             ),
-            image
+            image,
+            creator
         )
     }
 

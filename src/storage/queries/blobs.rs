@@ -43,6 +43,16 @@ impl Tx {
         )
     }
 
+    /// The part of it that one caller's uploads have reserved, with the bytes that have come for them: they are not files yet.
+    pub async fn reserved_by(&mut self, creator: &str) -> Result<i64, StorageError> {
+        value!(
+            self,
+            "select cast(coalesce(sum(b.size), 0) as bigint) from upload u join blob b on b.id = u.blob_id \
+             where u.created_by = $1 and u.state = 'receiving'",
+            creator
+        )
+    }
+
     /// Lets one transaction at a time compare free space with what is reserved. SQLite's writer is
     /// alone as it is.
     pub async fn lock_reservations(&mut self) -> Result<(), StorageError> {

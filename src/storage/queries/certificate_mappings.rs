@@ -161,7 +161,7 @@ impl Tx {
 
     /// In the order in which they are asked.
     pub async fn certificate_mappings(&mut self) -> Result<Vec<CertificateMapping>, StorageError> {
-        read_all(all!(self, mappings!("order by m.position, m.name_key"))?)
+        read_all(all!(self, mappings!("order by m.position, m.name_key collate \"C\""))?)
     }
 
     pub async fn certificate_mappings_after(
@@ -173,8 +173,8 @@ impl Tx {
         read_all(all!(
             self,
             mappings!(
-                "where m.position > $1 or (m.position = $1 and m.name_key > $2) \
-                 order by m.position, m.name_key limit $3"
+                "where m.position > $1 or (m.position = $1 and m.name_key > $2 collate \"C\") \
+                 order by m.position, m.name_key collate \"C\" limit $3"
             ),
             position,
             name_key,
@@ -207,7 +207,7 @@ impl Tx {
     pub async fn mappings_of(&mut self, account: Uuid) -> Result<Vec<MappingName>, StorageError> {
         let rows: Vec<(MappingName,)> = all!(
             self,
-            "select name from certificate_mapping where account_id = $1 and not denies order by name_key",
+            "select name from certificate_mapping where account_id = $1 and not denies order by name_key collate \"C\"",
             account
         )?;
         Ok(rows.into_iter().map(|(name,)| name).collect())

@@ -128,6 +128,12 @@ impl Tx {
         Ok(rows == 0)
     }
 
+    /// A change of no row, for who asks whether changes can be made.
+    pub async fn change_nothing(&mut self) -> Result<(), StorageError> {
+        execute!(self, "update catalog_state set id = id where id = 0")?;
+        Ok(())
+    }
+
     /// The newest migration that was applied.
     pub async fn schema_version(&mut self) -> Result<i64, StorageError> {
         value!(self, "select coalesce(max(version), 0) from _sqlx_migrations")

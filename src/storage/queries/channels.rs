@@ -78,7 +78,7 @@ impl Tx {
             concat!(
                 "select ",
                 channel_columns!(channel),
-                " from channel where deleted_at is null order by name_key"
+                " from channel where deleted_at is null order by name_key collate \"C\""
             )
         )
     }

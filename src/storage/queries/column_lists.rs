@@ -14,7 +14,7 @@ use super::publications::publication_columns;
 use super::revisions::revision_columns;
 use super::statement::columns;
 use super::tokens::api_token_columns;
-use crate::storage::Db;
+use crate::storage::{CONNECTIONS, Db};
 
 /// Each table with its list, and the columns that its statements use and its record does not have.
 const LISTS: [(&str, &str, &[&str]); 10] = [
@@ -29,7 +29,7 @@ const LISTS: [(&str, &str, &[&str]); 10] = [
     ),
     ("channel", channel_columns!(channel), &["name_key", "folder_key", "deleted_at"]),
     ("image", image_columns!(image), &["name_key", "next_revision", "changed_in"]),
-    ("promotion", promotion_columns!(promotion), &[]),
+    ("promotion", promotion_columns!(promotion), &["number"]),
     ("publication", publication_columns!(publication), &[]),
     ("revision", revision_columns!(revision), &[]),
 ];
@@ -38,7 +38,7 @@ const LISTS: [(&str, &str, &[&str]); 10] = [
 async fn every_list_has_all_columns_of_its_table() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("catalog.sqlite");
-    let db = Db::open(&format!("sqlite:{}", path.display())).await.unwrap();
+    let db = Db::open(&format!("sqlite:{}", path.display()), CONNECTIONS).await.unwrap();
     db.migrate().await.unwrap();
     let Db::Sqlite { readers, .. } = &db else { unreachable!("opened so") };
     for (table, list, beside) in LISTS {

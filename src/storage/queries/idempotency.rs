@@ -49,6 +49,26 @@ impl Tx {
         Ok(())
     }
 
+    /// Forgets all but the newest `kept` keys of a caller.
+    pub async fn forget_answers_but(
+        &mut self,
+        caller: &str,
+        kept: i64,
+    ) -> Result<u64, StorageError> {
+        execute!(
+            self,
+            "delete from idempotency where caller = $1 and created_at < (select created_at from idempotency \
+             where caller = $1 order by created_at desc limit 1 offset $2)",
+            caller,
+            kept
+        )
+    }
+
+    /// For a caller who is gone or shut out.
+    pub async fn forget_answers_of(&mut self, caller: &str) -> Result<u64, StorageError> {
+        execute!(self, "delete from idempotency where caller = $1", caller)
+    }
+
     pub async fn remembered(
         &mut self,
         caller: &str,

@@ -130,7 +130,8 @@ impl Tx {
             concat!(
                 "select ",
                 image_columns!(image),
-                " from image where deleted_at is null and name_key > $1 order by name_key limit $2"
+                " from image where deleted_at is null and name_key > $1 collate \"C\" \
+                 order by name_key collate \"C\" limit $2"
             ),
             after,
             limit

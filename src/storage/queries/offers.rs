@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::promotions::promotion_columns;
+use super::publications::goes_at_once;
 use super::statement::{all, columns};
 use crate::model::row::from_row;
 use crate::model::{Digest, FileRole, ImageName, Promotion};
@@ -66,6 +67,18 @@ from_row!(LingeringFile {
     sealed_at,
 });
 
+/// A file that a channel's folder may have held, and whose revision was revoked.
+#[derive(Debug, Clone)]
+pub struct RevokedFile {
+    pub channel_id: Uuid,
+    pub image_id: Uuid,
+    pub revision: i64,
+    pub extension: String,
+    pub role: FileRole,
+}
+
+from_row!(RevokedFile { channel_id, image_id, revision, extension, role });
+
 /// Which images a query is about.
 #[derive(Debug, Clone, Copy)]
 pub enum Scope {
@@ -100,6 +113,27 @@ impl Tx {
              where c.deleted_at is null"
             ),
             " and a.image_id = $1",
+            ""
+        )
+    }
+
+    /// Every withdrawal that nothing was promoted after.
+    pub async fn withdrawals_in_force(
+        &mut self,
+        scope: Scope,
+    ) -> Result<Vec<Promotion>, StorageError> {
+        scoped!(
+            self,
+            scope,
+            concat!(
+                "select ",
+                promotion_columns!(p),
+                ", r.number as revision from promotion p join revision r on r.id = p.revision_id \
+             join channel c on c.id = p.channel_id \
+             where p.withdrawal is not null and c.deleted_at is null and p.epoch = (select max(n.epoch) \
+             from promotion n where n.image_id = p.image_id and n.channel_id = p.channel_id)"
+            ),
+            " and p.image_id = $1",
             ""
         )
     }
@@ -140,7 +174,7 @@ impl Tx {
     }
 
     /// What stands in the tree, without index files: those go at once, so that nobody begins to
-    /// fetch. Nor what was found damaged.
+    /// fetch. Nor what was found to be bad, or damaged.
     pub async fn lingering_files(
         &mut self,
         scope: Scope,
@@ -148,13 +182,28 @@ impl Tx {
         scoped!(
             self,
             scope,
-            "select p.path, p.channel_id, i.id as image_id, i.name as image, b.key as blob_key, b.size, \
+            concat!(
+                "select p.path, p.channel_id, i.id as image_id, i.name as image, b.key as blob_key, b.size, \
              p.digest, r.sealed_at \
              from publication p join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \
              join image i on i.id = r.image_id \
-             where p.role <> 'index' and p.state <> 'removing' and r.state <> 'quarantined' \
-             and not exists (select 1 from damage d where d.blob_id = p.blob_id) \
-             and r.sealed_at is not null",
+             where p.role <> 'index' and p.state <> 'removing' and r.sealed_at is not null and not ",
+                goes_at_once!(),
+                " and not exists (select 1 from damage d where d.blob_id = p.blob_id)"
+            ),
+            " and r.image_id = $1",
+            ""
+        )
+    }
+
+    /// The files of revoked revisions, in the channels that they were ever promoted to.
+    pub async fn revoked_files(&mut self, scope: Scope) -> Result<Vec<RevokedFile>, StorageError> {
+        scoped!(
+            self,
+            scope,
+            "select distinct p.channel_id, r.image_id, r.number as revision, i.extension, f.role \
+             from revision r join promotion p on p.revision_id = r.id join image i on i.id = r.image_id \
+             join file f on f.revision_id = r.id where r.state = 'revoked'",
             " and r.image_id = $1",
             ""
         )

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::statement::{all, columns, execute, optional, value};
+use super::statement::{all, columns, execute, insert, optional, value};
 use crate::model::row::from_row;
-use crate::model::{ChannelName, Promotion};
+use crate::model::{ChannelName, Departure, Promotion};
 use crate::storage::{StorageError, Tx};
 
 /// What a [`Promotion`] is read from; its revision's number comes from beside it.
@@ -14,7 +14,7 @@ macro_rules! promotion_columns {
     ($name:ident) => {
         columns!(
             $name: id, image_id, channel_id, revision_id, epoch, kind, mandatory, deadline,
-            rollout, note, rolled_back, created_by, created_at
+            rollout, note, rolled_back, created_by, created_at, withdrawal
         )
     };
 }
@@ -35,9 +35,13 @@ macro_rules! promotion {
 struct WithChannel {
     promotion: Promotion,
     channel_name: ChannelName,
+    place: i64,
 }
 
-from_row!(WithChannel { promotion: flatten, channel_name });
+from_row!(WithChannel { promotion: flatten, channel_name, place });
+
+/// Where a promotion stands among an image's: its number (0 for those from before there were any), then its time and id.
+pub type HistoryPlace = (i64, DateTime<Utc>, Uuid);
 
 impl Tx {
     /// The promotion that is in force.
@@ -78,7 +82,7 @@ impl Tx {
         let names: Vec<(ChannelName,)> = all!(
             self,
             "select c.name from assignment a join promotion p on p.id = a.promotion_id \
-             join channel c on c.id = a.channel_id where p.revision_id = $1 order by c.name_key",
+             join channel c on c.id = a.channel_id where p.revision_id = $1 order by c.name_key collate \"C\"",
             revision
         )?;
         Ok(names.into_iter().map(|(name,)| name).collect())
@@ -101,25 +105,7 @@ impl Tx {
 
     /// Adds to the history and puts the promotion in force.
     pub async fn assign(&mut self, promotion: &Promotion) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "insert into promotion (id, image_id, channel_id, revision_id, epoch, kind, mandatory, deadline, \
-             rollout, note, rolled_back, created_by, created_at) \
-             values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
-            promotion.id,
-            promotion.image_id,
-            promotion.channel_id,
-            promotion.revision_id,
-            promotion.epoch,
-            promotion.kind,
-            promotion.terms.for_clients.mandatory,
-            promotion.terms.for_clients.deadline,
-            Json(&promotion.terms.rollout),
-            &promotion.terms.note,
-            promotion.rolled_back,
-            &promotion.created_by,
-            promotion.created_at,
-        )?;
+        self.insert_promotion(promotion, None).await?;
         execute!(
             self,
             "insert into assignment (image_id, channel_id, promotion_id) values ($1, $2, $3) \
@@ -129,6 +115,70 @@ impl Tx {
             promotion.id,
         )?;
         Ok(())
+    }
+
+    /// Adds to the history that the image was withdrawn: nothing is in force from then on.
+    pub async fn withdraw(
+        &mut self,
+        withdrawal: &Promotion,
+        departure: Departure,
+    ) -> Result<(), StorageError> {
+        self.insert_promotion(withdrawal, Some(departure)).await?;
+        execute!(
+            self,
+            "delete from assignment where image_id = $1 and channel_id = $2",
+            withdrawal.image_id,
+            withdrawal.channel_id
+        )?;
+        Ok(())
+    }
+
+    async fn insert_promotion(
+        &mut self,
+        promotion: &Promotion,
+        withdrawal: Option<Departure>,
+    ) -> Result<(), StorageError> {
+        // The image is locked.
+        let number: i64 = value!(
+            self,
+            "select coalesce(max(number), 0) + 1 from promotion where image_id = $1",
+            promotion.image_id
+        )?;
+        insert!(self, "promotion", {
+            id: promotion.id,
+            image_id: promotion.image_id,
+            channel_id: promotion.channel_id,
+            revision_id: promotion.revision_id,
+            epoch: promotion.epoch,
+            kind: promotion.kind.as_stored(),
+            mandatory: promotion.terms.for_clients.mandatory,
+            deadline: promotion.terms.for_clients.deadline,
+            rollout: Json(&promotion.terms.rollout),
+            note: &promotion.terms.note,
+            rolled_back: promotion.rolled_back,
+            created_by: &promotion.created_by,
+            created_at: promotion.created_at,
+            withdrawal: withdrawal,
+            number: number,
+        })?;
+        Ok(())
+    }
+
+    /// The withdrawal that nothing was promoted after.
+    pub async fn withdrawn(
+        &mut self,
+        image: Uuid,
+        channel: Uuid,
+    ) -> Result<Option<Promotion>, StorageError> {
+        optional!(
+            self,
+            promotion!(
+                "where p.image_id = $1 and p.channel_id = $2 and p.withdrawal is not null and p.epoch = \
+                 (select max(n.epoch) from promotion n where n.image_id = $1 and n.channel_id = $2)"
+            ),
+            image,
+            channel
+        )
     }
 
     /// The highest epoch that the image ever had in the channel, or may have had; 0 before the first.
@@ -210,9 +260,9 @@ impl Tx {
             concat!(
                 "select ",
                 promotion_columns!(p),
-                ", r.number as revision, c.name as channel_name from promotion p \
+                ", r.number as revision, c.name as channel_name, coalesce(p.number, 0) as place from promotion p \
              join revision r on r.id = p.revision_id join channel c on c.id = p.channel_id \
-             where p.revision_id = $1 order by p.created_at desc, p.id desc"
+             where p.revision_id = $1 order by place desc, p.created_at desc, p.id desc"
             ),
             revision
         )?;
@@ -223,25 +273,26 @@ impl Tx {
     pub async fn promotions_before(
         &mut self,
         image: Uuid,
-        before: DateTime<Utc>,
-        before_id: Uuid,
+        (number, time, id): HistoryPlace,
         limit: i64,
-    ) -> Result<Vec<(Promotion, ChannelName)>, StorageError> {
+    ) -> Result<Vec<(Promotion, ChannelName, i64)>, StorageError> {
         let rows: Vec<WithChannel> = all!(
             self,
             concat!(
                 "select ",
                 promotion_columns!(p),
-                ", r.number as revision, c.name as channel_name from promotion p \
+                ", r.number as revision, c.name as channel_name, coalesce(p.number, 0) as place from promotion p \
              join revision r on r.id = p.revision_id join channel c on c.id = p.channel_id \
-             where p.image_id = $1 and (p.created_at < $2 or (p.created_at = $2 and p.id < $3)) \
-             order by p.created_at desc, p.id desc limit $4"
+             where p.image_id = $1 and (coalesce(p.number, 0) < $2 or (coalesce(p.number, 0) = $2 \
+             and (p.created_at < $3 or (p.created_at = $3 and p.id < $4)))) \
+             order by place desc, p.created_at desc, p.id desc limit $5"
             ),
             image,
-            before,
-            before_id,
+            number,
+            time,
+            id,
             limit
         )?;
-        Ok(rows.into_iter().map(|row| (row.promotion, row.channel_name)).collect())
+        Ok(rows.into_iter().map(|row| (row.promotion, row.channel_name, row.place)).collect())
     }
 }

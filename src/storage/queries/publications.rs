@@ -17,6 +17,18 @@ macro_rules! publication_columns {
 #[cfg(test)]
 pub(super) use publication_columns;
 
+/// Whether the publication `p` of the revision `r` is to leave the tree without grace: it was found to be bad, is nobody's
+/// any more, or was withdrawn so and not promoted to the channel again.
+macro_rules! goes_at_once {
+    () => {
+        "(r.state in ('quarantined', 'revoked', 'deleted') or exists (select 1 from promotion w \
+         where w.revision_id = p.revision_id and w.channel_id = p.channel_id and w.withdrawal = 'at_once' \
+         and w.epoch = (select max(n.epoch) from promotion n \
+         where n.revision_id = w.revision_id and n.channel_id = w.channel_id)))"
+    };
+}
+pub(super) use goes_at_once;
+
 /// A publication with what its file must be like.
 #[derive(Debug, Clone)]
 pub struct KnownFile {
@@ -26,8 +38,8 @@ pub struct KnownFile {
     pub sealed_at: DateTime<Utc>,
     /// What a bucket calls the bytes that were published; none in a folder, and while they are on their way.
     pub tag: Option<String>,
-    /// Its revision is kept from clients.
-    pub is_quarantined: bool,
+    /// It was damaged, or found to be bad: no grace is due to it.
+    pub goes_at_once: bool,
     /// Until then it is left where it is, for the repair to read.
     pub rescue_until: Option<DateTime<Utc>>,
 }
@@ -38,7 +50,7 @@ from_row!(KnownFile {
     size: size,
     sealed_at,
     tag,
-    is_quarantined,
+    goes_at_once,
     rescue_until,
 });
 
@@ -50,18 +62,23 @@ impl Tx {
             concat!(
                 "select ",
                 publication_columns!(p),
-                ", b.key as blob_key, b.size, r.sealed_at, o.tag, \
-             r.state = 'quarantined' or d.blob_id is not null as is_quarantined, d.rescue_until from publication p \
+                ", b.key as blob_key, b.size, r.sealed_at, o.tag, ",
+                goes_at_once!(),
+                " or d.blob_id is not null as goes_at_once, d.rescue_until from publication p \
              join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \
              left join published_object o on o.path = p.path left join damage d on d.blob_id = p.blob_id \
-             order by p.path"
+             order by p.path collate \"C\""
             )
         )
     }
 
     /// Where a blob's published forms are.
     pub async fn publications_of(&mut self, blob: Uuid) -> Result<Vec<(String,)>, StorageError> {
-        all!(self, "select path from publication where blob_id = $1 order by path", blob)
+        all!(
+            self,
+            "select path from publication where blob_id = $1 order by path collate \"C\"",
+            blob
+        )
     }
 
     /// In the order of the paths, those behind `after`.
@@ -75,7 +92,7 @@ impl Tx {
             concat!(
                 "select ",
                 publication_columns!(publication),
-                " from publication where path > $1 order by path limit $2"
+                " from publication where path > $1 collate \"C\" order by path collate \"C\" limit $2"
             ),
             after,
             limit
@@ -118,6 +135,25 @@ impl Tx {
              channel_id = excluded.channel_id, revision_id = excluded.revision_id, role = excluded.role, \
              blob_id = excluded.blob_id, digest = excluded.digest, state = excluded.state, \
              withdraw_at = excluded.withdraw_at"
+        )?;
+        Ok(())
+    }
+
+    /// Takes the HTTP names of all that a channel's folder holds of an image; the files go with the next reconciliation.
+    pub async fn begin_removal(
+        &mut self,
+        image: Uuid,
+        channel: Uuid,
+        now: DateTime<Utc>,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "update publication set state = $3, withdraw_at = $4 where channel_id = $2 \
+             and revision_id in (select id from revision where image_id = $1)",
+            image,
+            channel,
+            PublicationState::Removing,
+            now
         )?;
         Ok(())
     }

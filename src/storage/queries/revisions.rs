@@ -153,7 +153,7 @@ impl Tx {
             self,
             "select id from image where keep_revisions is not null and deleted_at is null and keep_revisions < \
              (select count(*) from revision r where r.image_id = image.id \
-              and r.state in ('ready', 'revoked', 'quarantined')) order by name_key"
+              and r.state in ('ready', 'revoked', 'quarantined')) order by name_key collate \"C\""
         )
     }
 

@@ -168,7 +168,7 @@ impl Tx {
             "select d.blob_id, b.key as blob_key, i.name as image, r.number as revision, r.id as revision_id, \
              f.role, f.size, f.digest, d.found_at, d.what from damage d join blob b on b.id = d.blob_id \
              join file f on f.blob_id = d.blob_id join revision r on r.id = f.revision_id \
-             join image i on i.id = r.image_id order by i.name_key, r.number, f.role"
+             join image i on i.id = r.image_id order by i.name_key collate \"C\", r.number, f.role"
         )
     }
 

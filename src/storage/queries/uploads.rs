@@ -117,6 +117,21 @@ impl Tx {
         )
     }
 
+    /// Sessions that have not brought a byte.
+    pub async fn empty_uploads(
+        &mut self,
+        since: DateTime<Utc>,
+    ) -> Result<Vec<Upload>, StorageError> {
+        all!(
+            self,
+            uploads!(
+                "where u.state = 'receiving' and b.received = 0 and b.size > 0 and u.updated_at < $1 \
+                 order by u.updated_at limit 100"
+            ),
+            since
+        )
+    }
+
     /// As [`Self::idle_uploads`], only whole-file uploads.
     pub async fn idle_puts(&mut self, since: DateTime<Utc>) -> Result<Vec<Upload>, StorageError> {
         all!(

@@ -18,7 +18,7 @@ use crate::storage::StorageError;
 use crate::storage::backup_store::BackupStore;
 use crate::storage::blobs::verify::{Pace, Verdict};
 use crate::storage::blobs::{Listing, RunningHash};
-use crate::storage::dump::Loader;
+use crate::storage::dump::{self, Loader};
 
 /// What was done.
 #[derive(Debug, Clone)]
@@ -70,6 +70,7 @@ impl Catalog {
         self.must_have_no_rows().await?;
         self.must_have_empty_tree().await?;
         let rows = fetch_rows(backup_store, name, &note, scratch).await?;
+        must_be_ours(&rows)?;
         let blobs = saved_blobs(&rows)?;
         let there = self.blobs.list().await?;
         if order.rows_only {
@@ -167,7 +168,7 @@ impl Catalog {
             }
         }
         self.check_room(&mut self.db.read().await?, *size).await?;
-        let reader = backup_store.reader(digest, *size);
+        let reader = backup_store.reader(digest, *size)?;
         match self.blobs.put_whole(key, &reader, digest).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_about_the_bytes() => {
@@ -247,7 +248,7 @@ async fn fetch_rows(
 ) -> Result<std::fs::File> {
     let fail = || StorageError::file(scratch.display().to_string());
     let mut file = unnamed_file(scratch).map_err(fail())?;
-    let reader = backup_store.catalog_reader(&format!("{name}.jsonl"), note.catalog.size);
+    let reader = backup_store.catalog_reader(&format!("{name}.jsonl"), note.catalog.size)?;
     let (mut hash, mut stream) = (RunningHash::default(), reader.stream(0..reader.size()));
     while let Some(bytes) = stream.next().await {
         let bytes =
@@ -271,6 +272,14 @@ fn lines(rows: &std::fs::File) -> Result<impl Iterator<Item = Result<Value>>> {
         let line = line.map_err(|error| unreadable(&error))?;
         Ok(serde_json::from_str(&line).map_err(|error| unreadable(&error))?)
     }))
+}
+
+/// Before anything is done with them: keys and paths come out of these rows.
+fn must_be_ours(rows: &std::fs::File) -> Result<()> {
+    for line in lines(rows)? {
+        dump::must_be_ours(&line?)?;
+    }
+    Ok(())
 }
 
 fn saved_blobs(rows: &std::fs::File) -> Result<Vec<SavedBlob>> {

@@ -135,7 +135,7 @@ impl Catalog {
         for some in orphans.chunks(100) {
             let now = self.clock.now();
             let remove_after = self.after_safety(now);
-            let mut tx = self.db.write().await?;
+            let mut tx = self.db.write_to_free().await?;
             for orphan in some {
                 let size = i64::try_from(orphan.bytes).unwrap_or(i64::MAX);
                 let id = self.ids.next();

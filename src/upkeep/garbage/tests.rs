@@ -14,7 +14,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::catalog::image::{ImageChange, ImageDraft};
 use crate::catalog::promotion::{PromotionOrder, RollbackOrder};
-use crate::catalog::revision::{IfAssigned, RevisionChange, RevisionDetails};
+use crate::catalog::revision::end::IfAssigned;
+use crate::catalog::revision::{RevisionChange, RevisionDetails};
 use crate::catalog::upload::Announcement;
 use crate::catalog::{Actor, ChangeContext, Error, Execution, Precondition, Rules, test_catalog};
 use crate::model::{Digest, FileRole, Ids, ImageKind, ImageName, UploadProtocol};
@@ -122,14 +123,7 @@ impl Trial {
         catalog.claim_store().await.unwrap();
         let trial = Self { catalog, actor: Actor::system("tester"), now, folder };
         for name in IMAGES {
-            let image = ImageDraft {
-                name: name.parse().unwrap(),
-                kind: ImageKind::Single,
-                extension: None,
-                description: String::new(),
-                labels: std::collections::BTreeMap::new(),
-                keep_revisions: None,
-            };
+            let image = ImageDraft::bare(name.parse().unwrap(), ImageKind::Single);
             trial.catalog.create_image(&trial.actor, &image).await.unwrap();
         }
         trial

@@ -8,7 +8,9 @@ use uuid::Uuid;
 
 use crate::catalog::manifest::Manifest;
 use crate::catalog::{Catalog, Result};
+use crate::model::image::is_extension;
 use crate::model::publication::in_folder;
+use crate::model::revision::LARGEST_NUMBER;
 use crate::model::{
     ChannelName, ClientTerms, Digest, FileRole, FolderDocument, ImageKind, ImageName, Labels,
     ReadAccess,
@@ -126,10 +128,14 @@ impl Survey {
         for image in manifest.images {
             let extension = image.files.iter().find_map(|file| {
                 let name = file.path.strip_suffix(".index").unwrap_or(&file.path);
-                Some(name.rsplit_once('.')?.1.to_owned())
+                name.rsplit_once('.').map(|(_, extension)| extension.to_owned())
             });
+            // A manifest may be anybody's.
+            let extension = extension.filter(|extension| is_extension(extension));
             let index = self.image(&image.image, extension.as_deref().unwrap_or("ckm"));
-            self.images[index].revoked.extend(image.revoked);
+            let revoked = image.revoked.into_iter();
+            let possible = revoked.filter(|number| (1..=LARGEST_NUMBER).contains(number));
+            self.images[index].revoked.extend(possible);
             for file in image.files {
                 self.files.entry((index, image.revision, file.role)).or_default().digest =
                     Some(file.digest);

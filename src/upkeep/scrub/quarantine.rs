@@ -19,7 +19,7 @@ impl Catalog {
     pub(super) async fn quarantine(&self, blob: &StoredBlob, what: &str) -> Result<()> {
         let copies = self.copies_of(blob).await?;
         let now = self.clock.now();
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         let holders = tx.revisions_with_blob(blob.id).await?;
         let Some((first,)) = holders.first() else { return Ok(()) };
         // Only revisions of one image share bytes.
@@ -95,7 +95,7 @@ impl Catalog {
     /// The bytes are sound again where they lie.
     pub(super) async fn heal_in_place(&self, blob: &StoredBlob) -> Result<()> {
         let actor = Actor::system("scrub");
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         let holders = tx.revisions_with_blob(blob.id).await?;
         let Some((first,)) = holders.first() else { return Ok(()) };
         let image = tx.lock_image_of(*first).await?;

@@ -51,7 +51,7 @@ impl Catalog {
             // It may be the only sound one that there is: it stays until the next look at the damage has read it.
             return Ok(());
         }
-        let mut tx = self.db.write().await?;
+        let mut tx = self.db.write_to_free().await?;
         tx.end_rescue(blob.id).await?;
         tx.commit().await?;
         self.tree_is_due();
@@ -66,7 +66,11 @@ impl Catalog {
                 continue;
             }
             let reader = backup_store.reader(&file.digest, file.size);
-            if let Err(error) = Box::pin(self.heal_from(actor, &file, &reader)).await {
+            let healed = match reader {
+                Ok(reader) => Box::pin(self.heal_from(actor, &file, &reader)).await,
+                Err(error) => Err(error.into()),
+            };
+            if let Err(error) = healed {
                 let (image, revision) = (&file.image, file.revision);
                 tracing::warn!(%error, %image, revision, "not healed from the backup");
             }

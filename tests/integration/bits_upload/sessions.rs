@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use crate::harness::actions::{ckm, index, revision_path};
-use crate::harness::bits_client::{BUSY, BitsClient, SESSION_NOT_FOUND, next_offset, refused};
+use crate::harness::bits_client::{
+    BUSY, BitsClient, INVALID_ARGUMENT, SESSION_NOT_FOUND, next_offset, refused,
+};
 use crate::harness::{Database, Depot, eventually, on_both_databases};
 
 use super::{IMAGE, holds, roles, upload};
@@ -30,9 +32,10 @@ async fn closing_before_the_end_drops_what_came(database: Database) {
     depot.comes_to_store(0).await;
     assert!(roles(&admin.revision(IMAGE, 1).await).is_empty());
     refused(&client.part(&ckm(1), 299_999..300_000).await, 500, SESSION_NOT_FOUND);
-    // Without any fragment there is nothing to drop.
+    // Without any fragment there is nothing to drop, and no file that the client could rely on.
     client.create().await.expecting(200);
-    client.close().await.expecting(200);
+    refused(&client.close().await, 400, INVALID_ARGUMENT);
+    refused(&client.close().await, 500, SESSION_NOT_FOUND);
     // The draft is free again.
     upload(&depot, &admin, "win7-office.ckm", &ckm(2)).await;
     holds(&admin, 1, "ckm", &ckm(2)).await;

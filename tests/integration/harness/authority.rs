@@ -99,6 +99,16 @@ impl Authority {
 
     /// Writes the revocation list `NAME.crl`, PEM, over the one before, in one step.
     pub fn revoke(&self, revoked: &[&Certificate], valid: Valid) -> PathBuf {
+        let list = self.list(1 + random_below(1 << 40), revoked, valid);
+        let file = self.folder.join(format!("{}.crl", self.name));
+        let new = file.with_extension("new");
+        std::fs::write(&new, list).expect("write the list");
+        std::fs::rename(&new, &file).expect("put it into place");
+        file
+    }
+
+    /// A revocation list with a number, as PEM.
+    pub fn list(&self, number: u64, revoked: &[&Certificate], valid: Valid) -> String {
         let next_update = match valid {
             Valid::Over => date_time_ymd(2021, 1, 1),
             Valid::For(time) => date_time_ymd(1970, 1, 1) + from_now(time),
@@ -111,19 +121,15 @@ impl Authority {
             invalidity_date: None,
         };
         let params = CertificateRevocationListParams {
-            this_update: date_time_ymd(2020, 1, 1),
+            // OpenSSL goes by the date.
+            this_update: date_time_ymd(2020, 1, 1) + Duration::from_secs(number % 1_000_000),
             next_update,
-            crl_number: SerialNumber::from(1 + random_below(1 << 40)),
+            crl_number: SerialNumber::from(number),
             issuing_distribution_point: None,
             revoked_certs: revoked.iter().map(entry).collect(),
             key_identifier_method: KeyIdMethod::Sha256,
         };
-        let list = params.signed_by(&self.issuer).expect("a list").pem().expect("as PEM");
-        let file = self.folder.join(format!("{}.crl", self.name));
-        let new = file.with_extension("new");
-        std::fs::write(&new, list).expect("write the list");
-        std::fs::rename(&new, &file).expect("put it into place");
-        file
+        params.signed_by(&self.issuer).expect("a list").pem().expect("as PEM")
     }
 }
 

@@ -51,10 +51,28 @@ pub struct TestDatabase {
 
 impl TestDatabase {
     pub fn create() -> Self {
+        Self::create_with("")
+    }
+
+    /// One that was made with more words.
+    pub fn create_with(words: &str) -> Self {
         let cluster = running_cluster();
         let name = format!("depot_{}", unique());
-        psql(cluster, &format!("CREATE DATABASE {name} TEMPLATE template0"));
+        psql(cluster, &format!("CREATE DATABASE {name} TEMPLATE template0 {words}"));
         Self { name, cluster }
+    }
+
+    /// Somebody with these properties, whose the database is from now on, as a URL.
+    pub fn given_to_a_role(&self, properties: &str) -> String {
+        let Self { name, cluster } = self;
+        psql(*cluster, &format!("CREATE ROLE {name} LOGIN {properties}"));
+        psql(*cluster, &format!("ALTER DATABASE {name} OWNER TO {name}"));
+        format!("postgres://{name}@{cluster}/{name}")
+    }
+
+    /// Runs a statement in which `{}` is the database's name, and its owner's.
+    pub fn run(&self, statement: &str) {
+        psql(self.cluster, &statement.replace("{}", &self.name));
     }
 
     pub fn url(&self) -> String {
@@ -157,7 +175,8 @@ impl Cluster {
             "--username=postgres",
             "--auth=trust",
             "--encoding=UTF8",
-            "--locale=C.UTF-8",
+            // As distributions set it up, and not in the order of bytes.
+            "--locale=en_US.UTF-8",
             "--no-sync",
         ]));
         let port = TcpListener::bind("127.0.0.1:0")

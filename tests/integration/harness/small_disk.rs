@@ -34,12 +34,12 @@ impl SmallDisk {
 
     /// Somebody else's file, which takes all the room that is left. Removing it gives the room back.
     pub fn fill(&self) -> PathBuf {
-        let path = self.path().join("filler");
-        let mut filler = File::create(&path).expect("make the filler");
-        for block in [vec![0; 1 << 20], vec![0; 4096]] {
-            while filler.write_all(&block).is_ok() {}
-        }
-        path
+        filled(self.path().join("filler"))
+    }
+
+    /// The same once more, beside what filled it before.
+    pub fn fill_beside(filler: &Path) -> PathBuf {
+        filled(filler.with_extension("more"))
     }
 }
 
@@ -48,4 +48,12 @@ impl Drop for SmallDisk {
         let unmounted = Command::new("umount").arg("--lazy").arg(self.path()).status();
         assert!(unmounted.is_ok_and(|status| status.success()), "the small disk stays mounted");
     }
+}
+
+fn filled(path: PathBuf) -> PathBuf {
+    let mut filler = File::create(&path).expect("make the filler");
+    for block in [vec![0; 1 << 20], vec![0; 4096]] {
+        while filler.write_all(&block).is_ok() {}
+    }
+    path
 }

@@ -205,12 +205,14 @@ fn of_channels() -> Vec<Operation> {
             PROMOTERS,
             Given::PromotedTwice,
         ),
+        all("DELETE /api/v1/images/{image}/channels/{channel}", PROMOTERS, Given::Promoted),
         all("GET /api/v1/images/{image}/promotions", READERS, Given::Promoted),
         all("GET /api/v1/publications", READERS, Given::Promoted),
         all("POST /api/v1/publications/reconcile", ADMINS, Given::Nothing),
         all("POST /api/v1/gc", ADMINS, Given::Nothing),
         all("GET /api/v1/scrub", READERS, Given::Nothing),
         all("POST /api/v1/scrub", ADMINS, Given::Nothing),
+        all("GET /api/v1/status", READERS, Given::Nothing),
     ]
 }
 

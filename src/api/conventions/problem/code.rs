@@ -10,6 +10,9 @@
 //!    does not compile, nor does a line that nothing gives;
 //! 5. what `/docs/problems` says of it ([`super::page`]).
 
+#[cfg(test)]
+mod tests;
+
 use actix_web::http::StatusCode;
 
 use crate::access::Denied;
@@ -191,7 +194,7 @@ refusals! {
     CertificateMappingNotFound: NOT_FOUND, "certificate_mapping_not_found", GiveUp, catalog Error::CertificateMappingNotFound,
         "There is no certificate mapping of this name.";
     NothingAssigned: NOT_FOUND, "nothing_assigned", GiveUp, catalog Error::NothingAssigned,
-        "No revision of the image was promoted to the channel yet.";
+        "The channel offers no revision of the image: none was promoted yet, or it was withdrawn.";
     MethodNotAllowed: METHOD_NOT_ALLOWED, "method_not_allowed", GiveUp,
         "The path is right and the method is not; Allow has those that are.";
     NameTaken: CONFLICT, "name_taken", GiveUp, catalog Error::NameTaken(_),
@@ -242,6 +245,10 @@ refusals! {
         "The bytes would go past the size that the upload was begun with.";
     ImageQuotaExceeded: PAYLOAD_TOO_LARGE, "image_quota_exceeded", ReportTooLarge, catalog Error::QuotaExceeded { .. },
         "The image has as many bytes as uploads.image_quota allows, which the detail names.";
+    EmptyFile: UNPROCESSABLE_ENTITY, "empty_file", GiveUp, catalog Error::EmptyFile(_),
+        "A file of 0 bytes is no image: the draft was not sealed.";
+    NothingCame: UNPROCESSABLE_ENTITY, "nothing_came", GiveUp, catalog Error::NothingCame,
+        "A BITS upload was closed before its first fragment; nothing was kept.";
     ChecksumMismatch: UNPROCESSABLE_ENTITY, "checksum_mismatch", GiveUp, catalog Error::ChecksumMismatch,
         "The bytes do not have the checksum that came with them; nothing of them was kept.";
     TooManyUploads: TOO_MANY_REQUESTS, "too_many_uploads", Wait, retry 60, catalog Error::TooManyUploads { .. },
@@ -252,6 +259,8 @@ refusals! {
         "The first request with this key has no answer; look whether the change was made.";
     RevisionDeleted: GONE, "revision_deleted", BeginAnew, catalog Error::RevisionDeleted(_),
         "The revision was deleted; its number is not used again.";
+    RevisionRevoked: GONE, "revision_revoked", GiveUp,
+        "The file was of a revision that was revoked: it is given to nobody any more.";
     TokenRevoked: GONE, "token_revoked", GiveUp, catalog Error::TokenRevoked,
         "The token was revoked.";
     LengthRequired: LENGTH_REQUIRED, "length_required", GiveUp,
@@ -262,6 +271,8 @@ refusals! {
         "The server speaks the versions of tus that Tus-Version has.";
     PreconditionFailed: PRECONDITION_FAILED, "precondition_failed", GiveUp, catalog Error::Stale,
         "It was changed in the meantime; read it again and repeat with the new ETag.";
+    TooManyBodies: SERVICE_UNAVAILABLE, "too_many_bodies", WaitForBackEnd, retry 2,
+        "Other requests hold as much memory as the server has for bodies.";
     BodyTooLarge: PAYLOAD_TOO_LARGE, "body_too_large", GiveUp,
         "A JSON body has 1 MiB at the most.";
     FileTooLarge: PAYLOAD_TOO_LARGE, "file_too_large", ReportTooLarge, catalog Error::TooLarge { .. },
@@ -308,85 +319,8 @@ refusals! {
         "The database is busy or away; nothing was changed.";
     StoreUnavailable: SERVICE_UNAVAILABLE, "store_unavailable", WaitForBackEnd, retry 10,
         "The store of files does not work at the moment.";
+    CallerShareExceeded: INSUFFICIENT_STORAGE, "caller_share_exceeded", ReportFullDisk, catalog Error::CallerShareExceeded { .. },
+        "The caller's uploads under way have reserved what one caller may have of the free room (uploads.caller_share).";
     NoRoom: INSUFFICIENT_STORAGE, "no_room", ReportFullDisk, catalog Error::NoRoom { .. } | Error::FloorReached { .. },
-        "The bytes do not fit on the server's disk; nothing was changed.";
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-    use std::path::Path;
-
-    use super::*;
-
-    #[test]
-    fn a_code_is_its_variants_name_in_small_letters() {
-        for Refusal { code, variant, .. } in TABLE {
-            assert_eq!(code.replace('_', ""), variant.to_lowercase());
-        }
-        let codes: BTreeSet<_> = TABLE.iter().map(|line| line.code).collect();
-        assert_eq!(codes.len(), TABLE.len(), "each code stands once");
-    }
-
-    #[test]
-    fn who_may_come_again_is_told_when() {
-        for line in TABLE.iter().filter(|line| line.status == StatusCode::SERVICE_UNAVAILABLE) {
-            assert!(line.retry_after.is_some(), "{}", line.code);
-        }
-    }
-
-    #[test]
-    fn a_bits_client_gives_up_only_what_is_wrong_in_itself() {
-        for line in TABLE.iter().filter(|line| line.reaction == Reaction::GiveUp) {
-            let passes = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS];
-            let wrong = line.status.is_client_error() && !passes.contains(&line.status);
-            assert!(wrong, "{}", line.code);
-        }
-    }
-
-    /// Documents write a refusal as its status and its code.
-    #[test]
-    fn refusals_that_documents_name_are_of_the_table() {
-        let named = regex::Regex::new(r"\b([45][0-9]{2})\s+`([a-z_]+)`").unwrap();
-        let mut found = 0;
-        for file in std::fs::read_dir(root().join("docs")).unwrap() {
-            let file = file.unwrap().path();
-            let text =
-                if file.is_file() { std::fs::read_to_string(&file).unwrap() } else { continue };
-            for (_, [status, code]) in named.captures_iter(&text).map(|found| found.extract()) {
-                assert_eq!(status_of(code), Some(status), "{code} in {}", file.display());
-                found += 1;
-            }
-        }
-        assert!(found > 3, "only {found} were found");
-    }
-
-    /// Its answers are by status, and name codes.
-    #[test]
-    fn refusals_that_the_description_names_are_of_the_table() {
-        let text = std::fs::read(root().join("openapi/imagedepot.json")).unwrap();
-        let document: serde_json::Value = serde_json::from_slice(&text).unwrap();
-        let named = regex::Regex::new("`([a-z]+_[a-z_]+)`").unwrap();
-        let paths = document["paths"].as_object().unwrap().values();
-        let operations = paths.flat_map(|path| path.as_object().unwrap().values());
-        let mut found = 0;
-        for (status, answer) in operations.filter_map(|o| o["responses"].as_object()).flatten() {
-            let described = answer["description"].as_str().filter(|_| status.as_str() >= "400");
-            for (_, [code]) in
-                named.captures_iter(described.unwrap_or_default()).map(|c| c.extract())
-            {
-                assert_eq!(status_of(code), Some(status.as_str()), "{code}");
-                found += 1;
-            }
-        }
-        assert!(found > 100, "only {found} were found");
-    }
-
-    fn root() -> &'static Path {
-        Path::new(env!("CARGO_MANIFEST_DIR"))
-    }
-
-    fn status_of(code: &str) -> Option<&'static str> {
-        TABLE.iter().find(|line| line.code == code).map(|line| line.status.as_str())
-    }
+        "The bytes do not fit on the server's disk, or it is full and takes only what frees room or shuts somebody out; nothing was changed.";
 }

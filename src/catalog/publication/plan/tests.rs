@@ -22,7 +22,7 @@ fn wanted(role: FileRole) -> Wanted {
 
 fn known(path: &str, role: FileRole, found: Found) -> Known {
     let publication = wanted(role).publication(path);
-    Known { publication, found, is_quarantined: false, rescue_until: None }
+    Known { publication, found, goes_at_once: false, rescue_until: None }
 }
 
 fn verbs(plan: &Plan) -> Vec<(&'static str, &str)> {
@@ -88,6 +88,26 @@ fn a_withdrawn_file_goes_when_its_grace_is_over() {
     let early = plan(vec![], vec![file.clone()], at(9), TimeDelta::zero());
     assert_eq!((verbs(&early), early.next_withdrawal), (vec![], Some(at(10))));
     assert_eq!(verbs(&plan(vec![], vec![file], at(10), TimeDelta::zero())), [("remove", "a.ckm")]);
+}
+
+#[test]
+fn what_was_found_to_be_bad_goes_without_grace_and_its_index_first() {
+    let bad = |path, role| Known { goes_at_once: true, ..known(path, role, Found::Right) };
+    let files = vec![bad("a.ckm", FileRole::Ckm), bad("a.ckm.index", FileRole::Index)];
+    let plan = plan(vec![], files, at(100), TimeDelta::seconds(50));
+    assert_eq!(verbs(&plan), [("remove", "a.ckm.index"), ("remove", "a.ckm")]);
+    assert_eq!(plan.next_withdrawal, None);
+}
+
+#[test]
+fn what_has_lost_its_name_already_gets_it_back_only_if_it_is_wanted_again() {
+    let mut file = known("a.ckm", FileRole::Ckm, Found::Right);
+    file.publication.state = PublicationState::Removing;
+    let unwanted = plan(vec![], vec![file.clone()], at(100), TimeDelta::seconds(50));
+    assert_eq!(verbs(&unwanted), [("remove", "a.ckm")]);
+    let wanted = vec![("a.ckm".to_owned(), wanted(FileRole::Ckm), Found::Right)];
+    let again = plan(wanted, vec![file], at(100), TimeDelta::seconds(50));
+    assert_eq!(verbs(&again), [("acknowledge", "a.ckm")]);
 }
 
 use proptest::prelude::*;

@@ -14,7 +14,7 @@ use crate::catalog::{Actor, Catalog, CatalogParts, Rules};
 use crate::model::{Clock, File, Ids, ImageKind, Upload};
 use crate::storage::blobs::test_bucket::TestBucket;
 use crate::storage::tree::Tree;
-use crate::storage::{Blobs, Db};
+use crate::storage::{Blobs, CONNECTIONS, Db};
 
 pub(super) const IMAGE: &str = "win7-office";
 
@@ -47,14 +47,7 @@ impl Environment {
     }
 
     async fn prepare(&self) {
-        let image = ImageDraft {
-            name: IMAGE.parse().unwrap(),
-            kind: ImageKind::Medv,
-            extension: None,
-            description: String::new(),
-            labels: std::collections::BTreeMap::new(),
-            keep_revisions: None,
-        };
+        let image = ImageDraft::bare(IMAGE.parse().unwrap(), ImageKind::Medv);
         self.catalog(1).await.create_image(&Actor::system("tester"), &image).await.unwrap();
     }
 
@@ -76,7 +69,7 @@ impl Environment {
     async fn catalog_with(&self, blobs: Blobs, instance: u128) -> Catalog {
         let folder = self.folder.path();
         let url = format!("sqlite:{}", folder.join("catalog.sqlite").display());
-        let db = Db::open(&url).await.unwrap();
+        let db = Db::open(&url, CONNECTIONS).await.unwrap();
         db.migrate().await.unwrap();
         let tree = Tree::folder(&folder.join("tree")).unwrap();
         let rules = Rules { min_free: 0, ..Rules::default() };

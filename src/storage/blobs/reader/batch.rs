@@ -23,6 +23,11 @@ impl<I: Iterator<Item = Piece>> Batches<I> {
     pub(super) fn new(pieces: I, limit: usize) -> Self {
         Self { pieces, rest: None, limit }
     }
+
+    /// Batches from the next one on.
+    pub(super) fn limit_to(&mut self, limit: usize) {
+        self.limit = limit;
+    }
 }
 
 impl<I: Iterator<Item = Piece>> Iterator for Batches<I> {

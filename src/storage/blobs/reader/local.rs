@@ -11,6 +11,7 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -24,6 +25,18 @@ use super::piece::{Piece, too_short};
 /// and the response's head into one buffer, which has to fit the allocator's 512 KiB class; 256 KiB
 /// and less wake the receiver too often.
 const BATCH: usize = 500 * 1024;
+
+/// What all streams together may have read ahead, in bytes: whoever asks for hundreds of files and reads none of them must not fill the
+/// memory. With more streams than fit, each reads less at a time.
+const ALL_TOGETHER: usize = 24 << 20;
+const SMALLEST_BATCH: usize = 64 * 1024;
+
+/// Streams of this process that are open.
+static OPEN: AtomicUsize = AtomicUsize::new(0);
+
+fn batch_now() -> usize {
+    (ALL_TOGETHER / OPEN.load(Ordering::Relaxed).max(1)).clamp(SMALLEST_BATCH, BATCH)
+}
 
 /// Reads under way when the page cache has nothing.
 const IN_FLIGHT: usize = 2;
@@ -48,11 +61,18 @@ pub(super) struct LocalStream<I> {
     turn: usize,
 }
 
+impl<I> Drop for LocalStream<I> {
+    fn drop(&mut self) {
+        OPEN.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// Nothing in it is ever pinned.
 impl<I> Unpin for LocalStream<I> {}
 
 impl<I: Iterator<Item = Piece>> LocalStream<I> {
     pub(super) fn new(file: Arc<File>, pieces: I) -> Self {
+        OPEN.fetch_add(1, Ordering::Relaxed);
         Self {
             file,
             batches: Batches::new(pieces, BATCH),
@@ -66,7 +86,7 @@ impl<I: Iterator<Item = Piece>> LocalStream<I> {
     /// The next batch if the page cache has it. If not, it is under way in the pool afterwards;
     /// `None` and nothing under way is the end.
     fn read_on_the_spot(&mut self) -> Option<Bytes> {
-        let batch = self.batches.next()?;
+        let batch = self.next_batch()?;
         let mut buffer = self.buffer(batch.length);
         if fill(&batch, &mut buffer, |target, offset| read_cached(&self.file, target, offset))
             .is_ok()
@@ -76,6 +96,11 @@ impl<I: Iterator<Item = Piece>> LocalStream<I> {
         self.misses = AFTER_MISS;
         self.read_in_pool(batch, buffer);
         None
+    }
+
+    fn next_batch(&mut self) -> Option<Batch> {
+        self.batches.limit_to(batch_now());
+        self.batches.next()
     }
 
     fn read_in_pool(&mut self, batch: Batch, mut buffer: BytesMut) {
@@ -88,7 +113,7 @@ impl<I: Iterator<Item = Piece>> LocalStream<I> {
 
     fn keep_disk_busy(&mut self) {
         while self.misses > 0 && self.in_flight.len() < IN_FLIGHT {
-            let Some(batch) = self.batches.next() else { return };
+            let Some(batch) = self.next_batch() else { return };
             self.misses -= 1;
             let buffer = self.buffer(batch.length);
             self.read_in_pool(batch, buffer);

@@ -1,0 +1,91 @@
+//! `/images/{image}/promotions`: what was offered where, and since when.
+
+use actix_web::get;
+use actix_web::web::{Data, Path, Query};
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::conventions::caller::Caller;
+use super::conventions::page::{Page, PageQuery};
+use super::conventions::problem::{Problem, ReadRefusals};
+use super::conventions::sample;
+use super::depot::Depot;
+use crate::access::permission::Read;
+use crate::model::{ChannelName, ImageName, Promotion, PromotionKind, Terms};
+
+/// One entry of an image's history.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Promotion, example = json!(Self::sample()))]
+pub struct PromotionBody {
+    id: Uuid,
+    channel: String,
+    /// Null where the image was withdrawn.
+    #[schema(required = true)]
+    revision: Option<i64>,
+    epoch: i64,
+    kind: PromotionKind,
+    #[serde(flatten)]
+    #[schema(inline)]
+    terms: Terms,
+    /// A later rollback or withdrawal turned away from it.
+    rolled_back: bool,
+    at: DateTime<Utc>,
+    by: String,
+}
+
+impl PromotionBody {
+    fn sample() -> Self {
+        Self {
+            id: sample::ID,
+            channel: "production".to_owned(),
+            revision: Some(12),
+            epoch: 17,
+            kind: PromotionKind::Promote,
+            terms: Terms { note: "January patches".to_owned(), ..Terms::default() },
+            rolled_back: false,
+            at: sample::time("2026-01-05T10:00:00Z"),
+            by: sample::ADMIN.to_owned(),
+        }
+    }
+}
+
+impl From<(Promotion, ChannelName, i64)> for PromotionBody {
+    fn from((promotion, channel, _): (Promotion, ChannelName, i64)) -> Self {
+        Self {
+            id: promotion.id,
+            channel: channel.to_string(),
+            revision: promotion.offered_revision(),
+            epoch: promotion.epoch,
+            kind: promotion.kind,
+            // A withdrawal is marked so for rollbacks to pass it by; nothing turned away from it.
+            rolled_back: promotion.rolled_back && promotion.kind != PromotionKind::Withdraw,
+            terms: promotion.terms,
+            at: promotion.created_at,
+            by: promotion.created_by,
+        }
+    }
+}
+
+/// List an image's promotions
+///
+/// The history in all channels, newest first.
+#[utoipa::path(tag = "promotion", operation_id = "list_promotions",
+    params(("image" = String, Path, description = "The image's name"), PageQuery),
+    responses((status = 200, description = "A page of the history", body = Page<PromotionBody>), ReadRefusals)
+)]
+#[get("/images/{image}/promotions")]
+pub async fn history(
+    caller: Caller<Read>,
+    depot: Data<Depot>,
+    image: Path<ImageName>,
+    page: Query<PageQuery>,
+) -> Result<Page<PromotionBody>, Problem> {
+    caller.may_know(&image)?;
+    let promotions = depot.catalog.promotions(&image, page.position()?, page.fetch()?).await?;
+    let place = |(promotion, _, number): &(Promotion, ChannelName, i64)| {
+        (*number, promotion.created_at, promotion.id)
+    };
+    page.page(promotions, place, Into::into)
+}

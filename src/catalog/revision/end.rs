@@ -1,0 +1,160 @@
+//! The end of a revision: revoked, which takes it out of use, or deleted, which leaves a tombstone with its number.
+
+use chrono::{DateTime, Utc};
+
+use super::{RevisionDetails, locked_details};
+use crate::catalog::audit::NOTHING;
+use crate::catalog::{Actor, Catalog, ChangeContext, Error, Result};
+use crate::model::{ChannelName, ImageName, Revision, RevisionState};
+use crate::storage::{Change, Tx};
+
+/// What becomes of the channels that are assigned to a revision which is to be revoked.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum IfAssigned {
+    /// They stay as they are, and nothing is revoked.
+    #[default]
+    Refuse,
+    /// Each is rolled back; nothing is revoked where one cannot be.
+    RollBack,
+    /// The image is withdrawn from each.
+    Withdraw,
+    /// Each is rolled back, and the image is withdrawn where there is nothing to go back to.
+    RollBackOrWithdraw,
+}
+
+impl Catalog {
+    /// When the bytes of what is given up now may go.
+    pub(crate) fn after_safety(&self, now: DateTime<Utc>) -> DateTime<Utc> {
+        let age = chrono::TimeDelta::from_std(self.rules().safety_age);
+        let then = age.ok().and_then(|age| now.checked_add_signed(age));
+        then.unwrap_or_else(end_of_time).min(end_of_time())
+    }
+}
+
+/// The last second of 9999: later times have more digits, and `SQLite` compares them as text.
+pub(crate) fn end_of_time() -> DateTime<Utc> {
+    DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+impl Catalog {
+    /// Takes a ready revision out of use, and in the same step out of the channels that are assigned to it, where
+    /// that is wanted.
+    pub async fn revoke(
+        &self,
+        context: ChangeContext<'_>,
+        name: &ImageName,
+        number: i64,
+        if_assigned: IfAssigned,
+    ) -> Result<RevisionDetails> {
+        let ChangeContext { actor, condition, execution } = context;
+        let mut tx = self.db.write_to_free().await?;
+        let mut details = locked_details(&mut tx, name, number).await?;
+        condition.check(Some(&details.revision.tag()))?;
+        let state = details.revision.state;
+        if state != RevisionState::Ready {
+            return Err(Error::RevisionNotReady { number, state });
+        }
+        let channels = tx.channels_assigned_to(details.revision.id).await?;
+        if !channels.is_empty() && if_assigned == IfAssigned::Refuse {
+            return Err(Error::RevisionAssigned { number, channels });
+        }
+        let before = details.shown();
+        details.revision.state = RevisionState::Revoked;
+        self.save(&mut tx, &mut details.revision).await?;
+        for channel in &channels {
+            self.leave(&mut tx, actor, &details, channel, if_assigned).await?;
+        }
+        let entry = details.entry("revision.revoke", actor);
+        self.audit(&mut tx, entry, Some(&before), Some(&details.shown()));
+        tx.raise_catalog_version(Change::Image(details.image.id)).await?;
+        if execution.is_dry_run() {
+            return Ok(details);
+        }
+        tx.commit().await?;
+        self.refresh().await;
+        self.tree_is_due();
+        Ok(details)
+    }
+
+    /// Has a channel part with its revision, which was revoked a moment ago in the same transaction.
+    async fn leave(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        RevisionDetails { image, revision, .. }: &RevisionDetails,
+        channel: &ChannelName,
+        if_assigned: IfAssigned,
+    ) -> Result<()> {
+        let note = format!("revision {} was revoked", revision.number);
+        match if_assigned {
+            IfAssigned::Refuse | IfAssigned::RollBack => {
+                self.roll_back_within(tx, actor, image, channel, &note).await
+            }
+            IfAssigned::Withdraw => self.withdraw_within(tx, actor, image, channel, &note).await,
+            IfAssigned::RollBackOrWithdraw => {
+                match self.roll_back_within(tx, actor, image, channel, &note).await {
+                    Err(Error::NothingToRollBackTo) => {
+                        self.withdraw_within(tx, actor, image, channel, &note).await
+                    }
+                    rolled_back => rolled_back,
+                }
+            }
+        }
+    }
+
+    /// Deletes a revision; a tombstone keeps its number. Publishers may delete their own drafts only.
+    pub async fn delete_revision(
+        &self,
+        context: ChangeContext<'_>,
+        name: &ImageName,
+        number: i64,
+    ) -> Result<()> {
+        let ChangeContext { actor, condition, execution } = context;
+        let mut tx = self.db.write_to_free().await?;
+        let mut details = locked_details(&mut tx, name, number).await?;
+        condition.check(Some(&details.revision.tag()))?;
+        if !details.may_be_deleted_by(actor) {
+            return Err(Error::Forbidden(
+                "publishers delete drafts of their own; other revisions need an admin",
+            ));
+        }
+        let before = details.shown();
+        self.bury(&mut tx, &mut details.revision).await?;
+        self.audit(&mut tx, details.entry("revision.delete", actor), Some(&before), NOTHING);
+        tx.raise_catalog_version(Change::Image(details.image.id)).await?;
+        if execution.is_dry_run() {
+            return Ok(());
+        }
+        tx.commit().await?;
+        self.refresh().await;
+        self.tree_is_due();
+        self.sweep_is_due();
+        Ok(())
+    }
+
+    /// Makes a tombstone of a revision and garbage of its bytes.
+    pub(crate) async fn bury(&self, tx: &mut Tx, revision: &mut Revision) -> Result<()> {
+        let channels = tx.channels_assigned_to(revision.id).await?;
+        if !channels.is_empty() {
+            return Err(Error::RevisionAssigned { number: revision.number, channels });
+        }
+        if revision.protected {
+            return Err(Error::RevisionProtected(revision.number));
+        }
+        for blob in tx.delete_uploads_of(revision.id).await? {
+            tx.discard_arriving(blob, self.clock.now()).await?;
+        }
+        let now = self.clock.now();
+        // What was never sealed was nobody's to fetch, and nobody needs it back.
+        let remove_after = if revision.sealed_at.is_some() { self.after_safety(now) } else { now };
+        for file in tx.files_of(revision.id).await? {
+            tx.delete_file(revision.id, file.role).await?;
+            tx.discard_blob(file.blob_id, now, remove_after).await?;
+            // Nothing is left to be healed.
+            tx.end_rescue(file.blob_id).await?;
+        }
+        tx.end_quarantine(revision.id).await?;
+        revision.state = RevisionState::Deleted;
+        self.save(tx, revision).await
+    }
+}

@@ -1,0 +1,16 @@
+//! What `--version` says.
+
+use std::sync::LazyLock;
+
+use crate::model::program;
+
+/// Whoever reports a fault copies this line.
+pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let commit = program::commit().unwrap_or("unknown");
+    #[cfg(feature = "server")]
+    let schema = format!(", schema {}", crate::storage::db::newest_schema());
+    #[cfg(not(feature = "server"))]
+    let schema = "";
+    let (version, features) = (program::VERSION, program::features().join(" "));
+    format!("{version} (commit {commit}{schema}, features {features})")
+});

@@ -1,0 +1,15 @@
+//! What the catalog knows of its backups.
+
+use chrono::{DateTime, Utc};
+
+use super::row::from_row;
+
+/// A backup that was taken.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Backup {
+    /// By which `restore` finds it.
+    pub name: String,
+    pub taken_at: DateTime<Utc>,
+}
+
+from_row!(Backup { name, taken_at });

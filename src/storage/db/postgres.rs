@@ -1,0 +1,134 @@
+//! PostgreSQL's pool: how many connections, what each is told first, and which are trusted no more.
+//!
+//! A failover leaves connections behind that look well and refuse every change: to a server that is a standby now, or opened while the
+//! database was only to be read. So a transaction that is to change something asks first, and connections from before such a finding
+//! are closed instead of used again.
+
+use std::str::FromStr as _;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sqlx::pool::PoolConnection;
+use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::{ConnectOptions as _, Executor as _, PgConnection, Postgres, SqlStr, Transaction};
+
+use super::PATIENCE;
+use crate::storage::error::StorageError;
+
+/// Where the database gives fewer connections than the pool wants, one that is given back goes to whoever waits this long for a
+/// new one.
+const LOOK_FOR_FREE: Duration = Duration::from_millis(20);
+
+/// Connections that were opened before are not used again. Of this process alone: each pool finds out for itself.
+static DISTRUSTED_BEFORE: Mutex<Option<Instant>> = Mutex::new(None);
+
+/// Refuses a database that cannot hold what the catalog writes.
+pub(super) async fn open(url: &str, connections: u32) -> Result<PgPool, StorageError> {
+    let options =
+        PgConnectOptions::from_str(url)?.application_name("imagedepot").disable_statement_logging();
+    let pool = PgPoolOptions::new()
+        .max_connections(connections)
+        .acquire_timeout(PATIENCE)
+        .after_connect(|connection, _| Box::pin(greet(connection)))
+        .before_acquire(|_, about| {
+            let is_trusted = is_trusted(about.age);
+            Box::pin(async move { Ok(is_trusted) })
+        })
+        .connect_with(options)
+        .await?;
+    let encoding: String = sqlx::query_scalar("show server_encoding").fetch_one(&pool).await?;
+    if encoding != "UTF8" {
+        return Err(StorageError::Unusable(format!(
+            "the database's encoding is {encoding}, which cannot hold every name and note: make it anew with `createdb \
+             --encoding=UTF8 --template=template0`"
+        )));
+    }
+    Ok(pool)
+}
+
+/// PostgreSQL waits for locks without end, and a replica whose machine vanished inside of a transaction keeps its locks for
+/// hours. A role's default may be `serializable`, under which half of the changes would fail. Set here and not in the
+/// connection's start-up, which poolers refuse.
+async fn greet(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+    connection
+        .execute(
+            "set lock_timeout = '20s'; set idle_in_transaction_session_timeout = '60s'; \
+             set default_transaction_isolation = 'read committed'",
+        )
+        .await?;
+    Ok(())
+}
+
+pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, StorageError> {
+    let acquiring = pool.acquire();
+    tokio::pin!(acquiring);
+    loop {
+        tokio::select! {
+            acquired = &mut acquiring => return Ok(acquired?),
+            () = tokio::time::sleep(LOOK_FOR_FREE) => {
+                if let Some(free) = pool.try_acquire() {
+                    return Ok(free);
+                }
+            }
+        }
+    }
+}
+
+/// A transaction that only reads. It has had no effect where it could not begin, so it is begun once more.
+pub(super) async fn begin_reading(
+    pool: &PgPool,
+) -> Result<Transaction<'static, Postgres>, StorageError> {
+    const BEGIN: &str = "begin isolation level repeatable read read only";
+    match begin(pool, BEGIN).await {
+        Err(StorageError::Unavailable(_)) => {
+            distrust_connections();
+            begin(pool, BEGIN).await
+        }
+        begun => begun,
+    }
+}
+
+/// A transaction that may change something.
+pub(super) async fn begin_writing(
+    pool: &PgPool,
+) -> Result<Transaction<'static, Postgres>, StorageError> {
+    match try_writing(pool).await {
+        Err(StorageError::Unavailable(_)) => {
+            distrust_connections();
+            try_writing(pool).await
+        }
+        begun => begun,
+    }
+}
+
+async fn try_writing(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StorageError> {
+    let mut begun = begin(pool, "begin").await?;
+    let is_read_only: bool =
+        sqlx::query_scalar("select current_setting('transaction_read_only')::boolean")
+            .fetch_one(&mut *begun)
+            .await?;
+    if is_read_only {
+        return Err(StorageError::Unavailable("the database takes no changes now".to_owned()));
+    }
+    Ok(begun)
+}
+
+async fn begin(
+    pool: &PgPool,
+    statement: &'static str,
+) -> Result<Transaction<'static, Postgres>, StorageError> {
+    Ok(Transaction::begin(acquire(pool).await?, Some(SqlStr::from_static(statement))).await?)
+}
+
+fn is_trusted(age: Duration) -> bool {
+    let before = *DISTRUSTED_BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+    before.is_none_or(|before| age < before.elapsed())
+}
+
+/// No more than once a second: while the database is only to be read, every change finds so.
+fn distrust_connections() {
+    let mut before = DISTRUSTED_BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
+    if before.is_none_or(|before| before.elapsed() > Duration::from_secs(1)) {
+        *before = Some(Instant::now());
+    }
+}

@@ -1,0 +1,58 @@
+//! Whether the database would take a change now: everything that a change does, up to its commit.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::database::Db;
+use super::transaction::{Either, Held};
+use crate::storage::disk;
+use crate::storage::error::StorageError;
+
+impl Db {
+    /// Begins a change that changes nothing, and takes it back. Waits for a connection and for the write lock as changes do: the
+    /// caller bounds how long.
+    pub async fn try_write(&self) -> Result<(), StorageError> {
+        self.check_file().await?;
+        self.look().await?.frozen().await?.map_or(Ok(()), |why| Err(StorageError::Frozen(why)))?;
+        let mut tx = self.write().await?;
+        // A standby, and a database that was set to be read, refuse the statement and not the transaction.
+        tx.change_nothing().await?;
+        // Here and not by dropping it: the connection is free for the next change at once.
+        match tx.on {
+            Either::Sqlite(Held::InTransaction(begun)) => begun.rollback().await?,
+            Either::Postgres(Held::InTransaction(begun)) => begun.rollback().await?,
+            Either::Sqlite(Held::Bare(_)) | Either::Postgres(Held::Bare(_)) => {}
+        }
+        Ok(())
+    }
+
+    /// `SQLite`'s file is where it was, on a disk that takes changes: whoever has it open goes on writing into a file that
+    /// nobody will find again. Whether it is the very file that was opened asks each change (`catalog_file`).
+    async fn check_file(&self) -> Result<(), StorageError> {
+        let Some(file) = self.file() else { return Ok(()) };
+        let looked = tokio::task::spawn_blocking(move || look_at(&file));
+        looked.await.map_err(|error| StorageError::Unavailable(error.to_string()))?
+    }
+
+    /// What is left of the disk that the catalog's file lies on; none where a server of databases has it.
+    pub fn free_bytes(&self) -> Result<Option<u64>, StorageError> {
+        let Some(file) = self.file() else { return Ok(None) };
+        disk::free_bytes(&file).map(Some).map_err(StorageError::file(file.display().to_string()))
+    }
+
+    fn file(&self) -> Option<PathBuf> {
+        match self {
+            Self::Sqlite { writer, .. } => Some(writer.connect_options().get_filename().to_owned()),
+            Self::Postgres(_) => None,
+        }
+    }
+}
+
+fn look_at(file: &Path) -> Result<(), StorageError> {
+    let fail = || StorageError::file(file.display().to_string());
+    std::fs::metadata(file).map_err(fail())?;
+    if disk::is_read_only(file).map_err(fail())? {
+        return Err(fail()(io::ErrorKind::ReadOnlyFilesystem.into()));
+    }
+    Ok(())
+}

@@ -1,0 +1,170 @@
+//! What a row that comes in may hold: a backup lies where others may write, and its rows become keys of the store, paths of
+//! the tree and names in answers.
+//!
+//! Each is held to the types that the API's values go through. What is not named here goes nowhere but into answers, as JSON.
+
+use serde_json::{Map, Value};
+
+use crate::model::revision::LARGEST_NUMBER;
+use crate::model::{
+    AccountName, BlobState, ChannelName, Departure, Digest, FileRole, ImageKind, ImageName,
+    MappingName, PromotionKind, PublicationState, ReadAccess, RevisionState, TokenName, image,
+    publication,
+};
+
+/// Of sizes and versions, too.
+const LARGEST: i64 = LARGEST_NUMBER;
+
+/// More than any text of a row has.
+const LONGEST: usize = 1 << 20;
+
+/// The name of the first column that holds what it cannot, and what it should be.
+pub(super) fn misfit(table: &str, row: &Map<String, Value>) -> Option<(String, &'static str)> {
+    let wrong = row.iter().find_map(|(column, value)| {
+        let rule = wrong_in_any(value).or_else(|| wrong_in(table, column, value))?;
+        Some((column.clone(), rule))
+    });
+    wrong.or_else(|| other_key(row))
+}
+
+fn wrong_in_any(value: &Value) -> Option<&'static str> {
+    match value {
+        Value::String(text) if text.len() > LONGEST => Some("a text of at most 1 MiB"),
+        Value::String(text) if text.contains('\0') => Some("a text without NUL"),
+        Value::Number(number) => match number.as_i64() {
+            Some(0..=LARGEST) => None,
+            _ => Some("a number from 0 to 2^52"),
+        },
+        _ => None,
+    }
+}
+
+fn wrong_in(table: &str, column: &str, value: &Value) -> Option<&'static str> {
+    let text = value.as_str()?;
+    let (fits, rule) = match (table, column) {
+        ("image", "name") => (parses::<ImageName>(text), "an image's name"),
+        ("image", "kind") => (is_one_of::<ImageKind>(value), "a kind of image"),
+        ("image", "extension") => (image::is_extension(text), "an extension"),
+        ("channel", "name" | "requires_channel") => {
+            (parses::<ChannelName>(text), "a channel's name")
+        }
+        ("channel", "folder") => {
+            (text.is_empty() || parses::<ChannelName>(text), "empty, or a plain folder name")
+        }
+        ("channel", "read_access") => (is_one_of::<ReadAccess>(value), "who may read"),
+        ("revision" | "quarantine", "state" | "state_before") => {
+            (is_one_of::<RevisionState>(value), "a state of revisions")
+        }
+        ("blob", "key") => (is_key(text), "32 hexadecimal digits"),
+        ("blob", "state") => (is_one_of::<BlobState>(value), "a state of blobs"),
+        ("blob", "tail" | "multipart") => (!text.contains(['/', '\\']), "a name without slashes"),
+        (_, "digest") => (parses::<Digest>(text), "a digest (`sha256:` and 64 digits)"),
+        (_, "role") => (parses::<FileRole>(text), "a file's role"),
+        ("promotion", "kind") => (is_one_of::<PromotionKind>(value), "a kind of promotion"),
+        ("promotion", "withdrawal") => (is_one_of::<Departure>(value), "a way out of the tree"),
+        ("publication", "state") => {
+            (is_one_of::<PublicationState>(value), "a state of publications")
+        }
+        (_, "path") => (publication::is_tree_path(text), "a path below the tree's root"),
+        ("account", "name") => (parses::<AccountName>(text), "a user's name"),
+        ("api_token", "name") => (parses::<TokenName>(text), "a token's name"),
+        ("certificate_mapping", "name") => (parses::<MappingName>(text), "a mapping's name"),
+        _ => return None,
+    };
+    (!fits).then_some(rule)
+}
+
+/// Names are looked up by their keys.
+fn other_key(row: &Map<String, Value>) -> Option<(String, &'static str)> {
+    let other = |of: &str, key: &str| {
+        let (name, key) = (row.get(of)?.as_str()?, row.get(key)?.as_str()?);
+        (name.to_ascii_lowercase() != key).then_some(())
+    };
+    let rule = "the name in small letters";
+    if other("name", "name_key").is_some() {
+        return Some(("name_key".to_owned(), rule));
+    }
+    other("folder", "folder_key").map(|()| ("folder_key".to_owned(), rule))
+}
+
+fn parses<T: std::str::FromStr>(text: &str) -> bool {
+    text.parse::<T>().is_ok()
+}
+
+fn is_one_of<T: serde::de::DeserializeOwned>(value: &Value) -> bool {
+    serde_json::from_value::<T>(value.clone()).is_ok()
+}
+
+fn is_key(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn misfit_of(table: &str, row: &Value) -> Option<String> {
+        misfit(table, row.as_object().unwrap()).map(|(column, _)| column)
+    }
+
+    #[test]
+    fn no_row_leads_out_of_store_and_tree() {
+        let out =
+            ["../x", "/etc/passwd", "..", ".", "a/../b", "a\\b", "a\u{1b}[31m", "a\nb", "", "con"];
+        let places = [
+            ("image", "name"),
+            ("image", "extension"),
+            ("channel", "name"),
+            ("blob", "key"),
+            ("file", "digest"),
+            ("file", "role"),
+            ("publication", "path"),
+            ("published_object", "path"),
+            ("manifest", "path"),
+            ("account", "name"),
+        ];
+        for (table, column) in places {
+            for text in out {
+                if (column, text) == ("path", "con")
+                    || (table, text) == ("account", "con")
+                    || (column, text) == ("extension", "con")
+                {
+                    continue;
+                }
+                assert_eq!(
+                    misfit_of(table, &json!({column: text})).as_deref(),
+                    Some(column),
+                    "{table}.{column} = {text:?}"
+                );
+            }
+        }
+        assert_eq!(misfit_of("channel", &json!({"folder": "../x"})).as_deref(), Some("folder"));
+        assert_eq!(misfit_of("channel", &json!({"folder": ""})), None);
+    }
+
+    #[test]
+    fn numbers_out_of_range_and_other_keys_are_named() {
+        for number in [json!(-1), json!(i64::MAX), json!(1_u64 << 53), json!(0.5), json!(u64::MAX)]
+        {
+            assert_eq!(
+                misfit_of("revision", &json!({"number": number})).as_deref(),
+                Some("number")
+            );
+        }
+        let row = json!({"name": "Win7", "name_key": "win8"});
+        assert_eq!(misfit_of("image", &row).as_deref(), Some("name_key"));
+        assert_eq!(misfit_of("image", &json!({"name": "Win7", "name_key": "win7"})), None);
+    }
+
+    #[test]
+    fn what_the_catalog_writes_itself_fits() {
+        let blob = json!({"key": "0198f2a4c3d47e0b9d3a6f1e2b4c5d6e", "state": "stored", "size": 3});
+        assert_eq!(misfit_of("blob", &blob), None);
+        let path =
+            json!({"path": "test/win7-office_13.ckm.index", "role": "index", "state": "published"});
+        assert_eq!(misfit_of("publication", &path), None);
+        assert_eq!(misfit_of("revision", &json!({"notes": "two\nlines, and a / too"})), None);
+    }
+}

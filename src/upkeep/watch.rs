@@ -1,0 +1,242 @@
+//! Looks every few seconds whether each part of this server works, and keeps what it found for whoever asks
+//! ([`Catalog::parts`]): `/readyz`, `GET /status` and the metrics.
+//!
+//! A part is asked by a task of its own, which is waited for a moment only and not asked again before it has ended: what hangs on a
+//! disk that does not answer is one thread and not more with each look.
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use futures_util::future::join_all;
+use tokio::task::{JoinSet, spawn_blocking};
+
+use crate::catalog::{Catalog, Result};
+use crate::model::{Part, PartState, Trouble, metric};
+use crate::storage::StorageError;
+
+const EVERY: Duration = Duration::from_secs(5);
+
+/// A part that takes longer counts as one that does not answer.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// A round of publication that failed is tried again within seconds: an older failure is another server's by now.
+const FAILURE_COUNTS_FOR: TimeDelta = TimeDelta::minutes(2);
+
+/// Copies of large images in a bucket take minutes by themselves.
+const TREE_MAY_LAG: TimeDelta = TimeDelta::minutes(15);
+
+/// Whoever takes backups takes one a week at least.
+const BACKUP_IS_GOOD_FOR: TimeDelta = TimeDelta::days(8);
+
+/// What `SQLite` needs beside its file, with some to spare: its log grows to 4 MiB.
+const ROOM_FOR_CATALOG: u64 = 16 << 20;
+
+/// What a look has found.
+enum Found {
+    Well,
+    /// It could not be told: the part is as it was.
+    Unknown,
+    /// There is none of it here.
+    NotThere,
+    Bad {
+        /// A sentence for people.
+        what: String,
+        /// For the log.
+        cause: Option<String>,
+    },
+}
+
+/// What is asked of one part, again and again.
+struct Question {
+    part: Part,
+    /// The task that looks, until it has an answer.
+    pending: JoinSet<Found>,
+}
+
+impl Catalog {
+    /// Keeps looking, until cancelled.
+    pub async fn keep_watching(&self) {
+        for part in Part::ALL {
+            show(part, None);
+        }
+        let mut questions = Part::ALL.map(|part| Question { part, pending: JoinSet::new() });
+        loop {
+            let asked = questions.iter_mut().map(|question| question.ask(self));
+            let found = join_all(asked).await;
+            self.keep_what_was_found(found);
+            tokio::time::sleep(EVERY).await;
+        }
+    }
+
+    fn keep_what_was_found(&self, found: Vec<(Part, Found)>) {
+        let (before, now) = (self.parts(), self.clock.now());
+        let mut states = Vec::new();
+        for (part, found) in found {
+            let earlier = before.iter().find(|state| state.part == part);
+            let earlier = earlier.and_then(|state| state.trouble.clone());
+            if matches!(found, Found::NotThere) {
+                continue;
+            }
+            let trouble = trouble_of(part, found, earlier, now);
+            show(part, trouble.as_ref());
+            states.push(PartState { part, trouble });
+        }
+        self.shared.parts.states.store(states.into());
+    }
+
+    async fn look_at(self, part: Part) -> Found {
+        match part {
+            Part::Catalog => match self.db.try_write().await {
+                Ok(()) => Found::Well,
+                Err(error) => bad(of_catalog(&error), &error),
+            },
+            Part::Store => match self.try_store().await {
+                Ok(()) => Found::Well,
+                Err(error) => bad("it does not answer, or is not mounted", &error),
+            },
+            Part::Disk => self.look_at_disk().await,
+            Part::Publication => self.publication_found(),
+            Part::Backup => self.backup_found(),
+        }
+    }
+
+    async fn try_store(&self) -> Result<()> {
+        let catalog = self.clone();
+        let looked = spawn_blocking(move || catalog.check_mounted());
+        looked.await.map_err(|error| StorageError::Unavailable(error.to_string()))??;
+        Ok(self.blobs.must_answer().await?)
+    }
+
+    async fn look_at_disk(&self) -> Found {
+        let (blobs, db, floor) = (self.blobs.clone(), self.db.clone(), self.rules().min_free);
+        let looked = spawn_blocking(move || {
+            Ok::<_, StorageError>((blobs.free_bytes_of_disk()?, db.free_bytes()?))
+        });
+        // What is not there at all is the store's trouble, or the catalog's.
+        let Ok(Ok((free, beside_catalog))) = looked.await else { return Found::Unknown };
+        let what = match beside_catalog {
+            _ if free < floor => {
+                format!("it has {free} bytes left, and store.min_free keeps {floor} of them")
+            }
+            Some(free) if free < ROOM_FOR_CATALOG => {
+                format!("the catalog's disk has {free} bytes left")
+            }
+            _ => return Found::Well,
+        };
+        Found::Bad { what, cause: None }
+    }
+
+    fn publication_found(&self) -> Found {
+        let (parts, now) = (&self.shared.parts, self.clock.now());
+        if let Some(failed) = parts.publication_failed.load_full()
+            && now - failed.1 < FAILURE_COUNTS_FOR
+        {
+            return Found::Bad { what: failed.0.clone(), cause: None };
+        }
+        match parts.tree_behind_since.load_full() {
+            Some(since) if now - *since > TREE_MAY_LAG => {
+                let what = "the tree has not followed the catalog for long".to_owned();
+                Found::Bad { what, cause: None }
+            }
+            _ => Found::Well,
+        }
+    }
+
+    fn backup_found(&self) -> Found {
+        let Some(newest) = self.shared.parts.newest_backup.load_full() else {
+            return Found::NotThere;
+        };
+        if self.clock.now() - newest.taken_at <= BACKUP_IS_GOOD_FOR {
+            return Found::Well;
+        }
+        let days = BACKUP_IS_GOOD_FOR.num_days();
+        let what = format!("the newest backup is older than {days} days");
+        Found::Bad { what, cause: None }
+    }
+}
+
+impl Question {
+    async fn ask(&mut self, catalog: &Catalog) -> (Part, Found) {
+        if self.pending.is_empty() {
+            self.pending.spawn(catalog.clone().look_at(self.part));
+        }
+        let found = match tokio::time::timeout(PATIENCE, self.pending.join_next()).await {
+            Ok(Some(Ok(found))) => found,
+            // It panicked, which the log has.
+            Ok(Some(Err(_)) | None) => Found::Unknown,
+            Err(_) => Found::Bad { what: silent(self.part).to_owned(), cause: None },
+        };
+        (self.part, found)
+    }
+}
+
+/// What is wrong with a part from now on; a change is told in the log.
+fn trouble_of(
+    part: Part,
+    found: Found,
+    earlier: Option<Trouble>,
+    now: DateTime<Utc>,
+) -> Option<Trouble> {
+    let (what, cause) = match found {
+        Found::Unknown => return earlier,
+        Found::Well | Found::NotThere => {
+            if earlier.is_some() {
+                tracing::info!(part = part.as_str(), "the part works again");
+            }
+            return None;
+        }
+        Found::Bad { what, cause } => (what, cause),
+    };
+    if earlier.is_none() {
+        tracing::warn!(part = part.as_str(), cause, "degraded: {what}");
+    }
+    let since = earlier.map_or(now, |earlier| earlier.since);
+    Some(Trouble { what, since })
+}
+
+fn show(part: Part, trouble: Option<&Trouble>) {
+    metric::DEGRADED.with([part.as_str()]).set(u8::from(trouble.is_some()));
+}
+
+fn bad(what: &str, error: &(impl ToString + ?Sized)) -> Found {
+    Found::Bad { what: what.to_owned(), cause: Some(error.to_string()) }
+}
+
+/// What a part that does not answer is likely to have.
+const fn silent(part: Part) -> &'static str {
+    match part {
+        Part::Catalog => "it does not answer: it is locked, away, or all connections are taken",
+        Part::Store | Part::Disk | Part::Publication | Part::Backup => "it does not answer",
+    }
+}
+
+fn of_catalog(error: &StorageError) -> &'static str {
+    match error {
+        StorageError::Unavailable(_) => "the database is busy or away",
+        StorageError::NoRoom(_) => "the database has no room",
+        StorageError::Frozen(_) => "it is frozen: it takes no changes",
+        StorageError::File { .. } => "its file is gone, or is not the one that was opened",
+        _ => "it takes no changes",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> DateTime<Utc> {
+        DateTime::from_timestamp(second, 0).unwrap()
+    }
+
+    #[test]
+    fn trouble_keeps_its_beginning_and_ends_with_the_part_well_again() {
+        let away = || Found::Bad { what: "it does not answer".to_owned(), cause: None };
+        let first = trouble_of(Part::Store, away(), None, at(1));
+        assert_eq!(first.as_ref().map(|trouble| trouble.since), Some(at(1)));
+        let second = trouble_of(Part::Store, away(), first, at(6));
+        assert_eq!(second.as_ref().map(|trouble| trouble.since), Some(at(1)));
+        let third = trouble_of(Part::Store, Found::Unknown, second.clone(), at(11));
+        assert_eq!(third, second);
+        assert_eq!(trouble_of(Part::Store, Found::Well, third, at(16)), None);
+    }
+}

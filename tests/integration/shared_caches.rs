@@ -1,0 +1,170 @@
+//! Shared caches before the server, real squid and nginx: what needs credentials is handed to nobody else, what everyone may read is
+//! kept, and no refusal is.
+
+use std::path::Path;
+use std::process::{Child, Command};
+
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::harness::command::guarded;
+use crate::harness::depot::ADMIN_PASSWORD;
+use crate::harness::person::Person;
+use crate::harness::server::free_port;
+use crate::harness::{Database, Depot, eventually, nginx};
+
+/// A cache that hands the server's answers on, and whatever it may keep.
+struct Cache {
+    process: Child,
+    port: u16,
+    _folder: TempDir,
+}
+
+impl Drop for Cache {
+    fn drop(&mut self) {
+        let _ended_already = self.process.kill();
+        let _gone = self.process.wait();
+    }
+}
+
+impl Cache {
+    async fn start(
+        settings_of: impl Fn(&Path, u16) -> String,
+        program: impl Fn(&Path) -> Command,
+    ) -> Self {
+        let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
+        // squid gives up root, and writes into it afterwards.
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(folder.path(), open).expect("open the folder");
+        let settings = settings_of(folder.path(), port);
+        std::fs::write(folder.path().join("settings"), settings).expect("write the settings");
+        let process = program(folder.path()).spawn().expect("start the cache");
+        eventually("the cache listens", || async {
+            tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+        })
+        .await;
+        Self { process, port, _folder: folder }
+    }
+
+    async fn nginx(server: u16) -> Self {
+        let settings = |folder: &Path, port: u16| {
+            let kept = folder.join("kept");
+            let site = format!(
+                "proxy_cache_path {} keys_zone=kept:1m;
+                 server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{server};
+                 proxy_cache kept; proxy_cache_methods GET HEAD; proxy_set_header Authorization $http_authorization;
+                 add_header X-Cache $upstream_cache_status always; }} }}",
+                kept.display()
+            );
+            nginx::settings(folder, &site)
+        };
+        Self::start(settings, nginx::command).await
+    }
+
+    async fn squid(server: u16) -> Self {
+        let settings = |folder: &Path, port: u16| {
+            let folder = folder.display();
+            format!(
+                "http_port 127.0.0.1:{port} accel defaultsite=127.0.0.1
+cache_peer 127.0.0.1 parent {server} 0 no-query no-digest originserver login=PASSTHRU name=depot
+http_access allow all
+cache_mem 32 MB
+maximum_object_size_in_memory 4 MB
+access_log none
+cache_log {folder}/log
+pid_filename {folder}/pid
+coredump_dir {folder}
+visible_hostname cache
+shutdown_lifetime 0 seconds
+"
+            )
+        };
+        let program = |folder: &Path| {
+            let mut squid = guarded("squid");
+            squid.arg("-N").arg("-f").arg(folder.join("settings"));
+            squid
+        };
+        Self::start(settings, program).await
+    }
+
+    fn admin(&self) -> Person {
+        Person::new(&self.base(), Some(("admin", ADMIN_PASSWORD)))
+    }
+
+    fn anonymous(&self) -> Person {
+        Person::new(&self.base(), None)
+    }
+
+    fn base(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+}
+
+async fn closed_depot() -> Depot {
+    let depot = Depot::start(Database::Sqlite).await;
+    let admin = depot.admin();
+    let closed = json!({"name": "closed", "read": "authenticated"});
+    admin.post("/api/v1/channels").json(&closed).await.expecting(201);
+    admin.published_image("win7-office", "closed").await;
+    admin.published_image("win10-open", "production").await;
+    depot
+}
+
+async fn hands_nothing_out(cache: Cache, depot: &Depot) {
+    const CLOSED: [&str; 4] = [
+        "/MEDVImages/closed/win7-office_1.ckm",
+        "/MEDVImages/closed/channel.json",
+        "/api/v1/images/win7-office",
+        "/api/v1/images/win7-office/revisions/1/files/ckm",
+    ];
+    const CHECK: &str = "/api/v1/update-check?image=win7-office&channel=closed";
+    let (admin, anyone) = (cache.admin(), cache.anonymous());
+    for path in CLOSED.into_iter().chain([CHECK]) {
+        for range in [None, Some("bytes=0-99")] {
+            let ask = |person: &Person| {
+                let call = person.get(path);
+                range.map_or_else(|| person.get(path), |range| call.header("Range", range))
+            };
+            for _ in 0..2 {
+                let answer = ask(&admin).await;
+                assert_eq!(answer.status / 100, 2, "{path}: {}", answer.text());
+                assert_eq!(answer.required_header("cache-control"), "private, no-store", "{path}");
+            }
+            assert_eq!(ask(&anyone).await.status, 401, "{path} {range:?}");
+        }
+        let head = admin.call(&reqwest::Method::HEAD, path).await;
+        assert_eq!(head.required_header("cache-control"), "private, no-store", "{path}");
+    }
+    // nginx asks for what it might keep without conditions.
+    let admin = depot.admin();
+    let tag = admin.get(CLOSED[0]).await.required_header("etag").to_owned();
+    let same = admin.get(CLOSED[0]).header("If-None-Match", &tag).await.expecting(304);
+    assert_eq!(same.required_header("cache-control"), "private, no-store");
+
+    // What everyone may read is kept, or the test would say nothing.
+    let open = "/MEDVImages/win10-open_1.ckm";
+    anyone.get(open).await.expecting(200);
+    eventually("the second download comes from the cache", || async {
+        let again = anyone.get(open).await.expecting(200);
+        again.header("x-cache").is_some_and(|from| from.contains("HIT")).then_some(())
+    })
+    .await;
+
+    // A file that is not there yet.
+    let later = "/MEDVImages/later_1.ckm";
+    anyone.get(later).await.expecting(404);
+    depot.admin().published_image("later", "production").await;
+    anyone.get(later).await.expecting(200);
+}
+
+#[tokio::test]
+async fn squid_hands_what_needs_credentials_to_nobody_else() {
+    let depot = closed_depot().await;
+    hands_nothing_out(Cache::squid(depot.server.port()).await, &depot).await;
+}
+
+#[tokio::test]
+async fn nginx_s_cache_hands_what_needs_credentials_to_nobody_else() {
+    let depot = closed_depot().await;
+    hands_nothing_out(Cache::nginx(depot.server.port()).await, &depot).await;
+}
