@@ -29,7 +29,7 @@ async fn everybody_else_is_served(depot: &Depot) {
         let anyone = depot.anonymous();
         anyone.check_for_update("win7-office", "production", 0, "pc-1").await.expecting(200);
         // Of a build without optimisation, on a machine that runs other tests.
-        assert!(asked.elapsed() < Duration::from_millis(500), "{:?}", asked.elapsed());
+        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
     }
 }
 
