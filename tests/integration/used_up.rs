@@ -15,6 +15,9 @@ const MEBIBYTE: u64 = 1 << 20;
 /// What the server may have while callers hold on to all that they can.
 const MOST: u64 = 300 * MEBIBYTE;
 
+/// What is promised of an optimised build. One without takes longer, and other tests run beside it.
+const SOON: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 50 });
+
 /// A check is answered all the same, and soon.
 async fn everybody_else_is_served(depot: &Depot) {
     // What a build without optimisation has to read first takes it some seconds.
@@ -28,8 +31,7 @@ async fn everybody_else_is_served(depot: &Depot) {
         let asked = Instant::now();
         let anyone = depot.anonymous();
         anyone.check_for_update("win7-office", "production", 0, "pc-1").await.expecting(200);
-        // Of a build without optimisation, on a machine that runs other tests.
-        assert!(asked.elapsed() < Duration::from_secs(2), "{:?}", asked.elapsed());
+        assert!(asked.elapsed() < SOON, "{:?}", asked.elapsed());
     }
 }
 

@@ -78,7 +78,13 @@ fn may_change_something(request: &ServiceRequest) -> bool {
     *request.method() == Method::POST
         && is_operation
         && !request.path().starts_with(UPDATE_CHECK)
-        && !request.query_string().contains(DRY_RUN)
+        && !is_only_tried(request.query_string())
+}
+
+/// `dry_run=false` is a change like any other, and its key is kept.
+fn is_only_tried(query: &str) -> bool {
+    let is_set = |parameter: &str| parameter.split_once('=') == Some((DRY_RUN, "true"));
+    query.split('&').any(is_set)
 }
 
 async fn answer_once(
@@ -257,6 +263,14 @@ impl HeldKey {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_is_kept_unless_the_change_is_only_tried() {
+        assert!(is_only_tried("dry_run=true") && is_only_tried("rollback=true&dry_run=true"));
+        for query in ["", "dry_run=false", "note=dry_run", "x=dry_run=true"] {
+            assert!(!is_only_tried(query), "{query}");
+        }
+    }
 
     #[test]
     fn a_fingerprint_says_nothing_of_a_password() {

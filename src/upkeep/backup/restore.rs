@@ -70,7 +70,6 @@ impl Catalog {
         self.must_have_no_rows().await?;
         self.must_have_empty_tree().await?;
         let rows = fetch_rows(backup_store, name, &note, scratch).await?;
-        must_be_ours(&rows)?;
         let blobs = saved_blobs(&rows)?;
         let there = self.blobs.list().await?;
         if order.rows_only {
@@ -274,18 +273,12 @@ fn lines(rows: &std::fs::File) -> Result<impl Iterator<Item = Result<Value>>> {
     }))
 }
 
-/// Before anything is done with them: keys and paths come out of these rows.
-fn must_be_ours(rows: &std::fs::File) -> Result<()> {
-    for line in lines(rows)? {
-        dump::must_be_ours(&line?)?;
-    }
-    Ok(())
-}
-
 fn saved_blobs(rows: &std::fs::File) -> Result<Vec<SavedBlob>> {
     let (mut blobs, mut digests) = (Vec::new(), BTreeMap::new());
     for line in lines(rows)? {
         let line = line?;
+        // Before anything is done with any of them: keys and paths come out of these rows.
+        dump::must_be_ours(&line)?;
         let row = &line["row"];
         match line["table"].as_str() {
             Some("blob") => blobs.push((id(row, "id")?, text(row, "key")?, number(row, "size")?)),
