@@ -5,7 +5,8 @@ use std::sync::Arc;
 use serde::Serialize;
 
 use super::WayIn;
-use crate::model::{Account, ApiToken, ImageName, Role, pattern};
+use crate::model::pattern::{self, matches_any_case};
+use crate::model::{Account, ApiToken, ImageName, Role};
 
 /// Who is calling, and which way it came.
 #[derive(Debug, Clone)]
@@ -95,7 +96,7 @@ impl Identity {
     pub fn covers_all_of(&self, patterns: &[String]) -> bool {
         let own = self.images();
         // A star of the caller's matches whatever a star within it can stand for.
-        let covered = |asked: &String| own.iter().any(|pattern| matches(pattern, asked));
+        let covered = |asked: &String| own.iter().any(|pattern| matches_any_case(pattern, asked));
         own.is_empty() || (!patterns.is_empty() && patterns.iter().all(covered))
     }
 
@@ -109,14 +110,8 @@ impl Identity {
 
     /// Whether the image is one that the caller may know of.
     pub fn covers(&self, image: &ImageName) -> bool {
-        let patterns = self.images();
-        patterns.is_empty() || patterns.iter().any(|pattern| matches(pattern, image.as_str()))
+        pattern::covers(self.images(), image)
     }
-}
-
-/// Compares without regard to case.
-fn matches(pattern: &str, name: &str) -> bool {
-    pattern::matches(&pattern.to_ascii_lowercase(), &name.to_ascii_lowercase())
 }
 
 #[cfg(test)]
@@ -151,6 +146,7 @@ mod tests {
 
     #[test]
     fn patterns_of_images_have_no_regard_to_case() {
-        assert!(matches("Win*", "WIN7") && matches("x", "X") && !matches("win*", "xwin"));
+        assert!(matches_any_case("Win*", "WIN7") && matches_any_case("x", "X"));
+        assert!(!matches_any_case("win*", "xwin"));
     }
 }

@@ -19,7 +19,7 @@ use super::credentials::{Credentials, ServerArgs};
 use super::error::{Failure, is_untrusted_certificate};
 use super::exit_code::Exit;
 use super::retry::{Attempts, Patience, Setback};
-use crate::model::pem::{self, Content, Section};
+use crate::model::pem;
 
 /// A call of the API, answer included. Sealing and promoting move no bytes: a minute is plenty.
 pub(super) const CALL: Duration = Duration::from_mins(1);
@@ -249,17 +249,10 @@ fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
             path.display()
         ))
     };
-    let sections = pem::sections(&bytes).map_err(|error| wrong(&error.to_string()))?;
     let mut certificates = Vec::new();
-    for Section { label, content, line } in sections {
-        match (label.as_str(), content) {
-            ("CERTIFICATE" | "X509 CERTIFICATE", Content::Der(der)) => {
-                let certificate = Certificate::from_der(&der);
-                certificates
-                    .push(certificate.map_err(|error| wrong(&format!("line {line}: {error}")))?);
-            }
-            _ => return Err(wrong(&format!("line {line}: a `{label}`"))),
-        }
+    for (line, der) in pem::certificates(&bytes).map_err(|error| wrong(&error.to_string()))? {
+        let certificate = Certificate::from_der(&der);
+        certificates.push(certificate.map_err(|error| wrong(&format!("line {line}: {error}")))?);
     }
     if certificates.is_empty() { Err(wrong("no `BEGIN CERTIFICATE`")) } else { Ok(certificates) }
 }

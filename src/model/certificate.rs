@@ -25,7 +25,7 @@ use malformed::LARGEST;
 pub use malformed::MalformedCertificate;
 
 use super::Digest;
-use super::pem::{self, Content};
+use super::pem::{self, CERTIFICATE, Content};
 
 /// `otherName` of this type is a Windows user's principal name.
 const PRINCIPAL_NAME: &str = "1.3.6.1.4.1.311.20.2.3";
@@ -124,10 +124,10 @@ pub fn der_of_pem(pem: &str) -> Result<Vec<u8>, MalformedCertificate> {
     let mut found = None;
     for section in sections {
         match (section.label.as_str(), section.content) {
-            ("CERTIFICATE" | "X509 CERTIFICATE", Content::Der(_)) if found.is_some() => {
+            (CERTIFICATE, Content::Der(_)) if found.is_some() => {
                 return Err(MalformedCertificate::Several);
             }
-            ("CERTIFICATE" | "X509 CERTIFICATE", Content::Der(der)) => found = Some(der),
+            (CERTIFICATE, Content::Der(der)) => found = Some(der),
             _ => return Err(MalformedCertificate::SomethingElse),
         }
     }

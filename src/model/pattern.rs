@@ -1,5 +1,7 @@
 //! Patterns in which `*` stands for any run of characters.
 
+use super::name::ImageName;
+
 /// Whether all of `text` is as the pattern has it. Compares character by character: whoever does not
 /// regard case brings both in one case.
 pub fn matches(pattern: &str, text: &str) -> bool {
@@ -15,6 +17,16 @@ pub fn matches(pattern: &str, text: &str) -> bool {
         rest = &rest[at + piece.len()..];
     }
     true
+}
+
+/// The same without regard to case.
+pub fn matches_any_case(pattern: &str, text: &str) -> bool {
+    matches(&pattern.to_ascii_lowercase(), &text.to_ascii_lowercase())
+}
+
+/// Whether an image is among those that somebody is confined to; no pattern is all images.
+pub fn covers(patterns: &[String], image: &ImageName) -> bool {
+    patterns.is_empty() || patterns.iter().any(|pattern| matches_any_case(pattern, image.as_str()))
 }
 
 #[cfg(test)]

@@ -13,6 +13,9 @@ use super::text_file::BYTE_ORDER_MARK;
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
+/// What a certificate is called; older programs wrote the other two (RFC 7468, section 5.1).
+pub const CERTIFICATE: &str = "CERTIFICATE";
+const OLD_NAMES: [&str; 2] = ["X509 CERTIFICATE", "X.509 CERTIFICATE"];
 
 /// What stands between `BEGIN` and `END`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,6 +47,26 @@ pub enum PemError {
     NoLabel { line: usize },
     #[error("line {line}: what stands in `{label}` is not base64")]
     NotBase64 { line: usize, label: String },
+    #[error(
+        "line {line}: `{label}` is not read; `CERTIFICATE` is (`openssl x509`, `openssl pkcs7`)"
+    )]
+    OtherForm { line: usize, label: String },
+}
+
+/// The certificates of a bundle, with the line that each begins on. A key or a request may well stand beside them. An error for one in
+/// a form that is not read: left out, it would be an authority that is missed.
+pub fn certificates(bytes: &[u8]) -> Result<Vec<(usize, Vec<u8>)>, PemError> {
+    let mut found = Vec::new();
+    for Section { label, content, line } in sections(bytes)? {
+        match (label.as_str(), content) {
+            (CERTIFICATE, Content::Der(der)) => found.push((line, der)),
+            ("TRUSTED CERTIFICATE" | "PKCS7" | "CMS", _) => {
+                return Err(PemError::OtherForm { line, label });
+            }
+            _ => (),
+        }
+    }
+    Ok(found)
 }
 
 /// All sections, in their order; none where the text has no `BEGIN`.
@@ -126,7 +149,8 @@ fn section(line: usize, label: String, lines: &[&str]) -> Result<Section, PemErr
             Err(_) => return Err(PemError::NotBase64 { line, label }),
         }
     };
-    Ok(Section { label, content, line })
+    let is_old = OLD_NAMES.contains(&label.as_str());
+    Ok(Section { label: if is_old { CERTIFICATE.to_owned() } else { label }, content, line })
 }
 
 #[cfg(test)]
@@ -194,6 +218,17 @@ mod tests {
             );
         }
         assert_eq!(sections(&[0xff, 0xfe, b'-', 0]), Err(PemError::Utf16));
+    }
+
+    #[test]
+    fn a_bundle_s_certificates_are_taken_and_none_in_another_form_is_missed() {
+        let old = ONE.replace("CERTIFICATE", "X509 CERTIFICATE");
+        let found = certificates(format!("{ONE}\n{TWO}\n{old}").as_bytes()).unwrap();
+        assert_eq!(found, [(1, vec![1, 2, 3]), (8, vec![1, 2, 3])]);
+        let trusted = ONE.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
+        let refused = certificates(format!("{ONE}\n{trusted}").as_bytes());
+        let label = "TRUSTED CERTIFICATE".to_owned();
+        assert_eq!(refused, Err(PemError::OtherForm { line: 4, label }));
     }
 
     #[test]

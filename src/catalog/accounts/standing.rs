@@ -2,11 +2,8 @@
 //! disabled, a token revoked, a right taken away.
 
 use crate::catalog::{Actor, Catalog, Error, Result};
-use crate::model::{ImageName, Role, pattern};
+use crate::model::{ImageName, Role, pattern, token};
 use crate::storage::Tx;
-
-/// The prefix by which a token is a caller.
-const TOKEN: &str = "token:";
 
 /// What a caller may now.
 struct Standing {
@@ -23,8 +20,8 @@ impl Catalog {
         actor: &Actor,
         image: &ImageName,
     ) -> Result<()> {
-        let standing = if let Some(token) = actor.name.strip_prefix(TOKEN) {
-            let token = tx.live_token_by_key(&token.to_ascii_lowercase(), self.clock.now()).await?;
+        let standing = if let Some(name) = actor.name.strip_prefix(token::CALLER_PREFIX) {
+            let token = tx.live_token_by_key(&name.to_ascii_lowercase(), self.clock.now()).await?;
             token.map(|token| Standing { roles: token.roles, images: token.images })
         } else if actor.name.contains(':') {
             return Ok(());
@@ -45,9 +42,6 @@ impl Catalog {
 impl Standing {
     fn may_publish(&self, image: &ImageName) -> bool {
         let may = self.roles.iter().any(|role| matches!(role, Role::Publisher | Role::Admin));
-        let fits = |pattern: &String| {
-            pattern::matches(&pattern.to_ascii_lowercase(), &image.as_str().to_ascii_lowercase())
-        };
-        may && (self.images.is_empty() || self.images.iter().any(fits))
+        may && pattern::covers(&self.images, image)
     }
 }

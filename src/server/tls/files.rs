@@ -59,7 +59,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
 /// The sections of a file; what is DER counts as one with the given label. Windows and authorities write DER as often as PEM.
 fn sections(path: &Path, label: &str) -> Result<Vec<Section>, ConfigError> {
     let bytes = read(path)?;
-    if bytes.first() == Some(&DER_SEQUENCE) {
+    if is_der(&bytes) {
         return Ok(vec![Section {
             label: label.to_owned(),
             content: Content::Der(bytes),
@@ -69,28 +69,20 @@ fn sections(path: &Path, label: &str) -> Result<Vec<Section>, ConfigError> {
     pem::sections(&bytes).map_err(|error| ConfigError::at(path, &error))
 }
 
-/// What every certificate, key and list begins with; no PEM text does.
-const DER_SEQUENCE: u8 = 0x30;
+/// With a sequence every certificate, key and list begins, and no PEM text does.
+fn is_der(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&0x30)
+}
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError> {
+    let bytes = read(path)?;
+    let bundle = if is_der(&bytes) { Ok(vec![(1, bytes)]) } else { pem::certificates(&bytes) };
     let mut found = Vec::new();
-    for Section { label, content, line } in sections(path, "CERTIFICATE")? {
-        match (label.as_str(), content) {
-            ("CERTIFICATE" | "X509 CERTIFICATE", Content::Der(der)) => {
-                let der = CertificateDer::from(der);
-                valid_until(&der)
-                    .map_err(|error| ConfigError::at(path, &format!("line {line}: {error}")))?;
-                found.push(der);
-            }
-            // Left out, it would be an authority that is missed; a request or a key may well stand beside.
-            ("TRUSTED CERTIFICATE" | "PKCS7" | "CMS", _) => {
-                let what = format!(
-                    "line {line}: `{label}` is not read; `CERTIFICATE` is (`openssl x509`, `openssl pkcs7`)"
-                );
-                return Err(ConfigError::at(path, &what));
-            }
-            _ => (),
-        }
+    for (line, der) in bundle.map_err(|error| ConfigError::at(path, &error))? {
+        let der = CertificateDer::from(der);
+        valid_until(&der)
+            .map_err(|error| ConfigError::at(path, &format!("line {line}: {error}")))?;
+        found.push(der);
     }
     if found.is_empty() {
         return Err(ConfigError::at(path, &"no certificate (PEM or DER) in it"));
