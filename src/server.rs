@@ -3,12 +3,17 @@
 
 mod app;
 mod connection;
+mod connection_limit;
 mod error;
 mod handshake;
+mod incoming;
 mod listener;
 mod memory;
+mod per_address;
+mod refusal;
 mod reload;
 mod start;
+mod stream;
 mod tls;
 
 use std::net::{SocketAddr, TcpListener};
@@ -29,6 +34,7 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError, Listener};
 use crate::model::Clock;
 use crate::telemetry::metrics::keep_folding;
+use connection_limit::ConnectionLimit;
 use tls::Tls;
 
 /// How long background work that panicked rests: a panic that comes again must not fill the log.
@@ -123,6 +129,7 @@ impl Bound {
         let observer = app::observer(&config, &opened)?;
         let access_log = observer.access_log.clone();
         let shared = app::Shared::new(depot, observer, &config);
+        let limit = connection_limit(&config);
         let mut server = actix_server::Server::build()
             .shutdown_timeout(config.server.shutdown_grace.as_secs())
             .shutdown_signal(stop);
@@ -134,6 +141,8 @@ impl Bound {
                 shared: shared.clone(),
                 catalog: opened.catalog.clone(),
                 stopping: server.graceful_shutdown_signal(),
+                limit: Arc::clone(&limit),
+                send_timeout: config.server.send_timeout,
             };
             let name = format!("listener {address}");
             server = server
@@ -175,6 +184,16 @@ impl Bound {
 async fn close(catalog: &Catalog) {
     catalog.leave_jobs().await;
     catalog.close().await;
+}
+
+fn connection_limit(config: &Config) -> Arc<ConnectionLimit> {
+    let descriptors = connection_limit::raise_descriptor_limit();
+    let server = &config.server;
+    ConnectionLimit::new(
+        descriptors,
+        server.connections_per_address,
+        server.trusted_proxies.clone(),
+    )
 }
 
 /// What requests are told of the listener that they came in by.

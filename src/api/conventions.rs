@@ -1,8 +1,8 @@
 //! What every operation of the API shares, each convention in one place.
 //!
 //! Who asks: [`caller`] (with the right in the type), [`authentication`] (finds out who), [`listener`] (which ways in a
-//! request may take), [`client_address`], [`cross_site`]. What comes in: [`body`] (JSON), [`file_body`], [`slow_body`], [`page`],
-//! [`conditional`], [`idempotency`], [`dry_run`], [`triable_change`] (both in one). What goes out: [`problem`] (the one form of refusal), [`fallback`] (404
+//! request may take), [`client_address`], [`cross_site`]. What comes in: [`body`] (JSON), [`file_body`], [`slow_body`], [`expectation`], [`page`],
+//! [`conditional`], [`idempotency`], [`dry_run`], [`triable_change`] (both in one), [`unknown_parameters`]. Addresses of the tree: [`tree_paths`]. What goes out: [`problem`] (the one form of refusal), [`fallback`] (404
 //! and 405, by [`documented_routes`]), [`file_response`] (bytes), [`limits`] (how many downloads, and how fast), [`browser`] (headers that browsers
 //! obey), [`listener_headers`], [`documentation`] (the OpenAPI document and its page).
 
@@ -17,6 +17,7 @@ pub mod cross_site;
 pub mod documentation;
 pub mod documented_routes;
 pub mod dry_run;
+pub mod expectation;
 pub mod fallback;
 pub mod file_body;
 pub mod file_response;
@@ -28,4 +29,6 @@ pub mod page;
 pub mod problem;
 pub mod sample;
 pub mod slow_body;
+pub mod tree_paths;
 pub mod triable_change;
+pub mod unknown_parameters;

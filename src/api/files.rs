@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use super::conventions::caching;
 use super::conventions::caller::Caller;
 use super::conventions::conditional::Condition;
-use super::conventions::file_body::{digest_of_whole, must_be_plain_bytes};
+use super::conventions::file_body::{must_be_plain_bytes, promises_of_whole};
 use super::conventions::file_response::{self, Identity, ServedFile};
 use super::conventions::problem::{ChangeRefusals, Code, Problem, ReadRefusals};
 use super::depot::Depot;
@@ -24,6 +24,7 @@ use crate::catalog::upload::{Announcement, Incoming};
 use crate::catalog::{Catalog, Error};
 use crate::model::{Digest, FileRole, ImageName, RevisionState, UploadProtocol};
 use crate::wire::digest_fields::{self, REPR_DIGEST};
+use crate::wire::promised_digests::{Broken, Witness};
 use crate::wire::resumable;
 
 /// Raw bytes of a file.
@@ -65,12 +66,14 @@ pub async fn put(
         let (call, target) = (Call { caller, depot, request }, Target { image, revision, role });
         return uploads::resumable::create(&call, target, condition.0, payload).await;
     }
-    let ArrivingFile { size, digest } = read_headers(&request)?;
+    let ArrivingFile { size, digest, witnesses } = read_headers(&request)?;
     let (condition, protocol) = (condition.0, UploadProtocol::Put);
     let announced = Announcement { image, revision, role, size, digest, condition, protocol };
     let incoming = depot.catalog.receive(&caller.actor(), announced).await?;
-    let received =
-        Box::pin(take_whole(incoming, Body::new(payload))).await?.finish(&caller.actor()).await?;
+    let received = Box::pin(take_whole(incoming, Body::new(payload), witnesses))
+        .await?
+        .finish(&caller.actor())
+        .await?;
     let mut response = if received.replaced { HttpResponse::Ok() } else { HttpResponse::Created() };
     response.insert_header((REPR_DIGEST.clone(), digest_fields::write(received.file.digest)));
     response.insert_header((header::ETAG, format!("\"{}\"", received.file.tag())));
@@ -172,14 +175,26 @@ fn known_role(text: &str) -> Result<FileRole, Problem> {
 }
 
 /// A file whose line broke is given up: its client does not know of a session to go on with.
-async fn take_whole(mut incoming: Incoming, mut body: Body) -> Result<Incoming, Problem> {
+async fn take_whole(
+    mut incoming: Incoming,
+    mut body: Body,
+    mut witnesses: Vec<Witness>,
+) -> Result<Incoming, Problem> {
     loop {
         let refused = match next_chunk(&mut body, OnBreak::Dropped).await {
-            Ok(None) => return Ok(incoming),
-            Ok(Some(bytes)) => match incoming.write(bytes).await {
-                Ok(()) => continue,
-                Err(error) => error.into(),
+            Ok(None) => match must_be_kept(witnesses) {
+                Ok(()) => return Ok(incoming),
+                Err(broken) => broken,
             },
+            Ok(Some(bytes)) => {
+                for witness in &mut witnesses {
+                    witness.see(&bytes);
+                }
+                match incoming.write(bytes).await {
+                    Ok(()) => continue,
+                    Err(error) => error.into(),
+                }
+            }
             Err(problem) => problem,
         };
         incoming.abandon().await;
@@ -187,17 +202,27 @@ async fn take_whole(mut incoming: Incoming, mut body: Body) -> Result<Incoming, 
     }
 }
 
+fn must_be_kept(witnesses: Vec<Witness>) -> Result<(), Problem> {
+    for witness in witnesses {
+        let Err(Broken { expected, actual }) = witness.judge() else { continue };
+        return Err(Error::DigestMismatch { expected, actual }.into());
+    }
+    Ok(())
+}
+
 /// What the headers of an upload say of the file.
 struct ArrivingFile {
     size: u64,
     digest: Option<Digest>,
+    /// Of the digests that the store does not compute.
+    witnesses: Vec<Witness>,
 }
 
 fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {
     let text = |name: header::HeaderName| {
         request.headers().get(name).map(|value| value.to_str().unwrap_or("?"))
     };
-    must_be_plain_bytes(request, &[])?;
+    must_be_plain_bytes(request)?;
     if text(header::CONTENT_RANGE).is_some() {
         let detail = "a PUT sends the whole file (RFC 9110 section 14.5)";
         return Err(Problem::new(Code::ContentRangeRefused, detail));
@@ -209,5 +234,6 @@ fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {
     let size = length
         .parse()
         .map_err(|_| Problem::new(Code::BadLength, "Content-Length is a number of bytes"))?;
-    Ok(ArrivingFile { size, digest: digest_of_whole(request)? })
+    let (digest, witnesses) = promises_of_whole(request)?;
+    Ok(ArrivingFile { size, digest, witnesses })
 }

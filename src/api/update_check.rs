@@ -34,6 +34,7 @@ const MOST_QUESTIONS: usize = 100;
 
 /// A client's question.
 #[derive(Debug, Deserialize, ToSchema, IntoParams)]
+#[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 #[schema(example = json!({"image": "win7-office", "channel": "production", "revision": 11, "client": "PC-0815"}))]
 pub struct Question {

@@ -50,6 +50,12 @@ pub struct Server {
     /// How long a stopping server waits for downloads and uploads under way.
     #[serde(with = "humantime_serde")]
     pub shutdown_grace: Duration,
+    /// Connections that one address may have open; 0 is a quarter of the files that the process may have open. Trusted
+    /// proxies are exempt.
+    pub connections_per_address: u32,
+    /// How long a client may take nothing of what is sent to it.
+    #[serde(with = "humantime_serde")]
+    pub send_timeout: Duration,
 }
 
 impl Default for Server {
@@ -58,6 +64,8 @@ impl Default for Server {
             public_url: None,
             trusted_proxies: TrustedProxies::default(),
             shutdown_grace: Duration::from_secs(30),
+            connections_per_address: 0,
+            send_timeout: Duration::from_mins(2),
         }
     }
 }

@@ -95,6 +95,8 @@ table! {
         "Connections that TLS did not let in, by reason";
     CONNECTIONS_CUT: Counter "imagedepot_connections_cut_total" [] Count,
         "Connections that were closed because their client kept them for nothing";
+    CONNECTIONS_REFUSED: Counter "imagedepot_connections_refused_total" [] Count,
+        "Connections that found no place: too many of one address, or in all";
     TLS_CERTIFICATE_EXPIRY: Gauge "imagedepot_tls_certificate_expiry_timestamp_seconds" ["listener"] Seconds,
         "When the first certificate of the listener's chain ends";
     TLS_CRL_NEXT_UPDATE: Gauge "imagedepot_tls_crl_next_update_timestamp_seconds" ["listener"] Seconds,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
+use actix_web::error::QueryPayloadError;
 use actix_web::http::Method;
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{self, Data};
@@ -25,7 +26,9 @@ use crate::api::conventions::limits::{Brakes, Limits};
 use crate::api::conventions::listener::Listeners;
 use crate::api::conventions::listener_headers::speak_for_listener;
 use crate::api::conventions::problem::{Code, Problem};
-use crate::api::conventions::{body, cross_site, dry_run, idempotency, slow_body};
+use crate::api::conventions::{
+    body, cross_site, expectation, idempotency, slow_body, tree_paths, unknown_parameters,
+};
 use crate::api::depot::{Depot, Links};
 use crate::api::uploads::tus_middleware::{is_upload, speak_tus};
 use crate::api::{health, openapi, routes};
@@ -109,6 +112,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn observer(&self) -> &Observer {
+        &self.observer
+    }
+
     pub(super) fn new(depot: Depot, observer: Observer, config: &Config) -> Self {
         let alias = &config.tree.alias;
         let document = openapi::document();
@@ -142,23 +149,30 @@ pub(super) fn app(
         .app_data(shared.routes.clone())
         .app_data(web::PayloadConfig::new(body::LARGE))
         .app_data(web::PathConfig::default().error_handler(|_, _| Problem::not_found().into()))
-        .app_data(web::QueryConfig::default().error_handler(|error, _| {
-            Problem::new(Code::BadQuery, format!("the query is not understood: {error}")).into()
-        }))
+        .app_data(web::QueryConfig::default().error_handler(|error, _| of_query(&error).into()))
         .into_utoipa_app()
         .configure(routes::operations)
         .into_app()
         .configure(|config| routes::files_and_pages(config, &alias))
         .default_service(web::to(fallback::nothing_here))
         .wrap(from_fn(idempotency::answer_repeats))
-        .wrap(from_fn(dry_run::refuse_where_unknown))
+        .wrap(from_fn(unknown_parameters::refuse))
         .wrap(from_fn(cross_site::refuse_changes))
         .wrap(from_fn(answer_head_as_get))
         .wrap(from_fn(speak_tus))
+        .wrap(from_fn(tree_paths::put_right))
         .wrap(from_fn(slow_body::watch))
+        .wrap(from_fn(expectation::ask_when_read))
         .wrap(from_fn(speak_for_listener))
         .wrap(Condition::new(!shared.cors.is_empty(), let_in_pages_of(&shared.cors)))
         .wrap(from_fn(request::observe))
+}
+
+/// Of names in a query only the update check's are refused here, by Serde's words.
+fn of_query(error: &QueryPayloadError) -> Problem {
+    let text = error.to_string();
+    let code = if text.contains("unknown field") { Code::UnknownParameter } else { Code::BadQuery };
+    Problem::new(code, format!("the query is not understood: {text}"))
 }
 
 /// What can be got can be asked about: HEAD goes to the handler of GET, and no body is sent. Files

@@ -1,13 +1,14 @@
 //! A connection as HTTP is spoken over it, plain or by TLS, and the time it may take.
 //!
 //! The framework watches the head of the first request and how long a connection waits for the next. What it
-//! leaves open is looked at here every few seconds: later heads that come in drop by drop, answers that nobody reads,
-//! clients whose certificate was revoked or has expired since. Bodies are watched where they are read, in
+//! leaves open is looked at here every few seconds: later heads that come in drop by drop, clients whose certificate was
+//! revoked or has expired since. Answers that nobody reads are left to the system: it alone sees whether a client takes
+//! anything of what is buffered for it (TCP_USER_TIMEOUT, RFC 793 section 3.8 and tcp(7)). Bodies are watched where they are read, in
 //! `api::conventions::slow_body`.
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use rustls::pki_types::CertificateDer;
@@ -16,33 +17,23 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
+use super::connection_limit::Place;
 use super::handshake::Standing;
+use super::incoming::Incoming;
+use super::refusal::{self, Refusals};
+use super::stream::Stream;
+use crate::api::conventions::expectation::Expectation;
 use crate::model::metric;
 use crate::telemetry::request::UnderWay;
 
 /// One timer for each connection, not one for each request: setting one costs more than looking at the clock.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
+/// RFC 9110 section 15.2.1.
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
 /// How long the head of a request may take.
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(10);
-
-/// How long a client may take none of an answer that waits for it.
-const STALLED_FOR: Duration = Duration::from_mins(2);
-
-enum Stream {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
-}
-
-impl Stream {
-    /// The client's certificates, its own first.
-    fn chain(&self) -> &[CertificateDer<'static>] {
-        match self {
-            Self::Plain(_) => &[],
-            Self::Tls(stream) => stream.get_ref().1.peer_certificates().unwrap_or_default(),
-        }
-    }
-}
 
 pub(super) struct Connection {
     stream: Stream,
@@ -52,28 +43,41 @@ pub(super) struct Connection {
     next_look: Pin<Box<Sleep>>,
     /// Since when bytes are there that are no request yet.
     head_since: Option<Instant>,
-    /// Since when bytes wait for the client.
-    stalled_since: Option<Instant>,
+    incoming: Incoming,
+    expectation: Expectation,
+    /// A refusal of the framework's own, being written in other words: the bytes, and how many went out.
+    refusal: Option<(Vec<u8>, usize)>,
+    refusals: Refusals,
+    _place: Place,
 }
 
 impl Connection {
-    pub(super) fn plain(stream: TcpStream) -> Self {
-        Self::new(Stream::Plain(stream), None)
+    pub(super) fn plain(stream: TcpStream, place: Place, refusals: Refusals) -> Self {
+        Self::new(Stream::Plain(stream), None, place, refusals)
     }
 
     /// With its standing where the listener requires certificates.
-    pub(super) fn tls(stream: TlsStream<TcpStream>, standing: Option<Standing>) -> Self {
-        Self::new(Stream::Tls(Box::new(stream)), standing)
+    pub(super) fn tls(
+        stream: TlsStream<TcpStream>,
+        standing: Option<Standing>,
+        place: Place,
+        refusals: Refusals,
+    ) -> Self {
+        Self::new(Stream::Tls(Box::new(stream)), standing, place, refusals)
     }
 
-    fn new(stream: Stream, standing: Option<Standing>) -> Self {
+    fn new(stream: Stream, standing: Option<Standing>, place: Place, refusals: Refusals) -> Self {
         Self {
             stream,
             standing,
             under_way: UnderWay::default(),
             next_look: Box::pin(sleep(LOOK_EVERY)),
             head_since: None,
-            stalled_since: None,
+            incoming: Incoming::default(),
+            expectation: Expectation::default(),
+            refusal: None,
+            refusals,
+            _place: place,
         }
     }
 
@@ -84,6 +88,38 @@ impl Connection {
 
     pub(super) fn under_way(&self) -> &UnderWay {
         &self.under_way
+    }
+
+    pub(super) fn expectation(&self) -> &Expectation {
+        &self.expectation
+    }
+
+    /// Asks for the body that a client holds back. It is short, and nothing else is under way to the client.
+    fn ask_for_body(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        if self.expectation.is_wanted()
+            && let Poll::Ready(sent) = self.stream.poll_write(cx, CONTINUE)
+        {
+            self.expectation.sent();
+            if sent? != CONTINUE.len() {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            if let Poll::Ready(flushed) = self.stream.poll_flush(cx) {
+                flushed?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a refusal of the framework's own in our words. Ready once all of it is out.
+    fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while let Some((bytes, written)) = &mut self.refusal {
+            let count = ready!(self.stream.poll_write(cx, &bytes[*written..]))?;
+            *written += count;
+            if *written == bytes.len() || count == 0 {
+                self.refusal = None;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn bytes_came(&mut self) {
@@ -97,13 +133,14 @@ impl Connection {
         polled: Poll<io::Result<usize>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
-        if polled.is_pending() {
-            self.stalled_since.get_or_insert_with(Instant::now);
-            self.look(cx)?;
-        } else {
-            self.stalled_since = None;
+        match &polled {
+            Poll::Pending => self.look(cx)?,
             // An answer: what came before it was a request.
-            self.head_since = None;
+            Poll::Ready(Ok(_)) => self.head_since = None,
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
+                metric::CONNECTIONS_CUT.increment(1);
+            }
+            Poll::Ready(Err(_)) => {}
         }
         polled
     }
@@ -120,11 +157,7 @@ impl Connection {
             {
                 return Err(io::ErrorKind::PermissionDenied.into());
             }
-            let longer = |since: Option<Instant>, than| {
-                since.is_some_and(|since| now.duration_since(since) >= than)
-            };
-            let late =
-                longer(self.head_since, HEAD_TIME) || longer(self.stalled_since, STALLED_FOR);
+            let late = self.head_since.is_some_and(|since| now.duration_since(since) >= HEAD_TIME);
             if late {
                 metric::CONNECTIONS_CUT.increment(1);
                 return Err(io::ErrorKind::TimedOut.into());
@@ -142,21 +175,24 @@ impl AsyncRead for Connection {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buffer.filled().len();
-        let polled = match &mut this.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_read(cx, buffer),
-            Stream::Tls(stream) => Pin::new(stream).poll_read(cx, buffer),
-        };
-        match polled {
-            Poll::Pending => {
-                this.look(cx)?;
-                Poll::Pending
+        this.ask_for_body(cx)?;
+        if this.incoming.give(buffer) {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            let before = buffer.filled().len();
+            match this.stream.poll_read(cx, buffer) {
+                Poll::Pending => {
+                    this.look(cx)?;
+                    return Poll::Pending;
+                }
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) if buffer.filled().len() > before => this.bytes_came(),
+                Poll::Ready(Ok(())) => {}
             }
-            Poll::Ready(Ok(())) if buffer.filled().len() > before => {
-                this.bytes_came();
-                Poll::Ready(Ok(()))
+            if this.incoming.take(buffer, before, &this.under_way, &this.expectation) {
+                return Poll::Ready(Ok(()));
             }
-            ended @ Poll::Ready(_) => ended,
         }
     }
 }
@@ -168,10 +204,18 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = match &mut this.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write(cx, bytes),
-            Stream::Tls(stream) => Pin::new(stream).poll_write(cx, bytes),
-        };
+        this.ask_for_body(cx)?;
+        if this.refusal.is_none()
+            && let Some(status) = refusal::status_of(bytes)
+        {
+            let other = this.refusals.told(status, this.incoming.request_line());
+            this.refusal = Some((other, 0));
+        }
+        if this.refusal.is_some() {
+            ready!(this.poll_refusal(cx))?;
+            return Poll::Ready(Ok(bytes.len()));
+        }
+        let polled = this.stream.poll_write(cx, bytes);
         this.written(polled, cx)
     }
 
@@ -181,31 +225,20 @@ impl AsyncWrite for Connection {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let polled = match &mut this.stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-            Stream::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, pieces),
-        };
+        this.ask_for_body(cx)?;
+        let polled = this.stream.poll_write_vectored(cx, pieces);
         this.written(polled, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
-        match &self.stream {
-            Stream::Plain(stream) => stream.is_write_vectored(),
-            Stream::Tls(stream) => stream.is_write_vectored(),
-        }
+        self.stream.is_write_vectored()
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_flush(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
+        self.get_mut().stream.poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match &mut self.get_mut().stream {
-            Stream::Plain(stream) => Pin::new(stream).poll_shutdown(cx),
-            Stream::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
+        self.get_mut().stream.poll_shutdown(cx)
     }
 }

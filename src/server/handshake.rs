@@ -4,7 +4,6 @@ mod certificate_lifetime;
 mod refusal;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -20,8 +19,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
 pub(super) use self::certificate_lifetime::Standing;
+use super::per_address::PerAddress;
 use super::tls::{State, Tls};
-use crate::access::address_range::subscriber;
 use crate::catalog::Catalog;
 use crate::model::Clock;
 pub(super) use refusal::begin_at_zero;
@@ -43,18 +42,15 @@ const UNREAD_PIECES: usize = 64;
 
 /// Handshakes under way in this worker on this listener.
 #[derive(Default)]
-pub(super) struct UnderWay(RefCell<(usize, HashMap<IpAddr, usize>)>);
+pub(super) struct UnderWay(RefCell<PerAddress>);
 
 impl UnderWay {
     fn enter(self: &Rc<Self>, client: IpAddr) -> Option<Entered> {
-        let client = subscriber(client);
-        let (all, by_address) = &mut *self.0.borrow_mut();
-        let from_one = by_address.get(&client).copied().unwrap_or(0);
-        if *all >= AT_ONCE || from_one >= AT_ONCE_FROM_ONE {
+        let mut handshakes = self.0.borrow_mut();
+        if handshakes.in_all() >= AT_ONCE || handshakes.of(client) >= AT_ONCE_FROM_ONE {
             return None;
         }
-        *all += 1;
-        by_address.insert(client, from_one + 1);
+        handshakes.add(client);
         Some(Entered { under_way: Rc::clone(self), client })
     }
 }
@@ -66,14 +62,7 @@ struct Entered {
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        let (all, by_address) = &mut *self.under_way.0.borrow_mut();
-        *all = all.saturating_sub(1);
-        if let Some(from_one) = by_address.get_mut(&self.client) {
-            *from_one -= 1;
-            if *from_one == 0 {
-                by_address.remove(&self.client);
-            }
-        }
+        self.under_way.0.borrow_mut().remove(self.client);
     }
 }
 
@@ -133,7 +122,7 @@ async fn shake_hands(
 
 /// Closes only when the client has, or soon: with TLS 1.3 its request may be here before it is refused, and closing a
 /// socket with something unread in it takes the alert back.
-async fn part(mut io: TcpStream) {
+pub(super) async fn part(mut io: TcpStream) {
     let reading_to_the_end = async {
         io.shutdown().await?;
         let mut unread = [0; 1024];
@@ -189,6 +178,6 @@ mod tests {
         assert!(under_way.enter(of("192.0.2.2")).is_some());
         drop(held);
         assert!(under_way.enter(of("192.0.2.1")).is_some());
-        assert!(under_way.0.borrow().1.is_empty(), "what ended is forgotten");
+        assert!(under_way.0.borrow().is_empty(), "what ended is forgotten");
     }
 }

@@ -17,14 +17,20 @@ use actix_service::{
 };
 use actix_web::Error;
 use actix_web::dev::AppConfig;
+use rustix::net::sockopt;
 use tokio::net::TcpStream;
+use tokio::sync::Semaphore;
 
 use super::app::{self, Shared};
 use super::connection::{Connection, HEAD_TIME};
+use super::connection_limit::ConnectionLimit;
 use super::handshake::{self, Standing, UnderWay};
+use super::refusal::{Refusals, as_answer};
 use super::tls::Tls;
 use crate::api::conventions::listener::PeerCertificate;
+use crate::api::conventions::problem::{Code, Problem};
 use crate::catalog::Catalog;
+use crate::telemetry::request::Observer;
 
 /// How long an idle connection is kept: longer than most proxies keep theirs, so that they are the
 /// ones to close it and never write into a closing one.
@@ -32,6 +38,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
 /// How long a connection that is being closed may still take what was sent to it.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
+
+/// How many that are turned away, in each worker, may take their time to read so. The others are closed at once.
+const PARTINGS_AT_ONCE: usize = 64;
 
 /// What a listener serves with.
 #[derive(Clone)]
@@ -41,6 +50,8 @@ pub(super) struct Serving {
     pub shared: Shared,
     pub catalog: Catalog,
     pub stopping: GracefulShutdownSignal,
+    pub limit: Arc<ConnectionLimit>,
+    pub send_timeout: Duration,
 }
 
 /// Takes connections, in one worker.
@@ -68,36 +79,87 @@ pub(super) fn service(
         .local_addr(address)
         .on_connect_ext(describe)
         .finish(app);
-    let (tls, catalog) = (serving.tls.clone(), serving.catalog.clone());
-    let under_way = Rc::new(UnderWay::default());
+    let taking = Rc::new(Taking {
+        tls: serving.tls.clone(),
+        catalog: serving.catalog.clone(),
+        under_way: Rc::default(),
+        limit: Arc::clone(&serving.limit),
+        send_timeout: serving.send_timeout,
+        partings: Semaphore::new(PARTINGS_AT_ONCE),
+        observer: Rc::new(serving.shared.observer().clone()),
+        address,
+    });
     fn_service(move |stream: TcpStream| {
-        let (tls, under_way, catalog) = (tls.clone(), Rc::clone(&under_way), catalog.clone());
+        let taking = Rc::clone(&taking);
         async move {
             let client = stream.peer_addr().map_err(DispatchError::Io)?;
-            let connection = connect(stream, client, tls.as_ref(), &under_way, &catalog);
-            let connection = connection.await.map_err(DispatchError::Io)?;
+            let connection = taking.take(stream, client).await.map_err(DispatchError::Io)?;
             Ok((connection, Protocol::Http1, Some(client)))
         }
     })
     .and_then(http)
 }
 
-async fn connect(
-    stream: TcpStream,
-    client: SocketAddr,
-    tls: Option<&Arc<Tls>>,
-    under_way: &Rc<UnderWay>,
-    catalog: &Catalog,
-) -> io::Result<Connection> {
-    stream.set_nodelay(true)?;
-    let Some(tls) = tls else { return Ok(Connection::plain(stream)) };
-    let (stream, state) = handshake::take(stream, client, tls, under_way, catalog).await?;
-    Ok(Connection::tls(stream, Standing::of(tls, state, client, catalog)))
+/// What a connection is taken with.
+struct Taking {
+    tls: Option<Arc<Tls>>,
+    catalog: Catalog,
+    under_way: Rc<UnderWay>,
+    limit: Arc<ConnectionLimit>,
+    send_timeout: Duration,
+    partings: Semaphore,
+    observer: Rc<Observer>,
+    address: SocketAddr,
+}
+
+impl Taking {
+    async fn take(&self, stream: TcpStream, client: SocketAddr) -> io::Result<Connection> {
+        let Some(place) = self.limit.enter(client.ip()) else {
+            if self.tls.is_none() {
+                self.turn_away(stream).await;
+            }
+            return Err(io::Error::other("too many connections"));
+        };
+        stream.set_nodelay(true)?;
+        set_send_timeout(&stream, self.send_timeout)?;
+        let refusals = self.refusals(client);
+        let Some(tls) = &self.tls else { return Ok(Connection::plain(stream, place, refusals)) };
+        let (stream, state) =
+            handshake::take(stream, client, tls, &self.under_way, &self.catalog).await?;
+        let standing = Standing::of(tls, state, client, &self.catalog);
+        Ok(Connection::tls(stream, standing, place, refusals))
+    }
+
+    fn refusals(&self, client: SocketAddr) -> Refusals {
+        let client = client.ip().to_canonical();
+        Refusals { observer: Rc::clone(&self.observer), server: self.address, client }
+    }
+
+    /// Says why over plain HTTP, without waiting to be able to: it fits into what the system buffers. Over TLS a handshake would
+    /// cost what is scarce.
+    async fn turn_away(&self, stream: TcpStream) {
+        let problem = Problem::new(
+            Code::TooManyConnections,
+            "too many connections of this address are open, or of all: close some, or ask later",
+        );
+        let answer = as_answer(&problem, &self.observer.ids.next().simple().to_string());
+        let _says_so_if_it_can = stream.try_write(answer.as_bytes());
+        if let Ok(_permit) = self.partings.try_acquire() {
+            handshake::part(stream).await;
+        }
+    }
+}
+
+/// The system ends the connection where the client takes nothing for so long of what was written.
+fn set_send_timeout(stream: &TcpStream, time: Duration) -> io::Result<()> {
+    let milliseconds = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
+    Ok(sockopt::set_tcp_user_timeout(stream, milliseconds)?)
 }
 
 /// What requests find out about their connection.
 fn describe(connection: &Connection, data: &mut Extensions) {
     data.insert(connection.under_way().clone());
+    data.insert(connection.expectation().clone());
     if let Some(certificate) = connection.certificate() {
         data.insert(PeerCertificate(certificate[..].into()));
     }

@@ -108,6 +108,8 @@ const POSTGRES_FULL: &str = "53100";
 /// PostgreSQL: serialization failure, deadlock, a lock that did not come in time; the transaction may
 /// be tried again.
 const POSTGRES_RETRY: [&str; 3] = ["40001", "40P01", "55P03"];
+/// PostgreSQL: a prepared statement that is there already, or is not: somebody else had the connection in between.
+const POSTGRES_POOLED: [&str; 2] = ["42P05", "26000"];
 /// PostgreSQL: connection exceptions, too many connections, shutting down, starting up, only to be
 /// read (a standby before it takes over), a session that idled in its transaction.
 const POSTGRES_AWAY: [&str; 9] =
@@ -131,6 +133,13 @@ impl From<sqlx::Error> for StorageError {
                     || POSTGRES_AWAY.contains(&code)
                 {
                     Self::Unavailable(error.to_string())
+                } else if POSTGRES_POOLED.contains(&code) {
+                    Self::Unusable(
+                        "the database is reached through a pooler that gives each transaction another connection: set it to \
+                         one connection for each session (pgbouncer: pool_mode = session), or name the database itself in \
+                         catalog.url"
+                            .to_owned(),
+                    )
                 } else {
                     Self::Database(error)
                 }

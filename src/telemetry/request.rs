@@ -35,6 +35,11 @@ pub fn current_id() -> Option<String> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
+/// Does something under an id that is no request's of the application.
+pub fn with_current_id<T>(id: &str, work: impl FnOnce() -> T) -> T {
+    CURRENT.sync_scope(id.to_owned(), work)
+}
+
 /// Does work that outlives its request under the request's id.
 pub async fn with_id<F: Future>(id: Option<String>, work: F) -> F::Output {
     CURRENT.scope(id.unwrap_or_default(), work).await
@@ -76,6 +81,39 @@ pub struct Observer {
     pub ids: Ids,
     /// Whose word on the client's address counts.
     pub proxies: TrustedProxies,
+}
+
+/// A request whose head could not be read: there is no more of it than its first line, as far as that came.
+pub struct RefusedHead<'a> {
+    pub server: SocketAddr,
+    pub client: IpAddr,
+    pub method: &'a str,
+    pub target: &'a str,
+    pub status: u16,
+    pub id: &'a str,
+}
+
+impl Observer {
+    /// A line in the access log for a request that the application never saw.
+    pub fn refused(&self, head: &RefusedHead<'_>) {
+        let Some(log) = &self.access_log else { return };
+        let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
+        log.write(&Line {
+            at: self.clock.now(),
+            server: Some(head.server),
+            method: head.method,
+            path,
+            query,
+            user: None,
+            client: Some(head.client),
+            agent: None,
+            status: head.status,
+            sent: 0,
+            received: 0,
+            milliseconds: 0,
+            request_id: head.id,
+        });
+    }
 }
 
 /// Observes a request until its body is sent.

@@ -3,7 +3,7 @@
 //! Only `sha-256` is read and written, the one digest that the catalog keeps. Other algorithms are
 //! skipped as the RFC asks. Comparing a digest with what arrived is left to callers.
 
-use actix_web::http::header::{HeaderMap, HeaderName};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -39,6 +39,21 @@ pub fn write(digest: Digest) -> String {
     format!("sha-256=:{}:", BASE64.encode(digest.as_bytes()))
 }
 
+/// The value of `Digest` (RFC 3230 section 4.3.2), which RFC 9530 replaces and clients still read.
+pub fn write_instance(digest: Digest) -> String {
+    format!("SHA-256={}", BASE64.encode(digest.as_bytes()))
+}
+
+/// Whether a line of `Want-Digest` (RFC 3230 section 4.3.1) has SHA-256 among what it accepts.
+pub fn asks_for_sha256(line: &HeaderValue) -> bool {
+    let line = line.to_str().unwrap_or_default();
+    line.split(',').any(|member| {
+        let mut parts = member.split(';').map(str::trim);
+        let is_sha256 = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("sha-256"));
+        is_sha256 && !parts.any(|quality| matches!(quality, "q=0" | "q=0.0" | "q=0.00" | "q=0.000"))
+    })
+}
+
 /// Padding is wanted in what is written and optional in what is read (RFC 9651 section 4.2.7).
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
@@ -70,10 +85,10 @@ fn parse(line: &str) -> Result<Option<Digest>, MalformedDigestField> {
     Ok(digest)
 }
 
-/// What stands between the colons. Parameters are refused: RFC 9530 defines none, and a digest
-/// that says more than we understand is better asked again than half believed.
+/// What stands between the colons. Parameters may follow (RFC 9651 section 3.1.2), and RFC 9530 gives none a meaning.
 fn byte_sequence(value: &str) -> Option<&str> {
-    value.strip_prefix(':')?.strip_suffix(':')
+    let (text, rest) = value.strip_prefix(':')?.split_once(':')?;
+    (rest.is_empty() || rest.starts_with(';')).then_some(text)
 }
 
 fn is_key(text: &str) -> bool {
@@ -135,6 +150,24 @@ mod tests {
         ] {
             assert_eq!(parse(line), Err(MalformedDigestField), "{line}");
         }
+    }
+
+    #[test]
+    fn parameters_behind_a_digest_change_nothing() {
+        assert_eq!(parse(&format!("sha-256=:{EXAMPLE}:;q=1")), Ok(Some(example())));
+    }
+
+    #[test]
+    fn an_older_client_asks_in_the_words_of_rfc_3230() {
+        for (line, asked) in [
+            ("SHA-256;q=1, SHA;q=0.5", true),
+            ("MD5;q=0.3, sha-256", true),
+            ("SHA-256;q=0", false),
+            ("SHA-512", false),
+        ] {
+            assert_eq!(asks_for_sha256(&line.parse().unwrap()), asked, "{line}");
+        }
+        assert_eq!(write_instance(example()), format!("SHA-256={EXAMPLE}"));
     }
 
     #[test]

@@ -61,14 +61,12 @@ impl MultipartRanges {
         let end = format!("\r\n--{boundary}--\r\n");
         ranges
             .into_iter()
-            .enumerate()
-            .flat_map(move |(index, range)| {
-                // The line break before a boundary belongs to it; before the first one the end of
-                // the header section serves.
-                let line_break = if index == 0 { "" } else { "\r\n" };
+            .flat_map(move |range| {
+                // The line break before a boundary belongs to it. The first has one, too, as nginx, Apache and squid have it:
+                // zsync and others skip a line before they look for a boundary (RFC 2046 section 5.1.1 allows it).
                 let last = range.end.saturating_sub(1);
                 let head = format!(
-                    "{line_break}--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: bytes {}-{last}/{size}\r\n\r\n",
+                    "\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: bytes {}-{last}/{size}\r\n\r\n",
                     range.start
                 );
                 [Section::Framing(head.into()), Section::Content(range)]
@@ -113,7 +111,7 @@ mod tests {
         assert_eq!(answer.media_type(), "multipart/byteranges; boundary=THIS_STRING_SEPARATES");
         assert_eq!(
             String::from_utf8(body(answer, b"0123456789")).unwrap(),
-            "--THIS_STRING_SEPARATES\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes 4-5/10\r\n\r\n45\r\n\
+            "\r\n--THIS_STRING_SEPARATES\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes 4-5/10\r\n\r\n45\r\n\
              --THIS_STRING_SEPARATES\r\nContent-Type: application/octet-stream\r\nContent-Range: bytes 0-2/10\r\n\r\n012\r\n\
              --THIS_STRING_SEPARATES--\r\n"
         );

@@ -4,8 +4,12 @@
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use sqlx::Connection as _;
 
+use crate::harness::broken_link::{BrokenLink, Fault};
 use crate::harness::command::{imagedepot, run};
+use crate::harness::own_postgres::OwnPostgres;
+use crate::harness::pooler::Pooler;
 use crate::harness::postgres::TestDatabase;
 use crate::harness::{Database, Depot, Person, eventually, on_both_databases};
 
@@ -92,6 +96,41 @@ async fn changes_work_again_after_a_failover() {
 }
 
 #[tokio::test]
+async fn a_standby_that_takes_over_is_worked_with_by_whoever_knew_the_one_before() {
+    let primary = OwnPostgres::start();
+    let standby = primary.standby();
+    // What administrators give a name or an address that moves.
+    let address = BrokenLink::to(primary.port(), Fault::Nothing).await;
+    let url = format!("postgres://postgres@127.0.0.1:{}/postgres", address.port());
+    let depot = depot_at(&url).await;
+    assert_eq!(create_at_once(&depot, 8, "before").await, [201; 8]);
+    let names = async || all_in_pages_of_one(&depot.admin(), "/api/v1/images").await;
+    let before = names().await;
+    // The standby is as far as the primary: it has the last image.
+    eventually("the standby has all", || async {
+        let images = "select count(*) from image";
+        (query(&standby.url(), images).await == 8).then_some(())
+    })
+    .await;
+    primary.stop();
+    address.leads_to(standby.port());
+    eventually("it is read from the standby", || async {
+        let read = depot.admin().get("/api/v1/images").await;
+        (read.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(create_at_once(&depot, 8, "during").await, [503; 8]);
+    standby.take_over();
+    assert_eq!(create_at_once(&depot, 8, "after").await, [201; 8]);
+    assert_eq!(names().await.len(), before.len() + 8);
+}
+
+async fn query(url: &str, count: &'static str) -> i64 {
+    let mut connection = sqlx::PgConnection::connect(url).await.expect("the database");
+    sqlx::query_scalar(count).fetch_one(&mut connection).await.expect("a number")
+}
+
+#[tokio::test]
 async fn fewer_connections_than_the_pool_wants_serve_everybody() {
     let database = TestDatabase::create();
     let url = database.given_to_a_role("CONNECTION LIMIT 10");
@@ -160,4 +199,60 @@ async fn two_servers_do_not_share_an_sqlite_file() {
         "{}",
         refused.stderr
     );
+}
+
+#[tokio::test]
+async fn a_pooler_works_for_each_session_and_is_refused_for_each_transaction() {
+    let database = TestDatabase::create();
+    let pooler = Pooler::start(&database.url(), "session");
+    let depot = depot_at(&pooler.url()).await;
+    assert_eq!(create_at_once(&depot, 24, "image").await, [201; 24]);
+    drop(depot);
+    drop(pooler);
+    let pooler = Pooler::start(&database.url(), "transaction");
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut command = imagedepot(["serve", "--listen", "127.0.0.1:0", "--data"]);
+    command.arg(folder.path()).env("IMAGEDEPOT__CATALOG__URL", pooler.url());
+    let refused = run(command).await;
+    assert_eq!(refused.code, 1);
+    assert!(refused.stderr.contains("pool_mode = session"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn who_finds_all_connections_taken_is_told_so_and_so_is_the_administrator() {
+    let database = TestDatabase::create();
+    let url = database.given_to_a_role("CONNECTION LIMIT 6");
+    let depot = depot_at(&url).await;
+    let admin = depot.admin();
+    admin.create_image("before").await;
+    let degraded = async || depot.anonymous().get("/readyz").await.json()["degraded"].clone();
+    assert_eq!(degraded().await, json!([]));
+    // What the server had is another's from now on.
+    database.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}'");
+    let others = std::cell::RefCell::new(Vec::new());
+    eventually("all connections are taken", || async {
+        match sqlx::PgConnection::connect(&url).await {
+            Ok(connection) => others.borrow_mut().push(connection),
+            Err(_) => return (others.borrow().len() == 6).then_some(()),
+        }
+        None
+    })
+    .await;
+    eventually("the catalog is named", || async {
+        degraded()
+            .await
+            .as_array()
+            .is_some_and(|parts| parts.contains(&json!("catalog")))
+            .then_some(())
+    })
+    .await;
+    assert_eq!(create(admin.clone(), "meanwhile".to_owned()).await, 503);
+    drop(others);
+    eventually("changes are taken", || async {
+        let name = format!("after-{}", crate::harness::sample::unique());
+        (create(depot.admin(), name).await == 201).then_some(())
+    })
+    .await;
+    eventually("nothing is named", || async { (degraded().await == json!([])).then_some(()) })
+        .await;
 }

@@ -33,6 +33,7 @@ pub mod multipart;
 pub mod nginx;
 pub mod own_postgres;
 pub mod person;
+pub mod pooler;
 pub mod postgres;
 pub mod raw;
 pub mod resuming;

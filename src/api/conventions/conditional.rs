@@ -29,9 +29,7 @@ fn read(request: &HttpRequest) -> Result<Precondition, Problem> {
     if let Some(text) = field(header::IF_MATCH) {
         return match preconditions::read_named(text) {
             Some(Named::Any) => Ok(Precondition::Exists),
-            Some(Named::Tags(tags)) => Ok(Precondition::OneOf(
-                tags.into_iter().filter_map(EntityTag::into_strong).collect(),
-            )),
+            Some(Named::Tags(tags)) => one_of(tags),
             None => Err(malformed("If-Match takes * or quoted tags, as ETag gave them")),
         };
     }
@@ -40,6 +38,17 @@ fn read(request: &HttpRequest) -> Result<Precondition, Problem> {
         Some(Some(Named::Any)) => Ok(Precondition::Absent),
         Some(_) => Err(malformed("If-None-Match takes * where something is changed")),
     }
+}
+
+fn one_of(tags: Vec<EntityTag>) -> Result<Precondition, Problem> {
+    let tags: Vec<_> = tags.into_iter().filter_map(EntityTag::into_strong).collect();
+    if tags.is_empty() {
+        return Err(Problem::new(
+            Code::PreconditionFailed,
+            "If-Match never matches a weak tag (RFC 9110 section 13.1.1): send it as ETag gave it, without W/, which proxies add",
+        ));
+    }
+    Ok(Precondition::OneOf(tags))
 }
 
 fn malformed(detail: &str) -> Problem {

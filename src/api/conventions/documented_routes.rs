@@ -1,8 +1,8 @@
-//! Every path of the OpenAPI document with its methods, and which of them know `dry_run`: what the router itself does not
-//! tell.
+//! Every path of the OpenAPI document with its methods, and the parameters of the query that each knows: what the router
+//! itself does not tell.
 
 use actix_web::http::Method;
-use utoipa::openapi::path::Operation;
+use utoipa::openapi::path::{Operation, ParameterIn};
 use utoipa::openapi::{OpenApi, RefOr};
 
 use crate::wire;
@@ -18,8 +18,8 @@ pub struct Routes(Vec<Route>);
 struct Route {
     segments: Vec<String>,
     methods: Vec<&'static str>,
-    /// The methods among them that know `dry_run`.
-    tried: Vec<&'static str>,
+    /// Of each method the parameters of its query, in the order of `methods`.
+    parameters: Vec<Vec<String>>,
 }
 
 impl Routes {
@@ -39,20 +39,17 @@ impl Routes {
             Route {
                 segments: segments(path).map(str::to_owned).collect(),
                 methods: present.clone().map(|(method, _)| method).collect(),
-                tried: present
-                    .filter(|(_, operation)| knows_dry_run(operation))
-                    .map(|(method, _)| method)
-                    .collect(),
+                parameters: present.map(|(_, operation)| parameters(operation)).collect(),
             }
         });
         Self(routes.collect())
     }
 
-    /// Whether the operation behind a path knows `dry_run`; what is no operation is refused elsewhere.
-    pub fn can_be_tried(&self, path: &str, method: &Method) -> bool {
-        self.find(path).is_none_or(|route| {
-            !route.methods.contains(&method.as_str()) || route.tried.contains(&method.as_str())
-        })
+    /// The parameters that the query of an operation may have; none for what is no operation, which is refused elsewhere.
+    pub fn parameters(&self, path: &str, method: &Method) -> Option<&[String]> {
+        let route = self.find(path)?;
+        let index = route.methods.iter().position(|known| *known == method.as_str())?;
+        route.parameters.get(index).map(Vec::as_slice)
     }
 
     fn find(&self, path: &str) -> Option<&Route> {
@@ -68,7 +65,7 @@ impl Routes {
         self.0.push(Route {
             segments,
             methods: vec!["GET", "HEAD", wire::bits::METHOD],
-            tried: Vec::new(),
+            parameters: Vec::new(),
         });
         self
     }
@@ -95,11 +92,16 @@ impl Route {
     }
 }
 
-fn knows_dry_run(operation: &Operation) -> bool {
+fn parameters(operation: &Operation) -> Vec<String> {
     let parameters = operation.parameters.iter().flatten();
     parameters
-        .into_iter()
-        .any(|parameter| matches!(parameter, RefOr::T(parameter) if parameter.name == DRY_RUN))
+        .filter_map(|parameter| match parameter {
+            RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => {
+                Some(parameter.name.clone())
+            }
+            _ => None,
+        })
+        .collect()
 }
 
 fn segments(path: &str) -> impl Iterator<Item = &str> {

@@ -1,25 +1,29 @@
 //! A file as the body of a request: what its headers must say, and the digests that they name.
 
 use actix_web::HttpRequest;
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 
 use super::problem::{Code, Problem};
 use crate::model::Digest;
 use crate::wire::digest_fields::{self, CONTENT_DIGEST, REPR_DIGEST};
+use crate::wire::promised_digests::{
+    Algorithm, Promise, Unkept, WANT_REPR_DIGEST, WANTED, Witness, promised,
+};
 
-/// A file comes as it is: `application/octet-stream`, no type at all, or one of `others`, and without a
-/// content coding.
-pub fn must_be_plain_bytes(request: &HttpRequest, others: &[&str]) -> Result<(), Problem> {
+/// A file comes as it is, under whatever type its client has for bytes: curl and wget have one of forms, Python's and Go's clients
+/// guess from a name. Only what says that something is around the bytes is refused: parts, or a content coding.
+pub fn must_be_plain_bytes(request: &HttpRequest) -> Result<(), Problem> {
     let text = |name: header::HeaderName| {
         request.headers().get(name).map(|value| value.to_str().unwrap_or("?"))
     };
     let essence =
         text(header::CONTENT_TYPE).and_then(|value| value.split(';').next()).map(str::trim);
-    let known = |essence: &str| {
-        essence.eq_ignore_ascii_case("application/octet-stream")
-            || others.iter().any(|other| essence.eq_ignore_ascii_case(other))
+    let is_bytes = |essence: &str| {
+        let essence = essence.to_ascii_lowercase();
+        ["application/", "binary/"].iter().any(|family| essence.starts_with(family))
+            || essence == "text/plain"
     };
-    if essence.is_some_and(|essence| !known(essence)) {
+    if essence.is_some_and(|essence| !is_bytes(essence)) {
         return Err(Problem::new(
             Code::RawBytesExpected,
             "the body is the file itself: send it as application/octet-stream or without a Content-Type (curl -T FILE)",
@@ -45,6 +49,34 @@ pub fn digest_in(
 ) -> Result<Option<Digest>, Problem> {
     digest_fields::read(request.headers(), name)
         .map_err(|error| Problem::new(Code::MalformedDigest, error.to_string()))
+}
+
+/// Everything that a request says of the file that it holds: the SHA-256, which the catalog keeps, and what else is to be compared.
+pub fn promises_of_whole(request: &HttpRequest) -> Result<(Option<Digest>, Vec<Witness>), Problem> {
+    let digest = digest_of_whole(request)?;
+    let known = digest.map(|digest| digest.as_bytes().to_vec());
+    let is_other = |promise: &Promise| Some(&promise.digest) != known.as_ref();
+    let others = promised(request.headers()).map_err(|unkept| unkept_promise(&unkept))?;
+    Ok((digest, others.into_iter().filter(is_other).map(Witness::of).collect()))
+}
+
+/// Where bytes come in pieces, each may have a digest of its own, of SHA-256 alone: what else is promised is not compared, and so
+/// refused.
+pub fn must_promise_no_other(request: &HttpRequest, compared: &[Algorithm]) -> Result<(), Problem> {
+    let promises = promised(request.headers()).map_err(|unkept| unkept_promise(&unkept))?;
+    match promises.iter().find(|promise| !compared.contains(&promise.algorithm)) {
+        Some(promise) => Err(unkept_promise(&Unkept::Unknown(promise.algorithm.name().to_owned()))),
+        None => Ok(()),
+    }
+}
+
+fn unkept_promise(unkept: &Unkept) -> Problem {
+    let code = match unkept {
+        Unkept::Malformed(_) => Code::MalformedDigest,
+        Unkept::Unknown(_) => Code::DigestNotCompared,
+    };
+    let problem = Problem::new(code, unkept.to_string());
+    problem.with_header(WANT_REPR_DIGEST.clone(), HeaderValue::from_static(WANTED))
 }
 
 /// In a request that holds the whole file both fields speak of the same bytes.

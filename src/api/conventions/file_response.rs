@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use actix_web::body::{self, BodySize, MessageBody, SizedStream};
-use actix_web::http::header::{self, HeaderMap, HeaderValue};
+use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder};
 use bytes::Bytes;
@@ -30,6 +30,9 @@ use crate::wire::digest_fields::{self, REPR_DIGEST};
 use crate::wire::multipart_ranges::{MultipartRanges, Section};
 use crate::wire::preconditions::{self, EntityTag, Validators, Verdict};
 use crate::wire::ranges::{self, Selection};
+
+const WANT_DIGEST: &str = "want-digest";
+static DIGEST: HeaderName = HeaderName::from_static("digest");
 
 /// A file as it is to be served.
 #[derive(Debug, Clone)]
@@ -66,6 +69,15 @@ impl Identity {
 /// `Content-Length` is always there, chunks and content codings never: BITS refuses both.
 /// 503 where the store that has its bytes is away.
 pub async fn respond(request: &HttpRequest, file: ServedFile) -> Result<HttpResponse, Problem> {
+    let digest = wanted_digest(request.headers(), file.identity);
+    let mut response = answered(request, file).await?;
+    if let Some(digest) = digest {
+        response.headers_mut().insert(DIGEST.clone(), digest);
+    }
+    Ok(response)
+}
+
+async fn answered(request: &HttpRequest, file: ServedFile) -> Result<HttpResponse, Problem> {
     let validators = file.validators();
     match preconditions::evaluate(request.method(), request.headers(), &validators) {
         Verdict::Proceed => {}
@@ -74,7 +86,7 @@ pub async fn respond(request: &HttpRequest, file: ServedFile) -> Result<HttpResp
             // Without a length: HTTP/2 would say `content-length: 0`, which is not the file's.
             return Ok(response.set_body(body::None::new()).map_into_boxed_body());
         }
-        Verdict::Failed => return Err(precondition_failed()),
+        Verdict::Failed => return Err(precondition_failed(request.headers())),
     }
     if *request.method() == Method::HEAD {
         let mut head = file.head(StatusCode::OK);
@@ -88,6 +100,13 @@ pub async fn respond(request: &HttpRequest, file: ServedFile) -> Result<HttpResp
         Selection::Multiple(ranges) => file.parts(ranges).await,
         Selection::Unsatisfiable => Err(range_not_satisfiable(file.reader.size())),
     }
+}
+
+/// The instance's digest where `Want-Digest` asks for it (RFC 3230 section 4.3.1), as aria2 does.
+fn wanted_digest(headers: &HeaderMap, identity: Identity) -> Option<HeaderValue> {
+    let Identity::Bytes(digest) = identity else { return None };
+    let wanted = headers.get_all(WANT_DIGEST).any(digest_fields::asks_for_sha256);
+    wanted.then(|| HeaderValue::try_from(digest_fields::write_instance(digest)).ok())?
 }
 
 /// What is asked for. Two `Range` fields in one request are malformed, hence ignored.
@@ -114,7 +133,9 @@ impl ServedFile {
         let mut head = HttpResponse::build(status);
         head.insert_header((header::ETAG, format!("\"{}\"", self.identity.tag())))
             .insert_header((header::ACCEPT_RANGES, "bytes"))
-            .insert_header((header::CACHE_CONTROL, self.cache_control));
+            .insert_header((header::CACHE_CONTROL, self.cache_control))
+            // A proxy that buffers a large file takes a gigabyte at once and then nothing for minutes (nginx).
+            .insert_header((HeaderName::from_static("x-accel-buffering"), "no"));
         if let Some(time) = self.last_modified {
             head.insert_header((header::LAST_MODIFIED, httpdate::fmt_http_date(time.into())));
         }
@@ -178,11 +199,14 @@ impl ServedFile {
     }
 }
 
-fn precondition_failed() -> Problem {
-    Problem::new(
-        Code::PreconditionFailed,
-        "The file is not the one that If-Match or If-Unmodified-Since names. Ask again without it to get the current one.",
-    )
+fn precondition_failed(headers: &HeaderMap) -> Problem {
+    let is_weak = |field: &HeaderValue| field.as_bytes().windows(2).any(|two| two == b"W/");
+    let detail = if headers.get_all(header::IF_MATCH).any(is_weak) {
+        "If-Match never matches a weak tag (RFC 9110 section 13.1.1). Send the tag as ETag gave it, without W/, which proxies add."
+    } else {
+        "The file is not the one that If-Match or If-Unmodified-Since names. Ask again without it to get the current one."
+    };
+    Problem::new(Code::PreconditionFailed, detail)
 }
 
 fn range_not_satisfiable(size: u64) -> Problem {

@@ -57,7 +57,9 @@ impl PageQuery {
             let detail = "the cursor is not one that this list gave; begin again without it";
             Problem::new(Code::BadCursor, detail)
         };
-        let Some(cursor) = &self.cursor else { return Ok(None) };
+        let Some(cursor) = self.cursor.as_ref().filter(|cursor| !cursor.is_empty()) else {
+            return Ok(None);
+        };
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
         // No list gives a NUL, and PostgreSQL fails on one.
         if bytes.windows(6).any(|escape| escape == br"\u0000") {

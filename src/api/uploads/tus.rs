@@ -6,11 +6,12 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use uuid::Uuid;
 
 use super::session::{Append, Call};
-use crate::api::conventions::file_body::must_be_uncoded;
+use crate::api::conventions::file_body::{must_be_uncoded, must_promise_no_other};
 use crate::api::conventions::problem::{Code, Problem};
 use crate::catalog::upload::{Announcement, Checksum};
 use crate::catalog::{Error, Precondition};
 use crate::model::{Upload, UploadProtocol, UploadState};
+use crate::wire::promised_digests::Algorithm;
 use crate::wire::tus::{self, MalformedField, Metadata};
 
 /// `460 Checksum Mismatch`, which only tus knows.
@@ -110,6 +111,7 @@ fn first_append(call: &Call, size: u64) -> Result<Option<Append>, Problem> {
 
 fn must_be_bytes(call: &Call) -> Result<(), Problem> {
     if call.content_type().as_deref() == Some(tus::CONTENT_TYPE) {
+        must_promise_no_other(&call.request, &[Algorithm::Sha1, Algorithm::Sha256])?;
         return must_be_uncoded(&call.request);
     }
     let detail = "tus sends bytes as application/offset+octet-stream";

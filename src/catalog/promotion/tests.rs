@@ -1,7 +1,7 @@
 //! What a promoter is told, and what a channel offers afterwards. Revisions have no bytes here: promotion looks at none.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tempfile::TempDir;
 
@@ -18,6 +18,7 @@ struct Trial {
     catalog: Catalog,
     actor: Actor,
     image: ImageName,
+    now: Arc<AtomicU64>,
     _folder: TempDir,
 }
 
@@ -31,6 +32,7 @@ impl Trial {
             catalog,
             actor: Actor { name: "admin".to_owned(), ..Actor::system("") },
             image: "win7-office".parse().unwrap(),
+            now,
             _folder: folder,
         };
         let draft = ImageDraft::bare(trial.image.clone(), ImageKind::Single);
@@ -329,4 +331,28 @@ async fn what_is_revoked_is_withdrawn_where_that_is_asked_for_and_there_is_no_wa
     trial.promote_all(&[1, 2]).await;
     trial.revoke(2, IfAssigned::Withdraw).await.unwrap();
     assert_eq!(trial.offered().await, None);
+}
+
+#[tokio::test]
+async fn lists_have_the_newest_first_whatever_the_clock_said_in_between() {
+    const DAY: u64 = 86_400_000_000;
+    let trial = Trial::begin().await;
+    trial.promote(1).await.unwrap();
+    trial.now.fetch_add(DAY, Ordering::Relaxed);
+    trial.promote(2).await.unwrap();
+    trial.now.fetch_sub(DAY, Ordering::Relaxed);
+    trial.promote(3).await.unwrap();
+    // Page by page: a place in the list is no time either.
+    let (mut promoted, mut place) = (Vec::new(), None);
+    loop {
+        let page = trial.catalog.promotions(&trial.image, place, 1).await.unwrap();
+        let Some((promotion, _, number)) = page.into_iter().next() else { break };
+        place = Some((number, promotion.created_at, promotion.id));
+        promoted.push(promotion.revision);
+    }
+    assert_eq!(promoted, [3, 2, 1]);
+    let rows = trial.catalog.audit_rows(None, 100).await.unwrap();
+    assert!(rows.is_sorted_by(|newer, older| newer.sequence > older.sequence));
+    let actions: Vec<_> = rows.iter().take(3).map(|row| row.action.as_str()).collect();
+    assert_eq!(actions, ["channel.promote"; 3]);
 }

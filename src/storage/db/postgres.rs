@@ -24,8 +24,11 @@ static DISTRUSTED_BEFORE: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// Refuses a database that cannot hold what the catalog writes.
 pub(super) async fn open(url: &str, connections: u32) -> Result<PgPool, StorageError> {
-    let options =
-        PgConnectOptions::from_str(url)?.application_name("imagedepot").disable_statement_logging();
+    let options = PgConnectOptions::from_str(url)?
+        .application_name("imagedepot")
+        // Poolers refuse what they do not know of a connection's start, and the catalog has no such numbers.
+        .extra_float_digits(None)
+        .disable_statement_logging();
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(PATIENCE)
@@ -79,9 +82,10 @@ pub(super) async fn begin_reading(
     pool: &PgPool,
 ) -> Result<Transaction<'static, Postgres>, StorageError> {
     const BEGIN: &str = "begin isolation level repeatable read read only";
+    let asked = Instant::now();
     match begin(pool, BEGIN).await {
         Err(StorageError::Unavailable(_)) => {
-            distrust_connections();
+            distrust_connections_unless_since(asked);
             begin(pool, BEGIN).await
         }
         begun => begun,
@@ -92,9 +96,10 @@ pub(super) async fn begin_reading(
 pub(super) async fn begin_writing(
     pool: &PgPool,
 ) -> Result<Transaction<'static, Postgres>, StorageError> {
+    let asked = Instant::now();
     match try_writing(pool).await {
         Err(StorageError::Unavailable(_)) => {
-            distrust_connections();
+            distrust_connections_unless_since(asked);
             try_writing(pool).await
         }
         begun => begun,
@@ -125,10 +130,10 @@ fn is_trusted(age: Duration) -> bool {
     before.is_none_or(|before| age < before.elapsed())
 }
 
-/// No more than once a second: while the database is only to be read, every change finds so.
-fn distrust_connections() {
+/// Of changes that were asked for at the same time one does so for all: the others find connections that were opened since.
+fn distrust_connections_unless_since(asked: Instant) {
     let mut before = DISTRUSTED_BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
-    if before.is_none_or(|before| before.elapsed() > Duration::from_secs(1)) {
+    if before.is_none_or(|before| before < asked) {
         *before = Some(Instant::now());
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
@@ -49,6 +49,15 @@ impl BrokenLink {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Where new connections lead from now on, as an address does that moves to another machine.
+    pub fn leads_to(&self, server: u16) {
+        self.line.server.store(server, Ordering::Relaxed);
+    }
+
     /// Bytes that have come from the server so far, headers and all.
     pub fn brought(&self) -> u64 {
         self.line.brought.load(Ordering::Relaxed)
@@ -67,7 +76,7 @@ impl BrokenLink {
 
 #[derive(Clone)]
 struct Line {
-    server: u16,
+    server: Arc<AtomicU16>,
     fault: Fault,
     brought: Arc<AtomicU64>,
     carried: Arc<AtomicU64>,
@@ -87,13 +96,15 @@ fn listen() -> io::Result<TcpListener> {
 impl Line {
     fn new(server: u16, fault: Fault) -> Self {
         let (brought, carried, broken) = Default::default();
+        let server = Arc::new(AtomicU16::new(server));
         Self { server, fault, brought, carried, broken }
     }
 
     async fn connect(&self) -> io::Result<TcpStream> {
         let socket = TcpSocket::new_v4()?;
         socket.set_send_buffer_size(BUFFER)?;
-        socket.connect(([127, 0, 0, 1], self.server).into()).await
+        let server = self.server.load(Ordering::Relaxed);
+        socket.connect(([127, 0, 0, 1], server).into()).await
     }
 
     /// Until one side ends it, or the line does.

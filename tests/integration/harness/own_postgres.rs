@@ -19,11 +19,20 @@ pub struct OwnPostgres {
 
 impl OwnPostgres {
     pub fn start() -> Self {
+        Self::begin(Cluster::start)
+    }
+
+    /// A standby of it, which is to be read only until it takes over.
+    pub fn standby(&self) -> Self {
+        Self::begin(|cluster| cluster.follow(self.address))
+    }
+
+    fn begin(start: impl Fn(&Cluster) -> SocketAddr) -> Self {
         let name = format!("own-{}", unique());
         let lock = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("postgres-{name}.lock"));
         let users = locked_file(&lock, File::lock_shared);
         let cluster = Cluster::named(&name);
-        let address = cluster.start();
+        let address = start(&cluster);
         // The lock's own file goes with the cluster.
         cluster.watch(&lock, &lock);
         Self { cluster, address, _users: users }
@@ -31,6 +40,20 @@ impl OwnPostgres {
 
     pub fn url(&self) -> String {
         format!("postgres://postgres@{}/postgres", self.address)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// As a machine ends that loses its power.
+    pub fn stop(&self) {
+        self.cluster.stop();
+    }
+
+    /// A standby takes over.
+    pub fn take_over(&self) {
+        self.cluster.promote();
     }
 
     /// Every process of it stands still: connections stay, and nobody answers.

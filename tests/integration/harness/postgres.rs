@@ -165,13 +165,8 @@ impl Cluster {
     }
 
     pub(super) fn start(&self) -> SocketAddr {
-        let _ = std::fs::remove_dir_all(&self.folder);
-        std::fs::create_dir(&self.folder).expect("a folder for PostgreSQL");
-        if !self.as_user.is_empty() {
-            run(Command::new("chown").arg("postgres:").arg(&self.folder));
-        }
-        let data = format!("--pgdata={}", self.folder.join("data").display());
-        run(self.program("initdb").arg(&data).args([
+        self.make_folder();
+        run(self.program("initdb").arg(self.data()).args([
             "--username=postgres",
             "--auth=trust",
             "--encoding=UTF8",
@@ -179,6 +174,41 @@ impl Cluster {
             "--locale=en_US.UTF-8",
             "--no-sync",
         ]));
+        self.run_server()
+    }
+
+    /// A standby that follows `primary`.
+    pub(super) fn follow(&self, primary: SocketAddr) -> SocketAddr {
+        self.make_folder();
+        let from = format!("--dbname=postgres://postgres@{primary}/postgres");
+        let copy = ["--checkpoint=fast", "--write-recovery-conf", "--no-sync"];
+        run(self.program("pg_basebackup").arg(self.data()).arg(from).args(copy));
+        self.run_server()
+    }
+
+    /// Ends it as a machine ends that loses its power.
+    pub(super) fn stop(&self) {
+        run(self.program("pg_ctl").arg(self.data()).args(["--mode=immediate", "--wait", "stop"]));
+    }
+
+    /// A standby follows nobody from now on and takes changes.
+    pub(super) fn promote(&self) {
+        run(self.program("pg_ctl").arg(self.data()).args(["--wait", "promote"]));
+    }
+
+    fn make_folder(&self) {
+        let _ = std::fs::remove_dir_all(&self.folder);
+        std::fs::create_dir(&self.folder).expect("a folder for PostgreSQL");
+        if !self.as_user.is_empty() {
+            run(Command::new("chown").arg("postgres:").arg(&self.folder));
+        }
+    }
+
+    fn data(&self) -> String {
+        format!("--pgdata={}", self.folder.join("data").display())
+    }
+
+    fn run_server(&self) -> SocketAddr {
         let port = TcpListener::bind("127.0.0.1:0")
             .and_then(|listener| listener.local_addr())
             .expect("a free port")
@@ -189,6 +219,7 @@ impl Cluster {
              -c max_connections=400 -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
         );
         let log = format!("--log={}", self.folder.join("log").display());
+        let data = self.data();
         run(self.program("pg_ctl").args([&data, &log, "--options", &settings, "--wait", "start"]));
         SocketAddr::from(([127, 0, 0, 1], port))
     }

@@ -113,12 +113,18 @@ impl Code {
 refusals! {
     MalformedJson: BAD_REQUEST, "malformed_json", GiveUp,
         "The body is no JSON.";
+    MalformedHead: BAD_REQUEST, "malformed_head", GiveUp,
+        "The head of the request is not HTTP/1.1, or larger than the server reads.";
+    HeadTooSlow: REQUEST_TIMEOUT, "head_too_slow", Wait,
+        "The head of the request took longer than ten seconds to come.";
     BodyUnreadable: BAD_REQUEST, "body_unreadable", GiveUp,
         "The body could not be read to its end.";
     BodyTruncated: BAD_REQUEST, "body_truncated", SendAgain, catalog Error::Truncated { .. },
         "An upload ended early. The detail says whether what came was kept; HEAD of a resumable upload tells how much.";
     BadQuery: BAD_REQUEST, "bad_query", GiveUp,
         "A parameter in the query is not of its type, or misspelt.";
+    UnknownParameter: BAD_REQUEST, "unknown_parameter", GiveUp,
+        "The query has a parameter that the operation does not know; the detail names the nearest that it knows.";
     BadLimit: BAD_REQUEST, "bad_limit", GiveUp,
         "A page has 1 to 500 items.";
     BadCursor: BAD_REQUEST, "bad_cursor", GiveUp,
@@ -135,6 +141,8 @@ refusals! {
         "What the request says of the length contradicts itself or what was said before.";
     MalformedDigest: BAD_REQUEST, "malformed_digest", GiveUp,
         "Repr-Digest or Content-Digest is not written as RFC 9530 has it.";
+    DigestNotCompared: BAD_REQUEST, "digest_not_compared", GiveUp,
+        "The request names a digest of its bytes that is not computed here; Want-Repr-Digest has those that are.";
     ContentRangeRefused: BAD_REQUEST, "content_range_refused", GiveUp,
         "A PUT sends the whole file.";
     CredentialsRequired: UNAUTHORIZED, "credentials_required", LogIn, access Denied::Anonymous,
@@ -301,6 +309,8 @@ refusals! {
     // These say nothing of the request: it may come again as it is.
     Internal: INTERNAL_SERVER_ERROR, "internal", TryAgain,
         "Something went wrong in the server; its log says what, under the request_id.";
+    TooManyConnections: SERVICE_UNAVAILABLE, "too_many_connections", WaitForBackEnd, retry 10,
+        "The caller's address has too many connections open, or all together have; close some, or ask later.";
     Starting: SERVICE_UNAVAILABLE, "starting", WaitForBackEnd, retry 1,
         "The server has only just started.";
     CatalogFrozen: SERVICE_UNAVAILABLE, "catalog_frozen", WaitForBackEnd, retry 60,

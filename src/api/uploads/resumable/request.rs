@@ -5,13 +5,14 @@ use serde::Deserialize;
 
 use super::refusal::{inconsistent, length_required, malformed, partial_upload_expected};
 use crate::api::conventions::file_body::{
-    digest_in, digest_of_whole, must_be_plain_bytes, must_be_uncoded,
+    digest_in, digest_of_whole, must_be_plain_bytes, must_be_uncoded, must_promise_no_other,
 };
 use crate::api::conventions::problem::{Code, Problem};
 use crate::api::uploads::session::{Append, Call};
 use crate::catalog::upload::Checksum;
 use crate::model::{Digest, FileRole, ImageName, Upload};
 use crate::wire::digest_fields::{CONTENT_DIGEST, REPR_DIGEST};
+use crate::wire::promised_digests::Algorithm;
 use crate::wire::resumable as fields;
 
 /// The file that an upload is to become.
@@ -46,7 +47,8 @@ pub struct Creation {
 
 impl Creation {
     pub fn read(call: &Call) -> Result<Self, Problem> {
-        must_be_plain_bytes(&call.request, &[fields::CONTENT_TYPE])?;
+        must_be_plain_bytes(&call.request)?;
+        must_promise_no_other(&call.request, &[Algorithm::Sha256])?;
         let headers = call.request.headers();
         let complete = fields::complete(headers).unwrap_or(false);
         let body = call.body_length()?;
@@ -82,6 +84,7 @@ impl Continuation {
             return Err(partial_upload_expected());
         }
         must_be_uncoded(&call.request)?;
+        must_promise_no_other(&call.request, &[Algorithm::Sha256])?;
         let headers = call.request.headers();
         let complete = fields::complete(headers)
             .ok_or_else(|| malformed("Upload-Complete is ?1 for the end of the file, else ?0"))?;

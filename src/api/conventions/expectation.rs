@@ -1,0 +1,99 @@
+//! `Expect: 100-continue` (RFC 9110 section 10.1.1): the client waits with its body until it is asked for it.
+//!
+//! The framework would ask at once. Here the body is asked for when a handler reads it, so that whatever is known before, such as
+//! wrong credentials, a missing image or a full disk, is the answer instead. `server::connection` takes the header out of the
+//! head, and sends `100 Continue` once it is wanted.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::error::PayloadError;
+use actix_web::http::ConnectionType;
+use actix_web::middleware::Next;
+use actix_web::{Error, HttpMessage as _};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+
+/// What the client of a connection waits for; part of the connection's data.
+#[derive(Clone, Default)]
+pub struct Expectation(Rc<Cell<State>>);
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    None,
+    /// A body waits for being asked for.
+    Expected,
+    /// A handler wants it.
+    Wanted,
+}
+
+impl Expectation {
+    /// A head came whose body waits. Where other requests are being answered before it, it is asked for at once: nobody would know whose
+    /// it is.
+    pub fn begin(&self, others_before: bool) {
+        self.0.set(if others_before { State::Wanted } else { State::Expected });
+    }
+
+    /// Whether `100 Continue` is to be sent now.
+    pub fn is_wanted(&self) -> bool {
+        self.0.get() == State::Wanted
+    }
+
+    /// It was sent.
+    pub fn sent(&self) {
+        self.0.set(State::None);
+    }
+
+    fn want(&self) {
+        if self.0.get() == State::Expected {
+            self.0.set(State::Wanted);
+        }
+    }
+
+    /// Whether the body was never asked for; from now on nobody waits.
+    fn end(&self) -> bool {
+        let unasked = self.0.get() == State::Expected;
+        if unasked {
+            self.0.set(State::None);
+        }
+        unasked
+    }
+}
+
+/// Has the body asked for when it is read. A connection whose body was not is closed behind the answer: what comes next on it could be
+/// either the body or another request.
+pub async fn ask_when_read<B: MessageBody>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let expectation = request.conn_data::<Expectation>().cloned();
+    let Some(expectation) = expectation.filter(|given| given.0.get() == State::Expected) else {
+        return next.call(request).await;
+    };
+    let body = Asked { body: request.take_payload(), expectation: expectation.clone() };
+    request.set_payload(Payload::Stream { payload: Box::pin(body) });
+    let mut response = next.call(request).await?;
+    if expectation.end() {
+        response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
+    }
+    Ok(response)
+}
+
+struct Asked {
+    body: Payload,
+    expectation: Expectation,
+}
+
+impl Stream for Asked {
+    type Item = Result<Bytes, PayloadError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.expectation.want();
+        self.body.poll_next_unpin(cx)
+    }
+}

@@ -1,0 +1,76 @@
+//! Addresses of the tree as people once typed them: without regard to case in the alias, and with slashes doubled, as IIS took them.
+//!
+//! They are put right before a route is looked for. Names of files and folders in the tree stay as they are: they are looked up
+//! without regard to case anyway.
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Uri;
+use actix_web::http::uri::PathAndQuery;
+use actix_web::middleware::Next;
+use actix_web::{Error, web};
+
+use crate::api::depot::Depot;
+
+pub async fn put_right<B: MessageBody>(
+    mut request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, Error> {
+    let alias = request.app_data::<web::Data<Depot>>().map(|depot| depot.links.alias.clone());
+    let right = alias.and_then(|alias| right_path(&alias, request.path()));
+    if let Some(uri) = right.and_then(|path| with_path(request.uri(), &path)) {
+        request.match_info_mut().get_mut().update(&uri);
+        request.head_mut().uri = uri;
+    }
+    next.call(request).await
+}
+
+/// The path in the tree that is meant; none where it is meant as it stands, or is none of the tree's.
+fn right_path(alias: &str, path: &str) -> Option<String> {
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let first = segments.next()?;
+    if !first.eq_ignore_ascii_case(alias) || (first == alias && !path.contains("//")) {
+        return None;
+    }
+    let mut right = format!("/{alias}");
+    for segment in segments {
+        right.push('/');
+        right.push_str(segment);
+    }
+    if path.ends_with('/') {
+        right.push('/');
+    }
+    Some(right)
+}
+
+fn with_path(uri: &Uri, path: &str) -> Option<Uri> {
+    let mut parts = uri.clone().into_parts();
+    let query = uri.query().map(|query| format!("?{query}")).unwrap_or_default();
+    parts.path_and_query = Some(PathAndQuery::try_from(format!("{path}{query}")).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_as_people_type_them_are_put_right() {
+        let right = |path: &str| right_path("MEDVImages", path);
+        assert_eq!(right("/medvimages/a_1.ckm").as_deref(), Some("/MEDVImages/a_1.ckm"));
+        assert_eq!(
+            right("//MEDVImages//test///a_1.ckm").as_deref(),
+            Some("/MEDVImages/test/a_1.ckm")
+        );
+        assert_eq!(right("/MedvImages/").as_deref(), Some("/MEDVImages/"));
+        for as_it_stands in ["/MEDVImages/a_1.ckm", "/api/v1//images", "/", "/MEDVImages2/a"] {
+            assert_eq!(right(as_it_stands), None, "{as_it_stands}");
+        }
+    }
+
+    #[test]
+    fn the_query_stays() {
+        let uri: Uri = "/medvimages/a?b=c".parse().unwrap();
+        assert_eq!(with_path(&uri, "/MEDVImages/a").unwrap(), "/MEDVImages/a?b=c");
+    }
+}

@@ -1,0 +1,78 @@
+//! Parameters of a query that the operation does not know are refused, with the nearest that it knows: a fleet's script that
+//! misspells `revision` would be told of a first installation for ever.
+//!
+//! The update check is left out: it refuses by the type of its query, for it is asked too often to be looked up.
+
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::middleware::Next;
+use actix_web::{Error, ResponseError as _, web};
+
+use super::documented_routes::{DRY_RUN, Routes};
+use super::problem::{Code, Problem};
+
+const BELOW: &str = "/api/v1/";
+const UPDATE_CHECK: &str = "/api/v1/update-check";
+
+/// How alike two names are of which one is meant: 1 is the same.
+const ALIKE: f64 = 0.7;
+
+pub async fn refuse(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    if let Some(problem) = unknown(&request) {
+        return Ok(request.into_response(problem.error_response()));
+    }
+    next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+}
+
+fn unknown(request: &ServiceRequest) -> Option<Problem> {
+    let (path, query) = (request.path(), request.query_string());
+    let is_get_check = path == UPDATE_CHECK && *request.method() == Method::GET;
+    if query.is_empty() || !path.starts_with(BELOW) || is_get_check {
+        return None;
+    }
+    let routes = request.app_data::<web::Data<Routes>>()?;
+    let known = routes.parameters(path, request.method())?;
+    let mut names = query.split('&').filter(|parameter| !parameter.is_empty());
+    let name = names.find_map(|parameter| {
+        let name = parameter.split('=').next().unwrap_or_default();
+        (!known.iter().any(|known| known == name)).then_some(name)
+    })?;
+    if name == DRY_RUN {
+        let detail = "this operation cannot be tried: leave dry_run out to have it done";
+        return Some(Problem::new(Code::DryRunUnsupported, detail));
+    }
+    Some(Problem::new(Code::UnknownParameter, refusal_of(name, known)))
+}
+
+/// What is told of a name that is none of `known`.
+pub fn refusal_of<S: AsRef<str>>(name: &str, known: &[S]) -> String {
+    let name: String = name.chars().take(100).collect();
+    let known = || known.iter().map(AsRef::as_ref);
+    let nearest = known()
+        .map(|known| (strsim::jaro(&name.to_ascii_lowercase(), known), known))
+        .filter(|(alike, _)| *alike > ALIKE)
+        .max_by(|(one, _), (other, _)| one.total_cmp(other));
+    let hint = match nearest {
+        Some((_, nearest)) => format!("is {nearest} meant?"),
+        None if known().next().is_none() => "it has none".to_owned(),
+        None => format!("it has {}", known().collect::<Vec<_>>().join(", ")),
+    };
+    format!("the operation has no parameter {name:?} in its query: {hint}; nothing was done")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_name_is_told() {
+        let known = ["image", "channel", "revision", "client"];
+        assert!(refusal_of("revison", &known).contains("is revision meant?"));
+        assert!(refusal_of("dry-run", &["dry_run"]).contains("is dry_run meant?"));
+        assert!(refusal_of("zzz", &known).contains("it has image, channel, revision, client"));
+    }
+}

@@ -1,0 +1,83 @@
+//! Refusals of the framework's own, in our words: a head that its parser does not take is answered by a bare status, and no log
+//! hears of it.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use crate::api::conventions::problem::{Code, Problem};
+use crate::telemetry::request::{Observer, RefusedHead, with_current_id};
+
+/// Longer ones are cut in the log: a head may have 128 KiB.
+const LONGEST_TARGET: usize = 2048;
+
+/// What a connection refuses heads with.
+#[derive(Clone)]
+pub(super) struct Refusals {
+    pub observer: Rc<Observer>,
+    pub server: SocketAddr,
+    pub client: IpAddr,
+}
+
+/// The status, where `bytes` are a refusal of the framework's own: all answers of the application have an id.
+pub(super) fn status_of(bytes: &[u8]) -> Option<u16> {
+    let status = bytes.strip_prefix(b"HTTP/1.").filter(|rest| rest.get(2) == Some(&b'4'))?;
+    let status = str::from_utf8(status.get(2..5)?).ok()?.parse().ok()?;
+    let head = memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes, |end| &bytes[..end]);
+    memchr::memmem::find(head, b"\r\nx-request-id:").is_none().then_some(status)
+}
+
+impl Refusals {
+    /// The answer instead, which closes the connection; it is logged here.
+    pub(super) fn told(&self, status: u16, (method, target): (String, String)) -> Vec<u8> {
+        let problem = match status {
+            408 => Problem::new(
+                Code::HeadTooSlow,
+                "the head of a request did not come in time: send it without pauses",
+            ),
+            _ => Problem::new(
+                Code::MalformedHead,
+                "this is no request of HTTP/1.1 that the server reads: its first line, a header, the length of its body or the \
+                 size of its head is wrong",
+            ),
+        };
+        let id = self.observer.ids.next().simple().to_string();
+        let target: String = target.chars().take(LONGEST_TARGET).collect();
+        let status = problem.status().as_u16();
+        tracing::warn!(client = %self.client, %method, %target, status, request_id = %id, "a request's head was refused");
+        let (server, client) = (self.server, self.client);
+        let head =
+            RefusedHead { server, client, method: &method, target: &target, status, id: &id };
+        self.observer.refused(&head);
+        with_current_id(&id, || as_answer(&problem, &id)).into_bytes()
+    }
+}
+
+/// A whole answer, behind which the connection is closed.
+pub(super) fn as_answer(problem: &Problem, id: &str) -> String {
+    let headers: String = problem
+        .headers()
+        .iter()
+        .filter_map(|(name, value)| Some(format!("{name}: {}\r\n", value.to_str().ok()?)))
+        .collect();
+    let body = serde_json::to_string(&problem.document()).unwrap_or_default();
+    format!(
+        "HTTP/1.1 {}\r\ncontent-type: application/problem+json\r\ncache-control: no-store\r\nconnection: close\r\n\
+         x-request-id: {id}\r\n{headers}content-length: {}\r\n\r\n{body}",
+        problem.status(),
+        body.len()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_has_no_id_is_the_frameworks_own() {
+        let own = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+        assert_eq!(status_of(own), Some(400));
+        assert_eq!(status_of(b"HTTP/1.1 404 Not Found\r\nx-request-id: a\r\n\r\n"), None);
+        assert_eq!(status_of(b"HTTP/1.1 200 OK\r\n\r\n"), None);
+        assert_eq!(status_of(b"a body"), None);
+    }
+}

@@ -1,0 +1,286 @@
+//! The heads of HTTP/1 requests, put right before the framework reads them (RFC 9110, RFC 9112).
+//!
+//! The framework's parser takes some things otherwise than the standards: it takes `Upgrade` up though nobody answers it
+//! (RFC 9110 section 7.8: a server may ignore it), wants a length of each HTTP/1.0 `POST` (RFC 9112 section 6.3: without one
+//! there is no body), asks for a body before anybody looked whether it is wanted (RFC 9110 section 10.1.1), and answers
+//! requests that come behind `Connection: close` (RFC 9112 section 9.6). Here bytes go through line by line, and those lines
+//! change. Whatever is not plain HTTP/1 is not touched from there on, for the parser to refuse.
+//!
+//! Sockets and answers are left to `server::connection`.
+
+mod chunks;
+
+use chunks::Chunks;
+
+/// A longer line is refused by the parser, which has 128 KiB for a whole head.
+const LONGEST_LINE: usize = 128 << 10;
+
+/// What goes through of one connection.
+#[derive(Debug, Default)]
+pub struct RequestHeads {
+    state: State,
+    /// A line whose end has not come.
+    held: Vec<u8>,
+    /// The line that the last request began with.
+    request_line: Vec<u8>,
+    /// Whether a request came that waits for `100 Continue`.
+    expects_continue: bool,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    /// Nothing of a head has come, but for empty lines.
+    #[default]
+    Between,
+    Head(Head),
+    Body {
+        left: u64,
+        is_last: bool,
+    },
+    Chunked(Chunks),
+    /// The last request of the connection is there. What else comes is nobody's.
+    Over,
+    Untouched,
+}
+
+/// What counts of a head, as far as it has come.
+#[derive(Debug, Default)]
+struct Head {
+    is_http_10: bool,
+    is_post: bool,
+    length: Option<u64>,
+    chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    expects_continue: bool,
+}
+
+/// What becomes of a line.
+enum Verdict {
+    Keep,
+    Leave,
+    Instead(String),
+    /// The parser decides.
+    Irregular,
+}
+
+impl RequestHeads {
+    /// Appends to `output` what the parser is to read of `input`, which is what has come next.
+    pub fn take(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
+        while !input.is_empty() {
+            let taken = match &mut self.state {
+                State::Between | State::Head(_) => self.take_line(input, output),
+                State::Body { left, .. } => {
+                    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
+                    *left -= taken as u64;
+                    output.extend_from_slice(&input[..taken]);
+                    taken
+                }
+                State::Chunked(chunks) => {
+                    let taken = chunks.take(input);
+                    output.extend_from_slice(&input[..taken]);
+                    taken
+                }
+                State::Over => return,
+                State::Untouched => {
+                    output.extend_from_slice(input);
+                    return;
+                }
+            };
+            self.end_body();
+            input = &input[taken..];
+        }
+    }
+
+    /// Whether so many bytes that come next are of a body, and nothing of them changes. Then they count as taken.
+    pub fn passes(&mut self, input: &[u8]) -> bool {
+        match &mut self.state {
+            State::Body { left, .. } if *left > input.len() as u64 => {
+                *left -= input.len() as u64;
+                true
+            }
+            State::Untouched => true,
+            _ => false,
+        }
+    }
+
+    /// The client sends no more: what was held back is for the parser to judge.
+    pub fn end(&mut self, output: &mut Vec<u8>) {
+        output.append(&mut self.held);
+        self.state = State::Untouched;
+    }
+
+    /// Whether a request has come since the last call whose body waits for `100 Continue`. The parser does not know of it.
+    pub fn take_expectation(&mut self) -> bool {
+        std::mem::take(&mut self.expects_continue)
+    }
+
+    /// The method and target of the last request, as they came, as far as they did.
+    pub fn request_line(&self) -> (String, String) {
+        let line = String::from_utf8_lossy(&self.request_line).into_owned();
+        let mut words = line.split_ascii_whitespace().map(str::to_owned);
+        (words.next().unwrap_or_default(), words.next().unwrap_or_default())
+    }
+
+    /// Hands out how many bytes of `input` it has used.
+    fn take_line(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
+        let Some(end) = memchr::memchr(b'\n', input) else {
+            self.held.extend_from_slice(input);
+            if self.held.len() > LONGEST_LINE {
+                self.end(output);
+            }
+            return input.len();
+        };
+        let piece = &input[..=end];
+        if self.held.is_empty() {
+            self.judge(piece, output);
+        } else {
+            let mut line = std::mem::take(&mut self.held);
+            line.extend_from_slice(piece);
+            self.judge(&line, output);
+            line.clear();
+            self.held = line;
+        }
+        end + 1
+    }
+
+    fn judge(&mut self, line: &[u8], output: &mut Vec<u8>) {
+        let Some(text) = line.strip_suffix(b"\r\n") else {
+            output.extend_from_slice(line);
+            self.state = State::Untouched;
+            return;
+        };
+        if text.is_empty() {
+            self.end_head(output);
+            output.extend_from_slice(line);
+            return;
+        }
+        let verdict = match &mut self.state {
+            State::Head(head) => head.judge(text),
+            _ => self.begin_head(text),
+        };
+        match verdict {
+            Verdict::Keep => output.extend_from_slice(line),
+            Verdict::Leave => {}
+            Verdict::Instead(other) => {
+                output.extend_from_slice(other.as_bytes());
+                output.extend_from_slice(b"\r\n");
+            }
+            Verdict::Irregular => {
+                output.extend_from_slice(line);
+                self.state = State::Untouched;
+            }
+        }
+    }
+
+    fn begin_head(&mut self, line: &[u8]) -> Verdict {
+        self.request_line.clear();
+        self.request_line.extend_from_slice(line);
+        let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
+        if !matches!(version, b"HTTP/1.0" | b"HTTP/1.1") || line.starts_with(b"CONNECT ") {
+            return Verdict::Irregular;
+        }
+        self.state = State::Head(Head {
+            is_http_10: version == b"HTTP/1.0",
+            is_post: line.starts_with(b"POST "),
+            ..Head::default()
+        });
+        Verdict::Keep
+    }
+
+    /// At the empty line.
+    fn end_head(&mut self, output: &mut Vec<u8>) {
+        let State::Head(head) = &self.state else { return };
+        if head.is_http_10 && head.is_post && head.length.is_none() && !head.chunked {
+            output.extend_from_slice(b"content-length: 0\r\n");
+        }
+        let is_last = head.close || (head.is_http_10 && !head.keep_alive);
+        self.expects_continue |= head.expects_continue;
+        self.state = match (head.chunked, head.length) {
+            (true, Some(_)) => State::Untouched,
+            (true, None) => State::Chunked(Chunks::before(is_last)),
+            (false, Some(left @ 1..)) => State::Body { left, is_last },
+            (false, _) if is_last => State::Over,
+            (false, _) => State::Between,
+        };
+    }
+
+    fn end_body(&mut self) {
+        match &self.state {
+            State::Body { left: 0, is_last: true } => self.state = State::Over,
+            State::Body { left: 0, is_last: false } => self.state = State::Between,
+            State::Chunked(chunks) => match chunks.end() {
+                Some(chunks::End::Irregular) => self.state = State::Untouched,
+                Some(chunks::End::Last) => self.state = State::Over,
+                Some(chunks::End::NotLast) => self.state = State::Between,
+                None => {}
+            },
+            _ => {}
+        }
+    }
+}
+
+impl Head {
+    fn judge(&mut self, line: &[u8]) -> Verdict {
+        let Some(colon) = memchr::memchr(b':', line) else { return Verdict::Irregular };
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        // The first letters of the names that count; most lines are of others.
+        match name.first().map(u8::to_ascii_lowercase) {
+            Some(b' ' | b'\t') | None => Verdict::Irregular,
+            Some(b'c') if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
+            Some(b'c') if name.eq_ignore_ascii_case(b"content-length") => self.length(value),
+            Some(b't') if name.eq_ignore_ascii_case(b"transfer-encoding") => self.encoding(value),
+            Some(b'u') if name.eq_ignore_ascii_case(b"upgrade") => Verdict::Leave,
+            Some(b'e') if name.eq_ignore_ascii_case(b"expect") => self.expect(value),
+            _ => Verdict::Keep,
+        }
+    }
+
+    fn connection(&mut self, value: &[u8]) -> Verdict {
+        let Ok(value) = str::from_utf8(value) else { return Verdict::Irregular };
+        let options = || value.split(',').map(str::trim);
+        let has = |option: &str| options().any(|other| other.eq_ignore_ascii_case(option));
+        self.close |= has("close");
+        self.keep_alive |= has("keep-alive");
+        if !has("upgrade") {
+            return Verdict::Keep;
+        }
+        let others: Vec<_> =
+            options().filter(|option| !option.eq_ignore_ascii_case("upgrade")).collect();
+        if others.is_empty() {
+            return Verdict::Leave;
+        }
+        Verdict::Instead(format!("connection: {}", others.join(", ")))
+    }
+
+    fn length(&mut self, value: &[u8]) -> Verdict {
+        let digits = value.iter().all(u8::is_ascii_digit).then_some(value);
+        let length = digits.and_then(|digits| str::from_utf8(digits).ok()?.parse().ok());
+        if length.is_none() || self.length.is_some() {
+            return Verdict::Irregular;
+        }
+        self.length = length;
+        Verdict::Keep
+    }
+
+    fn encoding(&mut self, value: &[u8]) -> Verdict {
+        if self.chunked || self.is_http_10 || !value.eq_ignore_ascii_case(b"chunked") {
+            return Verdict::Irregular;
+        }
+        self.chunked = true;
+        Verdict::Keep
+    }
+
+    /// Before HTTP/1.1 it means nothing (RFC 9110 section 10.1.1).
+    fn expect(&mut self, value: &[u8]) -> Verdict {
+        let is_continue = value.eq_ignore_ascii_case(b"100-continue");
+        if !is_continue || self.is_http_10 {
+            return Verdict::Keep;
+        }
+        self.expects_continue = true;
+        Verdict::Leave
+    }
+}
+
+#[cfg(test)]
+mod tests;

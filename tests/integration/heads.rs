@@ -1,0 +1,166 @@
+//! Heads of requests as real clients and proxies send them, and what RFC 9110 and RFC 9112 say of them.
+
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::harness::command::run;
+use crate::harness::depot::ADMIN_PASSWORD;
+use crate::harness::raw::{Connection, basic, head, request};
+use crate::harness::{Database, Depot, eventually, sample};
+
+const H2C: [(&str, &str); 3] = [
+    ("Connection", "Upgrade, HTTP2-Settings"),
+    ("Upgrade", "h2c"),
+    ("HTTP2-Settings", "AAEAAEAAAAIAAAABAAMAAABkAAQBAAAAAAUAAEAA"),
+];
+
+#[tokio::test]
+async fn upgrade_is_ignored_and_the_connection_stays() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let mut connection = Connection::open(depot.server.port()).await;
+    for _ in 0..3 {
+        connection.write(head("GET", "/livez", &H2C).as_bytes()).await;
+        let answer = connection.read_answer("GET /livez").await.expect("an answer");
+        assert_eq!(answer.status, 200);
+        assert!(
+            answer.headers.get("connection").is_none() && answer.headers.get("upgrade").is_none()
+        );
+    }
+    // With a body, whose length counts.
+    let admin = basic(&format!("admin:{ADMIN_PASSWORD}"));
+    let body = r#"{"name": "win7-office", "kind": "medv"}"#;
+    let length = body.len().to_string();
+    let headers = [
+        ("Authorization", &*admin),
+        ("Content-Type", "application/json"),
+        ("Content-Length", &*length),
+        ("Connection", "upgrade"),
+        ("Upgrade", "websocket"),
+    ];
+    connection.write((head("POST", "/api/v1/images", &headers) + body).as_bytes()).await;
+    let made = connection.read_answer("POST /api/v1/images").await.expect("an answer");
+    assert_eq!(made.status, 201);
+    connection.write(head("GET", "/livez", &[]).as_bytes()).await;
+    assert_eq!(connection.read_answer("GET /livez").await.expect("an answer").status, 200);
+}
+
+#[tokio::test]
+async fn a_post_of_http_1_0_needs_no_length() {
+    let depot = Depot::start(Database::Sqlite).await;
+    depot.admin().create_image("win7-office").await;
+    let mut curl = Command::new("curl");
+    curl.args(["--http1.0", "-sS", "-w", "%{http_code}", "-o", "/dev/null", "-X", "POST"]);
+    curl.args(["-u", &depot.admin().name_and_password()]);
+    curl.arg(format!("{}/api/v1/images/win7-office/revisions", depot.server.url()));
+    assert_eq!(run(curl).await.successful().stdout, "201");
+    let bits = "BITS_POST /MEDVImages/x HTTP/1.0\r\nHost: a\r\n\r\n";
+    let mut connection = Connection::open(depot.server.port()).await;
+    connection.write(bits.as_bytes()).await;
+    assert_eq!(connection.read_answer("BITS_POST").await.expect("an answer").status, 411);
+}
+
+#[tokio::test]
+async fn what_the_parser_refuses_is_told_and_logged() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let log = folder.path().join("access.log");
+    let depot = Depot::on(Database::Sqlite)
+        .setting("log", "access", &log.display().to_string())
+        .start()
+        .await;
+    let refused = [
+        "GET /no-host?a=b HTTP/1.1\r\n\r\n".to_owned(),
+        head("GET", "/two-lengths", &[("Content-Length", "1"), ("Content-Length", "2")]),
+        head("GET", "/no-version", &[]).replace("HTTP/1.1", "HTTP/7.3"),
+        head("GET", "/bad name", &[]),
+        head("GET", "/signed", &[("Content-Length", "+3")]),
+        format!("GET /long HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(200_000)),
+    ];
+    for text in &refused {
+        let mut connection = Connection::open(depot.server.port()).await;
+        connection.write(text.as_bytes()).await;
+        let first = text.lines().next().expect("a line");
+        let answer = connection.read_answer(first).await.expect(first);
+        assert_eq!(answer.headers["content-type"], "application/problem+json", "{first}");
+        let problem: Value = answer.json();
+        assert_eq!(problem["code"], "malformed_head", "{first}");
+        assert_eq!(problem["request_id"], answer.headers["x-request-id"].to_str().expect("text"));
+        assert_eq!(answer.headers["connection"], "close", "{first}");
+    }
+    let lines = eventually("the access log has them", || async {
+        let text = std::fs::read_to_string(&log).ok()?;
+        let lines: Vec<_> =
+            text.lines().filter(|line| line.contains(" 400 ")).map(str::to_owned).collect();
+        (lines.len() == refused.len()).then_some(lines)
+    })
+    .await;
+    assert!(lines.iter().any(|line| line.contains("/no-host a=b")), "{lines:?}");
+    assert!(depot.server.log().contains("a request's head was refused"));
+}
+
+#[tokio::test]
+async fn what_comes_behind_the_last_request_is_not_answered_and_the_connection_ends() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let mut connection = Connection::open(depot.server.port()).await;
+    let last = head("GET", "/livez", &[("Connection", "close")]);
+    connection.write((last + &head("GET", "/readyz", &[])).as_bytes()).await;
+    let answer = connection.read_answer("GET /livez").await.expect("an answer");
+    assert_eq!(answer.headers["connection"], "close");
+    let begun = Instant::now();
+    assert!(connection.read_answer("GET /readyz").await.is_none());
+    assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
+}
+
+/// What curl says of a PUT that waits for 100 Continue: every line that came, and how many bytes it sent.
+async fn put_with_curl(
+    depot: &Depot,
+    user: &str,
+    path: &str,
+    file: &std::path::Path,
+) -> (String, u64) {
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "-D", "-", "-o", "/dev/null", "-w", "sent=%{size_upload}"]);
+    curl.args(["--expect100-timeout", "20", "-H", "Expect: 100-continue", "-u", user, "-T"]);
+    curl.arg(file).arg(format!("{}{path}", depot.server.url()));
+    let said = run(curl).await.stdout;
+    let (lines, sent) = said.rsplit_once("sent=").expect("what was sent");
+    (lines.to_owned(), sent.parse().expect("a number"))
+}
+
+#[tokio::test]
+async fn a_body_is_asked_for_once_it_is_known_to_be_wanted() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let admin = depot.admin();
+    admin.create_single_image("linux", "img").await;
+    let revision = admin.draft("linux").await;
+    let file = depot.scratch().join("linux.img");
+    std::fs::write(&file, sample::bytes(1, 3_000_000)).expect("a file");
+    let path = format!("/api/v1/images/linux/revisions/{revision}/files/image");
+    let nobody = put_with_curl(&depot, "admin:wrong", &path, &file).await;
+    assert!(nobody.0.starts_with("HTTP/1.1 401 ") && nobody.1 == 0, "{nobody:?}");
+    let elsewhere = path.replace("linux", "windows");
+    let elsewhere = put_with_curl(&depot, &admin.name_and_password(), &elsewhere, &file).await;
+    assert!(elsewhere.0.starts_with("HTTP/1.1 404 ") && elsewhere.1 == 0, "{elsewhere:?}");
+    let begun = Instant::now();
+    let taken = put_with_curl(&depot, &admin.name_and_password(), &path, &file).await;
+    assert!(taken.0.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 201 "), "{taken:?}");
+    assert_eq!(taken.1, 3_000_000);
+    assert!(begun.elapsed() < Duration::from_secs(15), "it was asked for: {:?}", begun.elapsed());
+    admin.seal("linux", revision).await.expecting(200);
+    let sealed = put_with_curl(&depot, &admin.name_and_password(), &path, &file).await;
+    assert!(sealed.0.starts_with("HTTP/1.1 409 ") && sealed.1 == 0, "{sealed:?}");
+    // Who does not wait is served as well.
+    let next = admin.draft("linux").await;
+    let path = format!("/api/v1/images/linux/revisions/{next}/files/image");
+    let authorization = basic(&admin.name_and_password());
+    let headers = [
+        ("Authorization", &*authorization),
+        ("Content-Type", "application/octet-stream"),
+        ("Content-Length", "5"),
+        ("Expect", "100-continue"),
+    ];
+    let answer = request(depot.server.port(), "PUT", &path, &headers, b"bytes").await;
+    assert_eq!(answer.status, 201);
+}
