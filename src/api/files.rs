@@ -163,7 +163,8 @@ async fn served_file(
     Ok(ServedFile {
         reader,
         identity: Identity::Bytes(file.digest),
-        last_modified: Some(details.revision.sealed_at.unwrap_or(details.revision.updated_at)),
+        // A draft's file may change within a second.
+        last_modified: details.revision.sealed_at,
         content_type: "application/octet-stream".into(),
         cache_control: caching::KEPT_BY_NOBODY,
     })

@@ -8,6 +8,7 @@ use std::time::Duration;
 use actix_web::http::header;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
+use chrono::{DateTime, TimeDelta, Utc};
 use url::Url;
 
 use super::conventions::caching;
@@ -44,7 +45,8 @@ pub async fn serve(
     match entry {
         TreeEntry::Document(channel, written) => {
             visitor.may_read_all(channel.channel.read_access)?;
-            file_response::respond(&request, document(&channel, written)).await
+            let now = depot.catalog.clock().now();
+            file_response::respond(&request, document(&channel, written, now)).await
         }
         TreeEntry::Revoked(name) => {
             visitor.may_read(name.read_access, &name.image)?;
@@ -97,11 +99,13 @@ async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {
     })
 }
 
-fn document(channel: &ChannelOffer, written: WrittenDocument) -> ServedFile {
+fn document(channel: &ChannelOffer, written: WrittenDocument, now: DateTime<Utc>) -> ServedFile {
+    let date = channel.channel.issued_at;
     ServedFile {
         reader: BlobReader::bytes(written.content),
         identity: Identity::Bytes(written.digest),
-        last_modified: Some(channel.channel.issued_at),
+        // The date that the server tells may be a second behind the clock, and no date may be later (RFC 9110 section 8.8.2.1).
+        last_modified: (date + TimeDelta::seconds(1) <= now).then_some(date),
         content_type: written.document.content_type().into(),
         cache_control: caching::of_channel(
             channel.channel.read_access,

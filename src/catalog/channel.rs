@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::audit::{Entry, NOTHING};
 use super::{Actor, Catalog, Error, Precondition, Result};
-use crate::model::channel::PRODUCTION;
+use crate::model::channel::{PRODUCTION, date_of_next};
 use crate::model::folder_document::is_file_like;
 use crate::model::{Channel, ChannelName, ReadAccess, Role};
 use crate::storage::{Change, Tx};
@@ -132,7 +132,7 @@ impl Catalog {
         channel.version += 1;
         channel.updated_at = self.clock.now();
         channel.sequence = tx.highest_channel_sequence().await? + 1;
-        channel.issued_at = channel.updated_at;
+        channel.issued_at = date_of_next(channel.issued_at, channel.updated_at);
         tx.update_channel(&channel).await.map_err(Error::name_taken(&channel.folder))?;
         tx.raise_catalog_version(Change::Channels).await?;
         tx.commit().await?;

@@ -55,7 +55,8 @@ impl Catalog {
 
     fn next_round(&self, plan: &Plan) -> DateTime<Utc> {
         let look = self.clock.now() + LOOK_EVERY;
-        plan.next_withdrawal.map_or(look, |withdrawal| withdrawal.min(look))
+        let due = plan.next_withdrawal.into_iter().chain(plan.next_document);
+        due.fold(look, DateTime::min)
     }
 
     /// What there is in the tree by the catalog's own record, in the order of the paths.

@@ -1,6 +1,6 @@
 //! A channel: a named ring of client machines, and the folder of the tree that serves it.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -45,7 +45,7 @@ pub struct Channel {
     pub approvals: i64,
     /// Raised with every change of what the channel offers; readers of its manifest refuse a lower one.
     pub sequence: i64,
-    /// When `sequence` was last raised.
+    /// When `sequence` was last raised; at least a second after the time before ([`date_of_next`]).
     pub issued_at: DateTime<Utc>,
     pub version: i64,
     pub created_at: DateTime<Utc>,
@@ -69,9 +69,29 @@ from_row!(Channel {
     updated_at,
 });
 
+/// The date of what replaces something of a date: two versions within one second would be one to everybody who compares dates,
+/// which have whole seconds (RFC 9110 section 8.8.2.2). It may lie a little ahead.
+pub fn date_of_next(before: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
+    let second = before.duration_trunc(TimeDelta::seconds(1)).unwrap_or(before);
+    now.max(second + TimeDelta::seconds(1))
+}
+
 impl Channel {
     /// Another one after each change.
     pub fn tag(&self) -> String {
         tag::of_version(self.version)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_two_versions_have_one_date_in_whole_seconds() {
+        let at = |milliseconds| DateTime::from_timestamp_millis(milliseconds).unwrap();
+        assert_eq!(date_of_next(at(1_200), at(1_900)), at(2_000));
+        assert_eq!(date_of_next(at(2_000), at(1_950)), at(3_000));
+        assert_eq!(date_of_next(at(1_200), at(2_100)), at(2_100));
     }
 }

@@ -137,10 +137,7 @@ impl Connection {
             Poll::Pending => self.look(cx)?,
             // An answer: what came before it was a request.
             Poll::Ready(Ok(_)) => self.head_since = None,
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::TimedOut => {
-                metric::CONNECTIONS_CUT.increment(1);
-            }
-            Poll::Ready(Err(_)) => {}
+            Poll::Ready(Err(error)) => count_if_cut(error),
         }
         polled
     }
@@ -168,6 +165,13 @@ impl Connection {
     }
 }
 
+/// The system has cut it: its client took nothing for `server.send_timeout`. It says so once, to whoever asks first.
+fn count_if_cut(error: &io::Error) {
+    if error.kind() == io::ErrorKind::TimedOut {
+        metric::CONNECTIONS_CUT.increment(1);
+    }
+}
+
 impl AsyncRead for Connection {
     fn poll_read(
         self: Pin<&mut Self>,
@@ -186,7 +190,10 @@ impl AsyncRead for Connection {
                     this.look(cx)?;
                     return Poll::Pending;
                 }
-                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Err(error)) => {
+                    count_if_cut(&error);
+                    return Poll::Ready(Err(error));
+                }
                 Poll::Ready(Ok(())) if buffer.filled().len() > before => this.bytes_came(),
                 Poll::Ready(Ok(())) => {}
             }

@@ -96,21 +96,27 @@ macro_rules! read {
 
 /// Binds a value to a query of either database.
 macro_rules! bind {
-    ($query:expr, $kind:expr, $value:expr) => {
+    ($query:expr, $kind:expr, $value:expr, $place:expr) => {
         match $kind {
-            Kind::Uuid => $query.bind(parsed::<Uuid>($value)?),
+            Kind::Uuid => $query.bind(parsed::<Uuid>($value, $place)?),
             Kind::Text => $query.bind($value.as_str().map(str::to_owned)),
             Kind::Number => $query.bind($value.as_i64()),
             Kind::Truth => $query.bind($value.as_bool()),
-            Kind::Time => $query.bind(parsed::<DateTime<Utc>>($value)?),
+            Kind::Time => $query.bind(parsed::<DateTime<Utc>>($value, $place)?),
             Kind::Json => $query.bind((!$value.is_null()).then(|| Json($value.clone()))),
         }
     };
 }
 
-fn parsed<T: std::str::FromStr>(value: &Value) -> Result<Option<T>, StorageError> {
+/// `place` is the table and the column. What stands there is not told: it may be anything.
+fn parsed<T: std::str::FromStr>(
+    value: &Value,
+    (table, column): (&str, &str),
+) -> Result<Option<T>, StorageError> {
     let Some(text) = value.as_str() else { return Ok(None) };
-    text.parse().map(Some).map_err(|_| damaged(text))
+    text.parse()
+        .map(Some)
+        .map_err(|_| damaged(&format!("{table}.{column} is not of the column's type")))
 }
 
 fn damaged(what: &str) -> StorageError {
@@ -257,7 +263,7 @@ impl Tx {
         on!(self, conn => {
             let mut query = sqlx::query(AssertSqlSafe(sql));
             for column in columns {
-                query = bind!(query, column.kind, &row[&column.name]);
+                query = bind!(query, column.kind, &row[&column.name], (table, &column.name));
             }
             query.execute(conn).await.map(drop)?;
         });

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::plan::{Plan, Step};
+use super::plan::{Plan, Step, WantedDocument};
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::{Publication, PublicationState};
 use crate::storage::{Change, StorageError};
@@ -54,7 +54,8 @@ impl Catalog {
                 tx.put_document(&wanted.path).await?;
                 tx.commit().await?;
                 let content = wanted.content.clone();
-                self.tree.write(&wanted.path, wanted.document, content).await?;
+                let WantedDocument { path, document, issued, .. } = wanted;
+                self.tree.write(path, *document, content, *issued).await?;
             }
             Step::RemoveDocument { path } => {
                 self.tree.remove(path).await?;

@@ -51,6 +51,8 @@ impl Catalog {
                 Some(_) if !known_documents.contains(&wanted.path) => {
                     plan.report_conflict(wanted.path);
                 }
+                // A second that has begun may have another version yet.
+                Some(_) if wanted.issued > now => plan.write_later(wanted.issued),
                 _ => plan.write_document(wanted),
             }
         }
@@ -100,6 +102,7 @@ fn wanted_documents(offer: &ChannelOffer) -> impl Iterator<Item = WantedDocument
         path: written.document.path_in(&offer.channel.folder),
         document: written.document,
         content: written.content.clone(),
+        issued: offer.channel.issued_at,
     })
 }
 

@@ -90,6 +90,8 @@ pub struct WantedDocument {
     pub path: String,
     pub document: FolderDocument,
     pub content: Bytes,
+    /// Its date, which no other version of it has in whole seconds.
+    pub issued: DateTime<Utc>,
 }
 
 /// One step; they are carried out in the order of the plan.
@@ -179,6 +181,8 @@ pub struct Plan {
     pub foreign: Vec<String>,
     /// When the next withdrawn file may go.
     pub next_withdrawal: Option<DateTime<Utc>>,
+    /// When the next document may be written that has a date ahead.
+    pub next_document: Option<DateTime<Utc>>,
     /// Every path that is, or is about to be, imagedepot's.
     pub(super) ours: BTreeSet<String>,
 }
@@ -186,6 +190,10 @@ pub struct Plan {
 impl Plan {
     pub(super) fn write_document(&mut self, wanted: WantedDocument) {
         self.insert(Step::WriteDocument(wanted));
+    }
+
+    pub(super) fn write_later(&mut self, date: DateTime<Utc>) {
+        self.next_document = Some(self.next_document.map_or(date, |next| next.min(date)));
     }
 
     pub(super) fn report_conflict(&mut self, path: String) {

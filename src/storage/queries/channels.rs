@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::statement::{all, columns, execute, insert, optional, value};
 use crate::model::Channel;
+use crate::model::channel::date_of_next;
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
@@ -106,12 +107,14 @@ impl Tx {
         Ok(())
     }
 
-    /// What the channel offers has changed: its manifest gets the number that is answered, and a date.
+    /// What the channel offers has changed: its manifest gets the number that is answered, and a date of its own.
     pub async fn raise_channel_sequence(
         &mut self,
         channel: Uuid,
         now: DateTime<Utc>,
     ) -> Result<i64, StorageError> {
+        let before = value!(self, "select issued_at from channel where id = $1", channel)?;
+        let now = date_of_next(before, now);
         value!(
             self,
             "update channel set sequence = sequence + 1, issued_at = $2 where id = $1 returning sequence",
