@@ -9,14 +9,17 @@
 //! uses `model`, and `crate::prestage` for what a kit holds. Reading the command line as a whole and ending the
 //! process are left to `main`.
 
+pub mod absent;
 pub mod connection;
 pub mod credentials;
 mod digest;
 pub mod error;
 pub mod exit_code;
 mod files_below;
+pub mod folder;
 mod interrupt;
 mod locked_file;
+pub mod nearest;
 pub mod output;
 pub mod prestage;
 pub mod progress;

@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 
 use self::failure::fail;
 use crate::client;
-use crate::client::terminal::plain;
+use crate::client::output::complain;
 
 /// The repository from which an organisation's machines get their virtual-machine images.
 #[derive(Debug, Parser)]
@@ -66,7 +66,7 @@ impl CommandLine {
         };
         done.map_or_else(
             |failure| {
-                eprintln!("imagedepot: {}", plain(&failure.to_string()));
+                complain(&format!("imagedepot: {failure}"));
                 ExitCode::from(failure.exit())
             },
             |()| ExitCode::SUCCESS,

@@ -5,6 +5,7 @@
 //! keys are refused. `check-config --example` prints `config/example.toml`, which a test keeps equal
 //! to the defaults here.
 //!
+//! `environment` is what variables say, `mistakes` finds all that is wrong at once and `location` where it stands.
 //! `settings` is the structure, with `access`, `listener`, `places` and `scrub` for its larger sections; `read` fills it,
 //! `check` says what does not fit together, `rules` gives the catalog its share, `reload` says what waits for a start.
 
@@ -13,6 +14,8 @@ mod check;
 mod environment;
 mod error;
 mod listener;
+mod location;
+mod mistakes;
 mod places;
 mod read;
 mod reload;

@@ -1,4 +1,6 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
+// They panic where whoever reads has gone; `client::output` has what does not.
+#![warn(clippy::print_stdout, clippy::print_stderr)]
 
 #[cfg(not(feature = "client"))]
 compile_error!(

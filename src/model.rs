@@ -29,6 +29,7 @@ pub mod folder_document;
 pub mod image;
 #[cfg(feature = "server")]
 pub mod job;
+pub mod local_folder;
 #[cfg(feature = "server")]
 pub mod metric;
 pub mod name;

@@ -58,10 +58,12 @@ struct Socket {
 
 /// Says what is wrong with settings that are well in themselves: the files that they name.
 pub fn check(config: &Config) -> Result<(), ConfigError> {
-    for (index, listener) in config.listener.iter().enumerate() {
-        tls::check(listener).map_err(|error| of_listener(index, &error))?;
-    }
-    Ok(())
+    let listeners = config.listener.iter().enumerate();
+    let wrong = listeners.filter_map(|(index, listener)| {
+        tls::check(listener).err().map(|error| of_listener(index, &error).to_string())
+    });
+    let wrong: Vec<_> = wrong.collect();
+    if wrong.is_empty() { Ok(()) } else { Err(ConfigError::all(wrong)) }
 }
 
 fn of_listener(index: usize, error: &ConfigError) -> ConfigError {
@@ -75,7 +77,7 @@ pub async fn bind(config: Config, data: &std::path::Path) -> Result<Bound, Serve
     let opened = start::open(&config, data).await?;
     let mut sockets = Vec::new();
     for (index, listener) in config.listener.iter().enumerate() {
-        let socket = listen(listener.address)?;
+        let socket = listen(listener.address, &config)?;
         let address = socket.local_addr().unwrap_or(listener.address);
         let tls = Tls::of(listener, address).map_err(|error| of_listener(index, &error))?;
         sockets.push(Socket {
@@ -85,15 +87,36 @@ pub async fn bind(config: Config, data: &std::path::Path) -> Result<Bound, Serve
             tls: tls.map(Arc::new),
         });
     }
-    let metrics_socket = config.metrics.listen.map(listen).transpose()?;
+    let metrics_socket =
+        config.metrics.listen.map(|address| listen(address, &config)).transpose()?;
     Ok(Bound { config, opened, sockets, metrics_socket })
 }
 
-fn listen(address: std::net::SocketAddr) -> Result<TcpListener, ServerError> {
-    TcpListener::bind(address).map_err(|source| ServerError::Listen {
+fn listen(address: SocketAddr, config: &Config) -> Result<TcpListener, ServerError> {
+    let has_its_own_ipv4 = |other: SocketAddr| other.is_ipv4() && other.port() == address.port();
+    let listeners = config.listener.iter().map(|listener| listener.address);
+    let of_one_family = address.is_ipv6()
+        && address.port() != 0
+        && listeners.chain(config.metrics.listen).any(has_its_own_ipv4);
+    let bound = if of_one_family { ipv6_alone(address) } else { TcpListener::bind(address) };
+    bound.map_err(|source| ServerError::Listen {
         what: format!("cannot listen on {address}"),
         source,
     })
+}
+
+/// `[::]` takes IPv4 along, unless it is told not to: beside `0.0.0.0` on the same port it could not be had.
+fn ipv6_alone(address: SocketAddr) -> std::io::Result<TcpListener> {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+    /// What the system allows a queue of connections is less on most machines, and counts then.
+    const WAITING: i32 = 4096;
+    let kind = (AddressFamily::INET6, SocketType::STREAM, SocketFlags::CLOEXEC);
+    let socket = rustix::net::socket_with(kind.0, kind.1, kind.2, None)?;
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    sockopt::set_ipv6_v6only(&socket, true)?;
+    rustix::net::bind(&socket, &address)?;
+    rustix::net::listen(&socket, WAITING)?;
+    Ok(socket.into())
 }
 
 impl Bound {

@@ -52,13 +52,18 @@ pub fn start_logging(settings: &Log) -> Result<(), ConfigError> {
     let lines = if json {
         lines.json().flatten_event(true).boxed()
     } else {
-        lines.with_ansi(terminal).with_target(false).boxed()
+        lines.with_ansi(terminal && colours_are_welcome()).with_target(false).boxed()
     };
     let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
     started.map_err(|error| ConfigError::new(format!("log: {error}")))?;
     // The first stays: logging is started once.
     let _first = FILTER.set(handle);
     Ok(())
+}
+
+/// Unless `NO_COLOR` is set to something (<https://no-color.org>).
+fn colours_are_welcome() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// What is logged from now on.

@@ -10,6 +10,10 @@ use crate::model::certificate_mapping::Outcome;
 /// Finds out whom the certificate stands for. No mapping further down takes over where the first that fits
 /// leads to a user who is disabled.
 pub fn judge(snapshot: &Snapshot, der: &[u8]) -> Result<Identity, Denied> {
+    // As the handshake here has it, where a proxy let one in.
+    if Certificate::from_der(der).is_ok_and(|certificate| certificate.is_version_1()) {
+        return Err(Denied::CertificateUnreadable);
+    }
     let mapping =
         snapshot.certificate_mappings().deciding(der).map_err(|_| Denied::CertificateUnreadable)?;
     match mapping.map(|mapping| &mapping.outcome) {

@@ -16,7 +16,7 @@ use serde::de::DeserializeOwned;
 use url::Url;
 
 use super::credentials::{Credentials, ServerArgs};
-use super::error::{Failure, is_untrusted_certificate};
+use super::error::{Failure, is_untrusted_certificate, is_without_tls};
 use super::exit_code::Exit;
 use super::retry::{Attempts, Patience, Setback};
 use crate::model::pem;
@@ -165,7 +165,8 @@ impl Connection {
     /// What a broken line means for a request that may be repeated.
     pub fn broken(&self, error: &reqwest::Error) -> Setback {
         let failure = Failure::line(self.server(), error);
-        if is_untrusted_certificate(error) || error.is_builder() || error.is_redirect() {
+        let is_for_good = is_untrusted_certificate(error) || is_without_tls(error);
+        if is_for_good || error.is_builder() || error.is_redirect() {
             Setback::lasting(failure)
         } else {
             Setback::passing(failure)

@@ -98,6 +98,10 @@ impl ServerArgs {
             None => variable(environment, "IMAGEDEPOT_URL")?
                 .unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
         };
+        if !text.contains("://") {
+            // `host:8080` would be taken for a URL of the scheme `host`.
+            return Err(Failure::usage(without_scheme(&text)));
+        }
         // The text is not repeated: people do write passwords into addresses.
         let mut url = Url::parse(&text)
             .map_err(|error| Failure::usage(format!("the server's address is no URL: {error}")))?;
@@ -154,6 +158,13 @@ impl ServerArgs {
             }
         }
     }
+}
+
+fn without_scheme(text: &str) -> String {
+    let example = if text.contains('@') { "depot.example:8080" } else { text };
+    format!(
+        "the server's address begins with http:// or https://: http://{example} or https://{example}"
+    )
 }
 
 /// By flag, by flag naming a file, by variable, by variable naming a file: the first that is there.
@@ -252,6 +263,18 @@ mod tests {
         let url = environment(&[("IMAGEDEPOT_URL", "https://alice:hunter2@depot.example/")]);
         let failure = ServerArgs::default().address(&url).unwrap_err();
         assert!(!failure.to_string().contains("hunter2"), "{failure}");
+    }
+
+    #[test]
+    fn an_address_without_scheme_is_explained() {
+        for text in ["depot.example:8080", "127.0.0.1:8080", "localhost", "depot.example/images"] {
+            let args = ServerArgs { server: Some(text.to_owned()), ..ServerArgs::default() };
+            let failure = args.address(&environment(&[])).unwrap_err().to_string();
+            assert!(failure.contains(&format!("https://{text}")), "{failure}");
+        }
+        let secret = ServerArgs { server: Some("a:hunter2@x".to_owned()), ..ServerArgs::default() };
+        let failure = secret.address(&environment(&[])).unwrap_err().to_string();
+        assert!(!failure.contains("hunter2"), "{failure}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use reqwest::{Response, StatusCode};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tokio::time::timeout;
 
 use super::exit_code::Exit;
@@ -68,6 +69,10 @@ impl Failure {
     pub fn line(server: &str, error: &reqwest::Error) -> Self {
         let hint = if is_untrusted_certificate(error) {
             "; if its authority is a private one, name it with --ca FILE"
+        } else if is_without_tls(error) {
+            "; it speaks no TLS at this port: its address may begin with http:// instead of https://"
+        } else if server.starts_with("http:") && is_cut_off(error) {
+            "; if it speaks TLS at this port, its address begins with https://"
         } else {
             ""
         };
@@ -81,7 +86,7 @@ impl Failure {
         let problem: Problem =
             serde_json::from_slice(&start_of_body(response).await).unwrap_or_default();
         let code = problem.code.clone();
-        Self { code, ..Self::new(exit_for(status), describe(status, problem)) }
+        Self { code, ..Self::new(Exit::for_status(status.as_u16()), describe(status, problem)) }
     }
 
     pub const fn exit(&self) -> Exit {
@@ -106,6 +111,27 @@ impl Failure {
         Self { message: format!("{what}: {}", self.message), ..self }
     }
 
+    /// The same in other words.
+    #[must_use]
+    pub fn said_as(self, message: impl Into<String>) -> Self {
+        Self { message: message.into(), ..self }
+    }
+
+    /// With the stable name of its refusal.
+    #[must_use]
+    pub fn with_code(self, code: &str) -> Self {
+        Self { code: Some(code.to_owned()), ..self }
+    }
+
+    /// For scripts: a problem as RFC 9457 has it, and `error` as it was before that.
+    pub fn problem(&self) -> Value {
+        let exit_code = u8::from(self.exit);
+        json!({
+            "title": self.exit.title(), "detail": self.message, "code": self.code, "exit_code": exit_code,
+            "error": { "message": self.message, "code": self.code, "exit_code": exit_code },
+        })
+    }
+
     /// Adds what the person can do, or should know.
     #[must_use]
     pub fn with_hint(self, hint: &str) -> Self {
@@ -121,18 +147,6 @@ async fn start_of_body(mut response: Response) -> Vec<u8> {
         body.extend_from_slice(&chunk);
     }
     body
-}
-
-fn exit_for(status: StatusCode) -> Exit {
-    match status.as_u16() {
-        400 | 422 => Exit::Usage,
-        401 | 403 => Exit::Refused,
-        404 | 410 => Exit::NotFound,
-        409 | 412 => Exit::Conflict,
-        413 | 507 => Exit::Storage,
-        429 | 502 | 503 | 504 => Exit::Unreachable,
-        _ => Exit::Other,
-    }
 }
 
 /// `the server refused (409 not_a_draft): Revision 3 is sealed (request 0198…)`
@@ -169,10 +183,31 @@ fn innermost(error: &reqwest::Error) -> String {
 
 /// Trying again does not help then.
 pub fn is_untrusted_certificate(error: &reqwest::Error) -> bool {
+    matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_)))
+}
+
+/// What came is no TLS; trying again does not help either.
+pub fn is_without_tls(error: &reqwest::Error) -> bool {
+    use rustls::InvalidMessage as M;
+    matches!(
+        tls_error(error),
+        Some(rustls::Error::InvalidMessage(M::InvalidContentType | M::UnknownProtocolVersion))
+    )
+}
+
+/// Nothing came that could be read as HTTP.
+fn is_cut_off(error: &reqwest::Error) -> bool {
+    let reason = innermost(error);
+    !error.is_connect()
+        && ["connection closed before message completed", "invalid HTTP version parsed"]
+            .contains(&reason.as_str())
+}
+
+fn tls_error(error: &reqwest::Error) -> Option<&rustls::Error> {
     let mut cause: Option<&(dyn Error + 'static)> = error.source();
     while let Some(current) = cause {
         if let Some(tls) = current.downcast_ref::<rustls::Error>() {
-            return matches!(tls, rustls::Error::InvalidCertificate(_));
+            return Some(tls);
         }
         // An `io::Error` hides the error it carries from the chain, and may carry another one.
         let carried = current.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
@@ -181,7 +216,7 @@ pub fn is_untrusted_certificate(error: &reqwest::Error) -> bool {
             None => current.source(),
         };
     }
-    false
+    None
 }
 
 #[cfg(test)]
@@ -221,7 +256,7 @@ mod tests {
             (507, Exit::Storage),
             (500, Exit::Other),
         ] {
-            assert_eq!(exit_for(StatusCode::from_u16(status).unwrap()), exit, "{status}");
+            assert_eq!(Exit::for_status(status), exit, "{status}");
         }
     }
 }

@@ -7,7 +7,7 @@
 //! Looking at a kit that was carried somewhere is left to [`verify`](super::verify), the client computer to the
 //! scripts in it.
 
-mod folder;
+mod kit_folder;
 #[cfg(test)]
 mod tests;
 
@@ -20,14 +20,15 @@ use super::connection::Connection;
 use super::credentials::ServerArgs;
 use super::error::Failure;
 use super::exit_code::{EXIT_CODES, Exit};
+use super::folder::folder;
 use super::output::Output;
 use super::progress::Progress;
-use super::pull::download::{self, Fetched};
+use super::pull::download::{self, Fetched, WhatIsThere};
 use super::pull::target::{Target, TargetFile, Wanted};
 use crate::prestage::location::Location;
 use crate::prestage::rights::UsersMay;
 use crate::prestage::{Content, IMAGES, Kit, KitFile, PRESTAGED, sums};
-use folder::KitFolder;
+use kit_folder::KitFolder;
 
 /// Lay out the first image of client computers, with what sets it up there
 #[derive(Debug, Clone, clap::Args)]
@@ -37,7 +38,7 @@ pub struct Args {
     pub wanted: Wanted,
 
     /// Folder for the kit; made if it is not there. A run that was cut off is completed by the next one
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = folder())]
     pub to: PathBuf,
 
     /// Folder of the client computers in which `MED-V Images` is going to lie
@@ -136,7 +137,7 @@ async fn fetch(
     let bar = progress.file(file.name(), file.size());
     let mut sum = Fetched::default();
     for source in target.files.iter().filter(|source| source.name == file.name()) {
-        sum = download::fetch(connection, source, &folder, &bar)
+        sum = download::fetch(connection, source, &folder, WhatIsThere::ReadAgain, &bar)
             .await
             .map_err(|failure| failure.while_doing(file.name()))?;
     }

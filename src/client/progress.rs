@@ -39,6 +39,19 @@ impl Progress {
         }
     }
 
+    /// A bar for so many things that are done one after the other.
+    #[cfg(feature = "server")]
+    pub fn count(&self, things: &'static str, number: u64) -> ProgressBar {
+        let style = ProgressStyle::with_template("[{bar:30}] {pos} of {len} {prefix}, {eta} left");
+        match (&self.bars, style) {
+            (Some(bars), Ok(style)) => bars
+                .add(ProgressBar::new(number))
+                .with_style(style.progress_chars("=> "))
+                .with_prefix(things),
+            _ => ProgressBar::hidden(),
+        }
+    }
+
     /// A word to the person, above the bars; into the log where nobody watches. Scripts read exit
     /// codes instead.
     pub fn note(&self, sentence: &str) {

@@ -6,24 +6,26 @@
 //! in the tree: whoever sees an index finds its image. Under its final name a file is complete and
 //! verified, or not there.
 //!
-//! Nothing is remembered between two pulls but unfinished files. Watching a channel and swapping
+//! Between two pulls unfinished files are kept, and at each whole one that it was `verified`. Watching a channel and swapping
 //! revisions is left to the agent, fetching only what changed to delta transfers.
 
 pub(super) mod download;
 mod partial;
 pub(super) mod target;
+mod verified;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde_json::json;
 
-use self::download::Fetched;
+use self::download::{Fetched, WhatIsThere};
 use self::target::{Target, Wanted};
 use super::connection::Connection;
 use super::credentials::ServerArgs;
 use super::error::Failure;
 use super::exit_code::EXIT_CODES;
+use super::folder::folder;
 use super::output::Output;
 use super::progress::Progress;
 
@@ -36,8 +38,12 @@ pub struct Args {
 
     /// Folder for the files; made if it is not there. Unfinished files stay in it as NAME.partial
     /// and are continued by the next pull
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = folder())]
     pub to: PathBuf,
+
+    /// Read what is there again, every byte, instead of going by the size and date that it had when it was verified
+    #[arg(long)]
+    pub check: bool,
 
     /// Sentences for people or JSON for scripts
     #[arg(long, value_enum, default_value_t)]
@@ -58,7 +64,8 @@ async fn run_to_end(args: Args) -> Result<(), Failure> {
     let started = Instant::now();
     let target = args.wanted.target(&connection).await?;
     let progress = Progress::for_output(args.output);
-    let fetched = pull(&connection, &target, &args.to, &progress).await?;
+    let what_is_there = if args.check { WhatIsThere::ReadAgain } else { WhatIsThere::AsNoted };
+    let fetched = pull(&connection, &target, &args.to, what_is_there, &progress).await?;
     let seconds = started.elapsed().as_secs_f64();
     args.output.result(
         &sentence(&target, &args.to, fetched, seconds),
@@ -71,13 +78,14 @@ async fn pull(
     connection: &Connection,
     target: &Target,
     folder: &Path,
+    what_is_there: WhatIsThere,
     progress: &Progress,
 ) -> Result<Fetched, Failure> {
     std::fs::create_dir_all(folder).map_err(|error| Failure::local("make", folder, &error))?;
     let mut sum = Fetched::default();
     for file in &target.files {
         let bar = progress.file(&file.name, file.size);
-        let fetched = download::fetch(connection, file, folder, &bar)
+        let fetched = download::fetch(connection, file, folder, what_is_there, &bar)
             .await
             .map_err(|failure| failure.while_doing(&file.name))?;
         sum.fetched += fetched.fetched;

@@ -3,12 +3,14 @@
 //! The steps are those of an image's life: the image is made if it is not there yet (`image`), a
 //! draft is opened (`draft`), its files are sent side by side (`send`, over the sessions of
 //! `session`), the digests are compared, the draft is sealed and, with `--channel`, promoted. Which file
-//! fills which role is decided in `files`; `source` is such a file while it is read.
+//! fills which role is decided in `files`; `source` is such a file while it is read. What the server has already
+//! (`already_there`) is not sent again.
 //!
 //! Until the draft is sealed, `resume_state` keeps on this disk what the same command needs to go on;
 //! `previous_push` takes that up. A draft is taken away only when going on is impossible: not for a
 //! server that is away, not for Ctrl-C.
 
+mod already_there;
 mod args;
 mod draft;
 mod files;
@@ -29,6 +31,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::json;
 
+use self::already_there::Found;
 pub use self::args::Args;
 use self::draft::Draft;
 use self::outcome::Ready;
@@ -36,6 +39,7 @@ use self::previous_push::{IfUnfinished, PreviousPush};
 use self::resume_state::Memory;
 use self::sent::Sent;
 use self::source::Source;
+use super::absent;
 use super::connection::Connection;
 use super::error::Failure;
 use super::exit_code::Exit;
@@ -88,7 +92,10 @@ async fn upload(
     files::must_be_readable(&args.files)?;
     if let Some(channel) = &args.channel {
         // A slip in its name would be told after gigabytes, with a sealed revision to show for it.
-        connection.get::<IgnoredAny>(connection.api(&["channels", channel])?).await?;
+        let there = connection.get::<IgnoredAny>(connection.api(&["channels", channel])?).await;
+        if let Err(failure) = there {
+            return Err(absent::named(connection, failure, &args.image, Some(channel)).await);
+        }
     }
     let image = image::find_or_make(connection, args).await?;
     let files = files::in_roles(image.kind, &args.files)?;
@@ -100,6 +107,13 @@ async fn upload(
     let server = connection.server();
     let memory = Memory::open(state, server, &image, &sources, progress)?;
     let image_name = image.name.as_str();
+    if !args.always && !image.is_new {
+        let found = already_there::find(connection, image_name, &sources, progress).await?;
+        if let Some(Found { revision, files }) = found {
+            forget_unfinished(connection, image_name, revision, &memory).await;
+            return Ok(Ready { image: image.name.clone(), revision, files, was_there: true });
+        }
+    }
     let earlier = PreviousPush { connection, image: image_name, memory: &memory, progress };
     let draft = if let Some(draft) = earlier.take_up(&sources, args.if_unfinished()).await? {
         draft
@@ -111,9 +125,22 @@ async fn upload(
     match fill_and_seal(&draft, &memory, &sources, args.notes.as_deref(), progress).await {
         Ok(files) => {
             memory.forget();
-            Ok(Ready { image: image.name.clone(), revision: draft.number(), files })
+            let (image, revision) = (image.name.clone(), draft.number());
+            Ok(Ready { image, revision, files, was_there: false })
         }
         Err(failure) => Err(keep_or_take_away(connection, &draft, &memory, failure).await),
+    }
+}
+
+/// A push of the same files that was cut off has nothing left to do.
+async fn forget_unfinished(connection: &Connection, image: &str, found: u64, memory: &Memory) {
+    let Some(record) = memory.record() else { return };
+    let draft = Draft::numbered(connection, image, record.revision);
+    if record.revision == found {
+        memory.forget();
+    } else {
+        // What cannot be taken away now the server removes in time.
+        let _ = previous_push::clear_away(connection, &draft, memory).await;
     }
 }
 

@@ -3,22 +3,25 @@
 use std::backtrace::BacktraceStatus;
 use std::process::ExitCode;
 
-use crate::client::terminal::plain;
+use crate::client::output::complain;
 
+/// On standard error, for people.
 pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
-    eprintln!("imagedepot: {}", plain(&in_full(error)));
+    complain(&format!("imagedepot: {}", in_full(error)));
     // Taken where the error came up, if `RUST_BACKTRACE` asks for it.
     if error.backtrace().status() == BacktraceStatus::Captured {
-        eprintln!("{}", error.backtrace());
+        complain(&error.backtrace().to_string());
     }
     ExitCode::FAILURE
 }
 
 /// With the causes, but for those that a sentence before has said already.
-fn in_full(error: &anyhow::Error) -> String {
+pub(super) fn in_full(error: &anyhow::Error) -> String {
     let mut message = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {
-        if !message.contains(&cause) {
+        if cause.starts_with(&message) {
+            message = cause;
+        } else if !message.contains(&cause) {
             message = format!("{message}: {cause}");
         }
     }
@@ -35,5 +38,7 @@ mod tests {
         let error =
             anyhow::Error::from(cause).context("/x: the disk is gone").context("the catalog");
         assert_eq!(in_full(&error), "the catalog: /x: the disk is gone");
+        let error = anyhow::anyhow!("/x: the disk is gone").context("/x");
+        assert_eq!(in_full(&error), "/x: the disk is gone");
     }
 }

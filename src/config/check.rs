@@ -9,53 +9,98 @@ use std::net::SocketAddr;
 use super::error::ConfigError;
 use super::settings::Config;
 use crate::model::ChannelName;
+use crate::storage::Db;
 
 /// A change may hold one while another part of it reads; with fewer, two would wait for each other.
 const FEWEST_CONNECTIONS: u32 = 4;
 
 impl Config {
-    /// Says what is wrong, and where.
-    pub(super) fn check(&self) -> Result<(), ConfigError> {
-        self.rules()?;
-        if self.tree.alias.parse::<ChannelName>().is_err()
-            || self.tree.alias.eq_ignore_ascii_case("api")
-        {
-            return Err(ConfigError("tree.alias: one plain path segment, and not api".to_owned()));
+    /// All that is wrong, each said with its key.
+    pub(super) fn mistakes(&self) -> Vec<String> {
+        let listeners = self.listener.iter().enumerate().map(|(number, listener)| {
+            listener::check(listener, self)
+                .map_err(|error| ConfigError(format!("listener {}: {error}", number + 1)))
+        });
+        let found = [
+            self.rules().map(drop),
+            self.check_alias(),
+            self.check_period(),
+            self.check_catalog(),
+            self.check_places(),
+            self.check_addresses(),
+            self.check_access(),
+        ];
+        let wrong = found.into_iter().chain(listeners).filter_map(Result::err);
+        wrong.map(|error| error.to_string()).collect()
+    }
+
+    fn check_alias(&self) -> Result<(), ConfigError> {
+        let alias = &self.tree.alias;
+        if alias.parse::<ChannelName>().is_err() || alias.eq_ignore_ascii_case("api") {
+            return Err(ConfigError::new("tree.alias: one plain path segment, and not api"));
         }
+        Ok(())
+    }
+
+    fn check_period(&self) -> Result<(), ConfigError> {
         if self.checks.period.as_secs() < 30 {
-            return Err(ConfigError("checks.period: at least 30s".to_owned()));
+            return Err(ConfigError::new("checks.period: at least 30s"));
         }
-        let catalog = self.catalog.url.as_deref().unwrap_or_default();
-        if !["sqlite:", "postgres://", "postgresql://"]
-            .iter()
-            .any(|scheme| catalog.starts_with(scheme))
-        {
-            return Err(ConfigError::new("catalog.url: sqlite:PATH or postgres://…"));
-        }
+        Ok(())
+    }
+
+    fn check_catalog(&self) -> Result<(), ConfigError> {
         if self.catalog.connections < FEWEST_CONNECTIONS {
             return Err(ConfigError::new("catalog.connections: at least 4"));
         }
-        self.check_places()?;
-        for (number, listener) in self.listener.iter().enumerate() {
-            listener::check(listener, self)
-                .map_err(|error| ConfigError(format!("listener {}: {error}", number + 1)))?;
-        }
-        self.check_addresses()?;
-        self.check_access()
+        let url = self.catalog.url.as_deref().unwrap_or_default();
+        Db::check_url(url).map_err(|error| ConfigError(error.to_string()))
     }
 
-    /// Port 0 is another one each time.
+    /// Port 0 is another one each time. The address of all interfaces takes those of each, but not across IPv4 and IPv6:
+    /// the server has `[::]` take IPv6 alone where an IPv4 address has the same port.
     fn check_addresses(&self) -> Result<(), ConfigError> {
         let listeners = self.listener.iter().map(|listener| listener.address);
         let addresses: Vec<_> = listeners.chain(self.metrics.listen).collect();
-        let is_twice = |(at, address): (usize, &SocketAddr)| {
-            address.port() != 0 && addresses[..at].contains(address)
-        };
-        match addresses.iter().enumerate().find(|each| is_twice(*each)) {
-            Some((_, address)) => Err(ConfigError::new(format!(
-                "{address} stands there twice, among the listeners' addresses and metrics.listen"
-            ))),
-            None => Ok(()),
+        for (at, address) in addresses.iter().enumerate() {
+            if let Some(other) = addresses[..at].iter().find(|other| clash(**other, *address)) {
+                let why =
+                    if other == address { "stands there twice" } else { "is taken along by it" };
+                return Err(ConfigError(format!(
+                    "listener: {other} and {address}: {address} {why}, among the listeners' addresses and metrics.listen"
+                )));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn clash(one: SocketAddr, other: SocketAddr) -> bool {
+    let all = |address: SocketAddr| address.ip().is_unspecified();
+    one.port() != 0
+        && one.port() == other.port()
+        && one.is_ipv4() == other.is_ipv4()
+        && (one.ip() == other.ip() || all(one) || all(other))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::clash;
+
+    #[test]
+    fn addresses_clash_where_the_system_gives_one_of_them_alone() {
+        for (one, other, expected) in [
+            ("127.0.0.1:1", "127.0.0.1:1", true),
+            ("0.0.0.0:1", "127.0.0.1:1", true),
+            ("[::]:1", "[::1]:1", true),
+            ("0.0.0.0:1", "[::]:1", false),
+            ("0.0.0.0:1", "127.0.0.1:2", false),
+            ("127.0.0.1:1", "127.0.0.2:1", false),
+            ("127.0.0.1:0", "127.0.0.1:0", false),
+        ] {
+            let (one, other) = (one.parse().unwrap(), other.parse().unwrap());
+            assert_eq!(clash(one, other), expected, "{one} and {other}");
+            assert_eq!(clash(other, one), expected, "{other} and {one}");
         }
     }
 }

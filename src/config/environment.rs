@@ -1,57 +1,144 @@
 //! Settings and secrets that the environment has, or files that it names.
+//!
+//! Text stays text until the key that it is for says what it is: `00000815` is no number where a name is wanted. A list is
+//! written with commas, or one by one with a number in the name: `IMAGEDEPOT__LISTENER__0__ADDRESS`. An empty variable is one
+//! that is not set, as scripts write it to switch it off.
+
+use config::{Value, ValueKind};
 
 use super::error::ConfigError;
 use crate::model::text_file::secret_in;
 
 const PREFIX: &str = "IMAGEDEPOT__";
 
+/// The keys whose values are lists of words.
+const LISTS: [&str; 7] =
+    ["trusted_proxies", "ways_in", "crl", "cors", "algorithms", "roles", "images"];
+
+/// A setting that the environment has.
+pub(super) struct Variable {
+    /// As the environment calls it.
+    pub name: String,
+    /// As the settings do: `listener[0].address`.
+    pub key: String,
+    pub value: Value,
+}
+
 /// A secret from the environment variable `name`, or from the file that `name_FILE` names.
 pub fn secret_from_environment(name: &str) -> Result<Option<secrecy::SecretString>, ConfigError> {
-    if let Ok(path) = std::env::var(format!("{name}_FILE")) {
+    if let Ok(path) = std::env::var(format!("{name}_FILE"))
+        && !path.is_empty()
+    {
         return Ok(Some(read_value(name, &path)?.into()));
     }
     Ok(std::env::var(name).ok().filter(|value| !value.is_empty()).map(Into::into))
 }
 
-/// What the environment says itself. Variables that name a file are no settings by their own names: `url_file` would be an
-/// unknown key.
-pub(super) fn plain_values() -> Result<config::Map<String, String>, ConfigError> {
-    let variables = variables()?.into_iter();
-    Ok(variables.filter(|(name, _)| key_by_file(name).is_none()).collect())
-}
-
-/// `IMAGEDEPOT__CATALOG__URL_FILE=/run/secrets/url` sets `catalog.url` to what the file holds.
-pub(super) fn values_from_files() -> Result<Vec<(String, String)>, ConfigError> {
-    let mut values = Vec::new();
-    for (name, path) in variables()? {
-        let Some(key) = key_by_file(&name) else { continue };
-        values.push((key.to_ascii_lowercase().replace("__", "."), read_value(&name, &path)?));
+/// All of them, each once: what a file says (`IMAGEDEPOT__CATALOG__URL_FILE=/run/secrets/url`) comes after what the
+/// environment says itself.
+pub(super) fn variables() -> Result<Vec<Variable>, ConfigError> {
+    let (mut plain, mut from_files) = (Vec::new(), Vec::new());
+    for (name, text) in texts()? {
+        let words = &name[PREFIX.len()..];
+        if let Some(words) = words.strip_suffix("_FILE") {
+            let text = read_value(&name, &text)?;
+            from_files.push(Variable::new(&name, words, text)?);
+        } else {
+            plain.push(Variable::new(&name, words, text)?);
+        }
     }
-    Ok(values)
+    plain.extend(from_files);
+    Ok(plain)
 }
 
-fn key_by_file(name: &str) -> Option<&str> {
-    name.strip_prefix(PREFIX)?.strip_suffix("_FILE")
+impl Variable {
+    fn new(name: &str, words: &str, text: String) -> Result<Self, ConfigError> {
+        let key = key(words).ok_or_else(|| {
+            ConfigError::new(format!("{name}: not IMAGEDEPOT__SECTION__KEY, with two underscores"))
+        })?;
+        let last = key.rsplit('.').next().unwrap_or_default();
+        let kind = if LISTS.contains(&last) {
+            let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+            ValueKind::Array(items.map(Value::from).collect())
+        } else {
+            ValueKind::String(text)
+        };
+        Ok(Self { name: name.to_owned(), value: Value::new(None, kind), key })
+    }
 }
 
-/// Those that are meant for here; what others put into the environment need not even be text.
-fn variables() -> Result<Vec<(String, String)>, ConfigError> {
-    let mut variables = Vec::new();
+/// `LISTENER__0__ADDRESS` is `listener[0].address`.
+fn key(words: &str) -> Option<String> {
+    let mut key = String::new();
+    for word in words.to_ascii_lowercase().split("__") {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+        if word.is_empty() || !word.chars().all(is_plain) {
+            return None;
+        }
+        if !key.is_empty() && word.chars().all(|c| c.is_ascii_digit()) {
+            // No one has a hundred listeners, and the room for so many is made.
+            let index: u8 = word.parse().ok()?;
+            key = format!("{key}[{index}]");
+        } else {
+            let dot = if key.is_empty() { "" } else { "." };
+            key = format!("{key}{dot}{word}");
+        }
+    }
+    Some(key)
+}
+
+/// Those that are meant for here and set to something; what others put into the environment need not even be text.
+fn texts() -> Result<Vec<(String, String)>, ConfigError> {
+    let mut texts = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Ok(name) = name.into_string() else { continue };
-        if !name.to_ascii_uppercase().starts_with(PREFIX) {
+        if !name.to_ascii_uppercase().starts_with(PREFIX) || value.is_empty() {
             continue;
         }
         let Ok(value) = value.into_string() else {
             return Err(ConfigError::new(format!("{name}: not UTF-8")));
         };
-        variables.push((name, value));
+        texts.push((name, value));
     }
-    Ok(variables)
+    // One order, whatever the system's is: of two that say the same the answer does not change.
+    texts.sort();
+    Ok(texts)
 }
 
 fn read_value(name: &str, path: &str) -> Result<String, ConfigError> {
     let text = std::fs::read_to_string(path)
         .map_err(|error| ConfigError::new(format!("{name}: {path}: {error}")))?;
     Ok(secret_in(&text).to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_a_name_count_the_items_of_a_list() {
+        for (words, expected) in [
+            ("TREE__ALIAS", Some("tree.alias")),
+            ("LISTENER__0__WAYS_IN", Some("listener[0].ways_in")),
+            ("ACCESS__OIDC__GRANT__2__ROLES__0", Some("access.oidc.grant[2].roles[0]")),
+            ("STORE__OPTIONS__ACCESS_KEY_ID", Some("store.options.access_key_id")),
+            ("TREE__", None),
+            ("__ALIAS", None),
+            ("LISTENER__900__ADDRESS", None),
+        ] {
+            assert_eq!(key(words).as_deref(), expected, "{words}");
+        }
+    }
+
+    #[test]
+    fn every_list_of_words_in_the_settings_is_known() {
+        // Lists in the example, one of which is a list of tables: those have numbers in their names.
+        let is_list = |line: &&str| line.contains(" = [");
+        let example = include_str!("example.toml");
+        for line in example.lines().filter(is_list).filter(|line| !line.contains('{')) {
+            let line = line.trim_start_matches(['#', '=', ' ']);
+            let key = line.split(" = ").next().unwrap_or_default();
+            assert!(LISTS.contains(&key), "{key} is a list that the environment cannot set");
+        }
+    }
 }

@@ -12,6 +12,11 @@ impl ConfigError {
         Self(what.into())
     }
 
+    /// Several mistakes, a line each.
+    pub fn all(mistakes: impl IntoIterator<Item = String>) -> Self {
+        Self(mistakes.into_iter().collect::<Vec<_>>().join("\n"))
+    }
+
     /// Something is wrong with a file that the settings name.
     pub fn at(path: &Path, error: &dyn std::fmt::Display) -> Self {
         Self(format!("{}: {error}", path.display()))

@@ -5,9 +5,11 @@ use std::path::Path;
 
 use url::Url;
 
-use super::environment;
+use super::environment::{self, Variable};
 use super::error::ConfigError;
 use super::listener::Listener;
+use super::location::Sources;
+use super::mistakes;
 use super::places::below;
 use super::settings::Config;
 
@@ -24,31 +26,39 @@ const DEFAULT_LISTEN: SocketAddr =
 impl Config {
     /// Reads the file, if one is named, and the environment.
     pub fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
-        let mut builder = config::Config::builder();
-        if let Some(file) = file {
-            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
-        }
-        builder = builder.add_source(
-            config::Environment::with_prefix("IMAGEDEPOT")
-                .prefix_separator("__")
-                .separator("__")
-                .try_parsing(true)
-                .source(Some(environment::plain_values()?)),
-        );
-        for (key, value) in environment::values_from_files()? {
-            builder =
-                builder.set_override(key, value).map_err(|error| ConfigError(error.to_string()))?;
-        }
-        let config = builder.build().map_err(|error| ConfigError(error.to_string()))?;
-        config.try_deserialize().map_err(|error| ConfigError(error.to_string()))
+        Self::from(file, environment::variables()?)
     }
 
     /// Reads the file alone: what the environment says is about another place.
     pub fn read_file(file: &Path) -> Result<Self, ConfigError> {
-        let source = config::File::from(file).format(config::FileFormat::Toml);
-        let config = config::Config::builder().add_source(source).build();
-        let config = config.map_err(|error| ConfigError(error.to_string()))?;
-        config.try_deserialize().map_err(|error| ConfigError(error.to_string()))
+        Self::from(Some(file), Vec::new())
+    }
+
+    fn from(file: Option<&Path>, variables: Vec<Variable>) -> Result<Self, ConfigError> {
+        let plain = |error: config::ConfigError| ConfigError(error.to_string());
+        let mut builder = config::Config::builder();
+        let mut text = None;
+        if let Some(file) = file {
+            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
+            // What cannot be read the builder says.
+            text = std::fs::read_to_string(file).ok().map(|text| (file, text));
+        }
+        let sources = Sources::new(text, &variables);
+        for Variable { name, key, value } in variables {
+            builder = builder
+                .set_override(key, value)
+                .map_err(|error| ConfigError(format!("{name}: {error}")))?;
+        }
+        let values = builder.build().map_err(plain)?;
+        let values: config::Value = values.try_deserialize().map_err(plain)?;
+        let mut read = mistakes::deserialize(values, &sources)?;
+        read.sources = sources;
+        Ok(read)
+    }
+
+    /// The same sentence with the line or the variable before it, where it begins with a key that was set.
+    pub fn locate(&self, mistake: &str) -> String {
+        self.sources.locate(mistake)
     }
 
     /// Fills in what depends on the data folder and on `--listen`.
@@ -74,8 +84,12 @@ impl Config {
         if listen.is_some() || self.listener.is_empty() {
             self.listener.push(listen.unwrap_or_else(|| Listener::plain(DEFAULT_LISTEN)));
         }
-        self.check()?;
-        Ok(self)
+        match self.mistakes() {
+            mistakes if mistakes.is_empty() => Ok(self),
+            mistakes => {
+                Err(ConfigError::all(mistakes.iter().map(|mistake| self.sources.locate(mistake))))
+            }
+        }
     }
 }
 
@@ -106,7 +120,10 @@ mod tests {
 
     /// The names of all keys that the settings have, as their structure shows them; a URL shows parts of its own.
     fn keys(config: &Config) -> Vec<String> {
-        let is_key = |name: &str| name.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+        // `sources` is where they come from, and none of them.
+        let is_key = |name: &str| {
+            name != "sources" && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+        };
         let (mut keys, mut url_ends) = (Vec::new(), None);
         for line in format!("{config:#?}").lines() {
             let indent = line.len() - line.trim_start().len();

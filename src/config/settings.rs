@@ -12,6 +12,7 @@ use url::Url;
 
 use super::access::Access;
 use super::listener::Listener;
+use super::location::Sources;
 use super::places::{CatalogSettings, Store, Tree};
 use super::scrub::Scrub;
 use crate::access::TrustedProxies;
@@ -35,6 +36,8 @@ pub struct Config {
     pub access: Access,
     pub metrics: Metrics,
     pub log: Log,
+    #[serde(skip)]
+    pub(super) sources: Sources,
 }
 
 /// `[server]`

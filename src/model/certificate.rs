@@ -18,7 +18,7 @@ use x509_parser::asn1_rs::{Any, Class, Tag};
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::FromDer as _;
-use x509_parser::x509::X509Name;
+use x509_parser::x509::{X509Name, X509Version};
 
 pub use kinds::{AlternativeKind, AttributeType, UnknownAttribute, UnknownKind};
 use malformed::LARGEST;
@@ -38,6 +38,7 @@ pub struct Certificate {
     issuer: Vec<(AttributeType, String)>,
     alternative_names: Vec<(AlternativeKind, String)>,
     not_after: DateTime<Utc>,
+    is_version_1: bool,
 }
 
 impl Certificate {
@@ -62,6 +63,7 @@ impl Certificate {
             issuer: attributes(parsed.issuer())?,
             alternative_names,
             not_after: not_after.ok_or(MalformedCertificate::Structure)?,
+            is_version_1: parsed.version() == X509Version::V1,
             der: der.to_vec(),
         })
     }
@@ -79,6 +81,11 @@ impl Certificate {
             pem.push('\n');
         }
         pem + "-----END CERTIFICATE-----\n"
+    }
+
+    /// Without extensions, so nothing says that it is for a client: no TLS library takes one.
+    pub const fn is_version_1(&self) -> bool {
+        self.is_version_1
     }
 
     pub fn der(&self) -> &[u8] {

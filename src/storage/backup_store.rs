@@ -1,10 +1,13 @@
 //! The place of backups and exports: a folder, or a bucket, with files by their digests, so that each is there once, and with the
 //! catalogs of several times.
 //!
-//! `layout` says what lies where in it, `leftovers` takes away what killed writers left.
+//! `place` is how it is written, `layout` says what lies where in it, `leftovers` takes away what killed writers left, and
+//! `new_folders` what was made for nothing.
 
 mod layout;
 mod leftovers;
+mod new_folders;
+mod place;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -17,10 +20,11 @@ use futures_util::TryStreamExt as _;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{Attributes, ObjectStore, ObjectStoreExt as _};
-use url::Url;
 
 use self::layout::BLOBS;
 pub use self::layout::{Notes, note_name};
+use self::new_folders::NewFolders;
+pub use self::place::{Place, UnknownPlace};
 use super::blobs::{BlobReader, connect};
 use super::copying;
 use super::error::StorageError;
@@ -35,50 +39,56 @@ pub struct BackupStore {
     prefix: Path,
     /// None in a bucket.
     folder: Option<PathBuf>,
+    made: NewFolders,
 }
 
 impl BackupStore {
     /// Opens a folder (made if absent, for its owner only), or `s3://…`, `az://…`, `gs://…` with the client's options.
     pub fn open(
-        place: &str,
+        place: &Place,
         options: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, StorageError> {
-        if let Some(url) = Url::parse(place).ok().filter(is_bucket) {
-            let client = connect(&url, options)?;
-            return Ok(Self { store: client.objects, prefix: client.prefix, folder: None });
+        match place {
+            Place::Folder(folder) => Self::in_folder(folder),
+            Place::Bucket(url) => {
+                let client = connect(url, options)?;
+                let (store, prefix) = (client.objects, client.prefix);
+                Ok(Self { store, prefix, folder: None, made: NewFolders::default() })
+            }
         }
-        let folder = match Url::parse(place).ok().filter(|url| url.scheme() == "file") {
-            Some(url) => url.to_file_path().map_err(|()| unusable(place))?,
-            None => PathBuf::from(place),
-        };
-        Self::in_folder(&folder)
     }
 
     /// The same for a folder that has to be there: a mistyped one would look like an empty place.
     pub fn open_existing(
-        place: &str,
+        place: &Place,
         options: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Self, StorageError> {
-        let url = Url::parse(place).ok();
-        if url.as_ref().is_some_and(is_bucket) {
-            return Self::open(place, options);
-        }
-        let folder = url.and_then(|url| url.to_file_path().ok()).unwrap_or_else(|| place.into());
-        if !folder.join(BLOBS).is_dir() {
+        if let Place::Folder(folder) = place
+            && !folder.join(BLOBS).is_dir()
+        {
             return Err(StorageError::Unusable("nothing was written to this place".to_owned()));
         }
         Self::open(place, options)
     }
 
     fn in_folder(folder: &std::path::Path) -> Result<Self, StorageError> {
+        let made = NewFolders::before_making(folder);
         // Password hashes and keys are in it, whoever may look into the folder that somebody has made.
-        for part in ["", BLOBS, Notes::Catalogs.name(), Notes::Exports.name()] {
+        make_folder(folder, PRIVATE)?;
+        for part in [BLOBS, Notes::Catalogs.name(), Notes::Exports.name()] {
             make_folder(&folder.join(part), PRIVATE)?;
         }
         let folder =
             folder.canonicalize().map_err(StorageError::file(folder.display().to_string()))?;
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
-        Ok(Self { store: Arc::new(store), prefix: Path::default(), folder: Some(folder) })
+        Ok(Self { store: Arc::new(store), prefix: Path::default(), folder: Some(folder), made })
+    }
+
+    /// Takes away the folders that were made for it and are empty: what failed leaves none behind.
+    pub fn remove_new_folders(&self) {
+        if let Some(folder) = &self.folder {
+            self.made.remove_empty(folder);
+        }
     }
 
     /// Takes away what writers have left that were killed more than a day ago.
@@ -225,12 +235,4 @@ impl BackupStore {
     fn on(&self, notes: Notes, name: &str) -> Path {
         self.prefix.clone().join(notes.name()).join(name)
     }
-}
-
-fn is_bucket(url: &Url) -> bool {
-    ["s3", "az", "gs"].contains(&url.scheme())
-}
-
-fn unusable(place: &str) -> StorageError {
-    StorageError::Unusable(format!("{place} is no folder of this machine, and no bucket"))
 }

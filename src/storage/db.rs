@@ -21,6 +21,7 @@ mod migration_list;
 mod migrations;
 mod news;
 mod postgres;
+mod postgres_url;
 mod transaction;
 mod try_write;
 

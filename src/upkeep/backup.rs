@@ -26,7 +26,7 @@ pub use restore::{RestoreOrder, Restored};
 use super::export::{exports, read_export};
 use crate::catalog::{Catalog, Result};
 use crate::model::{Digest, StoredBlob};
-use crate::storage::backup_store::{BackupStore, Notes, note_name};
+use crate::storage::backup_store::{BackupStore, Notes, Place, note_name};
 use crate::storage::blobs::{BlobReader, RunningHash};
 use crate::storage::dump::TreeRows;
 use crate::storage::{Db, StorageError, Tx};
@@ -166,6 +166,24 @@ impl Catalog {
     ) -> Result<BackedUp> {
         let taken_at = self.clock.now();
         let name = note_name(taken_at);
+        let written = self.write_as(backup_store, &name, taken_at, rows, copying).await;
+        if written.is_err() {
+            // Password hashes and keys are in the rows, and without their note nobody looks for them.
+            for part in ["json", "jsonl"] {
+                let _first_error_counts = backup_store.remove(&format!("{name}.{part}")).await;
+            }
+        }
+        written
+    }
+
+    async fn write_as(
+        &self,
+        backup_store: &BackupStore,
+        name: &str,
+        taken_at: DateTime<Utc>,
+        rows: Rows,
+        copying: Copying,
+    ) -> Result<BackedUp> {
         backup_store.put_file(&format!("{name}.jsonl"), &rows.reader, &rows.saved.digest).await?;
         let saved = |blob: &StoredBlob| SavedFile { digest: blob.digest, size: blob.size };
         let blobs: BTreeSet<_> = rows.blobs.iter().map(saved).collect();
@@ -181,21 +199,20 @@ impl Catalog {
             rows_only: false,
             damaged: copying.lost().map(|(_, digest)| *digest).collect(),
         };
-        put_note(backup_store, &name, &note).await?;
+        put_note(backup_store, name, &note).await?;
         // Somebody else may have pruned the place meanwhile: a note must not name what is not there.
         let there = backup_store.blobs().await?;
         let is_gone = |file: &&SavedFile| there.get(&file.digest.to_hex()) != Some(&file.size);
         if let Some(gone) = note.blobs.iter().find(is_gone) {
-            backup_store.remove(&format!("{name}.json")).await?;
             let detail = format!(
                 "{} was taken away by another backup in the same place; try again",
                 gone.digest
             );
             return Err(StorageError::Unavailable(detail).into());
         }
-        self.note_backup(&name, &note).await;
+        self.note_backup(name, &note).await;
         let (copied_blobs, copied_bytes) = (copying.blobs, copying.bytes);
-        Ok(BackedUp { name, note, copied_blobs, copied_bytes })
+        Ok(BackedUp { name: name.to_owned(), note, copied_blobs, copied_bytes })
     }
 
     /// Has the servers know of the backup. It is one without that, too.
@@ -233,7 +250,7 @@ impl Copying {
 ///
 /// For who has to go back: `restore --rows-only` takes them, and leaves the bytes where they are.
 pub async fn save_rows(db: &Db, folder: &Path, taken_at: DateTime<Utc>) -> Result<String> {
-    let backup_store = BackupStore::open(&folder.display().to_string(), [])?;
+    let backup_store = BackupStore::open(&Place::Folder(folder.to_owned()), [])?;
     let schema = db.look().await?.schema_version().await?;
     let (reader, catalog) = dump(&mut db.read().await?, folder).await?;
     let name = note_name(taken_at);

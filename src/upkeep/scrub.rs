@@ -56,6 +56,16 @@ pub struct ScrubStatus {
     pub damaged: Vec<DamagedFile>,
 }
 
+/// How fast stored bytes are read, in bytes a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bandwidth {
+    /// As the settings say, or what suffices for all to be read in time.
+    Enough,
+    AtMost(u64),
+    /// What the disk gives: somebody waits for it.
+    All,
+}
+
 /// What a round did.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Scrubbed {
@@ -69,7 +79,8 @@ impl Catalog {
     pub async fn keep_scrubbing(&self) {
         let mut wanted = Wanted::AtItsTime;
         loop {
-            let work = Box::pin(self.scrub_once(self.clock.now() - UNREAD_AGAIN));
+            let since = self.clock.now() - UNREAD_AGAIN;
+            let work = Box::pin(self.scrub_once(since, Bandwidth::Enough, &|_| {}));
             let round = self.do_round(Job::Scrub, wanted, RETRY_AFTER, work);
             let wait = match Box::pin(round).await {
                 Ok(Round::Done(done)) => {
@@ -119,11 +130,15 @@ impl Catalog {
         Ok(wanted)
     }
 
-    /// Reads all that is wanted, for a command that waits for it; another server may do part of it.
-    pub async fn scrub_now(&self) -> Result<()> {
+    /// Reads all that is wanted, for a command that waits for it; another server may do part of it. `read` is told of each blob.
+    pub async fn scrub_now(
+        &self,
+        bandwidth: Bandwidth,
+        read: &(dyn Fn(&StoredBlob) + Sync),
+    ) -> Result<()> {
         let began = self.clock.now();
         loop {
-            let work = Box::pin(self.scrub_once(began));
+            let work = Box::pin(self.scrub_once(began, bandwidth, read));
             let round = self.do_round(Job::Scrub, Wanted::Now, RETRY_AFTER, work);
             match Box::pin(round).await? {
                 Round::NotBefore(at) => tokio::time::sleep(self.until(at)).await,
@@ -149,10 +164,19 @@ impl Catalog {
     }
 
     /// What could not be read since `tried_since` is left for later.
-    async fn scrub_once(&self, tried_since: DateTime<Utc>) -> Result<Done<Scrubbed>> {
+    async fn scrub_once(
+        &self,
+        tried_since: DateTime<Utc>,
+        bandwidth: Bandwidth,
+        read: &(dyn Fn(&StoredBlob) + Sync),
+    ) -> Result<Done<Scrubbed>> {
         // A disk that is not mounted has lost nothing.
         self.check_owner().await?;
-        let mut pace = Pace::new(Some(self.scrub_rate().await?));
+        let mut pace = Pace::new(match bandwidth {
+            Bandwidth::Enough => Some(self.scrub_rate().await?),
+            Bandwidth::AtMost(rate) => Some(rate),
+            Bandwidth::All => None,
+        });
         let (began, mut done) = (tokio::time::Instant::now(), Scrubbed::default());
         'round: loop {
             let due = self.due_blobs(tried_since).await?;
@@ -163,6 +187,7 @@ impl Catalog {
                 if let Err(error) = self.scrub_blob(&blob, &mut pace).await {
                     self.leave_unread(&blob, error).await?;
                 }
+                read(&blob);
                 done.blobs += 1;
                 if began.elapsed() > ROUND {
                     done.is_cut_off = true;

@@ -58,8 +58,15 @@ pub fn sort(folder: &Path, order: &TakeOver) -> Result<Folder> {
         let entry = entry.map_err(fail())?;
         let name = entry.file_name().to_string_lossy().into_owned();
         // What a link leads to is looked at when it is read.
-        if std::fs::metadata(entry.path()).is_ok_and(|file| file.is_file()) {
-            names.push(name);
+        match std::fs::metadata(entry.path()) {
+            Ok(file) if file.is_file() => names.push(name),
+            Ok(folder) if folder.is_dir() => {
+                found.left.push(format!(
+                    "{name}: a folder, of which nothing is taken; name it by itself"
+                ));
+            }
+            Ok(_) => found.left.push(format!("{name}: no file")),
+            Err(error) => found.left.push(format!("{name}: {error}")),
         }
     }
     names.sort_unstable();

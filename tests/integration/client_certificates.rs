@@ -235,3 +235,21 @@ async fn the_handshake_s_certificate_is_the_user_whom_it_is_mapped_to() {
         assert!(told.contains("\"certificate_not_mapped\""), "{told}");
     }
 }
+
+#[tokio::test]
+async fn a_certificate_of_version_1_is_refused_in_words_and_cannot_be_mapped() {
+    let server = Certified::start(false).await;
+    let certificate = server.authority.version_1("old");
+    assert_ne!(server.ask(Some(&certificate)).await.code, 0);
+    assert_eq!(server.refused("version_1").await, 1);
+    assert!(
+        server.depot.server.log().contains("of X.509 version 1"),
+        "{}",
+        server.depot.server.log()
+    );
+    let pem = std::fs::read_to_string(&certificate.file).expect("its PEM");
+    let mapping = json!({"name": "old", "user": "admin", "certificate": pem});
+    let refused = server.depot.admin().post("/api/v1/certificate-mappings").json(&mapping).await;
+    assert!(refused.text().contains("version 1"), "{}", refused.text());
+    refused.problem(422);
+}

@@ -136,3 +136,24 @@ async fn the_version_tells_which_program_it_is() {
     assert!(told.starts_with(&version) && told.lines().count() == 1, "{told}");
     assert!(told.contains(", schema ") && told.contains(", features server client"), "{told}");
 }
+
+#[tokio::test]
+async fn a_log_on_a_terminal_has_no_colours_where_they_are_not_wanted() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let shown = async |no_color: &str| {
+        // A terminal of its own; the server ends after some seconds.
+        let mut terminal = Command::new("script");
+        without_own_settings(&mut terminal);
+        let serve = format!(
+            "timeout --signal TERM 4 {} serve --data {} --listen 127.0.0.1:0",
+            env!("CARGO_BIN_EXE_imagedepot"),
+            folder.path().join("data").display()
+        );
+        terminal.args(["--quiet", "--return", "--command", &serve, "/dev/null"]);
+        terminal.env("NO_COLOR", no_color).env("TERM", "xterm").stdin(Stdio::null());
+        run(terminal).await.stdout
+    };
+    let (coloured, plain) = (shown("").await, shown("1").await);
+    assert!(coloured.contains("listening on") && coloured.contains("\u{1b}["), "{coloured}");
+    assert!(plain.contains("listening on") && !plain.contains("\u{1b}["), "{plain}");
+}

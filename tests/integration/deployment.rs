@@ -78,6 +78,8 @@ async fn the_settings_of_one_server_pass_their_check() {
         &[
             ("/etc/imagedepot/server.pem", server.file.display().to_string()),
             ("/etc/imagedepot/server.key", server.key.display().to_string()),
+            // The unit makes it (LogsDirectory).
+            ("/var/log/imagedepot", place.path().display().to_string()),
         ],
     );
     let file = place.path().join("imagedepot.toml");

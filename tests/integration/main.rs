@@ -12,7 +12,7 @@
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
-//! - how it is run: [`download_limits`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`moving_in`],
+//! - how it is run: [`every_command`], [`documents_walk`], [`download_limits`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`backup_places`], [`moving_in`],
 //!   [`relocation`], [`deployment`], [`builds`], [`idle_memory`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
@@ -24,6 +24,7 @@
 mod access;
 mod at_once;
 mod audit;
+mod backup_places;
 mod backup_rows;
 mod backups;
 mod bad_json;
@@ -45,7 +46,9 @@ mod connections;
 mod crash;
 mod databases;
 mod deployment;
+mod documents_walk;
 mod download_limits;
+mod every_command;
 #[cfg(feature = "negotiate")]
 mod four_listeners;
 mod full_disk;

@@ -188,8 +188,8 @@ async fn a_folder_that_another_server_kept_is_taken_over_where_it_is(database: D
     let both =
         json!([{"image": "win7-office", "revision": 3}, {"image": "win7-office", "revision": 7}]);
     assert_eq!(done["taken"], both, "{done}");
-    // Two of that server, and what this one has written there.
-    assert_eq!(done["left"].as_array().map(Vec::len), Some(2 + DOCUMENTS.len()), "{done}");
+    // Two of that server, and what this one has written there: its documents, and the folder of `test`.
+    assert_eq!(done["left"].as_array().map(Vec::len), Some(3 + DOCUMENTS.len()), "{done}");
     let admin = depot.admin();
     admin.wait_until_published("win7-office", "production").await;
     let after = std::fs::metadata(tree.join("win7-office_7.ckm")).expect("the file");
@@ -275,4 +275,63 @@ async fn what_comes_twice_is_taken_once_and_what_cannot_be_used_is_named(databas
             refused.stdout
         );
     }
+}
+
+#[tokio::test]
+async fn an_import_begins_a_catalog_where_there_is_none() {
+    let folder = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
+    let tree = folder.path().join("old");
+    std::fs::create_dir_all(tree.join("more")).expect("a folder");
+    for (name, bytes) in [("lab_3.ckm", ckm(1)), ("lab_3.ckm.index", index(1))] {
+        std::fs::write(tree.join(name), bytes).expect("a file");
+    }
+    std::fs::write(tree.join("web.config"), "x").expect("a file");
+    let data = folder.path().join("data");
+    let import = async |more: &[&str]| {
+        let mut import = imagedepot(["import", "--output", "json", "--tree"]);
+        import.arg(&tree).arg("--data").arg(&data).args(more);
+        run(import).await
+    };
+    let tried = import(&["--dry-run"]).await.successful().last_line();
+    assert_eq!(tried["would_take"], json!([{"image": "lab", "revision": 3}]));
+    let left = tried["left"].to_string();
+    assert!(left.contains("web.config") && left.contains("more: a folder"), "{left}");
+    // A slip in the channel's name is told before anything is made or taken.
+    let slip = import(&["--promote-to", "prodution"]).await;
+    assert_eq!(slip.code, 5, "{}", slip.stderr);
+    assert!(slip.stderr.contains("did you mean production?"), "{}", slip.stderr);
+    assert!(!data.exists());
+    let done = import(&["--promote-to", "production"]).await.successful().last_line();
+    assert_eq!(done["taken"], json!([{"image": "lab", "revision": 3}]));
+    assert!(done["left"].to_string().contains("more: a folder"), "{done}");
+    let slip = import(&["--promote-to", "prodution"]).await;
+    assert_eq!(slip.code, 5, "{}", slip.stderr);
+    // The first start makes the administrator, and has what came before.
+    let depot = Depot::on(Database::Sqlite).data_on(folder.path()).start().await;
+    let admin = depot.admin();
+    admin.get("/api/v1/channels/test").await.expecting(200);
+    assert_eq!(admin.assignment("lab", "production").await["revision"], 3);
+}
+
+#[tokio::test]
+async fn an_import_as_another_user_than_the_service_is_refused() {
+    use std::os::unix::fs::chown;
+    let mut depot = Depot::start(Database::Sqlite).await;
+    depot.server.stop().await;
+    let tree = depot.scratch().join("old");
+    std::fs::create_dir(&tree).expect("a folder");
+    std::fs::write(tree.join("lab_3.ckm"), ckm(1)).expect("a file");
+    std::fs::write(tree.join("lab_3.ckm.index"), index(1)).expect("a file");
+    let catalog = depot.server.data().join("catalog.sqlite");
+    if chown(&catalog, Some(65534), None).is_err() {
+        // Who may give no file away is not root, and meets nobody else's.
+        return;
+    }
+    let place = tree.display().to_string();
+    let refused = command(&depot, &["import", "--tree", &place]).await;
+    assert_eq!(refused.code, 4, "{}", refused.stderr);
+    assert!(refused.stderr.contains("65534"), "{}", refused.stderr);
+    assert!(depot.stored_files().is_empty(), "something was taken");
+    chown(&catalog, Some(0), None).expect("as it was");
+    command(&depot, &["import", "--tree", &place]).await.successful();
 }

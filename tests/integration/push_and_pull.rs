@@ -61,6 +61,115 @@ async fn push_and_pull_bring_an_image_from_folder_to_folder(database: Database) 
     assert_ne!(run(nothing).await.code, 0, "nothing is assigned to production");
 }
 
+#[tokio::test]
+async fn the_same_files_again_make_no_new_revision() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let (admin, url) = (depot.admin(), depot.server.url());
+    let files = write_image(depot.scratch(), 1);
+    let [one, other] = [files[0].as_str(), files[1].as_str()];
+    let push = ["push", "win7-office", one, other, "--output", "json"];
+    let to_test = ["push", "win7-office", one, other, "--channel", "test", "--output", "json"];
+    let first = run(as_admin(&url, push)).await.successful().last_line();
+    assert_eq!((&first["revision"], &first["was_there"]), (&json!(1), &json!(false)));
+    for _ in 0..2 {
+        let again = run(as_admin(&url, to_test)).await.successful().last_line();
+        assert_eq!((&again["revision"], &again["was_there"]), (&json!(1), &json!(true)));
+        assert_eq!((&again["bytes_sent"], &again["epoch"]), (&json!(0), &json!(1)));
+    }
+    assert_eq!(admin.assignment("win7-office", "test").await["revision"], 1);
+    let always = ["push", "win7-office", one, other, "--always", "--output", "json"];
+    assert_eq!(run(as_admin(&url, always)).await.successful().last_line()["revision"], 2);
+    // Older bytes are new ones behind others.
+    write_image(depot.scratch(), 2);
+    assert_eq!(run(as_admin(&url, push)).await.successful().last_line()["revision"], 3);
+    write_image(depot.scratch(), 1);
+    assert_eq!(run(as_admin(&url, push)).await.successful().last_line()["revision"], 4);
+    // What was found to be bad is not brought back by a job that knows nothing of it.
+    for revision in [1, 2, 4] {
+        let revoke =
+            format!("/api/v1/images/win7-office/revisions/{revision}/revoke?withdraw=true");
+        admin.post(&revoke).await.expecting(200);
+    }
+    let refused = run(as_admin(&url, push)).await;
+    assert_eq!(refused.code, 6, "{}", refused.stderr);
+    assert!(refused.stderr.contains("was revoked"), "{}", refused.stderr);
+    assert_eq!(run(as_admin(&url, always)).await.successful().last_line()["revision"], 5);
+}
+
+#[tokio::test]
+async fn a_pull_that_finds_nothing_new_reads_nothing() {
+    let (depot, bytes, to) = depot_with_eight_megabytes().await;
+    let url = depot.server.url();
+    let pull = ["pull", "debian", "--to", &to, "--output", "json"];
+    run(as_admin(&url, pull)).await.successful();
+    let file = Path::new(&to).join("debian_1.qcow2");
+    // A disk that changed a byte by itself: the file has its date still.
+    let date = file.metadata().and_then(|file| file.modified()).expect("its date");
+    let mut damaged = bytes.clone();
+    damaged[4_000_000] ^= 1;
+    std::fs::write(&file, damaged).expect("damage it");
+    let opened = std::fs::File::options().write(true).open(&file).expect("the file");
+    opened.set_modified(date).expect("set its date");
+    let again = run(as_admin(&url, pull)).await.successful().last_line();
+    assert_eq!((&again["bytes_fetched"], &again["bytes_reused"]), (&json!(0), &json!(8_000_000)));
+    let check = ["pull", "debian", "--to", &to, "--check", "--output", "json"];
+    let checked = run(as_admin(&url, check)).await.successful().last_line();
+    assert_eq!(checked["bytes_fetched"], 8_000_000);
+    assert!(std::fs::read(&file).expect("pulled") == bytes, "it is still damaged");
+    // Whoever writes to it changes its date.
+    std::fs::write(&file, &bytes[..4_000_000]).expect("cut it");
+    let mended = run(as_admin(&url, pull)).await.successful().last_line();
+    assert_eq!(mended["bytes_fetched"], 8_000_000);
+}
+
+#[tokio::test]
+async fn a_pull_says_who_is_asking() {
+    let log = tempfile::NamedTempFile::new().expect("a file");
+    let depot = Depot::on(Database::Sqlite)
+        .setting("log", "access", &log.path().display().to_string())
+        .start()
+        .await;
+    depot.admin().publish_single("debian", "qcow2", &sample::bytes(9, 1000)).await;
+    let url = depot.server.url();
+    let to = depot.scratch().join("client").display().to_string();
+    let pull = ["pull", "debian", "--to", &to];
+    run(as_admin(&url, pull)).await.successful();
+    let mut named = as_admin(&url, pull);
+    named.env("IMAGEDEPOT_CLIENT", "PC-0815");
+    run(named).await.successful();
+    run(as_admin(&url, ["pull", "debian", "--to", &to, "--client", "lab-7"])).await.successful();
+    let mut wrong = as_admin(&url, pull);
+    wrong.env("IMAGEDEPOT_CLIENT", "PC 0815");
+    assert_eq!(run(wrong).await.code, 2);
+    let machine = rustix::system::uname().nodename().to_str().expect("a name").to_owned();
+    for client in [machine.as_str(), "PC-0815", "lab-7"] {
+        eventually("the question stands in the access log", || async {
+            let log = std::fs::read_to_string(log.path()).ok()?;
+            log.contains(&format!("client={client}")).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn an_address_that_cannot_be_right_is_explained() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let port = depot.server.port();
+    for (server, code, words) in [
+        (
+            format!("127.0.0.1:{port}"),
+            2,
+            format!("http://127.0.0.1:{port} or https://127.0.0.1:{port}"),
+        ),
+        (format!("https://127.0.0.1:{port}"), 3, "speaks no TLS".to_owned()),
+    ] {
+        let pull = imagedepot(["pull", "debian", "--to", "nowhere", "--server", &server]);
+        let refused = run(pull).await;
+        assert_eq!(refused.code, code, "{server}: {}", refused.stderr);
+        assert!(refused.stderr.contains(&words), "{server}: {}", refused.stderr);
+    }
+}
+
 /// A depot with one large published file, its bytes, and a folder to pull it to.
 async fn depot_with_eight_megabytes() -> (Depot, Vec<u8>, String) {
     let depot = Depot::start(Database::Sqlite).await;

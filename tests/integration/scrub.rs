@@ -369,3 +369,22 @@ async fn a_damaged_revision_may_be_deleted_and_its_bytes_go(database: Database) 
     .await;
     assert_eq!(admin.get("/api/v1/scrub").await.json()["damaged"], json!([]));
 }
+
+#[tokio::test]
+async fn a_scrub_by_hand_reads_as_fast_as_it_is_told() {
+    let depot = Depot::on(Database::Sqlite).setting("scrub", "bandwidth", "100 kB").start().await;
+    let admin = depot.admin();
+    admin.publish_single("debian", "qcow2", &sample::bytes(9, 1_000_000)).await;
+    let took = async |more: &[&str]| {
+        let mut scrub = imagedepot(["scrub", "--data"]);
+        scrub.arg(depot.server.data()).args(more);
+        let began = std::time::Instant::now();
+        run(scrub).await.successful();
+        began.elapsed()
+    };
+    // At the servers' pace it would take ten seconds.
+    let fast = took(&[]).await;
+    assert!(fast < Duration::from_secs(5), "{fast:?}");
+    let slow = took(&["--bandwidth", "400kB"]).await;
+    assert!(slow > Duration::from_secs(2), "{slow:?}");
+}

@@ -3,7 +3,8 @@
 use std::os::unix::ffi::OsStrExt as _;
 
 use crate::harness::actions::file_path;
-use crate::harness::command::{imagedepot, run};
+use crate::harness::command::{curl, imagedepot, run};
+use crate::harness::server::free_port;
 use crate::harness::{Database, Depot, eventually};
 
 #[tokio::test]
@@ -130,8 +131,155 @@ async fn only_its_own_variables_have_to_be_text() {
     let mut check = imagedepot(["check-config"]);
     check.env("IMAGEDEPOT__TREE__ALIAS", latin);
     let refused = run(check).await;
-    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert_eq!(refused.code, 2, "{}", refused.stderr);
     assert!(refused.stderr.contains("IMAGEDEPOT__TREE__ALIAS"), "{}", refused.stderr);
+}
+
+#[tokio::test]
+async fn what_the_environment_says_is_taken_as_it_is_written() {
+    let depot = Depot::on(Database::Sqlite)
+        .environment("IMAGEDEPOT__TREE__ALIAS", Some("00000815"))
+        .environment("IMAGEDEPOT__TREE__GRACE", Some(""))
+        .environment("IMAGEDEPOT__STORE__URL_FILE", Some(""))
+        .environment("IMAGEDEPOT__SERVER__TRUSTED_PROXIES", Some("127.0.0.1, 10.0.0.0/8"))
+        .environment(
+            "IMAGEDEPOT__ACCESS__CORS",
+            Some("https://a.example.com,https://b.example.com"),
+        )
+        .environment("IMAGEDEPOT__TREE__MAX_DOWNLOADS", Some("1000"))
+        .start()
+        .await;
+    depot.admin().published_image("win7-office", "production").await;
+    depot.anonymous().get("/00000815/win7-office_1.ckm").await.expecting(200);
+    let bucket = |region: &str| {
+        let mut check = imagedepot(["check-config"]);
+        check.env("IMAGEDEPOT__STORE__URL", "s3://2024.10/00000815");
+        check.env("IMAGEDEPOT__STORE__OPTIONS__REGION", region);
+        run(check)
+    };
+    bucket("2024.10").await.successful();
+}
+
+#[tokio::test]
+async fn listeners_and_their_lists_come_from_the_environment() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("imagedepot.toml");
+    std::fs::write(&file, "[[listener]]\naddress = \"127.0.0.1:8081\"\n").expect("settings");
+    let listeners = async |variables: &[(&str, &str)]| {
+        let mut check = imagedepot(["check-config", "--output", "json", "--config"]);
+        check.arg(&file).current_dir(folder.path());
+        for (key, value) in variables {
+            check.env(format!("IMAGEDEPOT__LISTENER__{key}"), value);
+        }
+        run(check).await
+    };
+    let changed = listeners(&[
+        ("0__ADDRESS", "127.0.0.1:8082"),
+        ("0__WAYS_IN", "bearer"),
+        ("1__ADDRESS", "0.0.0.0:8083"),
+        ("1__WAYS_IN__0", "bearer"),
+    ]);
+    let told = changed.await.successful().last_line();
+    assert_eq!(
+        told["listeners"],
+        serde_json::json!(["http://127.0.0.1:8082", "http://0.0.0.0:8083"])
+    );
+    // A mistake has the name of the variable; a gap is one.
+    let wrong = listeners(&[("0__WAYS_IN", "bearer,basik")]).await;
+    assert!(wrong.stderr.contains("IMAGEDEPOT__LISTENER__0__WAYS_IN"), "{}", wrong.stderr);
+    assert!(
+        wrong.stderr.contains("basik") && wrong.stderr.contains("negotiate"),
+        "{}",
+        wrong.stderr
+    );
+    assert_eq!(listeners(&[("3__ADDRESS", "127.0.0.1:8084")]).await.code, 2);
+}
+
+#[tokio::test]
+async fn all_mistakes_are_told_at_once_with_file_and_line() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("imagedepot.toml");
+    let check = async |text: &str| {
+        std::fs::write(&file, text).expect("write the settings");
+        let mut check = imagedepot(["check-config", "--config"]);
+        check.arg(&file).current_dir(folder.path());
+        let refused = run(check).await;
+        assert_eq!(refused.code, 2, "{text}: {}", refused.stderr);
+        refused.stderr
+    };
+    let told =
+        check("[tree]\ngrase = \"1h\"\n\n[log]\nformat = \"xml\"\n[bits]\ncommit = 7\n[tre]\n")
+            .await;
+    for (line, words) in [(2, "grase"), (5, "text"), (7, "bits.commit"), (8, "unknown field `tre`")]
+    {
+        let place = format!("imagedepot.toml, line {line}: ");
+        let said = told.lines().find(|said| said.contains(&place));
+        assert!(said.is_some_and(|said| said.contains(words)), "{line} {words}:\n{told}");
+    }
+    let told = check("[checks]\nperiod = \"1s\"\n[tree]\nalias = \"api\"\n").await;
+    assert!(
+        told.contains("line 2: checks.period") && told.contains("line 4: tree.alias"),
+        "{told}"
+    );
+}
+
+#[tokio::test]
+async fn what_a_server_would_end_at_check_config_refuses() {
+    let folder = tempfile::tempdir().expect("a folder");
+    std::fs::write(folder.path().join("file"), "x").expect("a file");
+    let file = folder.path().join("imagedepot.toml");
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let endpoint = |endpoint: &str| {
+        format!("[store]\nurl = \"s3://x/y\"\n[store.options]\nendpoint = '{endpoint}'\n")
+    };
+    let two = |one: &str, other: &str| {
+        let listener =
+            |address| format!("[[listener]]\naddress = \"{address}\"\nways_in = [\"bearer\"]\n");
+        listener(one) + &listener(other)
+    };
+    for (text, named) in [
+        (endpoint("minio:9000"), "endpoint"),
+        (endpoint("http://mi nio:9000"), "endpoint"),
+        (endpoint("http://"), "endpoint"),
+        (endpoint("ftp://minio"), "endpoint"),
+        (endpoint("http://minio:9000/{bucket}"), "endpoint"),
+        (endpoint("https://a:hunter2@minio"), "endpoint"),
+        ("[catalog]\nurl = \"postgres://a:hunter2@db/x?pasword=hunter2\"\n".to_owned(), "pasword"),
+        ("[catalog]\nurl = \"postgres://a:hunter2@db:port/x\"\n".to_owned(), "catalog.url"),
+        (format!("[catalog]\nurl = \"sqlite:{}\"\n", at("no/such.sqlite")), "is not there"),
+        (format!("[catalog]\nurl = \"sqlite:{}\"\n", at("")), "is a folder"),
+        (format!("[log]\naccess = \"{}\"\n", at("no/access.log")), "is not there"),
+        (format!("[store]\nurl = \"file://{}\"\n", at("file")), "is a file"),
+        (format!("[tree]\nurl = \"file://{}\"\n", at("file/tree")), "is a file"),
+        (two("0.0.0.0:8081", "127.0.0.1:8081"), "0.0.0.0:8081 and 127.0.0.1:8081"),
+        (two("[::]:8081", "[::1]:8081"), "[::]:8081 and [::1]:8081"),
+        (two("127.0.0.1:8081", "192.0.2.1:8082"), "no address of this machine"),
+    ] {
+        std::fs::write(&file, &text).expect("write the settings");
+        let mut check = imagedepot(["check-config", "--config"]);
+        check.arg(&file).current_dir(folder.path());
+        let refused = run(check).await;
+        assert_eq!(refused.code, 2, "{text}: {}", refused.stderr);
+        assert!(refused.stderr.contains(named), "{text}: {}", refused.stderr);
+        assert!(!refused.stderr.contains("hunter2"), "{text}: {}", refused.stderr);
+    }
+    let left: Vec<_> = std::fs::read_dir(folder.path()).expect("the folder").collect();
+    assert_eq!(left.len(), 2, "it made something: {left:?}");
+}
+
+#[tokio::test]
+async fn ipv4_and_ipv6_listen_on_one_port() {
+    let port = free_port();
+    let settings = format!(
+        "[[listener]]\naddress = \"[::]:{port}\"\nways_in = [\"bearer\"]\n\
+         [[listener]]\naddress = \"0.0.0.0:{port}\"\nways_in = [\"bearer\"]\n"
+    );
+    let _depot = Depot::on(Database::Sqlite).settings_file(&settings).start().await;
+    for host in ["127.0.0.1", "[::1]"] {
+        let mut fetch = curl();
+        fetch.arg(format!("http://{host}:{port}/livez"));
+        run(fetch).await.successful();
+    }
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use crate::harness::actions::{ckm, index};
 use crate::harness::command::{curl, imagedepot, run};
+use crate::harness::folder::mode;
 use crate::harness::{Database, Depot, Person, eventually, on_both_databases};
 use crate::tokens::{TOKENS, assert_refused, make, token_command};
 
@@ -134,4 +135,33 @@ async fn recognised(person: &Person) -> Value {
         (answer.status == 200).then(|| answer.json())
     })
     .await
+}
+
+#[tokio::test]
+async fn a_token_goes_to_a_file_that_its_owner_alone_reads() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let file = depot.scratch().join("packer.token");
+    let path = file.display().to_string();
+    let create = ["create", "packer", "--role", "reader", "--out", &path];
+    let made = token_command(&depot, create).await.successful();
+    let token = std::fs::read_to_string(&file).expect("the token");
+    assert!(token.starts_with("eyJ") && !made.stdout.contains("eyJ"), "{}", made.stdout);
+    assert_eq!(mode(&file), 0o600);
+    recognised(&depot.bearer(token.trim())).await;
+    // A file that is there may be anybody's; and no token is made that nobody was told.
+    let again =
+        token_command(&depot, ["create", "other", "--role", "reader", "--out", &path]).await;
+    assert_eq!(again.code, 8, "{}", again.stderr);
+    let list = token_command(&depot, ["list"]).await.successful().stdout;
+    assert!(!list.contains("other"), "{list}");
+    // Where a shell makes the file, it is said who may read it.
+    let open = std::fs::File::create(depot.scratch().join("open")).expect("a file");
+    let mut create = imagedepot(["token", "create", "third", "--role", "reader", "--data"]);
+    create.arg(depot.server.data()).stdout(open).stderr(std::process::Stdio::piped());
+    let ended = tokio::task::spawn_blocking(move || {
+        create.spawn().and_then(std::process::Child::wait_with_output)
+    });
+    let ended = ended.await.expect("the waiting thread").expect("the command");
+    let said = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(ended.status.success() && said.contains("--out FILE"), "{said}");
 }

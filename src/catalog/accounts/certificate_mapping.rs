@@ -61,6 +61,12 @@ impl Catalog {
         draft: CertificateMappingDraft,
     ) -> Result<CertificateMapping> {
         let CertificateMappingDraft { name, criterion, outcome } = draft;
+        if let CriterionDraft::Certificate(certificate) = &criterion
+            && certificate.is_version_1()
+        {
+            let why = "it is of X.509 version 1, with which no client is let in: have one of version 3 made for it";
+            return Err(Error::invalid("certificate", why));
+        }
         // Who is refused has to stay out whatever room there is.
         let purpose = if outcome.denies() { Purpose::Freeing } else { Purpose::Change };
         let mut tx = self.db.write_for(purpose).await?;

@@ -4,7 +4,7 @@ use crate::catalog::channel::ChannelSettings;
 use crate::catalog::{Actor, Catalog, Result};
 use crate::model::channel::{PRODUCTION, TEST};
 use crate::model::{AccountName, Role};
-use crate::storage::{Change, NewAccount};
+use crate::storage::{Change, NewAccount, Tx};
 
 impl Catalog {
     /// Whether nobody can log in yet.
@@ -29,6 +29,23 @@ impl Catalog {
             now: self.clock.now(),
         })
         .await?;
+        self.insert_first_channels(&mut tx, &actor).await?;
+        tx.raise_catalog_version(Change::Channels).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// The channels of a new catalog, for who fills it before the first start; that makes the administrator.
+    pub async fn make_first_channels(&self) -> Result<()> {
+        let actor = Actor::system("first-start");
+        let mut tx = self.db.write().await?;
+        tx.lock_catalog_version().await?;
+        self.insert_first_channels(&mut tx, &actor).await?;
+        tx.raise_catalog_version(Change::Channels).await?;
+        Ok(tx.commit().await?)
+    }
+
+    async fn insert_first_channels(&self, tx: &mut Tx, actor: &Actor) -> Result<()> {
         let test = ChannelSettings {
             promoters: Some(vec![Role::Publisher]),
             ..ChannelSettings::default()
@@ -36,11 +53,9 @@ impl Catalog {
         for (name, settings) in [(TEST, test), (PRODUCTION, ChannelSettings::default())] {
             // A catalog that was rebuilt from its tree has them.
             if tx.channel_by_key(name).await?.is_none() {
-                self.insert_channel(&mut tx, &actor, name.parse()?, settings).await?;
+                self.insert_channel(tx, actor, name.parse()?, settings).await?;
             }
         }
-        tx.raise_catalog_version(Change::Channels).await?;
-        tx.commit().await?;
-        Ok(true)
+        Ok(())
     }
 }

@@ -15,7 +15,9 @@ use super::super::exit_code::Exit;
 use super::super::retry::{Attempts, Setback};
 use super::partial::Partial;
 use super::target::TargetFile;
+use super::verified;
 use crate::client::error::Failure;
+use crate::model::Digest;
 
 /// Pieces (tens of kilobytes each) that the network may be ahead of the disk.
 const PIECES_AHEAD: usize = 64;
@@ -29,6 +31,31 @@ pub struct Fetched {
     pub reused: u64,
 }
 
+/// What counts of a file that an earlier pull brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhatIsThere {
+    /// That it was verified and has the same size and date since.
+    AsNoted,
+    /// Its bytes, read again.
+    ReadAgain,
+}
+
+fn is_there(
+    path: &Path,
+    size: u64,
+    digest: Digest,
+    what_is_there: WhatIsThere,
+) -> Result<bool, Failure> {
+    if what_is_there == WhatIsThere::AsNoted && verified::is_as_noted(path, size, &digest) {
+        return Ok(true);
+    }
+    let is_right = digest_of(path, size)? == Some(digest);
+    if is_right {
+        verified::note_of(path, &digest);
+    }
+    Ok(is_right)
+}
+
 /// Brings the file into the folder. A file that is there and right is left alone.
 ///
 /// Exit codes: `Verification` when the bytes are not those of the digest; then nothing is left under
@@ -37,12 +64,13 @@ pub async fn fetch(
     connection: &Connection,
     file: &TargetFile,
     folder: &Path,
+    what_is_there: WhatIsThere,
     bar: &ProgressBar,
 ) -> Result<Fetched, Failure> {
     bar.set_message("(looking what is there)");
     let path = folder.join(&file.name);
     let (size, digest) = (file.size, file.digest);
-    if blocking(move || digest_of(&path, size)).await? == Some(digest) {
+    if blocking(move || is_there(&path, size, digest, what_is_there)).await? {
         return Ok(Fetched { fetched: 0, reused: size });
     }
     let (place, name) = (folder.to_owned(), file.name.clone());
@@ -54,7 +82,13 @@ pub async fn fetch(
     loop {
         partial = download.complete(partial).await?;
         if partial.digest() == digest {
-            blocking(move || partial.finish()).await?;
+            let path = folder.join(&file.name);
+            blocking(move || {
+                partial.finish()?;
+                verified::note_of(&path, &digest);
+                Ok(())
+            })
+            .await?;
             return Ok(download.sum);
         }
         if download.sum.reused == 0 {

@@ -4,10 +4,11 @@ use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use url::Url;
 
+use super::super::absent;
 use super::super::connection::Connection;
 use super::super::exit_code::Exit;
 use crate::client::error::Failure;
-use crate::model::Digest;
+use crate::model::{ClientId, Digest};
 
 /// Which revision: what a channel offers, or a number.
 #[derive(Debug, Clone, clap::Args)]
@@ -23,13 +24,42 @@ pub struct Wanted {
     /// Take this revision, whatever the channels say
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
     pub revision: Option<u64>,
+
+    #[arg(
+        long,
+        value_name = "ID",
+        conflicts_with = "revision",
+        help = "Who is asking: a rollout offers its revision to some clients before others \
+                [env: IMAGEDEPOT_CLIENT] [default: this machine's name]"
+    )]
+    pub client: Option<ClientId>,
 }
 
 impl Wanted {
+    /// What the machine is called, where nothing else is said. A name that is no id is not told.
+    fn client(&self) -> Result<Option<ClientId>, Failure> {
+        if let Some(client) = &self.client {
+            return Ok(Some(client.clone()));
+        }
+        let named = std::env::var("IMAGEDEPOT_CLIENT").ok().filter(|named| !named.is_empty());
+        if let Some(named) = named {
+            let wrong = |error| Failure::usage(format!("IMAGEDEPOT_CLIENT: {error}"));
+            return named.parse().map(Some).map_err(wrong);
+        }
+        let system = rustix::system::uname();
+        Ok(system.nodename().to_str().ok().and_then(|name| name.parse().ok()))
+    }
+
     pub async fn target(&self, connection: &Connection) -> Result<Target, Failure> {
-        match self.revision {
+        let found = match self.revision {
             Some(number) => by_number(connection, &self.image, number).await,
-            None => offered(connection, &self.image, &self.channel).await,
+            None => offered(connection, &self.image, &self.channel, self.client()?.as_ref()).await,
+        };
+        match found {
+            Err(failure) => {
+                Err(absent::named(connection, failure, &self.image, Some(&self.channel)).await)
+            }
+            found => found,
         }
     }
 }
@@ -106,9 +136,13 @@ pub async fn offered(
     connection: &Connection,
     image: &str,
     channel: &str,
+    client: Option<&ClientId>,
 ) -> Result<Target, Failure> {
     let mut question = connection.api(&["update-check"])?;
     question.query_pairs_mut().append_pair("image", image).append_pair("channel", channel);
+    if let Some(client) = client {
+        question.query_pairs_mut().append_pair("client", client.as_str());
+    }
     let check: Check = connection.get(question).await?;
     let Some(target) = check.target else {
         return Err(Failure::new(Exit::NotFound, nothing_offered(image, channel, &check.reason)));

@@ -79,8 +79,8 @@ fn rest(from: usize) -> HttpResponse {
 }
 
 async fn pull_into(connection: &Connection, folder: &Path) -> Result<Fetched, Failure> {
-    let target = target::offered(connection, "win7", "production").await?;
-    pull(connection, &target, folder, &Progress::hidden()).await
+    let target = target::offered(connection, "win7", "production", None).await?;
+    pull(connection, &target, folder, WhatIsThere::AsNoted, &Progress::hidden()).await
 }
 
 fn names_in(folder: &Path) -> Vec<String> {
@@ -236,7 +236,7 @@ async fn a_channel_without_assignment_is_told_as_not_found() {
         );
     })
     .await;
-    let failure = target::offered(&connection, "win7", "production").await.unwrap_err();
+    let failure = target::offered(&connection, "win7", "production", None).await.unwrap_err();
     assert_eq!(failure.exit(), Exit::NotFound);
     assert_eq!(
         failure.to_string(),
@@ -276,7 +276,9 @@ async fn a_revision_by_number_comes_from_the_api_with_the_index_last() {
     .await;
     let target = target::by_number(&connection, "Win7", 3).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let sum = pull(&connection, &target, folder.path(), &Progress::hidden()).await.unwrap();
+    let sum = pull(&connection, &target, folder.path(), WhatIsThere::AsNoted, &Progress::hidden())
+        .await
+        .unwrap();
     assert_eq!(names_in(folder.path()), ["win7_3.ckm", "win7_3.ckm.index"]);
 
     let document = document(&target, folder.path(), sum, 1.5);

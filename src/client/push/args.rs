@@ -39,6 +39,10 @@ pub struct Args {
     #[arg(long, value_name = "TEXT")]
     pub notes: Option<String>,
 
+    /// Make a new revision also where the newest one has the same files, or a revoked one had them
+    #[arg(long)]
+    pub always: bool,
+
     /// Begin anew instead of going on with what an earlier push of the same files left unfinished;
     /// that is taken away from the server
     #[arg(long)]

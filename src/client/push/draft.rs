@@ -25,10 +25,10 @@ pub struct Revision {
 }
 
 #[derive(Debug, Deserialize)]
-struct StoredFile {
-    role: String,
-    size: u64,
-    digest: String,
+pub struct StoredFile {
+    pub role: String,
+    pub size: u64,
+    pub digest: String,
 }
 
 impl<'a> Draft<'a> {

@@ -16,6 +16,9 @@ pub struct Image {
     pub name: String,
     pub kind: Kind,
     extension: Option<String>,
+    /// Made by this push: there is nothing to compare with.
+    #[serde(skip)]
+    pub is_new: bool,
 }
 
 /// The image of this name, made if absent.
@@ -41,7 +44,7 @@ pub async fn find_or_make(connection: &Connection, args: &Args) -> Result<Image,
                 }
                 Err(refused) => return Err(refused),
             }
-            connection.get(address).await?
+            Image { is_new: true, ..connection.get(address).await? }
         }
         Err(failure) => return Err(failure),
     };

@@ -12,6 +12,8 @@ pub struct Ready {
     pub image: String,
     pub revision: u64,
     pub files: Vec<Sent>,
+    /// The server had it before.
+    pub was_there: bool,
 }
 
 impl Ready {
@@ -33,6 +35,7 @@ impl Ready {
             "image": self.image,
             "revision": self.revision,
             "state": "ready",
+            "was_there": self.was_there,
             "files": self.files.iter().map(|file| json!({
                 "role": file.role, "size": file.size, "digest": file.digest.to_string(),
             })).collect::<Vec<_>>(),
@@ -47,6 +50,11 @@ impl Ready {
     pub fn sentence(&self, channel: Option<&str>, seconds: f64) -> String {
         let promoted =
             channel.map(|channel| format!(", promoted to {channel}")).unwrap_or_default();
+        if self.was_there {
+            return format!(
+                "{self} has these files already{promoted} (nothing was sent, {seconds:.1} s)"
+            );
+        }
         format!(
             "{self} is ready{promoted} ({}, {} of them sent just now, {seconds:.1} s)",
             indicatif::BinaryBytes(self.bytes_total()),

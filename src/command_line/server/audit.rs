@@ -1,6 +1,5 @@
 //! `imagedepot audit`: whether the record of changes still is what was written, a copy of it, and its oldest rows' end.
 
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -8,12 +7,13 @@ use std::time::Duration;
 use anyhow::bail;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
+use serde_json::json;
 
 use super::data::DataArgs;
 use crate::api::audit::AuditEntry;
 use crate::catalog::audit::chain::Verified;
 use crate::catalog::{Actor, Catalog};
-use crate::client::terminal::plain;
+use crate::client::output::{Output, Stream};
 
 /// Rows to write with one question to the database.
 const PAGE: i64 = 1000;
@@ -22,7 +22,7 @@ const PAGE: i64 = 1000;
 #[derive(Debug, Args)]
 pub struct AuditArgs {
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     #[command(subcommand)]
     action: Action,
 }
@@ -60,45 +60,58 @@ struct PruneArgs {
 }
 
 pub async fn run(args: AuditArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let output = args.data.output;
     let catalog = args.data.open_catalog(file).await?;
     let done = match args.action {
-        Action::Verify { known } => verify(&catalog, known.as_deref()).await,
+        Action::Verify { known } => verify(&catalog, known.as_deref(), output).await,
         Action::Export { after } => export(&catalog, after).await.map(|()| ExitCode::SUCCESS),
-        Action::Prune(which) => prune(&catalog, &which).await.map(|()| ExitCode::SUCCESS),
+        Action::Prune(which) => prune(&catalog, &which, output).await.map(|()| ExitCode::SUCCESS),
     };
     catalog.close().await;
     done
 }
 
-async fn verify(catalog: &Catalog, known: Option<&str>) -> anyhow::Result<ExitCode> {
+async fn verify(
+    catalog: &Catalog,
+    known: Option<&str>,
+    output: Output,
+) -> anyhow::Result<ExitCode> {
     let verified = catalog.verify_audit().await?;
-    for finding in &verified.findings {
-        println!("{}", plain(&finding.to_string()));
+    let mut lines: Vec<_> = verified.findings.iter().map(ToString::to_string).collect();
+    let (findings, found) = (lines.clone(), verified.found);
+    if found > findings.len() {
+        lines.push(format!("and {} more", found - findings.len()));
     }
-    if verified.found > verified.findings.len() {
-        println!("and {} more", verified.found - verified.findings.len());
-    }
-    let known_is_there = match known {
-        Some(known) => is_in_chain(catalog, known, &verified).await?,
-        None => true,
+    let why_not = match known {
+        Some(known) => why_not_in_chain(catalog, known, &verified).await?,
+        None => None,
     };
-    let anchor = &verified.anchor;
+    lines.extend(why_not.clone());
+    let (anchor, newest, rows) = (&verified.anchor, &verified.newest, verified.rows);
     if anchor.sequence > 0 {
-        println!(
+        lines.push(format!(
             "begins at its anchor {}:{}: the rows up to it were pruned",
             anchor.sequence, anchor.hash
-        );
+        ));
     }
-    println!(
-        "{} rows; the newest is {}:{}",
-        verified.rows, verified.newest.sequence, verified.newest.hash
-    );
-    let sound = verified.found == 0 && known_is_there;
-    Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    lines.push(format!("{rows} rows; the newest is {}:{}", newest.sequence, newest.hash));
+    let is_sound = found == 0 && why_not.is_none();
+    let document = json!({
+        "sound": is_sound, "rows": rows, "found": found, "findings": findings, "known": why_not,
+        "anchor": { "sequence": anchor.sequence, "hash": anchor.hash },
+        "newest": { "sequence": newest.sequence, "hash": newest.hash },
+    });
+    output.result(&lines.join("\n"), &document)?;
+    Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Says why it is not. One that was pruned proves nothing, so neither is it: behind a forged anchor everything could be.
-async fn is_in_chain(catalog: &Catalog, known: &str, verified: &Verified) -> anyhow::Result<bool> {
+/// Why it is not there, if so. One that was pruned proves nothing, so neither is it: behind a forged anchor everything could
+/// be.
+async fn why_not_in_chain(
+    catalog: &Catalog,
+    known: &str,
+    verified: &Verified,
+) -> anyhow::Result<Option<String>> {
     let parts = known.split_once(':').and_then(|(at, hash)| Some((at.parse::<i64>().ok()?, hash)));
     let is_whole =
         |hash: &str| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -107,11 +120,10 @@ async fn is_in_chain(catalog: &Catalog, known: &str, verified: &Verified) -> any
     };
     let anchor = &verified.anchor;
     if sequence < anchor.sequence {
-        println!(
+        return Ok(Some(format!(
             "the row that --known names was pruned, with all up to {}: it tells nothing any more, note the newest anew",
             anchor.sequence
-        );
-        return Ok(false);
+        )));
     }
     let is_there = if sequence == anchor.sequence {
         anchor.hash == hash
@@ -120,39 +132,45 @@ async fn is_in_chain(catalog: &Catalog, known: &str, verified: &Verified) -> any
         rows.first()
             .is_some_and(|row| row.sequence == Some(sequence) && row.hash.as_deref() == Some(hash))
     };
-    if !is_there {
-        println!("the row that --known names is not in the chain: it was written anew");
-    }
-    Ok(is_there)
+    let why_not = "the row that --known names is not in the chain: it was written anew";
+    Ok((!is_there).then(|| why_not.to_owned()))
 }
 
-async fn prune(catalog: &Catalog, which: &PruneArgs) -> anyhow::Result<()> {
+async fn prune(catalog: &Catalog, which: &PruneArgs, output: Output) -> anyhow::Result<()> {
     let keep = which.keep.map(TimeDelta::from_std).transpose()?;
     let long_ago = keep.and_then(|keep| catalog.clock().now().checked_sub_signed(keep));
     let Some(before) = which.before.or(long_ago) else {
         bail!("--keep reaches back further than time does");
     };
-    if which.dry_run {
-        let pruned = catalog.prunable_audit_rows(before).await?;
-        println!("{} rows would go, up to {}", pruned.rows, pruned.anchor.sequence);
-        return Ok(());
-    }
-    let pruned = catalog.prune_audit(&Actor::system("command-line"), before).await?;
-    println!("{} rows went; the record begins behind row {}", pruned.rows, pruned.anchor.sequence);
-    Ok(())
+    let pruned = if which.dry_run {
+        catalog.prunable_audit_rows(before).await?
+    } else {
+        catalog.prune_audit(&Actor::system("command-line"), before).await?
+    };
+    let (rows, last) = (pruned.rows, pruned.anchor.sequence);
+    let sentence = if which.dry_run {
+        format!("{rows} rows would go, up to {last}")
+    } else {
+        format!("{rows} rows went; the record begins behind row {last}")
+    };
+    let document = json!({"rows": rows, "up_to": last, "dry_run": which.dry_run});
+    Ok(output.result(&sentence, &document)?)
 }
 
 async fn export(catalog: &Catalog, mut after: i64) -> anyhow::Result<()> {
-    let mut output = std::io::stdout().lock();
+    let mut output = Stream::begin();
     loop {
         let page = catalog.audit_chain(after, PAGE).await?;
         let Some(last) = page.last().and_then(|row| row.sequence) else {
-            return Ok(output.flush()?);
+            return Ok(output.end()?);
         };
         after = last;
         for row in page {
-            serde_json::to_writer(&mut output, &AuditEntry::from(row))?;
-            output.write_all(b"\n")?;
+            let mut line = serde_json::to_vec(&AuditEntry::from(row))?;
+            line.push(b'\n');
+            if !output.write(&line)? {
+                return Ok(output.end()?);
+            }
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::upkeep::rebuild::{NUMBERS_LEFT_OUT, Rebuilt};
 #[derive(Debug, Args)]
 pub struct CatalogArgs {
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     #[command(subcommand)]
     action: Action,
 }
@@ -27,18 +27,16 @@ enum Action {
         #[arg(long, value_name = "NUMBER", default_value_t = NUMBERS_LEFT_OUT,
             value_parser = clap::value_parser!(i64).range(0..1_000_000))]
         numbers_left_out: i64,
-        #[arg(long, value_enum, default_value_t)]
-        output: Output,
     },
 }
 
 pub async fn run(args: CatalogArgs, file: Option<&Path>) -> anyhow::Result<()> {
-    let Action::Rebuild { numbers_left_out, output } = args.action;
+    let Action::Rebuild { numbers_left_out } = args.action;
     let (config, data) = (args.data.config(file)?, &args.data.data);
     let (catalog, _instance) = open_to_fill(&config, data).await?;
     let rebuilt = Box::pin(catalog.rebuild(numbers_left_out)).await;
     catalog.close().await;
-    say(&rebuilt?, output)
+    say(&rebuilt?, args.data.output)
 }
 
 fn say(rebuilt: &Rebuilt, output: Output) -> anyhow::Result<()> {

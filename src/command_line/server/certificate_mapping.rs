@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
+use serde_json::json;
 
+use super::absent;
 use super::data::DataArgs;
+use crate::api::certificate_mappings::MappingBody;
 use crate::catalog::accounts::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
 use crate::catalog::{Actor, Catalog, Precondition};
-use crate::client::terminal::plain;
+use crate::client::output::Output;
 use crate::model::certificate_mapping::{Criterion, Outcome, Rule, Rules};
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 
@@ -16,7 +19,7 @@ use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 #[derive(Debug, Args)]
 pub struct CertificateMappingArgs {
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     #[command(subcommand)]
     action: Action,
 }
@@ -57,26 +60,31 @@ struct AddArgs {
 
 pub async fn run(args: CertificateMappingArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let catalog = args.data.open_catalog(file).await?;
-    let done = act(&catalog, args.action).await;
+    let done = act(&catalog, args.action, args.data.output).await;
     catalog.close().await;
     done
 }
 
-async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
+async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Result<()> {
     let actor = Actor::system("command-line");
     match action {
         Action::Add(args) => {
             let mapping = catalog.create_certificate_mapping(&actor, args.draft()?).await?;
-            println!("{}", plain(&line(&mapping)));
+            let sentence = line(&mapping);
+            output.result(&sentence, &serde_json::to_value(MappingBody::from(mapping))?)?;
         }
         Action::List => {
-            for mapping in catalog.certificate_mappings((-1, ""), i64::MAX).await? {
-                println!("{}", plain(&line(&mapping)));
-            }
+            let mappings = catalog.certificate_mappings((-1, ""), i64::MAX).await?;
+            let lines: Vec<_> = mappings.iter().map(line).collect();
+            let items: Vec<_> = mappings.into_iter().map(MappingBody::from).collect();
+            output.list(&lines, &items)?;
         }
         Action::Remove { name } => {
-            catalog.delete_certificate_mapping(&actor, &name, &Precondition::None).await?;
-            println!("{name} was removed");
+            let gone = catalog.delete_certificate_mapping(&actor, &name, &Precondition::None).await;
+            if let Err(error) = gone {
+                return Err(absent::named(catalog, error, &name).await);
+            }
+            output.result(&format!("{name} was removed"), &json!({"name": name}))?;
         }
     }
     Ok(())

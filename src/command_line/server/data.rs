@@ -1,11 +1,15 @@
 //! `--data`, and the catalog that the settings and the data folder say: opened for a command that works on it itself.
 
+use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use clap::Args;
 
 use crate::catalog::Catalog;
+use crate::client::folder::folder;
+use crate::client::output::Output;
+use crate::client::{Exit, Failure};
 use crate::config::{Config, ConfigError, DEFAULT_DATA};
 use crate::model::Ids;
 use crate::server;
@@ -15,8 +19,11 @@ use crate::storage::instance::Instance;
 #[derive(Debug, Args)]
 pub(in crate::command_line) struct DataArgs {
     /// Folder of the data, for what the settings leave open
-    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_DATA)]
+    #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_DATA, value_parser = folder())]
     pub(super) data: PathBuf,
+    /// Sentences for people or JSON for scripts
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub(super) output: Output,
 }
 
 impl DataArgs {
@@ -27,10 +34,58 @@ impl DataArgs {
     /// The catalog itself, also while a server runs on it. To be closed.
     pub(super) async fn open_catalog(&self, file: Option<&Path>) -> anyhow::Result<Catalog> {
         let config = self.config(file)?;
+        must_be_there(&config)?;
         let db = server::open_database(&config).await.context("the catalog")?;
+        if !db.has_schema().await? {
+            db.close().await;
+            return Err(no_catalog("in the database").into());
+        }
         // No server of its own, so a holder of its own in work that one at a time does.
         Ok(server::open_catalog(&config, &self.data, db, Ids.next())?)
     }
+}
+
+/// A catalog in a file is made by whoever begins one (`serve`, `restore`, `import`), not by a command that was told another
+/// folder than the server's.
+pub(super) fn must_be_there(config: &Config) -> Result<(), Failure> {
+    let url = config.catalog.url.as_deref().unwrap_or_default();
+    match url.strip_prefix("sqlite:").map(Path::new) {
+        Some(path) if std::fs::metadata(path).is_err_and(|error| error.kind() == NotFound) => {
+            Err(no_catalog(&path.display().to_string()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The code of what a command ends with that wants one where there is none.
+pub(super) const CATALOG_NOT_FOUND: &str = "catalog_not_found";
+
+fn no_catalog(place: &str) -> Failure {
+    let message = format!(
+        "there is no catalog {place}: --data and --config are to be those of the server, which makes it at its start"
+    );
+    Failure::new(Exit::NotFound, message).with_code(CATALOG_NOT_FOUND)
+}
+
+/// Refuses to write beside the catalog of a service as somebody else, root as a rule: the service could not read what was
+/// written. The one who owns the catalog's file, or else the store's folder, is the service.
+pub(super) fn must_be_own(config: &Config, data: &Path) -> Result<(), Failure> {
+    use std::os::unix::fs::MetadataExt as _;
+    let catalog = config.catalog.url.as_deref().and_then(|url| url.strip_prefix("sqlite:"));
+    let store = config.store.url.as_ref().and_then(|url| url.to_file_path().ok());
+    let me = rustix::process::geteuid().as_raw();
+    for path in catalog.map(PathBuf::from).into_iter().chain(store).chain([data.to_owned()]) {
+        let Ok(owner) = std::fs::metadata(&path).map(|there| there.uid()) else { continue };
+        if owner != me {
+            let message = format!(
+                "{} belongs to the user with the number {owner}, and this is {me}: the server could not use what was written; \
+                 run it as that user (`sudo -u '#{owner}' imagedepot …`)",
+                path.display()
+            );
+            return Err(Failure::new(Exit::Refused, message));
+        }
+    }
+    Ok(())
 }
 
 /// Refuses a folder within the store or the tree: what is written there would be taken for theirs, served with the tree, and
@@ -65,6 +120,7 @@ pub(super) async fn open_to_fill(
     config: &Config,
     data: &Path,
 ) -> anyhow::Result<(Catalog, Instance)> {
+    must_be_own(config, data)?;
     let instance = Instance::take(data, Ids)?;
     let db = server::open_database(config).await.context("the catalog")?;
     server::migrate(&db, data).await?;

@@ -11,6 +11,8 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use super::serve;
+use crate::client::folder::folder;
+use crate::client::output::say;
 use crate::config::{Config, Listener};
 use crate::model::{Digest, Ids};
 use crate::server::{self, Bound};
@@ -23,8 +25,15 @@ pub struct DemoArgs {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
     /// Folder for the demo's data, which must not exist; a temporary one that goes with the demo if left out
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = folder())]
     data: Option<PathBuf>,
+}
+
+/// A line to who watches; the demo goes on when nobody does any more.
+macro_rules! tell {
+    ($($words:tt)*) => {
+        say(&format!($($words)*))?
+    };
 }
 
 const IMAGE: &str = "win7-office";
@@ -92,29 +101,28 @@ impl Tour {
     }
 
     async fn walk(&self) -> anyhow::Result<()> {
-        println!("imagedepot demo: one image, from upload to download\n");
+        tell!("imagedepot demo: one image, from upload to download\n");
         self.json(
             "POST",
             "images",
             json!({"name": IMAGE, "kind": "medv", "description": "a sample"}),
         )
         .await?;
-        println!("  1. the image {IMAGE} was made, of kind medv: a .ckm and its .ckm.index");
+        tell!("  1. the image {IMAGE} was made, of kind medv: a .ckm and its .ckm.index");
         let first = self.upload_revision().await?;
-        println!("  2. revision {first}: draft, both files uploaded and verified, sealed");
+        tell!("  2. revision {first}: draft, both files uploaded and verified, sealed");
         self.promote("test", first).await?;
         self.promote("production", first).await?;
-        println!("  3. revision {first} was promoted to test, then to production");
+        tell!("  3. revision {first} was promoted to test, then to production");
         let second = self.upload_revision().await?;
         self.promote("test", second).await?;
-        println!("  4. revision {second} came after it, and is in test");
+        tell!("  4. revision {second} came after it, and is in test");
         self.show_tree().await?;
         self.check("test", first).await?;
         self.check("production", first).await?;
         let size = self.download(&format!("test/{IMAGE}_{second}.ckm")).await?;
-        println!("  7. a client fetched revision {second}: {size} bytes, SHA-256 as promised");
-        self.what_next(second);
-        Ok(())
+        tell!("  7. a client fetched revision {second}: {size} bytes, SHA-256 as promised");
+        self.what_next(second)
     }
 
     /// A draft with both files, sealed; answers its number.
@@ -145,13 +153,10 @@ impl Tour {
 
     async fn show_tree(&self) -> anyhow::Result<()> {
         self.json("POST", "publications/reconcile", Value::Null).await?;
-        println!(
-            "  5. the tree in {}, for nginx or IIS to serve as it stands:",
-            self.tree.display()
-        );
+        tell!("  5. the tree in {}, for nginx or IIS to serve as it stands:", self.tree.display());
         let publications = self.json("GET", "publications", Value::Null).await?;
         for publication in publications["items"].as_array().into_iter().flatten() {
-            println!("       {}", publication["path"].as_str().unwrap_or_default());
+            tell!("       {}", publication["path"].as_str().unwrap_or_default());
         }
         Ok(())
     }
@@ -161,7 +166,7 @@ impl Tour {
             "update-check?image={IMAGE}&channel={channel}&revision={revision}&client=PC-0815"
         );
         let answer = self.json("GET", &question, Value::Null).await?;
-        println!(
+        tell!(
             "  6. PC-0815 has revision {revision} and asks {channel}: {} ({}), ask again in {} s",
             answer["action"].as_str().unwrap_or_default(),
             answer["reason"].as_str().unwrap_or_default(),
@@ -191,17 +196,17 @@ impl Tour {
         Ok(bytes.len())
     }
 
-    fn what_next(&self, revision: u64) {
+    fn what_next(&self, revision: u64) -> anyhow::Result<()> {
         let Self { url, password, .. } = self;
         let program = std::env::current_exe().unwrap_or_else(|_| "imagedepot".into());
         let program = program.display();
-        println!(
+        tell!(
             "\nThe server goes on at {url} (Ctrl-C ends it). The API, to browse and try: {url}/docs/\n\
              Its administrator is admin with the password {password}. What to try next:\n\n\
              \x20 # what a client machine asks every 15 minutes\n\
              \x20 curl '{url}/api/v1/update-check?image={IMAGE}&channel=production&revision=1&client=PC-0815'\n\n\
              \x20 # fetch an image, resumable\n\
-             \x20 curl -C - -O {url}/MEDVImages/test/{IMAGE}_{revision}.ckm\n\n\
+             \x20 curl --fail -C - -O {url}/MEDVImages/test/{IMAGE}_{revision}.ckm\n\n\
              \x20 # promote revision {revision} to production, and take it back\n\
              \x20 curl -u admin:{password} -X PUT {url}/api/v1/images/{IMAGE}/channels/production \\\n\
              \x20      -H 'Content-Type: application/json' -d '{{\"revision\": {revision}}}'\n\
@@ -211,6 +216,7 @@ impl Tour {
              \x20 {program} push my-image disk.qcow2 --channel test\n\
              \x20 {program} pull {IMAGE} --channel test --to ."
         );
+        Ok(())
     }
 
     async fn json(&self, method: &str, path: &str, body: Value) -> anyhow::Result<Value> {

@@ -6,24 +6,26 @@ use std::str::FromStr;
 use clap::Args;
 use serde_json::json;
 
+use super::absent;
 use super::backup::open_backup_store;
 use super::data::DataArgs;
-use crate::client::output::Output;
+use crate::catalog::Catalog;
+use crate::config::Config;
 use crate::model::ImageName;
+use crate::storage::backup_store::Place;
+use crate::upkeep::export::ExportNote;
 
 /// What is to be carried, and where to.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     /// An image, all of whose ready revisions are meant, or IMAGE:NUMBER
     #[arg(value_name = "IMAGE[:NUMBER]", required = true)]
     chosen: Vec<Chosen>,
     /// A folder, or a bucket
     #[arg(long, value_name = "PLACE")]
-    to: String,
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
+    to: Place,
 }
 
 /// An image, or one of its revisions.
@@ -46,11 +48,10 @@ impl FromStr for Chosen {
 }
 
 pub async fn run(args: ExportArgs, file: Option<&Path>) -> anyhow::Result<()> {
-    let backup_store = open_backup_store(&args.to, &args.data.config(file)?)?;
+    let config = args.data.config(file)?;
+    // First what is read: a place is made for what can be put there.
     let catalog = args.data.open_catalog(file).await?;
-    let chosen: Vec<_> =
-        args.chosen.into_iter().map(|Chosen(image, number)| (image, number)).collect();
-    let done = Box::pin(catalog.export(&backup_store, &chosen)).await;
+    let done = Box::pin(export(&args, &config, &catalog)).await;
     catalog.close().await;
     let (name, note) = done?;
     let revisions: Vec<_> = note
@@ -59,5 +60,22 @@ pub async fn run(args: ExportArgs, file: Option<&Path>) -> anyhow::Result<()> {
         .map(|one| json!({"image": one.image, "revision": one.number}))
         .collect();
     let sentence = format!("export {name}: {} revisions", revisions.len());
-    Ok(args.output.result(&sentence, &json!({"name": name, "revisions": revisions}))?)
+    Ok(args.data.output.result(&sentence, &json!({"name": name, "revisions": revisions}))?)
+}
+
+async fn export(
+    args: &ExportArgs,
+    config: &Config,
+    catalog: &Catalog,
+) -> anyhow::Result<(String, ExportNote)> {
+    for Chosen(image, _) in &args.chosen {
+        if let Err(error) = catalog.image(image).await {
+            return Err(absent::named(catalog, error, image).await);
+        }
+    }
+    let chosen: Vec<_> =
+        args.chosen.iter().map(|Chosen(image, number)| (image.clone(), *number)).collect();
+    let backup_store = open_backup_store(&args.to, config)?;
+    let done = Box::pin(catalog.export(&backup_store, &chosen)).await;
+    Ok(done.inspect_err(|_| backup_store.remove_new_folders())?)
 }

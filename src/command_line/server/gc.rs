@@ -8,14 +8,13 @@ use clap::Args;
 use super::data::DataArgs;
 use crate::api::garbage::CollectedBody;
 use crate::catalog::Execution;
-use crate::client::output::Output;
 use crate::upkeep::garbage::{Amount, Collected, CollectionOrder};
 
 /// How garbage is to be collected.
 #[derive(Debug, Args)]
 pub struct GcArgs {
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     /// Say what would be done, and change nothing
     #[arg(long)]
     dry_run: bool,
@@ -25,8 +24,6 @@ pub struct GcArgs {
     /// Go on even if the catalog does not know most of what the store holds
     #[arg(long)]
     accept_orphans: bool,
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
 }
 
 pub async fn run(args: GcArgs, file: Option<&Path>) -> anyhow::Result<()> {
@@ -41,7 +38,7 @@ pub async fn run(args: GcArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let collected = collected?;
     let sentence = sentence(&collected, order.execution);
     let document = serde_json::to_value(CollectedBody::new(collected, order.execution))?;
-    Ok(args.output.result(&sentence, &document)?)
+    Ok(args.data.output.result(&sentence, &document)?)
 }
 
 fn sentence(collected: &Collected, execution: Execution) -> String {

@@ -1,20 +1,30 @@
-//! `imagedepot import`.
+//! `imagedepot import`. `dry_run` says what it would do.
+
+mod dry_run;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use clap::Args;
 use serde_json::json;
 
+use super::absent::named;
 use super::backup::open_written_backup_store;
-use super::data::DataArgs;
+use super::data::{CATALOG_NOT_FOUND, DataArgs, must_be_own, open_to_fill};
+use super::refusal::Incomplete;
 use crate::catalog::promotion::PromotionOrder;
 use crate::catalog::{Actor, Catalog, ChangeContext};
+use crate::client::folder::folder;
+use crate::client::nearest::absent;
 use crate::client::output::Output;
+use crate::client::{Exit, Failure};
+use crate::config::Config;
+use crate::model::channel::{PRODUCTION, TEST};
 use crate::model::{ChannelName, ImageName, NamePattern};
-use crate::storage::backup_store::BackupStore;
-use crate::upkeep::export::{exports, read_export};
-use crate::upkeep::take_over::{TakeOver, sort};
+use crate::storage::backup_store::{BackupStore, Place};
+use crate::storage::instance::Instance;
+use crate::upkeep::export::{ExportNote, exports, read_export};
+use crate::upkeep::take_over::{Folder, TakeOver, sort};
 use crate::upkeep::transfer::{Numbering, Taken};
 
 /// What is to be taken in.
@@ -22,15 +32,15 @@ use crate::upkeep::transfer::{Numbering, Taken};
 #[command(group(clap::ArgGroup::new("source").required(true).args(["from", "tree"])))]
 pub struct ImportArgs {
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     /// A place that `export` wrote to
     #[arg(long, value_name = "PLACE")]
-    from: Option<String>,
+    from: Option<Place>,
     /// The export's name [default: the newest]
     #[arg(long, value_name = "NAME", requires = "from")]
     at: Option<String>,
     /// A folder of images that somebody else kept, such as `MEDVImages`
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = folder())]
     tree: Option<PathBuf>,
     /// How names of files tell the image and the number: a regular expression with the groups image and revision
     #[arg(long, value_name = "REGEX", requires = "tree", default_value = NamePattern::WITH_REVISION)]
@@ -44,14 +54,20 @@ pub struct ImportArgs {
     /// Give every revision the next number instead of its own
     #[arg(long)]
     renumber: bool,
+    /// Say what would be taken in and what would be passed over, and take nothing
+    #[arg(long)]
+    dry_run: bool,
     /// Promote what was taken in to this channel, the highest revision of each image last
     #[arg(long, value_name = "CHANNEL")]
     promote_to: Option<ChannelName>,
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
 }
 
 impl ImportArgs {
+    fn take_over(&self) -> TakeOver {
+        let (pattern, extensions) = (self.pattern.clone(), self.extensions.clone());
+        TakeOver { pattern, extensions, link: self.link }
+    }
+
     fn numbering(&self) -> Numbering {
         if self.renumber { Numbering::Next } else { Numbering::Own }
     }
@@ -75,22 +91,69 @@ const BEHIND: &str = "waits for the one before it, whose number could not be giv
 pub async fn run(args: ImportArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
     let backup_store =
-        args.from.as_deref().map(|place| open_written_backup_store(place, &config)).transpose()?;
-    let catalog = args.data.open_catalog(file).await?;
-    let done = Box::pin(take_all(&catalog, &args, backup_store.as_ref())).await;
+        args.from.as_ref().map(|place| open_written_backup_store(place, &config)).transpose()?;
+    // Before a catalog is made for what is not there.
+    let found = args.tree.as_deref().map(|folder| sort(folder, &args.take_over())).transpose()?;
+    if args.dry_run {
+        let note = match &backup_store {
+            Some(from) => Some(chosen_export(&args, from).await?),
+            None => None,
+        };
+        let (numbering, output) = (args.numbering(), args.data.output);
+        return Ok(dry_run::say(note.as_ref(), found.as_ref(), numbering, output)?);
+    }
+    must_be_own(&config, &args.data.data)?;
+    let (catalog, _held) = open_or_begin(&args, &config, file).await?;
+    let done = Box::pin(take_all(&catalog, &args, backup_store.as_ref(), found)).await;
     catalog.close().await;
-    say(&done?, args.output)
+    say(&done?, args.data.output)
+}
+
+/// Into a new place it begins a catalog, with the channels that every new one has; the first start makes the administrator.
+async fn open_or_begin(
+    args: &ImportArgs,
+    config: &Config,
+    file: Option<&Path>,
+) -> anyhow::Result<(Catalog, Option<Instance>)> {
+    let error = match args.data.open_catalog(file).await {
+        Ok(catalog) => return Ok((catalog, None)),
+        Err(error) => error,
+    };
+    let code = error.downcast_ref::<Failure>().and_then(Failure::code);
+    if code != Some(CATALOG_NOT_FOUND) {
+        return Err(error);
+    }
+    if let Some(channel) = &args.promote_to
+        && ![TEST, PRODUCTION].iter().any(|first| channel.as_str().eq_ignore_ascii_case(first))
+    {
+        let first = [TEST, PRODUCTION].map(str::to_owned);
+        let message = absent("channel", channel.as_str(), first);
+        return Err(Failure::new(Exit::NotFound, message).with_code("channel_not_found").into());
+    }
+    let (catalog, held) = open_to_fill(config, &args.data.data).await?;
+    if let Err(error) = catalog.make_first_channels().await {
+        catalog.close().await;
+        return Err(error.into());
+    }
+    Ok((catalog, Some(held)))
 }
 
 async fn take_all(
     catalog: &Catalog,
     args: &ImportArgs,
     backup_store: Option<&BackupStore>,
+    found: Option<Folder>,
 ) -> anyhow::Result<Done> {
+    // First of all: a slip in its name would be told after hours of reading.
+    if let Some(channel) = &args.promote_to
+        && let Err(error) = catalog.channel(channel).await
+    {
+        return Err(named(catalog, error, channel).await);
+    }
     let mut done = Done::default();
-    match (backup_store, &args.tree) {
+    match (backup_store, found) {
         (Some(backup_store), _) => import_export(catalog, args, backup_store, &mut done).await?,
-        (None, Some(folder)) => take_over(catalog, args, folder, &mut done).await?,
+        (None, Some(found)) => take_over(catalog, args, found, &mut done).await?,
         (None, None) => bail!("--from or --tree says what is to be taken in"),
     }
     if let Some(channel) = &args.promote_to {
@@ -117,9 +180,7 @@ async fn import_export(
     backup_store: &BackupStore,
     done: &mut Done,
 ) -> anyhow::Result<()> {
-    let names = exports(backup_store).await?;
-    let name = args.at.as_ref().or(names.last()).context("there is no export in this place")?;
-    let note = read_export(backup_store, name).await?;
+    let note = chosen_export(args, backup_store).await?;
     for exported in &note.revisions {
         if done.is_stuck_at(&exported.image) {
             done.leave(&exported.image, exported.number, BEHIND);
@@ -132,16 +193,27 @@ async fn import_export(
     Ok(())
 }
 
+async fn chosen_export(args: &ImportArgs, from: &BackupStore) -> anyhow::Result<ExportNote> {
+    let names = exports(from).await?;
+    let absent = |what: String| Failure::new(Exit::NotFound, format!("{what} in this place"));
+    let name = match &args.at {
+        Some(name) if !names.contains(name) => {
+            return Err(absent(format!("there is no export {name}")).into());
+        }
+        Some(name) => name,
+        None => names.last().ok_or_else(|| absent("there is no export".to_owned()))?,
+    };
+    Ok(read_export(from, name).await?)
+}
+
 async fn take_over(
     catalog: &Catalog,
     args: &ImportArgs,
-    folder: &Path,
+    found: Folder,
     done: &mut Done,
 ) -> anyhow::Result<()> {
-    let link = args.link || catalog.is_tree(folder);
-    let order =
-        TakeOver { pattern: args.pattern.clone(), extensions: args.extensions.clone(), link };
-    let found = sort(folder, &order)?;
+    let mut order = args.take_over();
+    order.link |= args.tree.as_deref().is_some_and(|folder| catalog.is_tree(folder));
     done.left = found.left;
     for revision in &found.revisions {
         if done.is_stuck_at(&revision.image) {
@@ -210,10 +282,10 @@ fn say(done: &Done, output: Output) -> anyhow::Result<()> {
         json!({"taken": list(&done.taken), "there": list(&done.there), "left": done.left});
     output.result(&lines.join("\n"), &document)?;
     if done.taken.is_empty() && done.there.is_empty() {
-        bail!("nothing was taken in");
+        return Err(Incomplete("nothing was taken in".to_owned()).into());
     }
     if done.refused > 0 {
-        bail!("{} revisions were not taken in", done.refused);
+        return Err(Incomplete(format!("{} revisions were not taken in", done.refused)).into());
     }
     Ok(())
 }

@@ -3,18 +3,20 @@
 use std::path::Path;
 
 use clap::Args;
+use serde_json::json;
 
-use super::data::DataArgs;
+use super::data::{DataArgs, must_be_there};
 use crate::model::Ids;
 use crate::server;
 use crate::storage::Db;
+use crate::storage::db::newest_schema;
 use crate::storage::instance::Instance;
 
 /// Where the catalog is, and what else is to be done with it.
 #[derive(Debug, Args)]
 pub struct MigrateArgs {
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     /// Write `SQLite`'s file anew, without the room that it does not use any more; no server may run on it
     #[arg(long)]
     vacuum: bool,
@@ -23,7 +25,7 @@ pub struct MigrateArgs {
 pub async fn run(args: &MigrateArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
     let data = &args.data.data;
-    std::fs::create_dir_all(data)?;
+    must_be_there(&config)?;
     let held = if args.vacuum { Some(Instance::take(data, Ids)?) } else { None };
     let db = server::open_database(&config).await?;
     let done = migrate(&db, args).await;
@@ -36,13 +38,17 @@ async fn migrate(db: &Db, args: &MigrateArgs) -> anyhow::Result<()> {
     let data = &args.data.data;
     let is_behind = db.is_behind().await?;
     server::migrate(db, data).await?;
-    if is_behind {
-        println!("its rows before are saved in {}", data.join(server::SAVED_CATALOGS).display());
-    }
-    println!("the catalog has this version's schema");
+    let saved = is_behind.then(|| data.join(server::SAVED_CATALOGS));
     if args.vacuum {
         db.vacuum().await?;
-        println!("its file was written anew");
     }
-    Ok(())
+    let saved_in =
+        saved.as_ref().map(|saved| format!("its rows before are saved in {}", saved.display()));
+    let migrated = "the catalog has this version's schema".to_owned();
+    let written = args.vacuum.then(|| "its file was written anew".to_owned());
+    let lines: Vec<_> = saved_in.into_iter().chain([migrated]).chain(written).collect();
+    let document = json!({
+        "migrated": is_behind, "saved_in": saved, "schema": newest_schema(), "vacuumed": args.vacuum,
+    });
+    Ok(args.data.output.result(&lines.join("\n"), &document)?)
 }

@@ -1,10 +1,11 @@
 //! `imagedepot openapi`.
 
-use std::io::Write as _;
-
 use crate::api::openapi;
+use crate::client::output::Stream;
 
 /// Writes the document, as `openapi/imagedepot.json` keeps it.
 pub fn run() -> anyhow::Result<()> {
-    Ok(std::io::stdout().write_all(openapi::document_text().as_bytes())?)
+    let mut output = Stream::begin();
+    output.write(openapi::document_text().as_bytes())?;
+    Ok(output.end()?)
 }

@@ -9,6 +9,8 @@ use serde_json::json;
 use url::Url;
 
 use super::data::{DataArgs, must_be_beside, open_to_fill};
+use super::refusal::Incomplete;
+use crate::client::folder::folder;
 use crate::client::output::Output;
 use crate::config::Config;
 use crate::upkeep::relocate::{IfMoved, Moved, Shared};
@@ -17,12 +19,12 @@ use crate::upkeep::relocate::{IfMoved, Moved, Shared};
 #[derive(Debug, Args)]
 pub struct MoveArgs {
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     /// The settings of the new place; the environment says nothing of it
     #[arg(long, value_name = "FILE", required_unless_present = "give_up")]
     to_config: Option<PathBuf>,
     /// The data folder of the new place
-    #[arg(long, value_name = "DIR", required_unless_present = "give_up")]
+    #[arg(long, value_name = "DIR", required_unless_present = "give_up", value_parser = folder())]
     to_data: Option<PathBuf>,
     /// Take changes again at the old place, after a move that was cut off
     #[arg(long, conflicts_with_all = ["to_config", "to_data"])]
@@ -30,8 +32,6 @@ pub struct MoveArgs {
     /// Also where the move came to its end, and the new place is not used
     #[arg(long, requires = "give_up")]
     although_moved: bool,
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
 }
 
 pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
@@ -41,7 +41,10 @@ pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
         let done = from.unfreeze(if_moved).await;
         from.close().await;
         done?;
-        return Ok(args.output.result("changes are taken again", &json!({"given_up": true}))?);
+        return Ok(args
+            .data
+            .output
+            .result("changes are taken again", &json!({"given_up": true}))?);
     };
     let old = args.data.config(file)?;
     must_be_beside(to_data, &old)?;
@@ -62,7 +65,7 @@ pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let moved = Box::pin(from.move_to(&to, shared, to_data)).await;
     to.close().await;
     from.close().await;
-    say(&moved?, args.output)
+    say(&moved?, args.data.output)
 }
 
 fn say(moved: &Moved, output: Output) -> anyhow::Result<()> {
@@ -77,10 +80,11 @@ fn say(moved: &Moved, output: Output) -> anyhow::Result<()> {
         json!({"rows": rows, "blobs": blobs, "copied_bytes": copied_bytes, "lost": lost});
     output.result(&sentence, &document)?;
     if !lost.is_empty() {
-        bail!(
+        let detail = format!(
             "{} files were damaged at the old place, and are in quarantine at the new one",
             lost.len()
         );
+        return Err(Incomplete(detail).into());
     }
     Ok(())
 }

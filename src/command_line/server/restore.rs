@@ -2,14 +2,16 @@
 
 use std::path::Path;
 
-use anyhow::{Context as _, bail};
 use bytesize::ByteSize;
 use clap::Args;
 use serde_json::json;
 
 use super::backup::open_written_backup_store;
 use super::data::{DataArgs, open_to_fill};
+use super::refusal::Incomplete;
 use crate::client::output::Output;
+use crate::client::{Exit, Failure};
+use crate::storage::backup_store::Place;
 use crate::upkeep::backup::{RestoreOrder, Restored, backups};
 use crate::upkeep::rebuild::NUMBERS_LEFT_OUT;
 
@@ -17,10 +19,10 @@ use crate::upkeep::rebuild::NUMBERS_LEFT_OUT;
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     /// A folder, or a bucket such as `s3://backups/imagedepot`
     #[arg(long, value_name = "PLACE")]
-    from: String,
+    from: Place,
     /// The backup's name [default: the newest]
     #[arg(long, value_name = "NAME")]
     at: Option<String>,
@@ -34,8 +36,6 @@ pub struct RestoreArgs {
     /// Say which backups are there, and restore none
     #[arg(long)]
     list: bool,
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
 }
 
 pub async fn run(args: RestoreArgs, file: Option<&Path>) -> anyhow::Result<()> {
@@ -44,20 +44,21 @@ pub async fn run(args: RestoreArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let names = backups(&backup_store).await?;
     if args.list {
         let sentence = if names.is_empty() { "no backups".to_owned() } else { names.join("\n") };
-        return Ok(args.output.result(&sentence, &json!({"backups": names}))?);
+        return Ok(args.data.output.result(&sentence, &json!({"backups": names}))?);
     }
+    let absent = |what: String| Failure::new(Exit::NotFound, format!("{what} in {}", args.from));
     let name = match args.at {
-        Some(name) if !names.contains(&name) => bail!("there is no backup {name} in {}", args.from),
-        Some(name) => name,
-        None => {
-            names.last().with_context(|| format!("there is no backup in {}", args.from))?.clone()
+        Some(name) if !names.contains(&name) => {
+            return Err(absent(format!("there is no backup {name}")).into());
         }
+        Some(name) => name,
+        None => names.last().ok_or_else(|| absent("there is no backup".to_owned()))?.clone(),
     };
     let order = RestoreOrder { rows_only: args.rows_only, numbers_left_out: args.numbers_left_out };
     let (catalog, _instance) = open_to_fill(&config, &args.data.data).await?;
     let done = Box::pin(catalog.restore(&backup_store, &name, order, &args.data.data)).await;
     catalog.close().await;
-    say_restored(&done?, args.rows_only, args.output)
+    say_restored(&done?, args.rows_only, args.data.output)
 }
 
 fn say_restored(done: &Restored, rows_only: bool, output: Output) -> anyhow::Result<()> {
@@ -73,10 +74,11 @@ fn say_restored(done: &Restored, rows_only: bool, output: Output) -> anyhow::Res
     });
     output.result(&sentence, &document)?;
     if !lost.is_empty() {
-        bail!(
+        let detail = format!(
             "{} files are in quarantine, for the backup has no sound bytes of them; `imagedepot scrub --status` tells which",
             lost.len()
         );
+        return Err(Incomplete(detail).into());
     }
     Ok(())
 }

@@ -6,19 +6,21 @@ use std::process::ExitCode;
 use bytesize::ByteSize;
 use clap::Args;
 
+use super::absent;
 use super::backup::open_written_backup_store;
-use super::data::DataArgs;
+use super::data::{DataArgs, must_be_own};
 use crate::api::scrub::ScrubBody;
 use crate::catalog::Actor;
-use crate::client::output::Output;
+use crate::client::progress::Progress;
 use crate::model::ImageName;
-use crate::upkeep::scrub::ScrubStatus;
+use crate::storage::backup_store::Place;
+use crate::upkeep::scrub::{Bandwidth, ScrubStatus};
 
 /// What is to be read.
 #[derive(Debug, Args)]
 pub struct ScrubArgs {
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     /// Only this image's files
     #[arg(long, value_name = "NAME")]
     image: Option<ImageName>,
@@ -27,18 +29,23 @@ pub struct ScrubArgs {
     revision: Option<i64>,
     /// Heal what is damaged from a place of backups, then read
     #[arg(long, value_name = "PLACE", conflicts_with = "status")]
-    heal_from: Option<String>,
+    heal_from: Option<Place>,
+    /// Read no more a second, such as 50MB [default: what the disk gives]
+    #[arg(long, value_name = "SIZE", conflicts_with = "status")]
+    bandwidth: Option<ByteSize>,
     /// Read nothing; say how the stored bytes are
     #[arg(long)]
     status: bool,
-    #[arg(long, value_enum, default_value_t)]
-    output: Output,
 }
 
 /// Ends with 1 where something is damaged.
 pub async fn run(args: ScrubArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let backup_store = match &args.heal_from {
-        Some(place) => Some(open_written_backup_store(place, &args.data.config(file)?)?),
+        Some(place) => {
+            let config = args.data.config(file)?;
+            must_be_own(&config, &args.data.data)?;
+            Some(open_written_backup_store(place, &config)?)
+        }
         None => None,
     };
     let catalog = args.data.open_catalog(file).await?;
@@ -48,17 +55,28 @@ pub async fn run(args: ScrubArgs, file: Option<&Path>) -> anyhow::Result<ExitCod
             if let Some(backup_store) = &backup_store {
                 Box::pin(catalog.heal_from_backup(&actor, backup_store)).await?;
             }
-            catalog.request_scrub(&actor, args.image.as_ref(), args.revision).await?;
-            Box::pin(catalog.scrub_now()).await?;
+            let wanted = catalog.request_scrub(&actor, args.image.as_ref(), args.revision).await;
+            let wanted = match (wanted, &args.image) {
+                (Err(error), Some(image)) => {
+                    return Err(absent::named(&catalog, error, image).await);
+                }
+                (wanted, _) => wanted?,
+            };
+            let bar = Progress::for_output(args.data.output).count("blobs", wanted);
+            let bandwidth = args
+                .bandwidth
+                .map_or(Bandwidth::All, |rate| Bandwidth::AtMost(rate.as_u64().max(1)));
+            Box::pin(catalog.scrub_now(bandwidth, &|_| bar.inc(1))).await?;
+            bar.finish_and_clear();
         }
-        catalog.scrub_status().await
+        Ok(catalog.scrub_status().await?)
     };
     let status = done.await;
     let within = catalog.rules().scrub.within;
     catalog.close().await;
     let status = status?;
     let (sentence, is_sound) = (sentence(&status), status.damaged.is_empty());
-    args.output.result(&sentence, &serde_json::to_value(ScrubBody::new(status, within))?)?;
+    args.data.output.result(&sentence, &serde_json::to_value(ScrubBody::new(status, within))?)?;
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -7,6 +7,9 @@ use clap::Args;
 use secrecy::ExposeSecret as _;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::client::Failure;
+use crate::client::folder::folder;
+use crate::client::output::say;
 use crate::config::{Config, DEFAULT_DATA, Listener};
 use crate::server::{self, Bound};
 use crate::telemetry;
@@ -15,7 +18,7 @@ use crate::telemetry;
 #[derive(Debug, Args)]
 pub struct ServeArgs {
     /// Folder of the data, for what the settings leave open
-    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA)]
+    #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, value_parser = folder())]
     data: PathBuf,
     /// Plain HTTP listener, beside those of the settings [default: 127.0.0.1:8080 if they have none]
     #[arg(long, value_name = "ADDR:PORT")]
@@ -35,7 +38,7 @@ pub async fn run(args: ServeArgs, file: Option<&Path>) -> anyhow::Result<()> {
     super::keytab::start_again_with_keytab(&config, &args.data)?;
     telemetry::start_logging(&config.log)?;
     let bound = server::bind(config, &args.data).await?;
-    announce_admin(&bound);
+    announce_admin(&bound, &passwd_command(&args.data, file))?;
     let (file, data) = (file.map(Path::to_owned), args.data);
     let reread = move || Config::read(file.as_deref())?.complete(&data, listen.clone());
     bound.serve(stop_signal()?, Some(Box::new(reread))).await?;
@@ -43,16 +46,39 @@ pub async fn run(args: ServeArgs, file: Option<&Path>) -> anyhow::Result<()> {
 }
 
 /// Printed, not logged: the log is kept, and by others.
-fn announce_admin(bound: &Bound) {
+fn announce_admin(bound: &Bound, passwd: &str) -> Result<(), Failure> {
     if let Some(admin) = &bound.opened().first_admin
         && let Some(file) = &admin.file
     {
-        println!(
+        say(&format!(
             "first start: the user admin has the password {}\nit is kept in {} until you delete that file; \
-             `imagedepot user passwd admin` sets another",
+             `{passwd}` sets another",
             admin.password.expose_secret(),
             file.display()
-        );
+        ))?;
+    }
+    Ok(())
+}
+
+/// As it can be typed wherever one is: a command on another data folder would not find the catalog.
+fn passwd_command(data: &Path, file: Option<&Path>) -> String {
+    let mut command = "imagedepot user passwd admin".to_owned();
+    for (flag, path) in [("--data", Some(data)), ("--config", file)] {
+        if let Some(path) = path {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            command = format!("{command} {flag} {}", quoted(&path.display().to_string()));
+        }
+    }
+    command
+}
+
+/// For a shell.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_alphanumeric() || "/._-+:,@%".contains(c);
+    if text.chars().all(is_plain) {
+        text.to_owned()
+    } else {
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

@@ -1,24 +1,30 @@
 //! `imagedepot token`: API tokens, managed on the catalog itself, also while the server runs.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::Context as _;
 use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use secrecy::ExposeSecret as _;
+use serde_json::json;
 
 use super::data::DataArgs;
+use super::secret_file;
 use super::user::RoleName;
 use crate::access::token;
+use crate::api::tokens::TokenBody;
 use crate::catalog::accounts::token::{OlderKeys, TokenDraft};
 use crate::catalog::{Actor, Catalog, Precondition};
+use crate::client::nearest::absent;
+use crate::client::output::{Output, complain};
+use crate::client::{Exit, Failure};
 use crate::model::{ApiToken, Role, TokenFilter, TokenName};
 
 /// What is to be done.
 #[derive(Debug, Args)]
 pub struct TokenArgs {
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     #[command(subcommand)]
     action: Action,
 }
@@ -26,18 +32,7 @@ pub struct TokenArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Create a token and print it, alone, on standard output; it is shown this once
-    Create {
-        name: TokenName,
-        /// What its holder may do; may be given several times
-        #[arg(long = "role", value_enum, required = true)]
-        roles: Vec<RoleName>,
-        /// Pattern of images that its holder is confined to; may be given several times
-        #[arg(long = "image", value_name = "PATTERN")]
-        images: Vec<String>,
-        /// How long it is good, such as 30days [default: access.tokens.lifetime]
-        #[arg(long, value_name = "DURATION", value_parser = humantime_serde::re::humantime::parse_duration)]
-        expires_in: Option<std::time::Duration>,
-    },
+    Create(CreateArgs),
     /// List tokens
     List {
         /// Revoked ones, too
@@ -61,47 +56,100 @@ enum Action {
     },
 }
 
+#[derive(Debug, Args)]
+struct CreateArgs {
+    name: TokenName,
+    /// What its holder may do; may be given several times
+    #[arg(long = "role", value_enum, required = true)]
+    roles: Vec<RoleName>,
+    /// Pattern of images that its holder is confined to; may be given several times
+    #[arg(long = "image", value_name = "PATTERN")]
+    images: Vec<String>,
+    /// How long it is good, such as 30days [default: access.tokens.lifetime]
+    #[arg(long, value_name = "DURATION", value_parser = humantime_serde::re::humantime::parse_duration)]
+    expires_in: Option<std::time::Duration>,
+    /// Write the token to this file instead, which is made for its owner's eyes only
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+}
+
 pub async fn run(args: TokenArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let catalog = args.data.open_catalog(file).await?;
-    let done = act(&catalog, args.action).await;
+    let done = act(&catalog, args.action, args.data.output).await;
     catalog.close().await;
     done
 }
 
-async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
+async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Result<()> {
     let actor = Actor::system("command-line");
     match action {
-        Action::Create { name, roles, images, expires_in } => {
-            let roles = roles.into_iter().map(Role::from).collect();
-            let expires_at = expires_in.map(|lifetime| from_now(catalog, lifetime)).transpose()?;
-            let draft = TokenDraft { name, roles, images, expires_at, maker_expires_at: None };
-            let (made, text) = token::issue(catalog, &actor, draft).await?;
-            eprintln!("{} was created and is good until {}", made.id, made.expires_at);
-            println!("{}", text.expose_secret());
-        }
+        Action::Create(args) => create(catalog, &actor, args, output).await?,
         Action::List { all } => {
             let which = if all { TokenFilter::All } else { TokenFilter::NotRevoked };
-            for token in catalog.tokens(None, which, i64::MAX).await? {
-                println!("{}", line(&token, catalog.clock().now())?);
-            }
+            let tokens = catalog.tokens(None, which, i64::MAX).await?;
+            let now = catalog.clock().now();
+            let lines: anyhow::Result<Vec<_>> =
+                tokens.iter().map(|token| line(token, now)).collect();
+            let items: Vec<_> = tokens.into_iter().map(TokenBody::from).collect();
+            output.list(&lines?, &items)?;
         }
         Action::Revoke { token, created_by } => {
-            for token in meant(catalog, token.as_deref(), created_by.as_deref()).await? {
+            let mut lines = Vec::new();
+            let meant = meant(catalog, token.as_deref(), created_by.as_deref()).await?;
+            for token in &meant {
                 catalog.revoke_token(&actor, token.id, &Precondition::None).await?;
-                println!("{} ({}) was revoked", token.id, token.name);
+                lines.push(format!("{} ({}) was revoked", token.id, token.name));
             }
+            let revoked: Vec<_> = meant.iter().map(|token| token.id).collect();
+            output.result(&lines.join("\n"), &json!({"revoked": revoked}))?;
         }
         Action::RotateKey { retire } => {
             let older = if retire { OlderKeys::Retire } else { OlderKeys::Keep };
             let (key, revoked) =
                 catalog.rotate_signing_key(&actor, &token::new_key()?, older).await?;
-            println!("tokens are signed with the new key {} from now on", key.id);
-            if retire {
-                println!("{revoked} tokens of older keys are void");
-            }
+            let signed = format!("tokens are signed with the new key {} from now on", key.id);
+            let void = retire.then(|| format!("{revoked} tokens of older keys are void"));
+            let lines: Vec<_> = [signed].into_iter().chain(void).collect();
+            output.result(&lines.join("\n"), &json!({"signing_key": key.id, "void": revoked}))?;
         }
     }
     Ok(())
+}
+
+async fn create(
+    catalog: &Catalog,
+    actor: &Actor,
+    args: CreateArgs,
+    output: Output,
+) -> anyhow::Result<()> {
+    let CreateArgs { name, roles, images, expires_in, out } = args;
+    let roles = roles.into_iter().map(Role::from).collect();
+    let expires_at = expires_in.map(|lifetime| from_now(catalog, lifetime)).transpose()?;
+    let draft = TokenDraft { name, roles, images, expires_at, maker_expires_at: None };
+    // First the file: a token that nobody was told would be good, and nobody's.
+    let file = out.as_deref().map(secret_file::create).transpose()?;
+    let issued = token::issue(catalog, actor, draft).await;
+    let (made, text) = match (issued, &out) {
+        (Err(error), Some(path)) => {
+            secret_file::take_away(path);
+            return Err(error.into());
+        }
+        (issued, _) => issued?,
+    };
+    let shown = if let (Some(file), Some(path)) = (file, &out) {
+        secret_file::write(file, path, &text)?;
+        complain(&format!("{} was created and is good until {}", made.id, made.expires_at));
+        path.display().to_string()
+    } else {
+        if output == Output::Text {
+            complain(&format!("{} was created and is good until {}", made.id, made.expires_at));
+        }
+        secret_file::warn_of_others_eyes();
+        text.expose_secret().to_owned()
+    };
+    let mut document = serde_json::to_value(TokenBody::from(made))?;
+    document[if out.is_some() { "file" } else { "token" }] = shown.clone().into();
+    Ok(output.result(&shown, &document)?)
 }
 
 fn from_now(catalog: &Catalog, lifetime: std::time::Duration) -> anyhow::Result<DateTime<Utc>> {
@@ -142,9 +190,20 @@ async fn meant(
         (None, created_by) => Some(known.created_by.as_str()) == created_by,
     };
     let mut tokens = catalog.tokens(None, TokenFilter::NotRevoked, i64::MAX).await?;
+    let names: Vec<_> = tokens.iter().map(|token| token.name.to_string()).collect();
     tokens.retain(is_meant);
     if tokens.is_empty() {
-        bail!("there is no such token, or it was revoked before");
+        let message = match (token, created_by) {
+            (Some(token), _) => {
+                let absent = absent("token", token, names);
+                format!("{absent} (one that was revoked before is none any more)")
+            }
+            (None, made_by) => {
+                format!("no token that is good was made by {}", made_by.unwrap_or_default())
+            }
+        };
+        let failure = Failure::new(Exit::NotFound, message).with_code("token_not_found");
+        return Err(failure.into());
     }
     Ok(tokens)
 }

@@ -3,23 +3,27 @@
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
-use anyhow::bail;
 use clap::{Args, Subcommand, ValueEnum};
 use secrecy::SecretString;
+use serde_json::json;
 
+use super::absent;
 use super::data::DataArgs;
 use crate::access::password::hash_in_background;
+use crate::api::users::UserBody;
 use crate::catalog::accounts::account::{AccountChange, AccountDraft};
 use crate::catalog::{Actor, Catalog, Precondition};
+use crate::client::Failure;
+use crate::client::output::Output;
 use crate::config::secret_from_environment;
 use crate::model::text_file::without_byte_order_mark;
-use crate::model::{AccountName, Role};
+use crate::model::{Account, AccountName, Role};
 
 /// What is to be done.
 #[derive(Debug, Args)]
 pub struct UserArgs {
     #[command(flatten)]
-    data: DataArgs,
+    pub(super) data: DataArgs,
     #[command(subcommand)]
     action: Action,
 }
@@ -87,74 +91,82 @@ impl From<RoleName> for Role {
     }
 }
 
+const NO_PASSWORD: &str = "no password came: it is read from IMAGEDEPOT_NEW_PASSWORD, the file that IMAGEDEPOT_NEW_PASSWORD_FILE names, or standard input";
+
 pub async fn run(args: UserArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let catalog = args.data.open_catalog(file).await?;
-    let done = act(&catalog, args.action).await;
+    let done = act(&catalog, args.action, args.data.output).await;
     catalog.close().await;
     done
 }
 
-async fn act(catalog: &Catalog, action: Action) -> anyhow::Result<()> {
+async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Result<()> {
     let actor = Actor::system("command-line");
-    match action {
+    let unchanged = AccountChange::default;
+    let (name, change, sentence) = match action {
         Action::Add { name, roles, images } => {
             let password_hash = hash_in_background(name.as_str(), new_password()?).await?;
             let roles = roles.into_iter().map(Role::from).collect();
-            let account = catalog
-                .create_account(&actor, AccountDraft { name, password_hash, roles, images })
-                .await?;
-            println!("{} was created", account.name);
+            let draft = AccountDraft { name, password_hash, roles, images };
+            let account = catalog.create_account(&actor, draft).await?;
+            return tell(account, "was created", output);
+        }
+        Action::List => return list(catalog, output).await,
+        Action::Delete { name } => {
+            let gone = catalog.delete_account(&actor, &name, &Precondition::None).await;
+            if let Err(error) = gone {
+                return Err(absent::named(catalog, error, &name).await);
+            }
+            return Ok(output.result(&format!("{name} was deleted"), &json!({"name": name}))?);
         }
         Action::Passwd { name } => {
+            must_be_known(catalog, &name).await?;
             let password_hash = Some(hash_in_background(name.as_str(), new_password()?).await?);
-            let change = AccountChange { password_hash, ..AccountChange::default() };
-            change_account(catalog, &name, change).await?;
-            println!("{name} has a new password");
+            (name, AccountChange { password_hash, ..unchanged() }, "has a new password")
         }
         Action::Disable { name } => {
-            let change = AccountChange { disabled: Some(true), ..AccountChange::default() };
-            change_account(catalog, &name, change).await?;
-            println!("{name} is disabled");
+            (name, AccountChange { disabled: Some(true), ..unchanged() }, "is disabled")
         }
         Action::Enable { name } => {
-            let change = AccountChange { disabled: Some(false), ..AccountChange::default() };
-            change_account(catalog, &name, change).await?;
-            println!("{name} is enabled");
+            (name, AccountChange { disabled: Some(false), ..unchanged() }, "is enabled")
         }
         Action::Roles { name, roles } => {
             let roles = Some(roles.into_iter().map(Role::from).collect());
-            let change = AccountChange { roles, ..AccountChange::default() };
-            change_account(catalog, &name, change).await?;
-            println!("{name} has other roles");
+            (name, AccountChange { roles, ..unchanged() }, "has other roles")
         }
         Action::Images { name, patterns, all: _ } => {
-            let change = AccountChange { images: Some(patterns), ..AccountChange::default() };
-            change_account(catalog, &name, change).await?;
-            println!("{name} is confined to other images");
+            let change = AccountChange { images: Some(patterns), ..unchanged() };
+            (name, change, "is confined to other images")
         }
-        Action::List => {
-            for account in catalog.accounts("", i64::MAX).await? {
-                let roles = serde_json::to_string(&account.roles)?;
-                let state = if account.disabled { " disabled" } else { "" };
-                println!("{}\t{roles}\t{}{state}", account.name, account.images.join(" "));
-            }
-        }
-        Action::Delete { name } => {
-            catalog.delete_account(&actor, &name, &Precondition::None).await?;
-            println!("{name} was deleted");
-        }
+    };
+    match catalog.change_account(&actor, &name, change, &Precondition::None).await {
+        Ok(account) => tell(account, sentence, output),
+        Err(error) => Err(absent::named(catalog, error, &name).await),
     }
-    Ok(())
 }
 
-async fn change_account(
-    catalog: &Catalog,
-    name: &AccountName,
-    change: AccountChange,
-) -> anyhow::Result<()> {
-    let actor = Actor::system("command-line");
-    catalog.change_account(&actor, name, change, &Precondition::None).await?;
-    Ok(())
+fn tell(account: Account, sentence: &str, output: Output) -> anyhow::Result<()> {
+    let sentence = format!("{} {sentence}", account.name);
+    Ok(output.result(&sentence, &serde_json::to_value(UserBody::from(account))?)?)
+}
+
+async fn list(catalog: &Catalog, output: Output) -> anyhow::Result<()> {
+    let (mut lines, mut items) = (Vec::new(), Vec::new());
+    for account in catalog.accounts("", i64::MAX).await? {
+        let roles = serde_json::to_string(&account.roles)?;
+        let state = if account.disabled { " disabled" } else { "" };
+        lines.push(format!("{}\t{roles}\t{}{state}", account.name, account.images.join(" ")));
+        items.push(UserBody::from(account));
+    }
+    Ok(output.list(&lines, &items)?)
+}
+
+/// Before a person is asked for a password.
+async fn must_be_known(catalog: &Catalog, name: &AccountName) -> anyhow::Result<()> {
+    match catalog.account(name).await {
+        Ok(_) => Ok(()),
+        Err(error) => Err(absent::named(catalog, error, name).await),
+    }
 }
 
 /// Never an argument: those show in process lists.
@@ -173,7 +185,7 @@ fn new_password() -> anyhow::Result<SecretString> {
     std::io::stdin().take(4096).read_to_string(&mut text)?;
     let password = without_byte_order_mark(&text).lines().next().unwrap_or_default();
     if password.is_empty() {
-        bail!("no password came on standard input");
+        return Err(Failure::usage(NO_PASSWORD).into());
     }
     Ok(password.to_owned().into())
 }

@@ -24,6 +24,8 @@ pub(super) enum Refusal {
     /// An authority of the chain has no revocation list here.
     RevocationUnknown,
     RevocationListExpired,
+    /// Of X.509 version 1.
+    Version1,
     /// A certificate that is unfit in another way.
     UnfitCertificate,
     TooSlow,
@@ -33,7 +35,7 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::NoCertificate,
         Self::Revoked,
         Self::Expired,
@@ -42,6 +44,7 @@ impl Refusal {
         Self::WrongPurpose,
         Self::RevocationUnknown,
         Self::RevocationListExpired,
+        Self::Version1,
         Self::UnfitCertificate,
         Self::TooSlow,
         Self::TooMany,
@@ -59,6 +62,7 @@ impl Refusal {
             Self::WrongPurpose => "wrong_purpose",
             Self::RevocationUnknown => "revocation_unknown",
             Self::RevocationListExpired => "revocation_list_expired",
+            Self::Version1 => "version_1",
             Self::UnfitCertificate => "unfit_certificate",
             Self::TooSlow => "too_slow",
             Self::TooMany => "too_many",
@@ -79,6 +83,9 @@ impl Refusal {
             }
             Self::RevocationListExpired => {
                 "the revocation list of the client's authority is past its next update"
+            }
+            Self::Version1 => {
+                "the client's certificate is of X.509 version 1: it needs one of version 3"
             }
             Self::UnfitCertificate => "the client's certificate is unfit",
             Self::TooSlow => "the handshake took too long",
@@ -122,6 +129,10 @@ pub(super) fn refusal_by(error: &rustls::Error) -> Refusal {
         CertificateError::UnknownRevocationStatus => Refusal::RevocationUnknown,
         CertificateError::ExpiredRevocationList
         | CertificateError::ExpiredRevocationListContext { .. } => Refusal::RevocationListExpired,
+        // rustls has no word of its own for it.
+        CertificateError::Other(other) if other.to_string().contains("UnsupportedCertVersion") => {
+            Refusal::Version1
+        }
         _ => Refusal::UnfitCertificate,
     }
 }

@@ -11,7 +11,7 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::catalog_file::CatalogFile;
 use super::transaction::{Either, Held, Tx};
-use super::{PATIENCE, postgres};
+use super::{PATIENCE, postgres, postgres_url};
 use crate::storage::ballast::{Ballast, Room};
 use crate::storage::error::StorageError;
 use crate::storage::instance;
@@ -47,6 +47,14 @@ pub enum Db {
 }
 
 impl Db {
+    /// Whether an address is understood; nobody is asked.
+    pub fn check_url(url: &str) -> Result<(), StorageError> {
+        if url.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty()) {
+            return Ok(());
+        }
+        postgres_url::options(url).map(drop)
+    }
+
     /// Opens `sqlite:PATH` (the file is made if absent) or `postgres://…` with so many connections at most.
     pub async fn open(url: &str, connections: u32) -> Result<Self, StorageError> {
         if let Some(path) = url.strip_prefix("sqlite:") {
@@ -94,10 +102,8 @@ impl Db {
                 ballast,
                 file: CatalogFile::opened(Path::new(path))?,
             })
-        } else if url.starts_with("postgres://") || url.starts_with("postgresql://") {
-            Ok(Self::Postgres(postgres::open(url, connections).await?))
         } else {
-            Err(StorageError::Unusable("catalog.url begins with sqlite: or postgres://".to_owned()))
+            Ok(Self::Postgres(postgres::open(url, connections).await?))
         }
     }
 

@@ -16,8 +16,8 @@ const ORDERS: [(&str, &str); 2] = [
 ];
 
 impl Db {
-    /// Whether there is a schema, and an older one than this program's.
-    pub async fn is_behind(&self) -> Result<bool, StorageError> {
+    /// Whether there is a catalog in the database.
+    pub async fn has_schema(&self) -> Result<bool, StorageError> {
         let known: i64 = match self {
             Self::Sqlite { writer, .. } => {
                 let sql = "select count(*) from sqlite_master where name = '_sqlx_migrations'";
@@ -29,7 +29,12 @@ impl Db {
                 sqlx::query_scalar(sql).fetch_one(pool).await?
             }
         };
-        if known == 0 {
+        Ok(known > 0)
+    }
+
+    /// Whether there is a schema, and an older one than this program's.
+    pub async fn is_behind(&self) -> Result<bool, StorageError> {
+        if !self.has_schema().await? {
             return Ok(false);
         }
         let there = self.look().await?.schema_version().await?;

@@ -4,15 +4,15 @@
 //! database was only to be read. So a transaction that is to change something asks first, and connections from before such a finding
 //! are closed instead of used again.
 
-use std::str::FromStr as _;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
-use sqlx::postgres::{PgConnectOptions, PgPool, PgPoolOptions};
+use sqlx::postgres::{PgPool, PgPoolOptions};
 use sqlx::{ConnectOptions as _, Executor as _, PgConnection, Postgres, SqlStr, Transaction};
 
 use super::PATIENCE;
+use super::postgres_url::options;
 use crate::storage::error::StorageError;
 
 /// Where the database gives fewer connections than the pool wants, one that is given back goes to whoever waits this long for a
@@ -24,7 +24,7 @@ static DISTRUSTED_BEFORE: Mutex<Option<Instant>> = Mutex::new(None);
 
 /// Refuses a database that cannot hold what the catalog writes.
 pub(super) async fn open(url: &str, connections: u32) -> Result<PgPool, StorageError> {
-    let options = PgConnectOptions::from_str(url)?
+    let options = options(url)?
         .application_name("imagedepot")
         // Poolers refuse what they do not know of a connection's start, and the catalog has no such numbers.
         .extra_float_digits(None)

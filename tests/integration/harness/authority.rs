@@ -69,6 +69,31 @@ impl Authority {
         self.issue(name, &[], ExtendedKeyUsagePurpose::ClientAuth, valid)
     }
 
+    /// As OpenSSL makes one that was told of no extensions: the library here knows version 3 alone.
+    pub fn version_1(&self, name: &str) -> Certificate {
+        let path = |end: &str| self.folder.join(format!("{name}.{end}"));
+        let authority = self.folder.join(format!("{}.key", self.name));
+        std::fs::write(&authority, self.issuer.key().serialize_pem()).expect("write the key");
+        let openssl = |arguments: &[&str], files: &[(&str, &Path)]| {
+            let mut openssl = std::process::Command::new("openssl");
+            openssl.args(arguments);
+            for (flag, file) in files {
+                openssl.arg(flag).arg(file);
+            }
+            let ended = openssl.output().expect("openssl");
+            assert!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+        };
+        let subject = format!("/CN={name}");
+        let new_key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"];
+        let request = [&["req", "-new", "-subj", &subject][..], &new_key].concat();
+        openssl(&request, &[("-keyout", &path("key")), ("-out", &path("csr"))]);
+        let (own, list) = (self.file(), ["x509", "-req", "-days", "30", "-set_serial", "77"]);
+        let (csr, pem) = (path("csr"), path("pem"));
+        let files = [("-in", &*csr), ("-CA", &*own), ("-CAkey", &*authority), ("-out", &*pem)];
+        openssl(&list, &files);
+        Certificate { file: path("pem"), key: path("key"), serial: 77 }
+    }
+
     fn issue(
         &self,
         name: &str,

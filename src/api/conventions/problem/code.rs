@@ -68,7 +68,7 @@ macro_rules! refusals {
 
         impl Code {
             /// The code of a refusal of the catalog's. Failures below it have words of their own.
-            pub(super) fn of_catalog(error: &Error) -> Result<Self, &StorageError> {
+            pub(crate) fn of_catalog(error: &Error) -> Result<Self, &StorageError> {
                 Ok(match error {
                     Error::Storage(storage) => return Err(storage),
                     $($($error => Self::$variant,)?)+

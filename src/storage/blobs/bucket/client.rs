@@ -123,7 +123,7 @@ pub fn connect(
     let (scheme, prefix) = ObjectStoreScheme::parse(url).map_err(|_| unknown(url))?;
     let bucket = url.host_str().unwrap_or_default().to_owned();
     macro_rules! client {
-        ($service:ident, $builder:ty, $encryption:expr) => {{
+        ($service:ident, $builder:ty, $endpoints:expr, $encryption:expr) => {{
             let connections = Connections::default();
             let mut builder = <$builder>::from_env()
                 .with_http_connector(connections.clone())
@@ -135,6 +135,9 @@ pub fn connect(
                     StorageError::Unusable(format!("store.options.{name} is not known"))
                 })?;
                 builder = builder.with_config(key, value);
+            }
+            for key in $endpoints {
+                check_endpoint(key, builder.get_config_value(&key.parse()?))?;
             }
             let encryption: Encryption = $encryption(&builder)?;
             let store = Arc::new(builder.build()?);
@@ -151,14 +154,22 @@ pub fn connect(
         }};
     }
     Ok(match scheme {
-        ObjectStoreScheme::AmazonS3 => client!(S3, AmazonS3Builder, encryption_of),
+        ObjectStoreScheme::AmazonS3 => {
+            client!(S3, AmazonS3Builder, ["aws_endpoint", "aws_metadata_endpoint"], encryption_of)
+        }
         ObjectStoreScheme::MicrosoftAzure => {
-            client!(Azure, MicrosoftAzureBuilder, |_: &_| Ok::<_, StorageError>(
-                Encryption::Ordered(HeaderMap::new())
-            ))
+            client!(
+                Azure,
+                MicrosoftAzureBuilder,
+                ["azure_storage_endpoint", "azure_msi_endpoint"],
+                |_: &_| Ok::<_, StorageError>(Encryption::Ordered(HeaderMap::new()))
+            )
         }
         ObjectStoreScheme::GoogleCloudStorage => {
-            client!(Google, GoogleCloudStorageBuilder, |_: &_| Ok::<_, StorageError>(
+            client!(Google, GoogleCloudStorageBuilder, ["google_base_url"], |_: &_| Ok::<
+                _,
+                StorageError,
+            >(
                 Encryption::Ordered(HeaderMap::new())
             ))
         }
@@ -184,6 +195,31 @@ fn encryption_of(builder: &AmazonS3Builder) -> Result<Encryption, StorageError> 
         headers.insert(HeaderName::from_static(header), value);
     }
     Ok(Encryption::Ordered(headers))
+}
+
+/// Before the client sees it: of some it makes no address until it sends, and ends the process there.
+fn check_endpoint(option: &str, value: Option<String>) -> Result<(), StorageError> {
+    let Some(value) = value else { return Ok(()) };
+    let refuse = |why: &dyn std::fmt::Display| {
+        StorageError::Unusable(format!(
+            "store.options.{option}: no address such as https://s3.example.com: {why}"
+        ))
+    };
+    let url = Url::parse(&value).map_err(|error| refuse(&error))?;
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(refuse(&"it begins with neither http:// nor https://"));
+    }
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(refuse(&"credentials do not belong into it"));
+    }
+    if url.query().is_some() || url.fragment().is_some() {
+        return Err(refuse(&"nothing may stand behind its path"));
+    }
+    // What `Url` mends as it reads, the client takes as it stands.
+    if value.chars().any(|c| !c.is_ascii_graphic() || "<>\"{}|\\^`".contains(c)) {
+        return Err(refuse(&"it has characters that no address has"));
+    }
+    Ok(())
 }
 
 fn unknown(url: &Url) -> StorageError {

@@ -1,0 +1,48 @@
+//! That a file was verified, noted at the file itself: an extended attribute with its digest, size and date.
+//!
+//! A pull every quarter of an hour is not to read twenty gigabytes to find that nothing is new. Whoever changes the file
+//! changes its date, and the note says nothing of it any more; a copy of the file has none. Where the file system keeps no
+//! attributes the file is read, as ever. A disk that changes bytes by itself is found by `--check`.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use rustix::fs::{XattrFlags, fgetxattr, fsetxattr};
+
+use crate::file_system;
+use crate::model::Digest;
+
+const NAME: &str = "user.imagedepot.verified";
+
+/// Longer than any note.
+const LONGEST: usize = 256;
+
+/// Whether the file is as it was when it was found to have this digest.
+pub fn is_as_noted(path: &Path, size: u64, digest: &Digest) -> bool {
+    let read = || -> io::Result<bool> {
+        let file = file_system::open(path)?;
+        let mut noted = [0; LONGEST];
+        let length = fgetxattr(&file, NAME, &mut noted[..])?;
+        let metadata = file.metadata()?;
+        Ok(metadata.len() == size
+            && noted.get(..length) == Some(note(&metadata, digest).as_bytes()))
+    };
+    read().unwrap_or(false)
+}
+
+/// Notes it. A note that cannot be written is none.
+pub fn note_of(path: &Path, digest: &Digest) {
+    let write = || -> io::Result<()> {
+        let file: File = file_system::open(path)?;
+        let note = note(&file.metadata()?, digest);
+        Ok(fsetxattr(&file, NAME, note.as_bytes(), XattrFlags::empty())?)
+    };
+    let _only_a_help = write();
+}
+
+fn note(metadata: &std::fs::Metadata, digest: &Digest) -> String {
+    let (size, seconds, nanoseconds) = (metadata.len(), metadata.mtime(), metadata.mtime_nsec());
+    format!("1 {digest} {size} {seconds}.{nanoseconds:09}")
+}

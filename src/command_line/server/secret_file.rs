@@ -1,0 +1,43 @@
+//! A file for a secret that is shown once: for its owner's eyes only, from its first moment.
+
+use std::fs::File;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use rustix::fs::fstat;
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::client::Failure;
+use crate::client::output::complain;
+
+/// Made anew: a file that is there already keeps its mode, whoever may read it, and may be somebody's secret.
+pub(super) fn create(path: &Path) -> Result<File, Failure> {
+    File::options()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| Failure::local("make", path, &error))
+}
+
+pub(super) fn write(mut file: File, path: &Path, secret: &SecretString) -> Result<(), Failure> {
+    writeln!(file, "{}", secret.expose_secret())
+        .and_then(|()| file.sync_all())
+        .map_err(|error| Failure::local("write", path, &error))
+}
+
+pub(super) fn take_away(path: &Path) {
+    let _it_was_ours = std::fs::remove_file(path);
+}
+
+/// A shell made the file that standard output goes to, as its umask says.
+pub(super) fn warn_of_others_eyes() {
+    let Ok(about) = fstat(std::io::stdout()) else { return };
+    let is_file = rustix::fs::FileType::from_raw_mode(about.st_mode).is_file();
+    if is_file && about.st_mode & 0o077 != 0 {
+        complain(
+            "imagedepot: warning: others may read the file that this token goes to; --out FILE makes one for its owner alone",
+        );
+    }
+}

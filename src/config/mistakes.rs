@@ -1,0 +1,80 @@
+//! All that is wrong with single settings, at once: whoever mends one mistake is not to find the next by starting again.
+
+use config::{ConfigError as Mistake, Value, ValueKind};
+use serde::Deserialize as _;
+
+use super::error::ConfigError;
+use super::location::Sources;
+use super::settings::Config;
+
+/// Nobody reads more of them.
+const MOST: usize = 50;
+
+/// The settings, or every mistake in them with its place. What was found to be wrong is taken out, for the next to be found.
+pub(super) fn deserialize(mut values: Value, sources: &Sources) -> Result<Config, ConfigError> {
+    let mut found = Vec::new();
+    loop {
+        let mistake = match Config::deserialize(values.clone()) {
+            Ok(config) if found.is_empty() => return Ok(config),
+            Ok(_) => break,
+            Err(mistake) => mistake,
+        };
+        let (key, what) = told(&mistake);
+        let place = sources.place_of(&key).map(|place| format!("{place}: "));
+        found.push(format!("{}{what}", place.unwrap_or_default()));
+        if found.len() >= MOST || !take_out(&mut values, &key) {
+            break;
+        }
+    }
+    Err(ConfigError::all(found))
+}
+
+/// The key that it is about, and a sentence that begins with it.
+fn told(mistake: &Mistake) -> (String, String) {
+    let (around, what) = match mistake {
+        Mistake::At { error, key, .. } => (key.clone().unwrap_or_default(), error.to_string()),
+        Mistake::Type { unexpected, expected, key, .. } => {
+            let what = format!("invalid type: {unexpected}, expected {expected}");
+            (key.clone().unwrap_or_default(), what)
+        }
+        Mistake::NotFound(key) => (key.clone(), "it is missing".to_owned()),
+        other => (String::new(), other.to_string()),
+    };
+    let unknown = what.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    let key = match unknown {
+        Some(name) if around.is_empty() => name.to_owned(),
+        Some(name) => format!("{around}.{name}"),
+        None => around,
+    };
+    let sentence = if key.is_empty() { what } else { format!("{key}: {what}") };
+    (key, sentence)
+}
+
+/// Whether there was something to take out.
+fn take_out(values: &mut Value, key: &str) -> bool {
+    let parts: Vec<&str> = key.split(['.', '[', ']']).filter(|part| !part.is_empty()).collect();
+    let Some((last, path)) = parts.split_last() else { return false };
+    let mut at = values;
+    for part in path {
+        let inner = match &mut at.kind {
+            ValueKind::Table(table) => table.get_mut(*part),
+            ValueKind::Array(items) => {
+                part.parse().ok().and_then(|index: usize| items.get_mut(index))
+            }
+            _ => None,
+        };
+        let Some(inner) = inner else { return false };
+        at = inner;
+    }
+    match &mut at.kind {
+        ValueKind::Table(table) => table.remove(*last).is_some(),
+        ValueKind::Array(items) => match last.parse::<usize>() {
+            Ok(index) if index < items.len() => {
+                items.remove(index);
+                true
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}

@@ -1,0 +1,65 @@
+//! A folder of this machine, as somebody typed it. `sftp://nas/x` and `nas:/x` are such folders to the system, too: what was
+//! meant for another machine would lie below the working folder, and look well.
+
+use std::path::{Path, PathBuf};
+
+/// Why a text is not taken for a folder of this machine.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotLocal {
+    #[error("{0}:// is an address, and this is a folder of this machine")]
+    Address(String),
+    #[error(
+        "{host}: stands there as the name of a machine, and this is a folder of this one; ./{path} is a folder of that name"
+    )]
+    Machine { host: String, path: String },
+    #[error("it is empty")]
+    Empty,
+}
+
+/// For clap: the path as it stands, if it can only mean this machine.
+pub fn local_folder(path: PathBuf) -> Result<PathBuf, NotLocal> {
+    // A name that is no text is nobody's address.
+    match path.to_str() {
+        Some(text) => check(text).map(|()| path),
+        None => Ok(path),
+    }
+}
+
+/// The same rule as rsync and scp have: a colon before the first slash ends the name of a machine.
+fn check(text: &str) -> Result<(), NotLocal> {
+    if text.is_empty() {
+        return Err(NotLocal::Empty);
+    }
+    if let Some((scheme, _)) = text.split_once("://") {
+        return Err(NotLocal::Address(scheme.to_owned()));
+    }
+    match text.split_once(':') {
+        Some((host, _)) if !host.contains('/') => {
+            Err(NotLocal::Machine { host: host.to_owned(), path: text.to_owned() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The device that it is on, or will be once it is made; none where that cannot be told.
+pub fn device(path: &Path) -> Option<u64> {
+    use std::os::unix::fs::MetadataExt as _;
+    let path = std::path::absolute(path).ok()?;
+    path.ancestors().find_map(|folder| folder.metadata().ok()).map(|folder| folder.dev())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_names_another_machine_is_no_folder() {
+        for text in ["sftp://nas/x", "http://nas/x", "root@nas:/x", "nas:x", "s3:x", "a/b://c", ""]
+        {
+            assert!(local_folder(text.into()).is_err(), "{text}");
+        }
+        for text in ["/srv/x", "x", ".", "./nas:x", "/srv/2026-11-30T10:00:00", "a/b:c"] {
+            assert_eq!(local_folder(text.into()), Ok(text.into()));
+        }
+    }
+}
