@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::conventions::body::JsonBody;
 use super::conventions::caller::Caller;
-use super::conventions::conditional::Resource;
+use super::conventions::conditional::{Resource, Unchanged};
 use super::conventions::dry_run::DryRun;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
@@ -100,8 +100,9 @@ impl AssignmentBody {
 // The terms are not flattened into it: here all of them may be left out, and a refusal names the place in the text.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"revision": 12, "note": "January patches"}))]
+#[schema(as = PromotionToCreate, example = json!({"revision": 12, "note": "January patches"}))]
 pub struct NewPromotion {
+    #[schema(minimum = 1)]
     revision: i64,
     #[serde(default)]
     rollout: Option<Rollout>,
@@ -112,6 +113,7 @@ pub struct NewPromotion {
     #[serde(default)]
     deadline: Option<DateTime<Utc>>,
     #[serde(default)]
+    #[schema(max_length = 10_000)]
     note: Option<String>,
 }
 
@@ -158,12 +160,13 @@ impl NewPromotion {
 /// How to roll back.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"as_new_revision": false, "note": "printing is broken"}))]
+#[schema(as = RollbackToCreate, example = json!({"as_new_revision": false, "note": "printing is broken"}))]
 pub struct NewRollback {
     /// Reissue the earlier bytes under the next number, for clients that only go up.
     #[serde(default)]
     as_new_revision: bool,
     #[serde(default)]
+    #[schema(max_length = 10_000)]
     note: Option<String>,
 }
 
@@ -213,7 +216,7 @@ pub async fn list(
 #[utoipa::path(tag = "promotion", operation_id = "get_assignment",
     params(("image" = String, Path, description = "The image's name"),
            ("channel" = String, Path, description = "The channel's name")),
-    responses((status = 200, description = "The assignment", body = AssignmentBody), ReadRefusals)
+    responses((status = 200, description = "The assignment", body = AssignmentBody), Unchanged, ReadRefusals)
 )]
 #[get("/images/{image}/channels/{channel}")]
 pub async fn show(

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::conventions::body::{JsonBody, LARGE};
 use super::conventions::caller::Caller;
-use super::conventions::conditional::{Condition, Resource};
+use super::conventions::conditional::{Condition, Resource, Unchanged};
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::conventions::sample;
@@ -117,15 +117,15 @@ impl From<CertificateMapping> for MappingBody {
 /// A new mapping: with a certificate, or with rules.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(as = NewCertificateMapping, example = json!({
+#[schema(as = CertificateMappingToCreate, example = json!({
     "name": "sales-pcs", "user": "sales",
     "rules": [{"field": "subject", "attribute": "OU", "match": "Sales*"}]
 }))]
 pub struct NewMapping {
-    #[schema(value_type = String)]
+    #[schema(value_type = String, format = "mapping-name")]
     name: MappingName,
     /// An existing user; may be left out where the mapping denies.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = "user-name")]
     user: Option<AccountName>,
     /// Refuse these certificates, whatever mappings come after.
     #[serde(default)]
@@ -133,6 +133,7 @@ pub struct NewMapping {
     /// PEM, the client's certificate alone, without its chain.
     certificate: Option<String>,
     /// 1 to 20, all of which have to hold.
+    #[schema(min_items = 1, max_items = 20)]
     rules: Option<Vec<WrittenRule>>,
     /// Where rules are asked, from 1; last if left out.
     #[schema(minimum = 1)]
@@ -224,7 +225,7 @@ pub async fn create(
 #[utoipa::path(tag = "access", operation_id = "get_certificate_mapping",
     description = "With an `ETag` for its deletion.",
     params(("name" = String, Path, description = "The mapping's name")),
-    responses((status = 200, description = "The mapping", body = MappingBody), ReadRefusals)
+    responses((status = 200, description = "The mapping", body = MappingBody), Unchanged, ReadRefusals)
 )]
 #[get("/certificate-mappings/{name}")]
 pub async fn show(

@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::conventions::body::{JsonBody, given};
 use super::conventions::caller::Caller;
-use super::conventions::conditional::{Condition, Resource};
+use super::conventions::conditional::{Condition, Resource, Unchanged};
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::conventions::sample;
@@ -79,10 +79,10 @@ impl From<&Channel> for ChannelBody {
 /// A new channel; what is left out has its default.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "pilot", "promoters": ["publisher"], "requires_channel": "test"}))]
+#[schema(as = ChannelToCreate, example = json!({"name": "pilot", "promoters": ["publisher"], "requires_channel": "test"}))]
 pub struct NewChannel {
-    /// 1 to 40 letters, digits, `.`, `_` or `-`; unique without regard to case.
-    #[schema(value_type = String)]
+    /// 1 to 40 letters, digits, `.`, `_` or `-`; unique without regard to case, and no Windows device name.
+    #[schema(value_type = String, format = "channel-name")]
     name: ChannelName,
     /// One plain folder below the tree's root, or empty for the root; the channel's name if left out.
     #[serde(default)]
@@ -98,7 +98,7 @@ pub struct NewChannel {
     promoters: Option<Vec<Role>>,
     /// A channel that a revision must have been assigned in before it may come here.
     #[serde(default)]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = "channel-name")]
     requires_channel: Option<ChannelName>,
     /// How many people besides the first must agree to a promotion; for now 0.
     #[serde(default)]
@@ -141,7 +141,7 @@ pub struct ChannelWords {
     promoters: Option<Vec<Role>>,
     /// A channel that a revision must have been assigned in before it may come here; null for none.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, format = "channel-name")]
     requires_channel: Option<Option<ChannelName>>,
     /// How many people besides the first must agree to a promotion; for now 0.
     #[serde(default)]
@@ -224,7 +224,7 @@ pub async fn create(
 /// Show a channel
 #[utoipa::path(tag = "channels", operation_id = "get_channel", description = "With an `ETag` for changes.",
     params(("channel" = String, Path, description = "The channel's name")),
-    responses((status = 200, description = "The channel", body = ChannelBody), ReadRefusals)
+    responses((status = 200, description = "The channel", body = ChannelBody), Unchanged, ReadRefusals)
 )]
 #[get("/channels/{channel}")]
 pub async fn show(

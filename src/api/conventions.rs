@@ -4,7 +4,7 @@
 //! request may take), [`client_address`], [`cross_site`]. What comes in: [`body`] (JSON), [`file_body`], [`slow_body`], [`expectation`], [`page`],
 //! [`conditional`], [`idempotency`], [`dry_run`], [`triable_change`] (both in one), [`unknown_parameters`]. Addresses of the tree: [`tree_paths`]. What goes out: [`problem`] (the one form of refusal), [`fallback`] (404
 //! and 405, by [`documented_routes`]), [`file_response`] (bytes), [`limits`] (how many downloads, and how fast), [`browser`] (headers that browsers
-//! obey), [`listener_headers`], [`documentation`] (the OpenAPI document and its page).
+//! obey), [`listener_headers`], [`documentation`] (the OpenAPI document and its page), [`label_map`] (labels in that document).
 
 pub mod authentication;
 pub mod body;
@@ -22,6 +22,7 @@ pub mod fallback;
 pub mod file_body;
 pub mod file_response;
 pub mod idempotency;
+pub mod label_map;
 pub mod limits;
 pub mod listener;
 pub mod listener_headers;

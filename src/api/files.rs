@@ -3,15 +3,13 @@
 use actix_web::http::header;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse, get, head, options, put, web};
-use serde::Serialize;
-use utoipa::ToSchema;
 
 use super::conventions::caching;
 use super::conventions::caller::Caller;
-use super::conventions::conditional::Condition;
-use super::conventions::file_body::{must_be_plain_bytes, promises_of_whole};
+use super::conventions::conditional::{Condition, Unchanged};
+use super::conventions::file_body::{FileBytes, must_be_plain_bytes, promises_of_whole};
 use super::conventions::file_response::{self, Identity, ServedFile};
-use super::conventions::problem::{ChangeRefusals, Code, Problem, ReadRefusals};
+use super::conventions::problem::{ChangeRefusals, Code, FileRefusals, Problem, ReadRefusals};
 use super::depot::Depot;
 use super::revisions::FileBody;
 use super::uploads;
@@ -26,11 +24,6 @@ use crate::model::{Digest, FileRole, ImageName, RevisionState, UploadProtocol};
 use crate::wire::digest_fields::{self, REPR_DIGEST};
 use crate::wire::promised_digests::{Broken, Witness};
 use crate::wire::resumable;
-
-/// Raw bytes of a file.
-#[derive(Serialize, ToSchema)]
-#[schema(value_type = String, format = Binary)]
-pub struct FileBytes(());
 
 /// Upload a file
 ///
@@ -91,7 +84,7 @@ pub async fn put(
     responses(
         (status = 200, description = "The file", body = FileBytes, content_type = "application/octet-stream"),
         (status = 206, description = "The ranges asked for", body = FileBytes, content_type = "application/octet-stream"),
-        ReadRefusals
+        Unchanged, FileRefusals, ReadRefusals
     )
 )]
 #[get("/images/{image}/revisions/{revision}/files/{role}")]
@@ -111,7 +104,7 @@ pub async fn get(
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"),
            ("role" = FileRole, Path, description = "`ckm` or `index` for kind `medv`, `image` for kind `single`")),
-    responses((status = 200, description = "Size, date, tag and digest"), ReadRefusals)
+    responses((status = 200, description = "Size, date, tag and digest"), Unchanged, FileRefusals, ReadRefusals)
 )]
 #[head("/images/{image}/revisions/{revision}/files/{role}")]
 pub async fn head(

@@ -8,8 +8,9 @@ use utoipa::ToSchema;
 
 use super::conventions::body::{JsonBody, LARGE, given};
 use super::conventions::caller::Caller;
-use super::conventions::conditional::{Condition, Resource};
+use super::conventions::conditional::{Condition, Resource, Unchanged};
 use super::conventions::dry_run::DryRun;
+use super::conventions::label_map::LabelMap;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::conventions::sample;
@@ -28,6 +29,7 @@ pub struct ImageBody {
     /// Of the published files.
     extension: String,
     description: String,
+    #[schema(value_type = LabelMap)]
     labels: Labels,
     /// How many sealed revisions retention leaves; null keeps all.
     #[schema(required = true)]
@@ -72,21 +74,24 @@ impl From<Image> for ImageBody {
 /// A new image.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "win7-office", "kind": "medv", "description": "Windows 7 with Office 2010"}))]
+#[schema(as = ImageToCreate, example = json!({"name": "win7-office", "kind": "medv", "description": "Windows 7 with Office 2010"}))]
 pub struct NewImage {
-    /// 1 to 100 letters, digits, `.`, `_` or `-`; unique without regard to case.
-    #[schema(value_type = String)]
+    /// 1 to 100 letters, digits, `.`, `_` or `-`; unique without regard to case, and no Windows device name.
+    #[schema(value_type = String, format = "image-name")]
     name: ImageName,
     kind: ImageKind,
     /// For kind `single`: the extension of its published file, such as `vhdx`; `img` if left out.
     #[serde(default)]
+    #[schema(pattern = "^[A-Za-z0-9]{1,16}$")]
     extension: Option<String>,
     #[serde(default)]
+    #[schema(max_length = 10_000)]
     description: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<LabelMap>)]
     labels: Option<Labels>,
     #[serde(default)]
-    #[schema(minimum = 1)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     keep_revisions: Option<i64>,
 }
 
@@ -96,12 +101,14 @@ pub struct NewImage {
 #[schema(example = json!({"description": "Windows 7 with Office 2010 SP2", "keep_revisions": 10}))]
 pub struct ChangedImage {
     #[serde(default)]
+    #[schema(max_length = 10_000)]
     description: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<LabelMap>)]
     labels: Option<Labels>,
     /// null keeps all revisions again.
     #[serde(default, deserialize_with = "given")]
-    #[schema(value_type = Option<i64>, minimum = 1)]
+    #[schema(value_type = Option<i64>, minimum = 1, maximum = 1_000_000)]
     keep_revisions: Option<Option<i64>>,
 }
 
@@ -154,7 +161,7 @@ pub async fn create(
 /// Show an image
 #[utoipa::path(tag = "images", operation_id = "get_image", description = "With an `ETag` for changes.",
     params(("image" = String, Path, description = "The image's name")),
-    responses((status = 200, description = "The image", body = ImageBody), ReadRefusals)
+    responses((status = 200, description = "The image", body = ImageBody), Unchanged, ReadRefusals)
 )]
 #[get("/images/{image}")]
 pub async fn show(

@@ -1,6 +1,12 @@
 //! The OpenAPI document, from the operations themselves.
 
+mod choices;
+mod enum_names;
 mod flattened;
+mod names;
+mod parameters;
+mod parts;
+mod references;
 mod security;
 #[cfg(test)]
 mod tests;
@@ -11,6 +17,7 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
 use utoipa::openapi::{LicenseBuilder, RefOr, Required, Schema};
 use utoipa_actix_web::AppExt as _;
 
+use self::parts::Schemas;
 use super::routes::operations;
 
 const DESCRIPTION: &str = "The repository from which an organisation's machines get their virtual-machine images.
@@ -23,7 +30,7 @@ resources carry an `ETag`; changes accept `If-Match`. POSTs accept an `Idempoten
 answer. Files travel as raw `application/octet-stream`, never as forms.";
 
 /// In the order of an image's life.
-const TAGS: [(&str, &str); 12] = [
+const TAGS: [(&str, &str); 11] = [
     ("images", "Named things that have revisions"),
     ("revisions", "Immutable versions of an image: drafted, sealed, revoked, deleted"),
     ("files", "Their bytes, in and out"),
@@ -32,9 +39,8 @@ const TAGS: [(&str, &str); 12] = [
     ("promotion", "Assigning a revision to a channel, and taking it back"),
     ("updates", "What client machines ask every 15 minutes"),
     ("publication", "The tree as it should be and is"),
-    ("maintenance", "What keeps the store clean and sound"),
+    ("maintenance", "What keeps the store clean and sound, and who changed what"),
     ("access", "Users, tokens, certificates, and who the caller is"),
-    ("maintenance", "Who changed what"),
     ("health", "For whoever watches the server"),
 ];
 
@@ -51,9 +57,21 @@ pub fn document() -> OpenApi {
     {
         unwrap_optional_body(operation);
     }
-    let schemas = collected.components.iter_mut().flat_map(|parts| parts.schemas.values_mut());
-    schemas.for_each(flattened::write_out);
+    parameters::are_never_null(&mut collected.paths);
+    names::limit_parameters(&mut collected.paths);
+    if let Some(components) = &mut collected.components {
+        finish(&mut components.schemas);
+    }
     collected
+}
+
+/// What the derives leave to be done, for the sake of generators. Each step relies on the ones before it.
+fn finish(schemas: &mut Schemas) {
+    schemas.values_mut().for_each(flattened::write_out);
+    choices::write_as_one(schemas);
+    references::name_what_has_a_name(schemas);
+    enum_names::tell_apart(schemas);
+    schemas.values_mut().for_each(names::limit);
 }
 
 /// A body that may be left out is written "this or null", which no caller means and generators

@@ -11,10 +11,11 @@ use serde::Deserialize;
 use utoipa::IntoParams;
 
 use super::conventions::caller::Caller;
+use super::conventions::conditional::Unchanged;
+use super::conventions::file_body::FileBytes;
 use super::conventions::file_response::{self, ServedFile};
-use super::conventions::problem::{Problem, ReadRefusals};
+use super::conventions::problem::{FileRefusals, InvalidQuery, Problem, ReadRefusals};
 use super::depot::Depot;
-use super::files::FileBytes;
 use crate::access::permission::Read;
 use crate::catalog::Error;
 use crate::catalog::revision::RevisionDetails;
@@ -49,7 +50,7 @@ pub struct PrestageQuery {
     responses(
         (status = 200, description = "The kit", body = FileBytes, content_type = "application/octet-stream"),
         (status = 206, description = "The ranges asked for", body = FileBytes, content_type = "application/octet-stream"),
-        ReadRefusals
+        Unchanged, FileRefusals, InvalidQuery, ReadRefusals
     )
 )]
 #[get("/images/{image}/revisions/{revision}/prestage")]
@@ -69,7 +70,7 @@ pub async fn get(
 #[utoipa::path(tag = "revisions", operation_id = "head_prestaging_kit",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"), PrestageQuery),
-    responses((status = 200, description = "Size, date and tag"), ReadRefusals)
+    responses((status = 200, description = "Size, date and tag"), Unchanged, FileRefusals, InvalidQuery, ReadRefusals)
 )]
 #[head("/images/{image}/revisions/{revision}/prestage")]
 pub async fn head(

@@ -8,8 +8,9 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::conventions::body::{JsonBody, LARGE};
 use super::conventions::caller::Caller;
-use super::conventions::conditional::{Condition, Resource};
+use super::conventions::conditional::{Condition, Resource, Unchanged};
 use super::conventions::dry_run::DryRun;
+use super::conventions::label_map::LabelMap;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::conventions::sample;
@@ -28,6 +29,7 @@ pub struct RevisionBody {
     number: i64,
     state: RevisionState,
     notes: String,
+    #[schema(value_type = LabelMap)]
     labels: Labels,
     /// Refuses deletion.
     protected: bool,
@@ -105,8 +107,10 @@ impl From<RevisionDetails> for RevisionBody {
 #[schema(example = json!({"notes": "January patches", "labels": {"build": "4711"}, "protected": true}))]
 pub struct RevisionWords {
     #[serde(default)]
+    #[schema(max_length = 100_000)]
     notes: Option<String>,
     #[serde(default)]
+    #[schema(value_type = Option<LabelMap>)]
     labels: Option<Labels>,
     /// Refuses deletion until it is taken away.
     #[serde(default)]
@@ -201,7 +205,7 @@ pub async fn create(
 #[utoipa::path(tag = "revisions", operation_id = "get_revision",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number")),
-    responses((status = 200, description = "The revision", body = RevisionBody), ReadRefusals)
+    responses((status = 200, description = "The revision", body = RevisionBody), Unchanged, ReadRefusals)
 )]
 #[get("/images/{image}/revisions/{revision}")]
 pub async fn show(

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::conventions::body::JsonBody;
 use super::conventions::caller::Caller;
-use super::conventions::conditional::{Condition, Resource};
+use super::conventions::conditional::{Condition, Resource, Unchanged};
 use super::conventions::idempotency::ShownOnce;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
@@ -94,15 +94,16 @@ pub struct MadeTokenBody {
 /// What a new token gives its holder.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "packer", "roles": ["publisher"], "images": ["win7-*"], "expires_at": "2099-01-01T00:00:00Z"}))]
+#[schema(as = TokenToCreate, example = json!({"name": "packer", "roles": ["publisher"], "images": ["win7-*"]}))]
 pub struct NewToken {
     /// Of the program that will hold it; one living token's at a time.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, format = "token-name")]
     name: TokenName,
     #[schema(min_items = 1)]
     roles: Vec<Role>,
     /// Patterns with `*`; all images if left out.
     #[serde(default)]
+    #[schema(max_items = 100)]
     images: Vec<String>,
     /// If left out, as long from now as `access.tokens.lifetime` says (90 days).
     #[serde(default)]
@@ -172,7 +173,7 @@ pub async fn create(
 /// Show an API token
 #[utoipa::path(tag = "access", operation_id = "get_token", description = "All but the token itself, with an `ETag`.",
     params(("token" = Uuid, Path, description = "The token's id")),
-    responses((status = 200, description = "The token", body = TokenBody), ReadRefusals)
+    responses((status = 200, description = "The token", body = TokenBody), Unchanged, ReadRefusals)
 )]
 #[get("/tokens/{token}")]
 pub async fn show(

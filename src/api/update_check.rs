@@ -16,7 +16,9 @@ use super::conventions::body::{JsonBody, LARGE};
 use super::conventions::caching;
 use super::conventions::caller::Visitor;
 use super::conventions::client_address;
-use super::conventions::problem::{Code, Problem, ProblemDocument, ReadRefusals};
+use super::conventions::problem::{
+    BodyRefusals, Code, InvalidQuery, Problem, ProblemDocument, ReadRefusals,
+};
 use super::conventions::sample;
 use super::depot::{Depot, Links};
 use crate::catalog::snapshot::{Offer, OfferedPath, Standing};
@@ -52,8 +54,8 @@ pub struct Question {
     revision: Option<i64>,
     /// Who the client is; its slot and its place in rollouts depend on it.
     #[serde(default)]
-    #[param(value_type = Option<String>)]
-    #[schema(value_type = Option<String>, example = "PC-0815")]
+    #[param(value_type = Option<String>, format = "client-id")]
+    #[schema(value_type = Option<String>, format = "client-id", example = "PC-0815")]
     client: Option<ClientId>,
 }
 
@@ -135,7 +137,7 @@ fn as_text<S: serde::Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok
     responses(
         (status = 200, description = "What to do", body = UpdateAnswer),
         (status = 304, description = "The same as before; `Check-After` says when to ask again"),
-        ReadRefusals
+        InvalidQuery, ReadRefusals
     )
 )]
 #[get("/update-check")]
@@ -173,7 +175,7 @@ pub struct Answers<'a> {
     items: Vec<AnswerOrProblem<'a>>,
 }
 
-/// One answer, or why there is none.
+/// One answer; or, where there is none, the image and a `problem`.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum AnswerOrProblem<'a> {
@@ -191,7 +193,7 @@ pub enum AnswerOrProblem<'a> {
 /// in its place.
 #[utoipa::path(tag = "updates", operation_id = "check_for_updates", request_body = Vec<Question>,
     security((), ("basic" = []), ("bearer" = []), ("negotiate" = []), ("certificate" = [])),
-    responses((status = 200, description = "The answers", body = Answers), ReadRefusals)
+    responses((status = 200, description = "The answers", body = Answers), BodyRefusals, ReadRefusals)
 )]
 #[post("/update-check")]
 pub async fn check_many(

@@ -22,9 +22,10 @@ use self::announced::Announced;
 use self::json::NewUpload;
 use self::session::{Call, UploadBody};
 use super::conventions::caller::Caller;
-use super::conventions::conditional::{Condition, Resource};
+use super::conventions::conditional::{Condition, Resource, Unchanged};
+use super::conventions::file_body::FileBytes;
 use super::conventions::page::{Page, PageQuery};
-use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
+use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals, UnknownTus};
 use super::depot::Depot;
 use super::revisions::FileBody;
 use crate::access::permission::{Administer, Publish};
@@ -89,8 +90,9 @@ pub async fn list(
            ("Upload-Length" = Option<u64>, Header, description = "Both: the size of the whole file in bytes"),
            ("Upload-Metadata" = Option<String>, Header, description = "tus: the target")),
     responses(
-        (status = 200, description = "IETF's draft: the whole file came and replaced the draft's", body = FileBody),
         (status = 201, description = "The upload; `Location` is where it is continued", body = UploadBody),
+        // Generators take the least of a success's statuses for the one that counts.
+        (status = "2XX", description = "IETF's draft, whose whole file came: 201, or 200 where it replaced the draft's", body = FileBody),
         ChangeRefusals
     )
 )]
@@ -128,7 +130,7 @@ pub async fn options(depot: Data<Depot>, announced: Announced) -> HttpResponse {
 /// would end.
 #[utoipa::path(tag = "uploads", operation_id = "get_upload",
     params(("upload" = Uuid, Path, description = "The upload's id")),
-    responses((status = 200, description = "The upload", body = UploadBody), ReadRefusals)
+    responses((status = 200, description = "The upload", body = UploadBody), Unchanged, ReadRefusals)
 )]
 #[get("/uploads/{upload}")]
 pub async fn show(
@@ -152,7 +154,7 @@ pub async fn show(
     responses(
         (status = 200, description = "tus: `Upload-Offset`, `Upload-Length`, `Upload-Expires`"),
         (status = 204, description = "IETF's draft: `Upload-Offset`, `Upload-Length`, `Upload-Complete`, `Upload-Limit`"),
-        ReadRefusals
+        UnknownTus, ReadRefusals
     )
 )]
 #[head("/uploads/{upload}")]
@@ -173,10 +175,11 @@ pub async fn head(
 ///
 /// The body is bytes of the file from `Upload-Offset` on. tus: `Tus-Resumable: 1.0.0` and `Content-Type:
 /// application/offset+octet-stream`, perhaps `Upload-Checksum`; the last byte ends the upload. IETF's draft:
-/// `Content-Type: application/partial-upload`, perhaps `Content-Digest`; `Upload-Complete: ?1` ends the upload, and
+/// `Content-Type: application/partial-upload` or `application/octet-stream`, perhaps `Content-Digest`; `Upload-Complete: ?1` ends the upload, and
 /// the answer is the one of the plain PUT of the file. What came before a broken line is kept. Of two
 /// requests that send bytes the newer one wins.
 #[utoipa::path(tag = "uploads", operation_id = "append_to_upload",
+    request_body(content = FileBytes, content_type = "application/octet-stream"),
     params(("upload" = Uuid, Path, description = "The upload's id"),
            ("Upload-Offset" = Option<u64>, Header, description = "Where the bytes begin in the file"),
            ("Upload-Complete" = Option<String>, Header, description = "IETF's draft: `?1` ends the upload, `?0` does not"),

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::conventions::body::JsonBody;
 use super::conventions::caller::Caller;
-use super::conventions::conditional::{Condition, Resource};
+use super::conventions::conditional::{Condition, Resource, Unchanged};
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::conventions::sample;
@@ -62,16 +62,17 @@ impl From<Account> for UserBody {
 /// A new user.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"name": "packer", "password": "correct horse battery", "roles": ["publisher"], "images": ["win7-*"]}))]
+#[schema(as = UserToCreate, example = json!({"name": "packer", "password": "correct horse battery", "roles": ["publisher"], "images": ["win7-*"]}))]
 pub struct NewUser {
-    #[schema(value_type = String)]
+    #[schema(value_type = String, format = "user-name")]
     name: AccountName,
     /// 8 to 1,000 bytes; not the name, nor one of the passwords that everybody tries.
-    #[schema(value_type = String, format = Password)]
+    #[schema(value_type = String, format = Password, min_length = 8, max_length = 1000)]
     password: SecretString,
     roles: Vec<Role>,
     /// Patterns with `*`; all images if left out.
     #[serde(default)]
+    #[schema(max_items = 100)]
     images: Vec<String>,
 }
 
@@ -81,11 +82,12 @@ pub struct NewUser {
 #[schema(example = json!({"roles": ["publisher", "promoter"]}))]
 pub struct ChangedUser {
     #[serde(default)]
-    #[schema(value_type = Option<String>, format = Password)]
+    #[schema(value_type = Option<String>, format = Password, min_length = 8, max_length = 1000)]
     password: Option<SecretString>,
     #[serde(default)]
     roles: Option<Vec<Role>>,
     #[serde(default)]
+    #[schema(max_items = 100)]
     images: Option<Vec<String>>,
     #[serde(default)]
     disabled: Option<bool>,
@@ -136,7 +138,7 @@ pub async fn create(
 /// Show a user
 #[utoipa::path(tag = "access", operation_id = "get_user", description = "With an `ETag` for changes.",
     params(("name" = String, Path, description = "The user's name")),
-    responses((status = 200, description = "The user", body = UserBody), ReadRefusals)
+    responses((status = 200, description = "The user", body = UserBody), Unchanged, ReadRefusals)
 )]
 #[get("/users/{name}")]
 pub async fn show(

@@ -2,13 +2,13 @@
 // for updates, makes an image. Only type-checked, never run.
 import type { components, paths } from "./imagedepot";
 
-type NewImage = paths["/api/v1/images"]["post"]["requestBody"]["content"]["application/json"];
+type ImageToCreate = paths["/api/v1/images"]["post"]["requestBody"]["content"]["application/json"];
 type Check = paths["/api/v1/update-check"]["get"];
 type Question = NonNullable<Check["parameters"]["query"]>;
 type UpdateAnswer = Check["responses"][200]["content"]["application/json"];
 type Problem = Check["responses"][404]["content"]["application/problem+json"];
 
-const image: NewImage = { name: "win7-office", kind: "medv" };
+const image: ImageToCreate = { name: "win7-office", kind: "medv" };
 
 export async function createImage(server: string): Promise<number> {
   const response = await fetch(`${server}/api/v1/images`, {

@@ -7,7 +7,7 @@
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
-//!   [`hostile_callers`], [`openapi`], [`generated_clients`], [`push_and_pull`], [`command_line`];
+//!   [`hostile_callers`], [`openapi`], [`openapi_for_generators`], [`generated_clients`], [`generated_calls`], [`push_and_pull`], [`command_line`];
 //! - which ways in there are: [`access`], [`operations`], [`passwords`], [`log_ins`], `negotiate`, `four_listeners`, [`browser`], [`secrets`],
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
@@ -53,6 +53,7 @@ mod every_command;
 mod four_listeners;
 mod full_disk;
 mod garbage;
+mod generated_calls;
 mod generated_clients;
 mod graceful_stop;
 mod harness;
@@ -74,6 +75,7 @@ mod moving_in;
 mod negotiate;
 mod observability;
 mod openapi;
+mod openapi_for_generators;
 mod operations;
 mod others_work;
 mod outages;

@@ -12,12 +12,12 @@ fn committed() -> String {
     std::fs::read_to_string(path).expect("openapi/imagedepot.json")
 }
 
-fn document() -> Value {
+pub fn document() -> Value {
     serde_json::from_str(&committed()).expect("openapi/imagedepot.json is JSON")
 }
 
 /// Every operation as `GET /path` with its description.
-fn operations(document: &Value) -> Vec<(String, Value)> {
+pub fn operations(document: &Value) -> Vec<(String, Value)> {
     let mut operations = Vec::new();
     for (path, item) in document["paths"].as_object().expect("paths") {
         for method in METHODS {
@@ -131,7 +131,7 @@ fn bodies_have_examples() {
 }
 
 /// Follows one `$ref` within the document.
-fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
+pub fn resolved<'a>(document: &'a Value, value: &'a Value) -> &'a Value {
     let pointer = value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
     pointer.map_or(value, |pointer| {
         document.pointer(pointer).expect("a reference that leads somewhere")

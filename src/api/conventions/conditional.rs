@@ -55,6 +55,14 @@ fn malformed(detail: &str) -> Problem {
     Problem::new(Code::MalformedCondition, detail)
 }
 
+/// How a GET is answered whose caller has the newest state already, for the OpenAPI document.
+#[derive(utoipa::IntoResponses)]
+pub enum Unchanged {
+    /// The same as before: `If-None-Match` names its `ETag`
+    #[response(status = 304)]
+    NotModified,
+}
+
 /// A single resource with its tag.
 pub struct Resource<T> {
     status: StatusCode,

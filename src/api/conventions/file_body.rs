@@ -1,7 +1,9 @@
-//! A file as the body of a request: what its headers must say, and the digests that they name.
+//! A file as a body: how the OpenAPI document shows it, what the headers of a request must say, and the digests that they name.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderValue};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::problem::{Code, Problem};
 use crate::model::Digest;
@@ -9,6 +11,11 @@ use crate::wire::digest_fields::{self, CONTENT_DIGEST, REPR_DIGEST};
 use crate::wire::promised_digests::{
     Algorithm, Promise, Unkept, WANT_REPR_DIGEST, WANTED, Witness, promised,
 };
+
+/// Raw bytes of a file.
+#[derive(Serialize, ToSchema)]
+#[schema(value_type = String, format = Binary)]
+pub struct FileBytes(());
 
 /// A file comes as it is, under whatever type its client has for bytes: curl and wget have one of forms, Python's and Go's clients
 /// guess from a name. Only what says that something is around the bytes is refused: parts, or a content coding.

@@ -267,7 +267,37 @@ refusals!(
     403 Forbidden "The caller lacks the right",
     404 NotFound "There is no such thing, or the caller may not know of it",
     410 Gone "The revision was deleted",
+    429 TooMany "Wrong passwords came before; `Retry-After` says when to ask again",
     503 Unavailable "The server cannot answer now; `Retry-After` says when to ask again",
+);
+
+refusals!(
+    /// How a download refuses beside [`ReadRefusals`].
+    FileRefusals:
+    409 Conflict "The revision is not in a state to be given out; `code` says which",
+    412 PreconditionFailed "`If-Match` or `If-Unmodified-Since` names an older state",
+    416 NotSatisfiable "None of the ranges is inside the file; `Content-Range` has its size",
+);
+
+refusals!(
+    /// How an operation refuses what its query says, beside [`ReadRefusals`].
+    InvalidQuery:
+    422 Invalid "A parameter is well-formed but wrong; `detail` says which",
+);
+
+refusals!(
+    /// How what is asked of an upload in tus' words is refused, beside [`ReadRefusals`].
+    UnknownTus:
+    412 TusVersion "`Tus-Resumable` names a version that the server does not speak",
+);
+
+refusals!(
+    /// How an operation refuses a JSON body that only asks, beside [`ReadRefusals`].
+    BodyRefusals:
+    408 TooSlow "The body stopped coming",
+    413 TooLarge "The body is larger than the limit that `detail` names",
+    415 MediaType "The body is not of the expected type",
+    422 Invalid "Well-formed but wrong: an unknown field, or a value that is not allowed",
 );
 
 refusals!(
@@ -277,6 +307,7 @@ refusals!(
     401 Unknown "Credentials are missing or wrong; `WWW-Authenticate` has the challenges",
     403 Forbidden "The caller lacks the right",
     404 NotFound "There is no such thing, or the caller may not know of it",
+    408 TooSlow "The body stopped coming; `detail` says whether what came was kept",
     409 Conflict "The state of things forbids it; `code` says which and `detail` what to do",
     410 Gone "The revision was deleted",
     411 LengthRequired "An upload has to say its length",
@@ -284,6 +315,7 @@ refusals!(
     413 TooLarge "The body is larger than the limit that `detail` names",
     415 MediaType "The body is not of the expected type",
     422 Invalid "Well-formed but wrong: an unknown field, a bad name, another digest than was named",
+    429 TooMany "Too many uploads are open, or wrong passwords came before; `Retry-After` says when to come again",
     503 Unavailable "The server cannot answer now; `Retry-After` says when to ask again",
     507 NoRoom "The bytes do not fit on the server's disk, or it is full and takes only what frees room",
 );

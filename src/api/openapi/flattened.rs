@@ -3,8 +3,10 @@
 //!
 //! The derive writes "all of these" instead, of which generators make classes that nobody has heard of.
 
-use utoipa::openapi::schema::{AllOf, ArrayItems, Object};
+use utoipa::openapi::schema::{AllOf, Object};
 use utoipa::openapi::{RefOr, Schema};
+
+use super::parts;
 
 /// Makes one object of each body and its flattened parts.
 pub(super) fn write_out(schema: &mut RefOr<Schema>) {
@@ -14,18 +16,7 @@ pub(super) fn write_out(schema: &mut RefOr<Schema>) {
     {
         *schema = Schema::Object(one_object(std::mem::take(all_of)));
     }
-    match schema {
-        Schema::Array(array) => {
-            if let ArrayItems::RefOrSchema(items) = &mut array.items {
-                write_out(items);
-            }
-        }
-        Schema::Object(object) => object.properties.values_mut().for_each(write_out),
-        Schema::OneOf(one_of) => one_of.items.iter_mut().for_each(write_out),
-        Schema::AllOf(all_of) => all_of.items.iter_mut().for_each(write_out),
-        Schema::AnyOf(any_of) => any_of.items.iter_mut().for_each(write_out),
-        _ => {}
-    }
+    parts::of(schema).into_iter().for_each(write_out);
 }
 
 /// A part with a name of its own stays one.

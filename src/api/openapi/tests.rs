@@ -37,19 +37,19 @@ fn every_example_of_a_body_that_callers_send_is_accepted() {
     }
     type Accept = fn(&Value) -> Result<(), serde_json::Error>;
     let bodies: [(&str, Accept); 13] = [
+        ("CertificateMappingToCreate", accept::<NewMapping>),
         ("ChangedImage", accept::<ChangedImage>),
         ("ChangedUser", accept::<ChangedUser>),
+        ("ChannelToCreate", accept::<NewChannel>),
         ("ChannelWords", accept::<ChannelWords>),
-        ("NewCertificateMapping", accept::<NewMapping>),
-        ("NewChannel", accept::<NewChannel>),
-        ("NewImage", accept::<NewImage>),
-        ("NewPromotion", accept::<NewPromotion>),
-        ("NewRollback", accept::<NewRollback>),
-        ("NewToken", accept::<NewToken>),
-        ("NewUpload", accept::<NewUpload>),
-        ("NewUser", accept::<NewUser>),
+        ("ImageToCreate", accept::<NewImage>),
+        ("PromotionToCreate", accept::<NewPromotion>),
         ("Question", accept::<Question>),
         ("RevisionWords", accept::<RevisionWords>),
+        ("RollbackToCreate", accept::<NewRollback>),
+        ("TokenToCreate", accept::<NewToken>),
+        ("UploadToCreate", accept::<NewUpload>),
+        ("UserToCreate", accept::<NewUser>),
     ];
     let document = serde_json::to_value(super::document()).unwrap();
     let tried: BTreeSet<_> = bodies.iter().map(|(name, _)| *name).collect();

@@ -16,18 +16,20 @@ use crate::model::{Digest, FileRole, ImageName, UploadProtocol, UploadState};
 /// A new upload.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-#[schema(example = json!({"image": "win7-office", "revision": 12, "role": "ckm", "size": 21_474_836_480_u64}))]
+#[schema(as = UploadToCreate, example = json!({"image": "win7-office", "revision": 12, "role": "ckm", "size": 21_474_836_480_u64}))]
 pub struct NewUpload {
     /// The image's name.
-    #[schema(value_type = String)]
+    #[schema(value_type = String, format = "image-name")]
     image: ImageName,
     /// The draft's number.
+    #[schema(minimum = 1)]
     revision: i64,
     role: FileRole,
     /// Of the whole file, in bytes.
     size: u64,
     /// `sha256:` and 64 hex digits: the file is refused if it turns out to have another.
     #[serde(default)]
+    #[schema(pattern = "^sha256:[0-9A-Fa-f]{64}$")]
     digest: Option<String>,
 }
 

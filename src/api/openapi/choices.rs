@@ -1,0 +1,44 @@
+//! A choice between several objects, with no field that says which of them came.
+//!
+//! Generators cannot tell them apart: Java's client finds that all fit and refuses the answer. So the choice is described as
+//! one object: what each of them has is required, all else may be there.
+
+use utoipa::openapi::schema::Object;
+use utoipa::openapi::{RefOr, Schema};
+
+use super::parts::Schemas;
+
+const SCHEMAS: &str = "#/components/schemas/";
+
+pub(super) fn write_as_one(schemas: &mut Schemas) {
+    let one = |(name, schema)| Some((String::clone(name), one_object(schema, schemas)?));
+    let choices: Vec<_> = schemas.iter().filter_map(one).collect();
+    for (name, object) in choices {
+        schemas.insert(name, RefOr::T(Schema::Object(object)));
+    }
+}
+
+/// None where it is no choice, or not one between objects alone.
+fn one_object(schema: &RefOr<Schema>, schemas: &Schemas) -> Option<Object> {
+    let RefOr::T(Schema::OneOf(choice)) = schema else { return None };
+    let variants = choice.items.iter().map(|item| object(item, schemas));
+    let variants = variants.collect::<Option<Vec<_>>>()?;
+    let mut whole = Object::new();
+    whole.description.clone_from(&choice.description);
+    for variant in variants.iter().rev() {
+        whole.properties.extend(variant.properties.clone());
+    }
+    let in_all = |field: &&String| variants.iter().all(|variant| variant.required.contains(field));
+    whole.required = variants.first()?.required.iter().filter(in_all).cloned().collect();
+    Some(whole)
+}
+
+fn object<'a>(item: &'a RefOr<Schema>, schemas: &'a Schemas) -> Option<&'a Object> {
+    match item {
+        RefOr::Ref(named) => {
+            object(schemas.get(named.ref_location.strip_prefix(SCHEMAS)?)?, schemas)
+        }
+        RefOr::T(Schema::Object(object)) if !object.properties.is_empty() => Some(object),
+        RefOr::T(_) => None,
+    }
+}
