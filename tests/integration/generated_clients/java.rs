@@ -25,14 +25,15 @@ async fn a_generated_java_client_leads_an_image_through_its_life() {
     generate("java", PROPERTIES, &["--global-property", parts], &folder).await;
 
     let sources = folder.join("src/main/java");
-    let generated = files_below(&sources).into_keys().filter(|path| path.ends_with(".java"));
+    let files = files_below(&sources).into_keys().map(|path| sources.join(path));
+    let generated = files.filter(|path| path.extension().is_some_and(|kind| kind == "java"));
     let mut compile = Command::new("javac");
     compile
         .args(["-nowarn", "-proc:none", "-cp"])
         .arg(class_path(&[generator_s_jar(), ANNOTATIONS.into()]))
         .arg("-d")
         .arg(folder.join("classes"))
-        .args(generated.map(|path| sources.join(path)))
+        .args(generated)
         .arg(Path::new(SCRIPTS).join("LifeOfAnImage.java"));
     run(compile).await.successful();
 
