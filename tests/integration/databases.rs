@@ -227,15 +227,16 @@ async fn who_finds_all_connections_taken_is_told_so_and_so_is_the_administrator(
     admin.create_image("before").await;
     let degraded = async || depot.anonymous().get("/readyz").await.json()["degraded"].clone();
     assert_eq!(degraded().await, json!([]));
-    // What the server had is another's from now on.
-    database.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{}'");
     let others = std::cell::RefCell::new(Vec::new());
+    // What the server had is another's from now on.
+    let end_those_of_the_server = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+                                   WHERE usename = '{}' AND application_name = 'imagedepot'";
     eventually("all connections are taken", || async {
-        match sqlx::PgConnection::connect(&url).await {
-            Ok(connection) => others.borrow_mut().push(connection),
-            Err(_) => return (others.borrow().len() == 6).then_some(()),
+        database.run(end_those_of_the_server);
+        while let Ok(connection) = sqlx::PgConnection::connect(&url).await {
+            others.borrow_mut().push(connection);
         }
-        None
+        (others.borrow().len() == 6).then_some(())
     })
     .await;
     eventually("the catalog is named", || async {

@@ -115,7 +115,8 @@ impl TreeFolder {
         date: DateTime<Utc>,
     ) -> Result<(), StorageError> {
         let target = self.root.join(path);
-        self.write_at(&target, content, date).map_err(StorageError::file(target.display().to_string()))
+        self.write_at(&target, content, date)
+            .map_err(StorageError::file(target.display().to_string()))
     }
 
     fn write_at(&self, target: &Path, content: &[u8], date: DateTime<Utc>) -> io::Result<()> {
