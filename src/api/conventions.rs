@@ -2,11 +2,12 @@
 //!
 //! Who asks: [`caller`] (with the right in the type), [`authentication`] (finds out who), [`listener`] (which ways in a
 //! request may take), [`client_address`], [`cross_site`]. What comes in: [`body`] (JSON), [`file_body`], [`slow_body`], [`expectation`], [`page`],
-//! [`conditional`], [`idempotency`], [`dry_run`], [`triable_change`] (both in one), [`unknown_parameters`]. Addresses of the tree: [`tree_paths`]. What goes out: [`problem`] (the one form of refusal), [`fallback`] (404
+//! [`conditional`], [`idempotency`], [`dry_run`], [`triable_change`] (both in one), [`unknown_parameters`]. Addresses: [`tree_paths`], [`below_public_url`]. What goes out: [`problem`] (the one form of refusal), [`fallback`] (404
 //! and 405, by [`documented_routes`]), [`file_response`] (bytes), [`limits`] (how many downloads, and how fast), [`browser`] (headers that browsers
 //! obey), [`listener_headers`], [`documentation`] (the OpenAPI document and its page), [`label_map`] (labels in that document).
 
 pub mod authentication;
+pub mod below_public_url;
 pub mod body;
 pub mod browser;
 pub mod caching;

@@ -54,6 +54,11 @@ impl Links {
         public.as_deref() == Some(origin) || self.origins.iter().any(|other| other == origin)
     }
 
+    /// Below which path of its public name the server is reached; empty where it has the name for itself.
+    pub fn public_path(&self) -> &str {
+        self.public_url.as_ref().map_or("", |url| url.path().trim_end_matches('/'))
+    }
+
     fn base(&self) -> &str {
         self.public_url.as_ref().map_or("", |url| url.as_str().trim_end_matches('/'))
     }

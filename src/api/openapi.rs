@@ -88,9 +88,14 @@ fn unwrap_optional_body(operation: &mut Operation) {
     }
 }
 
-/// The document as it is committed and served.
+/// The document as it is committed.
 pub fn document_text() -> String {
-    document().to_pretty_json().unwrap_or_default() + "\n"
+    text_of(&document())
+}
+
+/// As it is served, where it also says under which address.
+pub fn text_of(document: &OpenApi) -> String {
+    document.to_pretty_json().unwrap_or_default() + "\n"
 }
 
 fn base() -> OpenApi {

@@ -6,6 +6,7 @@ use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::conventions::{documentation, fallback};
+use super::depot::Links;
 use super::{
     assignments, audit, bits, certificate_mappings, channels, files, garbage, health, images,
     prestage, promotions, publications, revisions, scrub, status, tokens, tree, update_check,
@@ -100,7 +101,8 @@ fn callers_and_upkeep(config: &mut ServiceConfig) {
 }
 
 /// What is served beside the operations: the tree and the documentation.
-pub fn files_and_pages(config: &mut web::ServiceConfig, alias: &str) {
+pub fn files_and_pages(config: &mut web::ServiceConfig, links: &Links) {
+    let alias = &links.alias;
     config
         .service(
             web::resource(format!("/{alias}/{{path:.*}}"))
@@ -115,7 +117,7 @@ pub fn files_and_pages(config: &mut web::ServiceConfig, alias: &str) {
                 .route(bits_post())
                 .default_service(web::to(fallback::nothing_here)),
         )
-        .configure(documentation::pages);
+        .configure(|config| documentation::pages(config, links.public_path()));
 }
 
 fn bits_post() -> Route {

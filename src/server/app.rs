@@ -27,7 +27,8 @@ use crate::api::conventions::listener::Listeners;
 use crate::api::conventions::listener_headers::speak_for_listener;
 use crate::api::conventions::problem::{Code, Problem};
 use crate::api::conventions::{
-    body, cross_site, expectation, idempotency, slow_body, tree_paths, unknown_parameters,
+    below_public_url, body, cross_site, expectation, idempotency, slow_body, tree_paths,
+    unknown_parameters,
 };
 use crate::api::depot::{Depot, Links};
 use crate::api::uploads::tus_middleware::{is_upload, speak_tus};
@@ -107,7 +108,6 @@ pub(super) struct Shared {
     observer: Data<Observer>,
     document: Data<DocumentText>,
     routes: Data<Routes>,
-    alias: String,
     cors: Arc<[String]>,
 }
 
@@ -118,13 +118,15 @@ impl Shared {
 
     pub(super) fn new(depot: Depot, observer: Observer, config: &Config) -> Self {
         let alias = &config.tree.alias;
-        let document = openapi::document();
+        let mut document = openapi::document();
+        if let Some(url) = &depot.links.public_url {
+            document.servers = Some(vec![utoipa::openapi::Server::new(url.as_str())]);
+        }
         Self {
             depot: Data::new(depot),
             observer: Data::new(observer),
             routes: Data::new(Routes::of(&document).with_files_below(&format!("/{alias}"))),
-            document: Data::new(DocumentText(openapi::document_text().into())),
-            alias: alias.clone(),
+            document: Data::new(DocumentText(openapi::text_of(&document).into())),
             cors: config.access.cors.as_slice().into(),
         }
     }
@@ -141,7 +143,8 @@ pub(super) fn app(
         InitError = (),
     > + use<>,
 > {
-    let alias = shared.alias.clone();
+    let links = shared.depot.links.clone();
+    let below_a_path = !links.public_path().is_empty();
     App::new()
         .app_data(shared.depot.clone())
         .app_data(shared.observer.clone())
@@ -153,7 +156,7 @@ pub(super) fn app(
         .into_utoipa_app()
         .configure(routes::operations)
         .into_app()
-        .configure(|config| routes::files_and_pages(config, &alias))
+        .configure(|config| routes::files_and_pages(config, &links))
         .default_service(web::to(fallback::nothing_here))
         .wrap(from_fn(idempotency::answer_repeats))
         .wrap(from_fn(unknown_parameters::refuse))
@@ -165,6 +168,7 @@ pub(super) fn app(
         .wrap(from_fn(expectation::ask_when_read))
         .wrap(from_fn(speak_for_listener))
         .wrap(Condition::new(!shared.cors.is_empty(), let_in_pages_of(&shared.cors)))
+        .wrap(Condition::new(below_a_path, from_fn(below_public_url::put_in_front)))
         .wrap(from_fn(request::observe))
 }
 

@@ -18,6 +18,7 @@ use actix_service::{
 use actix_web::Error;
 use actix_web::dev::AppConfig;
 use rustix::net::sockopt;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
 
@@ -135,16 +136,16 @@ impl Taking {
         Refusals { observer: Rc::clone(&self.observer), server: self.address, client }
     }
 
-    /// Says why over plain HTTP, without waiting to be able to: it fits into what the system buffers. Over TLS a handshake would
-    /// cost what is scarce.
-    async fn turn_away(&self, stream: TcpStream) {
+    /// Says why over plain HTTP, to as many at once as have a permit. Over TLS a handshake would cost what is scarce.
+    async fn turn_away(&self, mut stream: TcpStream) {
+        let Ok(_permit) = self.partings.try_acquire() else { return };
         let problem = Problem::new(
             Code::TooManyConnections,
             "too many connections of this address are open, or of all: close some, or ask later",
         );
         let answer = as_answer(&problem, &self.observer.ids.next().simple().to_string());
-        let _says_so_if_it_can = stream.try_write(answer.as_bytes());
-        if let Ok(_permit) = self.partings.try_acquire() {
+        // It fits into what the system buffers.
+        if stream.write_all(answer.as_bytes()).await.is_ok() {
             handshake::part(stream).await;
         }
     }

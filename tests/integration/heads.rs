@@ -56,14 +56,6 @@ async fn a_post_of_http_1_0_needs_no_length() {
     curl.args(["-u", &depot.admin().name_and_password()]);
     curl.arg(format!("{}/api/v1/images/win7-office/revisions", depot.server.url()));
     assert_eq!(run(curl).await.successful().stdout, "201");
-    let admin = basic(&depot.admin().name_and_password());
-    let bits = format!(
-        "BITS_POST /MEDVImages/win7-office_1.ckm HTTP/1.0\r\nHost: a\r\nAuthorization: {admin}\r\n\
-         BITS-Packet-Type: Fragment\r\n\r\n"
-    );
-    let mut connection = Connection::open(depot.server.port()).await;
-    connection.write(bits.as_bytes()).await;
-    assert_eq!(connection.read_answer("BITS_POST").await.expect("an answer").status, 411);
 }
 
 #[tokio::test]

@@ -207,7 +207,7 @@ async fn a_misspelt_dry_run_does_nothing(database: Database) {
     admin.create_image("win7-office").await;
     for misspelt in ["dry-run=true", "dryrun=true", "DRY_RUN=1", "x=1&dryRun"] {
         let path = format!("/api/v1/images/win7-office?{misspelt}");
-        assert_eq!(admin.delete(&path).await.problem(400), "bad_query", "{misspelt}");
+        assert_eq!(admin.delete(&path).await.problem(400), "unknown_parameter", "{misspelt}");
     }
     admin.get("/api/v1/images/win7-office").await.expecting(200);
 }

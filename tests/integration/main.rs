@@ -97,6 +97,7 @@ mod scrub;
 mod secrets;
 mod settings;
 mod shared_caches;
+mod slow_line_behind_nginx;
 mod slow_senders;
 mod status;
 mod store_outages;

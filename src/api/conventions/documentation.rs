@@ -7,10 +7,10 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::page;
 
-/// The served document and the browsable page, both open.
-pub fn pages(config: &mut web::ServiceConfig) {
+/// The served document and the browsable page, both open; below which path browsers reach them.
+pub fn pages(config: &mut web::ServiceConfig, public_path: &str) {
     let page = SwaggerUi::new("/docs/{_:.*}")
-        .config(Config::new(["/api/openapi.json"]).try_it_out_enabled(true));
+        .config(Config::new([format!("{public_path}/api/openapi.json")]).try_it_out_enabled(true));
     config
         .service(served_document)
         .route("/docs/problems", web::get().to(page::page))

@@ -281,11 +281,15 @@ fn saved_blobs(rows: &std::fs::File) -> Result<Vec<SavedBlob>> {
         dump::must_be_ours(&line)?;
         let row = &line["row"];
         match line["table"].as_str() {
-            Some("blob") => blobs.push((id(row, "id")?, text(row, "key")?, number(row, "size")?)),
+            Some("blob") => blobs.push((
+                id(row, "blob.id")?,
+                text(row, "blob.key")?.to_owned(),
+                number(row, "blob.size")?,
+            )),
             Some("file") => {
-                let digest = text(row, "digest")?;
-                let digest: Digest = digest.parse().map_err(|_| broken("digest"))?;
-                digests.insert(id(row, "blob_id")?, digest);
+                let digest = text(row, "file.digest")?;
+                let digest: Digest = digest.parse().map_err(|_| broken("file.digest"))?;
+                digests.insert(id(row, "file.blob_id")?, digest);
             }
             _ => {}
         }
@@ -297,16 +301,21 @@ fn saved_blobs(rows: &std::fs::File) -> Result<Vec<SavedBlob>> {
     known.collect()
 }
 
-fn text(row: &Value, name: &str) -> Result<String> {
-    Ok(row[name].as_str().ok_or_else(|| broken(name))?.to_owned())
+/// `place` is the table and the column, as whoever reads of it knows them.
+fn text<'a>(row: &'a Value, place: &str) -> Result<&'a str> {
+    Ok(column(row, place).as_str().ok_or_else(|| broken(place))?)
 }
 
-fn number(row: &Value, name: &str) -> Result<u64> {
-    Ok(row[name].as_u64().ok_or_else(|| broken(name))?)
+fn number(row: &Value, place: &str) -> Result<u64> {
+    Ok(column(row, place).as_u64().ok_or_else(|| broken(place))?)
 }
 
-fn id(row: &Value, name: &str) -> Result<Uuid> {
-    Ok(text(row, name)?.parse().map_err(|_| broken(name))?)
+fn id(row: &Value, place: &str) -> Result<Uuid> {
+    Ok(text(row, place)?.parse().map_err(|_| broken(place))?)
+}
+
+fn column<'a>(row: &'a Value, place: &str) -> &'a Value {
+    &row[place.rsplit('.').next().unwrap_or(place)]
 }
 
 fn broken(what: &str) -> StorageError {

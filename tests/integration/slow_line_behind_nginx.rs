@@ -1,0 +1,82 @@
+//! A slow client behind the nginx that `docs/access.md` shows: nginx takes no more of a file than its client does.
+
+use std::path::Path;
+use std::process::{Child, Command};
+use std::time::Duration;
+
+use crate::harness::command::run;
+use crate::harness::nginx;
+use crate::harness::server::free_port;
+use crate::harness::{Database, Depot, eventually, sample};
+
+const ACCESS: &str = include_str!("../../docs/access.md");
+const SIZE: usize = 40_000_000;
+
+/// The lines of the snippet's `location`, with the address of this server.
+fn location_of_the_document(server: u16) -> String {
+    let (_, behind) = ACCESS.split_once("```nginx\n").expect("a snippet");
+    let (snippet, _) = behind.split_once("```").expect("its end");
+    let (_, location) = snippet.split_once("    location / {").expect("its location");
+    let (location, _) = location.split_once("    }").expect("its end");
+    assert!(location.contains("http://127.0.0.1:8080"));
+    let location = location.replace("127.0.0.1:8080", &format!("127.0.0.1:{server}"));
+    // It is for a listener with certificates.
+    location
+        .lines()
+        .filter(|line| !line.contains("$ssl_client_escaped_cert"))
+        .map(|line| format!("{line}\n"))
+        .collect()
+}
+
+struct Nginx(Child);
+
+impl Nginx {
+    /// `more` stands beside the lines of the location.
+    fn start(folder: &Path, port: u16, location: &str, more: &str) -> Self {
+        let server = format!(
+            "    server {{\n        listen 127.0.0.1:{port};\n        {more}\n        location / {{\n{location}        }}\n    }}"
+        );
+        std::fs::write(folder.join("settings"), nginx::settings(folder, &server))
+            .expect("its settings");
+        Self(nginx::command(folder).spawn().expect("nginx must be installed; tests/run sees to it"))
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Fetches the file through nginx at 2 MB/s, where nginx may keep 16 MB, which last longer than `send_timeout`.
+async fn fetch_slowly(location: impl Fn(u16) -> String) -> (i32, u64) {
+    let depot = Depot::on(Database::Sqlite).setting("server", "send_timeout", "3s").start().await;
+    depot.admin().publish_single("large", "img", &sample::bytes(1, SIZE)).await;
+    let folder = tempfile::tempdir().expect("a folder");
+    let port = free_port();
+    let location = location(depot.server.port());
+    let _nginx = Nginx::start(folder.path(), port, &location, "proxy_max_temp_file_size 16m;");
+    eventually("nginx listens", || async {
+        tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
+    })
+    .await;
+    let file = folder.path().join("fetched");
+    let mut curl = Command::new("curl");
+    curl.args(["-sS", "--fail", "--limit-rate", "2M", "-o"]).arg(&file);
+    curl.arg(format!("http://127.0.0.1:{port}/MEDVImages/large_1.img"));
+    let code = tokio::time::timeout(Duration::from_mins(2), run(curl)).await.expect("an end").code;
+    (code, std::fs::metadata(file).map_or(0, |file| file.len()))
+}
+
+#[tokio::test]
+async fn a_slow_client_behind_nginx_gets_the_whole_file() {
+    let whole = (0, SIZE as u64);
+    assert_eq!(fetch_slowly(location_of_the_document).await, whole);
+}
+
+#[tokio::test]
+async fn a_slow_client_behind_an_nginx_that_buffers_gets_it_as_well() {
+    let bare = |server| format!("            proxy_pass http://127.0.0.1:{server};\n");
+    assert_eq!(fetch_slowly(bare).await, (0, SIZE as u64));
+}
