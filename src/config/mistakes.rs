@@ -2,10 +2,15 @@
 
 use config::{ConfigError as Mistake, Value, ValueKind};
 use serde::Deserialize as _;
+use serde::de::value::BorrowedStrDeserializer;
 
 use super::error::ConfigError;
+use super::listener::ClientCertificates;
 use super::location::Sources;
-use super::settings::Config;
+use super::settings::{Config, LogFormat};
+use crate::access::WayIn;
+use crate::catalog::rules::Commit;
+use crate::model::Role;
 
 /// Nobody reads more of them.
 const MOST: usize = 50;
@@ -40,6 +45,7 @@ fn told(mistake: &Mistake) -> (String, String) {
         Mistake::NotFound(key) => (key.clone(), "it is missing".to_owned()),
         other => (String::new(), other.to_string()),
     };
+    let (around, what) = (with_dots(&around), possible_values(&what).unwrap_or(what));
     let unknown = what.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
     let key = match unknown {
         Some(name) if around.is_empty() => name.to_owned(),
@@ -48,6 +54,36 @@ fn told(mistake: &Mistake) -> (String, String) {
     };
     let sentence = if key.is_empty() { what } else { format!("{key}: {what}") };
     (key, sentence)
+}
+
+/// The library writes `listener[0]address`.
+fn with_dots(key: &str) -> String {
+    key.replace(']', "].").replace(".[", "[").replace("..", ".").trim_end_matches('.').to_owned()
+}
+
+/// What a word may be: the library names the type alone.
+fn possible_values(what: &str) -> Option<String> {
+    let (_, behind) = what.split_once("enum ")?;
+    let name = behind.split(' ').next()?;
+    let word = behind.split_once(" does not have variant constructor ").map(|(_, word)| word);
+    let asked = word.unwrap_or_default();
+    let told = match name {
+        "LogFormat" => refusal::<LogFormat>(asked),
+        "Commit" => refusal::<Commit>(asked),
+        "WayIn" => refusal::<WayIn>(asked),
+        "ClientCertificates" => refusal::<ClientCertificates>(asked),
+        "Role" => refusal::<Role>(asked),
+        _ => None,
+    }?;
+    let (_, values) = told.split_once(", ")?;
+    Some(word.map_or_else(|| values.to_owned(), |word| format!("{word:?}: {values}")))
+}
+
+/// `unknown variant …, expected one of …`
+fn refusal<'de, T: serde::Deserialize<'de>>(word: &'de str) -> Option<String> {
+    let word: BorrowedStrDeserializer<'_, serde::de::value::Error> =
+        BorrowedStrDeserializer::new(word);
+    T::deserialize(word).err().map(|error| error.to_string())
 }
 
 /// Whether there was something to take out.
@@ -76,5 +112,18 @@ fn take_out(values: &mut Value, key: &str) -> bool {
             _ => false,
         },
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_is_told_with_those_that_are_possible() {
+        let told = possible_values("enum LogFormat does not have variant constructor xml").unwrap();
+        assert_eq!(told, "\"xml\": expected one of `auto`, `text`, `json`");
+        assert_eq!(with_dots("listener[0]ways_in[1]"), "listener[0].ways_in[1]");
+        assert_eq!(with_dots("access.oidc.grant[2]"), "access.oidc.grant[2]");
     }
 }

@@ -55,7 +55,7 @@ fn new_or_file(key: &str, path: &Path) -> Option<String> {
     match std::fs::metadata(path) {
         Ok(there) if there.is_dir() => return wrong(path, &"is a folder, and a file is wanted"),
         Ok(_) => return cannot_write(path, Access::WRITE_OK).and_then(|why| wrong(path, &why)),
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return wrong(path, &error),
+        Err(error) if !is_absent(&error) => return wrong(path, &error),
         Err(_) => {}
     }
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -77,7 +77,7 @@ fn folder(key: &str, path: &Path) -> Option<String> {
     for part in path.ancestors() {
         let wrong = |why: &dyn std::fmt::Display| Some(format!("{key}: {} {why}", part.display()));
         return match std::fs::metadata(part) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) if is_absent(&error) => continue,
             Err(error) => wrong(&error),
             Ok(there) if !there.is_dir() => wrong(&not_a_folder(there.file_type())),
             Ok(_) => {
@@ -86,6 +86,11 @@ fn folder(key: &str, path: &Path) -> Option<String> {
         };
     }
     None
+}
+
+/// Below a file there is nothing; the file is told when its turn comes.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
 
 fn not_a_folder(kind: FileType) -> String {
