@@ -142,10 +142,6 @@ impl Bound {
     ) -> Result<(), ServerError> {
         let urls = self.urls();
         let Self { config, opened, sockets, metrics_socket } = self;
-        let fail = |what: &str| {
-            let what = what.to_owned();
-            move |source| ServerError::Listen { what, source }
-        };
         let depot = app::depot(&config, &opened, listeners(&sockets))?;
         let issuer = depot.tokens.issuer().cloned();
         let brakes = depot.brakes.clone();
@@ -217,6 +213,12 @@ fn connection_limit(config: &Config) -> Arc<ConnectionLimit> {
         server.connections_per_address,
         server.trusted_proxies.clone(),
     )
+}
+
+/// Makes an error of what did not work.
+fn fail(what: &str) -> impl FnOnce(std::io::Error) -> ServerError + use<> {
+    let what = what.to_owned();
+    move |source| ServerError::Listen { what, source }
 }
 
 /// What requests are told of the listener that they came in by.

@@ -3,7 +3,7 @@
 //! The framework watches the head of the first request and how long a connection waits for the next. What it
 //! leaves open is looked at here every few seconds: later heads that come in drop by drop, clients whose certificate was
 //! revoked or has expired since. Answers that nobody reads are left to the system: it alone sees whether a client takes
-//! anything of what is buffered for it (TCP_USER_TIMEOUT, RFC 793 section 3.8 and tcp(7)). Bodies are watched where they are read, in
+//! anything of what is buffered for it (`TCP_USER_TIMEOUT` of tcp(7)). Bodies are watched where they are read, in
 //! `api::conventions::slow_body`.
 
 use std::io;

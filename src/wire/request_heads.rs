@@ -46,13 +46,29 @@ enum State {
 /// What counts of a head, as far as it has come.
 #[derive(Debug, Default)]
 struct Head {
-    is_http_10: bool,
+    version: Version,
     is_post: bool,
     length: Option<u64>,
     chunked: bool,
-    close: bool,
-    keep_alive: bool,
+    persistence: Persistence,
     expects_continue: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Version {
+    Http10,
+    #[default]
+    Http11,
+}
+
+/// What a request says of its connection (RFC 9112 section 9.3).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum Persistence {
+    /// Then the version decides.
+    #[default]
+    Unsaid,
+    KeepAlive,
+    Close,
 }
 
 /// What becomes of a line.
@@ -181,7 +197,7 @@ impl RequestHeads {
             return Verdict::Irregular;
         }
         self.state = State::Head(Head {
-            is_http_10: version == b"HTTP/1.0",
+            version: if version == b"HTTP/1.0" { Version::Http10 } else { Version::Http11 },
             is_post: line.starts_with(b"POST "),
             ..Head::default()
         });
@@ -191,10 +207,15 @@ impl RequestHeads {
     /// At the empty line.
     fn end_head(&mut self, output: &mut Vec<u8>) {
         let State::Head(head) = &self.state else { return };
-        if head.is_http_10 && head.is_post && head.length.is_none() && !head.chunked {
+        let is_http_10 = head.version == Version::Http10;
+        if is_http_10 && head.is_post && head.length.is_none() && !head.chunked {
             output.extend_from_slice(b"content-length: 0\r\n");
         }
-        let is_last = head.close || (head.is_http_10 && !head.keep_alive);
+        let is_last = match head.persistence {
+            Persistence::Unsaid => is_http_10,
+            Persistence::KeepAlive => false,
+            Persistence::Close => true,
+        };
         self.expects_continue |= head.expects_continue;
         self.state = match (head.chunked, head.length) {
             (true, Some(_)) => State::Untouched,
@@ -240,8 +261,11 @@ impl Head {
         let Ok(value) = str::from_utf8(value) else { return Verdict::Irregular };
         let options = || value.split(',').map(str::trim);
         let has = |option: &str| options().any(|other| other.eq_ignore_ascii_case(option));
-        self.close |= has("close");
-        self.keep_alive |= has("keep-alive");
+        if has("close") {
+            self.persistence = Persistence::Close;
+        } else if has("keep-alive") && self.persistence == Persistence::Unsaid {
+            self.persistence = Persistence::KeepAlive;
+        }
         if !has("upgrade") {
             return Verdict::Keep;
         }
@@ -264,7 +288,10 @@ impl Head {
     }
 
     fn encoding(&mut self, value: &[u8]) -> Verdict {
-        if self.chunked || self.is_http_10 || !value.eq_ignore_ascii_case(b"chunked") {
+        if self.chunked
+            || self.version == Version::Http10
+            || !value.eq_ignore_ascii_case(b"chunked")
+        {
             return Verdict::Irregular;
         }
         self.chunked = true;
@@ -274,7 +301,7 @@ impl Head {
     /// Before HTTP/1.1 it means nothing (RFC 9110 section 10.1.1).
     fn expect(&mut self, value: &[u8]) -> Verdict {
         let is_continue = value.eq_ignore_ascii_case(b"100-continue");
-        if !is_continue || self.is_http_10 {
+        if !is_continue || self.version == Version::Http10 {
             return Verdict::Keep;
         }
         self.expects_continue = true;

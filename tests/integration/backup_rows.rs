@@ -2,6 +2,7 @@
 //! of store and tree is read, written or served.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
@@ -95,7 +96,10 @@ impl Backup {
         for (number, place, value) in changes {
             *at(&mut lines[*number], place) = value.clone();
         }
-        let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+        let mut text = String::new();
+        for line in lines {
+            writeln!(text, "{line}").expect("write to a string");
+        }
         std::fs::write(&self.rows, &text).expect("write the rows");
         let note_file = self.rows.with_extension("json");
         let note = std::fs::read(&note_file).expect("the note");

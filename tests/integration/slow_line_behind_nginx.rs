@@ -21,11 +21,12 @@ fn location_of_the_document(server: u16) -> String {
     assert!(location.contains("http://127.0.0.1:8080"));
     let location = location.replace("127.0.0.1:8080", &format!("127.0.0.1:{server}"));
     // It is for a listener with certificates.
-    location
-        .lines()
-        .filter(|line| !line.contains("$ssl_client_escaped_cert"))
-        .map(|line| format!("{line}\n"))
-        .collect()
+    let kept = |line: &&str| !line.contains("$ssl_client_escaped_cert");
+    location.lines().filter(kept).collect::<Vec<_>>().join(
+        "
+",
+    ) + "
+"
 }
 
 struct Nginx(Child);
