@@ -48,6 +48,11 @@ pub enum Denied {
          WWW-Authenticate names, once"
     )]
     Unreadable,
+    #[error(
+        "the name and the password are not in UTF-8, which the challenge asks for (RFC 7617 section 2.1): older clients send \
+         Latin-1, of which only ASCII is the same"
+    )]
+    NotUtf8,
     /// Other listeners may have it.
     #[error(
         "this address of the server does not take credentials of this kind; WWW-Authenticate names those that it takes"

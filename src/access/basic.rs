@@ -15,7 +15,7 @@ pub struct Credentials {
 /// Reads what follows `Basic` in an `Authorization` header.
 pub fn parse(encoded: &str) -> Result<Credentials, Denied> {
     let bytes = STANDARD.decode(encoded.trim()).map_err(|_| Denied::Unreadable)?;
-    let text = String::from_utf8(bytes).map_err(|_| Denied::Unreadable)?;
+    let text = String::from_utf8(bytes).map_err(|_| Denied::NotUtf8)?;
     let (name, password) = text.split_once(':').ok_or(Denied::Unreadable)?;
     Ok(Credentials { name: name.to_owned(), password: password.to_owned().into() })
 }
@@ -33,6 +33,12 @@ mod tests {
             (credentials.name.as_str(), credentials.password.expose_secret()),
             ("alice", "a:b")
         );
+    }
+
+    #[test]
+    fn latin_1_is_named() {
+        // "müller:secret" as older clients send it.
+        assert_eq!(parse("bfxsbGVyOnNlY3JldA==").err(), Some(Denied::NotUtf8));
     }
 
     #[test]

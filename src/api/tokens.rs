@@ -21,7 +21,7 @@ use crate::access::permission::Administer;
 use crate::access::token::{self, PublicKey};
 use crate::catalog::Error;
 use crate::catalog::accounts::token::TokenDraft;
-use crate::model::{ApiToken, Role, TokenFilter, TokenName};
+use crate::model::{ApiToken, Role, TokenFilter, TokenName, account};
 
 /// An API token. The token itself is shown once, when it is made.
 #[derive(Debug, Serialize, ToSchema)]
@@ -100,6 +100,7 @@ pub struct NewToken {
     #[schema(value_type = String, format = "token-name")]
     name: TokenName,
     #[schema(min_items = 1)]
+    #[serde(deserialize_with = "account::each_role_once")]
     roles: Vec<Role>,
     /// Patterns with `*`; all images if left out.
     #[serde(default)]

@@ -58,8 +58,12 @@ pub async fn serve(
             if let Some(elsewhere) = redirect(&depot, &file, &request).await? {
                 return Ok(elsewhere);
             }
+            let served = opened(&depot, &file).await?;
+            if file_response::is_known(&request, &served) {
+                return file_response::respond(&request, served).await;
+            }
             let turn = depot.brakes.admit(&request)?;
-            let response = file_response::respond(&request, opened(&depot, &file).await?).await?;
+            let response = file_response::respond(&request, served).await?;
             Ok(response.map_body(|_, body| Braked::new(body, turn)).map_into_boxed_body())
         }
     }

@@ -18,7 +18,7 @@ use crate::access::password::{UnfitPassword, hash_in_background};
 use crate::access::permission::Administer;
 use crate::catalog::Error;
 use crate::catalog::accounts::account::{AccountChange, AccountDraft};
-use crate::model::{Account, AccountName, Role};
+use crate::model::{Account, AccountName, Role, account};
 
 /// A user. The password is never shown.
 #[derive(Debug, Serialize, ToSchema)]
@@ -69,6 +69,7 @@ pub struct NewUser {
     /// 8 to 1,000 bytes; not the name, nor one of the passwords that everybody tries.
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 1000)]
     password: SecretString,
+    #[serde(deserialize_with = "account::each_role_once")]
     roles: Vec<Role>,
     /// Patterns with `*`; all images if left out.
     #[serde(default)]
@@ -84,7 +85,7 @@ pub struct ChangedUser {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = Password, min_length = 8, max_length = 1000)]
     password: Option<SecretString>,
-    #[serde(default)]
+    #[serde(default, deserialize_with = "account::each_role_once_if_any")]
     roles: Option<Vec<Role>>,
     #[serde(default)]
     #[schema(max_items = 100)]

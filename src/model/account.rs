@@ -1,7 +1,7 @@
 //! Users and what they may.
 
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -70,3 +70,24 @@ impl std::fmt::Debug for Account {
             .finish_non_exhaustive()
     }
 }
+/// Roles as they are written; one that is written twice is one.
+pub fn each_role_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Role>, D::Error> {
+    let mut roles = Vec::new();
+    for role in Vec::deserialize(deserializer)? {
+        if !roles.contains(&role) {
+            roles.push(role);
+        }
+    }
+    Ok(roles)
+}
+
+/// The same where roles may be left out.
+pub fn each_role_once_if_any<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Role>>, D::Error> {
+    #[derive(Deserialize)]
+    struct Given(#[serde(deserialize_with = "each_role_once")] Vec<Role>);
+
+    Ok(Option::<Given>::deserialize(deserializer)?.map(|Given(roles)| roles))
+}
+

@@ -19,7 +19,10 @@ use crate::model::clock::Clock;
 use crate::model::metric;
 
 const FIELDS: &str = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) \
-                      sc-status sc-bytes cs-bytes time-taken x-request-id";
+                      sc-status sc-win32-status sc-bytes cs-bytes time-taken x-request-id";
+
+/// `ERROR_NETNAME_DELETED` of Windows.
+const CLIENT_GONE: u8 = 64;
 
 /// Lines that may wait for the disk.
 const QUEUE: usize = 65_536;
@@ -38,6 +41,9 @@ pub struct Line<'a> {
     pub client: Option<IpAddr>,
     pub agent: Option<&'a str>,
     pub status: u16,
+    /// Whether the whole answer was handed to the client's connection. IIS has 0 for it, and 64 (`ERROR_NETNAME_DELETED`) for
+    /// a client that was gone before.
+    pub is_whole: bool,
     pub sent: u64,
     pub received: u64,
     pub milliseconds: u128,
@@ -158,7 +164,7 @@ impl std::fmt::Display for Line<'_> {
         let port = self.server.map_or(0, |address| address.port());
         writeln!(
             f,
-            "{} {} {} {} {} {port} {} {} {} {} {} {} {} {}",
+            "{} {} {} {} {} {port} {} {} {} {} {} {} {} {} {}",
             self.at.format("%Y-%m-%d %H:%M:%S"),
             ip(self.server.map(|address| address.ip())),
             self.method,
@@ -168,6 +174,7 @@ impl std::fmt::Display for Line<'_> {
             ip(self.client),
             field(self.agent.unwrap_or_default()),
             self.status,
+            if self.is_whole { 0 } else { CLIENT_GONE },
             self.sent,
             self.received,
             self.milliseconds,

@@ -108,6 +108,7 @@ impl Observer {
             client: Some(head.client),
             agent: None,
             status: head.status,
+            is_whole: true,
             sent: 0,
             received: 0,
             milliseconds: 0,
@@ -149,7 +150,11 @@ pub async fn observe<B: MessageBody>(
     if response.request().version() < Version::HTTP_11 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
-    Ok(response.map_body(|_, body| Observed { body, sent: 0, started, record, answering }))
+    Ok(response.map_body(|_, body| {
+        let size = body.size();
+        let is_over = matches!(size, BodySize::None | BodySize::Sized(0));
+        Observed { body, size, sent: 0, is_over, started, record, answering }
+    }))
 }
 
 fn given_id(headers: &HeaderMap) -> Option<String> {
@@ -211,7 +216,7 @@ impl Record {
         }
     }
 
-    fn write(&self, sent: u64, started: Instant) {
+    fn write(&self, sent: u64, is_whole: bool, started: Instant) {
         let Some(log) = &self.observer.access_log else { return };
         log.write(&Line {
             at: self.at,
@@ -223,6 +228,8 @@ impl Record {
             client: self.client,
             agent: self.agent.as_deref(),
             status: self.status,
+            // Nothing of a body is sent to HEAD.
+            is_whole: is_whole || self.method == Method::HEAD,
             sent,
             received: self.received,
             milliseconds: started.elapsed().as_millis(),
@@ -236,7 +243,10 @@ pin_project_lite::pin_project! {
     pub struct Observed<B> {
         #[pin]
         body: B,
+        size: BodySize,
         sent: u64,
+        // Whether the body's end came.
+        is_over: bool,
         started: Instant,
         record: Option<Box<Record>>,
         answering: Option<Answering>,
@@ -247,7 +257,7 @@ pin_project_lite::pin_project! {
             let this = this.project();
             metrics::bytes_sent(*this.sent);
             if let Some(record) = this.record.take() {
-                record.write(*this.sent, *this.started);
+                record.write(*this.sent, *this.is_over, *this.started);
             }
         }
     }
@@ -266,8 +276,13 @@ impl<B: MessageBody> MessageBody for Observed<B> {
     ) -> Poll<Option<Result<Bytes, Self::Error>>> {
         let this = self.project();
         let polled = this.body.poll_next(cx);
-        if let Poll::Ready(Some(Ok(bytes))) = &polled {
-            *this.sent += bytes.len() as u64;
+        match &polled {
+            Poll::Ready(Some(Ok(bytes))) => {
+                *this.sent += bytes.len() as u64;
+                *this.is_over = *this.size == BodySize::Sized(*this.sent);
+            }
+            Poll::Ready(None) => *this.is_over = true,
+            _ => {}
         }
         polled
     }

@@ -49,6 +49,7 @@ mod deployment;
 mod documents_walk;
 mod download_limits;
 mod every_command;
+mod everyday_clients;
 #[cfg(feature = "negotiate")]
 mod four_listeners;
 mod full_disk;

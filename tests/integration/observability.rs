@@ -31,6 +31,7 @@ async fn the_access_log_is_the_one_that_iis_kept() {
     assert_eq!(value("cs-uri-query"), "-");
     assert_eq!(value("sc-status"), "200");
     assert_eq!(value("sc-bytes"), "300000");
+    assert_eq!(value("sc-win32-status"), "0");
     assert_eq!(value("c-ip"), "127.0.0.1");
     assert_eq!(value("s-port"), depot.server.port().to_string());
     let upload = log.lines().find(|line| line.contains("/files/ckm")).expect("the upload's line");

@@ -77,6 +77,12 @@ pub async fn respond(request: &HttpRequest, file: ServedFile) -> Result<HttpResp
     Ok(response)
 }
 
+/// Whether the client has it already: an answer that costs nothing, however many downloads there are.
+pub fn is_known(request: &HttpRequest, file: &ServedFile) -> bool {
+    preconditions::evaluate(request.method(), request.headers(), &file.validators())
+        == Verdict::NotModified
+}
+
 async fn answered(request: &HttpRequest, file: ServedFile) -> Result<HttpResponse, Problem> {
     let validators = file.validators();
     match preconditions::evaluate(request.method(), request.headers(), &validators) {

@@ -149,7 +149,7 @@ refusals! {
         "This needs credentials.";
     CredentialsWrong: UNAUTHORIZED, "credentials_wrong", LogIn, access Denied::WrongCredentials,
         "The name or the password is wrong, or the user is disabled.";
-    CredentialsUnreadable: UNAUTHORIZED, "credentials_unreadable", LogIn, access Denied::Unreadable,
+    CredentialsUnreadable: UNAUTHORIZED, "credentials_unreadable", LogIn, access Denied::Unreadable | Denied::NotUtf8,
         "The Authorization header is not one that this server reads.";
     CredentialsNotOffered: UNAUTHORIZED, "credentials_not_offered", LogIn, access Denied::NotOffered,
         "This address of the server does not take credentials of this kind; WWW-Authenticate names those that it takes.";
