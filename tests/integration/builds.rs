@@ -65,7 +65,7 @@ async fn backtrace(program: &Path) -> Finished {
     let mut command = another_imagedepot(program, FAILING);
     command.env("RUST_BACKTRACE", "1");
     let failed = run(command).await;
-    assert_eq!(failed.code, 1, "{}", failed.stderr);
+    assert_eq!(failed.code, 2, "{}", failed.stderr);
     failed
 }
 

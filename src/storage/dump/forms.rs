@@ -5,10 +5,13 @@
 
 use serde_json::{Map, Value};
 
+use crate::model::certificate_mapping::Rules;
+use crate::model::image::Labels;
+use crate::model::promotion::Rollout;
 use crate::model::revision::LARGEST_NUMBER;
 use crate::model::{
     AccountName, BlobState, ChannelName, Departure, Digest, FileRole, ImageKind, ImageName,
-    MappingName, PromotionKind, PublicationState, ReadAccess, RevisionState, TokenName, image,
+    MappingName, PromotionKind, PublicationState, ReadAccess, RevisionState, Role, TokenName, image,
     publication,
 };
 
@@ -21,7 +24,9 @@ const LONGEST: usize = 1 << 20;
 /// The name of the first column that holds what it cannot, and what it should be.
 pub(super) fn misfit(table: &str, row: &Map<String, Value>) -> Option<(String, &'static str)> {
     let wrong = row.iter().find_map(|(column, value)| {
-        let rule = wrong_in_any(value).or_else(|| wrong_in(table, column, value))?;
+        let rule = wrong_in_any(value)
+            .or_else(|| wrong_structure(table, column, value))
+            .or_else(|| wrong_in(table, column, value))?;
         Some((column.clone(), rule))
     });
     wrong.or_else(|| other_key(row))
@@ -37,6 +42,25 @@ fn wrong_in_any(value: &Value) -> Option<&'static str> {
         },
         _ => None,
     }
+}
+
+/// Of columns that hold JSON, which a server reads when it starts.
+fn wrong_structure(table: &str, column: &str, value: &Value) -> Option<&'static str> {
+    let (fits, rule) = match (table, column) {
+        ("channel", "promoters") | ("account" | "api_token", "roles") => {
+            (is_one_of::<Vec<Role>>(value), "a list of roles")
+        }
+        ("account" | "api_token", "images") => {
+            (is_one_of::<Vec<String>>(value), "a list of patterns")
+        }
+        ("image" | "revision", "labels") => (is_one_of::<Labels>(value), "labels"),
+        ("promotion", "rollout") => (is_one_of::<Rollout>(value), "a rollout"),
+        ("certificate_mapping", "rules") => {
+            (value.is_null() || is_one_of::<Rules>(value), "a list of rules")
+        }
+        _ => return None,
+    };
+    (!fits).then_some(rule)
 }
 
 fn wrong_in(table: &str, column: &str, value: &Value) -> Option<&'static str> {
@@ -142,6 +166,21 @@ mod tests {
         }
         assert_eq!(misfit_of("channel", &json!({"folder": "../x"})).as_deref(), Some("folder"));
         assert_eq!(misfit_of("channel", &json!({"folder": ""})), None);
+    }
+
+    #[test]
+    fn what_is_no_role_rollout_or_rule_is_named() {
+        for (table, column, wrong) in [
+            ("channel", "promoters", json!(["../x"])),
+            ("account", "roles", json!("admin")),
+            ("api_token", "images", json!([1])),
+            ("image", "labels", json!({"a": 1})),
+            ("promotion", "rollout", json!({"percent": 4096})),
+            ("certificate_mapping", "rules", json!([{}])),
+        ] {
+            assert_eq!(misfit_of(table, &json!({column: wrong})).as_deref(), Some(column), "{table}");
+        }
+        assert_eq!(misfit_of("account", &json!({"roles": ["admin"], "images": ["win*"]})), None);
     }
 
     #[test]
