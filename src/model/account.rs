@@ -90,4 +90,3 @@ pub fn each_role_once_if_any<'de, D: Deserializer<'de>>(
 
     Ok(Option::<Given>::deserialize(deserializer)?.map(|Given(roles)| roles))
 }
-

@@ -70,7 +70,7 @@ from_row!(Channel {
 });
 
 /// The date of what replaces something of a date: two versions within one second would be one to everybody who compares dates,
-/// which have whole seconds (RFC 9110 section 8.8.2.2). It may lie a little ahead.
+/// which have whole seconds (RFC 9110 section 8.8.2.2). It may lie ahead.
 pub fn date_of_next(before: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
     let second = before.duration_trunc(TimeDelta::seconds(1)).unwrap_or(before);
     now.max(second + TimeDelta::seconds(1))

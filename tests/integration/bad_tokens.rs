@@ -149,6 +149,6 @@ async fn what_is_no_token_is_refused(database: Database) {
     assert_eq!(twice.await.problem(401), "credentials_unreadable");
     // In a query it would stand in logs.
     let query = format!("/api/v1/whoami?access_token={good}");
-    depot.anonymous().get(&query).await.problem(401);
+    assert_eq!(depot.anonymous().get(&query).await.problem(400), "unknown_parameter");
     depot.bearer(&good).get("/api/v1/whoami").await.expecting(200);
 }

@@ -106,7 +106,14 @@ async fn aria2_is_given_the_digest_that_it_asks_for() {
     depot.admin().publish_single("linux", "img", &sample::bytes(1, 4_000_000)).await;
     let folder = tempfile::tempdir().expect("a folder");
     let mut aria2 = Command::new("aria2c");
-    aria2.args(["--no-conf", "--console-log-level=info", "--log=log", "--log-level=info", "-x", "4"]);
+    aria2.args([
+        "--no-conf",
+        "--console-log-level=info",
+        "--log=log",
+        "--log-level=info",
+        "-x",
+        "4",
+    ]);
     aria2.arg(format!("{}/MEDVImages/linux_1.img", depot.server.url()));
     in_folder(aria2, folder.path()).await.successful();
     let log = std::fs::read_to_string(folder.path().join("log")).expect("its log");

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 
-use super::plan::{Plan, Step, WantedDocument};
+use super::plan::{Plan, Step};
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::{Publication, PublicationState};
 use crate::storage::{Change, StorageError};
@@ -54,8 +54,7 @@ impl Catalog {
                 tx.put_document(&wanted.path).await?;
                 tx.commit().await?;
                 let content = wanted.content.clone();
-                let WantedDocument { path, document, issued, .. } = wanted;
-                self.tree.write(path, *document, content, *issued).await?;
+                self.tree.write(&wanted.path, wanted.document, content).await?;
             }
             Step::RemoveDocument { path } => {
                 self.tree.remove(path).await?;

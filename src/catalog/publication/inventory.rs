@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use chrono::{DateTime, Utc};
+
 use super::apply::folder_of;
 use super::plan::{self, Found, Known, Plan, Wanted, WantedDocument};
 use crate::catalog::snapshot::ChannelOffer;
 use crate::catalog::{Catalog, Result};
+use crate::model::channel::date_of_next;
 use crate::model::publication::in_folder;
 use crate::model::{FolderDocument, PublicationState};
 use crate::storage::tree::{Entries, Entry, Original, Tree};
@@ -51,9 +54,12 @@ impl Catalog {
                 Some(_) if !known_documents.contains(&wanted.path) => {
                     plan.report_conflict(wanted.path);
                 }
-                // A second that has begun may have another version yet.
-                Some(_) if wanted.issued > now => plan.write_later(wanted.issued),
-                _ => plan.write_document(wanted),
+                _ => {
+                    match eye.entry(&wanted.path).and_then(|entry| within_its_second(entry, now)) {
+                        Some(end) => plan.write_later(end),
+                        None => plan.write_document(wanted),
+                    }
+                }
             }
         }
         plan.foreign = eye.others(&plan);
@@ -102,8 +108,16 @@ fn wanted_documents(offer: &ChannelOffer) -> impl Iterator<Item = WantedDocument
         path: written.document.path_in(&offer.channel.folder),
         document: written.document,
         content: written.content.clone(),
-        issued: offer.channel.issued_at,
     })
+}
+
+/// When the second is over in which the entry was written: two versions within one would have one date, and to nginx one tag
+/// where their sizes agree. None where it is over.
+fn within_its_second(entry: &Entry, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let written = entry.modified()?;
+    // A date that is ahead is another clock's, and is not waited for.
+    let end = date_of_next(written, written);
+    (written <= now && now < end).then_some(end)
 }
 
 fn tag_of(file: &KnownFile) -> Option<(String, String)> {

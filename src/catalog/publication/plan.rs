@@ -90,8 +90,6 @@ pub struct WantedDocument {
     pub path: String,
     pub document: FolderDocument,
     pub content: Bytes,
-    /// Its date, which no other version of it has in whole seconds.
-    pub issued: DateTime<Utc>,
 }
 
 /// One step; they are carried out in the order of the plan.
@@ -181,7 +179,7 @@ pub struct Plan {
     pub foreign: Vec<String>,
     /// When the next withdrawn file may go.
     pub next_withdrawal: Option<DateTime<Utc>>,
-    /// When the next document may be written that has a date ahead.
+    /// When the next document may be written whose last version is of this very second.
     pub next_document: Option<DateTime<Utc>>,
     /// Every path that is, or is about to be, imagedepot's.
     pub(super) ours: BTreeSet<String>,

@@ -11,8 +11,8 @@ use crate::model::promotion::Rollout;
 use crate::model::revision::LARGEST_NUMBER;
 use crate::model::{
     AccountName, BlobState, ChannelName, Departure, Digest, FileRole, ImageKind, ImageName,
-    MappingName, PromotionKind, PublicationState, ReadAccess, RevisionState, Role, TokenName, image,
-    publication,
+    MappingName, PromotionKind, PublicationState, ReadAccess, RevisionState, Role, TokenName,
+    image, publication,
 };
 
 /// Of sizes and versions, too.
@@ -178,7 +178,11 @@ mod tests {
             ("promotion", "rollout", json!({"percent": 4096})),
             ("certificate_mapping", "rules", json!([{}])),
         ] {
-            assert_eq!(misfit_of(table, &json!({column: wrong})).as_deref(), Some(column), "{table}");
+            assert_eq!(
+                misfit_of(table, &json!({column: wrong})).as_deref(),
+                Some(column),
+                "{table}"
+            );
         }
         assert_eq!(misfit_of("account", &json!({"roles": ["admin"], "images": ["win*"]})), None);
     }

@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use tokio::task::spawn_blocking;
 use url::Url;
 
@@ -146,12 +145,11 @@ impl Tree {
         path: &str,
         document: FolderDocument,
         content: Bytes,
-        date: DateTime<Utc>,
     ) -> Result<(), StorageError> {
         match self {
             Self::Folder(tree) => {
                 let (tree, path) = (tree.clone(), path.to_owned());
-                blocking(move || tree.write(&path, &content, date)).await
+                blocking(move || tree.write(&path, &content)).await
             }
             Self::Bucket(tree) => Box::pin(tree.write(path, document, content)).await,
         }

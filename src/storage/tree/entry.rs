@@ -29,5 +29,15 @@ pub enum Entry {
     },
 }
 
+impl Entry {
+    /// When it was written, as the tree's own dates have it.
+    pub fn modified(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::File(metadata) => metadata.modified().ok().map(DateTime::from),
+            Self::Object { modified, .. } => Some(*modified),
+        }
+    }
+}
+
 /// The files of one folder of the tree, by name.
 pub type Entries = BTreeMap<String, Entry>;

@@ -108,26 +108,18 @@ impl TreeFolder {
     }
 
     /// Writes a small file whole.
-    pub fn write(
-        &self,
-        path: &str,
-        content: &[u8],
-        date: DateTime<Utc>,
-    ) -> Result<(), StorageError> {
+    pub fn write(&self, path: &str, content: &[u8]) -> Result<(), StorageError> {
         let target = self.root.join(path);
-        self.write_at(&target, content, date)
-            .map_err(StorageError::file(target.display().to_string()))
+        self.write_at(&target, content).map_err(StorageError::file(target.display().to_string()))
     }
 
-    fn write_at(&self, target: &Path, content: &[u8], date: DateTime<Utc>) -> io::Result<()> {
+    fn write_at(&self, target: &Path, content: &[u8]) -> io::Result<()> {
         let folder = target.parent().unwrap_or(&self.root);
         make_folder(folder)?;
         let temporary = temporary_beside(target);
         remove_if_there(&temporary)?;
         let mut file = File::create_new(&temporary)?;
         file.write_all(content)?;
-        // nginx makes its tag of date and size: equal ones would be one version.
-        file.set_modified(date.into())?;
         file.set_permissions(Permissions::from_mode(0o444))?;
         file.sync_all()?;
         fs::rename(&temporary, target)?;

@@ -130,7 +130,10 @@ async fn d6_500_ranges_come_in_the_order_asked_never_merged() {
         let media_type = field(&response, "content-type").to_owned();
         let body = response.bytes().await.unwrap();
         assert_eq!(body.len(), length);
-        assert!(body.starts_with(b"\r\n--"), "one empty line before the first boundary: BITS takes two");
+        assert!(
+            body.starts_with(b"\r\n--"),
+            "one empty line before the first boundary: BITS takes two"
+        );
 
         let parts = parts(&media_type, &body);
         assert_eq!(parts.len(), 500);
