@@ -75,11 +75,7 @@ async fn has_what_was_acknowledged(depot: &Depot, round: &Round, acknowledged: &
     }
     if acknowledged.deleted {
         let revision = admin.get(&revision_path("small", round.deleted)).await;
-        assert!(
-            revision.status == 404 || revision.json()["state"] == "deleted",
-            "{}",
-            revision.text()
-        );
+        assert_eq!(revision.problem(410), "revision_deleted");
     }
     if acknowledged.withdrawn {
         let client = depot.anonymous();

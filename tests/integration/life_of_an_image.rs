@@ -152,6 +152,8 @@ async fn the_physical_tree_equals_what_http_serves(database: Database) {
     let admin = depot.admin();
     admin.published_image("win7-office", "production").await;
     admin.published_image("win10-till", "test").await;
+    // The manifests are the last, each no more than once in a second.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
     let files = files_below(&depot.tree());
     let names: BTreeSet<_> = files.keys().cloned().collect();
     let of_revisions = [

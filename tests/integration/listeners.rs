@@ -159,8 +159,8 @@ async fn what_leaks_passwords_or_cannot_work_is_refused_before_it_serves() {
     }
     // With a yes, and where it is all right, it is taken.
     for listener in [
-        "address = \"192.0.2.1:1\"\nallow_plain_passwords = true".to_owned(),
-        format!("address = \"192.0.2.1:1\"\n{required}{ca}ways_in = [\"certificate\"]"),
+        "address = \"0.0.0.0:65533\"\nallow_plain_passwords = true".to_owned(),
+        format!("address = \"0.0.0.0:65533\"\n{required}{ca}ways_in = [\"certificate\"]"),
     ] {
         let settings = file("imagedepot.toml", &format!("[[listener]]\n{listener}\n"));
         let settings = settings.display().to_string();
