@@ -34,10 +34,14 @@ impl Refusals {
                 Code::HeadTooSlow,
                 "the head of a request did not come in time: send it without pauses",
             ),
+            431 => Problem::new(
+                Code::HeadTooLarge,
+                "the head of the request has more than 128 KiB: send less in its first line and headers",
+            ),
             _ => Problem::new(
                 Code::MalformedHead,
-                "this is no request of HTTP/1.1 that the server reads: its first line, a header, the length of its body or the \
-                 size of its head is wrong",
+                "this is no request of HTTP/1.1 that the server reads: its first line, a header or the length of its body is \
+                 wrong",
             ),
         };
         let id = self.observer.ids.next().simple().to_string();

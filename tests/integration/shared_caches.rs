@@ -52,7 +52,7 @@ impl Cache {
             let site = format!(
                 "proxy_cache_path {} keys_zone=kept:1m;
                  server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass http://127.0.0.1:{server};
-                 proxy_cache kept; proxy_cache_methods GET HEAD; proxy_set_header Authorization $http_authorization;
+                 proxy_cache kept; proxy_cache_methods GET HEAD; proxy_ignore_headers X-Accel-Buffering; proxy_set_header Authorization $http_authorization;
                  add_header X-Cache $upstream_cache_status always; }} }}",
                 kept.display()
             );

@@ -10,7 +10,7 @@ use crate::harness::server::free_port;
 use crate::harness::{Database, Depot, eventually, sample};
 
 const ACCESS: &str = include_str!("../../docs/access.md");
-const SIZE: usize = 40_000_000;
+const SIZE: usize = 30_000_000;
 
 /// The lines of the snippet's `location`, with the address of this server.
 fn location_of_the_document(server: u16) -> String {
@@ -50,9 +50,9 @@ impl Drop for Nginx {
     }
 }
 
-/// Fetches the file through nginx at 2 MB/s, where nginx may keep 16 MB, which last longer than `send_timeout`.
+/// Fetches the file through nginx at 1 MB/s, where nginx may keep 16 MB, which last longer than `send_timeout`.
 async fn fetch_slowly(location: impl Fn(u16) -> String) -> (i32, u64) {
-    let depot = Depot::on(Database::Sqlite).setting("server", "send_timeout", "3s").start().await;
+    let depot = Depot::on(Database::Sqlite).setting("server", "send_timeout", "10s").start().await;
     depot.admin().publish_single("large", "img", &sample::bytes(1, SIZE)).await;
     let folder = tempfile::tempdir().expect("a folder");
     let port = free_port();
@@ -64,7 +64,7 @@ async fn fetch_slowly(location: impl Fn(u16) -> String) -> (i32, u64) {
     .await;
     let file = folder.path().join("fetched");
     let mut curl = Command::new("curl");
-    curl.args(["-sS", "--fail", "--limit-rate", "2M", "-o"]).arg(&file);
+    curl.args(["-sS", "--fail", "--limit-rate", "1M", "-o"]).arg(&file);
     curl.arg(format!("http://127.0.0.1:{port}/MEDVImages/large_1.img"));
     let code = tokio::time::timeout(Duration::from_mins(2), run(curl)).await.expect("an end").code;
     (code, std::fs::metadata(file).map_or(0, |file| file.len()))

@@ -114,7 +114,9 @@ refusals! {
     MalformedJson: BAD_REQUEST, "malformed_json", GiveUp,
         "The body is no JSON.";
     MalformedHead: BAD_REQUEST, "malformed_head", GiveUp,
-        "The head of the request is not HTTP/1.1, or larger than the server reads.";
+        "The head of the request is not HTTP/1.1 as the server reads it.";
+    HeadTooLarge: REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", GiveUp,
+        "The head of the request is larger than 128 KiB.";
     HeadTooSlow: REQUEST_TIMEOUT, "head_too_slow", Wait,
         "The head of the request took longer than ten seconds to come.";
     BodyUnreadable: BAD_REQUEST, "body_unreadable", GiveUp,
