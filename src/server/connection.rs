@@ -45,6 +45,8 @@ pub(super) struct Connection {
     head_since: Option<Instant>,
     incoming: Incoming,
     expectation: Expectation,
+    /// Whether the system had no room for the last bytes.
+    write_waits: bool,
     /// A refusal of the framework's own, being written in other words: the bytes, and how many went out.
     refusal: Option<(Vec<u8>, usize)>,
     refusals: Refusals,
@@ -75,6 +77,7 @@ impl Connection {
             head_since: None,
             incoming: Incoming::default(),
             expectation: Expectation::default(),
+            write_waits: false,
             refusal: None,
             refusals,
             _place: place,
@@ -94,9 +97,11 @@ impl Connection {
         &self.expectation
     }
 
-    /// Asks for the body that a client holds back. It is short, and nothing else is under way to the client.
+    /// Asks for the body that a client holds back. Only before bytes are read, and where nothing waits to be written: then the
+    /// answer to the request before is out, and it does not get into the middle of it.
     fn ask_for_body(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.expectation.is_wanted()
+            && !self.write_waits
             && let Poll::Ready(sent) = self.stream.poll_write(cx, CONTINUE)
         {
             self.expectation.sent();
@@ -133,6 +138,7 @@ impl Connection {
         polled: Poll<io::Result<usize>>,
         cx: &mut Context<'_>,
     ) -> Poll<io::Result<usize>> {
+        self.write_waits = polled.is_pending();
         match &polled {
             Poll::Pending => self.look(cx)?,
             // An answer: what came before it was a request.
@@ -197,7 +203,7 @@ impl AsyncRead for Connection {
                 Poll::Ready(Ok(())) if buffer.filled().len() > before => this.bytes_came(),
                 Poll::Ready(Ok(())) => {}
             }
-            if this.incoming.take(buffer, before, &this.under_way, &this.expectation) {
+            if this.incoming.take(buffer, before, &this.expectation) {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -211,7 +217,6 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.ask_for_body(cx)?;
         if this.refusal.is_none()
             && let Some(status) = refusal::status_of(bytes)
         {
@@ -232,7 +237,6 @@ impl AsyncWrite for Connection {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.ask_for_body(cx)?;
         let polled = this.stream.poll_write_vectored(cx, pieces);
         this.written(polled, cx)
     }

@@ -4,7 +4,6 @@
 use tokio::io::ReadBuf;
 
 use crate::api::conventions::expectation::Expectation;
-use crate::telemetry::request::UnderWay;
 use crate::wire::request_heads::RequestHeads;
 
 #[derive(Default)]
@@ -37,7 +36,6 @@ impl Incoming {
         &mut self,
         buffer: &mut ReadBuf<'_>,
         before: usize,
-        under_way: &UnderWay,
         expectation: &Expectation,
     ) -> bool {
         let came = &buffer.filled()[before..];
@@ -51,7 +49,7 @@ impl Incoming {
         }
         self.heads.take(came, &mut self.ready);
         if self.heads.take_expectation() {
-            expectation.begin(under_way.any());
+            expectation.begin();
         }
         buffer.set_filled(before);
         self.give(buffer)

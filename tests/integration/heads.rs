@@ -159,3 +159,29 @@ async fn a_body_is_asked_for_once_it_is_known_to_be_wanted() {
     let answer = request(depot.server.port(), "PUT", &path, &headers, b"bytes").await;
     assert_eq!(answer.status, 201);
 }
+
+#[tokio::test]
+async fn a_body_is_not_asked_for_in_the_middle_of_the_answer_before() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let admin = depot.admin();
+    let bytes = sample::bytes(1, 20 << 20);
+    admin.publish_single("large", "img", &bytes).await;
+    let revision = admin.draft("large").await;
+    let path = format!("/api/v1/images/large/revisions/{revision}/files/image");
+    let authorization = basic(&admin.name_and_password());
+    let put = head(
+        "PUT",
+        &path,
+        &[("Authorization", &authorization), ("Content-Length", "5"), ("Expect", "100-continue")],
+    );
+    let mut connection = Connection::open(depot.server.port()).await;
+    let get = head("GET", "/MEDVImages/large_1.img", &[]);
+    connection.write((get + &put).as_bytes()).await;
+    // Longer than what the system buffers.
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let file = connection.read_answer("GET /MEDVImages/large_1.img").await.expect("the file");
+    assert!(file.body == bytes, "the file has something of another answer in it");
+    connection.write(b"bytes").await;
+    let put = connection.read_answer("PUT").await.expect("an answer");
+    assert_eq!(put.status, 201);
+}

@@ -33,10 +33,9 @@ enum State {
 }
 
 impl Expectation {
-    /// A head came whose body waits. Where other requests are being answered before it, it is asked for at once: nobody would know whose
-    /// it is.
-    pub fn begin(&self, others_before: bool) {
-        self.0.set(if others_before { State::Wanted } else { State::Expected });
+    /// A head came whose body waits.
+    pub fn begin(&self) {
+        self.0.set(State::Expected);
     }
 
     /// Whether `100 Continue` is to be sent now.
@@ -75,7 +74,8 @@ pub async fn ask_when_read<B: MessageBody>(
     let Some(expectation) = expectation.filter(|given| given.0.get() == State::Expected) else {
         return next.call(request).await;
     };
-    let body = Asked { body: request.take_payload(), expectation: expectation.clone() };
+    let asking = Some(expectation.clone());
+    let body = Asked { body: request.take_payload(), asking };
     request.set_payload(Payload::Stream { payload: Box::pin(body) });
     let mut response = next.call(request).await?;
     if expectation.end() {
@@ -86,14 +86,17 @@ pub async fn ask_when_read<B: MessageBody>(
 
 struct Asked {
     body: Payload,
-    expectation: Expectation,
+    /// Until it was read from: what the connection expects later is another request's.
+    asking: Option<Expectation>,
 }
 
 impl Stream for Asked {
     type Item = Result<Bytes, PayloadError>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.expectation.want();
+        if let Some(expectation) = self.asking.take() {
+            expectation.want();
+        }
         self.body.poll_next_unpin(cx)
     }
 }
