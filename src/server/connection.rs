@@ -217,7 +217,10 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
+        // Bytes of a file may look like a refusal, too.
         if this.refusal.is_none()
+            && !this.under_way.any()
+            && this.incoming.may_be_refused(this.under_way.begun())
             && let Some(status) = refusal::status_of(bytes)
         {
             let other = this.refusals.told(status, this.incoming.request_line());

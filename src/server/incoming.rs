@@ -55,6 +55,11 @@ impl Incoming {
         self.give(buffer)
     }
 
+    /// Whether the parser may have refused a head, where the application has seen `begun` requests.
+    pub(super) fn may_be_refused(&self, begun: u64) -> bool {
+        self.heads.may_be_refused(begun)
+    }
+
     /// The method and target of the last request, as far as they came.
     pub(super) fn request_line(&self) -> (String, String) {
         self.heads.request_line()

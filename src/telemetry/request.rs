@@ -51,15 +51,27 @@ pub struct CallerName(pub String);
 
 /// The requests of one connection that are being answered; part of the connection's data.
 #[derive(Debug, Clone, Default)]
-pub struct UnderWay(Rc<Cell<usize>>);
+pub struct UnderWay(Rc<Requests>);
+
+#[derive(Debug, Default)]
+struct Requests {
+    open: Cell<usize>,
+    begun: Cell<u64>,
+}
 
 impl UnderWay {
     pub fn any(&self) -> bool {
-        self.0.get() > 0
+        self.0.open.get() > 0
+    }
+
+    /// How many requests of the connection have come to the application so far.
+    pub fn begun(&self) -> u64 {
+        self.0.begun.get()
     }
 
     fn begin(&self) -> Answering {
-        self.0.set(self.0.get() + 1);
+        self.0.open.set(self.0.open.get() + 1);
+        self.0.begun.set(self.0.begun.get() + 1);
         Answering(self.clone())
     }
 }
@@ -69,7 +81,8 @@ struct Answering(UnderWay);
 
 impl Drop for Answering {
     fn drop(&mut self) {
-        self.0.0.set(self.0.0.get() - 1);
+        let open = &self.0.0.open;
+        open.set(open.get() - 1);
     }
 }
 

@@ -25,6 +25,8 @@ pub struct RequestHeads {
     request_line: Vec<u8>,
     /// Whether a request came that waits for `100 Continue`.
     expects_continue: bool,
+    /// Heads that came to their end.
+    ended: u64,
 }
 
 #[derive(Debug, Default)]
@@ -138,6 +140,15 @@ impl RequestHeads {
         (words.next().unwrap_or_default(), words.next().unwrap_or_default())
     }
 
+    /// Whether the parser may have refused a head, where the application has seen `begun` requests: one is not whole, is irregular
+    /// or has not been seen, or none has come at all.
+    pub fn may_be_refused(&self, begun: u64) -> bool {
+        match self.state {
+            State::Head(_) | State::Untouched => true,
+            _ => self.ended == 0 || self.ended > begun || !self.held.is_empty(),
+        }
+    }
+
     /// Hands out how many bytes of `input` it has used.
     fn take_line(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
         let Some(end) = memchr::memchr(b'\n', input) else {
@@ -207,6 +218,7 @@ impl RequestHeads {
     /// At the empty line.
     fn end_head(&mut self, output: &mut Vec<u8>) {
         let State::Head(head) = &self.state else { return };
+        self.ended += 1;
         let is_http_10 = head.version == Version::Http10;
         if is_http_10 && head.is_post && head.length.is_none() && !head.chunked {
             output.extend_from_slice(b"content-length: 0\r\n");

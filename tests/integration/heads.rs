@@ -185,3 +185,17 @@ async fn a_body_is_not_asked_for_in_the_middle_of_the_answer_before() {
     let put = connection.read_answer("PUT").await.expect("an answer");
     assert_eq!(put.status, 201);
 }
+
+#[tokio::test]
+async fn a_file_that_reads_like_a_refusal_is_sent_as_it_is() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let line = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
+    let bytes: Vec<u8> = line.iter().copied().cycle().take(line.len() * 100_000).collect();
+    depot.admin().publish_single("odd", "img", &bytes).await;
+    for (first, last) in [(0, bytes.len() - 1), (0, line.len() - 1), (line.len(), bytes.len() - 1)]
+    {
+        let range = format!("bytes={first}-{last}");
+        let part = depot.anonymous().get("/MEDVImages/odd_1.img").header("Range", &range).await;
+        assert!(part.expecting(206).body == bytes[first..=last], "{range}");
+    }
+}

@@ -107,3 +107,14 @@ fn the_request_line_is_known_as_far_as_it_came() {
     heads.take(b"GET /a?b HTTP/9\r\n", &mut Vec::new());
     assert_eq!(heads.request_line(), ("GET".to_owned(), "/a?b".to_owned()));
 }
+
+#[test]
+fn only_a_head_that_the_application_has_not_seen_may_be_refused() {
+    let mut heads = RequestHeads::default();
+    assert!(heads.may_be_refused(0), "none came: it may be too slow");
+    heads.take(b"GET / HTTP/1.1\r\nHost: a\r\n", &mut Vec::new());
+    assert!(heads.may_be_refused(0), "not whole");
+    heads.take(b"\r\n", &mut Vec::new());
+    assert!(heads.may_be_refused(0), "whole, and not seen");
+    assert!(!heads.may_be_refused(1), "what is written now is its answer");
+}
