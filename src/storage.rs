@@ -32,4 +32,5 @@ pub use queries::publications::KnownFile;
 pub use queries::revisions::RetainedRevision;
 pub use queries::scrub::ScrubDue;
 pub use queries::tokens::{NewSigningKey, NewToken};
-pub use queries::uploads::{Holder, NewUpload, Progress};
+pub use queries::upload_writers::{Holder, Progress};
+pub use queries::uploads::NewUpload;

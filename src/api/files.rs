@@ -16,7 +16,7 @@ use super::uploads;
 use super::uploads::announced::Announced;
 use super::uploads::body::{Body, OnBreak, next_chunk};
 use super::uploads::resumable::Target;
-use super::uploads::session::Call;
+use super::uploads::session::{Call, body_length};
 use crate::access::permission::{Publish, Read};
 use crate::catalog::upload::{Announcement, Incoming};
 use crate::catalog::{Catalog, Error};
@@ -27,10 +27,10 @@ use crate::wire::resumable;
 
 /// Upload a file
 ///
-/// The whole file in one request (`curl -T`). `Content-Length` is needed; `Repr-Digest` or
-/// `Content-Digest` (RFC 9530) is verified when sent. 201, or 200 when it replaced a file of the draft.
+/// The whole file in one request (`curl -T`), in chunks where its length is unknown. A digest in `Repr-Digest`,
+/// `Content-Digest` (RFC 9530), `Digest`, `Content-MD5` and the like is verified when sent. 201, or 200 when it replaced a file of the draft.
 /// What breaks on the way leaves nothing. With `Upload-Complete` it begins a resumable upload of the IETF's
-/// draft: `?1` when the whole file is in the request, `?0` and `Upload-Length` when more follows at the
+/// draft: `?1` when the whole file is in the request, `?0` when more follows at the
 /// `Location` of the answer.
 #[utoipa::path(tag = "files", operation_id = "put_file",
     request_body(content = FileBytes, content_type = "application/octet-stream"),
@@ -61,7 +61,9 @@ pub async fn put(
     }
     let ArrivingFile { size, digest, witnesses } = read_headers(&request)?;
     let (condition, protocol) = (condition.0, UploadProtocol::Put);
-    let announced = Announcement { image, revision, role, size, digest, condition, protocol };
+    let metadata = None;
+    let announced =
+        Announcement { image, revision, role, size, digest, metadata, condition, protocol };
     let incoming = depot.catalog.receive(&caller.actor(), announced).await?;
     let received = Box::pin(take_whole(incoming, Body::new(payload), witnesses))
         .await?
@@ -206,7 +208,8 @@ fn must_be_kept(witnesses: Vec<Witness>) -> Result<(), Problem> {
 
 /// What the headers of an upload say of the file.
 struct ArrivingFile {
-    size: u64,
+    /// None where only its end will tell.
+    size: Option<u64>,
     digest: Option<Digest>,
     /// Of the digests that the store does not compute.
     witnesses: Vec<Witness>,
@@ -221,13 +224,12 @@ fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {
         let detail = "a PUT sends the whole file (RFC 9110 section 14.5)";
         return Err(Problem::new(Code::ContentRangeRefused, detail));
     }
-    let length = text(header::CONTENT_LENGTH).ok_or_else(|| {
-        let detail = "say how long the file is with Content-Length; chunked uploads cannot be given their room";
-        Problem::new(Code::LengthRequired, detail)
-    })?;
-    let size = length
-        .parse()
-        .map_err(|_| Problem::new(Code::BadLength, "Content-Length is a number of bytes"))?;
+    let size = body_length(request)?;
+    // By RFC 9112 (6.3) there is no body, which nobody means who sends a file.
+    if size == Some(0) && !request.headers().contains_key(header::CONTENT_LENGTH) {
+        let detail = "the request brings no body; an empty file is sent with Content-Length: 0";
+        return Err(Problem::new(Code::LengthRequired, detail));
+    }
     let (digest, witnesses) = promises_of_whole(request)?;
     Ok(ArrivingFile { size, digest, witnesses })
 }

@@ -76,10 +76,10 @@ pub async fn list(
 ///
 /// Reserves the room for a file of a draft. The headers choose the protocol. Without any of the others:
 /// a JSON body as below; the session is then appended to by either protocol, at `Location`. With
-/// `Tus-Resumable: 1.0.0`: tus (creation, creation-with-upload) with `Upload-Length`, and `Upload-Metadata` that
-/// has `image`, `revision`, `role` and perhaps `digest`. With `Upload-Complete`: the IETF's draft
-/// (draft-ietf-httpbis-resumable-upload), the target in the query, `Upload-Length` where the request does not
-/// hold the whole file, and perhaps `Repr-Digest`. With `Upload-Complete: ?1` the answer is the one of the
+/// `Tus-Resumable: 1.0.0`: tus (creation, creation-with-upload, creation-defer-length) with `Upload-Length` or
+/// `Upload-Defer-Length: 1`, and `Upload-Metadata` that has `image`, `revision`, `role` and perhaps `digest`. With
+/// `Upload-Complete`: the IETF's draft (draft-ietf-httpbis-resumable-upload), the target in the query, and perhaps
+/// `Upload-Length` and `Repr-Digest`. Of a file whose length is told later, room is reserved as its bytes come. With `Upload-Complete: ?1` the answer is the one of the
 /// plain PUT of the file.
 #[utoipa::path(tag = "uploads", operation_id = "create_upload", request_body = NewUpload,
     params(("image" = Option<String>, Query, description = "IETF's draft: the image's name"),
@@ -87,8 +87,9 @@ pub async fn list(
            ("role" = Option<String>, Query, description = "IETF's draft: the file's role"),
            ("Tus-Resumable" = Option<String>, Header, description = "`1.0.0` chooses tus"),
            ("Upload-Complete" = Option<String>, Header, description = "`?0` or `?1` chooses the IETF's draft"),
-           ("Upload-Length" = Option<u64>, Header, description = "Both: the size of the whole file in bytes"),
-           ("Upload-Metadata" = Option<String>, Header, description = "tus: the target")),
+           ("Upload-Length" = Option<u64>, Header, description = "Both: the size of the whole file in bytes, where it is known"),
+           ("Upload-Defer-Length" = Option<String>, Header, description = "tus: `1` where a later request tells the length"),
+           ("Upload-Metadata" = Option<String>, Header, description = "tus: the target; HEAD tells it as it was sent")),
     responses(
         (status = 201, description = "The upload; `Location` is where it is continued", body = UploadBody),
         // Generators take the least of a success's statuses for the one that counts.
@@ -146,7 +147,7 @@ pub async fn show(
 
 /// Ask where to go on
 ///
-/// `Upload-Offset` is where the next byte goes, `Upload-Length` the size of the whole file. A request that
+/// `Upload-Offset` is where the next byte goes, `Upload-Length` the size of the whole file, where it is known. A request that
 /// still sends bytes is ended first, for its line is taken to be broken: what it brought counts.
 #[utoipa::path(tag = "uploads", operation_id = "head_upload",
     params(("upload" = Uuid, Path, description = "The upload's id"),

@@ -21,7 +21,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::rules::Commit;
-use super::upload::{Appending, StartAt};
+use super::upload::{Appending, Piece, StartAt};
 use super::{Actor, Catalog, Error, Result};
 use crate::model::{BitsSession, BitsSessionState as State, ImageKind, Upload};
 use crate::wire::bits::FragmentRange;
@@ -147,9 +147,14 @@ impl Catalog {
         session: &BitsSession,
         range: FragmentRange,
     ) -> Result<Appending> {
-        let start = StartAt::OverlappingFrom(range.first);
+        let piece = Piece {
+            start: StartAt::OverlappingFrom(range.first),
+            length: Some(range.length),
+            checksum: None,
+            file_length: None,
+        };
         for attempt in 1..=ATTEMPTS {
-            match self.append(actor, session.id, start, Some(range.length), None).await {
+            match self.append(actor, session.id, piece).await {
                 Err(Error::UploadTakenOver) if self.upload(actor, session.id).await?.is_full() => {
                     tokio::time::sleep(STEP_BACK * 2 * attempt).await;
                 }

@@ -95,6 +95,8 @@ pub enum Error {
     UploadIncomplete { received: u64, size: u64 },
     #[error("these bytes would end at {end}, and the file has {size}")]
     BeyondEnd { size: u64, end: u64 },
+    #[error("the file's length was said to be {known} before, and is now said to be {given}")]
+    OtherLength { known: u64, given: u64 },
     #[error(
         "the bytes do not have the checksum that came with them; nothing of them was kept, send them again"
     )]
@@ -135,6 +137,10 @@ pub enum Error {
     Truncated { announced: u64, received: u64 },
     #[error("the file has {size} bytes and the limit uploads.max_size is {limit}")]
     TooLarge { size: u64, limit: u64 },
+    #[error(
+        "a file whose length is not said before has at most {limit} bytes here; say its length"
+    )]
+    TooLargeUnannounced { limit: u64 },
     #[error(
         "{needed} bytes do not fit: {available} are free beside what is reserved; what was deleted lately stays for \
          store.safety_age, unless POST /api/v1/gc?immediately=true removes it"

@@ -5,9 +5,9 @@
 //! continued from the offset that the row tells, which never counts a byte that is not on stable
 //! storage. Which protocol speaks for it makes no difference here.
 //!
-//! Read on in the order of a session's life: `create` (what is refused at the start), `writer_queue` and `lease` (of
+//! Read on in the order of a session's life: `create` (what is refused at the start), `reserve` (room for what is to come), `writer_queue` and `lease` (of
 //! several writers the newest gets the session: within this process by taking turns, among all servers by a number in
-//! the row), `open_blob`, `append`, `checkpoint` (what is acknowledged), `kept_open` (between two pieces), `finish`,
+//! the row), `open_blob`, `open_session`, `append`, `checkpoint` (what is acknowledged), `kept_open` (between two pieces), `finish`,
 //! `discard` (cancelled, expired, left behind). `whole_file` is the PUT of a file in one request, on the same engine.
 
 pub mod append;
@@ -18,6 +18,8 @@ mod finish;
 mod kept_open;
 mod lease;
 mod open_blob;
+mod open_session;
+mod reserve;
 mod whole_file;
 mod writer_queue;
 
@@ -40,10 +42,12 @@ pub struct Announcement {
     pub image: ImageName,
     pub revision: i64,
     pub role: FileRole,
-    /// In bytes.
-    pub size: u64,
+    /// In bytes; none where only its end will tell.
+    pub size: Option<u64>,
     /// The digest that the uploader named, if any.
     pub digest: Option<Digest>,
+    /// What tus has told beside it, to be told again.
+    pub metadata: Option<String>,
     /// What the uploader demands of the file that has the role now.
     pub condition: Precondition,
     pub protocol: UploadProtocol,
@@ -61,6 +65,17 @@ pub enum StartAt {
     Exactly(u64),
     /// Here, and what is there already is not to be written again: the new bytes must go past it.
     OverlappingFrom(u64),
+}
+
+/// The bytes that one request brings.
+#[derive(Debug, Clone, Copy)]
+pub struct Piece {
+    pub start: StartAt,
+    /// In bytes; none where only their end will tell.
+    pub length: Option<u64>,
+    pub checksum: Option<Checksum>,
+    /// Of the whole file, where the request tells it.
+    pub file_length: Option<u64>,
 }
 
 /// The checksum of one append's bytes, which are only kept if they have it.

@@ -57,12 +57,16 @@ pub struct Upload {
     pub blob_id: Uuid,
     /// Where the bytes lie in the store.
     pub blob_key: String,
-    /// Of the whole file, in bytes.
+    /// Of the whole file, in bytes; where that is [unknown](Self::open_ended), what is reserved so far.
     pub size: u64,
+    /// Whether the file's length is still unknown.
+    pub open_ended: bool,
     /// The offset: so many bytes are on stable storage.
     pub received: u64,
     /// The digest that the uploader named, if any.
     pub digest: Option<Digest>,
+    /// `Upload-Metadata` of tus as it was sent.
+    pub metadata: Option<String>,
     /// What the uploader demands of the file that has the role now, as JSON.
     pub condition: Option<String>,
     /// SHA-256 over what was received, to be gone on with.
@@ -96,8 +100,10 @@ from_row!(Upload {
     blob_id,
     blob_key,
     size: size,
+    open_ended,
     received: size,
     digest,
+    metadata,
     condition,
     hash_state,
     multipart,
@@ -116,7 +122,12 @@ from_row!(Upload {
 impl Upload {
     /// Whether every byte has come.
     pub const fn is_full(&self) -> bool {
-        self.received == self.size
+        !self.open_ended && self.received == self.size
+    }
+
+    /// Of the whole file, in bytes, where it is known.
+    pub const fn length(&self) -> Option<u64> {
+        if self.open_ended { None } else { Some(self.size) }
     }
 
     /// Another one with each byte that counts.

@@ -23,4 +23,5 @@ pub(super) mod revisions;
 pub(super) mod scrub;
 mod statement;
 pub(super) mod tokens;
+pub(super) mod upload_writers;
 pub(super) mod uploads;

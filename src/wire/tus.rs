@@ -27,7 +27,7 @@ pub static UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadat
 pub static UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
 /// When an unfinished upload goes.
 pub static UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
-/// Says that the length comes later, which is not offered here.
+/// Says that the length comes later: its only value is [`DEFERRED`].
 pub static UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
 /// Says that the upload is a piece of another, which is not offered here.
 pub static UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
@@ -36,8 +36,14 @@ pub static METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-
 
 /// The one version that is spoken.
 pub const VERSION: &str = "1.0.0";
-pub const EXTENSIONS: &str = "creation,creation-with-upload,checksum,expiration,termination";
+pub const EXTENSIONS: &str =
+    "creation,creation-defer-length,creation-with-upload,checksum,expiration,termination";
 pub const CHECKSUM_ALGORITHMS: &str = "sha1,sha256";
+
+pub const DEFERRED: &str = "1";
+
+/// The longest `Upload-Metadata` that is kept with an upload, in bytes.
+const LONGEST_METADATA: usize = 4096;
 
 /// The media type of bytes that are appended.
 pub const CONTENT_TYPE: &str = "application/offset+octet-stream";
@@ -51,6 +57,10 @@ pub enum MalformedField {
     Repeated(HeaderName),
     #[error("Upload-Metadata is a list of keys, each followed by a space and its value in base64")]
     Metadata,
+    #[error("Upload-Metadata has {LONGEST_METADATA} bytes at most")]
+    MetadataTooLong,
+    #[error("Upload-Defer-Length is 1 or is not there")]
+    DeferLength,
     #[error("Upload-Metadata has the key {0} twice")]
     RepeatedKey(String),
     #[error("Upload-Checksum is the name of an algorithm, a space, and the checksum in base64")]
@@ -70,9 +80,22 @@ pub fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Mal
     Ok(Some(text.parse().unwrap_or(u64::MAX)))
 }
 
+/// Whether the file's length is told later, with some bytes of it.
+pub fn is_deferred(headers: &HeaderMap) -> Result<bool, MalformedField> {
+    match single(headers, &UPLOAD_DEFER_LENGTH)? {
+        None => Ok(false),
+        Some(DEFERRED) => Ok(true),
+        Some(_) => Err(MalformedField::DeferLength),
+    }
+}
+
 /// What `Upload-Metadata` says of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Metadata(Vec<(String, Vec<u8>)>);
+pub struct Metadata {
+    pairs: Vec<(String, Vec<u8>)>,
+    /// The field's value, if it was there.
+    pub as_sent: Option<String>,
+}
 
 impl Metadata {
     /// No field is as good as an empty one.
@@ -84,6 +107,9 @@ impl Metadata {
     }
 
     fn parse(text: &str) -> Result<Self, MalformedField> {
+        if text.len() > LONGEST_METADATA {
+            return Err(MalformedField::MetadataTooLong);
+        }
         let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
         for pair in text.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (key, value) = pair.split_once(' ').unwrap_or((pair, ""));
@@ -96,12 +122,12 @@ impl Metadata {
             }
             pairs.push((key.to_owned(), value));
         }
-        Ok(Self(pairs))
+        Ok(Self { pairs, as_sent: Some(text.to_owned()) })
     }
 
     /// The value of a key as text; none where it is missing or no UTF-8.
     pub fn text(&self, key: &str) -> Option<&str> {
-        let (_, value) = self.0.iter().find(|(name, _)| name == key)?;
+        let (_, value) = self.pairs.iter().find(|(name, _)| name == key)?;
         str::from_utf8(value).ok()
     }
 
@@ -189,7 +215,7 @@ mod tests {
         assert_eq!(read.text("filename"), Some("world_domination_plan.pdf"));
         assert_eq!(read.text("is_confidential"), Some(""));
         assert_eq!(read.text("Filename"), None);
-        assert_eq!(metadata(""), Ok(Metadata::default()));
+        assert_eq!(metadata("").unwrap().text("filename"), None);
         assert_eq!(metadata("a  YQ== , b Yg==").unwrap().text("b"), Some("b"));
         assert_eq!(metadata("bytes /w==").unwrap().text("bytes"), None);
     }
@@ -201,6 +227,25 @@ mod tests {
             assert_eq!(Metadata::read(&line), Err(MalformedField::Metadata), "{line:?}");
         }
         assert_eq!(metadata("a YQ==,a YQ=="), Err(MalformedField::RepeatedKey("a".to_owned())));
+    }
+
+    #[test]
+    fn metadata_is_kept_as_it_was_sent_within_bounds() {
+        let sent = "filename d29ybGQ= ,is_confidential";
+        assert_eq!(metadata(sent).unwrap().as_sent.as_deref(), Some(sent));
+        assert_eq!(Metadata::read(&HeaderMap::new()).unwrap().as_sent, None);
+        let long = format!("filename {}", "QUFB".repeat(1100));
+        assert_eq!(metadata(&long), Err(MalformedField::MetadataTooLong));
+    }
+
+    #[test]
+    fn a_length_that_comes_later_is_said_by_a_one() {
+        let read = |line| is_deferred(&headers(&UPLOAD_DEFER_LENGTH, &[line]));
+        assert_eq!(read("1"), Ok(true));
+        assert_eq!(is_deferred(&HeaderMap::new()), Ok(false));
+        for line in ["0", "2", "true", "", "1, 1"] {
+            assert_eq!(read(line), Err(MalformedField::DeferLength), "{line}");
+        }
     }
 
     #[test]

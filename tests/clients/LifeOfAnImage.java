@@ -97,7 +97,7 @@ public final class LifeOfAnImage {
     UploadsApi uploads = new UploadsApi(administrator);
     UploadToCreate announced =
         new UploadToCreate().image(IMAGE).revision(revision).role(FileRole.INDEX).size((long) bytes.length);
-    Upload upload = uploads.createUpload(announced, null, null, null, null, null, null, null);
+    Upload upload = uploads.createUpload(announced, null, null, null, null, null, null, null, null);
     File none = new File("none");
     bytesOfTheNextRequest = BodyPublishers.ofByteArray(bytes, 0, half);
     uploads.appendToUpload(upload.getId(), none, 0L, "?0", null, null);

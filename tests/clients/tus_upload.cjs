@@ -3,6 +3,7 @@
 // Arguments: the server's address, a user's name and password, image, revision, role, the file, and options
 // of the library as JSON. TUS_JS_CLIENT names the library's folder.
 const fs = require("node:fs");
+const { PassThrough } = require("node:stream");
 const tus = require(process.env.TUS_JS_CLIENT);
 
 const [server, user, password, image, revision, role, path, options] = process.argv.slice(2);
@@ -11,7 +12,10 @@ const draft = JSON.parse(options).protocol !== undefined;
 // The IETF's draft has no metadata: it names the target in the query.
 const target = draft ? `?image=${image}&revision=${revision}&role=${role}` : "";
 // With a file the library says of no piece but a whole one that it is the last, which the draft needs.
-const input = draft ? fs.readFileSync(path) : fs.createReadStream(path);
+// Of unknown length, it says so of nothing but a stream that is no file.
+const deferred = JSON.parse(options).uploadLengthDeferred === true;
+const stream = deferred ? fs.createReadStream(path).pipe(new PassThrough()) : fs.createReadStream(path);
+const input = draft ? fs.readFileSync(path) : stream;
 let retries = 0;
 
 const upload = new tus.Upload(input, {

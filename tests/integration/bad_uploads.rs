@@ -13,7 +13,7 @@ on_both_databases![
     a_wrong_digest_is_refused_and_its_bytes_go,
     a_digest_that_is_none_is_refused,
     a_body_that_ends_too_early_leaves_nothing,
-    a_body_without_a_length_is_refused,
+    a_put_without_a_body_is_refused,
     a_body_longer_than_allowed_is_refused_before_it_is_sent,
     more_than_the_disk_holds_is_refused_before_it_is_sent,
     more_than_the_quota_of_an_image_is_refused_and_the_limit_named,
@@ -85,15 +85,13 @@ async fn a_body_that_ends_too_early_leaves_nothing(database: Database) {
     depot.comes_to_store(1).await;
 }
 
-async fn a_body_without_a_length_is_refused(database: Database) {
+async fn a_put_without_a_body_is_refused(database: Database) {
     let (depot, admin) = depot_with_a_draft(database).await;
     let login = basic(&admin.name_and_password());
     let port = depot.server.port();
     let path = file_path("win7-office", 1, "ckm");
     let authorized = ("Authorization", login.as_str());
     raw::request(port, "PUT", &path, &[authorized], b"").await.problem(411);
-    let chunked = [authorized, ("Transfer-Encoding", "chunked")];
-    raw::request(port, "PUT", &path, &chunked, b"3\r\nabc\r\n0\r\n\r\n").await.problem(411);
     // What cannot be framed at all never reaches a handler: the connection's own 400.
     for lengths in [&["abc"][..], &["-1"], &["3", "4"], &["99999999999999999999999"]] {
         let mut headers = vec![authorized];

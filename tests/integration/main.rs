@@ -107,6 +107,7 @@ mod tokens;
 mod tus;
 mod tus_clients;
 mod tus_refusals;
+mod unknown_length;
 mod update_check;
 mod upload_rights;
 mod uploads;

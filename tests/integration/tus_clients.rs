@@ -30,7 +30,7 @@ const SIZE: usize = 20_000_003;
 const FAULT: Fault = Fault::BreaksUploads { after: 3_000_000, times: 6 };
 
 /// A depot, the file to send, and the line over which to send it.
-async fn setting(database: Database, fault: Fault) -> (Depot, BrokenLink, Vec<u8>) {
+pub async fn setting(database: Database, fault: Fault) -> (Depot, BrokenLink, Vec<u8>) {
     let (depot, _) = depot_with_a_draft(database).await;
     let bytes = sample::bytes(7, SIZE);
     std::fs::write(depot.scratch().join("win7-office.ckm"), &bytes).expect("write the image");
@@ -38,7 +38,7 @@ async fn setting(database: Database, fault: Fault) -> (Depot, BrokenLink, Vec<u8
     (depot, link, bytes)
 }
 
-async fn with_tus_js_client(depot: &Depot, link: &BrokenLink, options: &str) -> Finished {
+pub async fn with_tus_js_client(depot: &Depot, link: &BrokenLink, options: &str) -> Finished {
     let library = installed("IMAGEDEPOT_TEST_NODE", "node", "node_modules/tus-js-client");
     let mut upload = Command::new("node");
     upload
@@ -62,7 +62,7 @@ async fn with_tuspy(depot: &Depot, link: &BrokenLink, more: &[&str]) -> Finished
     run(upload).await.successful()
 }
 
-async fn arrived_whole(depot: &Depot, link: &BrokenLink, bytes: &[u8]) {
+pub async fn arrived_whole(depot: &Depot, link: &BrokenLink, bytes: &[u8]) {
     assert_eq!(link.broken(), 6, "the line broke another number of times");
     let file = depot.admin().get(&file_path("win7-office", 1, "ckm")).await.expecting(200);
     assert!(file.body == bytes, "other bytes than were sent");

@@ -10,7 +10,7 @@ use crate::uploads::{depot_with_a_draft, nothing_is_left};
 
 on_both_databases![
     another_version_is_refused_before_anything_is_done,
-    an_upload_says_its_length_at_the_start,
+    an_upload_says_its_length_or_that_it_comes_later,
     the_target_stands_in_the_metadata,
     what_metadata_cannot_be_is_refused,
     bytes_begin_where_the_upload_ends,
@@ -44,10 +44,9 @@ async fn another_version_is_refused_before_anything_is_done(database: Database) 
     assert_eq!(depot.admin().get("/api/v1/uploads").await.expecting(200).items().len(), 1);
 }
 
-async fn an_upload_says_its_length_at_the_start(database: Database) {
+async fn an_upload_says_its_length_or_that_it_comes_later(database: Database) {
     let (depot, admin) = depot_with_a_draft(database).await;
     refused(&creation(&admin).await, 411);
-    refused(&creation(&admin).header("Upload-Defer-Length", "1").await, 411);
     let partial = creation(&admin).header("Upload-Concat", "partial").header("Upload-Length", "5");
     refused(&partial.await, 400);
     let huge = creation(&admin).header("Upload-Length", "99999999999999999999999999");

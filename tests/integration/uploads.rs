@@ -405,7 +405,10 @@ async fn options_say_what_is_offered(database: Database) {
             for (header, value) in [
                 ("tus-version", "1.0.0"),
                 ("tus-resumable", "1.0.0"),
-                ("tus-extension", "creation,creation-with-upload,checksum,expiration,termination"),
+                (
+                    "tus-extension",
+                    "creation,creation-defer-length,creation-with-upload,checksum,expiration,termination",
+                ),
                 ("tus-checksum-algorithm", "sha1,sha256"),
                 ("tus-max-size", "123456789"),
                 ("upload-limit", "max-size=123456789, min-size=0"),

@@ -310,7 +310,7 @@ refusals!(
     408 TooSlow "The body stopped coming; `detail` says whether what came was kept",
     409 Conflict "The state of things forbids it; `code` says which and `detail` what to do",
     410 Gone "The revision was deleted",
-    411 LengthRequired "An upload has to say its length",
+    411 LengthRequired "An upload says its length, or that it comes later",
     412 PreconditionFailed "It was changed in the meantime: `If-Match` names an older state",
     413 TooLarge "The body is larger than the limit that `detail` names",
     415 MediaType "The body is not of the expected type",

@@ -42,7 +42,9 @@ pub async fn create(
     let NewUpload { image, revision, role, size, digest } = body.read()?;
     let digest = digest.as_deref().map(named_digest).transpose()?;
     let protocol = UploadProtocol::Json;
-    let announced = Announcement { image, revision, role, size, digest, condition, protocol };
+    let (size, metadata) = (Some(size), None);
+    let announced =
+        Announcement { image, revision, role, size, digest, metadata, condition, protocol };
     let mut upload = call.create(announced).await?;
     // Nobody has a byte to send that would end it.
     if upload.is_full() {

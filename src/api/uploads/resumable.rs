@@ -65,12 +65,15 @@ async fn try_create(
 ) -> Result<HttpResponse, Problem> {
     let Creation { size, digest, first, complete } = Creation::read(call)?;
     let protocol = UploadProtocol::Resumable;
-    let announced = Announcement { image, revision, role, size, digest, condition, protocol };
+    let metadata = None;
+    let announced =
+        Announcement { image, revision, role, size, digest, metadata, condition, protocol };
     let mut upload = call.create(announced).await?;
     if let Some(append) = first {
         upload = call.append_first(upload, append, payload).await?;
     }
     if complete {
+        let upload = call.end_here(upload).await?;
         return finish(call, &upload).await;
     }
     let mut response = progress(call, HttpResponse::Created(), &upload);
@@ -82,7 +85,7 @@ async fn try_create(
 pub async fn head(call: &Call, id: Uuid) -> Result<HttpResponse, Problem> {
     let upload = call.halted_session(id).await?;
     let mut response = progress(call, HttpResponse::NoContent(), &upload);
-    if let Some(length) = fields::write_number(upload.size) {
+    if let Some(length) = upload.length().and_then(fields::write_number) {
         response.insert_header((fields::UPLOAD_LENGTH.clone(), length));
     }
     response.insert_header((header::CACHE_CONTROL, "no-store"));
@@ -105,6 +108,7 @@ async fn try_append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpRespo
     }
     let upload = call.append(id, append, payload).await?;
     if complete {
+        let upload = call.end_here(upload).await?;
         return finish(call, &upload).await;
     }
     Ok(progress(call, HttpResponse::NoContent(), &upload).finish())
@@ -113,7 +117,8 @@ async fn try_append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpRespo
 /// A request that says to end the file has to: refused before its bytes are taken.
 async fn ends_the_file(call: &Call, upload: &Upload, append: Append) -> Result<(), Problem> {
     let Some(length) = append.length else { return Ok(()) };
-    if append.offset.saturating_add(length) == upload.size {
+    let end = append.offset.saturating_add(length);
+    if upload.length().is_none_or(|size| size == end) {
         return Ok(());
     }
     // Whoever is wrong about the offset is told that first: the lengths follow from it.

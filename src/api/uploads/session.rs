@@ -15,7 +15,7 @@ use crate::api::conventions::problem::{Code, Problem};
 use crate::api::conventions::sample;
 use crate::api::depot::Depot;
 use crate::catalog::Error;
-use crate::catalog::upload::{Announcement, Checksum, Received, StartAt};
+use crate::catalog::upload::{Announcement, Checksum, Piece, Received, StartAt};
 use crate::model::{FileRole, Upload, UploadProtocol, UploadState};
 
 /// A resumable upload.
@@ -26,8 +26,9 @@ pub struct UploadBody {
     image: String,
     revision: i64,
     role: FileRole,
-    /// Of the whole file, in bytes.
-    size: u64,
+    /// Of the whole file, in bytes; null while nobody has said it.
+    #[schema(required = true)]
+    size: Option<u64>,
     /// So many bytes are on stable storage: the offset to go on from.
     received: u64,
     state: UploadState,
@@ -51,7 +52,7 @@ impl UploadBody {
             image: sample::IMAGE.to_owned(),
             revision: 12,
             role: FileRole::Ckm,
-            size: 21_474_836_480,
+            size: Some(21_474_836_480),
             received: 8_589_934_592,
             state: UploadState::Receiving,
             protocol: UploadProtocol::Tus,
@@ -71,7 +72,7 @@ impl UploadBody {
             image: upload.image.to_string(),
             revision: upload.revision,
             role: upload.role,
-            size: upload.size,
+            size: upload.length(),
             received: upload.received,
             state: upload.state,
             protocol: upload.protocol,
@@ -111,6 +112,8 @@ pub struct Append {
     /// None where it comes in chunks.
     pub length: Option<u64>,
     pub checksum: Option<Checksum>,
+    /// Of the whole file, where it was unknown and this request tells it.
+    pub file_length: Option<u64>,
 }
 
 impl Call {
@@ -173,12 +176,22 @@ impl Call {
         payload: Payload,
     ) -> Result<Upload, Problem> {
         let (start, actor) = (StartAt::Exactly(append.offset), self.caller.actor());
-        let Append { length, checksum, .. } = append;
+        let Append { length, checksum, file_length, .. } = append;
+        let piece = Piece { start, length, checksum, file_length };
         // On the heap: what the engine holds while bytes come is large, and several callers deep.
-        let opening = Box::pin(self.depot.catalog.append(&actor, id, start, length, checksum));
+        let opening = Box::pin(self.depot.catalog.append(&actor, id, piece));
         let mut body = Body::new(payload);
         let appending = body.while_opening(opening).await?;
         Box::pin(take_in(appending, body, 0)).await
+    }
+
+    /// What has come is the whole file, where nobody had said how long that is.
+    pub async fn end_here(&self, upload: Upload) -> Result<Upload, Problem> {
+        if upload.length().is_some() {
+            return Ok(upload);
+        }
+        let (actor, end) = (self.caller.actor(), upload.received);
+        Ok(Box::pin(self.depot.catalog.end_upload_at(&actor, upload.id, end)).await?)
     }
 
     /// Gives a full session to its draft.
@@ -211,19 +224,9 @@ impl Call {
         }
     }
 
-    /// The number of bytes in the request's body; none where only its end will tell.
+    /// The length of the request's body, as [`body_length`] has it.
     pub fn body_length(&self) -> Result<Option<u64>, Problem> {
-        let headers = self.request.headers();
-        let Some(field) = headers.get(header::CONTENT_LENGTH) else {
-            let comes_in_pieces = headers.contains_key(header::TRANSFER_ENCODING)
-                || self.request.version() >= Version::HTTP_2;
-            return Ok(if comes_in_pieces { None } else { Some(0) });
-        };
-        let length = field.to_str().ok().and_then(|text| text.parse().ok());
-        length.map(Some).ok_or_else(|| {
-            let detail = "Content-Length is a number of bytes";
-            Problem::new(Code::BadLength, detail)
-        })
+        body_length(&self.request)
     }
 
     /// The type of the request's body without its parameters, in small letters.
@@ -232,4 +235,19 @@ impl Call {
         let essence = field.to_str().unwrap_or("?").split(';').next().unwrap_or_default();
         Some(essence.trim().to_ascii_lowercase())
     }
+}
+
+/// The number of bytes in a request's body; none where only its end will tell.
+pub fn body_length(request: &HttpRequest) -> Result<Option<u64>, Problem> {
+    let headers = request.headers();
+    let Some(field) = headers.get(header::CONTENT_LENGTH) else {
+        let comes_in_pieces =
+            headers.contains_key(header::TRANSFER_ENCODING) || request.version() >= Version::HTTP_2;
+        return Ok(if comes_in_pieces { None } else { Some(0) });
+    };
+    let length = field.to_str().ok().and_then(|text| text.parse().ok());
+    length.map(Some).ok_or_else(|| {
+        let detail = "Content-Length is a number of bytes";
+        Problem::new(Code::BadLength, detail)
+    })
 }

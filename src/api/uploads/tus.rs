@@ -39,7 +39,10 @@ pub async fn create(
 pub async fn head(call: &Call, id: Uuid) -> Result<HttpResponse, Problem> {
     let upload = finished_if_full(call, call.halted_session(id).await?).await?;
     let mut response = progress(call, HttpResponse::Ok(), &upload);
-    response.insert_header((tus::UPLOAD_LENGTH.clone(), upload.size));
+    match upload.length() {
+        Some(length) => response.insert_header((tus::UPLOAD_LENGTH.clone(), length)),
+        None => response.insert_header((tus::UPLOAD_DEFER_LENGTH.clone(), tus::DEFERRED)),
+    };
     response.insert_header((tus::UPLOAD_METADATA.clone(), metadata_of(&upload)));
     response.insert_header((header::CACHE_CONTROL, "no-store"));
     Ok(response.finish())
@@ -51,10 +54,13 @@ pub async fn append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpRespo
     let headers = call.request.headers();
     let offset = tus::number(headers, &tus::UPLOAD_OFFSET)?
         .ok_or_else(|| malformed("Upload-Offset says where the bytes begin, and is missing"))?;
-    if tus::number(headers, &tus::UPLOAD_LENGTH)?.is_some_and(|length| length != upload.size) {
+    let told = tus::number(headers, &tus::UPLOAD_LENGTH)?;
+    if told.zip(upload.length()).is_some_and(|(told, known)| told != known) {
         return Err(malformed("Upload-Length is another than the upload was begun with"));
     }
-    let append = Append { offset, length: call.body_length()?, checksum: checksum(call)? };
+    let file_length = told.filter(|_| upload.length().is_none());
+    let (length, checksum) = (call.body_length()?, checksum(call)?);
+    let append = Append { offset, length, checksum, file_length };
     let appended = call.append(id, append, payload).await.map_err(with_status_of_tus)?;
     let upload = finished_if_full(call, appended).await?;
     Ok(progress(call, HttpResponse::NoContent(), &upload).finish())
@@ -65,10 +71,16 @@ fn announcement(call: &Call, condition: Precondition) -> Result<Announcement, Pr
     if headers.contains_key(&tus::UPLOAD_CONCAT) {
         return Err(malformed("Upload-Concat: the extension concatenation is not offered"));
     }
-    let size = tus::number(headers, &tus::UPLOAD_LENGTH)?.ok_or_else(|| {
-        let detail = "say how long the file is with Upload-Length; it cannot be said later";
-        Problem::new(Code::UploadLengthRequired, detail)
-    })?;
+    let size = match (tus::number(headers, &tus::UPLOAD_LENGTH)?, tus::is_deferred(headers)?) {
+        (Some(_), true) => {
+            return Err(malformed("Upload-Length and Upload-Defer-Length contradict each other"));
+        }
+        (None, false) => {
+            let detail = "say how long the file is with Upload-Length, or that it is said later with Upload-Defer-Length: 1";
+            return Err(Problem::new(Code::UploadLengthRequired, detail));
+        }
+        (size, _) => size,
+    };
     let metadata = Metadata::read(headers)?;
     Ok(Announcement {
         image: named(&metadata, "image")?,
@@ -76,6 +88,7 @@ fn announcement(call: &Call, condition: Precondition) -> Result<Announcement, Pr
         role: named(&metadata, "role")?,
         size,
         digest: metadata.text("digest").map(|_| named(&metadata, "digest")).transpose()?,
+        metadata: metadata.as_sent,
         condition,
         protocol: UploadProtocol::Tus,
     })
@@ -95,7 +108,7 @@ fn named<T: std::str::FromStr>(metadata: &Metadata, key: &'static str) -> Result
 }
 
 /// What comes with the request itself, if anything.
-fn first_append(call: &Call, size: u64) -> Result<Option<Append>, Problem> {
+fn first_append(call: &Call, size: Option<u64>) -> Result<Option<Append>, Problem> {
     let length = call.body_length()?;
     // HTTP/2 may leave it open whether there is a body.
     if length == Some(0) || (length.is_none() && call.content_type().is_none()) {
@@ -103,10 +116,10 @@ fn first_append(call: &Call, size: u64) -> Result<Option<Append>, Problem> {
     }
     must_be_bytes(call)?;
     // Refused before there is a session that would be left behind.
-    if let Some(end) = length.filter(|length| *length > size) {
+    if let Some((end, size)) = length.zip(size).filter(|(length, size)| length > size) {
         return Err(Error::BeyondEnd { size, end }.into());
     }
-    Ok(Some(Append { offset: 0, length, checksum: checksum(call)? }))
+    Ok(Some(Append { offset: 0, length, checksum: checksum(call)?, file_length: None }))
 }
 
 fn must_be_bytes(call: &Call) -> Result<(), Problem> {
@@ -146,8 +159,11 @@ fn progress(
     response
 }
 
-/// What names the target. Other keys that the client sent, such as a file name, are not kept.
+/// As it was sent; what names the target, of an upload that another protocol began.
 fn metadata_of(upload: &Upload) -> String {
+    if let Some(as_sent) = &upload.metadata {
+        return as_sent.clone();
+    }
     let revision = upload.revision.to_string();
     let pairs =
         [("image", upload.image.as_str()), ("revision", &revision), ("role", upload.role.as_str())];

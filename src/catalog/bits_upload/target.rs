@@ -28,8 +28,9 @@ impl Catalog {
             image: session.image.clone(),
             revision,
             role: session.role,
-            size,
+            size: Some(size),
             digest: None,
+            metadata: None,
             condition: Precondition::None,
             protocol: UploadProtocol::Bits,
         };

@@ -121,8 +121,9 @@ async fn an_upload_that_was_made_is_found_again() {
         image: session.image.clone(),
         revision,
         role: session.role,
-        size: SIZE,
+        size: Some(SIZE),
         digest: None,
+        metadata: None,
         condition: crate::catalog::Precondition::None,
         protocol: UploadProtocol::Bits,
     };

@@ -9,11 +9,10 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use sha2::Digest as _;
-use uuid::Uuid;
 
-use super::lease::{Claimed, RENEW_AFTER, Unnoted};
+use super::Checksum;
+use super::lease::{Claimed, RENEW_AFTER};
 use super::writer_queue::Turn;
-use super::{Checksum, StartAt, takes_files};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{Upload, UploadState};
 use crate::storage::StorageError;
@@ -37,6 +36,7 @@ pub struct Appending(pub(super) Option<Open>);
 /// What an append works with.
 pub(super) struct Open {
     pub(super) catalog: Catalog,
+    actor: Actor,
     pub(super) upload: Upload,
     pub(super) claim: i64,
     pub(super) hold: Hold,
@@ -57,88 +57,6 @@ struct RunningCheck {
     expected: Checksum,
     sha1: sha1::Sha1,
     sha256: sha2::Sha256,
-}
-
-impl Catalog {
-    /// Opens a session, which the caller has looked up, for `length` more bytes, if that is known. Whoever writes to it is asked to stop,
-    /// and what came from there is saved before the offset is compared.
-    pub async fn append(
-        &self,
-        actor: &Actor,
-        id: Uuid,
-        start: StartAt,
-        length: Option<u64>,
-        checksum: Option<Checksum>,
-    ) -> Result<Appending> {
-        let (catalog, actor) = (self.clone(), actor.clone());
-        self.to_the_end(async move {
-            Box::pin(catalog.open_for_append(&actor, id, start, length, checksum)).await
-        })
-        .await
-    }
-
-    async fn open_for_append(
-        &self,
-        actor: &Actor,
-        id: Uuid,
-        start: StartAt,
-        length: Option<u64>,
-        checksum: Option<Checksum>,
-    ) -> Result<Appending> {
-        let mut turn = self.shared.turns.take(id).await?;
-        if checksum.is_none()
-            && let Some((claimed, appender)) = self.reopen(actor, &mut turn, start, length)
-        {
-            return Ok(Appending(Some(Open::new(self, claimed, appender, turn))));
-        }
-        let unnoted = if checksum.is_some() { Unnoted::AreNothing } else { Unnoted::Count };
-        let may_append = |upload: &Upload| self.may_append(actor, upload);
-        let mut claimed = self.claim(&mut turn, id, unnoted, &may_append).await?;
-        let opened = self.open_claimed(&mut claimed).await;
-        let fits = opened.and_then(|mut appender| {
-            appender.expect_end(check_start(&claimed.upload, start, length)?);
-            Ok(appender)
-        });
-        match fits {
-            Ok(appender) => {
-                let mut open = Open::new(self, claimed, appender, turn);
-                open.check = checksum.map(RunningCheck::new);
-                Ok(Appending(Some(open)))
-            }
-            Err(error) => {
-                self.release(&mut claimed.upload, claimed.number, None).await?;
-                Err(error)
-            }
-        }
-    }
-
-    pub(super) fn may_append(&self, actor: &Actor, upload: &Upload) -> Result<()> {
-        self.may_know(actor, upload)?;
-        if !takes_files(upload.revision_state) {
-            return Err(Error::RevisionSealed(upload.revision));
-        }
-        Ok(())
-    }
-}
-
-/// Where the bytes are going to end: of unknown length, at the end of the file.
-pub(super) fn check_start(upload: &Upload, start: StartAt, length: Option<u64>) -> Result<u64> {
-    let next = upload.received;
-    let first = match start {
-        StartAt::Exactly(first) | StartAt::OverlappingFrom(first) => first,
-    };
-    let end = first.saturating_add(length.unwrap_or(0));
-    let follows = match start {
-        StartAt::Exactly(_) => first == next,
-        StartAt::OverlappingFrom(_) => first <= next && end > next,
-    };
-    if !follows {
-        return Err(Error::OffsetMismatch { expected: next, given: first });
-    }
-    if end > upload.size {
-        return Err(Error::BeyondEnd { size: upload.size, end });
-    }
-    Ok(if length.is_some() { end } else { upload.size })
 }
 
 impl Appending {
@@ -187,11 +105,18 @@ impl Drop for Appending {
 }
 
 impl Open {
-    pub(super) fn new(catalog: &Catalog, claimed: Claimed, appender: Appender, turn: Turn) -> Self {
+    pub(super) fn new(
+        catalog: &Catalog,
+        actor: &Actor,
+        claimed: Claimed,
+        appender: Appender,
+        turn: Turn,
+    ) -> Self {
         let Claimed { upload, number: claim, hold, .. } = claimed;
         let noted = Noted { received: upload.received, at: Instant::now() };
         Self {
             catalog: catalog.clone(),
+            actor: actor.clone(),
             upload,
             claim,
             hold,
@@ -203,11 +128,15 @@ impl Open {
         }
     }
 
+    /// The bytes only count with their checksum.
+    pub(super) fn to_prove(mut self, checksum: Option<Checksum>) -> Self {
+        self.check = checksum.map(RunningCheck::new);
+        self
+    }
+
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<()> {
         let end = self.appender.taken() + bytes.len() as u64;
-        if end > self.upload.size {
-            return Err(Error::BeyondEnd { size: self.upload.size, end });
-        }
+        self.make_room(end).await?;
         if self.floor_checked_at.is_none_or(|at| end - at >= FLOOR_EVERY) {
             self.floor_checked_at = Some(end);
             self.catalog.check_floor()?;
@@ -226,6 +155,26 @@ impl Open {
             Some(kept) if self.noted.is_due(&kept) => self.note(&kept).await?,
             _ => {}
         }
+        Ok(())
+    }
+
+    /// Reserves what an upload of unknown length needs; one of a known length ends there.
+    async fn make_room(&mut self, end: u64) -> Result<()> {
+        match self.upload.length() {
+            Some(size) if end > size => Err(Error::BeyondEnd { size, end }),
+            None if end >= self.upload.size => {
+                let (actor, claim) = (&self.actor, self.claim);
+                self.catalog.reserve_more(actor, &mut self.upload, claim, end).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The file ends here, which was unknown.
+    pub(super) async fn settle_length(&mut self, length: u64) -> Result<()> {
+        let (actor, claim) = (&self.actor, self.claim);
+        self.catalog.settle_length(actor, &mut self.upload, claim, length).await?;
+        self.appender.set_end(length);
         Ok(())
     }
 

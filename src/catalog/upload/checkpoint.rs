@@ -65,7 +65,7 @@ impl Catalog {
     }
 }
 
-/// What there is to note: of the parts those past the offset.
+/// What there is to note: of the parts those past the offset, or the one that takes the place of a tail.
 fn progress<'a>(
     upload: &Upload,
     claim: i64,
@@ -73,7 +73,7 @@ fn progress<'a>(
     held_until: DateTime<Utc>,
     now: DateTime<Utc>,
 ) -> Result<Progress<'a>> {
-    let news = kept.parts.iter().filter(|part| part.end > upload.received);
+    let news = kept.parts.iter().filter(|part| part.end >= upload.received);
     let parts = news.map(|part| Ok((super::as_stored(part.number)?, part.id.as_str())));
     Ok(Progress {
         claim,

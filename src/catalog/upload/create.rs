@@ -7,9 +7,7 @@ use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::healing::is_to_be_healed;
 use crate::catalog::revision::{RevisionDetails, locked_details};
 use crate::catalog::{Actor, Catalog, Error, Result};
-use crate::model::{
-    File, FileRole, ImageKind, RevisionState, Role, Upload, UploadProtocol, metric,
-};
+use crate::model::{File, FileRole, ImageKind, RevisionState, Upload, UploadProtocol, metric};
 use crate::storage::blobs::RunningHash;
 use crate::storage::{Holder, NewUpload, StorageError, Tx};
 
@@ -55,19 +53,18 @@ impl Catalog {
         announced: &Announcement,
         holder: Option<&Holder<'_>>,
     ) -> Result<Upload> {
-        self.check_size(announced.size)?;
+        let reserved = self.first_reservation(announced.size)?;
         self.check_mounted()?;
         let mut tx = self.db.write().await?;
         let details = locked_details(&mut tx, &announced.image, announced.revision).await?;
         check_target(&mut tx, actor, &details, announced).await?;
         tx.lock_reservations().await?;
         self.check_count(&mut tx, actor, announced.protocol).await?;
-        self.check_quota(&mut tx, &details, announced).await?;
-        self.check_room(&mut tx, announced.size).await?;
-        self.check_share(&mut tx, actor, announced.size).await?;
+        let target = (details.image.id, details.revision.id, announced.role);
+        self.check_reservation(&mut tx, actor, target, reserved).await?;
         let (blob, now) = (self.ids.next(), self.clock.now());
-        let (key, size) = (self.ids.blob_key(), as_stored(announced.size)?);
-        tx.insert_arriving_blob(blob, &key, size, self.instance, now).await?;
+        let (key, reserved) = (self.ids.blob_key(), as_stored(reserved)?);
+        tx.insert_arriving_blob(blob, &key, reserved, self.instance, now).await?;
         let new = NewUpload {
             id,
             revision_id: details.revision.id,
@@ -75,6 +72,8 @@ impl Catalog {
             blob_id: blob,
             protocol: announced.protocol,
             digest: announced.digest.map(|digest| digest.to_string()),
+            open_ended: announced.size.is_none(),
+            metadata: announced.metadata.as_deref(),
             condition: announced.condition.to_stored(),
             hash_state: &RunningHash::default().save(),
             created_by: &actor.name,
@@ -83,18 +82,14 @@ impl Catalog {
         tx.insert_upload(&new, holder).await?;
         if announced.protocol != UploadProtocol::Put {
             let subject = format!("uploads/{id}");
-            let target = (&details.image.name, details.revision.number, announced.role, size);
+            let target =
+                (&details.image.name, details.revision.number, announced.role, announced.size);
             let entry = Entry { action: "upload.create", subject, actor };
             self.audit(&mut tx, entry, NOTHING, Some(&target));
         }
         let upload = tx.upload(id).await?.ok_or(Error::UploadNotFound)?;
         tx.commit().await?;
         Ok(upload)
-    }
-
-    pub(in crate::catalog) fn check_size(&self, size: u64) -> Result<()> {
-        let limit = self.rules().uploads.max_size.as_u64();
-        if size > limit { Err(Error::TooLarge { size, limit }) } else { Ok(()) }
     }
 
     async fn check_count(
@@ -108,61 +103,6 @@ impl Catalog {
             return Err(Error::TooManyUploads { open, limit: MOST_OPEN });
         }
         Ok(())
-    }
-
-    /// What the file would replace does not count: its bytes go when the new ones are there.
-    async fn check_quota(
-        &self,
-        tx: &mut Tx,
-        details: &RevisionDetails,
-        announced: &Announcement,
-    ) -> Result<()> {
-        let (limit, size) = (self.rules().uploads.image_quota.as_u64(), announced.size);
-        if limit == 0 {
-            return Ok(());
-        }
-        let held = tx.bytes_of_image(details.image.id, details.revision.id, announced.role).await?;
-        let used = held.unsigned_abs();
-        if used.saturating_add(size) > limit {
-            return Err(Error::QuotaExceeded { used, size, limit });
-        }
-        Ok(())
-    }
-
-    /// One caller alone must not keep all others out.
-    async fn check_share(&self, tx: &mut Tx, actor: &Actor, size: u64) -> Result<()> {
-        let share = u64::from(self.rules().uploads.caller_share);
-        if share >= 100 || actor.holds(Role::Admin) {
-            return Ok(());
-        }
-        let Some(free) = self.blobs.free_bytes()? else { return Ok(()) };
-        let reserved = tx.reserved_by(&actor.name).await?.unsigned_abs();
-        let limit = free.saturating_sub(self.rules().min_free) / 100 * share;
-        if reserved.saturating_add(size) > limit {
-            return Err(Error::CallerShareExceeded { reserved, size, limit });
-        }
-        Ok(())
-    }
-
-    pub(crate) async fn check_room(&self, tx: &mut Tx, needed: u64) -> Result<()> {
-        let Some(free) = self.blobs.free_bytes()? else { return Ok(()) };
-        let reserved = u64::try_from(tx.reserved_bytes().await?).unwrap_or(0);
-        let available = free.saturating_sub(reserved).saturating_sub(self.rules().min_free);
-        if needed > available {
-            return Err(Error::NoRoom { needed, available });
-        }
-        Ok(())
-    }
-
-    /// What was reserved may still be taken by others than uploads: the floor is kept all the same, so
-    /// that the database can go on.
-    pub(super) fn check_floor(&self) -> Result<()> {
-        let (floor, free) = (self.rules().min_free, self.blobs.free_bytes_of_disk()?);
-        if free < floor {
-            return Err(Error::FloorReached { free, floor });
-        }
-        // The catalog may lie on another disk, and what came could not be made a file of its.
-        Ok(self.db.check_room()?)
     }
 }
 
@@ -189,7 +129,7 @@ async fn check_target(
 fn check_same_bytes(present: Option<&File>, announced: &Announcement) -> Result<()> {
     let Some(present) = present else { return Ok(()) };
     let is_other = announced.digest.is_some_and(|digest| digest != present.digest);
-    if is_other || announced.size != present.size {
+    if is_other || announced.size.is_some_and(|size| size != present.size) {
         return Err(Error::OtherBytes { revision: announced.revision, digest: present.digest });
     }
     Ok(())

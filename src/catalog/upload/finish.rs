@@ -36,8 +36,7 @@ impl Catalog {
             }
             other => other?,
         };
-        let ready =
-            self.open_claimed(&mut claimed).await.and_then(|_| must_be_full(&claimed.upload));
+        let ready = self.open_full(&mut claimed).await;
         let Claimed { mut upload, number: claim, hold, .. } = claimed;
         let finished = match ready {
             Ok(()) => self.finish_claimed(actor, &upload, claim, &hold).await,
@@ -49,6 +48,19 @@ impl Catalog {
             self.release(&mut upload, claim, None).await?;
         }
         finished
+    }
+
+    /// Opens the bytes of a session, all of which are there. In a bucket those of one whose length was told last may be
+    /// short of a part.
+    async fn open_full(&self, claimed: &mut Claimed) -> Result<()> {
+        let mut appender = self.open_claimed(claimed).await?;
+        must_be_full(&claimed.upload)?;
+        let Claimed { upload, number, hold, .. } = claimed;
+        if upload.tail.is_some() {
+            let kept = self.holding(upload.id, *number, hold, Box::pin(appender.sync())).await?;
+            self.note_progress(upload, *number, hold, &kept).await?;
+        }
+        Ok(())
     }
 
     /// For who holds the session, all of whose bytes are on stable storage.

@@ -7,9 +7,10 @@
 
 use std::time::Duration;
 
-use super::StartAt;
-use super::append::{Open, check_start};
+use super::Piece;
+use super::append::Open;
 use super::lease::{Claimed, RENEW_AFTER};
+use super::open_session::check_start;
 use super::writer_queue::{Resting, Turn};
 use crate::catalog::{Actor, Catalog, Result};
 use crate::model::Upload;
@@ -21,7 +22,9 @@ const REST: Duration = Duration::from_millis(100);
 impl Open {
     /// Whether the next piece may find the session open.
     pub(super) fn may_rest(&self, kept: &Kept) -> bool {
-        kept.received < self.upload.size && self.appender.may_rest() && !self.turn.is_wanted()
+        Some(kept.received) != self.upload.length()
+            && self.appender.may_rest()
+            && !self.turn.is_wanted()
     }
 
     /// Acknowledges what came and lets the session rest.
@@ -58,14 +61,13 @@ impl Catalog {
         &self,
         actor: &Actor,
         turn: &mut Turn,
-        start: StartAt,
-        length: Option<u64>,
+        piece: &Piece,
     ) -> Option<(Claimed, Appender)> {
         let Resting { upload, claim, hold, mut appender } = turn.rested()?;
         if hold.age() >= RENEW_AFTER || self.may_append(actor, &upload).is_err() {
             return None;
         }
-        appender.expect_end(check_start(&upload, start, length).ok()?);
+        appender.expect_end(check_start(&upload, piece).ok()?);
         let claimed =
             Claimed { upload, number: claim, hold, tail: Tail::CutOff, boot_to_note: None };
         Some((claimed, appender))

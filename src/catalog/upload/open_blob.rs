@@ -52,7 +52,7 @@ impl Catalog {
         };
         let growing = Growing {
             key: upload.blob_key.clone(),
-            size: upload.size,
+            size: upload.length(),
             kept,
             tail,
             multipart: multipart_of(upload),
@@ -65,7 +65,8 @@ impl Catalog {
     /// Where the store is a bucket, a blob grows as a multipart upload, which is noted before it gets
     /// any bytes: whoever takes them away has to name it.
     async fn begin_multipart(&self, upload: &mut Upload, claim: i64) -> Result<()> {
-        let Some(begun) = self.blobs.begin_multipart(&upload.blob_key, upload.size).await? else {
+        let largest = upload.length().unwrap_or_else(|| self.largest_open_ended());
+        let Some(begun) = self.blobs.begin_multipart(&upload.blob_key, largest).await? else {
             return Ok(());
         };
         let part_size = super::as_stored(begun.part_size)?;

@@ -56,6 +56,16 @@ enum Step {
     Expire,
 }
 
+/// When the server learns how long the file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Told {
+    AtTheStart,
+    WithTheLastBytes,
+    AfterThem,
+    /// As before, and the server is killed when it has just noted it.
+    AfterThemAndKilled,
+}
+
 /// How an append ends.
 #[derive(Debug, Clone, Copy)]
 enum End {
@@ -127,6 +137,7 @@ struct Trial<'a> {
     acknowledged: u64,
     /// Cancelled or expired.
     gone: bool,
+    told: Told,
 }
 
 /// No two pieces are alike, so that one in the place of another is seen.
@@ -137,6 +148,10 @@ static BYTES: LazyLock<Bytes> = LazyLock::new(|| {
 
 impl<'a> Trial<'a> {
     async fn begin(environment: &'a Environment, size: usize) -> Self {
+        Self::begin_told(environment, size, Told::AtTheStart).await
+    }
+
+    async fn begin_told(environment: &'a Environment, size: usize, told: Told) -> Self {
         let catalog = environment.catalog(1).await;
         let actor = Actor::system("tester");
         let draft = catalog
@@ -147,8 +162,9 @@ impl<'a> Trial<'a> {
             image: draft.image.name,
             revision: draft.revision.number,
             role: FileRole::Ckm,
-            size: size as u64,
+            size: (told == Told::AtTheStart).then_some(size as u64),
             digest: None,
+            metadata: None,
             condition: Precondition::None,
             protocol: UploadProtocol::Json,
         };
@@ -162,6 +178,7 @@ impl<'a> Trial<'a> {
             revision: draft.revision.number,
             acknowledged: 0,
             gone: false,
+            told,
         }
     }
 
@@ -228,7 +245,8 @@ impl<'a> Trial<'a> {
         checksum: Option<Checksum>,
     ) -> Result<Appending> {
         let length = Some(length as u64);
-        self.catalog.append(&self.actor, self.upload, start, length, checksum).await
+        let piece = Piece { start, length, checksum, file_length: None };
+        self.catalog.append(&self.actor, self.upload, piece).await
     }
 
     async fn append(&mut self, offset: u64, length: usize, end: End) {
@@ -344,6 +362,20 @@ impl<'a> Trial<'a> {
         self.catalog.recover().await.unwrap();
     }
 
+    /// The row says how long the file is, and its last bytes are still what is short of a part.
+    async fn kill_settling(&mut self, size: u64) {
+        let mut turn = self.catalog.shared.turns.take(self.upload).await.unwrap();
+        let claiming =
+            self.catalog.claim(&mut turn, self.upload, lease::Unnoted::Count, &|_| Ok(()));
+        let mut claimed = claiming.await.unwrap();
+        let (upload, number) = (&mut claimed.upload, claimed.number);
+        self.catalog.settle_length(&self.actor, upload, number, size).await.unwrap();
+        std::mem::forget(claimed);
+        drop(turn);
+        self.catalog = self.environment.catalog(1).await;
+        self.catalog.recover().await.unwrap();
+    }
+
     async fn lose_power(&mut self) {
         let mut tx = self.catalog.db.write().await.unwrap();
         let upload = tx.upload(self.upload).await.unwrap().unwrap();
@@ -370,10 +402,24 @@ impl<'a> Trial<'a> {
 
     async fn send_rest(&mut self, offset: u64) {
         let rest = self.bytes(offset, self.file.len());
-        let mut open = self.open(StartAt::Exactly(offset), rest.len(), None).await.unwrap();
+        let size = self.file.len() as u64;
+        let piece = Piece {
+            start: StartAt::Exactly(offset),
+            length: Some(rest.len() as u64),
+            checksum: None,
+            file_length: (self.told == Told::WithTheLastBytes).then_some(size),
+        };
+        let mut open = self.catalog.append(&self.actor, self.upload, piece).await.unwrap();
         open.write(rest).await.unwrap();
         open.save().await.unwrap();
-        if self.file.len().is_multiple_of(2) {
+        match self.told {
+            Told::AtTheStart | Told::WithTheLastBytes => {}
+            Told::AfterThem => {
+                self.catalog.end_upload_at(&self.actor, self.upload, size).await.map(drop).unwrap();
+            }
+            Told::AfterThemAndKilled => self.kill_settling(size).await,
+        }
+        if self.told == Told::AtTheStart && self.file.len().is_multiple_of(2) {
             // Killed between the blob's name and its row.
             let upload = self.catalog.upload(&self.actor, self.upload).await.unwrap();
             let whole = self.catalog.whole(&upload).await.unwrap();
@@ -406,9 +452,16 @@ fn whatever_is_done(
 ) {
     let mut runner =
         TestRunner::new(Config { cases, failure_persistence: None, ..Config::default() });
-    let result = runner.run(&(sizes, steps(lengths)), |(size, steps)| -> TestCaseResult {
+    let told = prop_oneof![
+        3 => Just(Told::AtTheStart),
+        1 => Just(Told::WithTheLastBytes),
+        1 => Just(Told::AfterThem),
+        1 => Just(Told::AfterThemAndKilled),
+    ];
+    let lives = (sizes, told, steps(lengths));
+    let result = runner.run(&lives, |(size, told, steps)| -> TestCaseResult {
         environment.runtime.block_on(async {
-            let mut trial = Trial::begin(environment, size).await;
+            let mut trial = Trial::begin_told(environment, size, told).await;
             for step in &steps {
                 Box::pin(trial.take(step)).await;
             }

@@ -37,8 +37,10 @@ impl Catalog {
             Claimed { upload, number: holder.claim, hold, tail: Tail::CutOff, boot_to_note: None };
         match self.open_claimed(&mut claimed).await {
             Ok(mut appender) => {
-                appender.expect_end(claimed.upload.size);
-                let open = Open::new(self, claimed, appender, turn);
+                if let Some(length) = claimed.upload.length() {
+                    appender.expect_end(length);
+                }
+                let open = Open::new(self, actor, claimed, appender, turn);
                 Ok(Incoming { open: Some(open) })
             }
             Err(error) => {
@@ -84,9 +86,13 @@ impl Incoming {
 }
 
 async fn complete(open: &mut Open, actor: &Actor) -> Result<Received> {
-    let (announced, received) = (open.upload.size, open.appender.taken());
-    if received < announced {
-        return Err(Error::Truncated { announced, received });
+    let received = open.appender.taken();
+    match open.upload.length() {
+        Some(announced) if received < announced => {
+            return Err(Error::Truncated { announced, received });
+        }
+        Some(_) => {}
+        None => open.settle_length(received).await?,
     }
     let kept = open.sync().await?;
     if !kept.parts.is_empty() {

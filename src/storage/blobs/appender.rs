@@ -107,6 +107,14 @@ impl Appender {
         }
     }
 
+    /// The blob has this length: to be told before the [last sync](Self::sync) of one whose length was unknown.
+    pub fn set_end(&mut self, end: u64) {
+        match &mut self.place {
+            Place::Folder(place) => place.expect_end(end),
+            Place::Bucket(place) => place.set_end(end),
+        }
+    }
+
     /// Takes the next bytes; waits when a whole part is collected and the one before is not written.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StorageError> {
         while !bytes.is_empty() {

@@ -206,6 +206,12 @@ impl Bucket {
             None if whole.size == 0 => {
                 in_time(self.client.objects.put(&location, PutPayload::new())).await.map(drop)
             }
+            // Begun before it was known that nothing comes: no service joins no parts.
+            Some(multipart) if whole.size == 0 => {
+                let put = self.client.objects.put(&location, PutPayload::new());
+                in_time(put).await?;
+                self.abort(&whole.key, &multipart.id).await
+            }
             None => Err(StorageError::Damaged(format!("{} has no parts", whole.key))),
             Some(multipart) => self.join(&location, whole, multipart).await,
         };

@@ -49,8 +49,8 @@ pub struct Kept {
 #[derive(Debug)]
 pub struct Growing {
     pub key: String,
-    /// What the whole blob will have, in bytes.
-    pub size: u64,
+    /// What the whole blob will have, in bytes; none while that is unknown.
+    pub size: Option<u64>,
     pub kept: Kept,
     pub tail: Tail,
     /// Where it grows in a bucket; none in a folder.

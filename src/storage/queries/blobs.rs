@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::statement::{all, execute, insert, optional, value};
-use super::uploads::Progress;
+use super::upload_writers::Progress;
 use crate::model::{Blob, BlobState};
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
@@ -48,6 +48,16 @@ impl Tx {
         value!(
             self,
             "select cast(coalesce(sum(b.size), 0) as bigint) from upload u join blob b on b.id = u.blob_id \
+             where u.created_by = $1 and u.state = 'receiving'",
+            creator
+        )
+    }
+
+    /// Bytes that have come for one caller's uploads.
+    pub async fn arrived_for(&mut self, creator: &str) -> Result<i64, StorageError> {
+        value!(
+            self,
+            "select cast(coalesce(sum(b.received), 0) as bigint) from upload u join blob b on b.id = u.blob_id \
              where u.created_by = $1 and u.state = 'receiving'",
             creator
         )

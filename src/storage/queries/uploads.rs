@@ -1,9 +1,10 @@
-//! Uploads: resumable sessions, and who of several writers has one.
+//! Uploads: resumable sessions. Who of several writers has one stands in [`super::upload_writers`].
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::statement::{all, execute, insert, optional, value};
+use super::upload_writers::Holder;
 use crate::model::{FileRole, Upload, UploadProtocol, UploadState};
 use crate::storage::{StorageError, Tx};
 
@@ -15,29 +16,11 @@ pub struct NewUpload<'a> {
     pub blob_id: Uuid,
     pub protocol: UploadProtocol,
     pub digest: Option<String>,
+    pub open_ended: bool,
+    pub metadata: Option<&'a str>,
     pub condition: Option<String>,
     pub hash_state: &'a str,
     pub created_by: &'a str,
-    pub now: DateTime<Utc>,
-}
-
-/// Who writes from now on.
-pub struct Holder<'a> {
-    pub claim: i64,
-    pub instance: Uuid,
-    pub boot: Option<&'a str>,
-    pub until: DateTime<Utc>,
-}
-
-/// What a writer tells of its progress.
-pub struct Progress<'a> {
-    pub claim: i64,
-    pub received: i64,
-    pub hash_state: &'a str,
-    /// Parts in a bucket that were not noted before: number and id.
-    pub parts: Vec<(i64, &'a str)>,
-    pub tail: Option<&'a str>,
-    pub held_until: DateTime<Utc>,
     pub now: DateTime<Utc>,
 }
 
@@ -46,7 +29,7 @@ macro_rules! uploads {
     ($rest:literal) => {
         concat!(
             "select u.id, i.id as image_id, i.name as image, u.revision_id, r.number as revision, r.state as revision_state, u.role, \
-             u.protocol, u.state, u.blob_id, b.key as blob_key, b.size, b.received, u.digest, u.condition, u.hash_state, \
+             u.protocol, u.state, u.blob_id, b.key as blob_key, b.size, u.open_ended, b.received, u.digest, u.metadata, u.condition, u.hash_state, \
              b.multipart, b.part_size, b.tail, u.newest_claim, u.held_claim, u.holder, u.held_until, u.holder_boot, u.created_by, u.created_at, \
              u.updated_at from upload u join revision r on r.id = u.revision_id \
              join image i on i.id = r.image_id join blob b on b.id = u.blob_id ",
@@ -81,6 +64,8 @@ impl Tx {
             created_at: new.now,
             updated_at: new.now,
             condition: &new.condition,
+            open_ended: new.open_ended,
+            metadata: new.metadata,
         })?;
         Ok(())
     }
@@ -188,54 +173,6 @@ impl Tx {
         )
     }
 
-    /// Draws the next number for a writer; none where the session does not receive (any more). Keeps
-    /// the row from other changes until the commit.
-    pub async fn draw_claim(&mut self, id: Uuid) -> Result<Option<i64>, StorageError> {
-        let row: Option<(i64,)> = optional!(
-            self,
-            "update upload set newest_claim = newest_claim + 1 where id = $1 and state = 'receiving' \
-             returning newest_claim",
-            id
-        )?;
-        Ok(row.map(|(claim,)| claim))
-    }
-
-    /// Gives the session to the writer, unless a newer one has drawn a number.
-    pub async fn hold_upload(
-        &mut self,
-        id: Uuid,
-        holder: &Holder<'_>,
-    ) -> Result<bool, StorageError> {
-        let changed = execute!(
-            self,
-            "update upload set held_claim = $2, holder = $3, holder_boot = $4, held_until = $5 \
-             where id = $1 and newest_claim = $2",
-            id,
-            holder.claim,
-            holder.instance,
-            holder.boot,
-            holder.until
-        )?;
-        Ok(changed == 1)
-    }
-
-    /// From now on bytes past the offset may be believed, under this start of the machine.
-    pub async fn note_boot(
-        &mut self,
-        id: Uuid,
-        claim: i64,
-        boot: &str,
-    ) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "update upload set holder_boot = $3 where id = $1 and held_claim = $2",
-            id,
-            claim,
-            boot
-        )?;
-        Ok(())
-    }
-
     /// Whether somebody uploads to a revision.
     pub async fn has_open_uploads(&mut self, revision: Uuid) -> Result<bool, StorageError> {
         let open: i64 = value!(
@@ -270,77 +207,6 @@ impl Tx {
             creator
         )?;
         Ok(rows.into_iter().map(|(blob,)| blob).collect())
-    }
-
-    /// The writer lives, and asks for the newest number; none where the session is not its any more.
-    pub async fn renew_hold(
-        &mut self,
-        id: Uuid,
-        claim: i64,
-        until: DateTime<Utc>,
-    ) -> Result<Option<i64>, StorageError> {
-        let row: Option<(i64,)> = optional!(
-            self,
-            "update upload set held_until = $3 where id = $1 and held_claim = $2 and state = 'receiving' \
-             returning newest_claim",
-            id,
-            claim,
-            until
-        )?;
-        Ok(row.map(|(newest,)| newest))
-    }
-
-    /// Notes what is on stable storage; the newest number, or none where the session is not the writer's
-    /// any more.
-    pub async fn note_upload(
-        &mut self,
-        upload: &Upload,
-        progress: &Progress<'_>,
-    ) -> Result<Option<i64>, StorageError> {
-        let row: Option<(i64,)> = optional!(
-            self,
-            "update upload set hash_state = $3, held_until = $4, updated_at = $5 \
-             where id = $1 and held_claim = $2 and state = 'receiving' returning newest_claim",
-            upload.id,
-            progress.claim,
-            progress.hash_state,
-            progress.held_until,
-            progress.now
-        )?;
-        let Some((newest,)) = row else { return Ok(None) };
-        let there = self.note_kept(upload.blob_id, progress).await?;
-        Ok(there.then_some(newest))
-    }
-
-    /// Notes the multipart upload in which the blob grows; says whether the session is the writer's.
-    pub async fn note_multipart(
-        &mut self,
-        upload: &Upload,
-        claim: i64,
-        multipart: &str,
-        part_size: i64,
-    ) -> Result<bool, StorageError> {
-        let changed = execute!(
-            self,
-            "update blob set multipart = $3, part_size = $4 where state = 'arriving' and multipart is null \
-             and id = (select blob_id from upload where id = $1 and held_claim = $2 and state = 'receiving')",
-            upload.id,
-            claim,
-            multipart,
-            part_size
-        )?;
-        Ok(changed == 1)
-    }
-
-    /// The writer has ended.
-    pub async fn release_upload(&mut self, id: Uuid, claim: i64) -> Result<(), StorageError> {
-        execute!(
-            self,
-            "update upload set holder = null, holder_boot = null where id = $1 and held_claim = $2",
-            id,
-            claim
-        )?;
-        Ok(())
     }
 
     /// Its bytes are a file's; says whether the session was still the writer's.

@@ -310,8 +310,9 @@ fn announced(image: &ImageName, revision: i64, size: usize) -> Announcement {
         image: image.clone(),
         revision,
         role: FileRole::Image,
-        size: size as u64,
+        size: Some(size as u64),
         digest: None,
+        metadata: None,
         condition: Precondition::None,
         protocol: UploadProtocol::Put,
     }

@@ -89,8 +89,9 @@ impl Catalog {
             image: file.image.clone(),
             revision: file.revision,
             role: file.role,
-            size: file.size,
+            size: Some(file.size),
             digest: Some(file.digest),
+            metadata: None,
             condition: Precondition::None,
             protocol: UploadProtocol::Put,
         };

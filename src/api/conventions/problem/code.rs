@@ -139,7 +139,7 @@ refusals! {
         "If-Match takes * or quoted tags; If-None-Match takes * where something is changed.";
     MalformedUploadHeader: BAD_REQUEST, "malformed_upload_header", GiveUp,
         "A header of the upload's protocol cannot be read or is missing.";
-    InconsistentUploadLength: BAD_REQUEST, "inconsistent_upload_length", GiveUp,
+    InconsistentUploadLength: BAD_REQUEST, "inconsistent_upload_length", GiveUp, catalog Error::OtherLength { .. },
         "What the request says of the length contradicts itself or what was said before.";
     MalformedDigest: BAD_REQUEST, "malformed_digest", GiveUp,
         "Repr-Digest or Content-Digest is not written as RFC 9530 has it.";
@@ -274,9 +274,9 @@ refusals! {
     TokenRevoked: GONE, "token_revoked", GiveUp, catalog Error::TokenRevoked,
         "The token was revoked.";
     LengthRequired: LENGTH_REQUIRED, "length_required", GiveUp,
-        "An upload has to say its length with Content-Length.";
+        "A PUT without a body has no file: an empty one is sent with Content-Length: 0.";
     UploadLengthRequired: LENGTH_REQUIRED, "upload_length_required", GiveUp,
-        "A resumable upload has to say the size of the whole file with Upload-Length.";
+        "A tus upload says the size of the whole file with Upload-Length, or Upload-Defer-Length: 1 where it is told later.";
     TusVersionUnsupported: PRECONDITION_FAILED, "tus_version_unsupported", GiveUp,
         "The server speaks the versions of tus that Tus-Version has.";
     PreconditionFailed: PRECONDITION_FAILED, "precondition_failed", GiveUp, catalog Error::Stale,
@@ -285,6 +285,8 @@ refusals! {
         "Other requests hold as much memory as the server has for bodies.";
     BodyTooLarge: PAYLOAD_TOO_LARGE, "body_too_large", GiveUp,
         "A JSON body has 1 MiB at the most.";
+    LengthNotAnnounced: PAYLOAD_TOO_LARGE, "length_not_announced", GiveUp, catalog Error::TooLargeUnannounced { .. },
+        "A file of this size has to say its length before its first byte, for a bucket takes it in parts of a size to match.";
     FileTooLarge: PAYLOAD_TOO_LARGE, "file_too_large", ReportTooLarge, catalog Error::TooLarge { .. },
         "The file is larger than uploads.max_size, which the detail names.";
     JsonExpected: UNSUPPORTED_MEDIA_TYPE, "json_expected", GiveUp,

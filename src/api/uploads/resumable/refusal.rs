@@ -32,11 +32,6 @@ pub fn inconsistent() -> Problem {
     Problem::new(Code::InconsistentUploadLength, detail).with_type(fields::INCONSISTENT_LENGTH)
 }
 
-pub fn length_required() -> Problem {
-    let detail = "say how long the file is: with Upload-Length, or with Content-Length where the request holds all of it";
-    Problem::new(Code::UploadLengthRequired, detail)
-}
-
 /// 415 to a PATCH that neither protocol has sent.
 pub fn partial_upload_expected() -> Problem {
     let detail = "bytes are appended as application/partial-upload with Upload-Complete and Upload-Offset, or as tus has it, with Tus-Resumable";

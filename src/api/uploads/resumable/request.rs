@@ -3,7 +3,7 @@
 use actix_web::web::Query;
 use serde::Deserialize;
 
-use super::refusal::{inconsistent, length_required, malformed, partial_upload_expected};
+use super::refusal::{inconsistent, malformed, partial_upload_expected};
 use crate::api::conventions::file_body::{
     digest_in, digest_of_whole, must_be_plain_bytes, must_be_uncoded, must_promise_no_other,
 };
@@ -36,8 +36,8 @@ impl Target {
 
 /// What a request that begins an upload says.
 pub struct Creation {
-    /// Of the whole file, in bytes.
-    pub size: u64,
+    /// Of the whole file, in bytes; none where only its end will tell.
+    pub size: Option<u64>,
     pub digest: Option<Digest>,
     /// The bytes that came with it, if any.
     pub first: Option<Append>,
@@ -54,9 +54,9 @@ impl Creation {
         let body = call.body_length()?;
         let size = match (fields::length(headers), body.filter(|_| complete)) {
             (Some(length), Some(body)) if length != body => return Err(inconsistent()),
-            (length, whole) => length.or(whole).ok_or_else(length_required)?,
+            (length, whole) => length.or(whole),
         };
-        if body.is_some_and(|body| body > size) {
+        if body.zip(size).is_some_and(|(body, size)| body > size) {
             return Err(inconsistent());
         }
         // Of a whole file both digests say the same; as its digest it does not cost what came
@@ -66,7 +66,12 @@ impl Creation {
         } else {
             (digest_in(&call.request, &REPR_DIGEST)?, content_checksum(call)?)
         };
-        let first = (body != Some(0)).then_some(Append { offset: 0, length: body, checksum });
+        let first = (body != Some(0)).then_some(Append {
+            offset: 0,
+            length: body,
+            checksum,
+            file_length: None,
+        });
         Ok(Self { size, digest, first, complete })
     }
 }
@@ -93,12 +98,20 @@ impl Continuation {
         let offset = fields::offset(headers).ok_or_else(|| {
             malformed("Upload-Offset says where the bytes begin: a whole number from 0")
         })?;
-        if fields::length(headers).is_some_and(|length| length != upload.size) {
+        let (length, checksum) = (call.body_length()?, content_checksum(call)?);
+        let end = length.filter(|_| complete).map(|length| offset.saturating_add(length));
+        let told = fields::length(headers);
+        if told.zip(upload.length()).is_some_and(|(told, known)| told != known) {
             return Err(inconsistent());
         }
-        let checksum = content_checksum(call)?;
-        let append = Append { offset, length: call.body_length()?, checksum };
-        Ok(Self { append, complete })
+        let file_length = match upload.length() {
+            Some(_) => None,
+            None if told.zip(end).is_some_and(|(told, end)| told != end) => {
+                return Err(inconsistent());
+            }
+            None => told.or(end),
+        };
+        Ok(Self { append: Append { offset, length, checksum, file_length }, complete })
     }
 }
 

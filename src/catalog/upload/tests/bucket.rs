@@ -14,8 +14,9 @@ fn announced(revision: i64, protocol: UploadProtocol) -> Announcement {
         image: IMAGE.parse().unwrap(),
         revision,
         role: FileRole::Ckm,
-        size: SIZE as u64,
+        size: Some(SIZE as u64),
         digest: None,
+        metadata: None,
         condition: Precondition::None,
         protocol,
     }
@@ -130,6 +131,27 @@ fn a_file_in_one_request_is_there_whole_or_leaves_nothing() {
         assert_eq!(received.file.digest, Digest::of(&BYTES[..SIZE]));
         assert!(environment::read(&catalog, &received.file).await == BYTES[..SIZE]);
         assert_eq!(environment.left_behind().await.len(), 1);
+    });
+}
+
+#[test]
+fn a_file_whose_length_nobody_said_is_there_whole_of_any_length() {
+    let environment = Environment::bucket();
+    environment.runtime.block_on(async {
+        let (catalog, actor) = (environment.catalog(1).await, Actor::system("tester"));
+        let part = 5 << 20;
+        for size in [0, 1, part - 1, part, part + 1, 2 * part, SIZE] {
+            let revision = draft(&catalog, &actor).await;
+            let announced = Announcement { size: None, ..announced(revision, UploadProtocol::Put) };
+            let mut whole = catalog.receive(&actor, announced).await.unwrap();
+            for piece in BYTES[..size].chunks(700_000) {
+                whole.write(Bytes::copy_from_slice(piece)).await.unwrap();
+            }
+            let received = whole.finish(&actor).await.unwrap();
+            assert_eq!(received.file.size, size as u64);
+            assert!(environment::read(&catalog, &received.file).await == BYTES[..size]);
+        }
+        assert_eq!(environment.left_behind().await.len(), 7);
     });
 }
 

@@ -54,8 +54,13 @@ async fn an_append_waits_while_its_upload_is_finished(environment: &Environment)
     let mut turn = catalog.shared.turns.take(id).await.unwrap();
     let repeat = {
         let (catalog, actor) = (catalog.clone(), trial.actor.clone());
-        let start = StartAt::OverlappingFrom(999);
-        tokio::spawn(async move { catalog.append(&actor, id, start, Some(1), None).await.err() })
+        let piece = Piece {
+            start: StartAt::OverlappingFrom(999),
+            length: Some(1),
+            checksum: None,
+            file_length: None,
+        };
+        tokio::spawn(async move { catalog.append(&actor, id, piece).await.err() })
     };
     turn.is_over().await;
     let mut claimed =

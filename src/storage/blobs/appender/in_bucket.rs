@@ -62,8 +62,9 @@ impl InBucket {
             growing.multipart.as_ref().map_or(bucket.part_size, |multipart| multipart.part_size);
         let part_size = part_size.max(1);
         let (kept, to_fetch) = (growing.kept.clone(), growing.kept.tail.clone());
-        let is_whole = kept.received == growing.size;
-        let sent = if is_whole { growing.size } else { kept.received / part_size * part_size };
+        // Bytes in a tail are still to be sent as a part: also those of a file that ends where nobody knew it would.
+        let is_whole = growing.size == Some(kept.received) && kept.tail.is_none();
+        let sent = if is_whole { kept.received } else { kept.received / part_size * part_size };
         Ok(Self {
             bucket,
             growing,
@@ -79,10 +80,20 @@ impl InBucket {
         })
     }
 
+    /// The blob ends here: the part that ends with it may be short.
+    pub(super) fn set_end(&mut self, end: u64) {
+        self.growing.size = Some(end);
+    }
+
     /// Bytes from `at` to the end of its part.
     pub(super) fn room(&self, at: u64) -> u64 {
         let end = (at / self.part_size + 1) * self.part_size;
-        end.min(self.growing.size).saturating_sub(at).max(1)
+        end.min(self.end()).saturating_sub(at).max(1)
+    }
+
+    /// Where the blob ends; of unknown length, past everything.
+    fn end(&self) -> u64 {
+        self.growing.size.unwrap_or(u64::MAX)
     }
 
     /// Takes in what a writer before had received past `at`. Where that ends.
@@ -109,7 +120,7 @@ impl InBucket {
         mut hash: RunningHash,
     ) -> Result<(u64, RunningHash), StorageError> {
         let (number, from) = (at / self.part_size, at % self.part_size);
-        let limit = from + if at < self.growing.size { self.room(at) } else { 0 };
+        let limit = from + if at < self.end() { self.room(at) } else { 0 };
         let spool = self.spool.clone();
         let read = spawn_blocking(move || {
             let end = spool.read_on(number, from, limit, &mut hash)?;
@@ -174,7 +185,7 @@ impl InBucket {
         if let Some(ended) = ended {
             self.ended(ended)?;
         }
-        let is_end = settled == self.growing.size || settled.is_multiple_of(self.part_size);
+        let is_end = settled == self.end() || settled.is_multiple_of(self.part_size);
         if settled > self.sent && is_end {
             self.wait().await?;
             self.begin(settled, hash).await?;
@@ -219,7 +230,7 @@ impl InBucket {
     /// What is in the bucket is not needed here any more.
     pub(super) async fn let_go(&self, sent: u64) {
         let (spool, number) = (self.spool.clone(), sent / self.part_size);
-        let is_whole = sent == self.growing.size;
+        let is_whole = sent == self.end();
         let removed = spawn_blocking(move || spool.remove_before(number + u64::from(is_whole)));
         if let Ok(Err(error)) = removed.await {
             tracing::warn!(%error, "parts stay in the spool folder until their upload has ended");
@@ -229,6 +240,10 @@ impl InBucket {
     async fn begin(&mut self, end: u64, hash: &RunningHash) -> Result<(), StorageError> {
         let first = self.sent;
         let number = first / self.part_size;
+        if self.to_fetch.is_some() {
+            // The file ends with a tail, and nothing was written behind it.
+            self.file(end).await?;
+        }
         let file = match &self.file {
             Some((open, file)) if *open == number => Arc::clone(file),
             // Taken in after a kill, it was not opened yet.

@@ -29,7 +29,9 @@ impl InFolder {
             let mut hash = kept.hash()?;
             let staged = StagedFile::open(path, &complete, kept.received)?;
             let settled = match tail {
-                Tail::TakeIn { .. } => staged.read_tail(kept.received, size, &mut hash)?,
+                Tail::TakeIn { .. } => {
+                    staged.read_tail(kept.received, size.unwrap_or(u64::MAX), &mut hash)?
+                }
                 Tail::CutOff => kept.received,
             };
             staged.cut(settled)?;

@@ -18,7 +18,7 @@ fn bytes() -> Vec<u8> {
 async fn open(folder: &Path, kept: Kept, tail: Tail) -> Result<Appender, StorageError> {
     let growing = Growing {
         key: "blob".to_owned(),
-        size: SIZE,
+        size: Some(SIZE),
         kept,
         tail,
         multipart: None,

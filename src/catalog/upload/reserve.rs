@@ -1,0 +1,179 @@
+//! Room for what is to come: reserved in rows before the bytes are there, within the free space, the image's quota and
+//! the caller's share.
+//!
+//! An upload of unknown length reserves in steps as its bytes come. The steps double, so that a small file needs little
+//! room and a large one few transactions; where a whole step does not fit, what is needed at this moment may.
+
+use uuid::Uuid;
+
+use super::as_stored;
+use crate::catalog::{Actor, Catalog, Error, Result};
+use crate::model::{FileRole, Role, Upload};
+use crate::storage::Tx;
+
+/// Reserved at first for a file of unknown length, and the most that is reserved ahead of it, in bytes.
+const FIRST_STEP: u64 = 1024 * 1024;
+const LARGEST_STEP: u64 = 256 * 1024 * 1024;
+
+/// The largest file of unknown length in a bucket, whose parts have to be chosen before: for larger ones they would have
+/// to be larger than is good for all others.
+pub(super) const LARGEST_OPEN_ENDED_IN_BUCKET: u64 = 256 * 1024 * 1024 * 1024;
+
+/// The file that an upload is for: image, revision, role.
+pub(super) type Target = (Uuid, Uuid, FileRole);
+
+impl Catalog {
+    /// What is reserved at the start.
+    pub(super) fn first_reservation(&self, length: Option<u64>) -> Result<u64> {
+        match length {
+            Some(length) => self.check_size(length).map(|()| length),
+            None => Ok(FIRST_STEP),
+        }
+    }
+
+    /// So many bytes more, in a transaction that [has the lock](Tx::lock_reservations).
+    pub(super) async fn check_reservation(
+        &self,
+        tx: &mut Tx,
+        actor: &Actor,
+        target: Target,
+        size: u64,
+    ) -> Result<()> {
+        self.check_quota(tx, target, size).await?;
+        self.check_room(tx, size).await?;
+        self.check_share(tx, actor, size).await
+    }
+
+    /// Reserves room up to `end` and beyond, for an upload of unknown length.
+    pub(super) async fn reserve_more(
+        &self,
+        actor: &Actor,
+        upload: &mut Upload,
+        claim: i64,
+        end: u64,
+    ) -> Result<()> {
+        self.check_open_ended(end)?;
+        let step = end.clamp(FIRST_STEP, LARGEST_STEP);
+        match self.resize(actor, upload, claim, (end.saturating_add(step), true)).await {
+            Err(
+                Error::NoRoom { .. }
+                | Error::QuotaExceeded { .. }
+                | Error::CallerShareExceeded { .. },
+            ) => self.resize(actor, upload, claim, (end.saturating_add(1), true)).await,
+            resized => resized,
+        }
+    }
+
+    /// The file has this length: from now on it is known, and what was reserved beyond is given back.
+    pub(super) async fn settle_length(
+        &self,
+        actor: &Actor,
+        upload: &mut Upload,
+        claim: i64,
+        length: u64,
+    ) -> Result<()> {
+        match upload.length() {
+            Some(known) if known == length => return Ok(()),
+            Some(known) => return Err(Error::OtherLength { known, given: length }),
+            None => self.check_open_ended(length)?,
+        }
+        if length < upload.received {
+            return Err(Error::BeyondEnd { size: length, end: upload.received });
+        }
+        self.resize(actor, upload, claim, (length, false)).await
+    }
+
+    async fn resize(
+        &self,
+        actor: &Actor,
+        upload: &mut Upload,
+        claim: i64,
+        (size, open_ended): (u64, bool),
+    ) -> Result<()> {
+        let mut tx = self.db.write().await?;
+        tx.lock_reservations().await?;
+        if let Some(more) = size.checked_sub(upload.size).filter(|more| *more > 0) {
+            let target = (upload.image_id, upload.revision_id, upload.role);
+            self.check_reservation(&mut tx, actor, target, more).await?;
+        }
+        if !tx.resize_upload(upload, claim, as_stored(size)?, open_ended).await? {
+            return Err(Error::UploadLost);
+        }
+        tx.commit().await?;
+        (upload.size, upload.open_ended) = (size, open_ended);
+        Ok(())
+    }
+
+    pub(in crate::catalog) fn check_size(&self, size: u64) -> Result<()> {
+        let limit = self.rules().uploads.max_size.as_u64();
+        if size > limit { Err(Error::TooLarge { size, limit }) } else { Ok(()) }
+    }
+
+    /// Of a file whose length was unknown at first.
+    fn check_open_ended(&self, size: u64) -> Result<()> {
+        self.check_size(size)?;
+        let limit = self.largest_open_ended();
+        if size > limit { Err(Error::TooLargeUnannounced { limit }) } else { Ok(()) }
+    }
+
+    pub(super) fn largest_open_ended(&self) -> u64 {
+        let limit = self.rules().uploads.max_size.as_u64();
+        if self.blobs.is_folder() { limit } else { limit.min(LARGEST_OPEN_ENDED_IN_BUCKET) }
+    }
+
+    /// What the file would replace does not count: its bytes go when the new ones are there.
+    async fn check_quota(
+        &self,
+        tx: &mut Tx,
+        (image, revision, role): Target,
+        size: u64,
+    ) -> Result<()> {
+        let limit = self.rules().uploads.image_quota.as_u64();
+        if limit == 0 {
+            return Ok(());
+        }
+        let used = tx.bytes_of_image(image, revision, role).await?.unsigned_abs();
+        if used.saturating_add(size) > limit {
+            return Err(Error::QuotaExceeded { used, size, limit });
+        }
+        Ok(())
+    }
+
+    /// One caller alone must not keep all others out. What has come of uploads under way counts as free, for it is in
+    /// what they reserve.
+    async fn check_share(&self, tx: &mut Tx, actor: &Actor, size: u64) -> Result<()> {
+        let share = u64::from(self.rules().uploads.caller_share);
+        if share >= 100 || actor.holds(Role::Admin) {
+            return Ok(());
+        }
+        let Some(free) = self.blobs.free_bytes()? else { return Ok(()) };
+        let reserved = tx.reserved_by(&actor.name).await?.unsigned_abs();
+        let arrived = tx.arrived_for(&actor.name).await?.unsigned_abs();
+        let limit = (free + arrived).saturating_sub(self.rules().min_free) / 100 * share;
+        if reserved.saturating_add(size) > limit {
+            return Err(Error::CallerShareExceeded { reserved, size, limit });
+        }
+        Ok(())
+    }
+
+    pub(crate) async fn check_room(&self, tx: &mut Tx, needed: u64) -> Result<()> {
+        let Some(free) = self.blobs.free_bytes()? else { return Ok(()) };
+        let reserved = u64::try_from(tx.reserved_bytes().await?).unwrap_or(0);
+        let available = free.saturating_sub(reserved).saturating_sub(self.rules().min_free);
+        if needed > available {
+            return Err(Error::NoRoom { needed, available });
+        }
+        Ok(())
+    }
+
+    /// What was reserved may still be taken by others than uploads: the floor is kept all the same, so
+    /// that the database can go on.
+    pub(super) fn check_floor(&self) -> Result<()> {
+        let (floor, free) = (self.rules().min_free, self.blobs.free_bytes_of_disk()?);
+        if free < floor {
+            return Err(Error::FloorReached { free, floor });
+        }
+        // The catalog may lie on another disk, and what came could not be made a file of its.
+        Ok(self.db.check_room()?)
+    }
+}
