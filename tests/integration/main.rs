@@ -102,6 +102,7 @@ mod slow_line_behind_nginx;
 mod slow_senders;
 mod status;
 mod store_outages;
+mod through_haproxy;
 mod token_commands;
 mod tokens;
 mod tus;

@@ -1,4 +1,4 @@
-//! Shared caches before the server, real squid and nginx: what needs credentials is handed to nobody else, what everyone may read is
+//! Shared caches before the server, real squid, nginx and Varnish: what needs credentials is handed to nobody else, what everyone may read is
 //! kept, and no refusal is.
 
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::harness::command::guarded;
 use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::person::Person;
 use crate::harness::server::free_port;
-use crate::harness::{Database, Depot, eventually, nginx};
+use crate::harness::{Database, Depot, eventually, nginx, sample};
 
 /// A cache that hands the server's answers on, and whatever it may keep.
 struct Cache {
@@ -32,7 +32,15 @@ impl Cache {
         settings_of: impl Fn(&Path, u16) -> String,
         program: impl Fn(&Path) -> Command,
     ) -> Self {
-        let (folder, port) = (tempfile::tempdir().expect("a folder"), free_port());
+        Self::start_at(free_port(), settings_of, program).await
+    }
+
+    async fn start_at(
+        port: u16,
+        settings_of: impl Fn(&Path, u16) -> String,
+        program: impl Fn(&Path) -> Command,
+    ) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
         // squid gives up root, and writes into it afterwards.
         let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
         std::fs::set_permissions(folder.path(), open).expect("open the folder");
@@ -85,6 +93,34 @@ shutdown_lifetime 0 seconds
             squid
         };
         Self::start(settings, program).await
+    }
+
+    async fn varnish(server: u16) -> Self {
+        let settings = |_: &Path, _: u16| {
+            format!(
+                r#"vcl 4.1;
+backend depot {{ .host = "127.0.0.1"; .port = "{server}"; }}
+sub vcl_deliver {{ if (obj.hits > 0) {{ set resp.http.X-Cache = "HIT"; }} else {{ set resp.http.X-Cache = "MISS"; }} }}
+"#
+            )
+        };
+        let port = free_port();
+        let program = move |folder: &Path| {
+            let mut varnish = guarded("varnishd");
+            // In front, without its own user: that may not read a temporary folder.
+            varnish.args([
+                "-F",
+                "-j",
+                "none",
+                "-a",
+                &format!("127.0.0.1:{port}"),
+                "-s",
+                "malloc,64m",
+            ]);
+            varnish.arg("-n").arg(folder).arg("-f").arg(folder.join("settings"));
+            varnish
+        };
+        Self::start_at(port, settings, program).await
     }
 
     fn admin(&self) -> Person {
@@ -167,4 +203,31 @@ async fn squid_hands_what_needs_credentials_to_nobody_else() {
 async fn nginx_s_cache_hands_what_needs_credentials_to_nobody_else() {
     let depot = closed_depot().await;
     hands_nothing_out(Cache::nginx(depot.server.port()).await, &depot).await;
+}
+
+#[tokio::test]
+async fn varnish_hands_what_needs_credentials_to_nobody_else() {
+    let depot = closed_depot().await;
+    hands_nothing_out(Cache::varnish(depot.server.port()).await, &depot).await;
+}
+
+/// It fetches the whole file for a range, and answers the range as it comes; several at once it refuses by itself.
+#[tokio::test]
+async fn varnish_answers_ranges_of_what_it_fetched_whole() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let bytes = sample::bytes(1, 5_000_000);
+    depot.admin().publish_single("linux", "img", &bytes).await;
+    let cache = Cache::varnish(depot.server.port()).await;
+    let path = "/MEDVImages/linux_1.img";
+    for (range, part) in [("bytes=4000000-4000099", 4_000_000..4_000_100), ("bytes=0-9", 0..10)] {
+        let answer = cache.anonymous().get(path).header("Range", range).await.expecting(206);
+        assert!(answer.body == bytes[part], "{range}");
+        assert!(answer.header("etag").is_some());
+    }
+    assert!(cache.anonymous().get(path).await.expecting(200).body == bytes);
+    cache.anonymous().get(path).header("Range", "bytes=0-9,20-29").await.expecting(416);
+    let metrics = depot.admin().get("/metrics").await.expecting(200).text();
+    let sent = metrics.lines().find_map(|line| line.strip_prefix("imagedepot_sent_bytes_total "));
+    let sent: u64 = sent.and_then(|sent| sent.parse().ok()).expect("a number");
+    assert!(sent < 6_000_000, "the file was fetched once: {sent}");
 }

@@ -129,7 +129,7 @@ impl Open {
     }
 
     /// The bytes only count with their checksum.
-    pub(super) fn to_prove(mut self, checksum: Option<Checksum>) -> Self {
+    pub(super) fn proving(mut self, checksum: Option<Checksum>) -> Self {
         self.check = checksum.map(RunningCheck::new);
         self
     }

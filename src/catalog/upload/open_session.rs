@@ -44,7 +44,7 @@ impl Catalog {
         match self.open_for_piece(actor, &mut claimed, &piece).await {
             Ok(appender) => {
                 let open = Open::new(self, actor, claimed, appender, turn);
-                Ok(Appending(Some(open.to_prove(piece.checksum))))
+                Ok(Appending(Some(open.proving(piece.checksum))))
             }
             Err(error) => {
                 self.release(&mut claimed.upload, claimed.number, None).await?;
