@@ -73,7 +73,7 @@ pub(super) async fn take(
     tls: &Tls,
     under_way: &Rc<UnderWay>,
     catalog: &Catalog,
-) -> io::Result<(TlsStream<TcpStream>, Arc<State>)> {
+) -> Result<(TlsStream<TcpStream>, Arc<State>), Untaken> {
     let state = tls.current();
     let taken = match under_way.enter(client.ip()) {
         Some(_entered) => match timeout(TIME, shake_hands(io, &state, catalog.clock())).await {
@@ -82,21 +82,29 @@ pub(super) async fn take(
         },
         None => Err(Refusal::TooMany.into()),
     };
-    let stream = taken.map_err(|Refused { refusal, cause }| {
+    let stream = taken.map_err(|Refused { refusal, cause, plain }| {
         tell(refusal, client, cause.as_ref(), catalog);
-        io::Error::other(refusal.text())
+        Untaken { error: io::Error::other(refusal.text()), plain }
     })?;
     Ok((stream, state))
+}
+
+/// A connection that was not taken.
+pub(super) struct Untaken {
+    pub(super) error: io::Error,
+    /// It speaks HTTP without TLS, and understands an answer.
+    pub(super) plain: Option<TcpStream>,
 }
 
 struct Refused {
     refusal: Refusal,
     cause: Option<io::Error>,
+    plain: Option<TcpStream>,
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self { refusal, cause: None }
+        Self { refusal, cause: None, plain: None }
     }
 }
 
@@ -105,6 +113,9 @@ async fn shake_hands(
     state: &State,
     clock: &Clock,
 ) -> Result<TlsStream<TcpStream>, Refused> {
+    if speaks_http(&io).await {
+        return Err(Refused { plain: Some(io), ..Refusal::PlainHttp.into() });
+    }
     let accepted = TlsAcceptor::from(state.server.clone()).accept(io).into_fallible().await;
     let stream = match accepted {
         Ok(stream) => stream,
@@ -113,11 +124,18 @@ async fn shake_hands(
             if refusal.concerns_certificate() {
                 part(io).await;
             }
-            return Err(Refused { refusal, cause: Some(cause) });
+            return Err(Refused { cause: Some(cause), ..refusal.into() });
         }
     };
     verify_again(&stream, state, clock)?;
     Ok(stream)
+}
+
+/// A method begins with a letter, a TLS record with its type: 22 (RFC 8446 section 5.1).
+async fn speaks_http(io: &TcpStream) -> bool {
+    let mut first = [0];
+    // What cannot be read fails in the handshake, too.
+    io.peek(&mut first).await.is_ok_and(|read| read == 1 && first[0].is_ascii_uppercase())
 }
 
 /// Closes only when the client has, or soon: with TLS 1.3 its request may be here before it is refused, and closing a
@@ -157,7 +175,8 @@ fn verify(chain: &[CertificateDer<'_>], state: &State, clock: &Clock) -> Result<
     match verifier.verify_client_cert(leaf, rest, UnixTime::since_unix_epoch(now)) {
         Ok(_) => Ok(()),
         Err(error) => {
-            Err(Refused { refusal: refusal_by(&error), cause: Some(io::Error::other(error)) })
+            let refusal = refusal_by(&error);
+            Err(Refused { cause: Some(io::Error::other(error)), ..refusal.into() })
         }
     }
 }

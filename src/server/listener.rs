@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use super::app::{self, Shared};
 use super::connection::{Connection, HEAD_TIME};
 use super::connection_limit::ConnectionLimit;
-use super::handshake::{self, Standing, UnderWay};
+use super::handshake::{self, Standing, UnderWay, Untaken};
 use super::refusal::{Refusals, as_answer};
 use super::tls::Tls;
 use crate::api::conventions::listener::PeerCertificate;
@@ -117,7 +117,7 @@ impl Taking {
     async fn take(&self, stream: TcpStream, client: SocketAddr) -> io::Result<Connection> {
         let Some(place) = self.limit.enter(client.ip()) else {
             if self.tls.is_none() {
-                self.turn_away(stream).await;
+                self.tell_and_part(stream, too_many_connections()).await;
             }
             return Err(io::Error::other("too many connections"));
         };
@@ -125,8 +125,16 @@ impl Taking {
         set_send_timeout(&stream, self.send_timeout)?;
         let refusals = self.refusals(client);
         let Some(tls) = &self.tls else { return Ok(Connection::plain(stream, place, refusals)) };
-        let (stream, state) =
-            handshake::take(stream, client, tls, &self.under_way, &self.catalog).await?;
+        let taken = handshake::take(stream, client, tls, &self.under_way, &self.catalog).await;
+        let (stream, state) = match taken {
+            Ok(taken) => taken,
+            Err(Untaken { error, plain }) => {
+                if let Some(stream) = plain {
+                    self.tell_and_part(stream, tls_expected()).await;
+                }
+                return Err(error);
+            }
+        };
         let standing = Standing::of(tls, state, client, &self.catalog);
         Ok(Connection::tls(stream, standing, place, refusals))
     }
@@ -137,18 +145,25 @@ impl Taking {
     }
 
     /// Says why over plain HTTP, to as many at once as have a permit. Over TLS a handshake would cost what is scarce.
-    async fn turn_away(&self, mut stream: TcpStream) {
+    async fn tell_and_part(&self, mut stream: TcpStream, problem: Problem) {
         let Ok(_permit) = self.partings.try_acquire() else { return };
-        let problem = Problem::new(
-            Code::TooManyConnections,
-            "too many connections of this address are open, or of all: close some, or ask later",
-        );
         let answer = as_answer(&problem, &self.observer.ids.next().simple().to_string());
         // It fits into what the system buffers.
         if stream.write_all(answer.as_bytes()).await.is_ok() {
             handshake::part(stream).await;
         }
     }
+}
+
+fn too_many_connections() -> Problem {
+    let detail =
+        "too many connections of this address are open, or of all: close some, or ask later";
+    Problem::new(Code::TooManyConnections, detail)
+}
+
+fn tls_expected() -> Problem {
+    let detail = "this address is served by HTTPS alone: write https:// before it";
+    Problem::new(Code::TlsExpected, detail)
 }
 
 /// The system ends the connection where the client takes nothing for so long of what was written.

@@ -72,6 +72,34 @@ async fn each_listener_takes_what_it_says_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn http_without_tls_is_told_so_and_https_where_there_is_none_as_well() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let authority = Authority::new(folder.path(), "authority");
+    let port = free_port();
+    let server = authority.server("server").as_settings();
+    let settings = format!("[[listener]]\naddress = \"127.0.0.1:{port}\"\n{server}");
+    let depot = Depot::on(Database::Sqlite).settings_file(&settings).start().await;
+    let mut asked = std::process::Command::new("curl");
+    asked.args(["-sS", "--include", &format!("http://127.0.0.1:{port}/api/v1/images")]);
+    let answer = run(asked).await.successful().stdout;
+    assert!(answer.starts_with("HTTP/1.1 400 ") && answer.contains("tls_expected"), "{answer}");
+    assert!(answer.contains("https://"), "{answer}");
+    let metrics = depot.admin().get("/metrics").await.expecting(200).text();
+    let counted = r#"imagedepot_tls_handshakes_refused_total{reason="plain_http"} 1"#;
+    assert!(metrics.contains(counted), "{metrics}");
+    // The command line, either way round.
+    for (url, word) in [
+        (format!("http://127.0.0.1:{port}"), "https"),
+        (depot.server.url().replace("http:", "https:"), "TLS"),
+    ] {
+        let mut pull = imagedepot(["pull", "win7-office", "--server", &url, "--to"]);
+        pull.arg(folder.path());
+        let refused = run(pull).await;
+        assert!(refused.code != 0 && refused.stderr.contains(word), "{url}: {}", refused.stderr);
+    }
+}
+
+#[tokio::test]
 async fn tls_1_2_and_1_3_are_spoken_and_nothing_older() {
     let folder = tempfile::tempdir().expect("a folder");
     let authority = Authority::new(folder.path(), "authority");

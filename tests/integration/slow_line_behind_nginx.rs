@@ -7,10 +7,9 @@ use std::time::Duration;
 use crate::harness::command::run;
 use crate::harness::nginx;
 use crate::harness::server::free_port;
-use crate::harness::{Database, Depot, eventually, sample};
+use crate::harness::{Database, Depot, eventually, is_long_run, sample};
 
 const ACCESS: &str = include_str!("../../docs/access.md");
-const SIZE: usize = 30_000_000;
 
 /// The lines of the snippet's `location`, with the address of this server.
 fn location_of_the_document(server: u16) -> String {
@@ -50,34 +49,75 @@ impl Drop for Nginx {
     }
 }
 
-/// Fetches the file through nginx at 1 MB/s, where nginx may keep 16 MB, which last longer than `send_timeout`.
-async fn fetch_slowly(location: impl Fn(u16) -> String) -> (i32, u64) {
-    let depot = Depot::on(Database::Sqlite).setting("server", "send_timeout", "10s").start().await;
-    depot.admin().publish_single("large", "img", &sample::bytes(1, SIZE)).await;
+/// A file, a client and an nginx that keeps less of the file than lasts for `send_timeout`, or more.
+struct Setting {
+    size: usize,
+    rate: &'static str,
+    nginx: &'static str,
+    send_timeout: &'static str,
+    patience: Duration,
+}
+
+/// nginx may keep 16 MB, which last longer than `send_timeout` at 1 MB/s.
+const SMALL: Setting = Setting {
+    size: 30_000_000,
+    rate: "1M",
+    nginx: "proxy_max_temp_file_size 16m;",
+    send_timeout: "10s",
+    patience: Duration::from_mins(2),
+};
+
+/// nginx with what it keeps by itself, 1 GiB, and the server's own `send_timeout`.
+const LARGE: Setting = Setting {
+    size: 1_600_000_000,
+    rate: "6M",
+    nginx: "",
+    send_timeout: "2m",
+    patience: Duration::from_mins(10),
+};
+
+/// Fetches the file through nginx; the exit code of curl, and how many bytes came.
+async fn fetch_slowly(setting: Setting, location: impl Fn(u16) -> String) -> (i32, u64) {
+    let Setting { size, rate, nginx, send_timeout, patience } = setting;
+    let depot =
+        Depot::on(Database::Sqlite).setting("server", "send_timeout", send_timeout).start().await;
+    depot.admin().publish_single("large", "img", &sample::bytes(1, size)).await;
     let folder = tempfile::tempdir().expect("a folder");
     let port = free_port();
     let location = location(depot.server.port());
-    let _nginx = Nginx::start(folder.path(), port, &location, "proxy_max_temp_file_size 16m;");
+    let _nginx = Nginx::start(folder.path(), port, &location, nginx);
     eventually("nginx listens", || async {
         tokio::net::TcpStream::connect(("127.0.0.1", port)).await.ok()
     })
     .await;
     let file = folder.path().join("fetched");
     let mut curl = Command::new("curl");
-    curl.args(["-sS", "--fail", "--limit-rate", "1M", "-o"]).arg(&file);
+    curl.args(["-sS", "--fail", "--limit-rate", rate, "-o"]).arg(&file);
     curl.arg(format!("http://127.0.0.1:{port}/MEDVImages/large_1.img"));
-    let code = tokio::time::timeout(Duration::from_mins(2), run(curl)).await.expect("an end").code;
+    let code = tokio::time::timeout(patience, run(curl)).await.expect("an end").code;
     (code, std::fs::metadata(file).map_or(0, |file| file.len()))
+}
+
+/// As a proxy is without a word on buffers.
+fn bare(server: u16) -> String {
+    format!("            proxy_pass http://127.0.0.1:{server};\n")
 }
 
 #[tokio::test]
 async fn a_slow_client_behind_nginx_gets_the_whole_file() {
-    let whole = (0, SIZE as u64);
-    assert_eq!(fetch_slowly(location_of_the_document).await, whole);
+    let whole = (0, SMALL.size as u64);
+    assert_eq!(fetch_slowly(SMALL, location_of_the_document).await, whole);
 }
 
 #[tokio::test]
 async fn a_slow_client_behind_an_nginx_that_buffers_gets_it_as_well() {
-    let bare = |server| format!("            proxy_pass http://127.0.0.1:{server};\n");
-    assert_eq!(fetch_slowly(bare).await, (0, SIZE as u64));
+    assert_eq!(fetch_slowly(SMALL, bare).await, (0, SMALL.size as u64));
+}
+
+/// In full size, where it takes 270 s.
+#[tokio::test]
+async fn a_large_file_passes_through_the_buffers_of_nginx_at_6_mb_s() {
+    if is_long_run() {
+        assert_eq!(fetch_slowly(LARGE, bare).await, (0, LARGE.size as u64));
+    }
 }

@@ -56,7 +56,7 @@ impl Standing {
                 (self.verified_with, self.verified_at) = (current, now);
                 true
             }
-            Err(Refused { refusal, cause }) => {
+            Err(Refused { refusal, cause, .. }) => {
                 tell(refusal, self.client, cause.as_ref(), &self.catalog);
                 false
             }

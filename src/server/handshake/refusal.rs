@@ -30,12 +30,14 @@ pub(super) enum Refusal {
     UnfitCertificate,
     TooSlow,
     TooMany,
+    /// It spoke HTTP without TLS.
+    PlainHttp,
     /// No TLS, none in common, or the client hung up.
     Failed,
 }
 
 impl Refusal {
-    const ALL: [Self; 13] = [
+    const ALL: [Self; 14] = [
         Self::NoCertificate,
         Self::Revoked,
         Self::Expired,
@@ -48,6 +50,7 @@ impl Refusal {
         Self::UnfitCertificate,
         Self::TooSlow,
         Self::TooMany,
+        Self::PlainHttp,
         Self::Failed,
     ];
 
@@ -66,6 +69,7 @@ impl Refusal {
             Self::UnfitCertificate => "unfit_certificate",
             Self::TooSlow => "too_slow",
             Self::TooMany => "too_many",
+            Self::PlainHttp => "plain_http",
             Self::Failed => "failed",
         }
     }
@@ -90,12 +94,13 @@ impl Refusal {
             Self::UnfitCertificate => "the client's certificate is unfit",
             Self::TooSlow => "the handshake took too long",
             Self::TooMany => "too many handshakes at once",
+            Self::PlainHttp => "the client spoke HTTP without TLS",
             Self::Failed => "the handshake failed",
         }
     }
 
     pub(super) fn concerns_certificate(self) -> bool {
-        !matches!(self, Self::TooSlow | Self::TooMany | Self::Failed)
+        !matches!(self, Self::TooSlow | Self::TooMany | Self::PlainHttp | Self::Failed)
     }
 }
 

@@ -115,6 +115,8 @@ refusals! {
         "The body is no JSON.";
     MalformedHead: BAD_REQUEST, "malformed_head", GiveUp,
         "The head of the request is not HTTP/1.1 as the server reads it.";
+    TlsExpected: BAD_REQUEST, "tls_expected", GiveUp,
+        "The request came without TLS to a listener that has it: https:// is meant.";
     HeadTooLarge: REQUEST_HEADER_FIELDS_TOO_LARGE, "head_too_large", GiveUp,
         "The head of the request is larger than 128 KiB.";
     HeadTooSlow: REQUEST_TIMEOUT, "head_too_slow", Wait,
