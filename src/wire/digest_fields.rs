@@ -1,7 +1,7 @@
 //! `Repr-Digest` and `Content-Digest` (RFC 9530): SHA-256 in a structured field (RFC 9651).
 //!
-//! Only `sha-256` is read and written, the one digest that the catalog keeps. Other algorithms are
-//! skipped as the RFC asks. Comparing a digest with what arrived is left to callers.
+//! Of the digests [`read`] takes `sha-256`, the one that the catalog keeps; [`super::promised_digests`] has those that are
+//! compared besides. Comparing a digest with what arrived is left to callers.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
@@ -63,26 +63,24 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 
 fn parse(line: &str) -> Result<Option<Digest>, MalformedDigestField> {
-    let mut digest = None;
-    // Neither base64 nor a key holds a comma, so that the members need no scanner.
-    for member in line.split(',') {
-        let member = member.trim_matches([' ', '\t']);
-        if member.is_empty() && line.trim().is_empty() {
-            return Ok(None);
-        }
-        let (algorithm, value) = member.split_once('=').ok_or(MalformedDigestField)?;
-        let encoded = byte_sequence(value).ok_or(MalformedDigestField)?;
-        let bytes = BASE64.decode(encoded).map_err(|_| MalformedDigestField)?;
-        match algorithm {
-            "sha-256" => {
-                let bytes = bytes.try_into().map_err(|_| MalformedDigestField)?;
-                digest = Some(Digest::from_bytes(bytes));
-            }
-            other if is_key(other) => {}
-            _ => return Err(MalformedDigestField),
-        }
+    let of_sha256 = |(name, _): &(&str, _)| *name == "sha-256";
+    let Some((_, bytes)) = members(line)?.into_iter().rfind(of_sha256) else { return Ok(None) };
+    let bytes = bytes.try_into().map_err(|_| MalformedDigestField)?;
+    Ok(Some(Digest::from_bytes(bytes)))
+}
+
+/// The algorithms that a line of either field names, with their digests.
+pub fn members(line: &str) -> Result<Vec<(&str, Vec<u8>)>, MalformedDigestField> {
+    if line.trim().is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(digest)
+    // Neither base64 nor a key holds a comma, so that the members need no scanner.
+    let members = line.split(',').map(|member| {
+        let member = member.trim_matches([' ', '\t']);
+        let (algorithm, value) = member.split_once('=').filter(|(key, _)| is_key(key))?;
+        Some((algorithm, BASE64.decode(byte_sequence(value)?).ok()?))
+    });
+    members.collect::<Option<_>>().ok_or(MalformedDigestField)
 }
 
 /// What stands between the colons. Parameters may follow (RFC 9651 section 3.1.2), and RFC 9530 gives none a meaning.

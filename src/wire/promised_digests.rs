@@ -12,6 +12,8 @@ use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
 
+use super::digest_fields;
+
 /// What a client may name instead, in the words of RFC 9530 section 4.
 pub static WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
 pub const WANTED: &str = "sha-256=10, sha-512=8, sha=2, md5=1";
@@ -102,17 +104,20 @@ pub fn promised(headers: &HeaderMap) -> Result<Vec<Promise>, Unkept> {
 /// None where it cannot be read. Algorithms that are not compared are passed over.
 fn read(form: Form, line: &str) -> Option<Vec<Promise>> {
     match form {
-        Form::Structured | Form::Instance => {
+        Form::Structured => {
+            let members = digest_fields::members(line).ok()?;
+            let known = members
+                .into_iter()
+                .filter_map(|(name, digest)| Some((Algorithm::named(name)?, digest)));
+            known.map(|(algorithm, digest)| algorithm.promise(digest)).collect()
+        }
+        Form::Instance => {
             let members = line.split(',').map(str::trim).filter(|member| !member.is_empty());
             let mut promises = Vec::new();
             for member in members {
                 let (name, value) = member.split_once('=')?;
                 let Some(algorithm) = Algorithm::named(name.trim()) else { continue };
-                let text = match form {
-                    Form::Structured => between_colons(value)?,
-                    _ => value.split(';').next()?.trim(),
-                };
-                promises.push(algorithm.promise(base64(text)?)?);
+                promises.push(algorithm.promise(base64(value.split(';').next()?.trim())?)?);
             }
             Some(promises)
         }
@@ -125,12 +130,6 @@ fn read(form: Form, line: &str) -> Option<Vec<Promise>> {
         Form::Hex(algorithm) => Some(vec![algorithm.promise(hex::decode(line.trim()).ok()?)?]),
         Form::Other => Some(Vec::new()),
     }
-}
-
-/// A byte sequence, whatever parameters follow it (RFC 9651 section 4.2.3.2).
-fn between_colons(value: &str) -> Option<&str> {
-    let (text, rest) = value.trim().strip_prefix(':')?.split_once(':')?;
-    (rest.is_empty() || rest.trim_start().starts_with(';')).then_some(text)
 }
 
 fn base64(text: &str) -> Option<Vec<u8>> {

@@ -388,3 +388,21 @@ async fn a_scrub_by_hand_reads_as_fast_as_it_is_told() {
     let slow = took(&["--bandwidth", "400kB"]).await;
     assert!(slow > Duration::from_secs(2), "{slow:?}");
 }
+
+/// `script` (util-linux) gives it a terminal.
+#[tokio::test]
+async fn a_scrub_by_hand_shows_on_a_terminal_how_far_it_is() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let admin = depot.admin();
+    for (seed, image) in [(1, "debian"), (2, "fedora"), (3, "suse")] {
+        admin.publish_single(image, "qcow2", &sample::bytes(seed, 500_000)).await;
+    }
+    let program = env!("CARGO_BIN_EXE_imagedepot");
+    let data = depot.server.data().display().to_string();
+    let command = format!("{program} scrub --data {data} --bandwidth 500kB");
+    let mut script = std::process::Command::new("script");
+    script.args(["--quiet", "--return", "--command", &command, "/dev/null"]);
+    let shown = run(script).await.successful().stdout;
+    assert!(shown.contains("1 of 3 blobs") && shown.contains(" left"), "{shown:?}");
+    assert!(shown.contains("3 blobs, 1.4 MiB"), "{shown:?}");
+}
