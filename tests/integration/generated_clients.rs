@@ -8,6 +8,7 @@
 mod go;
 mod java;
 mod python;
+mod rust;
 mod typescript;
 
 use std::path::{Path, PathBuf};

@@ -85,9 +85,9 @@ pub struct Continuation {
 
 impl Continuation {
     pub fn read(call: &Call, upload: &Upload) -> Result<Self, Problem> {
-        // What a generated client sends of every file is no less clear: the headers say where its bytes go.
+        // What generated clients send of every file, a type for bytes or none, is no less clear: the headers say where they go.
         let known = [fields::CONTENT_TYPE, "application/octet-stream"];
-        if !call.content_type().is_some_and(|essence| known.contains(&essence.as_str())) {
+        if call.content_type().is_some_and(|essence| !known.contains(&essence.as_str())) {
             return Err(partial_upload_expected());
         }
         must_be_uncoded(&call.request)?;
