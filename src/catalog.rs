@@ -7,7 +7,7 @@
 //!
 //! Beside the life: [`accounts`] (users, tokens, certificate mappings), [`audit`], [`idempotency`]. Below all of it:
 //! [`handle`] (the [`Catalog`] itself), [`rules`], [`actor`], [`error`], [`blob_removal`] (bytes that nothing refers to),
-//! and [`job`], by which one of several servers does background work for all. What keeps a depot whole and carries it elsewhere is the room above, `upkeep`.
+//! [`job`], by which one of several servers does background work for all, and `replicas` (how many of them answer by a change). What keeps a depot whole and carries it elsewhere is the room above, `upkeep`.
 //!
 //! Every change has the same shape: begin a transaction, look up, decide, write, audit, commit, then let the snapshot
 //! follow. No transaction is open while bytes move.
@@ -28,6 +28,7 @@ pub mod manifest;
 pub mod parts;
 pub mod promotion;
 pub mod publication;
+mod replicas;
 pub mod revision;
 pub mod rules;
 pub mod snapshot;

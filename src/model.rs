@@ -44,6 +44,8 @@ pub mod promotion;
 #[cfg(feature = "server")]
 pub mod publication;
 #[cfg(feature = "server")]
+pub mod replica;
+#[cfg(feature = "server")]
 pub mod revision;
 #[cfg(feature = "server")]
 pub(crate) mod row;

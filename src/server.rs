@@ -202,6 +202,7 @@ impl Bound {
 
 async fn close(catalog: &Catalog) {
     catalog.leave_jobs().await;
+    catalog.leave_replicas().await;
     catalog.close().await;
 }
 

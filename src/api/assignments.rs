@@ -286,7 +286,8 @@ pub async fn roll_back(
 ///
 /// Takes it out of the channel: a new epoch, and from then on nothing is assigned. Clients keep what they have (`hold`,
 /// `withdrawn`). What was withdrawn counts as rolled back. The `.index` leaves the tree at once, the rest of the image's files
-/// in the channel's folder after `tree.grace`. Answers with the entry of the history; `If-Match` guards as with a promotion.
+/// in the channel's folder after `tree.grace`. Answers with the entry of the history when every server answers by it, or after
+/// a second; `If-Match` guards as with a promotion.
 #[utoipa::path(tag = "promotion", operation_id = "withdraw",
     params(("image" = String, Path, description = "The image's name"),
            ("channel" = String, Path, description = "The channel's name"), WithdrawalQuery, DryRun),
@@ -304,8 +305,10 @@ pub async fn withdraw(
     caller.may_know(&image)?;
     let (actor, departure) = (caller.actor(), query.departure());
     let context = attempt.by(&actor);
+    let execution = context.execution;
     let withdrawn = depot.catalog.withdraw(context, &image, &channel, departure).await?;
-    Ok(web::Json((withdrawn, channel, 0).into()))
+    let reach = depot.catalog.reach(execution).await;
+    Ok(web::Json(PromotionBody::from((withdrawn, channel, 0)).with_reach(reach)))
 }
 
 impl Resource<AssignmentBody> {

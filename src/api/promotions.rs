@@ -13,6 +13,7 @@ use super::conventions::problem::{Problem, ReadRefusals};
 use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::Read;
+use crate::model::replica::Reach;
 use crate::model::{ChannelName, ImageName, Promotion, PromotionKind, Terms};
 
 /// One entry of an image's history.
@@ -33,6 +34,9 @@ pub struct PromotionBody {
     rolled_back: bool,
     at: DateTime<Utc>,
     by: String,
+    /// In the answer to a withdrawal: how many servers answer by it already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<Reach>,
 }
 
 impl PromotionBody {
@@ -47,6 +51,7 @@ impl PromotionBody {
             rolled_back: false,
             at: sample::time("2026-01-05T10:00:00Z"),
             by: sample::ADMIN.to_owned(),
+            replicas: None,
         }
     }
 }
@@ -64,7 +69,14 @@ impl From<(Promotion, ChannelName, i64)> for PromotionBody {
             terms: promotion.terms,
             at: promotion.created_at,
             by: promotion.created_by,
+            replicas: None,
         }
+    }
+}
+
+impl PromotionBody {
+    pub fn with_reach(self, replicas: Option<Reach>) -> Self {
+        Self { replicas, ..self }
     }
 }
 

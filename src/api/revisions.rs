@@ -19,6 +19,7 @@ use super::depot::Depot;
 use crate::access::permission::{Publish, Read, Revoke};
 use crate::catalog::revision::end::IfAssigned;
 use crate::catalog::revision::{RevisionChange, RevisionDetails};
+use crate::model::replica::Reach;
 use crate::model::{File, FileRole, ImageName, Labels, RevisionState};
 
 /// A revision with its files.
@@ -39,6 +40,9 @@ pub struct RevisionBody {
     updated_at: DateTime<Utc>,
     #[schema(required = true)]
     sealed_at: Option<DateTime<Utc>>,
+    /// In the answer to its revocation: how many servers answer by it already.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replicas: Option<Reach>,
 }
 
 impl RevisionBody {
@@ -60,6 +64,7 @@ impl RevisionBody {
             created_at: sample::time("2026-01-05T09:30:00Z"),
             updated_at: sample::time("2026-01-05T09:42:00Z"),
             sealed_at: Some(sample::time("2026-01-05T09:42:00Z")),
+            replicas: None,
         }
     }
 }
@@ -97,6 +102,7 @@ impl From<RevisionDetails> for RevisionBody {
             created_at: revision.created_at,
             updated_at: revision.updated_at,
             sealed_at: revision.sealed_at,
+            replicas: None,
         }
     }
 }
@@ -289,7 +295,8 @@ pub async fn seal(
 ///
 /// No channel may be assigned to it any more, clients that have it are told to move, and its files leave the tree at once: their
 /// HTTP names answer 410 `revision_revoked`. Refused while a channel is assigned to it, unless `rollback=true` rolls those
-/// channels back in the same step, or `withdraw=true` withdraws the image from them.
+/// channels back in the same step, or `withdraw=true` withdraws the image from them. Answers when every server answers by
+/// it, or after a second.
 #[utoipa::path(tag = "revisions", operation_id = "revoke_revision",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"), RevokeQuery, DryRun),
@@ -307,6 +314,9 @@ pub async fn revoke(
     caller.may_know(&name)?;
     let actor = caller.actor();
     let context = attempt.by(&actor);
+    let execution = context.execution;
     let revoked = depot.catalog.revoke(context, &name, number, query.if_assigned()).await?;
-    Ok(Resource::revision(revoked))
+    let (tag, body) = (revoked.revision.tag(), RevisionBody::from(revoked));
+    let replicas = depot.catalog.reach(execution).await;
+    Ok(Resource::tagged(tag, RevisionBody { replicas, ..body }))
 }

@@ -12,6 +12,7 @@ use super::location::Sources;
 use super::mistakes;
 use super::places::below;
 use super::settings::Config;
+use crate::model::text_file::text_of;
 
 /// The settings file with every key, commented, set to its default.
 pub const EXAMPLE: &str = include_str!("example.toml");
@@ -39,9 +40,10 @@ impl Config {
         let mut builder = config::Config::builder();
         let mut text = None;
         if let Some(file) = file {
-            builder = builder.add_source(config::File::from(file).format(config::FileFormat::Toml));
-            // What cannot be read the builder says.
-            text = std::fs::read_to_string(file).ok().map(|text| (file, text));
+            let read = std::fs::read(file).and_then(text_of);
+            let read = read.map_err(|error| ConfigError::at(file, &error))?;
+            builder = builder.add_source(config::File::from_str(&read, config::FileFormat::Toml));
+            text = Some((file, read));
         }
         let sources = Sources::new(text, &variables);
         for Variable { name, key, value } in variables {
@@ -49,7 +51,10 @@ impl Config {
                 .set_override(key, value)
                 .map_err(|error| ConfigError(format!("{name}: {error}")))?;
         }
-        let values = builder.build().map_err(plain)?;
+        let values = builder.build().map_err(|error| match file {
+            Some(file) => ConfigError::at(file, &error),
+            None => plain(error),
+        })?;
         let values: config::Value = values.try_deserialize().map_err(plain)?;
         let mut read = mistakes::deserialize(values, &sources)?;
         read.sources = sources;

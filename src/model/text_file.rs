@@ -1,5 +1,7 @@
 //! Text from files that people and Windows make: with a byte-order mark before it, with a line end behind it.
 
+use std::io;
+
 /// With it Windows' editors begin what they save as UTF-8.
 pub const BYTE_ORDER_MARK: char = '\u{feff}';
 
@@ -12,9 +14,35 @@ pub fn secret_in(text: &str) -> &str {
     without_byte_order_mark(text).trim_end_matches(['\r', '\n'])
 }
 
+/// The text of a file, without a byte-order mark; `InvalidData` with a sentence where it is not UTF-8, for letters of
+/// another encoding would be taken for others.
+pub fn text_of(bytes: Vec<u8>) -> io::Result<String> {
+    let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
+    if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
+        return Err(invalid("is UTF-16, as PowerShell writes it: save it as UTF-8".to_owned()));
+    }
+    match String::from_utf8(bytes) {
+        Ok(text) => Ok(without_byte_order_mark(&text).to_owned()),
+        Err(error) => {
+            let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            Err(invalid(format!("line {line} is no UTF-8: save the file as UTF-8")))
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_utf_8_or_it_is_said_where_it_is_not() {
+        assert_eq!(text_of(b"\xef\xbb\xbfa\r\n".to_vec()).unwrap(), "a\r\n");
+        let told = |bytes: &[u8]| text_of(bytes.to_vec()).unwrap_err().to_string();
+        assert_eq!(told(b"a\nb\xfcro\n"), "line 2 is no UTF-8: save the file as UTF-8");
+        assert!(told(b"\xff\xfea\0").contains("UTF-16"));
+        assert!(told(b"\xfe\xff\0a").contains("UTF-16"));
+    }
 
     #[test]
     fn a_secret_is_the_same_whatever_wrote_its_file() {

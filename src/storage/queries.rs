@@ -19,6 +19,7 @@ mod jobs;
 pub(super) mod offers;
 pub(super) mod promotions;
 pub(super) mod publications;
+mod replicas;
 pub(super) mod revisions;
 pub(super) mod scrub;
 mod statement;

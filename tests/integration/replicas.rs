@@ -1,6 +1,7 @@
 //! Several servers on one PostgreSQL and one bucket: whatever one of them does, all of them know, and none is needed.
 
 mod killed;
+mod reached;
 
 use std::time::{Duration, Instant};
 

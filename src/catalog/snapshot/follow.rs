@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::load;
 use super::picture::Snapshot;
+use crate::catalog::replicas::Told;
 use crate::catalog::{Catalog, Result};
 
 /// How often a process looks whether another one changed the catalog.
@@ -53,7 +54,9 @@ impl Catalog {
     /// at once, and the asking is what stands behind lost notifications.
     pub async fn follow(&self) {
         let mut news = self.db.news().await;
+        let mut told = Told::default();
         loop {
+            self.tell_of_itself(&mut told).await;
             news.wait(LOOK_EVERY).await;
             let before = self.snapshot().version();
             self.refresh().await;

@@ -47,6 +47,11 @@ pub enum Db {
 }
 
 impl Db {
+    /// Whether several servers may be on it; SQLite has [one](Self::hold_for_server).
+    pub const fn may_be_shared(&self) -> bool {
+        matches!(self, Self::Postgres(_))
+    }
+
     /// Whether an address is understood; nobody is asked.
     pub fn check_url(url: &str) -> Result<(), StorageError> {
         if url.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty()) {
