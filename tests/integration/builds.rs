@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::generated_clients::installed;
 use crate::harness::actions::{ckm, index};
 use crate::harness::command::{Finished, another_imagedepot, imagedepot, run, to_server};
+use crate::harness::project::{program, project};
 use crate::harness::{Database, Depot};
 
 /// The client's build, by `tests/run`.
@@ -79,8 +80,8 @@ fn names_lines(backtrace: &Finished) -> bool {
 #[tokio::test]
 async fn a_stripped_program_names_lines_by_the_file_beside_it() {
     let place = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("a folder");
-    let built = Path::new(env!("CARGO_BIN_EXE_imagedepot"));
-    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy");
+    let built = Path::new(program());
+    let deploy = project().join("deploy");
     let mut split = Command::new(deploy.join("split-debug"));
     split.arg(built).arg(place.path());
     run(split).await.successful();

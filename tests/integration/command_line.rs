@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::actions::ckm;
 use crate::harness::command::{curl, ends_well, imagedepot, run, without_own_settings};
+use crate::harness::project::program;
 use crate::harness::server::free_port;
 use crate::harness::{Database, Depot, eventually, on_both_databases};
 
@@ -57,7 +58,7 @@ async fn demo_shows_the_main_job_and_what_to_try_next() {
     let listen = format!("127.0.0.1:{}", free_port());
     let file = std::fs::File::create(&output).expect("a file for the output");
     let mut command = Command::new("setpriv");
-    command.args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_imagedepot")]);
+    command.args(["--pdeathsig", "KILL", "--", program()]);
     command.args(["demo", "--listen", &listen]).current_dir(folder.path());
     command.stdin(Stdio::null()).stderr(file.try_clone().expect("one file")).stdout(file);
     without_own_settings(&mut command);
@@ -146,7 +147,7 @@ async fn a_log_on_a_terminal_has_no_colours_where_they_are_not_wanted() {
         without_own_settings(&mut terminal);
         let serve = format!(
             "timeout --signal TERM 4 {} serve --data {} --listen 127.0.0.1:0",
-            env!("CARGO_BIN_EXE_imagedepot"),
+            program(),
             folder.path().join("data").display()
         );
         terminal.args(["--quiet", "--return", "--command", &serve, "/dev/null"]);

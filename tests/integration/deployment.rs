@@ -15,13 +15,14 @@ use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::multipart::parts;
 use crate::harness::nginx;
 use crate::harness::person::Call;
+use crate::harness::project::{program, project};
 use crate::harness::server::{Server, free_port};
 use crate::harness::tls_client::curl_with;
 use crate::harness::{Answer, Database, Depot, Person, Store, eventually, sample};
 use crate::tus;
 
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy")
+    project().join("deploy")
 }
 
 fn deployed(file: &str) -> String {
@@ -42,8 +43,7 @@ fn replaced(mut text: String, places: &[(&str, String)]) -> String {
 async fn the_unit_is_sound_and_hardened() {
     let place = tempfile::tempdir().expect("a folder");
     let file = place.path().join("imagedepot.service");
-    let unit = deployed("imagedepot.service")
-        .replace("/usr/bin/imagedepot", env!("CARGO_BIN_EXE_imagedepot"));
+    let unit = deployed("imagedepot.service").replace("/usr/bin/imagedepot", program());
     // What it offers in comments is sound, too.
     let with_all = unit
         .replace("\n#LoadCredential=", "\nLoadCredential=")

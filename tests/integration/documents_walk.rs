@@ -6,6 +6,7 @@ use std::process::{Command, Stdio};
 use crate::harness::actions::{ckm, index};
 use crate::harness::command::{Finished, guarded, imagedepot, run, without_own_settings};
 use crate::harness::depot::ADMIN_PASSWORD;
+use crate::harness::project::program;
 use crate::harness::server::free_port;
 use crate::harness::{Database, Depot, eventually};
 
@@ -25,7 +26,7 @@ async fn typed(code: &str, depot: &Depot, folder: &Path) -> Finished {
     let code = code.replace("admin:PASSWORD ", "\"admin:$PASSWORD\" ");
     let code = code.replace("=PASSWORD\n", "=\"$PASSWORD\"\n").replace("$A", "\"$A\"");
     assert!(code.contains("$PASSWORD"), "{code}");
-    let program = Path::new(env!("CARGO_BIN_EXE_imagedepot")).parent().expect("its folder");
+    let program = Path::new(program()).parent().expect("its folder");
     let path = std::env::var("PATH").expect("a path");
     let mut shell = Command::new("bash");
     without_own_settings(&mut shell);
@@ -74,7 +75,7 @@ async fn the_command_that_the_first_start_prints_sets_the_password() {
     std::fs::write(&settings, "[tree]\ngrace = \"1h\"\n").expect("write the settings");
     let output = folder.path().join("output");
     let port = free_port();
-    let mut serve = guarded(env!("CARGO_BIN_EXE_imagedepot"));
+    let mut serve = guarded(program());
     without_own_settings(&mut serve);
     serve.args(["serve", "--data", "data", "--listen", &format!("127.0.0.1:{port}"), "--config"]);
     serve.arg(&settings).current_dir(folder.path());
@@ -86,7 +87,7 @@ async fn the_command_that_the_first_start_prints_sets_the_password() {
     })
     .await;
     let command = told.split('`').nth(1).expect("a command").to_owned();
-    let program = Path::new(env!("CARGO_BIN_EXE_imagedepot")).parent().expect("its folder");
+    let program = Path::new(program()).parent().expect("its folder");
     let mut shell = Command::new("sh");
     without_own_settings(&mut shell);
     shell.arg("-c").arg(format!("echo another long password | {command}")).current_dir("/");

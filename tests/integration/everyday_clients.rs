@@ -9,7 +9,7 @@ use crate::harness::actions::file_path;
 use crate::harness::command::{Finished, run};
 use crate::harness::{Database, Depot, Person, sample};
 
-const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients");
 
 /// A draft of an image with one file, and where that is put.
 async fn draft(admin: &Person, image: &str) -> String {

@@ -9,7 +9,7 @@ use crate::harness::command::run;
 use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::{Database, Depot, is_long_run};
 
-const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/imagedepot.json");
+const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/imagedepot.json");
 
 const CHECKS: &str = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance";
 

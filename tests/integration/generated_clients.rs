@@ -21,8 +21,8 @@ use crate::harness::command::run;
 use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::{Database, Depot};
 
-const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/imagedepot.json");
-const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+const DESCRIPTION: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/imagedepot.json");
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients");
 
 /// A program of one of the two environments; fails with what to do when it is not installed.
 pub fn installed(variable: &str, folder: &str, program: &str) -> PathBuf {

@@ -35,6 +35,7 @@ pub mod own_postgres;
 pub mod person;
 pub mod pooler;
 pub mod postgres;
+pub mod project;
 pub mod raw;
 pub mod resuming;
 pub mod sample;

@@ -14,11 +14,13 @@ use imports::{Arrow, Sources, arrows};
 use rooms::{Room, rooms};
 use syn::visit::Visit;
 
+use crate::harness::project::project;
+
 /// Lines that a file may have; tests are lists of cases and may be longer.
 const LONGEST_FILE: usize = 400;
 
 fn sources() -> Sources {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let folder = project().join("src");
     let read = |path: String| {
         let text = std::fs::read_to_string(folder.join(&path)).expect("read a source file");
         (path, text)

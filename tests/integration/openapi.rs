@@ -8,7 +8,7 @@ use crate::harness::{Database, Depot};
 const METHODS: [&str; 7] = ["get", "head", "post", "put", "patch", "delete", "options"];
 
 fn committed() -> String {
-    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/imagedepot.json");
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/imagedepot.json");
     std::fs::read_to_string(path).expect("openapi/imagedepot.json")
 }
 

@@ -144,7 +144,7 @@ async fn letters_beyond_ascii_come_through_or_are_refused() {
 async fn the_script_for_powershell_is_powershell() {
     let depot = depot_with_an_image(Database::Sqlite).await;
     let python = installed("IMAGEDEPOT_TEST_VENV", "venv", "bin/python");
-    let parser = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/parse_powershell.py");
+    let parser = concat!(env!("CARGO_MANIFEST_DIR"), "/clients/parse_powershell.py");
     for (number, location) in ["C:\\", "D:\\O'Neil’s $x `y` & Büro"].into_iter().enumerate() {
         let kit = depot.scratch().join(number.to_string());
         prestage(&depot, &kit, &["--location", location]).await.successful();

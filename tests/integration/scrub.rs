@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::harness::actions::{ckm, file_path, index, revision_path};
 use crate::harness::command::{imagedepot, run};
 use crate::harness::folder::files_below;
+use crate::harness::project::program;
 use crate::harness::{
     Answer, Database, Depot, Person, Store, eventually, on_both_databases,
     on_both_databases_and_stores, sample,
@@ -397,7 +398,7 @@ async fn a_scrub_by_hand_shows_on_a_terminal_how_far_it_is() {
     for (seed, image) in [(1, "debian"), (2, "fedora"), (3, "suse")] {
         admin.publish_single(image, "qcow2", &sample::bytes(seed, 500_000)).await;
     }
-    let program = env!("CARGO_BIN_EXE_imagedepot");
+    let program = program();
     let data = depot.server.data().display().to_string();
     let command = format!("{program} scrub --data {data} --bandwidth 500kB");
     let mut script = std::process::Command::new("script");

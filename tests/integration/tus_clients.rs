@@ -21,7 +21,7 @@ on_both_databases![
     tuspy_proves_its_chunks,
 ];
 
-const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients");
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clients");
 
 /// Large enough for several breaks, and no multiple of anything.
 const SIZE: usize = 20_000_003;

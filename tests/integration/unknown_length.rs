@@ -97,7 +97,7 @@ async fn python_s_requests_stream_a_file(database: Database) {
     let url = format!("{}{PATH}", depot.server.url());
     for (how, said, there) in [("generator", "201", &bytes[..]), ("empty", "200", &[])] {
         let mut send = Command::new(installed("IMAGEDEPOT_TEST_VENV", "venv", "bin/python"));
-        send.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/stream_upload.py"));
+        send.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/stream_upload.py"));
         send.args([how, &url, name, password]).arg(&file);
         let told = run(send).await.successful().stdout;
         assert_eq!(told.trim(), format!("chunked {said}"), "{how}");

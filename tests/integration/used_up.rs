@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::harness::actions::{file_path, revision_path};
 use crate::harness::raw::{Connection, basic, head};
-use crate::harness::{Database, Depot, Person, eventually, sample};
+use crate::harness::{Database, Depot, Person, eventually, is_long_run, sample};
 
 const MEBIBYTE: u64 = 1 << 20;
 
@@ -150,7 +150,8 @@ async fn keys_of_one_caller_fill_neither_catalog_nor_disk() {
         assert_eq!(ask(&client, "/api/v1/update-check", questions.clone(), number).await, 200);
     }
     // Nor do requests that are refused because there is no such thing, or only tried.
-    let calls = (0..3000).map(|number| {
+    let count = if is_long_run() { 10_000 } else { 3000 };
+    let calls = (0..count).map(|number| {
         let path = "/api/v1/images/no-such/revisions";
         ask(&publisher, path, json!({"notes": "n".repeat(1000)}), number)
     });

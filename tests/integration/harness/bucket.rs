@@ -169,7 +169,7 @@ fn endpoint() -> &'static str {
         let users = locks.join("object-store-users.lock");
         let users = File::options().create(true).append(true).open(users).expect("a lock file");
         users.lock_shared().expect("the lock");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/object-store");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("object-store");
         let started = Command::new(script).arg(locks).output().expect("tests/object-store");
         let said = String::from_utf8_lossy(&started.stderr);
         assert!(started.status.success(), "tests/run installs what it needs: {said}");

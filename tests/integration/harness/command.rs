@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::depot::ADMIN_PASSWORD;
+use super::project::program;
 
 /// What a program said and how it ended.
 pub struct Finished {
@@ -72,7 +73,7 @@ impl Finished {
 /// The program under test, without any setting that the developer's shell may hold, and with another
 /// memory than the developer's.
 pub fn imagedepot<const N: usize>(arguments: [&str; N]) -> Command {
-    another_imagedepot(env!("CARGO_BIN_EXE_imagedepot").as_ref(), arguments)
+    another_imagedepot(program().as_ref(), arguments)
 }
 
 /// Another build of it, likewise.

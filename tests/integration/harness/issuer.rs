@@ -35,7 +35,7 @@ impl Issuer {
         let mut command = Command::new("setpriv");
         command
             .args(["--pdeathsig", "KILL", "--", "node"])
-            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/issuer.mjs"))
+            .arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/issuer.mjs"))
             .arg(self.port.to_string())
             .arg(&self.keys)
             .env("OIDC_PROVIDER", package)

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::command::without_own_settings;
+use super::project::program;
 use super::sample::random_below;
 
 /// How a server is to be started, each time.
@@ -64,7 +65,7 @@ impl Server {
             .expect("open the server's log");
         let mut command = Command::new("setpriv");
         command
-            .args(["--pdeathsig", "KILL", "--", env!("CARGO_BIN_EXE_imagedepot"), "serve"])
+            .args(["--pdeathsig", "KILL", "--", program(), "serve"])
             .arg("--data")
             .arg(&self.setup.data)
             .args(["--listen", &format!("127.0.0.1:{}", self.port)])

@@ -1,6 +1,6 @@
 //! The rooms of the code and what each may use, as ARCHITECTURE.md lists them: the one list that there is.
 
-use std::path::Path;
+use crate::harness::project::project;
 
 /// A room: a folder of `src` (with the file of its name), or a single file there.
 pub struct Room {
@@ -10,7 +10,7 @@ pub struct Room {
 
 /// The rooms from the ground up. Each row of the table begins `| 1 | `room` | `used`, `used` |`.
 pub fn rooms() -> Vec<Room> {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("ARCHITECTURE.md");
+    let path = project().join("ARCHITECTURE.md");
     let text = std::fs::read_to_string(path).expect("read ARCHITECTURE.md");
     let rooms: Vec<Room> = text.lines().filter_map(row).collect();
     assert!(rooms.len() > 5, "ARCHITECTURE.md has no table of rooms that can be read");

@@ -3,7 +3,8 @@
 //! Read from their text, so that a new file is held to the rule of `migrations/README.md` without being listed anywhere.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+
+use crate::harness::project::project;
 
 /// One statement. There are no other kinds: a server of the version before reads and writes beside it.
 #[derive(Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub struct Migration {
 
 /// All of them, in their order.
 pub fn migrations() -> Vec<Migration> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("migrations");
+    let folder = project().join("migrations");
     let mut found = Vec::new();
     for file in std::fs::read_dir(folder).expect("the migrations") {
         let path = file.expect("a file").path();
