@@ -67,6 +67,11 @@ pub enum Denied {
         "the token is good, but nothing in it gives its holder a right here (access.oidc.grant)"
     )]
     NoGrant,
+    /// Who it is was changed since, perhaps.
+    #[error(
+        "the database has not answered for some time, so nobody is logged in from what this server knew before; try again"
+    )]
+    Stale,
     #[error("the keys of the token's issuer are not at hand at the moment")]
     IssuerAway,
     /// A mapping says so.

@@ -11,6 +11,7 @@ mod version;
 #[cfg(feature = "server")]
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand};
 
@@ -45,6 +46,9 @@ enum Command {
     Server(server::Command),
 }
 
+/// How long work that nobody waits for may take when the command has ended.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
+
 impl CommandLine {
     /// Runs the subcommand to its end.
     pub fn run(self) -> ExitCode {
@@ -52,7 +56,10 @@ impl CommandLine {
             Ok(runtime) => runtime,
             Err(error) => return fail(&error.into()),
         };
-        runtime.block_on(self.dispatch())
+        let code = runtime.block_on(self.dispatch());
+        // What hangs on a disk that does not answer holds nobody up.
+        runtime.shutdown_timeout(LEFT_BEHIND);
+        code
     }
 
     async fn dispatch(self) -> ExitCode {

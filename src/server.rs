@@ -18,11 +18,12 @@ mod tls;
 
 use std::net::{SocketAddr, TcpListener};
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
 
 pub use self::error::ServerError;
 pub use self::reload::Reread;
@@ -39,6 +40,9 @@ use tls::Tls;
 
 /// How long background work that panicked rests: a panic that comes again must not fill the log.
 const BEFORE_NEXT_TRY: Duration = Duration::from_secs(1);
+
+/// How long closing may take past the grace that requests under way have had.
+const CLOSING: Duration = Duration::from_secs(1);
 
 /// A server that is listening and not yet serving.
 pub struct Bound {
@@ -142,6 +146,12 @@ impl Bound {
     ) -> Result<(), ServerError> {
         let urls = self.urls();
         let Self { config, opened, sockets, metrics_socket } = self;
+        let (grace, stopped_at) = (config.server.shutdown_grace, Arc::new(OnceLock::new()));
+        let noting = Arc::clone(&stopped_at);
+        let stop = async move {
+            stop.await;
+            let _only_once = noting.set(Instant::now());
+        };
         let depot = app::depot(&config, &opened, listeners(&sockets))?;
         let issuer = depot.tokens.issuer().cloned();
         let brakes = depot.brakes.clone();
@@ -187,12 +197,19 @@ impl Bound {
             tracing::info!("listening on {url}");
         }
         let result = server.run().await.map_err(fail("serving ended"));
-        if let Some(server) = metrics_server {
-            server.stop(true).await;
-        }
         tracing::info!("stopped serving, closing the catalog");
-        background.shutdown().await;
-        close(&opened.catalog).await;
+        let closing = async {
+            if let Some(server) = metrics_server {
+                server.stop(true).await;
+            }
+            background.shutdown().await;
+            close(&opened.catalog).await;
+        };
+        // A database that does not answer any more holds nobody up: what was acknowledged is durable.
+        let deadline = *stopped_at.get_or_init(Instant::now) + grace + CLOSING;
+        if timeout_at(deadline, closing).await.is_err() {
+            tracing::warn!("the catalog could not be closed in time; ends all the same");
+        }
         if let Some(log) = access_log {
             log.flush();
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, Notify};
+use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
@@ -55,6 +56,8 @@ pub struct CatalogParts {
 /// rows say, and bells that wake background work.
 pub(crate) struct Shared {
     pub(crate) snapshot: ArcSwap<Snapshot>,
+    /// When the snapshot was last compared with the catalog.
+    pub(super) compared_at: std::sync::Mutex<Option<Instant>>,
     /// One refresh at a time; those who wait find their change already there.
     pub(crate) refreshing: Mutex<()>,
     /// One round of each [`job`](super::job) at a time of this server's; a row keeps the servers apart.
@@ -79,6 +82,7 @@ impl Catalog {
         let CatalogParts { db, blobs, tree, rules, clock, ids, instance } = parts;
         let shared = Shared {
             snapshot: ArcSwap::default(),
+            compared_at: std::sync::Mutex::default(),
             refreshing: Mutex::default(),
             jobs: Default::default(),
             tree_is_due: Notify::new(),

@@ -20,6 +20,8 @@ pub struct Rules {
     pub safety_age: Duration,
     /// How often a client asks for updates, in seconds.
     pub check_period: u32,
+    /// How old the snapshot may be that log-ins are answered from.
+    pub stale_after: Duration,
     /// How long a token is good when nothing is said.
     pub token_lifetime: Duration,
     pub longest_token_lifetime: Duration,
@@ -37,6 +39,7 @@ impl Default for Rules {
             min_free: 256 << 20,
             safety_age: Duration::from_hours(1),
             check_period: 900,
+            stale_after: Duration::from_secs(30),
             token_lifetime: Duration::from_hours(90 * 24),
             longest_token_lifetime: Duration::from_hours(366 * 24),
             bits: BitsRules::default(),

@@ -14,16 +14,32 @@ use crate::access::oidc::settings::Oidc;
 use crate::access::principal::PrincipalRule;
 
 /// `[access]`
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Access {
     /// Origins of web pages, such as `https://dash.example.com`, that browsers let call the API.
     pub cors: Vec<String>,
+    /// How old the snapshot may be that log-ins are answered from.
+    #[serde(with = "humantime_serde")]
+    pub stale_after: Duration,
     pub logins: Logins,
     pub tokens: Tokens,
     /// Without it only the depot's own tokens count.
     pub oidc: Option<Oidc>,
     pub kerberos: Kerberos,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self {
+            cors: Vec::new(),
+            stale_after: Duration::from_secs(30),
+            logins: Logins::default(),
+            tokens: Tokens::default(),
+            oidc: None,
+            kerberos: Kerberos::default(),
+        }
+    }
 }
 
 /// `[access.logins]`

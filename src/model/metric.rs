@@ -113,6 +113,8 @@ table! {
         "Downloads of files under way";
     SNAPSHOT_VERSION: Gauge "imagedepot_snapshot_version" [] Count,
         "The catalog version that clients see";
+    SNAPSHOT_AGE: Gauge "imagedepot_snapshot_age_seconds" [] Seconds,
+        "Since the snapshot was last compared with the catalog.";
     STORE_FREE_BYTES: Gauge "imagedepot_store_free_bytes" [] Bytes,
         "Free bytes of the store's disk";
     STORED_BYTES: Gauge "imagedepot_stored_bytes" [] Bytes,

@@ -7,6 +7,8 @@ use chrono::{DateTime, Utc};
 pub enum Part {
     /// The database takes no changes, or does not answer.
     Catalog,
+    /// What clients are answered from has not been compared with the catalog for some seconds.
+    Snapshot,
     /// The folder or the bucket of the stored bytes is away.
     Store,
     /// The disk has less room than uploads leave on it.
@@ -18,12 +20,13 @@ pub enum Part {
 }
 
 impl Part {
-    pub const ALL: [Self; 5] =
-        [Self::Catalog, Self::Store, Self::Disk, Self::Publication, Self::Backup];
+    pub const ALL: [Self; 6] =
+        [Self::Catalog, Self::Snapshot, Self::Store, Self::Disk, Self::Publication, Self::Backup];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Catalog => "catalog",
+            Self::Snapshot => "snapshot",
             Self::Store => "store",
             Self::Disk => "disk",
             Self::Publication => "publication",

@@ -71,6 +71,8 @@ pub struct Upload {
     pub condition: Option<String>,
     /// SHA-256 over what was received, to be gone on with.
     pub hash_state: String,
+    /// The same over the whole parts alone that a bucket has.
+    pub part_hash_state: Option<String>,
     /// The multipart upload in a bucket, and the bytes of its parts.
     pub multipart: Option<String>,
     pub part_size: Option<i64>,
@@ -106,6 +108,7 @@ from_row!(Upload {
     metadata,
     condition,
     hash_state,
+    part_hash_state,
     multipart,
     part_size,
     tail,

@@ -6,7 +6,7 @@
 //! out, which goes on a full disk, too. The queries themselves are methods of `Tx`, in `queries/`, by noun.
 //!
 //! `database` opens the pools and begins transactions, `postgres` and `catalog_file` know what either database needs
-//! besides, `transaction` is one, `compaction` gives the disk back what SQLite does not need any more, `migrations` brings the
+//! besides, `transaction` is one, on a connection that is `held`, `compaction` gives the disk back what SQLite does not need any more, `migrations` brings the
 //! schema up to date
 //! by the files of `migration_list`, `news` tells of other processes' changes.
 //! `try_write` says whether changes could be made.
@@ -17,6 +17,7 @@
 mod catalog_file;
 mod compaction;
 mod database;
+mod held;
 mod migration_list;
 mod migrations;
 mod news;
@@ -34,8 +35,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 pub const CONNECTIONS: u32 = 16;
 
 pub use self::database::{Db, Purpose};
+pub(super) use self::held::in_time;
 pub use self::migration_list::newest_schema;
 pub(super) use self::news::CHANNEL;
 pub use self::news::News;
 pub use self::transaction::Tx;
-pub(super) use self::transaction::{Either, on};
+pub(super) use self::transaction::{Either, on, stream_on};

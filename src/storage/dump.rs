@@ -14,7 +14,7 @@ use sqlx::{AssertSqlSafe, Row as _};
 use uuid::Uuid;
 
 use super::Tx;
-use super::db::{Either, on};
+use super::db::{Either, in_time, on, stream_on};
 use super::error::StorageError;
 
 /// The tables that are carried, in an order in which their rows may be inserted.
@@ -175,17 +175,15 @@ fn order(table: &str) -> &'static str {
 
 impl Tx {
     async fn columns(&mut self, table: &str) -> Result<Vec<Column>, StorageError> {
-        let rows: Vec<(String, String)> = match &mut self.on {
-            Either::Sqlite(tx) => {
-                let sql = "select name, type from pragma_table_info($1) order by cid";
-                sqlx::query_as(sql).bind(table).fetch_all(&mut **tx).await?
-            }
-            Either::Postgres(tx) => {
-                let sql = "select column_name::text, data_type::text from information_schema.columns \
-                           where table_schema = current_schema() and table_name = $1 order by ordinal_position";
-                sqlx::query_as(sql).bind(table).fetch_all(&mut **tx).await?
+        let sql = match &self.on {
+            Either::Sqlite(_) => "select name, type from pragma_table_info($1) order by cid",
+            Either::Postgres(_) => {
+                "select column_name::text, data_type::text from information_schema.columns \
+                 where table_schema = current_schema() and table_name = $1 order by ordinal_position"
             }
         };
+        let rows: Vec<(String, String)> =
+            on!(self, conn => sqlx::query_as(sql).bind(table).fetch_all(conn).await)?;
         rows.into_iter()
             .map(|(name, declared)| Ok(Column { kind: Kind::of(&declared)?, name }))
             .collect()
@@ -212,9 +210,9 @@ impl Tx {
             }
             let (names, filter) = (names.join(", "), filter(table, tree));
             let sql = format!("select {names} from {table}{filter} order by {order}");
-            on!(self, conn => {
+            stream_on!(self, conn => {
                 let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(conn);
-                while let Some(row) = rows.try_next().await? {
+                while let Some(row) = in_time(rows.try_next()).await? {
                     let mut fields = Map::new();
                     for (index, column) in columns.iter().enumerate() {
                         let value: Option<Value> = read!(row, index, column.kind);
@@ -260,12 +258,12 @@ impl Tx {
         let places: Vec<_> = (1..=columns.len()).map(|place| format!("${place}")).collect();
         let (names, places) = (names.join(", "), places.join(", "));
         let sql = format!("insert into {table} ({names}) values ({places})");
-        on!(self, conn => {
+        stream_on!(self, conn => {
             let mut query = sqlx::query(AssertSqlSafe(sql));
             for column in columns {
                 query = bind!(query, column.kind, &row[&column.name], (table, &column.name));
             }
-            query.execute(conn).await.map(drop)?;
+            in_time(query.execute(conn)).await.map(drop)?;
         });
         Ok(())
     }

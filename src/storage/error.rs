@@ -29,6 +29,9 @@ pub enum StorageError {
     /// Stored bytes are not what the catalog knows of them.
     #[error("damaged: {0}")]
     Damaged(String),
+    /// What was put aside of an upload, to go on with, is not what was put there: it goes on from before.
+    #[error("the last bytes of an upload have changed in the store: {0}")]
+    TailChanged(String),
     /// The catalog takes no changes at the moment.
     #[error("the catalog takes no changes: {0}")]
     Frozen(String),
@@ -53,7 +56,9 @@ impl StorageError {
     /// Whether it says something of stored bytes, and not of the way to them: trying again gives the same.
     pub fn is_about_the_bytes(&self) -> bool {
         match self {
-            Self::Damaged(_) | Self::Store(object_store::Error::NotFound { .. }) => true,
+            Self::Damaged(_)
+            | Self::TailChanged(_)
+            | Self::Store(object_store::Error::NotFound { .. }) => true,
             Self::File { source, .. } => is_about_the_file(source),
             _ => false,
         }

@@ -14,7 +14,10 @@ use crate::catalog::{Catalog, Result};
 use crate::model::{Part, PartState, Trouble, metric};
 use crate::storage::StorageError;
 
-const EVERY: Duration = Duration::from_secs(5);
+const EVERY: Duration = Duration::from_secs(3);
+
+/// What is compared four times a second, and has not been for so long, may have changed.
+const SNAPSHOT_IS_NEW_FOR: Duration = Duration::from_secs(3);
 
 /// A part that takes longer counts as one that does not answer.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -72,6 +75,8 @@ impl Catalog {
         let (before, now) = (self.parts(), self.clock.now());
         let mut states = Vec::new();
         for (part, found) in found {
+            // Others may have taken their time: this one needs none.
+            let found = if part == Part::Snapshot { self.snapshot_found() } else { found };
             let earlier = before.iter().find(|state| state.part == part);
             let earlier = earlier.and_then(|state| state.trouble.clone());
             if matches!(found, Found::NotThere) {
@@ -90,6 +95,7 @@ impl Catalog {
                 Ok(()) => Found::Well,
                 Err(error) => bad(of_catalog(&error), &error),
             },
+            Part::Snapshot => Found::Unknown,
             Part::Store => match self.try_store().await {
                 Ok(()) => Found::Well,
                 Err(error) => bad("it does not answer, or is not mounted", &error),
@@ -124,6 +130,16 @@ impl Catalog {
             _ => return Found::Well,
         };
         Found::Bad { what, cause: None }
+    }
+
+    fn snapshot_found(&self) -> Found {
+        let Some(age) = self.snapshot_age() else { return Found::Unknown };
+        metric::SNAPSHOT_AGE.set(age.as_secs_f64());
+        if age <= SNAPSHOT_IS_NEW_FOR {
+            return Found::Well;
+        }
+        let what = "the database does not answer: clients are answered from what was known before";
+        Found::Bad { what: what.to_owned(), cause: None }
     }
 
     fn publication_found(&self) -> Found {
@@ -206,7 +222,9 @@ fn bad(what: &str, error: &(impl ToString + ?Sized)) -> Found {
 const fn silent(part: Part) -> &'static str {
     match part {
         Part::Catalog => "it does not answer: it is locked, away, or all connections are taken",
-        Part::Store | Part::Disk | Part::Publication | Part::Backup => "it does not answer",
+        Part::Snapshot | Part::Store | Part::Disk | Part::Publication | Part::Backup => {
+            "it does not answer"
+        }
     }
 }
 

@@ -98,6 +98,7 @@ mod scrub;
 mod secrets;
 mod settings;
 mod shared_caches;
+mod silent_database;
 mod slow_line_behind_nginx;
 mod slow_senders;
 mod status;

@@ -79,8 +79,8 @@ fn refuse(request: &HttpRequest, depot: &Depot, denied: Denied) -> Problem {
 
 /// What some brought was not looked at, and some brought nothing.
 const fn is_for_the_record(denied: Denied) -> bool {
-    use Denied::{Busy, CertificateMissing, IssuerAway, Slowed};
-    !matches!(denied, Slowed { .. } | Busy | IssuerAway | CertificateMissing)
+    use Denied::{Busy, CertificateMissing, IssuerAway, Slowed, Stale};
+    !matches!(denied, Slowed { .. } | Busy | IssuerAway | Stale | CertificateMissing)
 }
 
 /// The user whose name was given with a password; none where nobody has it.
@@ -95,6 +95,9 @@ fn named_user(request: &HttpRequest, depot: &Depot) -> Option<String> {
 
 /// Credentials win over a certificate for who it is; a certificate that is refused is refused with any.
 async fn recognise(request: &HttpRequest, depot: &Depot) -> Result<Option<Identity>, Denied> {
+    if brings_proof(request) && depot.catalog.is_stale() {
+        return Err(Denied::Stale);
+    }
     let judge = |der: Arc<[u8]>| certificate::judge(&depot.catalog.snapshot(), &der);
     let certified = certificate(request, depot)?.map(judge);
     if let Some(Err(denied @ (Denied::CertificateRefused | Denied::CertificateUnreadable))) =

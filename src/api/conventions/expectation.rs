@@ -96,6 +96,8 @@ impl Stream for Asked {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(expectation) = self.asking.take() {
             expectation.want();
+            // The connection reads before it polls handlers, and would not read again before bytes come.
+            cx.waker().wake_by_ref();
         }
         self.body.poll_next_unpin(cx)
     }

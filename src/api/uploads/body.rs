@@ -95,7 +95,7 @@ pub async fn take_in(
     let saved = appending.save().await;
     match (ended, saved) {
         // It was not a newer request that ended this one: the upload is gone.
-        (Err(_), Err(gone @ Error::UploadLost)) => Err(gone.into()),
+        (Err(_), Err(gone @ (Error::UploadLost | Error::UploadNotFound))) => Err(gone.into()),
         (ended, saved) => {
             ended?;
             Ok(saved?)

@@ -1,12 +1,21 @@
 //! Keeping the picture up to the catalog's state, whoever changes that.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
 
 use super::load;
 use super::picture::Snapshot;
 use crate::catalog::replicas::Told;
 use crate::catalog::{Catalog, Result};
+use crate::storage::StorageError;
+
+/// How long the catalog may take to say its version: one that does not is asked again, on another connection.
+const LOOK: Duration = Duration::from_secs(2);
+
+/// How long it may take to tell what has changed.
+const LOAD: Duration = Duration::from_secs(20);
 
 /// How often a process looks whether another one changed the catalog.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -29,14 +38,39 @@ impl Catalog {
     pub async fn try_refresh(&self) -> Result<()> {
         // Whoever waited here finds its change in the picture that was made meanwhile, or makes it.
         let _one_at_a_time = self.shared.refreshing.lock().await;
-        let mut tx = self.db.read().await?;
+        let asked = Instant::now();
         let before = self.shared.snapshot.load_full();
-        if let Some(snapshot) =
-            load::load(&mut tx, &before, &self.rules(), self.clock.now()).await?
-        {
+        if before.version.is_none() {
+            self.load_after(&before).await?;
+        } else if in_time(LOOK, self.newest_version()).await? != before.version() {
+            in_time(LOAD, self.load_after(&before)).await?;
+        }
+        *self.shared.compared_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
+        Ok(())
+    }
+
+    async fn newest_version(&self) -> Result<i64> {
+        Ok(self.db.look().await?.catalog_state().await?.version)
+    }
+
+    async fn load_after(&self, before: &Snapshot) -> Result<()> {
+        let mut tx = self.db.read().await?;
+        let loaded = load::load(&mut tx, before, &self.rules(), self.clock.now()).await?;
+        if let Some(snapshot) = loaded {
             self.shared.snapshot.store(Arc::new(snapshot));
         }
         Ok(())
+    }
+
+    /// How long ago the picture was what the catalog says; none before the first one.
+    pub fn snapshot_age(&self) -> Option<Duration> {
+        let compared = *self.shared.compared_at.lock().unwrap_or_else(PoisonError::into_inner);
+        compared.map(|at| at.elapsed())
+    }
+
+    /// Whether the picture is too old for somebody to be logged in by it.
+    pub fn is_stale(&self) -> bool {
+        self.snapshot_age().is_some_and(|age| age > self.rules().stale_after)
     }
 
     /// Looks at the catalog now, if it answers soon; says whether it had changed.
@@ -65,4 +99,11 @@ impl Catalog {
             }
         }
     }
+}
+
+/// A database that is silent is as one that is away.
+async fn in_time<T>(limit: Duration, answer: impl Future<Output = Result<T>>) -> Result<T> {
+    timeout(limit, answer).await.unwrap_or_else(|_| {
+        Err(StorageError::Unavailable("the database does not answer".to_owned()).into())
+    })
 }

@@ -42,6 +42,8 @@ pub(super) struct Open {
     pub(super) hold: Hold,
     pub(super) appender: Appender,
     pub(super) turn: Turn,
+    /// The bytes are gone from the store, and nothing can be put behind them.
+    gone: Option<String>,
     check: Option<RunningCheck>,
     noted: Noted,
     floor_checked_at: Option<u64>,
@@ -122,6 +124,7 @@ impl Open {
             hold,
             appender,
             turn,
+            gone: None,
             check: None,
             noted,
             floor_checked_at: None,
@@ -149,7 +152,11 @@ impl Open {
         }
         let (id, claim) = (self.upload.id, self.claim);
         let writing = Box::pin(self.appender.write(bytes));
-        self.catalog.holding(id, claim, &self.hold, writing).await?;
+        let written = self.catalog.holding(id, claim, &self.hold, writing).await;
+        if let Err(StorageError::Damaged(what)) = &written {
+            self.gone = Some(what.clone());
+        }
+        written?;
         match self.appender.kept_meanwhile() {
             Some(kept) if self.check.is_some() => self.appender.let_go(kept.received).await,
             Some(kept) if self.noted.is_due(&kept) => self.note(&kept).await?,
@@ -227,6 +234,13 @@ impl Open {
             return Err(Error::ChecksumMismatch);
         }
         let first = self.sync().await;
+        if let Err(StorageError::Damaged(what)) = &first {
+            self.gone = Some(what.clone());
+        }
+        if let Some(what) = self.gone.take() {
+            self.appender.stop().await;
+            return Err(self.catalog.end_without_bytes(&self.upload, &what).await);
+        }
         if let Ok(kept) = &first
             && !proven
             && self.may_rest(kept)

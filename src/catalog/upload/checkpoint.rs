@@ -55,6 +55,9 @@ impl Catalog {
     async fn record_noted(&self, upload: &mut Upload, kept: &Kept, now: DateTime<Utc>) {
         upload.received = kept.received;
         upload.hash_state.clone_from(&kept.hash_state);
+        if kept.part_hash_state.is_some() {
+            upload.part_hash_state.clone_from(&kept.part_hash_state);
+        }
         upload.updated_at = now;
         let before = std::mem::replace(&mut upload.tail, kept.tail.clone());
         if let Some(tail) = before.filter(|before| upload.tail.as_ref() != Some(before))
@@ -79,6 +82,7 @@ fn progress<'a>(
         claim,
         received: super::as_stored(kept.received)?,
         hash_state: &kept.hash_state,
+        part_hash_state: kept.part_hash_state.as_deref(),
         parts: parts.collect::<Result<_>>()?,
         tail: kept.tail.as_deref(),
         held_until,

@@ -13,8 +13,8 @@ use crate::catalog::healing::is_to_be_healed;
 use crate::catalog::revision::{RevisionDetails, locked_details};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Digest, File, RevisionState, Upload, UploadProtocol, UploadState, metric};
-use crate::storage::Tx;
 use crate::storage::blobs::{Complete, Hold, RunningHash};
+use crate::storage::{StorageError, Tx};
 
 impl Catalog {
     /// Gives a full upload to its draft. Repeated after a lost answer, it says the same again.
@@ -55,8 +55,9 @@ impl Catalog {
     async fn open_full(&self, claimed: &mut Claimed) -> Result<()> {
         let mut appender = self.open_claimed(claimed).await?;
         must_be_full(&claimed.upload)?;
-        let Claimed { upload, number, hold, .. } = claimed;
-        if upload.tail.is_some() {
+        if claimed.upload.tail.is_some() {
+            self.prepare(claimed, &mut appender).await?;
+            let Claimed { upload, number, hold, .. } = claimed;
             let kept = self.holding(upload.id, *number, hold, Box::pin(appender.sync())).await?;
             self.note_progress(upload, *number, hold, &kept).await?;
         }
@@ -83,7 +84,11 @@ impl Catalog {
         }
         let whole = self.whole(upload).await?;
         let completing = Box::pin(self.blobs.complete(&whole));
-        if let Err(error) = self.holding(upload.id, claim, hold, completing).await {
+        let completed = self.holding(upload.id, claim, hold, completing).await;
+        if let Err(StorageError::Damaged(what)) = &completed {
+            return Err(self.end_without_bytes(upload, what).await);
+        }
+        if let Err(error) = completed {
             return Err(self.why_incomplete(upload, error.into()).await);
         }
         let attached = self.attach(actor, upload, claim, digest).await;

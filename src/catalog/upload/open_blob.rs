@@ -4,7 +4,7 @@ use super::lease::Claimed;
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::Upload;
 use crate::storage::StorageError;
-use crate::storage::blobs::{Appender, Growing, Hold, Kept, Multipart, Tail};
+use crate::storage::blobs::{Appender, Growing, Hold, Kept, Multipart, RunningHash, Tail};
 
 impl Catalog {
     /// Opens the bytes of a claimed session, and notes what a crash had left unnoted.
@@ -14,9 +14,7 @@ impl Catalog {
         let opening = Box::pin(self.open_bytes(upload, number, hold, *tail));
         let mut appender = match self.holding(id, number, hold, opening).await {
             Err(Error::Storage(StorageError::Damaged(what))) => {
-                tracing::error!(upload = %id, "an upload ends, for its bytes are gone: {what}");
-                self.discard_or_log(upload).await;
-                return Err(Error::UploadNotFound);
+                return Err(self.end_without_bytes(upload, &what).await);
             }
             opened => opened?,
         };
@@ -33,6 +31,56 @@ impl Catalog {
             appender.noted(found.received);
         }
         Ok(appender)
+    }
+
+    /// Makes sure of what the next bytes are put behind. Where that has changed in the bucket, the session goes back to the
+    /// last whole part, and whoever sends hears so.
+    pub(super) async fn prepare(
+        &self,
+        claimed: &mut Claimed,
+        appender: &mut Appender,
+    ) -> Result<()> {
+        let Claimed { upload, number, hold, .. } = claimed;
+        let preparing = Box::pin(appender.prepare());
+        match self.holding(upload.id, *number, hold, preparing).await {
+            Err(StorageError::TailChanged(what)) => {
+                let given = upload.received;
+                self.go_back(upload, *number, hold, &what).await?;
+                Err(Error::OffsetMismatch { expected: upload.received, given })
+            }
+            Err(StorageError::Damaged(what)) => Err(self.end_without_bytes(upload, &what).await),
+            prepared => Ok(prepared?),
+        }
+    }
+
+    /// To the end of the last whole part.
+    async fn go_back(
+        &self,
+        upload: &mut Upload,
+        number: i64,
+        hold: &Hold,
+        what: &str,
+    ) -> Result<()> {
+        let part_size = multipart_of(upload).map_or(1, |multipart| multipart.part_size.max(1));
+        let received = upload.received / part_size * part_size;
+        let at_part = upload.part_hash_state.clone();
+        let hash_state = if received == 0 { Some(RunningHash::default().save()) } else { at_part };
+        let Some(hash_state) = hash_state else {
+            return Err(self.end_without_bytes(upload, what).await);
+        };
+        tracing::error!(upload = %upload.id, from = upload.received, to = received, "an upload goes back: {what}");
+        self.note_progress(upload, number, hold, &Kept::at(received, hash_state)).await?;
+        Ok(())
+    }
+
+    /// An upload whose bytes are gone ends, so that its client begins anew.
+    pub(super) async fn end_without_bytes(&self, upload: &Upload, what: &str) -> Error {
+        tracing::error!(upload = %upload.id, "an upload ends, for its bytes are gone: {what}");
+        self.discard_or_log(upload).await;
+        if let Err(error) = self.blobs.clear_spool(&upload.blob_key) {
+            tracing::warn!(%error, upload = %upload.id, "its spool folder stays until the next start");
+        }
+        Error::UploadNotFound
     }
 
     /// Opens the bytes of a session that this process holds.

@@ -65,6 +65,9 @@ impl Catalog {
             self.settle_length(actor, &mut claimed.upload, claimed.number, length).await?;
             appender.set_end(length);
         }
+        if piece.length != Some(0) || claimed.upload.is_full() {
+            self.prepare(claimed, &mut appender).await?;
+        }
         appender.expect_end(end);
         Ok(appender)
     }

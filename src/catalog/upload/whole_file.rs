@@ -6,8 +6,8 @@ use super::lease::{Claimed, HOLD, new_hold};
 use super::{Announcement, Received};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::Upload;
-use crate::storage::Holder;
 use crate::storage::blobs::Tail;
+use crate::storage::{Holder, StorageError};
 use bytes::Bytes;
 use tokio::time::Instant;
 
@@ -54,7 +54,8 @@ impl Catalog {
 impl Incoming {
     /// Takes the next bytes.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.open.as_mut().ok_or(Error::UploadLost)?.write(bytes).await
+        let open = self.open.as_mut().ok_or(Error::UploadLost)?;
+        open.write(bytes).await.map_err(to_be_sent_again)
     }
 
     /// Checks what came, makes it durable, and gives it to the draft; on refusal nothing is kept.
@@ -62,7 +63,7 @@ impl Incoming {
         let mut open = self.open.take().ok_or(Error::UploadLost)?;
         let (catalog, actor) = (open.catalog.clone(), actor.clone());
         let finishing = async move {
-            let finished = Box::pin(complete(&mut open, &actor)).await;
+            let finished = Box::pin(complete(&mut open, &actor)).await.map_err(to_be_sent_again);
             if finished.is_err() {
                 discard(open).await;
             }
@@ -82,6 +83,14 @@ impl Incoming {
             // It was logged where it failed.
             let _discarded = catalog.to_the_end(discarding).await;
         }
+    }
+}
+
+/// There is no session that could be begun anew: the request is.
+fn to_be_sent_again(error: Error) -> Error {
+    match error {
+        Error::UploadNotFound | Error::Storage(StorageError::Damaged(_)) => Error::UploadLost,
+        other => other,
     }
 }
 

@@ -86,11 +86,19 @@ fn quoted(text: &str) -> String {
 pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
+    let mut signalled = async move || {
         tokio::select! {
             _ = terminate.recv() => {}
             _ = interrupt.recv() => {}
         }
+    };
+    Ok(async move {
+        signalled().await;
         tracing::info!("stopping: downloads and uploads under way may finish");
+        tokio::spawn(async move {
+            signalled().await;
+            tracing::warn!("a second signal: ends at once, as by a kill");
+            std::process::exit(1);
+        });
     })
 }

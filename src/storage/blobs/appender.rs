@@ -115,6 +115,14 @@ impl Appender {
         }
     }
 
+    /// Makes sure of what the next bytes are put behind. `TailChanged` where that is not what was kept.
+    pub async fn prepare(&mut self) -> Result<(), StorageError> {
+        match &mut self.place {
+            Place::Folder(_) => Ok(()),
+            Place::Bucket(place) => Box::pin(place.prepare(self.settled)).await,
+        }
+    }
+
     /// Takes the next bytes; waits when a whole part is collected and the one before is not written.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StorageError> {
         while !bytes.is_empty() {

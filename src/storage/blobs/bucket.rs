@@ -27,6 +27,7 @@ use object_store::signer::Method;
 use object_store::{
     Attribute, Attributes, ObjectStore, ObjectStoreExt as _, PutMultipartOptions, PutPayload,
 };
+use sha2::{Digest as _, Sha256};
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::spawn_blocking;
@@ -144,34 +145,36 @@ impl Bucket {
         let (location, id) = (self.location(key), multipart.to_owned());
         let index = usize::try_from(number).map_err(|_| away("too many parts"))?;
         let part = hold.during(async {
-            let (_memory, payload) = self.read_back(bytes).await?;
-            let sent = self.client.multiparts.put_part(&location, &id, index, payload);
-            Ok(timeout(PART_TIME, sent)
-                .await
-                .map_err(|_| away("sending a part took too long"))??)
+            let (_memory, bytes) = self.read_back(bytes).await?;
+            let sent = self.client.multiparts.put_part(&location, &id, index, bytes.into());
+            let sent = timeout(PART_TIME, sent).await;
+            let sent = sent.map_err(|_| away("sending a part took too long"))?;
+            Ok(sent.map_err(|error| unless_gone(key, error))?)
         });
         Ok(part.await?.content_id)
     }
 
-    /// Puts the first `length` bytes of a file as a tail of its own name.
+    /// Puts the first `length` bytes of a file as a tail. Its name, which begins with `name` and has their digest.
     pub(super) async fn put_tail(
         &self,
         key: &str,
         name: &str,
         bytes: (Arc<File>, u64),
         hold: &Hold,
-    ) -> Result<(), StorageError> {
-        let location = self.tails(key).join(name);
+    ) -> Result<String, StorageError> {
         hold.during(async {
-            let (_memory, payload) = self.read_back(bytes).await?;
-            let sent = self.client.objects.put(&location, payload);
+            let (_memory, bytes) = self.read_back(bytes).await?;
+            let (digest, bytes) = digest_of(bytes).await?;
+            let name = format!("{name}-{digest}");
+            let location = self.tails(key).join(&*name);
+            let sent = self.client.objects.put(&location, bytes.into());
             timeout(PART_TIME, sent).await.map_err(|_| away("sending took too long"))??;
-            Ok(())
+            Ok(name)
         })
         .await
     }
 
-    /// `Damaged` where it has not the length that was noted.
+    /// `Damaged` where it is gone, `TailChanged` where it is not what was put there.
     pub(super) async fn fetch_tail(
         &self,
         key: &str,
@@ -182,16 +185,22 @@ impl Bucket {
         let fetched = async { self.client.objects.get(&location).await?.bytes().await };
         let bytes = match timeout(PART_TIME, fetched).await {
             Ok(Ok(bytes)) => bytes,
-            Ok(Err(object_store::Error::NotFound { .. })) => Bytes::new(),
-            Ok(Err(error)) => return Err(error.into()),
+            Ok(Err(error)) => return Err(unless_gone(key, error)),
             Err(_) => return Err(away("fetching took too long")),
         };
-        if bytes.len() as u64 != length {
-            let found = bytes.len();
+        let found = bytes.len();
+        if found as u64 != length {
             let detail = format!("{location} has {found} bytes where {length} were acknowledged");
-            return Err(StorageError::Damaged(detail));
+            return Err(StorageError::TailChanged(detail));
         }
-        Ok(bytes)
+        let (digest, bytes) = digest_of(bytes).await?;
+        // Those that a program before this one put have no digest in their names.
+        match name.split('-').nth(2) {
+            Some(noted) if noted != digest => {
+                Err(StorageError::TailChanged(format!("{location} has other bytes")))
+            }
+            _ => Ok(bytes),
+        }
     }
 
     pub(super) async fn remove_tail(&self, key: &str, name: &str) -> Result<(), StorageError> {
@@ -236,8 +245,9 @@ impl Bucket {
         check_parts(whole, multipart)?;
         let parts = whole.parts.iter().map(|(_, id)| PartId { content_id: id.clone() }).collect();
         let joined = self.client.multiparts.complete_multipart(location, &multipart.id, parts);
-        timeout(COMPLETING, joined).await.map_err(|_| away("completing took too long"))??;
-        Ok(())
+        let joined = timeout(COMPLETING, joined).await;
+        let joined = joined.map_err(|_| away("completing took too long"))?;
+        joined.map(drop).map_err(|error| unless_gone(&whole.key, error))
     }
 
     /// Removes whatever there is of a blob. To be repeated until it succeeds.
@@ -282,7 +292,7 @@ impl Bucket {
     async fn read_back(
         &self,
         (file, length): (Arc<File>, u64),
-    ) -> Result<(OwnedSemaphorePermit, PutPayload), StorageError> {
+    ) -> Result<(OwnedSemaphorePermit, Bytes), StorageError> {
         // A part larger than all of it takes it all.
         let wanted = u32::try_from(length.div_ceil(MIB)).unwrap_or(MEMORY).clamp(1, MEMORY);
         let memory = Arc::clone(&self.memory).acquire_many_owned(wanted).await;
@@ -293,7 +303,7 @@ impl Bucket {
             Ok(Bytes::from(bytes))
         });
         let bytes = read.await.map_err(|error| lost(&error))?;
-        Ok((memory, bytes.map_err(StorageError::file("a part in the spool folder"))?.into()))
+        Ok((memory, bytes.map_err(StorageError::file("a part in the spool folder"))?))
     }
 }
 
@@ -306,6 +316,29 @@ fn check_parts(whole: &Complete, multipart: &Multipart) -> Result<(), StorageErr
         return Err(StorageError::Damaged(detail));
     }
     Ok(())
+}
+
+/// The first half of it is enough to tell one content from another.
+async fn digest_of(bytes: Bytes) -> Result<(String, Bytes), StorageError> {
+    let computed = spawn_blocking(move || (hex::encode(&Sha256::digest(&bytes)[..16]), bytes));
+    computed.await.map_err(|error| lost(&error))
+}
+
+/// The words of S3 and Azure for parts of an upload that are not there, or not as they were sent.
+const GONE: [&str; 5] =
+    ["NoSuchUpload", "InvalidPart", "InvalidPartOrder", "EntityTooSmall", "InvalidBlockList"];
+
+/// `Damaged` where what an upload was to go on with is gone: no repeat brings it back.
+fn unless_gone(key: &str, error: object_store::Error) -> StorageError {
+    let text = error.to_string();
+    let is_absent = matches!(error, object_store::Error::NotFound { .. });
+    let is_gone = is_absent || GONE.iter().any(|word| text.contains(word));
+    // A bucket that is gone as a whole may come back.
+    if is_gone && !text.contains("NoSuchBucket") {
+        StorageError::Damaged(format!("what was sent of {key} is gone from the bucket: {error}"))
+    } else {
+        error.into()
+    }
 }
 
 /// What the object of a revision's file says of itself, as the server says it.

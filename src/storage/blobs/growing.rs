@@ -43,6 +43,8 @@ pub struct Kept {
     pub parts: Vec<StoredPart>,
     /// The object with the bytes that are short of a part, in a bucket.
     pub tail: Option<String>,
+    /// The digest's state at the end of the last whole part, where one has arrived in a bucket.
+    pub part_hash_state: Option<String>,
 }
 
 /// A blob that is to grow, as the catalog knows it.
@@ -73,7 +75,7 @@ pub enum Tail {
 impl Kept {
     /// Without parts and tail.
     pub fn at(received: u64, hash_state: String) -> Self {
-        Self { received, hash_state, parts: Vec::new(), tail: None }
+        Self { received, hash_state, parts: Vec::new(), tail: None, part_hash_state: None }
     }
 
     pub(super) fn hash(&self) -> Result<RunningHash, StorageError> {

@@ -8,10 +8,10 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use futures_util::TryStreamExt as _;
-use object_store::ObjectStore as _;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as StorePath;
 use object_store::signer::{SignedUrlOptions, Signer as _};
+use object_store::{ObjectStore as _, ObjectStoreExt as _};
 use reqwest::Method;
 use url::Url;
 
@@ -23,6 +23,13 @@ const BUCKET: &str = "depot";
 pub(crate) struct TestBucket {
     store: AmazonS3,
     prefix: String,
+}
+
+/// What somebody does to a tail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Meddling {
+    Flip,
+    Remove,
 }
 
 impl TestBucket {
@@ -74,6 +81,24 @@ impl TestBucket {
         assert!(uploads.contains("ListMultipartUploadsResult"), "{uploads}");
         found.extend(uploads.split("<Upload>").skip(1).map(|upload| format!("multipart {upload}")));
         found
+    }
+
+    /// Changes one byte of the only tail, or takes the tail away.
+    pub(crate) async fn meddle_with_tail(&self, meddling: Meddling) {
+        let prefix = StorePath::from(self.prefix.as_str());
+        let objects: Vec<_> = self.store.list(Some(&prefix)).try_collect().await.unwrap();
+        let mut tails =
+            objects.iter().filter(|object| object.location.as_ref().contains(".tails/"));
+        let (tail, None) = (tails.next().unwrap(), tails.next()) else { panic!("one tail") };
+        match meddling {
+            Meddling::Flip => {
+                let found = self.store.get(&tail.location).await.unwrap().bytes().await.unwrap();
+                let mut bytes = found.to_vec();
+                bytes[0] ^= 1;
+                self.store.put(&tail.location, bytes.into()).await.unwrap();
+            }
+            Meddling::Remove => self.store.delete(&tail.location).await.unwrap(),
+        }
     }
 
     /// Asks for what the store's client has no words for.

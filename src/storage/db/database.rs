@@ -10,7 +10,8 @@ use sqlx::sqlite::{
 use sqlx::{ConnectOptions as _, Connection as _};
 
 use super::catalog_file::CatalogFile;
-use super::transaction::{Either, Held, Tx};
+use super::held::Held;
+use super::transaction::{Either, HeldFile, Tx};
 use super::{PATIENCE, postgres, postgres_url};
 use crate::storage::ballast::{Ballast, Room};
 use crate::storage::error::StorageError;
@@ -116,12 +117,11 @@ impl Db {
     pub async fn read(&self) -> Result<Tx, StorageError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => {
-                Either::Sqlite(Held::InTransaction(readers.begin().await?)).into()
+                Either::Sqlite(HeldFile::InTransaction(readers.begin().await?)).into()
             }
-            Self::Postgres(pool) => Either::Postgres(Held::InTransaction(
-                Box::pin(postgres::begin_reading(pool)).await?,
-            ))
-            .into(),
+            Self::Postgres(pool) => {
+                Either::Postgres(Box::pin(postgres::begin_reading(pool)).await?).into()
+            }
         })
     }
 
@@ -129,10 +129,10 @@ impl Db {
     pub async fn look(&self) -> Result<Tx, StorageError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => {
-                Either::Sqlite(Held::Bare(readers.acquire().await?)).into()
+                Either::Sqlite(HeldFile::Bare(readers.acquire().await?)).into()
             }
             Self::Postgres(pool) => {
-                Either::Postgres(Held::Bare(Box::pin(postgres::acquire(pool)).await?)).into()
+                Either::Postgres(Held::bare(Box::pin(postgres::acquire(pool)).await?)).into()
             }
         })
     }
@@ -157,12 +157,11 @@ impl Db {
                 let begun = writer.begin_with("begin immediate").await?;
                 // Those who were before it in the queue have written meanwhile.
                 check(ballast, purpose)?;
-                Either::Sqlite(Held::InTransaction(begun)).into()
+                Either::Sqlite(HeldFile::InTransaction(begun)).into()
             }
-            Self::Postgres(pool) => Either::Postgres(Held::InTransaction(
-                Box::pin(postgres::begin_writing(pool)).await?,
-            ))
-            .into(),
+            Self::Postgres(pool) => {
+                Either::Postgres(Box::pin(postgres::begin_writing(pool)).await?).into()
+            }
         })
     }
 

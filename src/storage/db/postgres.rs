@@ -9,15 +9,19 @@ use std::time::{Duration, Instant};
 
 use sqlx::pool::PoolConnection;
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use sqlx::{ConnectOptions as _, Executor as _, PgConnection, Postgres, SqlStr, Transaction};
+use sqlx::{ConnectOptions as _, Connection as _, Executor as _, PgConnection, Postgres};
 
 use super::PATIENCE;
+use super::held::{Held, in_time};
 use super::postgres_url::options;
 use crate::storage::error::StorageError;
 
 /// Where the database gives fewer connections than the pool wants, one that is given back goes to whoever waits this long for a
 /// new one.
 const LOOK_FOR_FREE: Duration = Duration::from_millis(20);
+
+/// How long a connection may take to show that the database still listens on it.
+const PING: Duration = Duration::from_secs(2);
 
 /// Connections that were opened before are not used again. Of this process alone: each pool finds out for itself.
 static DISTRUSTED_BEFORE: Mutex<Option<Instant>> = Mutex::new(None);
@@ -33,9 +37,11 @@ pub(super) async fn open(url: &str, connections: u32) -> Result<PgPool, StorageE
         .max_connections(connections)
         .acquire_timeout(PATIENCE)
         .after_connect(|connection, _| Box::pin(greet(connection)))
-        .before_acquire(|_, about| {
+        // By hand, below: the pool's own test waits for an answer without end.
+        .test_before_acquire(false)
+        .before_acquire(|connection, about| {
             let is_trusted = is_trusted(about.age);
-            Box::pin(async move { Ok(is_trusted) })
+            Box::pin(async move { Ok(is_trusted && answers(connection).await) })
         })
         .connect_with(options)
         .await?;
@@ -62,6 +68,10 @@ async fn greet(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+async fn answers(connection: &mut PgConnection) -> bool {
+    matches!(tokio::time::timeout(PING, connection.ping()).await, Ok(Ok(())))
+}
+
 pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, StorageError> {
     let acquiring = pool.acquire();
     tokio::pin!(acquiring);
@@ -78,9 +88,7 @@ pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, S
 }
 
 /// A transaction that only reads. It has had no effect where it could not begin, so it is begun once more.
-pub(super) async fn begin_reading(
-    pool: &PgPool,
-) -> Result<Transaction<'static, Postgres>, StorageError> {
+pub(super) async fn begin_reading(pool: &PgPool) -> Result<Held, StorageError> {
     const BEGIN: &str = "begin isolation level repeatable read read only";
     let asked = Instant::now();
     match begin(pool, BEGIN).await {
@@ -93,9 +101,7 @@ pub(super) async fn begin_reading(
 }
 
 /// A transaction that may change something.
-pub(super) async fn begin_writing(
-    pool: &PgPool,
-) -> Result<Transaction<'static, Postgres>, StorageError> {
+pub(super) async fn begin_writing(pool: &PgPool) -> Result<Held, StorageError> {
     let asked = Instant::now();
     match try_writing(pool).await {
         Err(StorageError::Unavailable(_)) => {
@@ -106,23 +112,23 @@ pub(super) async fn begin_writing(
     }
 }
 
-async fn try_writing(pool: &PgPool) -> Result<Transaction<'static, Postgres>, StorageError> {
+async fn try_writing(pool: &PgPool) -> Result<Held, StorageError> {
+    /// And how long the database keeps what the transaction has locked when this server has gone silent. Those that only
+    /// read may pause for longer, while what they have read is sent to a slow place of backups.
+    const MAY_WRITE: &str = "select current_setting('transaction_read_only')::boolean \
+        from set_config('idle_in_transaction_session_timeout', '10s', true)";
     let mut begun = begin(pool, "begin").await?;
-    let is_read_only: bool =
-        sqlx::query_scalar("select current_setting('transaction_read_only')::boolean")
-            .fetch_one(&mut *begun)
-            .await?;
-    if is_read_only {
+    let asking = sqlx::query_scalar(MAY_WRITE).fetch_one(begun.ask());
+    let is_read_only: Result<bool, sqlx::Error> = in_time(asking).await;
+    begun.has_answered(&is_read_only);
+    if is_read_only? {
         return Err(StorageError::Unavailable("the database takes no changes now".to_owned()));
     }
     Ok(begun)
 }
 
-async fn begin(
-    pool: &PgPool,
-    statement: &'static str,
-) -> Result<Transaction<'static, Postgres>, StorageError> {
-    Ok(Transaction::begin(acquire(pool).await?, Some(SqlStr::from_static(statement))).await?)
+async fn begin(pool: &PgPool, statement: &'static str) -> Result<Held, StorageError> {
+    Held::begin(acquire(pool).await?, statement).await
 }
 
 fn is_trusted(age: Duration) -> bool {

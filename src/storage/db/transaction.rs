@@ -1,10 +1,9 @@
 //! A transaction on either database, and what is done with the connection of whichever it is.
 
-use std::ops::{Deref, DerefMut};
-
 use sqlx::pool::PoolConnection;
-use sqlx::{Database, Postgres, Sqlite, Transaction};
+use sqlx::{Sqlite, SqliteConnection, Transaction};
 
+use super::held::Held;
 use crate::storage::audit_row::AuditRow;
 use crate::storage::error::StorageError;
 
@@ -20,8 +19,8 @@ pub struct Tx {
 
 /// The connection of a transaction.
 pub(in crate::storage) enum Either {
-    Sqlite(Held<Sqlite>),
-    Postgres(Held<Postgres>),
+    Sqlite(HeldFile),
+    Postgres(Held),
 }
 
 impl From<Either> for Tx {
@@ -30,37 +29,24 @@ impl From<Either> for Tx {
     }
 }
 
-/// A connection of the pool.
-pub enum Held<D: Database> {
-    InTransaction(Transaction<'static, D>),
-    /// For one statement: a transaction around it would be two more questions to the database.
-    Bare(PoolConnection<D>),
+/// A connection to SQLite's file.
+pub(in crate::storage) enum HeldFile {
+    InTransaction(Transaction<'static, Sqlite>),
+    /// For one statement.
+    Bare(PoolConnection<Sqlite>),
 }
 
-impl<D: Database> Deref for Held<D> {
-    type Target = D::Connection;
-
-    fn deref(&self) -> &D::Connection {
+impl HeldFile {
+    pub(in crate::storage) fn connection(&mut self) -> &mut SqliteConnection {
         match self {
             Self::InTransaction(transaction) => transaction,
             Self::Bare(connection) => connection,
         }
     }
-}
 
-impl<D: Database> DerefMut for Held<D> {
-    fn deref_mut(&mut self) -> &mut D::Connection {
+    async fn commit(self) -> Result<(), StorageError> {
         match self {
-            Self::InTransaction(transaction) => transaction,
-            Self::Bare(connection) => connection,
-        }
-    }
-}
-
-impl<D: Database> Held<D> {
-    async fn commit(self) -> Result<(), sqlx::Error> {
-        match self {
-            Self::InTransaction(transaction) => transaction.commit().await,
+            Self::InTransaction(transaction) => Ok(transaction.commit().await?),
             Self::Bare(_) => Ok(()),
         }
     }
@@ -86,19 +72,40 @@ impl Tx {
     }
 }
 
-/// Evaluates the body for the database at hand, with `$conn` bound to the transaction's connection.
+/// Evaluates the body, one statement, for the database at hand, with `$conn` bound to the transaction's connection. One that
+/// is not answered in time fails, and its connection is not used again.
 macro_rules! on {
     ($tx:expr, $conn:ident => $body:expr) => {
         match &mut $tx.on {
             $crate::storage::db::Either::Sqlite(tx) => {
-                let $conn = &mut **tx;
+                let $conn = tx.connection();
                 $body
             }
             $crate::storage::db::Either::Postgres(tx) => {
-                let $conn = &mut **tx;
-                $body
+                let $conn = tx.ask();
+                let answered = $crate::storage::db::in_time(async { $body }).await;
+                tx.has_answered(&answered);
+                answered
             }
         }
     };
 }
 pub(crate) use on;
+
+/// As [`on`], for what comes in many pieces, each of which the body waits for by itself.
+macro_rules! stream_on {
+    ($tx:expr, $conn:ident => $body:expr) => {
+        match &mut $tx.on {
+            $crate::storage::db::Either::Sqlite(tx) => {
+                let $conn = tx.connection();
+                $body
+            }
+            $crate::storage::db::Either::Postgres(tx) => {
+                let $conn = tx.ask();
+                $body;
+                tx.has_answered_whole();
+            }
+        }
+    };
+}
+pub(crate) use stream_on;

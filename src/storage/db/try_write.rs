@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::database::Db;
-use super::transaction::{Either, Held};
+use super::transaction::{Either, HeldFile};
 use crate::storage::disk;
 use crate::storage::error::StorageError;
 
@@ -19,9 +19,9 @@ impl Db {
         tx.change_nothing().await?;
         // Here and not by dropping it: the connection is free for the next change at once.
         match tx.on {
-            Either::Sqlite(Held::InTransaction(begun)) => begun.rollback().await?,
-            Either::Postgres(Held::InTransaction(begun)) => begun.rollback().await?,
-            Either::Sqlite(Held::Bare(_)) | Either::Postgres(Held::Bare(_)) => {}
+            Either::Sqlite(HeldFile::InTransaction(begun)) => begun.rollback().await?,
+            Either::Sqlite(HeldFile::Bare(_)) => {}
+            Either::Postgres(begun) => begun.roll_back().await?,
         }
         Ok(())
     }

@@ -54,9 +54,7 @@ impl Tx {
         id: Uuid,
     ) -> Result<Option<BitsSession>, StorageError> {
         if let Either::Postgres(tx) = &mut self.on {
-            sqlx::query("select 1 from bits_session where id = $1 for update")
-                .bind(id)
-                .execute(&mut **tx)
+            tx.run(sqlx::query("select 1 from bits_session where id = $1 for update").bind(id))
                 .await?;
         }
         self.bits_session(id).await
@@ -86,10 +84,7 @@ impl Tx {
     pub async fn lock_bits_sessions(&mut self) -> Result<(), StorageError> {
         const BITS_SESSIONS: i64 = 0x696d_6467_0002;
         if let Either::Postgres(tx) = &mut self.on {
-            sqlx::query("select pg_advisory_xact_lock($1)")
-                .bind(BITS_SESSIONS)
-                .execute(&mut **tx)
-                .await?;
+            tx.run(sqlx::query("select pg_advisory_xact_lock($1)").bind(BITS_SESSIONS)).await?;
         }
         Ok(())
     }

@@ -68,10 +68,7 @@ impl Tx {
     pub async fn lock_reservations(&mut self) -> Result<(), StorageError> {
         const RESERVATIONS: i64 = 0x696d_6467_0001;
         if let Either::Postgres(tx) = &mut self.on {
-            sqlx::query("select pg_advisory_xact_lock($1)")
-                .bind(RESERVATIONS)
-                .execute(&mut **tx)
-                .await?;
+            tx.run(sqlx::query("select pg_advisory_xact_lock($1)").bind(RESERVATIONS)).await?;
         }
         Ok(())
     }

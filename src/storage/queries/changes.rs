@@ -73,7 +73,7 @@ impl Tx {
         }
         if let Either::Postgres(tx) = &mut self.on {
             // Sent by the commit, not before.
-            sqlx::query("select pg_notify($1, '')").bind(CHANNEL).execute(&mut **tx).await?;
+            tx.run(sqlx::query("select pg_notify($1, '')").bind(CHANNEL)).await?;
         }
         Ok(())
     }
@@ -85,9 +85,7 @@ impl Tx {
     /// changes lock is image, channels, this.
     pub async fn lock_catalog_version(&mut self) -> Result<(), StorageError> {
         if let Either::Postgres(tx) = &mut self.on {
-            sqlx::query("select 1 from catalog_state where id = 1 for update")
-                .execute(&mut **tx)
-                .await?;
+            tx.run(sqlx::query("select 1 from catalog_state where id = 1 for update")).await?;
         }
         Ok(())
     }

@@ -65,9 +65,7 @@ impl Tx {
     /// Keeps other changes of the channel out until the commit. SQLite's writer is alone as it is.
     pub async fn lock_channel(&mut self, channel: Uuid) -> Result<(), StorageError> {
         if let Either::Postgres(tx) = &mut self.on {
-            sqlx::query("select 1 from channel where id = $1 for update")
-                .bind(channel)
-                .execute(&mut **tx)
+            tx.run(sqlx::query("select 1 from channel where id = $1 for update").bind(channel))
                 .await?;
         }
         Ok(())

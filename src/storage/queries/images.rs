@@ -183,10 +183,7 @@ impl Tx {
     /// Keeps other changes of the image out until the commit. SQLite's writer is alone as it is.
     pub async fn lock_image(&mut self, image: Uuid) -> Result<(), StorageError> {
         if let Either::Postgres(tx) = &mut self.on {
-            sqlx::query("select 1 from image where id = $1 for update")
-                .bind(image)
-                .execute(&mut **tx)
-                .await?;
+            tx.run(sqlx::query("select 1 from image where id = $1 for update").bind(image)).await?;
         }
         Ok(())
     }

@@ -20,6 +20,8 @@ pub struct Progress<'a> {
     pub claim: i64,
     pub received: i64,
     pub hash_state: &'a str,
+    /// At the end of the last whole part, where that is news.
+    pub part_hash_state: Option<&'a str>,
     /// Parts in a bucket that were not noted before: number and id.
     pub parts: Vec<(i64, &'a str)>,
     pub tail: Option<&'a str>,
@@ -103,13 +105,14 @@ impl Tx {
     ) -> Result<Option<i64>, StorageError> {
         let row: Option<(i64,)> = optional!(
             self,
-            "update upload set hash_state = $3, held_until = $4, updated_at = $5 \
-             where id = $1 and held_claim = $2 and state = 'receiving' returning newest_claim",
+            "update upload set hash_state = $3, held_until = $4, updated_at = $5, \
+             part_hash_state = coalesce($6, part_hash_state) where id = $1 and held_claim = $2 and state = 'receiving' returning newest_claim",
             upload.id,
             progress.claim,
             progress.hash_state,
             progress.held_until,
-            progress.now
+            progress.now,
+            progress.part_hash_state
         )?;
         let Some((newest,)) = row else { return Ok(None) };
         let there = self.note_kept(upload.blob_id, progress).await?;

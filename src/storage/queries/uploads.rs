@@ -29,7 +29,7 @@ macro_rules! uploads {
     ($rest:literal) => {
         concat!(
             "select u.id, i.id as image_id, i.name as image, u.revision_id, r.number as revision, r.state as revision_state, u.role, \
-             u.protocol, u.state, u.blob_id, b.key as blob_key, b.size, u.open_ended, b.received, u.digest, u.metadata, u.condition, u.hash_state, \
+             u.protocol, u.state, u.blob_id, b.key as blob_key, b.size, u.open_ended, b.received, u.digest, u.metadata, u.condition, u.hash_state, u.part_hash_state, \
              b.multipart, b.part_size, b.tail, u.newest_claim, u.held_claim, u.holder, u.held_until, u.holder_boot, u.created_by, u.created_at, \
              u.updated_at from upload u join revision r on r.id = u.revision_id \
              join image i on i.id = r.image_id join blob b on b.id = u.blob_id ",

@@ -1,4 +1,4 @@
-//! A line between a client and the server that breaks, stalls, and counts.
+//! A line between a client and the server that breaks, stalls, falls silent, and counts.
 
 use std::io;
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::watch;
 
 /// What the line does to a connection once it has brought some bytes of large messages.
 #[derive(Debug, Clone, Copy)]
@@ -58,6 +59,16 @@ impl BrokenLink {
         self.line.server.store(server, Ordering::Relaxed);
     }
 
+    /// From now on nothing passes, either way, and nobody is told: connections stay, and new ones are taken.
+    pub fn falls_silent(&self) {
+        self.line.silent.send_replace(true);
+    }
+
+    /// What was held up passes, too.
+    pub fn speaks_again(&self) {
+        self.line.silent.send_replace(false);
+    }
+
     /// Bytes that have come from the server so far, headers and all.
     pub fn brought(&self) -> u64 {
         self.line.brought.load(Ordering::Relaxed)
@@ -81,6 +92,7 @@ struct Line {
     brought: Arc<AtomicU64>,
     carried: Arc<AtomicU64>,
     broken: Arc<AtomicU64>,
+    silent: watch::Sender<bool>,
 }
 
 /// A line holds little by itself: without this the system keeps megabytes for each of its four ends.
@@ -97,7 +109,13 @@ impl Line {
     fn new(server: u16, fault: Fault) -> Self {
         let (brought, carried, broken) = Default::default();
         let server = Arc::new(AtomicU16::new(server));
-        Self { server, fault, brought, carried, broken }
+        let silent = watch::Sender::new(false);
+        Self { server, fault, brought, carried, broken, silent }
+    }
+
+    /// Returns when the line is not silent.
+    async fn may_pass(&self) {
+        let _ = self.silent.subscribe().wait_for(|silent| !silent).await;
     }
 
     async fn connect(&self) -> io::Result<TcpStream> {
@@ -109,6 +127,7 @@ impl Line {
 
     /// Until one side ends it, or the line does.
     async fn carry(&self, client: TcpStream) {
+        self.may_pass().await;
         let Ok(server) = self.connect().await else { return };
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
@@ -146,6 +165,7 @@ impl Line {
             if count == 0 {
                 return Ok(sum);
             }
+            self.may_pass().await;
             to.write_all(&buffer[..count]).await?;
             sum += count as u64;
             self.carried.fetch_add(count as u64, Ordering::Relaxed);
@@ -174,6 +194,7 @@ impl Line {
                 Fault::StallsAfter(limit) if in_all > limit => std::future::pending().await,
                 _ => {}
             }
+            self.may_pass().await;
             if to.write_all(&buffer[..count]).await.is_err() {
                 return;
             }

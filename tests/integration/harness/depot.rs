@@ -91,6 +91,18 @@ impl Depot {
             let url = format!("sqlite:{}", catalog.display());
             environment.push(("IMAGEDEPOT__CATALOG__URL".to_owned(), url));
         }
+        self.replica_in(name, environment).await
+    }
+
+    /// The same, which reaches the database by another address.
+    pub async fn replica_at(&self, name: &str, catalog: &str) -> Server {
+        let mut environment = self.environment();
+        environment.retain(|(name, _)| name != "IMAGEDEPOT__CATALOG__URL");
+        environment.push(("IMAGEDEPOT__CATALOG__URL".to_owned(), catalog.to_owned()));
+        self.replica_in(name, environment).await
+    }
+
+    async fn replica_in(&self, name: &str, environment: Vec<(String, String)>) -> Server {
         Server::start(ServerSetup {
             data: self.scratch().join(name),
             log: self.scratch().join(format!("{name}.log")),

@@ -325,6 +325,8 @@ refusals! {
         "Another server does this very work and has not ended.";
     UploadBusy: SERVICE_UNAVAILABLE, "upload_busy", Wait, retry 5, catalog Error::UploadBusy,
         "An older request still writes to the upload and does not let go.";
+    LoginsStale: SERVICE_UNAVAILABLE, "logins_stale", WaitForBackEnd, retry 5, access Denied::Stale,
+        "The database has not answered for access.stale_after: who may log in may have changed since.";
     IssuerAway: SERVICE_UNAVAILABLE, "issuer_away", WaitForBackEnd, retry 10, access Denied::IssuerAway,
         "The keys of the outside issuer could not be fetched yet, or not for too long.";
     LoginsBusy: SERVICE_UNAVAILABLE, "logins_busy", WaitForBackEnd, retry 5, access Denied::Busy,

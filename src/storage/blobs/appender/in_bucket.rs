@@ -135,6 +135,15 @@ impl InBucket {
         Ok((at, hash))
     }
 
+    /// Fetches what comes before `at` in its part, if it is in the bucket alone: whether it is still what was put there is
+    /// found out before any bytes are taken.
+    pub(super) async fn prepare(&mut self, at: u64) -> Result<(), StorageError> {
+        match self.to_fetch {
+            Some(_) => self.file(at).await.map(drop),
+            None => Ok(()),
+        }
+    }
+
     /// The file for the bytes at `at`, with what comes before them in their part; and where in it they
     /// go.
     pub(super) async fn file(&mut self, at: u64) -> Result<(Arc<File>, u64), StorageError> {
@@ -274,7 +283,8 @@ impl InBucket {
     async fn put_tail(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
         let name = format!("{}-{settled}", self.growing.writer);
         let (file, length) = self.file(settled).await?;
-        self.bucket.put_tail(&self.growing.key, &name, (file, length), &self.growing.hold).await?;
+        let (key, hold) = (&self.growing.key, &self.growing.hold);
+        let name = self.bucket.put_tail(key, &name, (file, length), hold).await?;
         self.kept.received = settled;
         self.kept.hash_state = hash.save();
         self.kept.tail = Some(name);
@@ -302,6 +312,7 @@ impl InBucket {
         if let Some(Sending { number, end, hash_state, .. }) = sent {
             self.kept.parts.push(StoredPart { number, end, id });
             self.kept.received = end;
+            self.kept.part_hash_state = Some(hash_state.clone());
             self.kept.hash_state = hash_state;
             self.kept.tail = None;
             self.is_news = true;

@@ -1,0 +1,140 @@
+//! A database that takes questions and does not answer, for one of two replicas: it says so, lets nobody in by what it knew,
+//! goes on with checks and downloads, and is as the other when the database answers again.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::harness::actions::{assignment_path, revision_path};
+use crate::harness::broken_link::{BrokenLink, Fault};
+use crate::harness::depot::ADMIN_PASSWORD;
+use crate::harness::server::Server;
+use crate::harness::{Answer, Database, Depot, Person, Store, eventually};
+
+/// A depot, a replica that has the database at the end of a line, and that line.
+async fn two_replicas(grace: &str) -> (Depot, Server, BrokenLink) {
+    let depot = Depot::on(Database::Postgres)
+        .store(Store::S3)
+        .setting("access", "stale_after", "4s")
+        .setting("server", "shutdown_grace", grace)
+        .start()
+        .await;
+    let environment = depot.environment();
+    let url = environment.iter().find(|(name, _)| name == "IMAGEDEPOT__CATALOG__URL");
+    let (head, database) = url.expect("an address").1.rsplit_once('/').expect("a database");
+    let (user, port) = head.rsplit_once(':').expect("a port");
+    let line = BrokenLink::to(port.parse().expect("a number"), Fault::Nothing).await;
+    let url = format!("{user}:{}/{database}", line.port());
+    let second = depot.replica_at("second", &url).await;
+    (depot, second, line)
+}
+
+async fn degraded(server: &Server) -> Vec<Value> {
+    let ready = Person::new(&server.url(), None).get("/readyz").await.expecting(200).json();
+    ready["degraded"].as_array().expect("parts").clone()
+}
+
+async fn check(server: &Server) -> Answer {
+    let client = Person::new(&server.url(), None);
+    let asked = Instant::now();
+    let told = client.check_for_update("win7-office", "production", 0, "pc-1").await.expecting(200);
+    assert!(asked.elapsed() < Duration::from_secs(1), "a check took {:?}", asked.elapsed());
+    told
+}
+
+#[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, told from its beginning to its end")]
+async fn a_replica_whose_database_falls_silent_says_so_and_lets_nobody_in_by_what_it_knew() {
+    let (depot, second, line) = two_replicas("30s").await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    let newer = admin.ready_revision("win7-office", 2).await;
+    let token = json!({"name": "ci", "roles": ["reader"]});
+    let token = admin.post("/api/v1/tokens").json(&token).await.expecting(201).json();
+    let holder = Person::with_token(&second.url(), token["token"].as_str().expect("a token"));
+    let own_admin = Person::new(&second.url(), Some(("admin", ADMIN_PASSWORD)));
+    eventually("the second knows the token", async || {
+        (holder.get("/api/v1/images").await.status == 200).then_some(())
+    })
+    .await;
+    eventually("they know each other", async || {
+        let path = revision_path("win7-office", newer);
+        let tried = admin.post(&format!("{path}/revoke?dry_run=true")).await.status;
+        assert_eq!(tried, 200);
+        let status = admin.get("/api/v1/status").await.status;
+        (status == 200).then_some(())
+    })
+    .await;
+
+    line.falls_silent();
+    let silent_since = Instant::now();
+    admin.promote("win7-office", "production", newer).await.expecting(200);
+    let id = token["id"].as_str().expect("an id");
+    admin.delete(&format!("/api/v1/tokens/{id}")).await.expecting(204);
+    eventually("the second says so", async || {
+        check(&second).await;
+        degraded(&second).await.contains(&json!("snapshot")).then_some(())
+    })
+    .await;
+    assert!(silent_since.elapsed() < Duration::from_secs(10), "{:?}", silent_since.elapsed());
+    tokio::time::sleep_until((silent_since + Duration::from_secs(5)).into()).await;
+    for person in [&holder, &own_admin] {
+        let refused = person.get("/api/v1/images").await;
+        refused.required_header("retry-after");
+        assert_eq!(refused.problem(503), "logins_stale");
+    }
+    // What needs no log-in goes on, from what was known.
+    assert_eq!(check(&second).await.json()["target"]["revision"], 1);
+    let anyone = Person::new(&second.url(), None);
+    anyone.get_tree("win7-office_1.ckm").await.expecting(200);
+    // The other one is as fast as ever, and knows that this one may still answer.
+    assert_eq!(check(&depot.server).await.json()["target"]["revision"], newer);
+    let gone = admin.delete(&assignment_path("win7-office", "production")).await.expecting(200);
+    assert_eq!(gone.json()["replicas"], json!({"have": 1, "of": 2}));
+    admin.promote("win7-office", "production", newer).await.expecting(200);
+
+    line.speaks_again();
+    let speaks_since = Instant::now();
+    eventually("the second is current", async || {
+        (check(&second).await.json()["target"]["revision"] == newer).then_some(())
+    })
+    .await;
+    assert!(speaks_since.elapsed() < Duration::from_secs(3), "{:?}", speaks_since.elapsed());
+    eventually("the revoked token is known", async || {
+        (holder.get("/api/v1/images").await.status == 401).then_some(())
+    })
+    .await;
+    own_admin.create_image("another").await;
+    eventually("nothing is wrong", async || degraded(&second).await.is_empty().then_some(())).await;
+}
+
+#[tokio::test]
+async fn a_server_whose_database_is_silent_stops_within_its_grace() {
+    let (depot, mut second, line) = two_replicas("3s").await;
+    line.falls_silent();
+    // A change that waits for the database holds nobody up, either.
+    let waiting = Person::new(&second.url(), Some(("admin", ADMIN_PASSWORD)));
+    let change = tokio::spawn(async move {
+        let image = json!({"name": "linux", "kind": "single"});
+        waiting.post("/api/v1/images").json(&image).try_send().await.is_ok()
+    });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let asked = Instant::now();
+    second.ask_to_stop();
+    second.wait_for_end().await;
+    assert!(asked.elapsed() < Duration::from_secs(5), "{:?}", asked.elapsed());
+    let _ended = change.await;
+    depot.admin().create_image("another").await;
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_at_once() {
+    let (_depot, mut second, line) = two_replicas("60s").await;
+    line.falls_silent();
+    second.ask_to_stop();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let asked = Instant::now();
+    second.ask_to_stop();
+    second.wait_for_end().await;
+    assert!(asked.elapsed() < Duration::from_secs(1), "{:?}", asked.elapsed());
+}
