@@ -21,6 +21,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use actix_web::dev::ServerHandle;
 use futures_util::FutureExt as _;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
@@ -147,11 +148,7 @@ impl Bound {
         let urls = self.urls();
         let Self { config, opened, sockets, metrics_socket } = self;
         let (grace, stopped_at) = (config.server.shutdown_grace, Arc::new(OnceLock::new()));
-        let noting = Arc::clone(&stopped_at);
-        let stop = async move {
-            stop.await;
-            let _only_once = noting.set(Instant::now());
-        };
+        let stop = noted(stop, Arc::clone(&stopped_at));
         let depot = app::depot(&config, &opened, listeners(&sockets))?;
         let issuer = depot.tokens.issuer().cloned();
         let brakes = depot.brakes.clone();
@@ -173,10 +170,9 @@ impl Bound {
                 limit: Arc::clone(&limit),
                 send_timeout: config.server.send_timeout,
             };
-            let name = format!("listener {address}");
-            server = server
-                .listen(name, socket, move || listener::service(&serving))
-                .map_err(fail("cannot serve"))?;
+            let service = move || listener::service(&serving);
+            let listening = server.listen(format!("listener {address}"), socket, service);
+            server = listening.map_err(fail("cannot serve"))?;
         }
         let metrics_handle = opened.metrics.clone();
         let metrics_server = metrics_socket
@@ -198,16 +194,9 @@ impl Bound {
         }
         let result = server.run().await.map_err(fail("serving ended"));
         tracing::info!("stopped serving, closing the catalog");
-        let closing = async {
-            if let Some(server) = metrics_server {
-                server.stop(true).await;
-            }
-            background.shutdown().await;
-            close(&opened.catalog).await;
-        };
         // A database that does not answer any more holds nobody up: what was acknowledged is durable.
         let deadline = *stopped_at.get_or_init(Instant::now) + grace + CLOSING;
-        if timeout_at(deadline, closing).await.is_err() {
+        if timeout_at(deadline, close(&opened.catalog, metrics_server, background)).await.is_err() {
             tracing::warn!("the catalog could not be closed in time; ends all the same");
         }
         if let Some(log) = access_log {
@@ -217,7 +206,17 @@ impl Bound {
     }
 }
 
-async fn close(catalog: &Catalog) {
+/// When it is ready, notes when that was.
+async fn noted(stop: impl Future<Output = ()>, at: Arc<OnceLock<Instant>>) {
+    stop.await;
+    let _only_once = at.set(Instant::now());
+}
+
+async fn close(catalog: &Catalog, metrics: Option<ServerHandle>, mut background: JoinSet<()>) {
+    if let Some(server) = metrics {
+        server.stop(true).await;
+    }
+    background.shutdown().await;
     catalog.leave_jobs().await;
     catalog.leave_replicas().await;
     catalog.close().await;

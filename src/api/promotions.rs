@@ -75,6 +75,7 @@ impl From<(Promotion, ChannelName, i64)> for PromotionBody {
 }
 
 impl PromotionBody {
+    #[must_use]
     pub fn with_reach(self, replicas: Option<Reach>) -> Self {
         Self { replicas, ..self }
     }

@@ -25,7 +25,7 @@ pub fn text_of(bytes: Vec<u8>) -> io::Result<String> {
         Ok(text) => Ok(without_byte_order_mark(&text).to_owned()),
         Err(error) => {
             let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            let line = 1 + before.iter().filter(|byte| **byte == b'\n').count();
+            let line = before.split(|byte| *byte == b'\n').count();
             Err(invalid(format!("line {line} is no UTF-8: save the file as UTF-8")))
         }
     }

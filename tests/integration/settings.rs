@@ -71,18 +71,6 @@ async fn wrong_settings_are_named_with_their_place() {
             assert!(refused.stderr.contains(named), "{text}: {}", refused.stderr);
         }
     }
-    // As editors of Windows save them: with a byte-order mark and their line ends; in another encoding they are told so.
-    let windows = "\u{feff}[log]\r\nlevel = \"debug\"";
-    std::fs::write(&file, windows).expect("write the settings");
-    run(imagedepot(["check-config", "--config", &file_name])).await.successful();
-    let utf_16 = windows.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
-    let latin_1 = b"[log]\naccess = \"/srv/b\xfcro\"\n".to_vec();
-    for (bytes, named) in [(utf_16, "UTF-16"), (latin_1, "line 2 is no UTF-8")] {
-        std::fs::write(&file, bytes).expect("write the settings");
-        let refused = run(imagedepot(["check-config", "--config", &file_name])).await;
-        assert_eq!(refused.code, 2, "{}", refused.stderr);
-        assert!(refused.stderr.contains(named) && refused.stderr.contains(&file_name));
-    }
     let mut by_environment = imagedepot(["check-config"]);
     by_environment.env("IMAGEDEPOT__TREE__GRASE", "1h");
     let refused = run(by_environment).await;
@@ -97,6 +85,25 @@ async fn wrong_settings_are_named_with_their_place() {
         "{}",
         missing.stderr
     );
+}
+
+/// As editors of Windows save them: with a byte-order mark and their line ends; in another encoding they are told so.
+#[tokio::test]
+async fn settings_are_utf_8_however_their_lines_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("imagedepot.toml");
+    let file_name = file.display().to_string();
+    let windows = "\u{feff}[log]\r\nlevel = \"debug\"";
+    std::fs::write(&file, windows).expect("write the settings");
+    run(imagedepot(["check-config", "--config", &file_name])).await.successful();
+    let utf_16 = windows.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
+    let latin_1 = b"[log]\naccess = \"/srv/b\xfcro\"\n".to_vec();
+    for (bytes, named) in [(utf_16, "UTF-16"), (latin_1, "line 2 is no UTF-8")] {
+        std::fs::write(&file, bytes).expect("write the settings");
+        let refused = run(imagedepot(["check-config", "--config", &file_name])).await;
+        assert_eq!(refused.code, 2, "{}", refused.stderr);
+        assert!(refused.stderr.contains(named) && refused.stderr.contains(&file_name));
+    }
 }
 
 #[tokio::test]

@@ -43,7 +43,6 @@ async fn check(server: &Server) -> Answer {
 }
 
 #[tokio::test]
-#[expect(clippy::too_many_lines, reason = "one story, told from its beginning to its end")]
 async fn a_replica_whose_database_falls_silent_says_so_and_lets_nobody_in_by_what_it_knew() {
     let (depot, second, line) = two_replicas("30s").await;
     let admin = depot.admin();

@@ -1,4 +1,4 @@
-//! HAProxy in front, with HTTP/1.1 and HTTP/2 to its clients: early answers, chunks and slow readers pass as they do
+//! `HAProxy` in front, with HTTP/1.1 and HTTP/2 to its clients: early answers, chunks and slow readers pass as they do
 //! without it.
 
 use std::path::Path;

@@ -149,7 +149,7 @@ impl Bucket {
             let sent = self.client.multiparts.put_part(&location, &id, index, bytes.into());
             let sent = timeout(PART_TIME, sent).await;
             let sent = sent.map_err(|_| away("sending a part took too long"))?;
-            Ok(sent.map_err(|error| unless_gone(key, error))?)
+            sent.map_err(|error| unless_gone(key, error))
         });
         Ok(part.await?.content_id)
     }
