@@ -32,7 +32,7 @@ pub async fn post(
     payload: Payload,
 ) -> HttpResponse {
     let known = caller.is_ok();
-    let mut body = Some(Body::new(payload));
+    let mut body = Some(Body::new(&request, payload));
     let ack = match answer(caller, &depot, &request, &mut body).await {
         Ok(ack) => ack,
         Err(refusal) => {

@@ -7,6 +7,7 @@ use url::Url;
 
 use super::conventions::limits::Brakes;
 use super::conventions::listener::Listeners;
+use super::tree::redirect::Redirects;
 use crate::access::{Authenticator, TokenReader};
 use crate::catalog::Catalog;
 
@@ -22,8 +23,8 @@ pub struct Depot {
     pub listeners: Listeners,
     pub links: Links,
     pub brakes: Brakes,
-    /// Whether downloads are sent to the bucket itself.
-    pub redirect: bool,
+    /// None where all downloads are answered here.
+    pub redirects: Option<Redirects>,
     pub metrics: PrometheusHandle,
 }
 

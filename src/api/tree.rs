@@ -3,13 +3,11 @@
 //! Names come from the snapshot, bytes from the blobs; the folder on disk need not have followed yet.
 //! Nothing else is reachable: no path of the request ever meets the file system.
 
-use std::time::Duration;
+pub mod redirect;
 
-use actix_web::http::header;
 use actix_web::web::{Data, Path};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::{DateTime, TimeDelta, Utc};
-use url::Url;
 
 use super::conventions::caching;
 use super::conventions::caller::Visitor;
@@ -21,10 +19,6 @@ use crate::catalog::Error;
 use crate::catalog::snapshot::{ChannelOffer, TreeEntry, TreeFile, WrittenDocument};
 use crate::model::publication::FOR_GOOD;
 use crate::storage::blobs::BlobReader;
-
-/// How long an address of the bucket's is good, where the credentials are. Longer than BITS leaves between two requests
-/// of a job that runs.
-const GOOD_FOR: Duration = Duration::from_hours(1);
 
 /// Answers GET and HEAD.
 pub async fn serve(
@@ -55,10 +49,14 @@ pub async fn serve(
         }
         TreeEntry::File(file) => {
             visitor.may_read(file.read_access, &file.image)?;
-            if let Some(elsewhere) = redirect(&depot, &file, &request).await? {
-                return Ok(elsewhere);
+            let mut served = opened(&depot, &file).await?;
+            if let Some(redirects) = &depot.redirects {
+                served = redirects.as_stored(&depot.catalog, &file, served).await?;
+                let there = redirects.elsewhere(&depot.catalog, &file, &served, &request).await?;
+                if let Some(elsewhere) = there {
+                    return Ok(elsewhere);
+                }
             }
-            let served = opened(&depot, &file).await?;
             if file_response::is_known(&request, &served) {
                 return file_response::respond(&request, served).await;
             }
@@ -67,28 +65,6 @@ pub async fn serve(
             Ok(response.map_body(|_, body| Braked::new(body, turn)).map_into_boxed_body())
         }
     }
-}
-
-/// To the bucket, for HEAD as well: what it says of the file's tag and date has to be what GET says. Several ranges are
-/// answered here, for buckets answer with the whole file.
-async fn redirect(
-    depot: &Depot,
-    file: &TreeFile,
-    request: &HttpRequest,
-) -> Result<Option<HttpResponse>, Problem> {
-    let range = request.headers().get(header::RANGE);
-    if !depot.redirect || range.is_some_and(|range| range.as_bytes().contains(&b',')) {
-        return Ok(None);
-    }
-    let method = request.method().as_str();
-    let signed = depot.catalog.blobs().signed_url(&file.blob_key, method, GOOD_FOR).await;
-    let answer = |url: Url| {
-        let mut answer = HttpResponse::TemporaryRedirect();
-        answer.insert_header((header::LOCATION, url.as_str()));
-        // Kept by a proxy, it would be answered with after its hour.
-        answer.insert_header((header::CACHE_CONTROL, caching::KEPT_BY_NOBODY)).finish()
-    };
-    Ok(signed.map_err(Error::from)?.map(answer))
 }
 
 async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {

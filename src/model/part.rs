@@ -9,6 +9,8 @@ pub enum Part {
     Catalog,
     /// What clients are answered from has not been compared with the catalog for some seconds.
     Snapshot,
+    /// This machine's clock is not the database's.
+    Clock,
     /// The folder or the bucket of the stored bytes is away.
     Store,
     /// The disk has less room than uploads leave on it.
@@ -20,13 +22,21 @@ pub enum Part {
 }
 
 impl Part {
-    pub const ALL: [Self; 6] =
-        [Self::Catalog, Self::Snapshot, Self::Store, Self::Disk, Self::Publication, Self::Backup];
+    pub const ALL: [Self; 7] = [
+        Self::Catalog,
+        Self::Snapshot,
+        Self::Clock,
+        Self::Store,
+        Self::Disk,
+        Self::Publication,
+        Self::Backup,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Catalog => "catalog",
             Self::Snapshot => "snapshot",
+            Self::Clock => "clock",
             Self::Store => "store",
             Self::Disk => "disk",
             Self::Publication => "publication",

@@ -31,6 +31,7 @@ use crate::api::conventions::{
     unknown_parameters,
 };
 use crate::api::depot::{Depot, Links};
+use crate::api::tree::redirect::Redirects;
 use crate::api::uploads::tus_middleware::{is_upload, speak_tus};
 use crate::api::{health, openapi, routes};
 use crate::catalog::Catalog;
@@ -61,7 +62,7 @@ pub(super) fn depot(
             origins: config.access.cors.as_slice().into(),
         },
         brakes: Brakes::new(limits(config)),
-        redirect: config.tree.redirect,
+        redirects: config.tree.redirect.then(Redirects::default),
         metrics: opened.metrics.clone(),
     })
 }

@@ -186,6 +186,9 @@ impl AsyncRead for Connection {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         this.ask_for_body(cx)?;
+        if this.expectation.take_refusal() {
+            this.incoming.answer_is_last();
+        }
         if this.incoming.give(buffer) {
             return Poll::Ready(Ok(()));
         }

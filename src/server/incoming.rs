@@ -55,6 +55,11 @@ impl Incoming {
         self.give(buffer)
     }
 
+    /// Nothing is answered behind the request that is being answered.
+    pub(super) fn answer_is_last(&mut self) {
+        self.heads.request_is_last();
+    }
+
     /// Whether the parser may have refused a head, where the application has seen `begun` requests.
     pub(super) fn may_be_refused(&self, begun: u64) -> bool {
         self.heads.may_be_refused(begun)

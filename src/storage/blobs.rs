@@ -25,12 +25,12 @@ pub mod verify;
 mod write_lease;
 
 pub use self::appender::Appender;
-pub use self::bucket::CopySource;
 pub(super) use self::bucket::client::{Answer, Client, Encryption, Service, connect};
 pub(super) use self::bucket::of_a_file;
 pub use self::bucket::probe::Findings;
 pub(super) use self::bucket::probe::unusable;
-pub(super) use self::bucket::time_limits::{COPYING, in_time, within};
+pub(super) use self::bucket::time_limits::{COPYING, SIGNED_FOR, in_time, within};
+pub use self::bucket::{CopySource, StoredObject};
 pub use self::file_identity::{Identities, ReadFile};
 pub use self::growing::{Complete, Growing, Kept, Multipart, StoredPart, Tail};
 pub use self::listing::{Listing, Stored};

@@ -64,6 +64,20 @@ impl StorageError {
         }
     }
 
+    /// What a store that refuses is likely to have, as a sentence for people; none where it only does not answer.
+    pub fn refusal_of_store(&self) -> Option<&'static str> {
+        use object_store::Error as E;
+        let Self::Store(error) = self else { return None };
+        let text = error.to_string();
+        let known = REFUSALS.iter().find(|(word, _)| text.contains(word));
+        known.map(|(_, sentence)| *sentence).or(match error {
+            E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
+                Some("the store refuses the server's credentials, or what they may do")
+            }
+            _ => None,
+        })
+    }
+
     /// Whether it may pass by itself: nobody has to change a setting or to mend anything.
     pub fn is_passing(&self) -> bool {
         use object_store::Error as E;
@@ -104,6 +118,20 @@ pub(super) fn is_about_the_file(error: &std::io::Error) -> bool {
         || error.raw_os_error().is_some_and(|code| UNREADABLE.contains(&code))
 }
 
+/// Words of S3 and Azure, and what they mean for whoever runs the server.
+const REFUSALS: [(&str, &str); 7] = [
+    ("RequestTimeTooSkewed", "the store says that the server's clock is wrong"),
+    ("ExpiredToken", "the server's credentials for the store have expired"),
+    ("InvalidAccessKeyId", "the store does not know the server's credentials"),
+    ("SignatureDoesNotMatch", "the store refuses the server's credentials"),
+    ("NoSuchBucket", "the bucket is not there"),
+    ("ContainerNotFound", "the container is not there"),
+    (
+        "PermanentRedirect",
+        "the bucket is in another region or at another address than store.options say",
+    ),
+];
+
 /// SQLite's result codes for a lock that somebody else holds.
 const SQLITE_BUSY: [&str; 4] = ["5", "6", "261", "517"];
 /// SQLite's code for a full disk.
@@ -115,6 +143,8 @@ const POSTGRES_FULL: &str = "53100";
 const POSTGRES_RETRY: [&str; 3] = ["40001", "40P01", "55P03"];
 /// PostgreSQL: a prepared statement that is there already, or is not: somebody else had the connection in between.
 const POSTGRES_POOLED: [&str; 2] = ["42P05", "26000"];
+/// PostgreSQL: a statement took longer than the administrator allows (`statement_timeout`).
+const POSTGRES_CANCELED: &str = "57014";
 /// PostgreSQL: connection exceptions, too many connections, shutting down, starting up, only to be
 /// read (a standby before it takes over), a session that idled in its transaction.
 const POSTGRES_AWAY: [&str; 9] =
@@ -134,6 +164,7 @@ impl From<sqlx::Error> for StorageError {
                 } else if code == SQLITE_FULL || code == POSTGRES_FULL {
                     Self::NoRoom(error.to_string())
                 } else if SQLITE_BUSY.contains(&code)
+                    || code == POSTGRES_CANCELED
                     || POSTGRES_RETRY.contains(&code)
                     || POSTGRES_AWAY.contains(&code)
                 {

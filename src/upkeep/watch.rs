@@ -31,6 +31,9 @@ const TREE_MAY_LAG: TimeDelta = TimeDelta::minutes(15);
 /// Whoever takes backups takes one a week at least.
 const BACKUP_IS_GOOD_FOR: TimeDelta = TimeDelta::days(8);
 
+/// What is signed, leased or expires is off by as much; past it log lines of several machines mislead, too.
+const CLOCK_MAY_DIFFER: TimeDelta = TimeDelta::minutes(1);
+
 /// What `SQLite` needs beside its file, with some to spare: its log grows to 4 MiB.
 const ROOM_FOR_CATALOG: u64 = 16 << 20;
 
@@ -96,14 +99,34 @@ impl Catalog {
                 Err(error) => bad(of_catalog(&error), &error),
             },
             Part::Snapshot => Found::Unknown,
+            Part::Clock => self.look_at_clock().await,
             Part::Store => match self.try_store().await {
                 Ok(()) => Found::Well,
-                Err(error) => bad("it does not answer, or is not mounted", &error),
+                Err(error) => bad(of_store(&error), &error),
             },
             Part::Disk => self.look_at_disk().await,
             Part::Publication => self.publication_found(),
             Part::Backup => self.backup_found(),
         }
+    }
+
+    /// `SQLite` has no clock but this machine's.
+    async fn look_at_clock(&self) -> Found {
+        if !self.db.may_be_shared() {
+            return Found::NotThere;
+        }
+        let asked = async { self.db.look().await?.database_time().await };
+        let Ok(database) = asked.await else { return Found::Unknown };
+        let off = self.clock.now() - database;
+        if off.abs() <= CLOCK_MAY_DIFFER {
+            return Found::Well;
+        }
+        let what = format!(
+            "this machine's clock is {} s {} the database's",
+            off.num_seconds().abs(),
+            if off > TimeDelta::zero() { "ahead of" } else { "behind" }
+        );
+        Found::Bad { what, cause: None }
     }
 
     async fn try_store(&self) -> Result<()> {
@@ -222,10 +245,21 @@ fn bad(what: &str, error: &(impl ToString + ?Sized)) -> Found {
 const fn silent(part: Part) -> &'static str {
     match part {
         Part::Catalog => "it does not answer: it is locked, away, or all connections are taken",
-        Part::Snapshot | Part::Store | Part::Disk | Part::Publication | Part::Backup => {
-            "it does not answer"
-        }
+        Part::Snapshot
+        | Part::Clock
+        | Part::Store
+        | Part::Disk
+        | Part::Publication
+        | Part::Backup => "it does not answer",
     }
+}
+
+fn of_store(error: &crate::catalog::Error) -> &'static str {
+    let refusal = match error {
+        crate::catalog::Error::Storage(error) => error.refusal_of_store(),
+        _ => None,
+    };
+    refusal.unwrap_or("it does not answer, or is not mounted")
 }
 
 fn of_catalog(error: &StorageError) -> &'static str {

@@ -128,6 +128,16 @@ impl RequestHeads {
         self.state = State::Untouched;
     }
 
+    /// The answer to the last request closes the connection (RFC 9112 section 9.6): what comes behind it is nobody's.
+    pub fn request_is_last(&mut self) {
+        match &mut self.state {
+            State::Between => self.state = State::Over,
+            State::Body { is_last, .. } => *is_last = true,
+            State::Chunked(chunks) => chunks.are_last(),
+            State::Head(_) | State::Over | State::Untouched => {}
+        }
+    }
+
     /// Whether a request has come since the last call whose body waits for `100 Continue`. The parser does not know of it.
     pub fn take_expectation(&mut self) -> bool {
         std::mem::take(&mut self.expects_continue)

@@ -2,13 +2,15 @@
 
 use futures_util::future::join_all;
 
-use crate::harness::actions::{ckm, index};
-use crate::harness::{Database, Depot, Person, on_both_databases};
+use crate::harness::actions::{ckm, file_path, index};
+use crate::harness::raw::{Connection, basic, head};
+use crate::harness::{Database, Depot, Person, eventually, on_both_databases};
 
 on_both_databases![
     sixty_four_writers_at_once_all_succeed,
     drafts_made_at_once_have_numbers_of_their_own,
     of_two_puts_of_one_file_at_once_one_stays_whole,
+    a_put_that_stood_still_does_not_replace_a_later_one,
     readers_see_whole_promotions_while_writers_work,
 ];
 
@@ -64,6 +66,32 @@ async fn of_two_puts_of_one_file_at_once_one_stays_whole(database: Database) {
     let bytes = admin.get(&path).await.expecting(200).body;
     assert!(bytes == first || bytes == second, "a mixture of both");
     depot.comes_to_store(2).await;
+}
+
+/// As that of a machine that was suspended.
+async fn a_put_that_stood_still_does_not_replace_a_later_one(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    admin.create_image("win7-office").await;
+    let draft = admin.draft("win7-office").await;
+    let path = file_path("win7-office", draft, "ckm");
+    let (older, later) = (ckm(1), ckm(2));
+    let (login, length) = (basic(&admin.name_and_password()), older.len().to_string());
+    let headers = [("Authorization", login.as_str()), ("Content-Length", &length)];
+    let mut still = Connection::open(depot.server.port()).await;
+    still.write(head("PUT", &path, &headers).as_bytes()).await;
+    still.write(&older[..1000]).await;
+    eventually("it is under way", async || {
+        let open = admin.get("/api/v1/uploads").await.expecting(200).items();
+        (open.len() == 1).then_some(())
+    })
+    .await;
+    admin.put_file("win7-office", draft, "ckm", &later).await.expecting(201);
+    still.write(&older[1000..]).await;
+    let refused = still.read_answer("PUT").await.expect("an answer");
+    assert_eq!(refused.problem(409), "upload_lost");
+    assert!(admin.get(&path).await.expecting(200).body == later);
+    depot.comes_to_store(1).await;
 }
 
 async fn readers_see_whole_promotions_while_writers_work(database: Database) {

@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::harness::command::run;
@@ -159,6 +159,60 @@ async fn a_body_is_asked_for_once_it_is_known_to_be_wanted() {
     ];
     let answer = request(depot.server.port(), "PUT", &path, &headers, b"bytes").await;
     assert_eq!(answer.status, 201);
+}
+
+/// Of an upload that goes on, too: its state is known before its bytes.
+#[tokio::test]
+async fn a_body_is_not_asked_for_where_the_upload_is_elsewhere() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let admin = depot.admin();
+    admin.create_single_image("linux", "img").await;
+    let revision = admin.draft("linux").await;
+    let target = json!({"image": "linux", "revision": revision, "role": "image", "size": 100});
+    let begun = admin.post("/api/v1/uploads").json(&target).await.expecting(201);
+    let location = begun.required_header("location").to_owned();
+    let login = basic(&admin.name_and_password());
+    let headers = [
+        ("Authorization", login.as_str()),
+        ("Content-Type", "application/partial-upload"),
+        ("Upload-Offset", "7"),
+        ("Upload-Complete", "?0"),
+        ("Content-Length", "5"),
+        ("Expect", "100-continue"),
+    ];
+    let mut connection = Connection::open(depot.server.port()).await;
+    connection.write(head("PATCH", &location, &headers).as_bytes()).await;
+    let first = connection.read_first_answer("PATCH").await.expect("an answer");
+    assert_eq!(first.status, 409);
+}
+
+/// What comes behind a body that nobody wanted is no request, however the body ends (RFC 9112 section 9.6).
+#[tokio::test]
+async fn nothing_is_answered_behind_a_body_that_was_refused() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let admin = depot.admin();
+    let login = basic(&admin.name_and_password());
+    let headers = [
+        ("Authorization", login.as_str()),
+        ("Transfer-Encoding", "chunked"),
+        ("Expect", "100-continue"),
+    ];
+    let path = "/api/v1/images/absent/revisions/1/files/image";
+    let mut connection = Connection::open(depot.server.port()).await;
+    connection.write(head("PUT", path, &headers).as_bytes()).await;
+    let refused = connection.read_first_answer("PUT").await.expect("an answer");
+    assert_eq!((refused.status, refused.header("connection")), (404, Some("close")));
+    let body = r#"{"name": "smuggled", "kind": "single"}"#;
+    let length = body.len().to_string();
+    let next = [
+        ("Authorization", login.as_str()),
+        ("Content-Type", "application/json"),
+        ("Content-Length", &length),
+    ];
+    let next = head("POST", "/api/v1/images", &next);
+    connection.write(format!("3\r\nabc\r\n0\r\n\r\n{next}{body}").as_bytes()).await;
+    assert!(connection.read_answer("POST").await.is_none());
+    admin.get("/api/v1/images/smuggled").await.problem(404);
 }
 
 #[tokio::test]

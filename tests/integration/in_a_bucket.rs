@@ -229,5 +229,20 @@ async fn downloads_are_sent_to_the_bucket_where_that_is_wanted(database: Databas
     }
     // Buckets answer several ranges with the whole file.
     let several = depot.anonymous().get("/MEDVImages/win7-office_1.ckm");
-    several.header("range", "bytes=0-9,20-29").await.expecting(206);
+    let several = several.header("range", "bytes=0-9,20-29").await.expecting(206);
+    // One tag, whoever answers; conditions are answered here.
+    let tag = several.required_header("etag").to_owned();
+    assert!(head.contains(&format!("etag: {}", tag.to_lowercase())), "{tag}: {head}");
+    let ask = || depot.anonymous().get("/MEDVImages/win7-office_1.ckm");
+    ask().header("if-none-match", &tag).await.expecting(304);
+    ask().header("if-match", "\"another\"").await.expecting(412);
+    let other = ask().header("range", "bytes=0-9").header("if-range", "\"another\"").await;
+    let other = other.expecting(200);
+    assert!(other.body == ckm(1) && other.required_header("etag") == tag);
+    let mut same = curl();
+    same.args(["--location", "--range", "0-9", "--header", &format!("If-Range: {tag}")]);
+    same.args(["--write-out", "%{http_code} %{num_redirects}", "--output"])
+        .arg(&fetched)
+        .arg(&path);
+    assert_eq!(run(same).await.successful().stdout, "206 1");
 }

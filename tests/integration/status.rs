@@ -75,11 +75,11 @@ async fn a_dashboard_has_one_answer(database: Database) {
     })
     .await;
     let names: Vec<_> = parts.iter().map(|part| part["part"].as_str().expect("a name")).collect();
-    assert_eq!(
-        names,
-        ["catalog", "snapshot", "store", "disk", "publication"],
-        "no backup is known yet"
-    );
+    // SQLite has no clock but this machine's, and no backup is known yet.
+    let clock = (database == Database::Postgres).then_some("clock");
+    let expected = ["catalog", "snapshot"].into_iter().chain(clock);
+    let expected: Vec<_> = expected.chain(["store", "disk", "publication"]).collect();
+    assert_eq!(names, expected);
 
     let told = depot.user_with_role("reader").await.get("/api/v1/status").await.expecting(200);
     let told = told.json();

@@ -30,6 +30,9 @@ on_both_databases![
     a_tus_upload_is_told_its_length_with_any_piece,
     the_ietf_s_draft_ends_where_it_is_said_to,
     limits_and_digests_hold_as_ever,
+    limits_hold_while_bytes_come,
+    what_is_refused_makes_no_file,
+    a_repeat_after_a_lost_answer_hears_that_all_is_there,
     an_upload_goes_on_after_a_kill,
 ];
 
@@ -239,6 +242,80 @@ async fn limits_and_digests_hold_as_ever(database: Database) {
     let nothing = [("Authorization", login.as_str())];
     raw::request(depot.server.port(), "PUT", PATH, &nothing, b"").await.problem(411);
     nothing_is_reserved(&depot).await;
+}
+
+async fn limits_hold_while_bytes_come(database: Database) {
+    let depot = Depot::on(database)
+        .setting("uploads", "max_size", "3000000")
+        .setting("uploads", "image_quota", "5000000")
+        .start()
+        .await;
+    let admin = depot.admin();
+    admin.create_image("win7-office").await;
+    admin.draft("win7-office").await;
+    let deferred = async || {
+        let begun = creation(&admin).header("Upload-Defer-Length", "1").await.expecting(201);
+        begun.required_header("location").to_owned()
+    };
+    let location = deferred().await;
+    let too_large = sample::bytes(1, 3_000_001);
+    let refused = tus_append(&admin, &location, 0, &too_large).await;
+    assert_eq!(refused.problem(413), "file_too_large");
+    assert!(refused.text().contains("3000001 bytes"), "{}", refused.text());
+    // Where only the end tells, as much as fits is kept, and the session may end there.
+    let pieces: Vec<_> = too_large.chunks(100_000).map(<[u8]>::to_vec).collect();
+    let body = stream::iter(pieces.into_iter().map(Ok::<_, std::io::Error>));
+    let chunked = tus_append(&admin, &location, 0, b"").body(reqwest::Body::wrap_stream(body));
+    assert_eq!(chunked.await.problem(413), "file_too_large");
+    let told = tus_head(&admin, &location).await;
+    let offset: u64 = told.required_header("upload-offset").parse().expect("a number");
+    assert!(offset <= 3_000_000, "{offset}");
+    admin.delete(&location).header("Tus-Resumable", "1.0.0").await.expecting(204);
+    // The quota to its last byte.
+    let put = |role: &str, bytes: Vec<u8>| {
+        let path = file_path("win7-office", 1, role);
+        let body = stream::iter([Ok::<_, std::io::Error>(bytes)]);
+        admin.put(&path).body(reqwest::Body::wrap_stream(body))
+    };
+    put("ckm", sample::bytes(1, 3_000_000)).await.expecting(201);
+    let over = put("index", sample::bytes(1, 2_000_001)).await;
+    assert_eq!(over.problem(413), "image_quota_exceeded");
+    put("index", sample::bytes(1, 2_000_000)).await.expecting(201);
+}
+
+async fn what_is_refused_makes_no_file(database: Database) {
+    let (depot, admin) = depot_with_a_draft(database).await;
+    for length in [3, 1 << 20] {
+        let begun = creation(&admin).header("Upload-Length", &length.to_string()).await;
+        let location = begun.expecting(201).required_header("location").to_owned();
+        let pieces = [sample::bytes(1, length), b"x".to_vec()].map(Ok::<_, std::io::Error>);
+        let more = reqwest::Body::wrap_stream(stream::iter(pieces));
+        let refused = tus_append(&admin, &location, 0, b"").body(more).await;
+        assert_eq!(refused.problem(413), "beyond_end");
+        // What went past its end is over: nothing of it becomes a file by being asked about.
+        let gone = admin.call(&Method::HEAD, &location).header("Tus-Resumable", "1.0.0").await;
+        assert_eq!(gone.status, 404);
+    }
+    nothing_is_left(&depot).await;
+}
+
+async fn a_repeat_after_a_lost_answer_hears_that_all_is_there(database: Database) {
+    let (_depot, admin) = depot_with_a_draft(database).await;
+    let begun = creation(&admin).header("Upload-Defer-Length", "1").await.expecting(201);
+    let location = begun.required_header("location").to_owned();
+    tus_append(&admin, &location, 0, b"abc").await.expecting(204);
+    for _ in 0..2 {
+        let told = tus_append(&admin, &location, 3, b"").header("Upload-Length", "3").await;
+        assert_eq!(told.expecting(204).required_header("upload-offset"), "3");
+    }
+    // A digest that is not compared is not recommended.
+    let begun = admin
+        .post(TARGET)
+        .header("Upload-Complete", "?1")
+        .header("Content-MD5", "XrY7u+Ae7tCTyyK7j1rNww==");
+    let refused = begun.body("hello world").await;
+    assert_eq!(refused.required_header("want-repr-digest"), "sha-256=10");
+    assert_eq!(refused.problem(400), "digest_not_compared");
 }
 
 #[tokio::test]

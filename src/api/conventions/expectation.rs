@@ -14,7 +14,7 @@ use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::PayloadError;
 use actix_web::http::ConnectionType;
 use actix_web::middleware::Next;
-use actix_web::{Error, HttpMessage as _};
+use actix_web::{Error, HttpMessage as _, HttpRequest};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 
@@ -30,6 +30,8 @@ enum State {
     Expected,
     /// A handler wants it.
     Wanted,
+    /// Nobody wants it: the answer is the last on its connection.
+    Refused,
 }
 
 impl Expectation {
@@ -58,10 +60,26 @@ impl Expectation {
     fn end(&self) -> bool {
         let unasked = self.0.get() == State::Expected;
         if unasked {
-            self.0.set(State::None);
+            self.0.set(State::Refused);
         }
         unasked
     }
+
+    /// Whether what comes next on the connection is nobody's; says so once.
+    pub fn take_refusal(&self) -> bool {
+        let refused = self.0.get() == State::Refused;
+        if refused {
+            self.0.set(State::None);
+        }
+        refused
+    }
+}
+
+/// Whether a request's client waits until its body is asked for.
+pub fn is_pending(request: &HttpRequest) -> bool {
+    request
+        .conn_data::<Expectation>()
+        .is_some_and(|expectation| expectation.0.get() == State::Expected)
 }
 
 /// Has the body asked for when it is read. A connection whose body was not is closed behind the answer: what comes next on it could be

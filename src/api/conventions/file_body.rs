@@ -71,10 +71,19 @@ pub fn promises_of_whole(request: &HttpRequest) -> Result<(Option<Digest>, Vec<W
 /// refused.
 pub fn must_promise_no_other(request: &HttpRequest, compared: &[Algorithm]) -> Result<(), Problem> {
     let promises = promised(request.headers()).map_err(|unkept| unkept_promise(&unkept))?;
-    match promises.iter().find(|promise| !compared.contains(&promise.algorithm)) {
-        Some(promise) => Err(unkept_promise(&Unkept::Unknown(promise.algorithm.name().to_owned()))),
-        None => Ok(()),
-    }
+    let Some(other) = promises.iter().find(|promise| !compared.contains(&promise.algorithm)) else {
+        return Ok(());
+    };
+    let names: Vec<_> = compared.iter().map(|algorithm| algorithm.name()).collect();
+    let (name, list) = (other.algorithm.name(), names.join(", "));
+    let detail =
+        format!("{name} is not compared where a file may come in pieces: send {list}, or none");
+    let problem = Problem::new(Code::DigestNotCompared, detail);
+    let wanted = names.iter().map(|name| format!("{name}=10")).collect::<Vec<_>>().join(", ");
+    Err(match HeaderValue::try_from(wanted) {
+        Ok(wanted) => problem.with_header(WANT_REPR_DIGEST.clone(), wanted),
+        Err(_) => problem,
+    })
 }
 
 fn unkept_promise(unkept: &Unkept) -> Problem {

@@ -47,19 +47,30 @@ pub struct ServedFile {
 }
 
 /// What tells a file's bytes from any others. The entity tag is made from it, equal on every replica.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub enum Identity {
     /// The SHA-256 of all its bytes.
     Bytes(Digest),
     /// Of what the bytes are made from: a file that is put together while it is sent has no digest before.
     Ingredients(Digest),
+    /// The SHA-256 of all its bytes, with the tag that a bucket has for them: clients are sent there, too.
+    Stored { tag: String, digest: Digest },
 }
 
 impl Identity {
-    fn tag(self) -> String {
+    fn tag(&self) -> String {
         match self {
             Self::Bytes(digest) => format!("sha256-{}", digest.to_hex()),
             Self::Ingredients(digest) => format!("made-{}", digest.to_hex()),
+            Self::Stored { tag, .. } => tag.clone(),
+        }
+    }
+
+    /// Of the bytes themselves.
+    const fn digest(&self) -> Option<Digest> {
+        match self {
+            Self::Bytes(digest) | Self::Stored { digest, .. } => Some(*digest),
+            Self::Ingredients(_) => None,
         }
     }
 }
@@ -69,7 +80,7 @@ impl Identity {
 /// `Content-Length` is always there, chunks and content codings never: BITS refuses both.
 /// 503 where the store that has its bytes is away.
 pub async fn respond(request: &HttpRequest, file: ServedFile) -> Result<HttpResponse, Problem> {
-    let digest = wanted_digest(request.headers(), file.identity);
+    let digest = wanted_digest(request.headers(), &file.identity);
     let mut response = answered(request, file).await?;
     if let Some(digest) = digest {
         response.headers_mut().insert(DIGEST.clone(), digest);
@@ -81,6 +92,18 @@ pub async fn respond(request: &HttpRequest, file: ServedFile) -> Result<HttpResp
 pub fn is_known(request: &HttpRequest, file: &ServedFile) -> bool {
     preconditions::evaluate(request.method(), request.headers(), &file.validators())
         == Verdict::NotModified
+}
+
+/// Whether nothing is to be decided any more: the whole file or one range of it is due, with whatever conditions came.
+pub fn is_for_whoever_has_the_bytes(request: &HttpRequest, file: &ServedFile) -> bool {
+    let (headers, validators) = (request.headers(), file.validators());
+    let verdict = preconditions::evaluate(request.method(), headers, &validators);
+    let due = match selection(headers, &validators, file.reader.size()) {
+        Selection::Whole => !headers.contains_key(header::RANGE),
+        Selection::Single(_) => true,
+        Selection::Multiple(_) | Selection::Unsatisfiable => false,
+    };
+    verdict == Verdict::Proceed && due
 }
 
 async fn answered(request: &HttpRequest, file: ServedFile) -> Result<HttpResponse, Problem> {
@@ -109,8 +132,8 @@ async fn answered(request: &HttpRequest, file: ServedFile) -> Result<HttpRespons
 }
 
 /// The instance's digest where `Want-Digest` asks for it (RFC 3230 section 4.3.1), as aria2 does.
-fn wanted_digest(headers: &HeaderMap, identity: Identity) -> Option<HeaderValue> {
-    let Identity::Bytes(digest) = identity else { return None };
+fn wanted_digest(headers: &HeaderMap, identity: &Identity) -> Option<HeaderValue> {
+    let digest = identity.digest()?;
     let wanted = headers.get_all(WANT_DIGEST).any(digest_fields::asks_for_sha256);
     wanted.then(|| HeaderValue::try_from(digest_fields::write_instance(digest)).ok())?
 }
@@ -145,7 +168,7 @@ impl ServedFile {
         if let Some(time) = self.last_modified {
             head.insert_header((header::LAST_MODIFIED, httpdate::fmt_http_date(time.into())));
         }
-        if let Identity::Bytes(digest) = self.identity {
+        if let Some(digest) = self.identity.digest() {
             head.insert_header((REPR_DIGEST.clone(), digest_fields::write(digest)));
         }
         head
@@ -181,7 +204,9 @@ impl ServedFile {
     /// No file holds half of its own SHA-256, so this cannot stand in the content; nor would anybody find a file
     /// that has half of the one of its ingredients in it.
     fn boundary(&self) -> String {
-        let (Identity::Bytes(digest) | Identity::Ingredients(digest)) = self.identity;
+        let (Identity::Bytes(digest)
+        | Identity::Ingredients(digest)
+        | Identity::Stored { digest, .. }) = &self.identity;
         digest.to_hex()[..32].to_owned()
     }
 

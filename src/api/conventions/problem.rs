@@ -226,7 +226,8 @@ impl Problem {
             }
             StorageError::Store(_) | StorageError::File { .. } => {
                 tracing::error!(%error, request.id = request_id, "the store failed");
-                let detail = "the store of files does not work at the moment";
+                let refusal = error.refusal_of_store();
+                let detail = refusal.unwrap_or("the store of files does not work at the moment");
                 Self::new(Code::StoreUnavailable, detail)
             }
             _ => {

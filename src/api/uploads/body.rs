@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 use std::pin::pin;
 use std::time::Duration;
 
+use actix_web::HttpRequest;
 use actix_web::error::PayloadError;
 use actix_web::web::{Bytes, Payload};
 use futures_util::StreamExt as _;
 
+use crate::api::conventions::expectation;
 use crate::api::conventions::problem::{Code, Problem};
 use crate::catalog::Error;
 use crate::catalog::upload::Appending;
@@ -44,18 +46,21 @@ pub struct Body {
     early: VecDeque<Result<Bytes, PayloadError>>,
     early_bytes: usize,
     ended: bool,
+    /// Whether its client waits until it is asked for: not before it is known that it is wanted.
+    waits: bool,
 }
 
 impl Body {
-    pub fn new(payload: Payload) -> Self {
-        Self { payload, early: VecDeque::new(), early_bytes: 0, ended: false }
+    pub fn new(request: &HttpRequest, payload: Payload) -> Self {
+        let waits = expectation::is_pending(request);
+        Self { payload, early: VecDeque::new(), early_bytes: 0, ended: false, waits }
     }
 
     /// Reads ahead until `opening` is done.
     pub async fn while_opening<T>(&mut self, opening: impl Future<Output = T>) -> T {
         let mut opening = pin!(opening);
         loop {
-            let has_room = self.early_bytes < READ_AHEAD && !self.ended;
+            let has_room = self.early_bytes < READ_AHEAD && !self.ended && !self.waits;
             tokio::select! {
                 biased;
                 opened = &mut opening => return opened,
@@ -92,6 +97,12 @@ pub async fn take_in(
     skip: u64,
 ) -> Result<Upload, Problem> {
     let ended = read_into(&mut appending, &mut body, skip).await;
+    if let Err(problem) = &ended
+        && problem.code() == Code::BeyondEnd
+    {
+        appending.spoil().await?;
+        return Err(ended.err().unwrap_or_else(Problem::internal));
+    }
     let saved = appending.save().await;
     match (ended, saved) {
         // It was not a newer request that ended this one: the upload is gone.
@@ -127,7 +138,8 @@ pub async fn next_chunk(body: &mut Body, on_break: OnBreak) -> Result<Option<Byt
         Ok(None) => Ok(None),
         Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
         Ok(Some(Err(error))) => {
-            let detail = format!("the upload broke off ({error}); {}", on_break.advice());
+            tracing::debug!(%error, "an upload broke off");
+            let detail = format!("the upload broke off; {}", on_break.advice());
             Err(Problem::new(Code::BodyTruncated, detail))
         }
         Err(_) => {

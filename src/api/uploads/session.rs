@@ -180,7 +180,7 @@ impl Call {
         let piece = Piece { start, length, checksum, file_length };
         // On the heap: what the engine holds while bytes come is large, and several callers deep.
         let opening = Box::pin(self.depot.catalog.append(&actor, id, piece));
-        let mut body = Body::new(payload);
+        let mut body = Body::new(&self.request, payload);
         let appending = body.while_opening(opening).await?;
         Box::pin(take_in(appending, body, 0)).await
     }

@@ -58,8 +58,13 @@ pub async fn append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpRespo
     if told.zip(upload.length()).is_some_and(|(told, known)| told != known) {
         return Err(malformed("Upload-Length is another than the upload was begun with"));
     }
+    let (length, is_end) = (call.body_length()?, offset == upload.size);
+    if upload.state == UploadState::Complete && length == Some(0) && is_end {
+        // Again, for whoever missed the answer to the request that told the length.
+        return Ok(progress(call, HttpResponse::NoContent(), &upload).finish());
+    }
     let file_length = told.filter(|_| upload.length().is_none());
-    let (length, checksum) = (call.body_length()?, checksum(call)?);
+    let checksum = checksum(call)?;
     let append = Append { offset, length, checksum, file_length };
     let appended = call.append(id, append, payload).await.map_err(with_status_of_tus)?;
     let upload = finished_if_full(call, appended).await?;

@@ -94,6 +94,18 @@ impl Appending {
         let catalog = open.catalog.clone();
         catalog.to_the_end(open.save()).await
     }
+
+    /// More came than the file has: nothing of it can be a file, and its client begins anew.
+    pub async fn spoil(self) -> Result<()> {
+        let mut open = self.into_open()?;
+        let catalog = open.catalog.clone();
+        let spoiling = async move {
+            open.appender.stop().await;
+            open.catalog.discard_or_log(&open.upload).await;
+            Ok(open.catalog.blobs.clear_spool(&open.upload.blob_key)?)
+        };
+        catalog.to_the_end(spoiling).await
+    }
 }
 
 impl Drop for Appending {
@@ -170,10 +182,12 @@ impl Open {
         match self.upload.length() {
             Some(size) if end > size => Err(Error::BeyondEnd { size, end }),
             None if end >= self.upload.size => {
+                self.catalog.check_open_ended(end)?;
                 let (actor, claim) = (&self.actor, self.claim);
                 self.catalog.reserve_more(actor, &mut self.upload, claim, end).await
             }
-            _ => Ok(()),
+            None => self.catalog.check_open_ended(end),
+            Some(_) => Ok(()),
         }
     }
 

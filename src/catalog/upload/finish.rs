@@ -146,6 +146,10 @@ impl Catalog {
         let condition = Precondition::from_stored(upload.condition.as_deref());
         condition.check(old.as_ref().map(File::tag).as_deref())?;
         self.end_session(&mut tx, upload, claim).await?;
+        // A writer that stood still must not replace what came later and was acknowledged.
+        for blob in tx.delete_puts_before(upload).await? {
+            tx.discard_arriving(blob, now).await?;
+        }
         if let Some(old) = &old {
             tx.delete_file(details.revision.id, upload.role).await?;
             tx.discard_blob(old.blob_id, now, now).await?;

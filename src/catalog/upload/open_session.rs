@@ -65,6 +65,12 @@ impl Catalog {
             self.settle_length(actor, &mut claimed.upload, claimed.number, length).await?;
             appender.set_end(length);
         }
+        if piece.length.is_some() && claimed.upload.open_ended {
+            self.check_open_ended(end)?;
+            if end >= claimed.upload.size {
+                self.reserve_more(actor, &mut claimed.upload, claimed.number, end).await?;
+            }
+        }
         if piece.length != Some(0) || claimed.upload.is_full() {
             self.prepare(claimed, &mut appender).await?;
         }

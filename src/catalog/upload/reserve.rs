@@ -22,6 +22,15 @@ pub(super) const LARGEST_OPEN_ENDED_IN_BUCKET: u64 = 256 * 1024 * 1024 * 1024;
 /// The file that an upload is for: image, revision, role.
 pub(super) type Target = (Uuid, Uuid, FileRole);
 
+/// What is to be reserved for an upload, in bytes.
+#[derive(Debug, Clone, Copy)]
+struct Reservation {
+    size: u64,
+    /// So many of them stand in the row alone, which has more than has come while the length is unknown.
+    spare: u64,
+    open_ended: bool,
+}
+
 impl Catalog {
     /// What is reserved at the start.
     pub(super) fn first_reservation(&self, length: Option<u64>) -> Result<u64> {
@@ -52,14 +61,17 @@ impl Catalog {
         claim: i64,
         end: u64,
     ) -> Result<()> {
-        self.check_open_ended(end)?;
         let step = end.clamp(FIRST_STEP, LARGEST_STEP);
-        match self.resize(actor, upload, claim, (end.saturating_add(step), true)).await {
+        let generous = Reservation { size: end.saturating_add(step), spare: 0, open_ended: true };
+        match self.resize(actor, upload, claim, generous).await {
             Err(
                 Error::NoRoom { .. }
                 | Error::QuotaExceeded { .. }
                 | Error::CallerShareExceeded { .. },
-            ) => self.resize(actor, upload, claim, (end.saturating_add(1), true)).await,
+            ) => {
+                let scant = Reservation { size: end.saturating_add(1), spare: 1, open_ended: true };
+                self.resize(actor, upload, claim, scant).await
+            }
             resized => resized,
         }
     }
@@ -80,7 +92,8 @@ impl Catalog {
         if length < upload.received {
             return Err(Error::BeyondEnd { size: length, end: upload.received });
         }
-        self.resize(actor, upload, claim, (length, false)).await
+        let exactly = Reservation { size: length, spare: 0, open_ended: false };
+        self.resize(actor, upload, claim, exactly).await
     }
 
     async fn resize(
@@ -88,13 +101,13 @@ impl Catalog {
         actor: &Actor,
         upload: &mut Upload,
         claim: i64,
-        (size, open_ended): (u64, bool),
+        Reservation { size, spare, open_ended }: Reservation,
     ) -> Result<()> {
         let mut tx = self.db.write().await?;
         tx.lock_reservations().await?;
         if let Some(more) = size.checked_sub(upload.size).filter(|more| *more > 0) {
             let target = (upload.image_id, upload.revision_id, upload.role);
-            self.check_reservation(&mut tx, actor, target, more).await?;
+            self.check_reservation(&mut tx, actor, target, more.saturating_sub(spare)).await?;
         }
         if !tx.resize_upload(upload, claim, as_stored(size)?, open_ended).await? {
             return Err(Error::UploadLost);
@@ -110,7 +123,7 @@ impl Catalog {
     }
 
     /// Of a file whose length was unknown at first.
-    fn check_open_ended(&self, size: u64) -> Result<()> {
+    pub(super) fn check_open_ended(&self, size: u64) -> Result<()> {
         self.check_size(size)?;
         let limit = self.largest_open_ended();
         if size > limit { Err(Error::TooLargeUnannounced { limit }) } else { Ok(()) }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use object_store::multipart::PartId;
 use object_store::path::Path;
@@ -61,6 +62,14 @@ pub struct CopySource {
     pub location: Path,
 }
 
+/// What a bucket says of a blob to whoever fetches it there.
+#[derive(Debug, Clone)]
+pub struct StoredObject {
+    /// Its entity tag, without quotes.
+    pub tag: String,
+    pub last_modified: DateTime<Utc>,
+}
+
 /// Cheap to clone; all clones share the memory for parts.
 #[derive(Clone)]
 pub(super) struct Bucket {
@@ -99,6 +108,16 @@ impl Bucket {
     ) -> Result<Url, StorageError> {
         let method = if method == "HEAD" { Method::HEAD } else { Method::GET };
         in_time(self.client.signer.signed_url(method, &self.location(key), good_for)).await
+    }
+
+    /// The tag without its quotes, and the date; none where it has no tag.
+    pub(super) async fn stored_object(
+        &self,
+        key: &str,
+    ) -> Result<Option<StoredObject>, StorageError> {
+        let found = in_time(self.client.objects.head(&self.location(key))).await?;
+        let tag = found.e_tag.map(|tag| tag.trim_matches('"').to_owned());
+        Ok(tag.map(|tag| StoredObject { tag, last_modified: found.last_modified }))
     }
 
     pub(super) fn objects(&self) -> Arc<dyn ObjectStore> {

@@ -13,6 +13,7 @@ use tokio::task::spawn_blocking;
 use url::Url;
 
 use super::appender::spool;
+use super::bucket::StoredObject;
 use super::bucket::client::connect;
 use super::bucket::probe::Findings;
 use super::bucket::{Bucket, CopySource};
@@ -114,6 +115,14 @@ impl Blobs {
             Place::Bucket(bucket) => {
                 Box::pin(bucket.signed_url(key, method, good_for)).await.map(Some)
             }
+        }
+    }
+
+    /// What the bucket says of a blob; none where the store is a folder.
+    pub async fn stored_object(&self, key: &str) -> Result<Option<StoredObject>, StorageError> {
+        match &self.0 {
+            Place::Folder { .. } => Ok(None),
+            Place::Bucket(bucket) => Box::pin(bucket.stored_object(key)).await,
         }
     }
 

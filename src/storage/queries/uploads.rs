@@ -232,6 +232,20 @@ impl Tx {
         Ok(())
     }
 
+    /// Whole files that are still being sent for the same role, and were begun before: a later one has come whole. The blobs
+    /// that they were filling.
+    pub async fn delete_puts_before(&mut self, later: &Upload) -> Result<Vec<Uuid>, StorageError> {
+        let rows: Vec<(Uuid,)> = all!(
+            self,
+            "delete from upload where revision_id = $1 and role = $2 and protocol = 'put' and state = 'receiving' \
+             and id < $3 returning blob_id",
+            later.revision_id,
+            later.role,
+            later.id
+        )?;
+        Ok(rows.into_iter().map(|(blob,)| blob).collect())
+    }
+
     /// The sessions of a revision that goes; the blobs that they were filling.
     pub async fn delete_uploads_of(&mut self, revision: Uuid) -> Result<Vec<Uuid>, StorageError> {
         let rows: Vec<(Uuid,)> =

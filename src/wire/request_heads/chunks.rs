@@ -37,6 +37,11 @@ impl Chunks {
         Self { at: At::Size(0, 0, false), is_last }
     }
 
+    /// Of the last request on the connection.
+    pub(super) fn are_last(&mut self) {
+        self.is_last = true;
+    }
+
     pub(super) fn end(&self) -> Option<End> {
         match self.at {
             At::End if self.is_last => Some(End::Last),

@@ -49,6 +49,11 @@ impl Connection {
         }
     }
 
+    /// The very next response, `100 Continue` too.
+    pub async fn read_first_answer(&mut self, question: &str) -> Option<Answer> {
+        self.read_response(question).await
+    }
+
     /// The next response of any kind, its body by `Content-Length`.
     async fn read_response(&mut self, question: &str) -> Option<Answer> {
         let head_end = loop {

@@ -14,7 +14,7 @@ use object_store::{ObjectStoreExt as _, PutMode, PutPayload};
 
 use super::Bucket;
 use super::client::Service;
-use super::time_limits::in_time;
+use super::time_limits::{SIGNED_FOR, in_time};
 use crate::storage::error::StorageError;
 
 /// How long the address of the wrong checksum is good.
@@ -94,7 +94,7 @@ impl Bucket {
         let beside = location.clone().join("checksum");
         let options =
             SignedUrlOptions::new().with_signed_header(header.clone(), WRONG_CHECKSUM.clone());
-        let signed = self.client.signer.signed_url_opts(Method::PUT, &beside, TRYING, &options);
+        let signed = self.client.signer.signed_url_opts(Method::PUT, &beside, SIGNED_FOR, &options);
         let url = in_time(signed).await?;
         let headers = HeaderMap::from_iter([(header, WRONG_CHECKSUM.clone())]);
         let probe = Bytes::from_static(b"a probe");

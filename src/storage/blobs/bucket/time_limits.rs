@@ -13,6 +13,10 @@ pub(super) const COMPLETING: Duration = Duration::from_mins(2);
 /// A copy within the service that is one request; of 5 GB it takes S3 about a minute.
 pub(in crate::storage) const COPYING: Duration = Duration::from_mins(5);
 
+/// How long a request is good for that is signed and sent by hand: its life begins with this machine's clock, and services
+/// take clocks that are a quarter of an hour off.
+pub(in crate::storage) const SIGNED_FOR: Duration = Duration::from_hours(1);
+
 /// A request that moves no bytes.
 const SMALL_REQUEST: Duration = Duration::from_secs(15);
 

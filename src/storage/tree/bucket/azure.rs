@@ -10,7 +10,7 @@ use object_store::signer::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::{TreeBucket, refused, value};
 use crate::model::publication::FOR_GOOD;
-use crate::storage::blobs::in_time;
+use crate::storage::blobs::{SIGNED_FOR, in_time};
 use crate::storage::error::StorageError;
 use crate::storage::tree::Original;
 
@@ -42,7 +42,7 @@ impl TreeBucket {
         what: &str,
         headers: HeaderMap,
     ) -> Result<(), StorageError> {
-        let signed = self.client.signer.signed_url(Method::PUT, location, TELLING);
+        let signed = self.client.signer.signed_url(Method::PUT, location, SIGNED_FOR);
         let mut url = in_time(signed).await?;
         url.query_pairs_mut().append_pair("comp", what);
         let sent = self.client.send(Method::PUT, &url, headers, Bytes::new(), TELLING);

@@ -12,7 +12,7 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Deserialize;
 
 use super::{DIGEST, TreeBucket, of_revision, refused, value};
-use crate::storage::blobs::{Answer, COPYING, CopySource, Encryption, in_time, within};
+use crate::storage::blobs::{Answer, COPYING, CopySource, Encryption, SIGNED_FOR, in_time, within};
 use crate::storage::error::StorageError;
 use crate::storage::tree::Original;
 
@@ -102,7 +102,8 @@ impl TreeBucket {
         for (name, value) in &headers {
             options = options.with_signed_header(name.clone(), value.clone());
         }
-        let signed = self.client.signer.signed_url_opts(Method::PUT, location, COPYING, &options);
+        let signed =
+            self.client.signer.signed_url_opts(Method::PUT, location, SIGNED_FOR, &options);
         let url = in_time(signed).await?;
         let sent = self.client.send(Method::PUT, &url, headers, Bytes::new(), COPYING);
         let Answer { status, body } = sent.await?;
