@@ -47,19 +47,25 @@ impl Redirects {
         file: &TreeFile,
         served: ServedFile,
     ) -> Result<ServedFile, Problem> {
-        let known = self.known.get(&file.blob_key);
-        let stored = match known {
-            Some(known) => known,
-            None => {
-                let asked = catalog.blobs().stored_object(&file.blob_key).await;
-                let Some(stored) = asked.map_err(Error::from)? else { return Ok(served) };
-                let stored = Arc::new(stored);
-                self.known.insert(file.blob_key.clone(), Arc::clone(&stored));
-                stored
-            }
-        };
+        let Some(stored) = self.stored(catalog, &file.blob_key).await? else { return Ok(served) };
         let identity = Identity::Stored { tag: stored.tag.clone(), digest: file.digest };
         Ok(ServedFile { identity, last_modified: Some(stored.last_modified), ..served })
+    }
+
+    async fn stored(
+        &self,
+        catalog: &Catalog,
+        key: &str,
+    ) -> Result<Option<Arc<StoredObject>>, Problem> {
+        if let Some(known) = self.known.get(key) {
+            return Ok(Some(known));
+        }
+        let asked = catalog.blobs().stored_object(key).await.map_err(Error::from)?;
+        let stored = asked.map(Arc::new);
+        if let Some(stored) = &stored {
+            self.known.insert(key.to_owned(), Arc::clone(stored));
+        }
+        Ok(stored)
     }
 
     /// Where the bucket gives what is asked for.
