@@ -110,9 +110,11 @@ impl RequestHeads {
         }
     }
 
-    /// Whether so many bytes that come next are of a body, and nothing of them changes. Then they count as taken.
+    /// Whether what comes next is a whole head or of a body, and nothing of it changes. Then it counts as taken.
     pub fn passes(&mut self, input: &[u8]) -> bool {
         match &mut self.state {
+            // As nearly all requests come: nothing of them is copied.
+            State::Between if self.held.is_empty() => self.passes_head(input),
             State::Body { left, .. } if *left > input.len() as u64 => {
                 *left -= input.len() as u64;
                 true
@@ -210,18 +212,41 @@ impl RequestHeads {
         }
     }
 
+    /// Whether it is one head without a body, all lines of which stay as they are.
+    fn passes_head(&mut self, input: &[u8]) -> bool {
+        let Some(lines) = input.strip_suffix(b"\r\n\r\n") else { return false };
+        let mut lines = lines.split(|byte| *byte == b'\n').peekable();
+        let mut next = move || {
+            let line = lines.next()?;
+            // The last one lost its end above.
+            Some(if lines.peek().is_some() {
+                line.strip_suffix(b"\r").unwrap_or_default()
+            } else {
+                line
+            })
+        };
+        let Some(first) = next() else { return false };
+        let Some(mut head) = Head::begun_by(first) else { return false };
+        while let Some(line) = next() {
+            if line.is_empty() || !matches!(head.judge(line), Verdict::Keep) {
+                return false;
+            }
+        }
+        if head.chunked || head.length.is_some_and(|length| length > 0) || head.lacks_length() {
+            return false;
+        }
+        self.request_line.clear();
+        self.request_line.extend_from_slice(first);
+        self.ended += 1;
+        self.state = if head.is_last() { State::Over } else { State::Between };
+        true
+    }
+
     fn begin_head(&mut self, line: &[u8]) -> Verdict {
         self.request_line.clear();
         self.request_line.extend_from_slice(line);
-        let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-        if !matches!(version, b"HTTP/1.0" | b"HTTP/1.1") || line.starts_with(b"CONNECT ") {
-            return Verdict::Irregular;
-        }
-        self.state = State::Head(Head {
-            version: if version == b"HTTP/1.0" { Version::Http10 } else { Version::Http11 },
-            is_post: line.starts_with(b"POST "),
-            ..Head::default()
-        });
+        let Some(head) = Head::begun_by(line) else { return Verdict::Irregular };
+        self.state = State::Head(head);
         Verdict::Keep
     }
 
@@ -229,15 +254,10 @@ impl RequestHeads {
     fn end_head(&mut self, output: &mut Vec<u8>) {
         let State::Head(head) = &self.state else { return };
         self.ended += 1;
-        let is_http_10 = head.version == Version::Http10;
-        if is_http_10 && head.is_post && head.length.is_none() && !head.chunked {
+        if head.lacks_length() {
             output.extend_from_slice(b"content-length: 0\r\n");
         }
-        let is_last = match head.persistence {
-            Persistence::Unsaid => is_http_10,
-            Persistence::KeepAlive => false,
-            Persistence::Close => true,
-        };
+        let is_last = head.is_last();
         self.expects_continue |= head.expects_continue;
         self.state = match (head.chunked, head.length) {
             (true, Some(_)) => State::Untouched,
@@ -264,6 +284,32 @@ impl RequestHeads {
 }
 
 impl Head {
+    /// None where the line is not of plain HTTP/1.
+    fn begun_by(line: &[u8]) -> Option<Self> {
+        let version = match line.get(line.len().checked_sub(9)?..)? {
+            b" HTTP/1.1" => Version::Http11,
+            b" HTTP/1.0" => Version::Http10,
+            _ => return None,
+        };
+        let is_plain = !line.starts_with(b"CONNECT ");
+        is_plain.then(|| Self { version, is_post: line.starts_with(b"POST "), ..Self::default() })
+    }
+
+    /// The parser wants one of each HTTP/1.0 `POST`.
+    fn lacks_length(&self) -> bool {
+        let has_length = self.length.is_some() || self.chunked;
+        self.version == Version::Http10 && self.is_post && !has_length
+    }
+
+    /// Of its connection.
+    fn is_last(&self) -> bool {
+        match self.persistence {
+            Persistence::Unsaid => self.version == Version::Http10,
+            Persistence::KeepAlive => false,
+            Persistence::Close => true,
+        }
+    }
+
     fn judge(&mut self, line: &[u8]) -> Verdict {
         let Some(colon) = memchr::memchr(b':', line) else { return Verdict::Irregular };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());

@@ -8,12 +8,18 @@ fn read(sent: &str) -> String {
     for size in 1..sent.len().min(40) {
         assert_eq!(read_in_pieces(sent, size), at_once, "in pieces of {size}");
     }
+    let head_by_head = sent.split_inclusive("\r\n\r\n").map(str::as_bytes);
+    assert_eq!(read_pieces(head_by_head), at_once, "each head by itself");
     at_once
 }
 
 fn read_in_pieces(sent: &str, size: usize) -> String {
+    read_pieces(sent.as_bytes().chunks(size))
+}
+
+fn read_pieces<'a>(pieces: impl Iterator<Item = &'a [u8]>) -> String {
     let (mut heads, mut output) = (RequestHeads::default(), Vec::new());
-    for piece in sent.as_bytes().chunks(size) {
+    for piece in pieces {
         if heads.passes(piece) {
             output.extend_from_slice(piece);
         } else {
