@@ -3,13 +3,13 @@
 use std::net::TcpListener;
 use std::sync::Arc;
 
-use actix_web::body::MessageBody;
+use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{Server, ServerHandle, ServiceFactory, ServiceRequest, ServiceResponse};
 use actix_web::error::QueryPayloadError;
 use actix_web::http::Method;
 use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{self, Data};
-use actix_web::{App, Error, HttpServer};
+use actix_web::{App, Error, HttpServer, ResponseError as _};
 use metrics_exporter_prometheus::PrometheusHandle;
 use utoipa_actix_web::AppExt as _;
 
@@ -160,11 +160,8 @@ pub(super) fn app(
         .configure(|config| routes::files_and_pages(config, &links))
         .default_service(web::to(fallback::nothing_here))
         .wrap(from_fn(idempotency::answer_repeats))
-        .wrap(from_fn(unknown_parameters::refuse))
-        .wrap(from_fn(cross_site::refuse_changes))
-        .wrap(from_fn(answer_head_as_get))
+        .wrap(from_fn(put_right_or_refuse))
         .wrap(from_fn(speak_tus))
-        .wrap(from_fn(tree_paths::put_right))
         .wrap(from_fn(slow_body::watch))
         .wrap(from_fn(expectation::ask_when_read))
         .wrap(from_fn(speak_for_listener))
@@ -180,17 +177,28 @@ fn of_query(error: &QueryPayloadError) -> Problem {
     Problem::new(code, format!("the query is not understood: {text}"))
 }
 
+/// All that is seen by the head of a request alone, in one step: each step of its own costs every request as much as its
+/// routing does.
+async fn put_right_or_refuse(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, Error> {
+    tree_paths::put_right(&mut request);
+    take_head_for_get(&mut request);
+    let refusal = cross_site::refusal(request.request());
+    match refusal.or_else(|| unknown_parameters::refusal(&request)) {
+        Some(problem) => Ok(request.into_response(problem.error_response())),
+        None => next.call(request).await.map(ServiceResponse::map_into_boxed_body),
+    }
+}
+
 /// What can be got can be asked about: HEAD goes to the handler of GET, and no body is sent. Files
 /// have handlers of their own, for there a HEAD must not open anything to send; so have uploads, of
 /// which HEAD asks something else.
-async fn answer_head_as_get<B: MessageBody>(
-    mut request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
+fn take_head_for_get(request: &mut ServiceRequest) {
     if *request.method() == Method::HEAD && is_page(request.path()) {
         request.head_mut().method = Method::GET;
     }
-    next.call(request).await
 }
 
 fn is_page(path: &str) -> bool {

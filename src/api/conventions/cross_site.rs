@@ -5,28 +5,20 @@
 //! say where a request comes from, in `Sec-Fetch-Site` and, older ones, in `Origin` (Fetch Metadata, RFC 6454);
 //! programs send neither and are not concerned. Rejected: tokens in forms, for there are no forms here.
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{Method, Uri, header};
-use actix_web::middleware::Next;
-use actix_web::{Error, HttpRequest, ResponseError as _, web};
+use actix_web::{HttpRequest, web};
 
 use super::problem::{Code, Problem};
 use crate::api::depot::Depot;
 
 /// 403 for changes that another site's page asks for, unless the settings let its origin in.
-pub async fn refuse_changes(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
+pub fn refusal(request: &HttpRequest) -> Option<Problem> {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
-    if changes && is_of_another_site(request.request()) {
+    (changes && is_of_another_site(request)).then(|| {
         let detail =
             "a page of another site has sent this; access.cors lets pages of trusted origins in";
-        let problem = Problem::new(Code::CrossSiteRequest, detail);
-        return Ok(request.into_response(problem.error_response()));
-    }
-    next.call(request).await.map(ServiceResponse::map_into_boxed_body)
+        Problem::new(Code::CrossSiteRequest, detail)
+    })
 }
 
 fn is_of_another_site(request: &HttpRequest) -> bool {

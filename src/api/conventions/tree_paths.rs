@@ -3,26 +3,20 @@
 //! They are put right before a route is looked for. Names of files and folders in the tree stay as they are: they are looked up
 //! without regard to case anyway.
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::ServiceRequest;
 use actix_web::http::Uri;
 use actix_web::http::uri::PathAndQuery;
-use actix_web::middleware::Next;
-use actix_web::{Error, web};
+use actix_web::web;
 
 use crate::api::depot::Depot;
 
-pub async fn put_right<B: MessageBody>(
-    mut request: ServiceRequest,
-    next: Next<B>,
-) -> Result<ServiceResponse<B>, Error> {
-    let alias = request.app_data::<web::Data<Depot>>().map(|depot| depot.links.alias.clone());
-    let right = alias.and_then(|alias| right_path(&alias, request.path()));
+pub fn put_right(request: &mut ServiceRequest) {
+    let depot = request.app_data::<web::Data<Depot>>();
+    let right = depot.and_then(|depot| right_path(&depot.links.alias, request.path()));
     if let Some(uri) = right.and_then(|path| with_path(request.uri(), &path)) {
         request.match_info_mut().get_mut().update(&uri);
         request.head_mut().uri = uri;
     }
-    next.call(request).await
 }
 
 /// The path in the tree that is meant; none where it is meant as it stands, or is none of the tree's.

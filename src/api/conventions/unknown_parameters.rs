@@ -3,11 +3,9 @@
 //!
 //! The update check is left out: it refuses by the type of its query, for it is asked too often to be looked up.
 
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
-use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError as _, web};
+use actix_web::web;
 
 use super::documented_routes::{DRY_RUN, Routes};
 use super::problem::{Code, Problem};
@@ -18,17 +16,8 @@ const UPDATE_CHECK: &str = "/api/v1/update-check";
 /// How alike two names are of which one is meant: 1 is the same.
 const ALIKE: f64 = 0.7;
 
-pub async fn refuse(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, Error> {
-    if let Some(problem) = unknown(&request) {
-        return Ok(request.into_response(problem.error_response()));
-    }
-    next.call(request).await.map(ServiceResponse::map_into_boxed_body)
-}
-
-fn unknown(request: &ServiceRequest) -> Option<Problem> {
+/// 400 where the query has one.
+pub fn refusal(request: &ServiceRequest) -> Option<Problem> {
     let (path, query) = (request.path(), request.query_string());
     let is_get_check = path == UPDATE_CHECK && *request.method() == Method::GET;
     if query.is_empty() || !path.starts_with(BELOW) || is_get_check {
