@@ -214,11 +214,10 @@ async fn noted(stop: impl Future<Output = ()>, at: Arc<OnceLock<Instant>>) {
 
 async fn close(catalog: &Catalog, metrics: Option<ServerHandle>, mut background: JoinSet<()>) {
     if let Some(server) = metrics {
-        server.stop(true).await;
+        server.stop(false).await;
     }
     background.shutdown().await;
-    catalog.leave_jobs().await;
-    catalog.leave_replicas().await;
+    tokio::join!(catalog.leave_jobs(), catalog.leave_replicas(), catalog.save_cut_uploads());
     catalog.close().await;
 }
 

@@ -151,11 +151,16 @@ impl Catalog {
 
     /// Ends the catalog; uploads that were cut off by the stop are saved first.
     pub async fn close(&self) {
+        self.save_cut_uploads().await;
+        self.record_all_refused_logins().await;
+        self.db.close().await;
+    }
+
+    /// Waits until uploads that were cut off by the stop are saved.
+    pub async fn save_cut_uploads(&self) {
         self.shared.saving.close();
         if tokio::time::timeout(SAVING, self.shared.saving.wait()).await.is_err() {
             tracing::warn!("an upload could not be saved in time; its client sends the rest again");
         }
-        self.record_all_refused_logins().await;
-        self.db.close().await;
     }
 }

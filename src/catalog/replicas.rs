@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::actor::Execution;
 use super::{Catalog, Result};
@@ -15,6 +15,9 @@ use crate::model::replica::{Reach, Replica};
 
 /// How often a server tells that it lives, where nothing changes.
 const TELL_EVERY: Duration = Duration::from_secs(10);
+
+/// How long telling may take, and how long after a failure it is tried again.
+const TELLING: Duration = Duration::from_secs(2);
 
 /// A server that has not told of itself for so long is gone.
 const GONE_AFTER: TimeDelta = TimeDelta::minutes(1);
@@ -32,12 +35,21 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// What this server has told of itself.
-#[derive(Default)]
-pub(super) struct Told(Option<(i64, Instant)>);
+pub(super) struct Told {
+    version: Option<i64>,
+    /// When it is told again, or tried again where that failed.
+    next: Instant,
+}
+
+impl Default for Told {
+    fn default() -> Self {
+        Self { version: None, next: Instant::now() }
+    }
+}
 
 impl Told {
     fn is_due(&self, version: i64) -> bool {
-        self.0.is_none_or(|(told, at)| told != version || at.elapsed() >= TELL_EVERY)
+        self.version != Some(version) || self.next <= Instant::now()
     }
 }
 
@@ -48,10 +60,14 @@ impl Catalog {
         if !self.db.may_be_shared() || !told.is_due(version) {
             return;
         }
-        match self.try_telling(version).await {
-            Ok(()) => told.0 = Some((version, Instant::now())),
-            // It is tried again with the next look.
-            Err(error) => tracing::debug!(%error, "the other servers could not be told"),
+        match timeout(TELLING, self.try_telling(version)).await {
+            Ok(Ok(())) => {
+                *told = Told { version: Some(version), next: Instant::now() + TELL_EVERY }
+            }
+            failed => {
+                tracing::debug!(?failed, "the other servers could not be told");
+                *told = Told { version: Some(version), next: Instant::now() + TELLING };
+            }
         }
     }
 
@@ -75,14 +91,14 @@ impl Catalog {
         let (deadline, mut target, mut reach) = (Instant::now() + PATIENCE, None, None);
         while Instant::now() < deadline {
             // A database that does not answer leaves what was last seen.
-            let looking = tokio::time::timeout_at(deadline, self.reach_now(&mut target));
+            let looking = timeout_at(deadline, self.reach_now(&mut target));
             if let Ok(Ok(now)) = looking.await {
                 reach = Some(now);
             }
             if reach.is_some_and(Reach::is_complete) {
                 break;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            sleep(LOOK_EVERY).await;
         }
         reach
     }
@@ -120,6 +136,6 @@ impl Catalog {
             tx.forget_replica(self.instance).await?;
             tx.commit().await
         };
-        let _left = tokio::time::timeout(LEAVING, leaving).await;
+        let _left = timeout(LEAVING, leaving).await;
     }
 }

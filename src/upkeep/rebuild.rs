@@ -43,14 +43,14 @@ impl Catalog {
         }
         let mut rebuilt = Rebuilt { left: survey.left.clone(), ..Rebuilt::default() };
         let wholes = self.adopt_all(&survey, &mut rebuilt).await?;
+        // The store's own word on whose it is stays true. Asked before: no transaction waits for a bucket.
+        let owner = self.blobs.owner().await?;
         let mut tx = self.db.write().await?;
         tx.lock_catalog_version().await?;
         // Asked again: reading took its time, and a server may have been started meanwhile.
         if !tx.is_blank().await? {
             return Err(not_empty());
         }
-        // The store's own word on whose it is stays true.
-        let owner = self.blobs.owner().await?;
         let identity = tx.identity_or(owner.unwrap_or_else(|| self.ids.next())).await?;
         let images = self.insert_images(&mut tx, &survey, &wholes, numbers_left_out).await?;
         for channel in &survey.channels {

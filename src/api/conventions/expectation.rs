@@ -95,8 +95,10 @@ pub async fn ask_when_read<B: MessageBody>(
     let asking = Some(expectation.clone());
     let body = Asked { body: request.take_payload(), asking };
     request.set_payload(Payload::Stream { payload: Box::pin(body) });
-    let mut response = next.call(request).await?;
-    if expectation.end() {
+    let answered = next.call(request).await;
+    let was_not_asked = expectation.end();
+    let mut response = answered?;
+    if was_not_asked {
         response.response_mut().head_mut().set_connection_type(ConnectionType::Close);
     }
     Ok(response)

@@ -98,12 +98,11 @@ pub fn is_known(request: &HttpRequest, file: &ServedFile) -> bool {
 pub fn is_for_whoever_has_the_bytes(request: &HttpRequest, file: &ServedFile) -> bool {
     let (headers, validators) = (request.headers(), file.validators());
     let verdict = preconditions::evaluate(request.method(), headers, &validators);
-    let due = match selection(headers, &validators, file.reader.size()) {
-        Selection::Whole => !headers.contains_key(header::RANGE),
-        Selection::Single(_) => true,
-        Selection::Multiple(_) | Selection::Unsatisfiable => false,
-    };
-    verdict == Verdict::Proceed && due
+    let Some(range) = headers.get(header::RANGE) else { return verdict == Verdict::Proceed };
+    // A HEAD has no ranges here (RFC 9110 section 14.2), and several are several though only one of them is in the file.
+    let is_one = *request.method() == Method::GET && !range.as_bytes().contains(&b',');
+    let selection = selection(headers, &validators, file.reader.size());
+    verdict == Verdict::Proceed && is_one && matches!(selection, Selection::Single(_))
 }
 
 async fn answered(request: &HttpRequest, file: ServedFile) -> Result<HttpResponse, Problem> {

@@ -184,7 +184,9 @@ impl Open {
             None if end >= self.upload.size => {
                 self.catalog.check_open_ended(end)?;
                 let (actor, claim) = (&self.actor, self.claim);
-                self.catalog.reserve_more(actor, &mut self.upload, claim, end).await
+                let id = self.upload.id;
+                let reserving = self.catalog.reserve_more(actor, &mut self.upload, claim, end);
+                self.catalog.holding(id, claim, &self.hold, Box::pin(reserving)).await
             }
             None => self.catalog.check_open_ended(end),
             Some(_) => Ok(()),

@@ -55,8 +55,8 @@ impl Catalog {
     async fn record_noted(&self, upload: &mut Upload, kept: &Kept, now: DateTime<Utc>) {
         upload.received = kept.received;
         upload.hash_state.clone_from(&kept.hash_state);
-        if kept.part_hash_state.is_some() {
-            upload.part_hash_state.clone_from(&kept.part_hash_state);
+        if let Some(at_part) = &kept.part_hash_state {
+            upload.part_hash_state = Some(as_noted(at_part));
         }
         upload.updated_at = now;
         let before = std::mem::replace(&mut upload.tail, kept.tail.clone());
@@ -66,6 +66,17 @@ impl Catalog {
             tracing::info!(%error, upload = %upload.id, tail, "a tail stays until its upload ends");
         }
     }
+}
+
+/// With the offset that it belongs to: a server of the version before goes on without it.
+fn as_noted((end, state): &(u64, String)) -> String {
+    format!("{end}:{state}")
+}
+
+/// The state at this very offset, if it was noted there.
+pub(super) fn part_hash_state_at(upload: &Upload, end: u64) -> Option<String> {
+    let (noted, state) = upload.part_hash_state.as_deref()?.split_once(':')?;
+    (noted.parse() == Ok(end)).then(|| state.to_owned())
 }
 
 /// What there is to note: of the parts those past the offset, or the one that takes the place of a tail.
@@ -82,7 +93,7 @@ fn progress<'a>(
         claim,
         received: super::as_stored(kept.received)?,
         hash_state: &kept.hash_state,
-        part_hash_state: kept.part_hash_state.as_deref(),
+        part_hash_state: kept.part_hash_state.as_ref().map(as_noted),
         parts: parts.collect::<Result<_>>()?,
         tail: kept.tail.as_deref(),
         held_until,

@@ -1,5 +1,6 @@
 //! The bytes of a session that this process holds, opened where they end.
 
+use super::checkpoint::part_hash_state_at;
 use super::lease::Claimed;
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::Upload;
@@ -63,7 +64,7 @@ impl Catalog {
     ) -> Result<()> {
         let part_size = multipart_of(upload).map_or(1, |multipart| multipart.part_size.max(1));
         let received = upload.received / part_size * part_size;
-        let at_part = upload.part_hash_state.clone();
+        let at_part = part_hash_state_at(upload, received);
         let hash_state = if received == 0 { Some(RunningHash::default().save()) } else { at_part };
         let Some(hash_state) = hash_state else {
             return Err(self.end_without_bytes(upload, what).await);

@@ -110,13 +110,14 @@ impl Bucket {
         in_time(self.client.signer.signed_url(method, &self.location(key), good_for)).await
     }
 
-    /// The tag without its quotes, and the date; none where it has no tag.
+    /// The tag without its quotes, and the date; none where it has no strong tag.
     pub(super) async fn stored_object(
         &self,
         key: &str,
     ) -> Result<Option<StoredObject>, StorageError> {
         let found = in_time(self.client.objects.head(&self.location(key))).await?;
-        let tag = found.e_tag.map(|tag| tag.trim_matches('"').to_owned());
+        let strong = found.e_tag.filter(|tag| !tag.starts_with("W/"));
+        let tag = strong.map(|tag| tag.trim_matches('"').to_owned());
         Ok(tag.map(|tag| StoredObject { tag, last_modified: found.last_modified }))
     }
 

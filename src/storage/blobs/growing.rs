@@ -43,8 +43,8 @@ pub struct Kept {
     pub parts: Vec<StoredPart>,
     /// The object with the bytes that are short of a part, in a bucket.
     pub tail: Option<String>,
-    /// The digest's state at the end of the last whole part, where one has arrived in a bucket.
-    pub part_hash_state: Option<String>,
+    /// Where the last part ends that has arrived in a bucket, and the digest's state there.
+    pub part_hash_state: Option<(u64, String)>,
 }
 
 /// A blob that is to grow, as the catalog knows it.

@@ -10,10 +10,15 @@ use std::time::Duration;
 use sqlx::pool::PoolConnection;
 use sqlx::{Execute, Executor as _, PgConnection, Postgres};
 
+use tokio::time::timeout;
+
 use crate::storage::error::StorageError;
 
 /// How long the database may take for one statement: longer than it waits for a lock (`lock_timeout`), which it tells itself.
 const STATEMENT: Duration = Duration::from_secs(25);
+
+/// How long the pool may take to see that a connection still lives.
+const GIVING_BACK: Duration = Duration::from_secs(2);
 
 /// How long the end of a transaction may take that was given up.
 const ROLLING_BACK: Duration = Duration::from_secs(5);
@@ -83,6 +88,11 @@ impl Held {
         self.is_waiting = matches!(answer, Err(error) if is_silence(error));
     }
 
+    /// It is not used again.
+    pub(super) fn distrust(&mut self) {
+        self.is_waiting = true;
+    }
+
     /// All of an answer in many pieces has come.
     pub(in crate::storage) fn has_answered_whole(&mut self) {
         self.is_waiting = false;
@@ -94,22 +104,29 @@ impl Drop for Held {
         let Some(mut connection) = self.connection.take() else { return };
         if self.is_waiting {
             connection.close_on_drop();
-        } else if self.in_transaction {
-            tokio::spawn(async move {
-                let rolling_back = connection.execute("rollback");
-                if !matches!(tokio::time::timeout(ROLLING_BACK, rolling_back).await, Ok(Ok(_))) {
-                    connection.close_on_drop();
-                }
-            });
+            return;
         }
+        let in_transaction = self.in_transaction;
+        tokio::spawn(async move {
+            if in_transaction && !rolls_back(&mut connection).await {
+                connection.close_on_drop();
+                return;
+            }
+            // The pool asks whether it still lives, and by itself would wait for the answer without end. Cut off, it is closed.
+            let _given_back_or_closed = timeout(GIVING_BACK, connection.return_to_pool()).await;
+        });
     }
+}
+
+async fn rolls_back(connection: &mut PgConnection) -> bool {
+    matches!(timeout(ROLLING_BACK, connection.execute("rollback")).await, Ok(Ok(_)))
 }
 
 /// The answer to a statement, or an error where it does not come.
 pub(in crate::storage) async fn in_time<T>(
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
-    tokio::time::timeout(STATEMENT, answer).await.unwrap_or_else(|_| {
+    timeout(STATEMENT, answer).await.unwrap_or_else(|_| {
         let silence = "the database took a question and does not answer";
         Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, silence)))
     })

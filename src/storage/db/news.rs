@@ -54,9 +54,10 @@ impl Ear {
                 timeout(PATIENCE, listen(&self.pool)).await.ok().flatten().map(Box::new);
         }
         let Some(listener) = &mut self.listener else { return false };
-        match timeout(at_most, listener.recv()).await {
-            Ok(Ok(_)) => true,
-            Ok(Err(_)) => {
+        match timeout(at_most, listener.try_recv()).await {
+            Ok(Ok(Some(_))) => true,
+            // The connection is lost: it is opened anew above, with the time that this takes.
+            Ok(Ok(None) | Err(_)) => {
                 self.listener = None;
                 false
             }
@@ -67,6 +68,7 @@ impl Ear {
 
 async fn listen(pool: &PgPool) -> Option<PgListener> {
     let mut listener = PgListener::connect_with(pool).await.ok()?;
+    listener.eager_reconnect(false);
     listener.listen(CHANNEL).await.ok()?;
     Some(listener)
 }

@@ -20,6 +20,9 @@ use crate::storage::error::StorageError;
 /// new one.
 const LOOK_FOR_FREE: Duration = Duration::from_millis(20);
 
+/// How often a change is begun: the connections that look free first may be to a server that is a standby now.
+const TRIES: u32 = 3;
+
 /// How long a connection may take to show that the database still listens on it.
 const PING: Duration = Duration::from_secs(2);
 
@@ -79,8 +82,12 @@ pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, S
         tokio::select! {
             acquired = &mut acquiring => return Ok(acquired?),
             () = tokio::time::sleep(LOOK_FOR_FREE) => {
-                if let Some(free) = pool.try_acquire() {
-                    return Ok(free);
+                if let Some(mut free) = pool.try_acquire() {
+                    // Nobody has asked it yet.
+                    if answers(&mut free).await {
+                        return Ok(free);
+                    }
+                    free.close_on_drop();
                 }
             }
         }
@@ -103,13 +110,15 @@ pub(super) async fn begin_reading(pool: &PgPool) -> Result<Held, StorageError> {
 /// A transaction that may change something.
 pub(super) async fn begin_writing(pool: &PgPool) -> Result<Held, StorageError> {
     let asked = Instant::now();
-    match try_writing(pool).await {
-        Err(StorageError::Unavailable(_)) => {
-            distrust_connections_unless_since(asked);
-            try_writing(pool).await
+    let mut begun = try_writing(pool).await;
+    for _ in 1..TRIES {
+        if !matches!(begun, Err(StorageError::Unavailable(_))) {
+            break;
         }
-        begun => begun,
+        distrust_connections_unless_since(asked);
+        begun = try_writing(pool).await;
     }
+    begun
 }
 
 async fn try_writing(pool: &PgPool) -> Result<Held, StorageError> {
@@ -122,6 +131,7 @@ async fn try_writing(pool: &PgPool) -> Result<Held, StorageError> {
     let is_read_only: Result<bool, sqlx::Error> = in_time(asking).await;
     begun.has_answered(&is_read_only);
     if is_read_only? {
+        begun.distrust();
         return Err(StorageError::Unavailable("the database takes no changes now".to_owned()));
     }
     Ok(begun)

@@ -20,8 +20,8 @@ pub struct Progress<'a> {
     pub claim: i64,
     pub received: i64,
     pub hash_state: &'a str,
-    /// At the end of the last whole part, where that is news.
-    pub part_hash_state: Option<&'a str>,
+    /// At the end of the last whole part, with its offset, where that is news.
+    pub part_hash_state: Option<String>,
     /// Parts in a bucket that were not noted before: number and id.
     pub parts: Vec<(i64, &'a str)>,
     pub tail: Option<&'a str>,
@@ -112,7 +112,7 @@ impl Tx {
             progress.hash_state,
             progress.held_until,
             progress.now,
-            progress.part_hash_state
+            progress.part_hash_state.as_deref()
         )?;
         let Some((newest,)) = row else { return Ok(None) };
         let there = self.note_kept(upload.blob_id, progress).await?;

@@ -312,7 +312,7 @@ impl InBucket {
         if let Some(Sending { number, end, hash_state, .. }) = sent {
             self.kept.parts.push(StoredPart { number, end, id });
             self.kept.received = end;
-            self.kept.part_hash_state = Some(hash_state.clone());
+            self.kept.part_hash_state = Some((end, hash_state.clone()));
             self.kept.hash_state = hash_state;
             self.kept.tail = None;
             self.is_news = true;
