@@ -100,7 +100,7 @@ pub async fn take_in(
     if let Err(problem) = &ended
         && problem.code() == Code::BeyondEnd
     {
-        appending.spoil().await?;
+        appending.refuse_all().await?;
         return Err(ended.err().unwrap_or_else(Problem::internal));
     }
     let saved = appending.save().await;

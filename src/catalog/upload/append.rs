@@ -95,16 +95,20 @@ impl Appending {
         catalog.to_the_end(open.save()).await
     }
 
-    /// More came than the file has: nothing of it can be a file, and its client begins anew.
-    pub async fn spoil(self) -> Result<()> {
+    /// More came than the file has: nothing of it counts. Where all that the file can hold was acknowledged on the way, the
+    /// session ends, for whoever asks about it next would make it a file.
+    pub async fn refuse_all(self) -> Result<()> {
         let mut open = self.into_open()?;
         let catalog = open.catalog.clone();
-        let spoiling = async move {
+        let refusing = async move {
+            if !open.upload.is_full() {
+                return open.forget().await;
+            }
             open.appender.stop().await;
             open.catalog.discard_or_log(&open.upload).await;
             Ok(open.catalog.blobs.clear_spool(&open.upload.blob_key)?)
         };
-        catalog.to_the_end(spoiling).await
+        catalog.to_the_end(refusing).await
     }
 }
 
