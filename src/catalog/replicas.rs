@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::actor::Execution;
@@ -34,7 +34,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long a server that stops tries to say so.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// What this server has told of itself.
+/// What this server has told of itself, or tried to.
 pub(super) struct Told {
     version: Option<i64>,
     /// When it is told again, or tried again where that failed.
@@ -103,14 +103,16 @@ impl Catalog {
         reach
     }
 
-    /// Of the `target`, which is the catalog's version at the first look: a change of this server is in it.
-    async fn reach_now(&self, target: &mut Option<i64>) -> Result<Reach> {
+    /// Of the `target`: the catalog's version at the first look, which has this server's change in it, and since when others
+    /// have to have been heard of.
+    async fn reach_now(&self, target: &mut Option<(i64, DateTime<Utc>)>) -> Result<Reach> {
         let mut tx = self.db.look().await?;
-        let version = match *target {
-            Some(version) => version,
-            None => *target.insert(tx.catalog_state().await?.version),
+        let (version, since) = if let Some(target) = *target {
+            target
+        } else {
+            let version = tx.catalog_state().await?.version;
+            *target.insert((version, tx.database_time().await? - GONE_AFTER))
         };
-        let since = tx.database_time().await? - GONE_AFTER;
         let others = tx.replicas_since(since).await?;
         drop(tx);
         if self.snapshot().version() < version {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::harness::actions::{assignment_path, revision_path};
+use crate::harness::actions::assignment_path;
 use crate::harness::broken_link::{BrokenLink, Fault};
 use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::server::Server;
@@ -56,15 +56,6 @@ async fn a_replica_whose_database_falls_silent_says_so_and_lets_nobody_in_by_wha
         (holder.get("/api/v1/images").await.status == 200).then_some(())
     })
     .await;
-    eventually("they know each other", async || {
-        let path = revision_path("win7-office", newer);
-        let tried = admin.post(&format!("{path}/revoke?dry_run=true")).await.status;
-        assert_eq!(tried, 200);
-        let status = admin.get("/api/v1/status").await.status;
-        (status == 200).then_some(())
-    })
-    .await;
-
     line.falls_silent();
     let silent_since = Instant::now();
     admin.promote("win7-office", "production", newer).await.expecting(200);

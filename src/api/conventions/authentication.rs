@@ -95,11 +95,13 @@ fn named_user(request: &HttpRequest, depot: &Depot) -> Option<String> {
 
 /// Credentials win over a certificate for who it is; a certificate that is refused is refused with any.
 async fn recognise(request: &HttpRequest, depot: &Depot) -> Result<Option<Identity>, Denied> {
-    if brings_proof(request) && depot.catalog.is_stale() {
+    let brought = certificate(request, depot)?;
+    let is_login = brought.is_some() || request.headers().contains_key(header::AUTHORIZATION);
+    if is_login && depot.catalog.is_stale() {
         return Err(Denied::Stale);
     }
     let judge = |der: Arc<[u8]>| certificate::judge(&depot.catalog.snapshot(), &der);
-    let certified = certificate(request, depot)?.map(judge);
+    let certified = brought.map(judge);
     if let Some(Err(denied @ (Denied::CertificateRefused | Denied::CertificateUnreadable))) =
         certified
     {

@@ -97,12 +97,13 @@ pub async fn take_in(
     skip: u64,
 ) -> Result<Upload, Problem> {
     let ended = read_into(&mut appending, &mut body, skip).await;
-    if let Err(problem) = &ended
-        && problem.code() == Code::BeyondEnd
-    {
-        appending.refuse_all().await?;
-        return Err(ended.err().unwrap_or_else(Problem::internal));
-    }
+    let ended = match ended {
+        Err(problem) if problem.code() == Code::BeyondEnd => {
+            appending.refuse_all().await?;
+            return Err(problem);
+        }
+        ended => ended,
+    };
     let saved = appending.save().await;
     match (ended, saved) {
         // It was not a newer request that ended this one: the upload is gone.

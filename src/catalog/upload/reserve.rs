@@ -17,7 +17,7 @@ const LARGEST_STEP: u64 = 256 * 1024 * 1024;
 
 /// The largest file of unknown length in a bucket, whose parts have to be chosen before: for larger ones they would have
 /// to be larger than is good for all others.
-pub(super) const LARGEST_OPEN_ENDED_IN_BUCKET: u64 = 256 * 1024 * 1024 * 1024;
+const LARGEST_OPEN_ENDED_IN_BUCKET: u64 = 256 * 1024 * 1024 * 1024;
 
 /// The file that an upload is for: image, revision, role.
 pub(super) type Target = (Uuid, Uuid, FileRole);
@@ -160,8 +160,8 @@ impl Catalog {
             return Ok(());
         }
         let Some(free) = self.blobs.free_bytes()? else { return Ok(()) };
-        let reserved = tx.reserved_by(&actor.name).await?.unsigned_abs();
-        let arrived = tx.arrived_for(&actor.name).await?.unsigned_abs();
+        let (reserved, arrived) = tx.reserved_by(&actor.name).await?;
+        let (reserved, arrived) = (reserved.unsigned_abs(), arrived.unsigned_abs());
         let limit = (free + arrived).saturating_sub(self.rules().min_free) / 100 * share;
         if reserved.saturating_add(size) > limit {
             return Err(Error::CallerShareExceeded { reserved, size, limit });

@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Execute, Executor as _, PgConnection, Postgres};
-
 use tokio::time::timeout;
 
 use crate::storage::error::StorageError;

@@ -20,8 +20,11 @@ use crate::storage::error::StorageError;
 /// new one.
 const LOOK_FOR_FREE: Duration = Duration::from_millis(20);
 
-/// How often a change is begun: the connections that look free first may be to a server that is a standby now.
+/// How often a transaction is begun: the connections that look free first may be to a server that is a standby now.
 const TRIES: u32 = 3;
+
+/// How soon such a server refuses.
+const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// How long a connection may take to show that the database still listens on it.
 const PING: Duration = Duration::from_secs(2);
@@ -94,31 +97,32 @@ pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, S
     }
 }
 
-/// A transaction that only reads. It has had no effect where it could not begin, so it is begun once more.
+/// A transaction that only reads.
 pub(super) async fn begin_reading(pool: &PgPool) -> Result<Held, StorageError> {
-    const BEGIN: &str = "begin isolation level repeatable read read only";
-    let asked = Instant::now();
-    match begin(pool, BEGIN).await {
-        Err(StorageError::Unavailable(_)) => {
-            distrust_connections_unless_since(asked);
-            begin(pool, BEGIN).await
-        }
-        begun => begun,
-    }
+    begin_on_a_good_connection(|| begin(pool, "begin isolation level repeatable read read only"))
+        .await
 }
 
 /// A transaction that may change something.
 pub(super) async fn begin_writing(pool: &PgPool) -> Result<Held, StorageError> {
+    begin_on_a_good_connection(|| try_writing(pool)).await
+}
+
+/// One that could not begin has had no effect, so another connection is tried: those from before a failover refuse at once. A
+/// database that is away or silent is not waited for a second time.
+async fn begin_on_a_good_connection<F: Future<Output = Result<Held, StorageError>>>(
+    begin: impl Fn() -> F,
+) -> Result<Held, StorageError> {
     let asked = Instant::now();
-    let mut begun = try_writing(pool).await;
     for _ in 1..TRIES {
-        if !matches!(begun, Err(StorageError::Unavailable(_))) {
-            break;
+        match begin().await {
+            Err(StorageError::Unavailable(_)) if asked.elapsed() < AT_ONCE => {
+                distrust_connections_unless_since(asked);
+            }
+            other => return other,
         }
-        distrust_connections_unless_since(asked);
-        begun = try_writing(pool).await;
     }
-    begun
+    begin().await
 }
 
 async fn try_writing(pool: &PgPool) -> Result<Held, StorageError> {

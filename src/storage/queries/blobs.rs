@@ -43,24 +43,15 @@ impl Tx {
         )
     }
 
-    /// The part of it that one caller's uploads have reserved, with the bytes that have come for them: they are not files yet.
-    pub async fn reserved_by(&mut self, creator: &str) -> Result<i64, StorageError> {
-        value!(
+    /// What one caller's uploads have reserved, and what of it has come: bytes that are no files yet.
+    pub async fn reserved_by(&mut self, creator: &str) -> Result<(i64, i64), StorageError> {
+        let row: Option<(i64, i64)> = optional!(
             self,
-            "select cast(coalesce(sum(b.size), 0) as bigint) from upload u join blob b on b.id = u.blob_id \
-             where u.created_by = $1 and u.state = 'receiving'",
+            "select cast(coalesce(sum(b.size), 0) as bigint), cast(coalesce(sum(b.received), 0) as bigint) \
+             from upload u join blob b on b.id = u.blob_id where u.created_by = $1 and u.state = 'receiving'",
             creator
-        )
-    }
-
-    /// Bytes that have come for one caller's uploads.
-    pub async fn arrived_for(&mut self, creator: &str) -> Result<i64, StorageError> {
-        value!(
-            self,
-            "select cast(coalesce(sum(b.received), 0) as bigint) from upload u join blob b on b.id = u.blob_id \
-             where u.created_by = $1 and u.state = 'receiving'",
-            creator
-        )
+        )?;
+        Ok(row.unwrap_or_default())
     }
 
     /// Lets one transaction at a time compare free space with what is reserved. SQLite's writer is
