@@ -184,6 +184,10 @@ async fn a_folder_that_another_server_kept_is_taken_over_where_it_is(database: D
     let import = ["import", "--tree", &place, "--promote-to", "production"];
     // The first start makes the channels; then the folder is taken over while the server runs.
     let depot = Depot::on(database).data_on(folder.path()).start().await;
+    eventually("the server's own documents are written", || async {
+        DOCUMENTS.iter().all(|name| tree.join(name).exists()).then_some(())
+    })
+    .await;
     let done = command(&depot, &import).await.successful().last_line();
     let both =
         json!([{"image": "win7-office", "revision": 3}, {"image": "win7-office", "revision": 7}]);
