@@ -1,18 +1,19 @@
-//! What goes wrong with rows and bytes, sorted by who can do something about it.
+//! The errors of rows and bytes, sorted by who can do something about them.
 
 /// An error of the database, the store or the disk.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
-    /// A unique constraint refused the row: someone else has the name, or was faster.
+    /// A unique constraint refused the row: the name is taken, or another change was faster.
     #[error("the row exists already")]
     Duplicate,
-    /// The database did not give a connection or its write lock in time; trying again helps.
+    /// The database did not provide a connection or its write lock in time; trying again helps.
     #[error("the database is busy or away: {0}")]
     Unavailable(String),
-    /// The disk or bucket has no room for the bytes.
+    /// The disk or bucket has no space for the bytes.
     #[error("no room in the store: {0}")]
     NoRoom(String),
-    /// The disk of the catalog is full, and the rest of it is for what frees room.
+    /// The disk of the catalog is full, and the rest of it is reserved for changes that free disk space or lock a
+    /// caller out.
     #[error(
         "the catalog's disk has {free} bytes left, which are for what frees room or shuts somebody out: delete revisions \
          or cancel uploads (POST /api/v1/gc?immediately=true removes their bytes at once), or make room on the disk"
@@ -26,16 +27,16 @@ pub enum StorageError {
     Store(object_store::Error),
     #[error("{what}: {source}")]
     File { what: String, source: std::io::Error },
-    /// Stored bytes are not what the catalog knows of them.
+    /// Stored bytes are not what the catalog has recorded.
     #[error("damaged: {0}")]
     Damaged(String),
-    /// What was put aside of an upload, to go on with, is not what was put there: it goes on from before.
+    /// The tail of an upload is not what was stored. The upload continues from an earlier offset.
     #[error("the last bytes of an upload have changed in the store: {0}")]
     TailChanged(String),
-    /// The catalog takes no changes at the moment.
+    /// The catalog accepts no changes at the moment.
     #[error("the catalog takes no changes: {0}")]
     Frozen(String),
-    /// Another server holds this data folder.
+    /// Another server uses this data folder or catalog.
     #[error("{0}")]
     InUse(String),
     /// The settings name something that cannot be used.
@@ -53,7 +54,7 @@ impl StorageError {
         }
     }
 
-    /// Whether it says something of stored bytes, and not of the way to them: trying again gives the same.
+    /// Reports whether the error concerns the stored bytes and not the way to them: trying again gives the same error.
     pub fn is_about_the_bytes(&self) -> bool {
         match self {
             Self::Damaged(_)
@@ -64,7 +65,8 @@ impl StorageError {
         }
     }
 
-    /// What a store that refuses is likely to have, as a sentence for people; none where it only does not answer.
+    /// Returns the likely reason of a store's refusal, as a sentence for people; none if the store only does not
+    /// answer.
     pub fn refusal_of_store(&self) -> Option<&'static str> {
         use object_store::Error as E;
         let Self::Store(error) = self else { return None };
@@ -78,7 +80,7 @@ impl StorageError {
         })
     }
 
-    /// Whether it may pass by itself: nobody has to change a setting or to mend anything.
+    /// Reports whether the error may pass by itself, without a change of a setting and without a repair.
     pub fn is_passing(&self) -> bool {
         use object_store::Error as E;
         match self {
@@ -97,28 +99,28 @@ impl StorageError {
     }
 }
 
-/// The store did not do what it was asked in time; trying again helps.
+/// Returns the error for a store that did not do in time what it was asked to do; trying again helps.
 pub(super) fn away(detail: impl Into<String>) -> StorageError {
     let source = detail.into().into();
     StorageError::Store(object_store::Error::Generic { store: "bucket", source })
 }
 
-/// Work that was handed to another thread did not end: the server stops.
+/// Returns the error for work on another thread that did not end, which happens when the server stops.
 pub(super) fn lost(error: &tokio::task::JoinError) -> StorageError {
     StorageError::Unavailable(error.to_string())
 }
 
-/// What a disk says of bytes that it cannot give: EIO, ENODATA, EBADMSG, EUCLEAN.
+/// The system's error codes for bytes that a disk cannot return: EIO, ENODATA, EBADMSG, EUCLEAN.
 const UNREADABLE: [i32; 4] = [5, 61, 74, 117];
 
-/// Whether an error of the system says something of the file: it is not there, ends early, or cannot be read.
+/// Reports whether a system error concerns the file itself: it does not exist, ends early, or cannot be read.
 pub(super) fn is_about_the_file(error: &std::io::Error) -> bool {
     use std::io::ErrorKind as K;
     matches!(error.kind(), K::NotFound | K::UnexpectedEof)
         || error.raw_os_error().is_some_and(|code| UNREADABLE.contains(&code))
 }
 
-/// Words of S3 and Azure, and what they mean for whoever runs the server.
+/// The error codes of S3 and Azure, and what they mean for the administrator.
 const REFUSALS: [(&str, &str); 7] = [
     ("RequestTimeTooSkewed", "the store says that the server's clock is wrong"),
     ("ExpiredToken", "the server's credentials for the store have expired"),
@@ -132,30 +134,33 @@ const REFUSALS: [(&str, &str); 7] = [
     ),
 ];
 
-/// SQLite's result codes for a lock that somebody else holds.
+/// SQLite's result codes for a lock that another connection holds.
 const SQLITE_BUSY: [&str; 4] = ["5", "6", "261", "517"];
 /// SQLite's code for a full disk.
 const SQLITE_FULL: &str = "13";
 /// PostgreSQL's code for a full disk.
 const POSTGRES_FULL: &str = "53100";
-/// PostgreSQL: serialization failure, deadlock, a lock that did not come in time; the transaction may
-/// be tried again.
+/// PostgreSQL's codes for a serialization failure, a deadlock, and a lock that was not granted in time; the transaction
+/// may be tried again.
 const POSTGRES_RETRY: [&str; 3] = ["40001", "40P01", "55P03"];
-/// PostgreSQL: a prepared statement that is there already, or is not: somebody else had the connection in between.
+/// PostgreSQL's codes for a prepared statement that exists already, or does not exist: another client had the
+/// connection in between.
 const POSTGRES_POOLED: [&str; 2] = ["42P05", "26000"];
-/// PostgreSQL: a statement took longer than the administrator allows (`statement_timeout`).
+/// PostgreSQL's code for a statement that took longer than the administrator allows (`statement_timeout`).
 const POSTGRES_CANCELED: &str = "57014";
-/// PostgreSQL: connection exceptions, too many connections, shutting down, starting up, only to be
-/// read (a standby before it takes over), a session that idled in its transaction.
+/// PostgreSQL's codes for connection exceptions, a read-only database (a standby before it takes over), a session that
+/// was idle in its transaction, too many connections, shutting down, and starting up.
 const POSTGRES_AWAY: [&str; 9] =
     ["08000", "08003", "08006", "25006", "25P03", "53300", "57P01", "57P02", "57P03"];
 
 impl From<sqlx::Error> for StorageError {
     fn from(error: sqlx::Error) -> Self {
         match &error {
-            sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::Io(_) => {
-                Self::Unavailable(error.to_string())
-            }
+            // A server that closes a connection before it has answered the request for TLS is such a protocol error, too.
+            sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::Io(_)
+            | sqlx::Error::Protocol(_) => Self::Unavailable(error.to_string()),
             sqlx::Error::Database(database) => {
                 let code = database.code().unwrap_or_default();
                 let code = code.as_ref();

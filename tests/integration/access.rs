@@ -1,4 +1,4 @@
-//! Who is calling, and what they may.
+//! Authentication and authorisation: the recognised caller, and what that caller may do.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;

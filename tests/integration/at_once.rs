@@ -14,7 +14,7 @@ on_both_databases![
     a_deleted_name_is_revived_once,
 ];
 
-/// How often each race is run: a lost one shows in nearly every round.
+/// The number of rounds of each race: a lost one shows in nearly every round.
 const ROUNDS: usize = 8;
 
 fn count(answers: &[Answer], status: u16) -> usize {

@@ -1,5 +1,5 @@
-//! Where backups and exports go: to folders and buckets, and to nothing that would look like one; and what is left of a backup
-//! that failed.
+//! The places of backups and exports: folders and buckets, and nothing that only looks like one. Also tests what is
+//! left of a backup that failed.
 
 use std::path::Path;
 

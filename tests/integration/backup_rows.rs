@@ -11,7 +11,7 @@ use crate::harness::command::{Finished, imagedepot, run};
 use crate::harness::folder::files_below;
 use crate::harness::{Database, Depot, is_long_run, sample};
 
-/// What stands outside, and is nobody's image.
+/// The content of a file outside of the backup, which belongs to no image.
 const CANARY: &[u8] = b"the canary's own bytes";
 
 /// A value's place in a line: the names and numbers that lead to it.
@@ -90,7 +90,7 @@ impl Backup {
         values
     }
 
-    /// As somebody would leave it who knows the format: the note's digest and size are right.
+    /// Writes the changed rows with a note whose digest and size are right, as somebody who knows the format would.
     fn write(&self, changes: &[(usize, Place, Value)]) {
         let mut lines = self.lines.clone();
         for (number, place, value) in changes {
@@ -136,7 +136,7 @@ fn at<'a>(line: &'a mut Value, place: &Place) -> &'a mut Value {
     })
 }
 
-/// What a value is changed to: numbers out of range, texts that lead elsewhere or steer a terminal.
+/// Returns the replacements for a value: numbers out of range, texts that lead elsewhere or steer a terminal.
 fn changes(value: &Value, canary: &Path) -> Vec<Value> {
     if value.is_number() {
         return vec![json!(1_u64 << 53), json!(-1), json!(i64::MAX)];

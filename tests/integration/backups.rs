@@ -37,7 +37,7 @@ async fn back_up(depot: &Depot, place: &Path) -> Value {
     command(depot, &["backup", "--to", &place]).await.successful().last_line()
 }
 
-/// What callers are told, of all that there is.
+/// Returns the answers that callers get for everything that there is.
 async fn answers(depot: &Depot) -> BTreeMap<String, Value> {
     let (admin, client) = (depot.admin(), depot.anonymous());
     let mut answers = BTreeMap::new();
@@ -335,7 +335,7 @@ async fn manifests_are_written() {
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
 }
 
-/// What clients are told, on every channel.
+/// Returns the answers of update checks on every channel.
 async fn checks(depot: &Depot) -> BTreeMap<String, Value> {
     let mut told = BTreeMap::new();
     for image in ["win7-office", "linux"] {

@@ -1,4 +1,4 @@
-//! What a BITS client needs from the tree, one rule a test. The numbers D1 to D8 are those of the
+//! The rules that a BITS client needs the tree to keep, one rule per test. The numbers D1 to D8 are those of the
 //! project's notes on Microsoft's documents ([MC-BUP] and "HTTP requirements for BITS downloads").
 //!
 //! Bytes come from the blob through one responder whatever the database, so the rules run on

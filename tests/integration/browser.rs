@@ -1,4 +1,4 @@
-//! What browsers are told: headers that protect, and pages of other origins.
+//! The answers for browsers: headers that protect, and pages of other origins.
 
 use crate::harness::command::{imagedepot, run};
 use crate::harness::{Answer, Database, Depot};

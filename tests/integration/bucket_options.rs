@@ -94,7 +94,7 @@ async fn a_tree_that_nobody_else_could_read_is_refused() {
     assert!(refused.contains("sse-c") && !refused.contains(key), "{refused}");
 }
 
-/// What a server says that does not start with these options.
+/// Starts a server with these options, which fails, and returns its message.
 async fn start_with(options: &[(&str, &str)]) -> String {
     let bucket = bucket::Bucket::in_s3().await;
     let folder = tempfile::tempdir().expect("a folder");

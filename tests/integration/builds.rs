@@ -1,4 +1,4 @@
-//! What is shipped: the client's build, and a program without its debug information, which stands in a file beside it.
+//! The shipped programs: the client's build, and a program without its debug information, which is in a file beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -61,7 +61,7 @@ async fn the_client_has_the_commands_that_work_over_http_alone() {
 /// A command that cannot be done: there is no such file of settings.
 const FAILING: [&str; 4] = ["user", "list", "--config", "/no/such/file"];
 
-/// What it says with the way to the error.
+/// Runs the failing command with a backtrace.
 async fn backtrace(program: &Path) -> Finished {
     let mut command = another_imagedepot(program, FAILING);
     command.env("RUST_BACKTRACE", "1");
@@ -70,7 +70,7 @@ async fn backtrace(program: &Path) -> Finished {
     failed
 }
 
-/// Whether lines of this project's own files are named.
+/// Reports whether the backtrace names lines of this project's own files.
 fn names_lines(backtrace: &Finished) -> bool {
     let own = "src/command_line/server.rs:";
     let numbered = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());

@@ -48,7 +48,7 @@ impl Certified {
         run(curl).await
     }
 
-    /// How often connections were refused for a reason, by the metrics.
+    /// Returns how often connections were refused for a reason, according to the metrics.
     async fn refused(&self, reason: &str) -> u64 {
         let metrics = self.depot.admin().get("/metrics").await.expecting(200);
         let series = format!("imagedepot_tls_handshakes_refused_total{{reason=\"{reason}\"}} ");

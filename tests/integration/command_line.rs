@@ -1,4 +1,4 @@
-//! What an administrator starts: the demo, users and migrations beside a server, a TLS listener.
+//! The commands that an administrator starts: the demo, users and migrations beside a server, a TLS listener.
 
 use std::process::{Command, Stdio};
 

@@ -68,7 +68,7 @@ async fn of_two_puts_of_one_file_at_once_one_stays_whole(database: Database) {
     depot.comes_to_store(2).await;
 }
 
-/// As that of a machine that was suspended.
+/// Sends a PUT that pauses, like one from a machine that was suspended.
 async fn a_put_that_stood_still_does_not_replace_a_later_one(database: Database) {
     let depot = Depot::start(database).await;
     let admin = depot.admin();

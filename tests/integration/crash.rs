@@ -17,7 +17,7 @@ on_both_databases![kills_at_any_point_lose_nothing_acknowledged];
 const IMAGE: &str = "win7-office";
 const ROLES: [&str; 2] = ["ckm", "index"];
 
-/// Where in an image's life the server is killed.
+/// The step of an image's life at which the server is killed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Put,
@@ -31,7 +31,7 @@ enum Step {
 const STEPS: [(Step, u64); 4] =
     [(Step::Put, 80), (Step::Seal, 15), (Step::Promote, 15), (Step::Publish, 30)];
 
-/// What the server has acknowledged, over all its lives.
+/// The changes that the server has acknowledged, over all its restarts.
 #[derive(Default)]
 struct Acknowledged {
     revisions: BTreeMap<u64, Revision>,
@@ -193,7 +193,7 @@ async fn nothing_half_made_is_in_the_tree(depot: &Depot) {
     .await;
 }
 
-/// What `win7-office_12.ckm.index` is; `None` for a name that is no published file's.
+/// Returns the revision and the role of a name such as `win7-office_12.ckm.index`; none if no published file has it.
 fn revision_and_role(name: &str) -> Option<(u64, &'static str)> {
     let (number, extension) = name.strip_prefix("win7-office_")?.split_once('.')?;
     let role = match extension {
@@ -204,7 +204,7 @@ fn revision_and_role(name: &str) -> Option<(u64, &'static str)> {
     Some((number.parse().ok()?, role))
 }
 
-/// As many files are stored as revisions have; whatever a broken step left has been cleared away.
+/// Asserts that as many files are stored as revisions have, so that nothing is left over from a step that broke off.
 async fn nothing_is_left_over(depot: &Depot) {
     let admin = depot.admin();
     let mut files = 0;

@@ -1,5 +1,5 @@
-//! What `deploy/` holds for those who run the server, tried with the programs that read it: systemd, nginx, Prometheus, and
-//! the server itself. Only addresses, ports and paths are replaced.
+//! The files in `deploy/` for those who run the server, tried with the programs that read them: systemd, nginx,
+//! Prometheus, and the server itself. Only addresses, ports and paths are replaced.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -193,7 +193,7 @@ impl Drop for Nginx {
     }
 }
 
-/// What nginx may not repeat its client repeats: the first that meets a dead replica is told 502.
+/// Repeats a call that nginx may not repeat: the first client that meets a dead replica gets 502.
 async fn insisting(call: impl Fn() -> Call) -> Answer {
     let first = call().await;
     if first.status == 502 { call().await } else { first }
@@ -293,7 +293,7 @@ async fn behind_nginx_everything_goes_on_when_a_replica_is_killed() {
     .await;
 }
 
-/// What the proxy says of the client counts, and what the client says itself does not.
+/// Asserts that the server believes the proxy about the client, and not the client about itself.
 async fn what_passes_is_what_was_said(nginx: &Nginx, admin: &Person) {
     let told = admin.get("/api/v1/whoami").await.expecting(200);
     assert!(told.header("strict-transport-security").is_some(), "the client came by TLS");

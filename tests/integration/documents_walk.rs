@@ -1,4 +1,4 @@
-//! What README and the first start tell people to type, typed as it stands there.
+//! The commands that README and the first start tell people to type, typed as they are written.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -20,7 +20,7 @@ fn code(heading: &str, block: usize) -> String {
     code.expect("a block of code").to_owned()
 }
 
-/// As somebody types it who puts in address and password; every curl that is refused fails.
+/// Runs a command with the address and the password filled in; every curl that is refused fails.
 async fn typed(code: &str, depot: &Depot, folder: &Path) -> Finished {
     let code = code.replace("http://127.0.0.1:8080", &depot.server.url());
     let code = code.replace("admin:PASSWORD ", "\"admin:$PASSWORD\" ");

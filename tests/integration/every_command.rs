@@ -19,7 +19,7 @@ on_both_databases![
     a_wrong_name_is_told_with_the_nearest
 ];
 
-/// What a command works on, and so what it needs.
+/// The object that a command works on, and so needs.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum On {
     /// A server, by HTTP.

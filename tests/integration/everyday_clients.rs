@@ -30,7 +30,7 @@ async fn java_s_own_clients_are_answered_on_a_plain_listener() {
     assert_eq!(said.trim(), "all answered");
 }
 
-/// What wget and curl send when they are given a file as the data of a form.
+/// Uploads as wget and curl do when they are given a file as the data of a form.
 #[tokio::test]
 async fn bytes_are_taken_under_the_type_of_forms() {
     let depot = Depot::start(Database::Sqlite).await;
@@ -93,7 +93,8 @@ async fn zsync_fetches_what_has_changed() {
     assert!(sent < 1_000_000, "{sent} bytes: {}", said.stderr);
 }
 
-/// As [zsync](zsync_fetches_what_has_changed), with 48 ranges at once, whose parts it needs in the order that it asked.
+/// Fetches like [zsync](zsync_fetches_what_has_changed), with 48 ranges at once, whose parts have to come in the
+/// requested order.
 #[tokio::test]
 async fn zckdl_fetches_what_has_changed() {
     let depot = Depot::start(Database::Sqlite).await;

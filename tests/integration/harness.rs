@@ -1,5 +1,5 @@
-//! What the tests stand on: the real server in a folder of its own, a real PostgreSQL, and people
-//! who use the server over HTTP.
+//! The foundation of the tests: the real server in a folder of its own, a real PostgreSQL, and people who use the
+//! server over HTTP.
 //!
 //! Read in this order: [`database`] (on what a test runs), [`postgres`] (the throw-away cluster; [`own_postgres`] is one to be stopped),
 //! [`bucket`] (an S3 server, or [`azurite`]), [`server`] (the process), [`depot`] (a server with its data folder, the start of each test),
@@ -8,7 +8,7 @@
 //! several ranges apart, [`resuming`] uploads and goes on after whatever breaks, [`bits_client`] does the
 //! same as Windows does, [`authority`] and [`issued`] make certificates and [`tls_client`] uses them, [`issuer`] is
 //! an OpenID Connect provider, `kdc` a Kerberos realm, [`folder`] and [`watch`] look at files, [`channel_folder`] says which belong into the tree, [`command`] runs
-//! other programs, [`sample`] makes bytes, [`broken_link`] is a network that fails, [`faulty_store`] a bucket that does, [`small_disk`] a disk to fill.
+//! other programs, [`sample`] makes bytes, [`broken_link`] is a network that fails, [`faulty_store`] a bucket that does ([`exchange`] is one request to it), [`small_disk`] a disk to fill.
 //!
 //! Nothing here uses the library: a test sees what a user sees.
 
@@ -23,6 +23,7 @@ pub mod channel_folder;
 pub mod command;
 pub mod database;
 pub mod depot;
+pub mod exchange;
 pub mod faulty_store;
 pub mod folder;
 pub mod issued;
@@ -56,7 +57,7 @@ pub use person::Person;
 use std::future::Future;
 use std::time::{Duration, Instant};
 
-/// Whether full sizes and counts are asked for (`tests/run --long`).
+/// Reports whether full sizes and counts are asked for (`tests/run --long`).
 pub fn is_long_run() -> bool {
     std::env::var_os("IMAGEDEPOT_TEST_LONG").is_some_and(|value| value == "1")
 }

@@ -108,7 +108,7 @@ async fn what_comes_behind_the_last_request_is_not_answered_and_the_connection_e
     assert!(begun.elapsed() < Duration::from_secs(5), "{:?}", begun.elapsed());
 }
 
-/// What curl says of a PUT that waits for 100 Continue: every line that came, and how many bytes it sent.
+/// Makes a PUT with curl that waits for 100 Continue. Returns every line that arrived, and the number of bytes sent.
 async fn put_with_curl(
     depot: &Depot,
     user: &str,
@@ -186,7 +186,7 @@ async fn a_body_is_not_asked_for_where_the_upload_is_elsewhere() {
     assert_eq!(first.status, 409);
 }
 
-/// What comes behind a body that nobody wanted is no request, however the body ends (RFC 9112 section 9.6).
+/// Sends bytes after a body that was not wanted. They are no request, however the body ends (RFC 9112 section 9.6).
 #[tokio::test]
 async fn nothing_is_answered_behind_a_body_that_was_refused() {
     let depot = Depot::start(Database::Sqlite).await;

@@ -8,11 +8,11 @@ on_both_databases![an_idle_server_needs_little_memory_also_after_its_first_reque
 
 const MEBIBYTE: u64 = 1 << 20;
 
-/// What is promised of an optimised binary. Of one without optimisation the code alone is some 50 MiB resident, and with what is
-/// kept for nothing it has had 95 to 120.
+/// The memory that an optimised binary promises. Without optimisation the code alone has some 50 MiB resident, and with
+/// memory that is kept for nothing the server has had 95 to 120 MiB.
 const BOUND: u64 = if cfg!(debug_assertions) { 80 * MEBIBYTE } else { 40 * MEBIBYTE };
 
-/// How long after the start, or the last request, the server is looked at.
+/// The time between the start, or the last request, and the measurement.
 const AT_REST: Duration = Duration::from_secs(5);
 
 async fn an_idle_server_needs_little_memory_also_after_its_first_requests(database: Database) {

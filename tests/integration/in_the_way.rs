@@ -1,4 +1,4 @@
-//! What stands in the tree's way holds up itself and nothing else.
+//! Files that are in the way of the tree hold up only what would take their place.
 
 use serde_json::json;
 

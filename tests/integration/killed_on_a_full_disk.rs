@@ -12,7 +12,7 @@ use crate::harness::{Database, Depot, Person, eventually, is_long_run, sample};
 
 const PASSWORD: &str = "a password of some length";
 
-/// What a round is about, made while there is room.
+/// The objects of a round, made while there is disk space.
 struct Round {
     user: String,
     deleted: u64,
@@ -32,7 +32,7 @@ async fn prepare(admin: &Person, round: u64) -> Round {
     Round { user, deleted, withdrawn }
 }
 
-/// What was acknowledged before the server was killed; whatever it did not answer may be either way.
+/// The changes that were acknowledged before the server was killed. Unanswered ones may be made or not.
 #[derive(Default)]
 struct Acknowledged {
     disabled: bool,

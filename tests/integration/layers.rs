@@ -1,4 +1,5 @@
-//! How the code stands: dependencies between rooms go one way, no files form a circle, and every file says what it is.
+//! The structure of the code: dependencies between rooms go one way, no files form a circle, and every file says what
+//! it is.
 //!
 //! Rust itself does not hold modules of one crate apart. Rejected: a crate for each room, which
 //! would make every small step through the rooms a change of several manifests.
@@ -132,7 +133,7 @@ fn no_room_calls_methods_that_a_higher_room_gives_to_its_types() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
-/// What is private to its room is kept from others by the compiler.
+/// Reports whether another room may call it; the compiler keeps others from calling what is private to its room.
 fn may_be_called_from_below(visibility: &syn::Visibility) -> bool {
     match visibility {
         syn::Visibility::Public(_) => true,
@@ -204,7 +205,7 @@ fn the_catalog_speaks_neither_http_nor_sql() {
     }
 }
 
-/// What counts names a metric by the table's constant, so that the table has them all.
+/// Requires that metrics are named only by the table's constants, so that the table has them all.
 #[test]
 fn metrics_have_their_names_from_the_table_alone() {
     let table = ["model/metric.rs", "telemetry/metrics.rs"];

@@ -16,7 +16,7 @@
 //!   [`relocation`], [`deployment`], [`builds`], [`idle_memory`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
-//!   [`replicas`];
+//!   [`replicas`], [`silent_database`], [`faults`];
 //! - how the code stands: [`layers`], [`schema`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
@@ -50,6 +50,7 @@ mod documents_walk;
 mod download_limits;
 mod every_command;
 mod everyday_clients;
+mod faults;
 #[cfg(feature = "negotiate")]
 mod four_listeners;
 mod full_disk;

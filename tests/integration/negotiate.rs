@@ -11,7 +11,7 @@ use crate::harness::{Database, Depot, DepotSetup};
 
 const WHOAMI: &str = "/api/v1/whoami";
 
-/// What curl got: the last answer's status, headers and body.
+/// The result of a curl run: the last answer's status, headers and body.
 struct Got {
     code: i32,
     status: u16,
@@ -192,7 +192,7 @@ async fn a_token_counts_once() {
     assert_eq!(ground.whoami(&alice).await.status, 200, "a new token of the same ticket");
 }
 
-/// What curl has sent and the server has taken.
+/// Returns the token that curl has sent and the server has accepted.
 async fn token_of(ground: &Ground, ticket: &Ticket) -> String {
     let trace = ground.depot.scratch().join("trace");
     let (file, url) = (trace.display().to_string(), format!("{}{WHOAMI}", ground.url));

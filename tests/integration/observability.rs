@@ -1,4 +1,4 @@
-//! What the server tells whoever runs it: the access log, metrics, readiness.
+//! The server's reports to those who run it: the access log, metrics, readiness.
 
 use crate::harness::{Database, Depot, eventually, on_both_databases};
 

@@ -1,5 +1,5 @@
-//! What generators of clients stumble over does not stand in the API's description. [`super::generated_clients`] tries
-//! those that are known; the rules here hold for all.
+//! The API's description avoids what generators of clients fail on. [`super::generated_clients`] tries known
+//! generators; the rules here hold for all.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -16,7 +16,7 @@ on_both_databases![every_operation_answers_those_who_may_call_it_and_nobody_else
 
 const ROLES: [&str; 5] = ["client", "reader", "publisher", "promoter", "admin"];
 
-/// What has been made for one call, and so what stands in the place of a path's parameters.
+/// The objects that were made for one call, whose names replace the path's parameters.
 struct Scene {
     image: String,
     channel: String,
@@ -222,7 +222,7 @@ impl Scene {
 }
 
 impl Elsewhere {
-    /// What whoever is confined to another image is told.
+    /// Checks the answer for a caller who is confined to another image.
     fn check(&self, answer: &Answer, role: &str, scene: &Scene) {
         let about = || format!("{role} of another image: {}: {}", answer.question, answer.text());
         match self {

@@ -1,4 +1,4 @@
-//! What publishers may not do with others' work, and what becomes of their own when the right is gone.
+//! The limits of what publishers may do to others' work, and the outcome for their own work when they lose the right.
 
 use futures_util::StreamExt as _;
 use reqwest::Method;

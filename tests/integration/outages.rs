@@ -1,4 +1,4 @@
-//! What goes on while a part is away: the database stopped, the disk full.
+//! The work that continues while a part is unavailable: the database is stopped, or the disk is full.
 
 use std::time::{Duration, Instant};
 

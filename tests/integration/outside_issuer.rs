@@ -77,7 +77,7 @@ async fn a_name_at_the_issuer_is_no_user_here() {
     user.delete(&path).await.expecting(204);
 }
 
-/// What a good token of the issuer says, with the changes.
+/// Returns the claims of a valid token of the issuer, with the changes.
 fn claims(issuer: &Issuer, changes: &Value) -> String {
     let now = chrono::DateTime::<chrono::Utc>::from(std::time::SystemTime::now()).timestamp();
     let mut claims = json!({

@@ -1,4 +1,5 @@
-//! What a pre-staging kit does at a client computer: Wine's own `reg` and `cmd`, and a parser of PowerShell.
+//! The effect of a pre-staging kit on a client computer, tried with Wine's own `reg` and `cmd` and a parser of
+//! PowerShell.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

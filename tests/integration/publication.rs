@@ -41,7 +41,7 @@ async fn next_revision(person: &Person, channel: &str, seed: u64) -> u64 {
     revision
 }
 
-/// Until a channel's folder holds these files of revisions, and what belongs beside them.
+/// Waits until a channel's folder contains these files of revisions, and the files that belong beside them.
 async fn wait_for_files<const N: usize>(folder: &Path, files: [&str; N]) {
     let expected = tree_of([""], files);
     eventually(&format!("{} holds {expected:?}", folder.display()), || async {

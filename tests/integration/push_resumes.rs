@@ -23,7 +23,7 @@ on_both_databases![
 /// Far more than what the buffers of a line hold, which nobody can know to have arrived.
 const SIZE: usize = 60_000_000;
 const INDEX_SIZE: usize = 3_000_000;
-/// What may be in those buffers when a line breaks.
+/// The most bytes that may be in those buffers when a connection breaks.
 const UNDER_WAY: u64 = 16_000_000;
 
 /// Two files of an image, and the memory of the computer that pushes them.

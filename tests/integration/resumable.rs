@@ -62,7 +62,7 @@ pub async fn is_there(person: &Person, bytes: &[u8]) {
     assert!(file.body == bytes, "other bytes than were sent");
 }
 
-/// What a plain PUT of the file would have said, and that the upload has ended.
+/// Asserts that the answer is the one of a plain PUT of the file, and that the upload has ended.
 #[track_caller]
 pub fn is_answer_of_the_put(answer: &Answer, status: u16, bytes: &[u8]) {
     assert_eq!(answer.status, status, "{}", answer.text());

@@ -18,7 +18,7 @@ struct Case<'a> {
     refused: Vec<&'a Certificate>,
 }
 
-/// Whether each certificate is let in.
+/// Returns for each certificate whether it is accepted.
 async fn verdicts(server: &Authority, port: u16, certificates: &[&Certificate]) -> Vec<bool> {
     let mut verdicts = Vec::new();
     for certificate in certificates {

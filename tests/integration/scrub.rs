@@ -25,7 +25,7 @@ on_both_databases![
     a_damaged_revision_may_be_deleted_and_its_bytes_go,
 ];
 
-/// Where the bytes of a file lie that has these.
+/// Returns the path of the blob that has these bytes.
 fn blob_with(depot: &Depot, bytes: &[u8]) -> PathBuf {
     let data = depot.server.data();
     let path = depot.stored_files().into_iter().map(|path| data.join(path));

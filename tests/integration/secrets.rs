@@ -15,7 +15,7 @@ on_both_databases![no_secret_is_written_down_or_sent_back];
 /// Every secret of the test has it in its text.
 const MARK: &str = "xyzzy";
 
-/// As it would stand in an `Authorization` header that is written down whole.
+/// Encodes credentials as an `Authorization` header would contain them if it was written down whole.
 fn encoded(name_and_password: &str) -> String {
     STANDARD.encode(name_and_password)
 }

@@ -87,7 +87,8 @@ async fn wrong_settings_are_named_with_their_place() {
     );
 }
 
-/// As editors of Windows save them: with a byte-order mark and their line ends; in another encoding they are told so.
+/// Reads settings as Windows editors save them: a byte-order mark and other line ends are accepted, another encoding is
+/// reported.
 #[tokio::test]
 async fn settings_are_utf_8_however_their_lines_end() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::harness::actions::assignment_path;
-use crate::harness::broken_link::{BrokenLink, Fault};
+use crate::harness::broken_link::BrokenLink;
 use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::server::Server;
 use crate::harness::{Answer, Database, Depot, Person, Store, eventually};
@@ -19,13 +19,8 @@ async fn two_replicas(grace: &str) -> (Depot, Server, BrokenLink) {
         .setting("server", "shutdown_grace", grace)
         .start()
         .await;
-    let environment = depot.environment();
-    let url = environment.iter().find(|(name, _)| name == "IMAGEDEPOT__CATALOG__URL");
-    let (head, database) = url.expect("an address").1.rsplit_once('/').expect("a database");
-    let (user, port) = head.rsplit_once(':').expect("a port");
-    let line = BrokenLink::to(port.parse().expect("a number"), Fault::Nothing).await;
-    let url = format!("{user}:{}/{database}", line.port());
-    let second = depot.replica_at("second", &url).await;
+    let (line, url) = depot.line_to_catalog().await;
+    let second = depot.replica_with("second", &[("IMAGEDEPOT__CATALOG__URL", &url)]).await;
     (depot, second, line)
 }
 

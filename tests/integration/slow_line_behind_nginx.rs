@@ -98,7 +98,7 @@ async fn fetch_slowly(setting: Setting, location: impl Fn(u16) -> String) -> (i3
     (code, std::fs::metadata(file).map_or(0, |file| file.len()))
 }
 
-/// As a proxy is without a word on buffers.
+/// Returns the configuration of a proxy that says nothing about buffers.
 fn bare(server: u16) -> String {
     format!("            proxy_pass http://127.0.0.1:{server};\n")
 }

@@ -11,7 +11,7 @@ use crate::harness::{Database, Depot, eventually, sample};
 
 struct Haproxy {
     process: Child,
-    /// Where it speaks HTTP/1.1, and where HTTP/2 without TLS.
+    /// The ports for HTTP/1.1 and for HTTP/2 without TLS.
     ports: [u16; 2],
     _folder: tempfile::TempDir,
 }

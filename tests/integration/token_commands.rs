@@ -128,7 +128,7 @@ async fn tokens_are_managed_on_the_command_line(database: Database) {
     assert!(list.contains("packer") && list.contains("revoked"), "{list}");
 }
 
-/// Who the holder of a token is, as soon as the server knows it.
+/// Returns the caller that a token's holder is recognised as, once the server knows the token.
 async fn recognised(person: &Person) -> Value {
     eventually("the server knows the token", || async {
         let answer = person.get("/api/v1/whoami").await;

@@ -1,4 +1,4 @@
-//! What a client is told when it asks whether there is something new.
+//! The answers to update checks.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,4 @@
-//! Who may see uploads, and who may go on with them.
+//! The rights to see uploads and to continue them.
 
 use reqwest::Method;
 use serde_json::json;

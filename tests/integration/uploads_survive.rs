@@ -21,7 +21,7 @@ on_both_databases![
 const MEBIBYTE: u64 = 1 << 20;
 const KILLS: u64 = 10;
 
-/// What may be sent again, in all.
+/// The most bytes that may be sent again, in total.
 const SENT_AGAIN: u64 = 64 * MEBIBYTE;
 
 fn size() -> u64 {
@@ -100,7 +100,7 @@ async fn push_goes_on_after_ten_kills(database: Database) {
     assert_eq!(stored["files"][0]["digest"], *digest, "{stored}");
 }
 
-/// How far the one upload is that the server has.
+/// Returns how many bytes the server has of its only upload.
 fn stored(data: &Path) -> u64 {
     let files = files_below(&data.join("blobs")).into_values();
     files.map(|file| file.len()).max().unwrap_or(0)

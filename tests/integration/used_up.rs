@@ -1,5 +1,5 @@
-//! What one caller can use up of what others need: memory by bodies, answers and downloads that stand still, the catalog by keys, the disk by
-//! reservations.
+//! The limits on what one caller can use up of what others need: memory by bodies, answers and downloads that stall,
+//! the catalog by keys, the disk by reservations.
 
 use std::time::{Duration, Instant};
 
@@ -12,10 +12,10 @@ use crate::harness::{Database, Depot, Person, eventually, is_long_run, sample};
 
 const MEBIBYTE: u64 = 1 << 20;
 
-/// What the server may have while callers hold on to all that they can.
+/// The most memory that the server may have while callers hold on to all that they can.
 const MOST: u64 = 300 * MEBIBYTE;
 
-/// What is promised of an optimised build. One without takes longer, and other tests run beside it.
+/// The time that an optimised build promises. A build without optimisation takes longer, and other tests run beside it.
 const SOON: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2000 } else { 50 });
 
 /// A check is answered all the same, and soon.

@@ -29,7 +29,7 @@ async fn history(person: &Person) -> Vec<Value> {
     person.get("/api/v1/images/win7-office/promotions").await.expecting(200).items()
 }
 
-/// What a client that has revision 1 is told.
+/// Returns the answer to the update check of a client that has revision 1.
 async fn told(person: &Person, image: &str) -> Value {
     person.check_for_update(image, "production", 1, "pc-1").await.expecting(200).json()
 }
@@ -41,7 +41,8 @@ async fn next_revision(person: &Person, seed: u64) -> u64 {
     revision
 }
 
-/// Until the production channel's folder holds these files of revisions, and what belongs beside them.
+/// Waits until the production channel's folder contains these files of revisions, and the files that belong beside
+/// them.
 async fn wait_for_files<const N: usize>(depot: &Depot, files: [&str; N]) {
     let expected = tree_of([""], files);
     eventually(&format!("the tree holds {expected:?}"), || async {

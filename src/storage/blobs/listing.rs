@@ -1,7 +1,8 @@
-//! What lies in the store, whatever the catalog says of it; and whose store it is.
+//! The listing of what is in the store, whatever the catalog says about it, and the mark of the catalog that owns the
+//! store.
 //!
-//! Only what is named as blobs are is told: two letters of the key, then the key. Whatever else lies there is somebody
-//! else's.
+//! Only names that a blob can have are listed: two letters of the key, then the key. Everything else in the store is
+//! not imagedepot's.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -25,26 +26,26 @@ use crate::storage::error::{StorageError, away};
 /// The name of the file, or object, that says which catalog the store belongs to.
 const OWNER: &str = "imagedepot-catalog";
 
-/// What one page of a bucket's listing may take.
+/// The time limit for one page of a bucket's listing.
 const PAGE: Duration = Duration::from_mins(1);
 
-/// What is stored under one key.
+/// The bytes that are stored under one key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Stored {
-    /// Of the blob, if it is complete.
+    /// The size of the blob, if it is complete.
     pub size: Option<u64>,
-    /// Of everything under the key: a growing blob has parts and tails.
+    /// The bytes of everything under the key: a growing blob has parts and tails.
     pub bytes: u64,
 }
 
-/// What a writer that was killed has left is taken away after so long.
+/// The age at which files that a killed writer left are deleted.
 const LEFT_FOR: Duration = Duration::from_hours(24);
 
-/// By key.
+/// Everything that is stored, by key.
 pub type Listing = BTreeMap<String, Stored>;
 
 impl Blobs {
-    /// Everything that is stored.
+    /// Lists everything that is stored, and deletes what killed writers left in a folder.
     pub async fn list(&self) -> Result<Listing, StorageError> {
         match &self.0 {
             Place::Folder { path, .. } => {
@@ -58,14 +59,15 @@ impl Blobs {
         }
     }
 
-    /// The catalog that the store belongs to; none yet.
+    /// Returns the catalog that the store belongs to; none if the store has no mark yet. Returns an error of the store if
+    /// the mark is no id: a store that changes bytes on the way may answer correctly the next time.
     pub async fn owner(&self) -> Result<Option<Uuid>, StorageError> {
         let Some(text) = self.read_note(OWNER).await? else { return Ok(None) };
         let id = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-        id.map(Some).ok_or_else(|| StorageError::Damaged(format!("{OWNER} in the store is no id")))
+        id.map(Some).ok_or_else(|| away(format!("{OWNER} in the store is no id")))
     }
 
-    /// Refuses a folder that does not say whose it is; a bucket is not asked.
+    /// Refuses a folder without the mark of its catalog; a bucket is not checked.
     pub fn check_mark(&self) -> Result<(), StorageError> {
         match &self.0 {
             Place::Folder { path, .. } if !path.join(OWNER).exists() => Err(away(
@@ -75,7 +77,7 @@ impl Blobs {
         }
     }
 
-    /// Whether the store is there, and a folder takes changes. One small request to a bucket.
+    /// Fails if the store is unreachable, or a folder is read-only. Sends one small request to a bucket.
     pub async fn must_answer(&self) -> Result<(), StorageError> {
         let path = match &self.0 {
             Place::Folder { path, .. } => path.clone(),
@@ -90,13 +92,13 @@ impl Blobs {
         }
     }
 
-    /// Says whose the store is from now on.
+    /// Marks the store as belonging to a catalog from now on.
     pub async fn set_owner(&self, catalog: Uuid) -> Result<(), StorageError> {
         self.write_note(OWNER, format!("{catalog}\n")).await
     }
 
-    /// Whether two are one place under two names: what is written into the one is in the other. `probe` is an id that
-    /// nobody else has.
+    /// Reports whether two stores are one place under two names: what is written to one is found in the other. `probe`
+    /// is an id that is used for nothing else.
     pub async fn is_same_as(&self, other: &Self, probe: Uuid) -> Result<bool, StorageError> {
         let name = format!("imagedepot-probe-{probe}");
         other.write_note(&name, format!("{probe}\n")).await?;
@@ -160,7 +162,8 @@ fn write_whole(folder: &Path, name: &str, text: &str) -> io::Result<()> {
     sync_folder(folder)
 }
 
-/// The key that a name stands for: `ab/abcd…`, also with what is behind the key of a growing blob.
+/// Returns the key in a name such as `ab/abcd…`, and whether the name is that of a whole blob. The names of a growing
+/// blob have a suffix after the key.
 fn key_of(shard: &str, name: &str) -> Option<(String, bool)> {
     let (key, rest) = name.split_at_checked(32)?;
     let is_ours = rest.is_empty() || rest == ".part" || rest.starts_with(".tails");
@@ -180,7 +183,7 @@ fn note(listing: &mut Listing, (key, is_whole): (String, bool), size: u64) {
     }
 }
 
-/// A blob that was never whole, and that nobody writes any more.
+/// Reports whether a file belongs to a blob that was never completed and that nobody writes any more.
 fn is_left_over(path: &Path, name: &str) -> bool {
     let is_temporary = staged_for(name).is_some_and(|key| key.len() == 32 && is_hex(key));
     let age = || fs::metadata(path).ok()?.modified().ok()?.elapsed().ok();

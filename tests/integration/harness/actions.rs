@@ -1,4 +1,4 @@
-//! What people do with images, in the order of an image's life.
+//! The actions of people on images, in the order of an image's life.
 
 use serde_json::{Value, json};
 
@@ -68,7 +68,7 @@ impl Person {
         self.get(&assignment_path(image, channel)).await.expecting(200).json()
     }
 
-    /// What a client that has `revision` is told.
+    /// Makes the update check of a client that has `revision`.
     pub async fn check_for_update(
         &self,
         image: &str,

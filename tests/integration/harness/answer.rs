@@ -1,4 +1,4 @@
-//! What the server answered, and what every answer of its kind must be.
+//! An answer of the server, and the rules that every answer of its kind must keep.
 
 use bytes::Bytes;
 use reqwest::header::HeaderMap;
@@ -10,7 +10,7 @@ pub struct Answer {
     pub status: u16,
     pub headers: HeaderMap,
     pub body: Bytes,
-    /// What was asked, for messages.
+    /// The request, for messages.
     pub question: String,
 }
 
@@ -50,7 +50,7 @@ impl Answer {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
-    /// What a failed test shows of the body.
+    /// Returns the part of the body that a failed test shows.
     fn excerpt(&self) -> String {
         String::from_utf8_lossy(&self.body[..self.body.len().min(2000)]).into_owned()
     }

@@ -11,7 +11,7 @@ use rcgen::{
 
 use super::sample::random_below;
 
-/// Until when something is valid.
+/// The validity of a certificate or a list.
 #[derive(Clone, Copy)]
 pub enum Valid {
     Long,
@@ -69,7 +69,8 @@ impl Authority {
         self.issue(name, &[], ExtendedKeyUsagePurpose::ClientAuth, valid)
     }
 
-    /// As OpenSSL makes one that was told of no extensions: the library here knows version 3 alone.
+    /// Makes a certificate of X.509 version 1 with OpenSSL, which it does if no extensions are given. The library here
+    /// knows only version 3.
     pub fn version_1(&self, name: &str) -> Certificate {
         let path = |end: &str| self.folder.join(format!("{name}.{end}"));
         let authority = self.folder.join(format!("{}.key", self.name));
@@ -190,7 +191,7 @@ impl Certificate {
         format!(":{}:", STANDARD.encode(self.der()))
     }
 
-    /// As it goes over the wire.
+    /// Returns the certificate as it is sent.
     pub fn der(&self) -> Vec<u8> {
         use rustls::pki_types::CertificateDer;
         use rustls::pki_types::pem::PemObject as _;

@@ -35,7 +35,7 @@ pub struct BitsClient {
     connection: Option<Connection>,
 }
 
-/// What an upload took.
+/// The traffic that an upload caused.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Transfer {
     /// Sessions that were begun.
@@ -60,6 +60,13 @@ impl BitsClient {
             session: None,
             connection: None,
         }
+    }
+
+    /// The same job at another server of the depot.
+    pub fn at(mut self, port: u16) -> Self {
+        self.port = port;
+        self.connection = None;
+        self
     }
 
     /// A second client that goes on with the same session, on a connection of its own.
@@ -182,9 +189,19 @@ impl BitsClient {
     }
 
     /// The whole file in blocks of at most `block` bytes, however often the server goes away.
-    pub async fn upload(&mut self, file: &[u8], mut block: usize) -> Transfer {
+    pub async fn upload(&mut self, file: &[u8], block: usize) -> Transfer {
+        self.upload_rest(file, 0, block).await
+    }
+
+    /// The same from `offset` on, in the session that there is.
+    pub async fn upload_rest(
+        &mut self,
+        file: &[u8],
+        mut offset: usize,
+        mut block: usize,
+    ) -> Transfer {
         let mut transfer = Transfer::default();
-        let (mut offset, total) = (0, file.len());
+        let total = file.len();
         loop {
             if self.session.is_none() {
                 if self.try_create().await.is_none() {
@@ -263,14 +280,14 @@ pub fn borrowed(headers: &[(String, String)]) -> Vec<(&str, &str)> {
     headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect()
 }
 
-/// Where the server says that the client is to go on.
+/// Returns the offset at which the server wants the client to continue.
 #[track_caller]
 pub fn next_offset(answer: &Answer) -> u64 {
     let text = answer.required_header("bits-received-content-range");
     text.parse().unwrap_or_else(|_| panic!("{}: {text} is no offset", answer.question))
 }
 
-/// What every Ack is, whatever its status.
+/// Asserts the rules that every Ack keeps, whatever its status.
 #[track_caller]
 fn must_be_ack(answer: &Answer) {
     assert_eq!(answer.header("bits-packet-type"), Some("Ack"), "{answer:?}");

@@ -1,9 +1,12 @@
 //! A line between a client and the server that breaks, stalls, falls silent, and counts.
 
 use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
+use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_linger;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -23,6 +26,20 @@ pub enum Fault {
     StallsAfter(u64),
     /// None: it only counts.
     Nothing,
+}
+
+/// What the line lets through at the moment, on all connections.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Passing {
+    All,
+    /// Nothing, and nobody is told: connections stay, and new ones are accepted.
+    Nothing,
+    /// All questions, and so many bytes of the next answer on each connection.
+    BeginningOfAnswer(usize),
+    /// All of it, each piece of an answer after a pause.
+    Late(Duration),
+    /// Connections are reset, new ones too.
+    Resets,
 }
 
 /// Listens on a port of its own and passes everything on to the server.
@@ -61,12 +78,27 @@ impl BrokenLink {
 
     /// From now on nothing passes, either way, and nobody is told: connections stay, and new ones are taken.
     pub fn falls_silent(&self) {
-        self.line.silent.send_replace(true);
+        self.line.passing.send_replace(Passing::Nothing);
     }
 
-    /// What was held up passes, too.
+    /// The same, once an answer has begun: each connection brings the first bytes of its next answer and no more.
+    pub fn falls_silent_within_answers(&self) {
+        self.line.passing.send_replace(Passing::BeginningOfAnswer(5));
+    }
+
+    /// Each piece of an answer comes so much later.
+    pub fn is_late_by(&self, pause: Duration) {
+        self.line.passing.send_replace(Passing::Late(pause));
+    }
+
+    /// Resets all connections, and those that are opened from now on.
+    pub fn resets(&self) {
+        self.line.passing.send_replace(Passing::Resets);
+    }
+
+    /// All passes again, and what was held up as well.
     pub fn speaks_again(&self) {
-        self.line.silent.send_replace(false);
+        self.line.passing.send_replace(Passing::All);
     }
 
     /// Bytes that have come from the server so far, headers and all.
@@ -92,7 +124,7 @@ struct Line {
     brought: Arc<AtomicU64>,
     carried: Arc<AtomicU64>,
     broken: Arc<AtomicU64>,
-    silent: watch::Sender<bool>,
+    passing: watch::Sender<Passing>,
 }
 
 /// A line holds little by itself: without this the system keeps megabytes for each of its four ends.
@@ -109,13 +141,36 @@ impl Line {
     fn new(server: u16, fault: Fault) -> Self {
         let (brought, carried, broken) = Default::default();
         let server = Arc::new(AtomicU16::new(server));
-        let silent = watch::Sender::new(false);
-        Self { server, fault, brought, carried, broken, silent }
+        let passing = watch::Sender::new(Passing::All);
+        Self { server, fault, brought, carried, broken, passing }
     }
 
-    /// Returns when the line is not silent.
+    /// Returns when questions pass.
     async fn may_pass(&self) {
-        let _ = self.silent.subscribe().wait_for(|silent| !silent).await;
+        let _ = self.passing.subscribe().wait_for(|now| *now != Passing::Nothing).await;
+    }
+
+    /// Returns when connections are reset.
+    async fn resets(&self) {
+        let _ = self.passing.subscribe().wait_for(|now| *now == Passing::Resets).await;
+    }
+
+    /// Passes a piece of an answer on, as far as the line lets it through.
+    async fn pass_answer_on(&self, mut piece: &[u8], to: &mut OwnedWriteHalf) -> io::Result<()> {
+        let now = *self.passing.subscribe().borrow();
+        match now {
+            Passing::BeginningOfAnswer(length) => {
+                let (beginning, rest) = piece.split_at(length.min(piece.len()));
+                to.write_all(beginning).await?;
+                piece = rest;
+                let is_whole = |now: &Passing| !matches!(now, Passing::BeginningOfAnswer(_));
+                let _ = self.passing.subscribe().wait_for(is_whole).await;
+            }
+            Passing::Late(pause) => tokio::time::sleep(pause).await,
+            Passing::All | Passing::Nothing | Passing::Resets => {}
+        }
+        self.may_pass().await;
+        to.write_all(piece).await
     }
 
     async fn connect(&self) -> io::Result<TcpStream> {
@@ -129,11 +184,14 @@ impl Line {
     async fn carry(&self, client: TcpStream) {
         self.may_pass().await;
         let Ok(server) = self.connect().await else { return };
+        let socket = client.as_fd().try_clone_to_owned().expect("another name of the socket");
         let (from_client, to_client) = client.into_split();
         let (from_server, to_server) = server.into_split();
         tokio::select! {
             () = self.carry_questions(from_client, to_server) => {}
             () = self.carry_answers(from_server, to_client) => {}
+            // Closed without lingering, a connection is reset; otherwise its other side would see an ordinary end.
+            () = self.resets() => set_socket_linger(&socket, Some(Duration::ZERO)).expect("a socket"),
         }
     }
 
@@ -194,8 +252,7 @@ impl Line {
                 Fault::StallsAfter(limit) if in_all > limit => std::future::pending().await,
                 _ => {}
             }
-            self.may_pass().await;
-            if to.write_all(&buffer[..count]).await.is_err() {
+            if self.pass_answer_on(&buffer[..count], &mut to).await.is_err() {
                 return;
             }
         }

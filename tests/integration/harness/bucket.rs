@@ -27,7 +27,7 @@ pub struct Bucket {
     store: Arc<dyn ObjectStore>,
     signer: Arc<dyn Signer>,
     prefix: String,
-    /// What a server needs to keep its blobs and its tree there.
+    /// The environment that a server needs to keep its blobs and its tree there.
     pub environment: Vec<(String, String)>,
     /// Azure's service runs for this test alone.
     _azurite: Option<Azurite>,
@@ -136,7 +136,7 @@ impl Bucket {
         self.store.delete(&self.key(path)).await.expect("delete an object");
     }
 
-    /// What a browser is told of an object: the headers of its GET.
+    /// Returns the headers that a browser gets with an object.
     pub async fn headers(&self, path: &str) -> reqwest::header::HeaderMap {
         let url = self.signed("GET", path).await;
         let answer = reqwest::get(url).await.expect("the gateway");
@@ -156,7 +156,7 @@ impl Bucket {
     }
 }
 
-/// Where the S3 server listens: `host:port`.
+/// Returns the address of the S3 server: `host:port`.
 pub fn address() -> &'static str {
     endpoint().trim_start_matches("http://")
 }

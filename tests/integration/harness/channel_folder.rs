@@ -1,10 +1,10 @@
-//! What belongs into a channel's folder: the files of revisions, and what imagedepot itself writes beside them.
+//! The contents of a channel's folder: the files of revisions, and what imagedepot itself writes beside them.
 //!
-//! The list is one of its own and not the program's: whoever reads the tree relies on it.
+//! The list is a separate one and not the program's, because readers of the tree rely on it.
 
 use std::collections::BTreeSet;
 
-/// What imagedepot writes into every channel's folder.
+/// The files that imagedepot writes into every channel's folder.
 pub const DOCUMENTS: [&str; 1] = ["channel.json"];
 
 /// The paths in a tree of which these are channels' folders (empty is the root) and these the files of revisions.
@@ -21,7 +21,7 @@ pub fn tree_of<'a>(
     paths
 }
 
-/// Whether a path of the tree is that of no revision's file.
+/// Reports whether a path of the tree is one of a file that belongs to no revision.
 pub fn is_document(path: &str) -> bool {
     DOCUMENTS.contains(&path.rsplit('/').next().unwrap_or(path))
 }

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::depot::ADMIN_PASSWORD;
 use super::project::program;
 
-/// What a program said and how it ended.
+/// The output and the exit code of a program.
 pub struct Finished {
     pub code: i32,
     pub stdout: String,
@@ -41,7 +41,7 @@ pub async fn kill_after(mut command: Command, milliseconds: u64) -> bool {
     process.wait().expect("its end").success()
 }
 
-/// Whether a program ends well, within half a minute.
+/// Reports whether a program ends successfully within half a minute.
 pub async fn ends_well(process: &mut Child) -> bool {
     let deadline = Instant::now() + Duration::from_secs(30);
     while Instant::now() < deadline {
@@ -55,7 +55,7 @@ pub async fn ends_well(process: &mut Child) -> bool {
 }
 
 impl Finished {
-    /// What `--output json` promises.
+    /// Returns the last line as JSON, which `--output json` promises.
     #[track_caller]
     pub fn last_line(&self) -> Value {
         let line = self.stdout.lines().last().expect("a last line");

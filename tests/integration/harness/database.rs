@@ -9,7 +9,7 @@ pub enum Database {
     Postgres,
 }
 
-/// Where a test's bytes lie, and its tree.
+/// The place of a test's bytes and its tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Store {
     /// Folders of this machine.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
 
+use super::broken_link::{BrokenLink, Fault};
 use super::bucket::Bucket;
 use super::command::{imagedepot, kill_after, run};
 use super::folder::files_below;
@@ -21,23 +22,25 @@ pub struct Depot {
     pub server: Server,
     environment: Vec<(String, String)>,
     folder: Option<TempDir>,
-    /// Where blobs and tree lie, if that is no folder.
+    /// The bucket that contains blobs and tree, unless they are in folders.
     pub bucket: Option<Bucket>,
     catalog: Option<TestDatabase>,
 }
 
-/// What a depot is to be started with.
+/// The configuration with which a depot starts.
 pub struct DepotSetup {
     database: Database,
     store: Store,
     environment: Vec<(String, String)>,
     settings_file: Option<String>,
     data: Option<PathBuf>,
+    /// The catalog's database, if it is not one of the cluster of all tests.
+    catalog: Option<TestDatabase>,
     /// Commands to run before the server.
     first: Vec<(Vec<String>, Ends)>,
 }
 
-/// How a command is to end.
+/// The expected end of a command.
 enum Ends {
     Well,
     /// With these words.
@@ -57,6 +60,7 @@ impl Depot {
             environment,
             settings_file: None,
             data: None,
+            catalog: None,
             first: Vec::new(),
         }
     }
@@ -94,12 +98,28 @@ impl Depot {
         self.replica_in(name, environment).await
     }
 
-    /// The same, which reaches the database by another address.
-    pub async fn replica_at(&self, name: &str, catalog: &str) -> Server {
+    /// The same, with some variables of its environment set otherwise.
+    pub async fn replica_with(&self, name: &str, changes: &[(&str, &str)]) -> Server {
         let mut environment = self.environment();
-        environment.retain(|(name, _)| name != "IMAGEDEPOT__CATALOG__URL");
-        environment.push(("IMAGEDEPOT__CATALOG__URL".to_owned(), catalog.to_owned()));
+        environment.retain(|(name, _)| changes.iter().all(|(changed, _)| changed != name));
+        let changes = changes.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        environment.extend(changes);
         self.replica_in(name, environment).await
+    }
+
+    /// A line to the database, and the URL of the catalog at its other end.
+    pub async fn line_to_catalog(&self) -> (BrokenLink, String) {
+        let url = self.catalog().url();
+        let (head, database) = url.rsplit_once('/').expect("a database");
+        let (user, port) = head.rsplit_once(':').expect("a port");
+        let line = BrokenLink::to(port.parse().expect("a number"), Fault::Nothing).await;
+        let url = format!("{user}:{}/{database}", line.port());
+        (line, url)
+    }
+
+    /// The database of the catalog, in PostgreSQL.
+    pub fn catalog(&self) -> &TestDatabase {
+        self.catalog.as_ref().expect("a catalog in PostgreSQL")
     }
 
     async fn replica_in(&self, name: &str, environment: Vec<(String, String)>) -> Server {
@@ -194,7 +214,7 @@ impl DepotSetup {
         self
     }
 
-    /// Where blobs and tree are to lie.
+    /// Sets the place of blobs and tree.
     pub fn store(mut self, store: Store) -> Self {
         self.store = store;
         self
@@ -227,6 +247,12 @@ impl DepotSetup {
         self
     }
 
+    /// Keeps the catalog in this database.
+    pub fn catalog_in(mut self, database: Option<TestDatabase>) -> Self {
+        self.catalog = database;
+        self
+    }
+
     /// The data folder lies on another disk.
     pub fn data_on(mut self, disk: &Path) -> Self {
         self.data = Some(disk.join("data"));
@@ -240,7 +266,7 @@ impl DepotSetup {
             .expect("a folder for the test");
         let catalog = match self.database {
             Database::Sqlite => None,
-            Database::Postgres => Some(TestDatabase::create()),
+            Database::Postgres => Some(self.catalog.take().unwrap_or_else(TestDatabase::create)),
         };
         if let Some(catalog) = &catalog {
             self = self.setting("catalog", "url", &catalog.url());

@@ -1,13 +1,20 @@
 //! A store that fails in one of the ways in which stores do, between the server and the real one.
 
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
-/// What happens to connections.
+use super::exchange::Message;
+
+/// The fault that connections meet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Nothing: they reach the store.
+    /// None: they reach the store.
     Nothing,
     /// They are closed at once.
     Refused,
@@ -17,14 +24,32 @@ pub enum Fault {
     Silent,
     /// The answer breaks off after 100,000 bytes.
     Truncated,
+    /// Each request waits for a second.
+    Slow,
+    /// Objects are answered a byte shorter than they are, and their length says so.
+    Shortened,
+    /// Objects are answered with one bit changed.
+    Flipped,
+    /// The first request of each kind is carried out and not answered.
+    AnswerLost,
+    /// A listing is answered as it was when it was asked for first.
+    StaleListing,
 }
 
 const CUT: u64 = 100_000;
+const PAUSE: Duration = Duration::from_secs(1);
 
-/// Listens on a port of its own, and passes on to the store what the fault lets through.
+/// A relay on a port of its own, which passes on to the store what the fault lets through.
 pub struct FaultyStore {
     port: u16,
     fault: watch::Sender<Fault>,
+}
+
+/// The requests that a fault has met so far.
+#[derive(Default)]
+struct Memory {
+    unanswered: HashSet<String>,
+    listings: HashMap<String, Message>,
 }
 
 impl FaultyStore {
@@ -33,13 +58,15 @@ impl FaultyStore {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
         let port = listener.local_addr().expect("an address").port();
         let (fault, current) = watch::channel(Fault::Nothing);
+        let memory = Arc::new(Mutex::new(Memory::default()));
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let mut current = current.clone();
+                let memory = Arc::clone(&memory);
                 let fault = *current.borrow_and_update();
                 tokio::spawn(async move {
                     tokio::select! {
-                        _ = carry(client, store, fault) => {}
+                        _ = carry(client, store, fault, &memory) => {}
                         // Connections that were kept meet the new fault as well.
                         _ = current.changed() => {}
                     }
@@ -58,7 +85,12 @@ impl FaultyStore {
     }
 }
 
-async fn carry(mut client: TcpStream, store: &str, fault: Fault) -> std::io::Result<()> {
+async fn carry(
+    mut client: TcpStream,
+    store: &str,
+    fault: Fault,
+    memory: &Mutex<Memory>,
+) -> io::Result<()> {
     match fault {
         Fault::Nothing => {
             let mut store = TcpStream::connect(store).await?;
@@ -86,5 +118,41 @@ async fn carry(mut client: TcpStream, store: &str, fault: Fault) -> std::io::Res
                 done = tokio::io::copy(&mut cut, &mut to_client) => done.map(drop),
             }
         }
+        Fault::Slow
+        | Fault::Shortened
+        | Fault::Flipped
+        | Fault::AnswerLost
+        | Fault::StaleListing => exchange(client, store, fault, memory).await,
     }
+}
+
+/// Carries one request and its answer, and changes what the fault changes.
+async fn exchange(
+    mut client: TcpStream,
+    store: &str,
+    fault: Fault,
+    memory: &Mutex<Memory>,
+) -> io::Result<()> {
+    let request = Message::read_request(&mut client).await?;
+    let (question, lists) = (request.question().to_owned(), request.lists());
+    let reads_an_object = request.reads_an_object();
+    if fault == Fault::Slow {
+        tokio::time::sleep(PAUSE).await;
+    }
+    let mut answer = request.answer_of(store).await?;
+    match fault {
+        Fault::Shortened if reads_an_object => answer.shorten(),
+        Fault::Flipped if reads_an_object => answer.flip_a_bit(),
+        Fault::AnswerLost
+            if memory.lock().expect("a memory").unanswered.insert(question.clone()) =>
+        {
+            return Ok(());
+        }
+        Fault::StaleListing if lists => {
+            answer =
+                memory.lock().expect("a memory").listings.entry(question).or_insert(answer).clone();
+        }
+        _ => {}
+    }
+    answer.send(&mut client).await
 }

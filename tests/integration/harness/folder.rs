@@ -1,4 +1,4 @@
-//! What lies in a folder.
+//! The contents of a folder.
 
 use std::collections::BTreeMap;
 use std::fs::Metadata;
@@ -26,7 +26,7 @@ pub fn files_below(root: &Path) -> BTreeMap<String, Metadata> {
     found
 }
 
-/// What changes when a file is touched in any way: inode, links apart, and both times.
+/// Returns what changes if a file is touched in any way except by a new link: its inode and both times.
 pub fn fingerprint(path: &Path) -> (u64, i64, i64, i64, i64) {
     let metadata = path.metadata().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     (

@@ -12,7 +12,7 @@ pub struct Issued {
     pub key: String,
 }
 
-/// Who signs certificates that a proxy is to verify.
+/// An authority that signs certificates for a proxy to verify.
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pub pem: String,
@@ -31,7 +31,7 @@ pub fn certificate(name: &str) -> Request {
     Request(CertificateParams::default()).with(DnType::CommonName, name)
 }
 
-/// What is to stand in the certificate.
+/// The requested contents of a certificate.
 pub struct Request(CertificateParams);
 
 impl Request {

@@ -10,7 +10,7 @@ use super::person::http_client;
 use super::server::free_port;
 use crate::generated_clients::installed;
 
-/// What its tokens for the depot are meant for.
+/// The audience of its tokens for the depot.
 pub const AUDIENCE: &str = "urn:example:imagedepot";
 
 /// An issuer on a loopback port of its own; killed when dropped.
@@ -90,7 +90,7 @@ impl Issuer {
         set["keys"].as_array().expect("keys").clone()
     }
 
-    /// How often its keys were fetched since its start.
+    /// Returns how often its keys were fetched since its start.
     pub async fn fetched(&self) -> u64 {
         let answer = http_client().get(format!("{}/counts", self.url())).send().await;
         let counts: Value = answer.expect("the counts").json().await.expect("JSON");

@@ -117,7 +117,7 @@ impl Realm {
         Ticket { settings: self.settings(), cache }
     }
 
-    /// What somebody has who is not logged in.
+    /// Returns the empty ticket cache of somebody who is not logged in.
     pub fn no_ticket(&self) -> Ticket {
         Ticket { settings: self.settings(), cache: self.folder.path().join("no-cache") }
     }
@@ -150,7 +150,7 @@ impl Drop for Realm {
     }
 }
 
-/// Where a program finds somebody's tickets.
+/// The files in which a program finds somebody's tickets.
 #[derive(Clone)]
 pub struct Ticket {
     settings: PathBuf,

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::postgres::{Cluster, locked_file};
+use super::postgres::{Cluster, TestDatabase, locked_file};
 use super::sample::unique;
+use super::small_disk::SmallDisk;
 
 /// Stopped by its watchdog some seconds after the test's end, however that came.
 pub struct OwnPostgres {
@@ -46,7 +47,12 @@ impl OwnPostgres {
         self.address.port()
     }
 
-    /// As a machine ends that loses its power.
+    /// Makes a new database whose files lie on this disk.
+    pub fn database_on(&self, disk: &SmallDisk) -> TestDatabase {
+        TestDatabase::on_disk(self.address, disk)
+    }
+
+    /// Stops the cluster like a machine that loses its power.
     pub fn stop(&self) {
         self.cluster.stop();
     }

@@ -24,6 +24,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::sample::unique;
+use super::small_disk::SmallDisk;
 
 /// Stops the cluster once nobody has held the users' lock for five seconds.
 /// Arguments: the users' lock, the file with the address, the cluster's folder, `pg_ctl` and what
@@ -59,6 +60,20 @@ impl TestDatabase {
         let cluster = running_cluster();
         let name = format!("depot_{}", unique());
         psql(cluster, &format!("CREATE DATABASE {name} TEMPLATE template0 {words}"));
+        Self { name, cluster }
+    }
+
+    /// One of another cluster, whose files lie on this disk.
+    pub(super) fn on_disk(cluster: SocketAddr, disk: &SmallDisk) -> Self {
+        let folder = disk.path().join("tablespace");
+        std::fs::create_dir(&folder).expect("a folder for the tablespace");
+        if rustix::process::geteuid().is_root() {
+            run(Command::new("chown").arg("postgres:").arg(&folder));
+        }
+        let place = format!("CREATE TABLESPACE small LOCATION '{}'", folder.display());
+        psql(cluster, &place);
+        let name = format!("depot_{}", unique());
+        psql(cluster, &format!("CREATE DATABASE {name} TEMPLATE template0 TABLESPACE small"));
         Self { name, cluster }
     }
 
@@ -140,7 +155,7 @@ fn running_at(address_file: &Path) -> Option<SocketAddr> {
 pub(super) struct Cluster {
     programs: PathBuf,
     pub(super) folder: PathBuf,
-    /// What stands before each program so that it does not run as root.
+    /// The words before each program, by which it does not run as root.
     as_user: Vec<String>,
 }
 

@@ -1,4 +1,4 @@
-//! Where the project lies, and the program that is tested.
+//! The paths of the project and of the program that is tested.
 
 use std::path::{Path, PathBuf};
 use std::sync::LazyLock;

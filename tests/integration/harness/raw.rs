@@ -30,7 +30,7 @@ impl Connection {
         let _ = self.stream.write_all(bytes).await;
     }
 
-    /// Whether the server has hung up.
+    /// Reports whether the server has hung up.
     pub async fn is_over(&mut self) -> bool {
         let mut byte = [0];
         let read =

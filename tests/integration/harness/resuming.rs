@@ -75,7 +75,7 @@ impl ResumingUpload {
         }
     }
 
-    /// How far the file has been sent.
+    /// Returns how far the file has been sent.
     pub fn position(&self) -> u64 {
         self.position.load(Ordering::Relaxed)
     }

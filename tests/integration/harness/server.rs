@@ -12,16 +12,16 @@ use super::command::without_own_settings;
 use super::project::program;
 use super::sample::random_below;
 
-/// How a server is to be started, each time.
+/// The configuration with which a server starts, each time.
 #[derive(Clone)]
 pub struct ServerSetup {
     /// The data folder; the server makes it.
     pub data: PathBuf,
-    /// Where what the server writes goes, across restarts.
+    /// The file with the server's output, kept across restarts.
     pub log: PathBuf,
     /// Environment of the server.
     pub environment: Vec<(String, String)>,
-    /// What follows `serve --data … --listen …`.
+    /// The arguments after `serve --data … --listen …`.
     pub arguments: Vec<String>,
 }
 

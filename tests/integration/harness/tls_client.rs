@@ -32,7 +32,7 @@ pub fn curl_as(authority: &Authority, certificate: &Certificate) -> Command {
     command
 }
 
-/// What `openssl s_client` reports of one request: the session is taken from and kept in `session`.
+/// Returns what `openssl s_client` reports of one request. The session is read from and kept in `session`.
 pub async fn resume_with_openssl(
     port: u16,
     version: &str,

@@ -7,7 +7,7 @@ use std::path::Path;
 use rustix::fs::inotify::{CreateFlags, ReadFlags, Reader, WatchFlags, add_watch, init};
 use rustix::io::Errno;
 
-/// What happened to a name.
+/// An event that happened to a name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
     /// It is there now: made, linked or renamed to.
@@ -30,7 +30,7 @@ impl FolderWatch {
         Self { queue }
     }
 
-    /// What has happened since the last call.
+    /// Returns the events since the last call.
     pub fn events(&self) -> Vec<Event> {
         let mut buffer = [MaybeUninit::uninit(); 4096];
         let mut reader = Reader::new(&self.queue, &mut buffer);

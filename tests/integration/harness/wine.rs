@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::command::{Finished, run};
 
-/// Where Debian's releases put it.
+/// The paths at which Debian's releases install it.
 const PROGRAMS: [&str; 3] = ["/usr/lib/wine/wine64", "/usr/bin/wine64", "/usr/bin/wine"];
 
 /// A Windows of its own, with an empty disk `C:`.
@@ -39,7 +39,7 @@ impl Wine {
         run(command).await
     }
 
-    /// What Windows calls a path of this system.
+    /// Returns the Windows name of a path on this system.
     pub fn path(path: &Path) -> String {
         format!("Z:{}", path.display().to_string().replace('/', "\\"))
     }

@@ -17,7 +17,7 @@ pub struct Arrow {
     pub from: String,
     pub to: String,
     pub line: usize,
-    /// As it is written.
+    /// The path as it is written.
     pub path: String,
 }
 

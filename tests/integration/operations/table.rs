@@ -6,19 +6,19 @@ use super::Scene;
 
 /// One operation and those who may call it.
 pub struct Operation {
-    /// As the description has it: `GET /path/{parameter}`.
+    /// The operation as the description has it: `GET /path/{parameter}`.
     pub call: &'static str,
     pub query: &'static str,
     /// Roles.
     pub may: &'static [&'static str],
-    /// Whether nobody in particular may, too.
+    /// Set if anonymous callers may call it, too.
     pub is_open: bool,
     pub given: Given,
     pub body: Body,
     pub elsewhere: Elsewhere,
 }
 
-/// What is there before the call.
+/// The object that exists before the call.
 pub enum Given {
     Nothing,
     Channel,
@@ -36,7 +36,7 @@ pub enum Given {
     PromotedTwice,
 }
 
-/// What the call brings along.
+/// The body of the call.
 pub enum Body {
     Nothing,
     Fixed(Value),
@@ -53,7 +53,7 @@ pub enum Body {
     TusHeaders,
 }
 
-/// What an operation means to whoever is confined to other images.
+/// The outcome of an operation for a caller who is confined to other images.
 pub enum Elsewhere {
     Refused,
     /// It answers, and leaves out what is of other images.

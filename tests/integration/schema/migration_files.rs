@@ -48,7 +48,7 @@ fn statements_of(text: &str) -> Vec<String> {
     statements.split(';').map(words).filter(|statement| !statement.is_empty()).collect()
 }
 
-/// What a statement adds; none where it does anything else.
+/// Returns what a statement adds, or none if it does anything else.
 fn read(statement: &str) -> Option<Statement> {
     let word = |text: &str| text.split([' ', '(']).next().unwrap_or_default().to_owned();
     if let Some(rest) = statement.strip_prefix("create table ") {
