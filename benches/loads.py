@@ -1,7 +1,7 @@
-"""What is done to a server, and what one round of it took.
+"""The loads on a server, and the result of one round.
 
-Each function does one round and gives a [`Round`]. Clients run on the same machine: their own cost
-is in every rate, and equal for both servers.
+Each function does one round and returns a [`Round`]. Clients run on the same machine: every rate
+includes their own cost, which is equal for both servers.
 """
 
 import http.client
@@ -16,14 +16,14 @@ from dataclasses import dataclass
 
 @dataclass
 class Round:
-    """`rate` in units a second, `cpu` in seconds a unit; the unit is the figure's own."""
+    """`rate` in units per second, `cpu` in seconds per unit; each figure has its own unit."""
 
     rate: float
     cpu: float
 
 
 def download(server, path, size, tls, at_once):
-    """Whole files with curl. Unit: GB."""
+    """Downloads whole files with curl. Unit: GB."""
     command = ["curl", "-sS", "--fail", "-k", "--http1.1", "-o", "/dev/null", server.url(path, tls)]
     before, start = server.cpu_seconds(), time.perf_counter()
     clients = [subprocess.Popen(command) for _ in range(at_once)]
@@ -35,7 +35,7 @@ def download(server, path, size, tls, at_once):
 
 
 def ranges(server, path, size, requests):
-    """500 ranges of 4 KiB a request, spread over the file, on one connection. Unit: request."""
+    """Requests up to 500 ranges of 4 KiB each time, spread over the file, on one connection. Unit: request."""
     offsets = random.Random(1).sample(range(0, size - 4096, 65536), min(500, size // 65536))
     header = {"Range": "bytes=" + ",".join(f"{offset}-{offset + 4095}" for offset in offsets)}
     connection = http.client.HTTPConnection("127.0.0.1", server.http_port)
@@ -50,9 +50,9 @@ def ranges(server, path, size, requests):
 
 
 def kept_alive(server, path, seconds):
-    """64 connections with wrk, each asking again at once. Unit: request.
+    """Runs wrk with 64 connections, each asking again at once. Unit: request.
 
-    One thread of wrk for each core: a single one is at its end before either server is.
+    wrk gets one thread per core: a single one saturates before either server does.
     """
     path = getattr(server, "checks", {}).get(path, path)
     before = server.cpu_seconds()
@@ -66,8 +66,8 @@ def kept_alive(server, path, seconds):
 
 
 def fresh_connections(server, path, requests, clients=None):
-    """A TLS connection for each request, whole handshakes, with ab: two of them, for one saturates its
-    core before the server does. With `clients` each handshake has a client certificate. Unit: request."""
+    """Makes a TLS connection with a full handshake for each request, with two ab, because one saturates its
+    core before the server does. With `clients`, each handshake has a client certificate. Unit: request."""
     path = getattr(server, "checks", {}).get(path, path)
     url = ["-E", str(clients.client), server.certified_url(path)] if clients else [server.url(path, tls=True)]
     command = ["ab", "-q", "-l", "-n", str(requests // 2), "-c", "8", *url]
@@ -83,7 +83,7 @@ def fresh_connections(server, path, requests, clients=None):
 
 
 def put(server, source, size):
-    """An upload with curl to a draft that is deleted again. Unit: GB."""
+    """Uploads a file with curl to a draft, which is then deleted. Unit: GB."""
     revision = server.draft()
     before, start = server.cpu_seconds(), time.perf_counter()
     server.put(source, revision)
@@ -94,9 +94,9 @@ def put(server, source, size):
 
 
 def copy(source, target, size):
-    """`cp`, `sync` and `sha256sum` of the same file on the same file system. Unit: GB.
+    """Runs `cp`, `sync` and `sha256sum` on the same file, on the same file system. Unit: GB.
 
-    `sync` of the one file: without a name it would wait for everybody's writes.
+    `sync` names the file: without a name it would wait for all writes on the machine.
     """
     start = time.perf_counter()
     command = 'cp "$0" "$1" && sync "$1" && sha256sum "$1"'

@@ -1,4 +1,4 @@
-"""The two servers under measurement: started, asked what processor time they used, stopped.
+"""The two servers that are measured: starts them, reads the processor time that they used, stops them.
 
 Both serve the same inode: nginx's root is the folder that imagedepot publishes into.
 """
@@ -24,7 +24,7 @@ def free_port():
 
 
 def make_certificate(folder):
-    """A self-signed ECDSA P-256 certificate, for both servers."""
+    """Makes a self-signed ECDSA P-256 certificate for both servers."""
     certificate, key = folder / "certificate.pem", folder / "key.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
@@ -36,7 +36,7 @@ def make_certificate(folder):
 
 
 class ClientAuthority:
-    """An authority with an empty revocation list, and one client's certificate with its key in a file as ab takes it."""
+    """An authority with an empty revocation list, and a client's certificate and key in one file, as ab expects it."""
 
     def __init__(self, folder):
         self.file, self.crl, self.client = folder / "clients-ca.pem", folder / "clients.crl", folder / "client.pem"
@@ -64,7 +64,7 @@ class ClientAuthority:
 
 
 class Server:
-    """One server with an HTTP and two HTTPS ports, one of which requires client certificates, and its processes."""
+    """A server and its processes, with one HTTP and two HTTPS ports, one of which requires client certificates."""
 
     def __init__(self, name):
         self.name = name
@@ -78,13 +78,13 @@ class Server:
         return f"https://127.0.0.1:{self.certified_port}{path}"
 
     def processes(self):
-        """The started process and its children: nginx works in those."""
+        """Returns the started process and its children, which do the work of nginx."""
         pid = self.process.pid
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
         return [pid, *map(int, children)]
 
     def cpu_seconds(self):
-        """Processor time used so far, user and system, in steps of 10 ms."""
+        """Returns the processor time used so far, user and system, in steps of 10 ms."""
         total = 0
         for pid in self.processes():
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
@@ -116,7 +116,7 @@ class Server:
 
 
 class Imagedepot(Server):
-    """With its default settings, three listeners and an image in the channel production."""
+    """imagedepot with its default settings, three listeners and an image in the channel production."""
 
     def __init__(self, binary, folder, certificate, key, clients):
         super().__init__("imagedepot")
@@ -136,7 +136,7 @@ class Imagedepot(Server):
         self.wait_until_up("/readyz")
 
     def api(self, method, path, body=None):
-        """A call of the API; the answer's JSON, if it has any."""
+        """Calls the API; returns the answer's JSON, if there is any."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=600)
         credentials = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
         headers = {"Authorization": f"Basic {credentials}"}
@@ -150,7 +150,7 @@ class Imagedepot(Server):
         return json.loads(text) if text else None
 
     def put(self, file, revision):
-        """Uploads with curl, as administrators do."""
+        """Uploads a file with curl, as administrators do."""
         url = self.url(f"/api/v1/images/bench/revisions/{revision}/files/image")
         subprocess.run(["curl", "-sS", "--fail", "-o", "/dev/null", "-u", f"admin:{PASSWORD}", "-T", file, url], check=True)
 
@@ -158,7 +158,7 @@ class Imagedepot(Server):
         return self.api("POST", "/images/bench/revisions", {})["number"]
 
     def publish(self, file):
-        """Takes the file through its life; the path that it is published under."""
+        """Uploads, seals and promotes the file; returns the path that it is published under."""
         self.api("POST", "/images", {"name": "bench", "kind": "single"})
         revision = self.draft()
         self.put(file, revision)
@@ -172,7 +172,7 @@ class Imagedepot(Server):
         raise SystemExit(f"{path} was not published")
 
     def update_check(self, query):
-        """An update check's path, body and the headers that nginx does not write by itself."""
+        """Returns an update check's path, body, and the headers that nginx does not write itself."""
         path = f"/api/v1/update-check?{query}"
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port)
         connection.request("GET", path)
@@ -183,7 +183,7 @@ class Imagedepot(Server):
 
 
 class Nginx(Server):
-    """As many workers as there are cores, sendfile, no access log; update checks have constant answers."""
+    """nginx with one worker per core, sendfile and no access log; update checks get constant answers."""
 
     def __init__(self, folder, root, certificate, key, clients, checks):
         super().__init__("nginx")

@@ -1,4 +1,4 @@
-"""The same file uploaded by other protocols than PUT, in their usual way."""
+"""Uploads of the same file by protocols other than PUT, as their usual clients do them."""
 
 import base64
 import http.client
@@ -16,7 +16,7 @@ FRAGMENT = 13_000_000
 
 
 def tus(server, source, size):
-    """A session, and one PATCH with curl. Unit: GB."""
+    """Makes a session and sends the file in one PATCH with curl. Unit: GB."""
     revision = server.draft()
     pairs = {"image": "bench", "revision": str(revision), "role": "image"}
     metadata = ",".join(f"{key} {base64.b64encode(value.encode()).decode()}" for key, value in pairs.items())
@@ -40,8 +40,8 @@ def tus(server, source, size):
 
 
 def bits(server, source, size):
-    """A BITS session on one connection, fragment after fragment, each sent when the one before is
-    acknowledged. Unit: GB."""
+    """Sends the file in a BITS session on one connection, fragment after fragment, each when the one before
+    is acknowledged. Unit: GB."""
 
     def upload():
         with socket.create_connection(("127.0.0.1", server.http_port)) as connection, open(source, "rb") as file:

@@ -1,13 +1,16 @@
-//! Who is calling, and what they may.
+//! Access: identifies the caller of a request, and names the rights that callers have.
 //!
-//! There are several [ways in](way_in). [`basic`] reads a name and a password, [`Authenticator`] checks
-//! them against the snapshot's accounts, slowed by the [`login_throttle`] where guesses come; [`bearer`] takes tokens, the
-//! depot's own ([`token`]) and those of an outside issuer ([`oidc`]); `negotiate` takes Kerberos tickets, whose
-//! [`principal`]s are users; [`certificate`] asks the snapshot's certificate mappings. Whoever was recognised, by
-//! whichever way, is an [`Identity`]; [`origin`] finds out where a request comes from, also behind proxies, and
-//! [`address_range`] what of addresses one person has.
-//! [`permission`] names the rights that handlers ask for. Which right an operation needs stands in
-//! the operation's signature, in the API.
+//! There are several [authentication methods](way_in):
+//!
+//! - [`basic`] reads a name and a password. [`Authenticator`] checks them against the snapshot's accounts, slowed down
+//!   by the [`login_throttle`] where passwords are being guessed;
+//! - [`bearer`] accepts tokens: the depot's own ([`token`]) and those of an outside issuer ([`oidc`]);
+//! - `negotiate` accepts Kerberos tickets, whose [`principal`]s are mapped to users;
+//! - [`certificate`] looks up the snapshot's certificate mappings.
+//!
+//! Each of them yields an [`Identity`]. [`origin`] determines where a request comes from, also behind proxies, and
+//! [`address_range`] the addresses that are counted as one person's. [`permission`] names the rights that handlers ask
+//! for; the signature of an operation in the API says which right it needs.
 
 pub mod address_range;
 pub mod authenticator;
@@ -36,7 +39,7 @@ pub use origin::{Origin, TrustedProxies};
 pub use permission::Permission;
 pub use way_in::WayIn;
 
-/// Why a caller is turned away.
+/// The reason why a caller is turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
     #[error("this needs credentials")]
@@ -53,12 +56,12 @@ pub enum Denied {
          Latin-1, of which only ASCII is the same"
     )]
     NotUtf8,
-    /// Other listeners may have it.
+    /// Other listeners may offer this authentication method.
     #[error(
         "this address of the server does not take credentials of this kind; WWW-Authenticate names those that it takes"
     )]
     NotOffered,
-    /// Whoever sent it may know why: it says nothing of other tokens.
+    /// The reason is safe to disclose to the sender: it reveals nothing about other tokens.
     #[error("the token is not accepted: {0}")]
     BadToken(&'static str),
     #[error("the token has expired")]
@@ -67,14 +70,14 @@ pub enum Denied {
         "the token is good, but nothing in it gives its holder a right here (access.oidc.grant)"
     )]
     NoGrant,
-    /// Who it is was changed since, perhaps.
+    /// The caller's account may have changed since.
     #[error(
         "the database has not answered for some time, so nobody is logged in from what this server knew before; try again"
     )]
     Stale,
     #[error("the keys of the token's issuer are not at hand at the moment")]
     IssuerAway,
-    /// A mapping says so.
+    /// A certificate mapping refuses it.
     #[error("this certificate is refused by a certificate mapping; an administrator knows why")]
     CertificateRefused,
     #[error(
@@ -90,16 +93,16 @@ pub enum Denied {
     CertificateUnreadable,
     #[error("this address of the server is for those who have a client certificate, and none came")]
     CertificateMissing,
-    /// Of a proxy that is believed.
+    /// The header comes from a trusted proxy.
     #[error(
         "the proxy's Client-Cert header is no certificate, or came twice: the proxy has to set it, and take away what \
          the client sent under this name"
     )]
     CertificateHeader,
-    /// Wrong passwords came before: this one was not looked at.
+    /// Wrong passwords were sent before, so this one was not checked.
     #[error("wrong passwords came from here; try again later")]
     Slowed { wait: Duration },
-    /// Of which kind, only the log says.
+    /// Only the log says which of these it is.
     #[error("the ticket was not taken: it has expired, was used before or is for another server")]
     WrongTicket,
     #[error(

@@ -1,8 +1,8 @@
-//! The HTTP API. Handlers extract, call the catalog, convert.
+//! The HTTP API. Handlers extract the parts of a request, call the catalog and convert the result.
 //!
-//! [`routes`] has every route in one list, [`depot`] what handlers work with, [`conventions`] what every operation
-//! shares, [`openapi`] the document that describes it. Everything else is one file or folder for each noun of the API; `update_check`, `tree` and `bits` are what a
-//! fleet of clients asks.
+//! [`routes`] lists every route, [`depot`] is the state that handlers work with, [`conventions`] contains what all
+//! operations share, and [`openapi`] generates the document that describes them. Every other module is one noun of the
+//! API. A fleet of clients uses `update_check`, `tree` and `bits`.
 
 pub mod assignments;
 pub mod audit;

@@ -1,16 +1,18 @@
-//! The rules of an image's life, in its order; no HTTP, no SQL.
+//! The rules of an image's life, in the order of that life; no HTTP, no SQL.
 //!
-//! Read along the life: [`image`], [`revision`], [`upload`] (how a draft gets its bytes), [`bits_upload`] (which does all
-//! of that by a file's name alone), [`channel`], [`promotion`], then [`snapshot`] (what every channel offers, in memory),
-//! [`publication`] (the physical tree follows), [`manifest`] (`channel.json`) and [`update_check`]. [`healing`] is for
-//! bytes that were found damaged.
+//! Read the modules in the order of an image's life: [`image`], [`revision`], [`upload`] (how a draft gets its bytes),
+//! [`bits_upload`] (which does all of that from a file's name alone), [`channel`], [`promotion`], then [`snapshot`]
+//! (the offer of every channel, in memory), [`publication`] (keeps the physical tree up to date), [`manifest`]
+//! (`channel.json`) and [`update_check`]. [`healing`] repairs files that were found damaged.
 //!
-//! Beside the life: [`accounts`] (users, tokens, certificate mappings), [`audit`], [`idempotency`]. Below all of it:
-//! [`handle`] (the [`Catalog`] itself), [`rules`], [`actor`], [`error`], [`blob_removal`] (bytes that nothing refers to),
-//! [`job`], by which one of several servers does background work for all, and `replicas` (how many of them answer by a change). What keeps a depot whole and carries it elsewhere is the room above, `upkeep`.
+//! Outside an image's life: [`accounts`] (users, tokens, certificate mappings), [`audit`], [`idempotency`]. Used by all
+//! of these: [`handle`] (the [`Catalog`] itself), [`rules`], [`actor`], [`error`], [`blob_removal`] (removes bytes that
+//! nothing refers to), [`job`] (lets one of several servers do background work for all) and `replicas` (counts the
+//! servers whose answers already include a change). The module above, `upkeep`, maintains a depot and transfers it
+//! elsewhere.
 //!
-//! Every change has the same shape: begin a transaction, look up, decide, write, audit, commit, then let the snapshot
-//! follow. No transaction is open while bytes move.
+//! Every change follows the same pattern: begin a transaction, look up, decide, write, audit, commit, then refresh the
+//! snapshot. No transaction is open while bytes are transferred.
 
 pub mod accounts;
 pub mod actor;

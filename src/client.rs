@@ -1,13 +1,14 @@
-//! The command line's side of the API: what `push`, `pull` and `prestage` do over HTTP, and `verify` on a disk.
+//! The command line's side of the API: `push`, `pull` and `prestage` work over HTTP, and `verify` checks files on a
+//! disk.
 //!
-//! Reading order: [`push`], [`pull`] and [`prestage`] are the jobs, told from top to bottom, and [`verify`] looks at
-//! what the last one made, wherever it was taken to. [`connection`] is how they reach the server (address and
-//! [`credentials`], [`retry`]); a job that cannot be done ends in a [`Failure`], which knows its [`Exit`] code.
-//! [`progress`] and [`output`] are what the person or the script sees.
+//! Reading order: [`push`], [`pull`] and [`prestage`] are the commands, each written from top to bottom, and [`verify`]
+//! checks a kit that [`prestage`] made, wherever it was copied to. [`connection`] reaches the server (address and
+//! [`credentials`], [`retry`]). A command that cannot be done ends in a [`Failure`], which knows its [`Exit`] code.
+//! [`progress`] and [`output`] are what the user or the script sees.
 //!
-//! This room speaks to a server through the public API alone: what `push` can do, curl can do. Of the other rooms it
-//! uses `model`, and `crate::prestage` for what a kit holds. Reading the command line as a whole and ending the
-//! process are left to `main`.
+//! This module uses the server's public API only: curl can do everything that `push` does. Of the other modules it uses
+//! `model`, and `crate::prestage` for the contents of a kit. Parsing the whole command line and ending the process are
+//! left to `main`.
 
 pub mod absent;
 pub mod connection;

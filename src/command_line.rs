@@ -1,7 +1,7 @@
-//! The command line: what is read of it, and how a command ends.
+//! The command line: its arguments, and how a command ends.
 //!
-//! The commands that work over HTTP are the room `client`; those of the server's side stand in `server`, each in a file of
-//! its own. The client's build has the former alone.
+//! The commands that work over HTTP are in `client`. Those of the server's side are in `server`, each in a file of its
+//! own. The client's build contains only the former.
 
 mod failure;
 #[cfg(feature = "server")]
@@ -19,11 +19,11 @@ use self::failure::fail;
 use crate::client;
 use crate::client::output::complain;
 
-/// The repository from which an organisation's machines get their virtual-machine images.
+/// Repository from which an organisation's machines get their virtual-machine images
 #[derive(Debug, Parser)]
 #[command(name = "imagedepot", version = version::VERSION.as_str(), about, after_help = client::EXIT_CODES)]
 pub struct CommandLine {
-    /// File of settings (TOML); see `check-config --example`
+    /// Settings file (TOML) [default: none]; `check-config --example` prints all settings with their defaults
     #[cfg(feature = "server")]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -33,31 +33,31 @@ pub struct CommandLine {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Upload an image's files as a new revision, seal and promote it
+    /// Upload an image's files as a new revision, seal it, and promote it if a channel is given
     Push(client::push::Args),
-    /// Download an image, verified; resumes what was begun
+    /// Download an image and verify it; resumes an interrupted download
     Pull(client::pull::Args),
-    /// Lay out the first image of client computers, with what sets it up there
+    /// Lay out the first image of client computers, with the scripts that set it up there
     Prestage(client::prestage::Args),
-    /// Check a pre-staging kit: nothing missing, changed, writable or added
+    /// Check a pre-staging kit for missing, changed, writable or added files
     Verify(client::verify::Args),
     #[cfg(feature = "server")]
     #[command(flatten)]
     Server(server::Command),
 }
 
-/// How long work that nobody waits for may take when the command has ended.
+/// The time that leftover work may take after the command has ended.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
 impl CommandLine {
-    /// Runs the subcommand to its end.
+    /// Runs the subcommand and returns its exit code.
     pub fn run(self) -> ExitCode {
         let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
             Ok(runtime) => runtime,
             Err(error) => return fail(&error.into()),
         };
         let code = runtime.block_on(self.dispatch());
-        // What hangs on a disk that does not answer holds nobody up.
+        // Work that waits for a disk that does not answer must not delay the end.
         runtime.shutdown_timeout(LEFT_BEHIND);
         code
     }

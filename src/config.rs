@@ -1,13 +1,13 @@
-//! The settings: one documented structure, from one file, the environment and a few flags.
+//! The settings: one documented structure, filled from one file, the environment and a few flags.
 //!
-//! Read in this order, later wins: `--config FILE` (TOML), `IMAGEDEPOT__SECTION__KEY` in the
-//! environment (also `…_FILE`, which names a file that holds the value, for secrets), flags. Unknown
-//! keys are refused. `check-config --example` prints `config/example.toml`, which a test keeps equal
-//! to the defaults here.
+//! The sources are read in this order, and later ones win: `--config FILE` (TOML), `IMAGEDEPOT__SECTION__KEY` in the
+//! environment (also `…_FILE`, which names a file that holds the value, for secrets), flags. Unknown keys are refused.
+//! `check-config --example` prints `config/example.toml`, which a test keeps equal to the defaults here.
 //!
-//! `environment` is what variables say, `mistakes` finds all that is wrong at once and `location` where it stands.
-//! `settings` is the structure, with `access`, `listener`, `places` and `scrub` for its larger sections; `read` fills it,
-//! `check` says what does not fit together, `rules` gives the catalog its share, `reload` says what waits for a start.
+//! `settings` is the structure, with `access`, `listener`, `places` and `scrub` for its larger sections. `read` fills
+//! it, and `environment` reads the variables. `mistakes` finds all wrong values at once, and `location` the place of
+//! each. `check` finds values that do not fit together, `rules` gives the catalog its share of the settings, and
+//! `reload` lists the changes that need a restart.
 
 mod access;
 mod check;

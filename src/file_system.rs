@@ -1,7 +1,8 @@
-//! Opening files in folders where others may write: a symbolic link leads wherever its maker likes, and a pipe keeps its reader waiting
-//! for ever.
+//! Opens files safely in folders where others may write: a symbolic link there may lead anywhere, and opening a pipe
+//! would wait for ever.
 //!
-//! What a path says between here and the file is the caller's own choice; its last name is where others may have put something.
+//! The folders on the way to a file are the caller's own choice and are not checked. Only the last name of the path may
+//! have been placed by others.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -10,27 +11,28 @@ use std::path::Path;
 
 use rustix::fs::OFlags;
 
-/// What is said of what is no regular file.
+/// The error for anything that is not a regular file.
 const NO_FILE: &str = "not a regular file";
 const A_LINK: &str =
     "a symbolic link, and those are not followed here: name or copy the file itself";
 
-/// Opens a regular file to read it; an error for a symbolic link and for all that is no file.
+/// Opens a regular file for reading. Fails for a symbolic link and for anything that is not a regular file.
 pub fn open(path: &Path) -> io::Result<File> {
     open_with(OpenOptions::new().read(true), path)
 }
 
-/// The same as these options say. What is made with them was not there before as something else.
+/// Opens or creates a regular file with the given options. Fails if the path already is something else.
 pub fn open_with(options: &OpenOptions, path: &Path) -> io::Result<File> {
     regular(options, OFlags::NOFOLLOW, path)
 }
 
-/// Opens a regular file that a person has named: where it is a link, what it leads to is meant.
+/// Opens a regular file that a person has named. A symbolic link is followed, because the person means its target.
 pub fn open_named(path: &Path) -> io::Result<File> {
     regular(OpenOptions::new().read(true), OFlags::empty(), path)
 }
 
-/// All of a regular file; an error for a symbolic link, for all that is no file, and for more than `limit` bytes.
+/// Reads a whole regular file. Fails for a symbolic link, for anything that is not a regular file, and for more than
+/// `limit` bytes.
 pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     use std::io::Read as _;
 
@@ -42,8 +44,8 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// An error unless what the names below `root` lead to is a regular file, and no name on the way is a link. For readers that open files
-/// themselves.
+/// Fails unless `names` below `root` lead to a regular file and none of them is a symbolic link. For readers that open
+/// files themselves.
 pub fn must_be_regular_below(root: &Path, names: &Path) -> io::Result<()> {
     let mut path = root.to_owned();
     let mut about = fs::symlink_metadata(&path)?;
@@ -57,7 +59,8 @@ pub fn must_be_regular_below(root: &Path, names: &Path) -> io::Result<()> {
     if about.is_file() { Ok(()) } else { Err(io::Error::other(NO_FILE)) }
 }
 
-/// `O_NONBLOCK`: opening a pipe would wait for its other end. Regular files know nothing of it.
+/// Opens a file and checks that it is regular. Without `O_NONBLOCK`, opening a pipe would wait for its other end; the
+/// flag has no effect on regular files.
 fn regular(options: &OpenOptions, flags: OFlags, path: &Path) -> io::Result<File> {
     let mut options = options.clone();
     options.custom_flags((flags | OFlags::NONBLOCK).bits().cast_signed());
@@ -75,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// A folder with a file, a link to it, a pipe and a folder.
+    /// Makes a folder with a file, a link to it, a pipe and a folder.
     fn folder() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);

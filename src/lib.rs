@@ -1,5 +1,5 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
-// They panic where whoever reads has gone; `client::output` has what does not.
+// These macros panic if the reader of the output is gone; the functions of `client::output` do not.
 #![warn(clippy::print_stdout, clippy::print_stderr)]
 
 #[cfg(not(feature = "client"))]

@@ -1,10 +1,10 @@
-//! The words of the trade (names, states, digests, records) as types that cannot hold a wrong value.
+//! The vocabulary of the domain (names, states, digests, records) as types that cannot hold an invalid value.
 //!
-//! The lowest room: every other one speaks in these types. They know how they are written in a row
-//! and in JSON, because both are text with the same words, and nothing of queries or HTTP.
+//! The lowest layer: all other modules use these types. The types define how they are written in a row and in JSON,
+//! which is the same text in both, and know nothing of queries or HTTP.
 //!
-//! Digests and names are for both builds. What else the client comes to need loses its line `cfg` here; what it
-//! says of rows and documents stands behind `cfg` and `cfg_attr` then, as with names.
+//! Digests and names are part of both builds. If the client needs another module, remove the `cfg` line of that module
+//! here and put its code for rows and documents behind `cfg` and `cfg_attr`, as in `name`.
 
 #[cfg(feature = "server")]
 pub mod account;

@@ -1,13 +1,13 @@
-//! What an administrator puts on client computers ahead of their first start: the pre-staging kit.
+//! The pre-staging kit: the files that an administrator puts on client computers before their first start.
 //!
-//! MED-V takes its first image from two folders whose names it fixes, instead of the network. A kit is one
-//! revision's files in these folders, and what sets them up at a client computer: scripts, registry values,
-//! digests and words. Everything here is text made from values; nothing is read or written. The server sends
-//! a kit as an archive (`api::prestage`), the command line lays one out on a disk (`client::prestage`), and both
-//! ask here what is in it, so that the two are alike.
+//! MED-V takes its first image from two folders with fixed names, instead of the network. A kit is one revision's files
+//! in these folders, together with what sets them up at a client computer: scripts, registry values, digests and
+//! instructions. This module only makes texts from values and reads or writes no files. The server sends a kit as an
+//! archive (`api::prestage`), and the command line lays one out on a disk (`client::prestage`). Both get the contents
+//! from here, so the two kits are alike.
 //!
-//! Reading order: [`Kit`], then what it holds (`contents`): [`location`] (where it is going to lie), [`rights`] (who
-//! may do what there), `script` (what the person runs), `registry`, [`sums`] (what is checked).
+//! Reading order: [`Kit`], then its contents (`contents`): [`location`] (where it is installed), [`rights`] (who may do
+//! what there), `script` (what the user runs), `registry`, [`sums`] (what is checked).
 
 mod contents;
 mod folders;

@@ -1,5 +1,5 @@
-//! The running server: opens what it needs, listens, serves, keeps background work going, and stops
-//! without breaking what is under way.
+//! The running server: opens what it needs, listens, serves, runs background work, and stops without interrupting
+//! requests under way.
 
 mod app;
 mod connection;
@@ -39,13 +39,13 @@ use crate::telemetry::metrics::keep_folding;
 use connection_limit::ConnectionLimit;
 use tls::Tls;
 
-/// How long background work that panicked rests: a panic that comes again must not fill the log.
+/// The pause before background work that panicked starts again, so that a repeated panic does not fill the log.
 const BEFORE_NEXT_TRY: Duration = Duration::from_secs(1);
 
-/// How long closing may take past the grace that requests under way have had.
+/// The time that closing may take after the grace period for requests under way has ended.
 const CLOSING: Duration = Duration::from_secs(1);
 
-/// A server that is listening and not yet serving.
+/// A server that is listening but not serving yet.
 pub struct Bound {
     config: Config,
     opened: Opened,
@@ -53,7 +53,7 @@ pub struct Bound {
     metrics_socket: Option<TcpListener>,
 }
 
-/// A listener's address, taken, and its TLS.
+/// A listener with its bound socket and its TLS.
 struct Socket {
     listener: Listener,
     address: SocketAddr,
@@ -61,7 +61,7 @@ struct Socket {
     tls: Option<Arc<Tls>>,
 }
 
-/// Says what is wrong with settings that are well in themselves: the files that they name.
+/// Checks the files that otherwise correct settings name for TLS: certificates, keys and revocation lists.
 pub fn check(config: &Config) -> Result<(), ConfigError> {
     let listeners = config.listener.iter().enumerate();
     let wrong = listeners.filter_map(|(index, listener)| {
@@ -75,7 +75,7 @@ fn of_listener(index: usize, error: &ConfigError) -> ConfigError {
     ConfigError::new(format!("listener {}: {error}", index + 1))
 }
 
-/// Opens everything and binds all addresses, so that what is wrong is said before anything is served.
+/// Opens everything and binds all addresses, so that errors are reported before anything is served.
 pub async fn bind(config: Config, data: &std::path::Path) -> Result<Bound, ServerError> {
     memory::use_small_pages();
     check(&config)?;
@@ -110,10 +110,12 @@ fn listen(address: SocketAddr, config: &Config) -> Result<TcpListener, ServerErr
     })
 }
 
-/// `[::]` takes IPv4 along, unless it is told not to: beside `0.0.0.0` on the same port it could not be had.
+/// Listens on an IPv6 address for IPv6 alone. By default `[::]` also takes IPv4, and then it could not be bound beside
+/// `0.0.0.0` on the same port.
 fn ipv6_alone(address: SocketAddr) -> std::io::Result<TcpListener> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
-    /// What the system allows a queue of connections is less on most machines, and counts then.
+    /// The requested length of the queue of waiting connections. The system caps it at its own limit
+    /// (`net.core.somaxconn`).
     const WAITING: i32 = 4096;
     let kind = (AddressFamily::INET6, SocketType::STREAM, SocketFlags::CLOEXEC);
     let socket = rustix::net::socket_with(kind.0, kind.1, kind.2, None)?;
@@ -125,7 +127,7 @@ fn ipv6_alone(address: SocketAddr) -> std::io::Result<TcpListener> {
 }
 
 impl Bound {
-    /// Where the server can be reached, one URL for each listener.
+    /// Returns the server's URLs, one for each listener.
     pub fn urls(&self) -> Vec<String> {
         let url = |socket: &Socket| {
             let scheme = if socket.tls.is_some() { "https" } else { "http" };
@@ -194,7 +196,7 @@ impl Bound {
         }
         let result = server.run().await.map_err(fail("serving ended"));
         tracing::info!("stopped serving, closing the catalog");
-        // A database that does not answer any more holds nobody up: what was acknowledged is durable.
+        // A database that no longer answers must not delay the stop: whatever was acknowledged is durable.
         let deadline = *stopped_at.get_or_init(Instant::now) + grace + CLOSING;
         if timeout_at(deadline, close(&opened.catalog, metrics_server, background)).await.is_err() {
             tracing::warn!("the catalog could not be closed in time; ends all the same");
@@ -206,7 +208,7 @@ impl Bound {
     }
 }
 
-/// When it is ready, notes when that was.
+/// Waits for `stop`, then records the time.
 async fn noted(stop: impl Future<Output = ()>, at: Arc<OnceLock<Instant>>) {
     stop.await;
     let _only_once = at.set(Instant::now());
@@ -231,13 +233,13 @@ fn connection_limit(config: &Config) -> Arc<ConnectionLimit> {
     )
 }
 
-/// Makes an error of what did not work.
+/// Returns a function that turns an I/O error into a server error that says what failed.
 fn fail(what: &str) -> impl FnOnce(std::io::Error) -> ServerError + use<> {
     let what = what.to_owned();
     move |source| ServerError::Listen { what, source }
 }
 
-/// What requests are told of the listener that they came in by.
+/// Returns what the API needs to know about each listener: its authentication methods, and whether it speaks TLS.
 fn listeners(sockets: &[Socket]) -> Listeners {
     Listeners::new(sockets.iter().map(|Socket { listener, address, tls, .. }| {
         let ways_in = listener.ways_in.clone();
@@ -245,8 +247,8 @@ fn listeners(sockets: &[Socket]) -> Listeners {
     }))
 }
 
-/// Work that goes on beside requests. Each loop looks for itself what is to be done, so that one that
-/// is cut off loses nothing.
+/// Starts the work that runs beside requests. Each loop finds out for itself what there is to do, so that nothing is
+/// lost when one is interrupted.
 fn background(opened: &Opened) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     macro_rules! keep {
@@ -272,7 +274,7 @@ fn background(opened: &Opened) -> JoinSet<()> {
     tasks
 }
 
-/// What others change while the server runs: the outside issuer's keys, the files of TLS.
+/// Starts the work that follows changes from outside: the outside issuer's keys and the TLS files.
 fn follow_outside(
     background: &mut JoinSet<()>,
     issuer: Option<Arc<Issuer>>,
@@ -290,8 +292,8 @@ fn follow_outside(
     }));
 }
 
-/// Begins work anew that panicked: a server that answers from a snapshot that nobody refreshes any
-/// more would look well.
+/// Runs work and starts it again whenever it panics or ends. Without that, a server whose snapshot is no longer
+/// refreshed would look healthy.
 async fn without_end<F: Future<Output = ()>>(name: &'static str, work: impl Fn() -> F) {
     loop {
         let ended = AssertUnwindSafe(work()).catch_unwind().await;

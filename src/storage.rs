@@ -1,6 +1,6 @@
-//! Rows and bytes: the two databases behind one type, and the store of blobs behind another.
+//! The database rows and the stored bytes: both databases behind one type, and the blob store behind another.
 //!
-//! Below the catalog, which holds the rules; nothing here decides whether a change is allowed.
+//! This layer is below the catalog, which holds the rules. Nothing here decides whether a change is allowed.
 
 mod audit_row;
 pub mod backup_store;

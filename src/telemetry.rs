@@ -1,4 +1,4 @@
-//! What the server tells of itself: logs, the access log, metrics; and the id that ties them together.
+//! The server's telemetry: logs, the access log, metrics, and the request id that connects them.
 
 pub mod access_log;
 pub mod metrics;
@@ -15,16 +15,16 @@ use tracing_subscriber::{EnvFilter, Layer as _, Registry, reload};
 
 use crate::config::{ConfigError, Log, LogFormat};
 
-/// The framework's own lines on every start are no news, nor is what strangers send that is no HTTP; a level that names
-/// them still wins.
+/// The filter for the framework's own lines: those on every start are no news, and neither is traffic from strangers
+/// that is not HTTP. A level in the settings that names these targets overrides it.
 const QUIET: &str = "actix_server=warn,actix_http=off";
 
-/// By which the level is changed while the server runs.
+/// The handle that changes the level while the server runs.
 static FILTER: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
-/// What is logged, by `log.level`.
+/// Builds the log filter from `log.level`.
 pub fn filter(settings: &Log) -> Result<EnvFilter, ConfigError> {
-    // A word that is no level would be taken for the name of a module, and all others be silent.
+    // The filter would take an unknown word for a module's name, and log nothing from all other modules.
     let parts = settings.level.split(',').map(str::trim).filter(|part| !part.is_empty());
     for part in parts {
         let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
@@ -38,7 +38,7 @@ pub fn filter(settings: &Log) -> Result<EnvFilter, ConfigError> {
         .map_err(|error| ConfigError::new(format!("log.level: {error}")))
 }
 
-/// Starts logging to stderr: text on a terminal, JSON otherwise, unless the settings say which.
+/// Starts logging to stderr: text on a terminal, JSON otherwise, unless `log.format` says which.
 pub fn start_logging(settings: &Log) -> Result<(), ConfigError> {
     let filter = filter(settings)?;
     let terminal = std::io::stderr().is_terminal();
@@ -56,17 +56,17 @@ pub fn start_logging(settings: &Log) -> Result<(), ConfigError> {
     };
     let started = tracing_subscriber::registry().with(filter).with(lines).try_init();
     started.map_err(|error| ConfigError::new(format!("log: {error}")))?;
-    // The first stays: logging is started once.
+    // Nothing is set yet: starting a second time fails above.
     let _first = FILTER.set(handle);
     Ok(())
 }
 
-/// Unless `NO_COLOR` is set to something (<https://no-color.org>).
+/// Reports whether colours may be used: not if `NO_COLOR` is set to something (<https://no-color.org>).
 fn colours_are_welcome() -> bool {
     std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
-/// What is logged from now on.
+/// Applies another `log.level` from now on.
 pub fn change_level(settings: &Log) -> Result<(), ConfigError> {
     let filter = filter(settings)?;
     let Some(handle) = FILTER.get() else { return Ok(()) };

@@ -1,11 +1,11 @@
-//! What keeps a depot whole, and what carries it elsewhere. Above the catalog, which knows nothing of it.
+//! Keeps a depot complete and intact, and moves it elsewhere. It is above the catalog, which knows nothing of it.
 //!
-//! Whole: [`sweep`] (what is left behind), [`retention`] (older revisions), [`garbage`] (bytes that nothing refers to),
-//! [`scrub`] (every byte read again, with quarantine and rescue), [`backup`] (with restore), and [`gauges`], [`watch`]
-//! and [`status`], which tell of it. Of several servers one does such work ([`job`](crate::catalog::job)).
+//! Upkeep: [`sweep`] (leftovers), [`retention`] (older revisions), [`garbage`] (bytes that nothing refers to),
+//! [`scrub`] (reads every byte again, with quarantine and rescue), [`backup`] (with restore), and [`gauges`], [`watch`]
+//! and [`status`], which report on it. With several servers, one of them does such work ([`job`](crate::catalog::job)).
 //!
-//! Elsewhere: [`rebuild`] (a lost catalog, from the tree alone), [`export`] and [`take_over`] (revisions, both by
-//! [`transfer`]), [`relocate`] (all of it).
+//! Moving: [`rebuild`] (a lost catalog, from the tree alone), [`export`] and [`take_over`] (revisions, both through
+//! [`transfer`]), [`relocate`] (everything).
 
 pub mod backup;
 pub mod export;

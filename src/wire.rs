@@ -1,4 +1,4 @@
-//! Protocols that others defined, parsed and written without knowing the catalog.
+//! Protocols defined by others, parsed and written without knowledge of the catalog.
 
 pub mod bits;
 pub mod client_cert;

@@ -1,8 +1,9 @@
-//! What one person has of addresses.
+//! The addresses that are counted as one person's.
 
 use std::net::IpAddr;
 
-/// One address of IPv4; of IPv6 the network of 64 bits, from which one subscriber may choose any.
+/// Returns an IPv4 address itself, and the 64-bit network of an IPv6 address, from which one subscriber may choose any
+/// address.
 pub fn subscriber(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(address) => IpAddr::V6((address.to_bits() & !u128::from(u64::MAX)).into()),

@@ -1,7 +1,8 @@
-//! Names and passwords checked: slowed after mistakes, off the async threads, remembered for a short while.
+//! Checks names and passwords: slowed down after mistakes, off the async threads, and remembered for a short while.
 //!
-//! In this order, so that an attack costs little: the [`Guard`] is asked, then what is remembered, and only then
-//! Argon2 runs. What is remembered is asked second, or a guess that is right would be found there at any speed.
+//! The order keeps attacks cheap for the server: first the [`Guard`] is asked, then the remembered log-ins, and only
+//! then does Argon2 run. The remembered ones are second, because a correct guess would otherwise be found there at any
+//! speed.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,11 +20,11 @@ use super::{Denied, Identity, WayIn};
 use crate::catalog::Catalog;
 use crate::model::{Account, Ids};
 
-/// A script that calls once a second pays for Argon2 once in this time.
+/// The time for which a log-in is remembered: a script that calls once a second pays for Argon2 once in this time.
 const REMEMBERED_FOR: Duration = Duration::from_mins(1);
 const REMEMBERED_AT_MOST: u64 = 10_000;
 
-/// Each check takes 19 MiB and tens of milliseconds of a core: more at once would starve downloads.
+/// The number of checks at once. Each takes 19 MiB and tens of milliseconds of a core: more would starve downloads.
 const CHECKS_AT_ONCE: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -32,12 +33,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 pub struct Authenticator {
     catalog: Catalog,
     guard: Guard,
-    /// Keys are digests over a secret of this process, the stored hash and the password: nothing to
-    /// be read from memory dumps, and void by itself when the password changes.
+    /// The log-ins that are remembered. The keys are digests over a secret of this process, the stored hash and the
+    /// password: memory dumps reveal nothing, and an entry is void as soon as the password changes.
     remembered: Cache<[u8; 32], ()>,
     secret: Arc<str>,
     checks: Arc<Semaphore>,
-    /// Checked for names that do not exist, so that their answer takes as long.
+    /// A hash that is checked for names that do not exist, so that their refusal takes as long.
     decoy: Arc<str>,
 }
 
@@ -57,7 +58,7 @@ impl Authenticator {
         })
     }
 
-    /// Finds out whose credentials these are.
+    /// Authenticates a caller by name and password.
     pub async fn authenticate(
         &self,
         credentials: &Credentials,
@@ -69,7 +70,7 @@ impl Authenticator {
         }
         let account = self.account(&credentials.name);
         let checked = self.check(account.clone(), &credentials.password, attempt).await;
-        // Another process may just have set the password: worth one look before refusing.
+        // Another process may just have set the password, so the catalog is checked once before the refusal.
         if !matches!(checked, Err(Denied::WrongCredentials)) || !self.catalog.has_news().await {
             return checked;
         }
@@ -82,7 +83,7 @@ impl Authenticator {
         self.check(now, &credentials.password, attempt).await
     }
 
-    /// Whoever may log in under the name.
+    /// Returns the account that may log in under the name, if there is one.
     fn account(&self, name: &str) -> Option<Arc<Account>> {
         let name = name.parse().ok()?;
         self.catalog.snapshot().account(&name).filter(|account| !account.disabled).cloned()
@@ -102,13 +103,14 @@ impl Authenticator {
             self.guard.let_in(attempt, Instant::now());
         } else {
             let checking = self.verify(account.clone(), stored, password, attempt);
-            // Equal ones at the same time are one: a client that opens eight connections pays once.
+            // Equal checks at the same time are one: a client that opens eight connections pays once.
             self.remembered.try_get_with(key, checking).await.map_err(|denied| *denied)?;
         }
         account.map(|account| Identity::user(account, WayIn::Basic)).ok_or(Denied::WrongCredentials)
     }
 
-    /// The name is in it, for all that nobody has share the decoy's hash: each guess at one counts.
+    /// Returns the key of a remembered log-in. It contains the name, because all names that do not exist share the
+    /// decoy's hash, and each guess at one of them has to count.
     fn memory_key(&self, stored: &str, password: &SecretString, attempt: Attempt) -> [u8; 32] {
         let mut hasher = Sha256::new();
         for part in [&*self.secret, stored, password.expose_secret()] {
@@ -146,8 +148,8 @@ impl Authenticator {
         Ok(())
     }
 
-    /// Does what is expensive off the async threads, few at once. The permit goes along: who hangs up does
-    /// not make room before the work has ended.
+    /// Runs expensive work off the async threads, a few at once. The permit moves into the work, so that a client that
+    /// disconnects does not free it before the work has ended.
     async fn with_permit<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> T + Send + 'static,
@@ -162,8 +164,8 @@ impl Authenticator {
         tokio::task::spawn_blocking(work).await.map_err(|_| Denied::Busy)
     }
 
-    /// Replaces a hash that was made with less effort than today's. The log-in does not wait for it, and where it
-    /// fails the next one does it.
+    /// Replaces a hash that was made with less effort than today's. The log-in does not wait for it, and if it fails,
+    /// the next log-in does it.
     fn renew_in_background(&self, account: Arc<Account>, password: SecretString) {
         let authenticator = self.clone();
         tokio::spawn(async move {

@@ -12,7 +12,7 @@ pub struct Credentials {
     pub password: SecretString,
 }
 
-/// Reads what follows `Basic` in an `Authorization` header.
+/// Reads the text behind `Basic` in an `Authorization` header.
 pub fn parse(encoded: &str) -> Result<Credentials, Denied> {
     let bytes = STANDARD.decode(encoded.trim()).map_err(|_| Denied::Unreadable)?;
     let text = String::from_utf8(bytes).map_err(|_| Denied::NotUtf8)?;

@@ -1,7 +1,6 @@
 //! Bearer tokens (RFC 6750): the depot's own, or those of the outside issuer that the settings name.
 //!
-//! `typ` says which a token claims to be, and each kind has keys of its own: a token is never tried with
-//! both.
+//! `typ` says which kind a token claims to be. Each kind has keys of its own, and a token is never tried with both.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -16,18 +15,18 @@ use crate::catalog::Catalog;
 use crate::catalog::accounts::token::USE_NOTED_EVERY;
 use crate::model::ApiToken;
 
-/// Unknown tokens are worth a look at the catalog this often, in milliseconds, and no oftener: they cost their
-/// sender nothing.
+/// The shortest interval, in milliseconds, between two checks of the catalog because of an unknown token. Such tokens
+/// cost their sender nothing.
 const LOOK_EVERY: i64 = 100;
 
 const NOTED_AT_MOST: u64 = 100_000;
 
-/// Recognises callers by the tokens that they bring.
+/// Recognises callers by their tokens.
 #[derive(Clone)]
 pub struct TokenReader {
     catalog: Catalog,
     issuer: Option<Arc<Issuer>>,
-    /// Tokens whose use this process has noted within the hour.
+    /// The tokens whose use this process has noted within the hour.
     noted: Cache<Uuid, ()>,
     looked: Arc<AtomicI64>,
 }
@@ -46,17 +45,17 @@ impl TokenReader {
         })
     }
 
-    /// The outside issuer, whose keys somebody has to keep up to date.
+    /// Returns the outside issuer. Its keys are kept up to date only while [`Issuer::follow`] runs.
     pub fn issuer(&self) -> Option<&Arc<Issuer>> {
         self.issuer.as_ref()
     }
 
-    /// Finds out whose token this is.
+    /// Authenticates a caller by a token.
     pub async fn authenticate(&self, text: &str) -> Result<Identity, Denied> {
         let head = jwt::head(text)?;
         if head.kind().as_deref() == Some(token::KIND) {
             let token = match self.own(text, &head) {
-                // Another process may just have made it.
+                // Another process may just have created it.
                 Err(token::UNKNOWN) if self.take_look() && self.catalog.has_news().await => {
                     self.own(text, &head)
                 }
@@ -82,7 +81,7 @@ impl TokenReader {
         }
     }
 
-    /// True for one caller in so much time.
+    /// Reports whether the caller may check the catalog: only one may in each interval.
     fn take_look(&self) -> bool {
         let now = self.catalog.clock().now().timestamp_millis();
         let last = self.looked.load(Ordering::Relaxed);

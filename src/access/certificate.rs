@@ -1,16 +1,16 @@
-//! Client certificates: whom a mapping takes them for.
+//! Client certificates: the users that mappings assign to them.
 //!
-//! That a certificate is genuine the TLS handshake has found out, here or at a trusted proxy.
+//! The TLS handshake, here or at a trusted proxy, has already verified that a certificate is genuine.
 
 use super::{Denied, Identity, WayIn};
 use crate::catalog::Snapshot;
 use crate::model::Certificate;
 use crate::model::certificate_mapping::Outcome;
 
-/// Finds out whom the certificate stands for. No mapping further down takes over where the first that fits
-/// leads to a user who is disabled.
+/// Identifies the user that the certificate stands for. If the first mapping that fits leads to a disabled user, no
+/// later mapping takes its place.
 pub fn judge(snapshot: &Snapshot, der: &[u8]) -> Result<Identity, Denied> {
-    // As the handshake here has it, where a proxy let one in.
+    // The same rule as in this server's own handshake, in case a proxy accepted such a certificate.
     if Certificate::from_der(der).is_ok_and(|certificate| certificate.is_version_1()) {
         return Err(Denied::CertificateUnreadable);
     }
@@ -27,7 +27,7 @@ pub fn judge(snapshot: &Snapshot, der: &[u8]) -> Result<Identity, Denied> {
     }
 }
 
-/// A certificate in few words, for the log.
+/// Describes a certificate in a few words, for the log.
 pub fn describe(der: &[u8]) -> String {
     match Certificate::from_der(der) {
         Ok(certificate) => format!(

@@ -1,4 +1,4 @@
-//! A caller that was recognised.
+//! A caller who was recognised.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use super::WayIn;
 use crate::model::pattern::{self, matches_any_case};
 use crate::model::{Account, ApiToken, ImageName, Role};
 
-/// Who is calling, and which way it came.
+/// The identity of a caller, and the authentication method that it used.
 #[derive(Debug, Clone)]
 pub struct Identity {
     who: Who,
@@ -19,9 +19,9 @@ pub struct Identity {
 enum Who {
     /// A user of the catalog.
     User(Arc<Account>),
-    /// The holder of a token of the depot's own, and its name as a caller.
+    /// The holder of one of the depot's own tokens, and its name as a caller.
     Token(Arc<ApiToken>, Arc<str>),
-    /// Somebody whom an outside issuer vouches for.
+    /// A caller whom an outside issuer vouches for.
     Outsider(Arc<Outsider>),
 }
 
@@ -47,8 +47,8 @@ impl Identity {
         Self { who: Who::Outsider(outsider.into()), way: WayIn::Bearer }
     }
 
-    /// What logs and the audit name, and what uploads and repeats of requests are bound to. Users' names have
-    /// no colon: those of tokens (`token:NAME`) and of outsiders (`oidc:NAME`) are never a user's.
+    /// Returns the name that logs and the audit contain, and to which uploads and repeats of requests are bound. Users'
+    /// names contain no colon, so those of tokens (`token:NAME`) and of outsiders (`oidc:NAME`) are never a user's.
     pub fn name(&self) -> &str {
         match &self.who {
             Who::User(account) => account.name.as_str(),
@@ -65,7 +65,7 @@ impl Identity {
         }
     }
 
-    /// Patterns of the images that the caller is confined to; none is all images.
+    /// Returns patterns of the images that the caller is confined to; an empty list means all images.
     pub fn images(&self) -> &[String] {
         match &self.who {
             Who::User(account) => &account.images,
@@ -74,7 +74,7 @@ impl Identity {
         }
     }
 
-    /// Who it is, whatever the name, and what it may: another one after any change of these.
+    /// Returns the caller's id, if it has one, and its rights, without the name. The value changes with any of these.
     pub fn standing(&self) -> impl Serialize {
         let id = match &self.who {
             Who::User(account) => Some(account.id),
@@ -92,15 +92,15 @@ impl Identity {
         roles.iter().any(|role| self.roles().contains(role))
     }
 
-    /// Whether the caller may hand out rights on the images of these patterns: on none but its own.
+    /// Reports whether the caller may give rights on the images of these patterns: it may only for images of its own.
     pub fn covers_all_of(&self, patterns: &[String]) -> bool {
         let own = self.images();
-        // A star of the caller's matches whatever a star within it can stand for.
+        // A star in one of the caller's patterns matches anything that a star within it can stand for.
         let covered = |asked: &String| own.iter().any(|pattern| matches_any_case(pattern, asked));
         own.is_empty() || (!patterns.is_empty() && patterns.iter().all(covered))
     }
 
-    /// The token by which the caller came, if it is one of the depot's own.
+    /// Returns the token that the caller used, if it is one of the depot's own.
     pub fn api_token(&self) -> Option<&ApiToken> {
         match &self.who {
             Who::Token(token, _) => Some(token),
@@ -108,7 +108,7 @@ impl Identity {
         }
     }
 
-    /// Whether the image is one that the caller may know of.
+    /// Reports whether the caller may know of the image.
     pub fn covers(&self, image: &ImageName) -> bool {
         pattern::covers(self.images(), image)
     }

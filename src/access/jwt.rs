@@ -1,8 +1,8 @@
-//! JSON Web Tokens (RFC 7519), whoever made them: the head read before anything is believed, then the
-//! signature and the claims that every token has.
+//! JSON Web Tokens (RFC 7519) of any issuer: reads the head before anything is trusted, then checks the signature and
+//! the claims that every token has.
 //!
-//! The signature is checked with an algorithm that the caller has pinned to the key; what the token says of
-//! its own keys (`jwk`, `jku`, `x5u`, `x5c`) is never looked at (RFC 8725).
+//! The signature is checked with an algorithm that the caller has pinned to the key. Keys that the token itself names
+//! (`jwk`, `jku`, `x5u`, `x5c`) are never used (RFC 8725).
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -13,11 +13,11 @@ use serde::de::{DeserializeOwned, IgnoredAny};
 
 use super::Denied;
 
-/// A token with hundreds of groups has some kilobytes. Nothing is decoded of longer ones.
+/// The length up to which a token is decoded, in bytes. A token with hundreds of groups has a few kilobytes.
 const LONGEST: usize = 16 * 1024;
 const LONGEST_KEY_ID: usize = 256;
 
-/// What a token says of itself; nothing of it is proven.
+/// The head of a token, of which nothing is proven.
 #[derive(Debug, Deserialize)]
 pub struct Head {
     #[serde(default)]
@@ -25,23 +25,23 @@ pub struct Head {
     pub alg: String,
     #[serde(default)]
     pub kid: Option<String>,
-    /// Extensions that whoever does not know them must refuse (RFC 7515 section 4.1.11): there are none
-    /// that this server knows.
+    /// Critical extensions, which anyone who does not know them must refuse (RFC 7515 section 4.1.11). This server
+    /// knows none.
     #[serde(default)]
     crit: Option<IgnoredAny>,
 }
 
-/// Whom a token must be from and for.
+/// The issuer and the audience that a token must have.
 pub struct Expected<'a> {
     pub issuer: &'a str,
     pub audience: &'a str,
-    /// How far clocks may differ, in seconds.
+    /// The difference between clocks that is allowed, in seconds.
     pub leeway: u64,
 }
 
-/// Names the cryptography that signs and verifies, before first use: the same that TLS runs on.
+/// Selects the cryptography that signs and verifies, before its first use. It is the same that TLS uses.
 pub fn install_cryptography() {
-    // It fails where it was done before, with the same.
+    // This fails if it was done before, with the same provider.
     let _done_before = crypto::aws_lc::DEFAULT_PROVIDER.install_default();
 }
 
@@ -71,15 +71,16 @@ pub fn head(token: &str) -> Result<Head, Denied> {
 }
 
 impl Head {
-    /// What kind of token it says to be, as media types are compared; none where it does not say.
+    /// Returns the kind of token that the head claims, in the form in which media types are compared; none if it claims
+    /// no kind.
     pub fn kind(&self) -> Option<String> {
         let typ = self.typ.as_ref()?.to_ascii_lowercase();
         Some(typ.strip_prefix("application/").map(str::to_owned).unwrap_or(typ))
     }
 }
 
-/// Checks the signature, by this algorithm and no other, and whom the token is from and for; then hands out
-/// the claims.
+/// Checks the signature with this algorithm and no other, the issuer, the audience and the time of validity, and
+/// returns the claims.
 pub fn verify<C: DeserializeOwned>(
     token: &str,
     key: &DecodingKey,

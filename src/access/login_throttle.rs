@@ -1,20 +1,20 @@
-//! Slows guessing: who has sent wrong passwords waits before the next one is looked at.
+//! Slows down the guessing of passwords: after wrong passwords, callers have to wait before the next one is checked.
 //!
-//! Asked before Argon2 runs, so an attack costs the server next to nothing. Three things are counted:
+//! The throttle is asked before Argon2 runs, so an attack costs the server next to nothing. It counts three things:
 //!
-//! - **an account from one address**: some mistakes are free, then the wait doubles with each, up to a limit. A
-//!   right password from there ends it;
-//! - **an address**, whatever the accounts: the same with more free mistakes and a shorter longest wait, for many
-//!   people may share it. Accounts that were let in from there within a day are spared;
-//! - **an account from everywhere**: while many fail, nobody's first mistake on it is free any more.
+//! - **an account from one address**: some mistakes are free, then the wait doubles with each, up to a limit. A correct
+//!   password from there ends it;
+//! - **an address**, whatever the accounts: the same with more free mistakes and a shorter longest wait, because many
+//!   people may share it. Accounts that logged in from there within a day are exempt;
+//! - **an account from everywhere**: while many attempts fail, no address has a free mistake on it any more.
 //!
-//! The first attempt of an address that has done nothing wrong is always looked at: so whoever attacks
-//! an account cannot lock its owner out. What is under way counts as failed until it is decided, or a thousand
-//! guesses at once would all be first ones.
+//! The first attempt of an address that has made no mistake is always checked, so an attacker cannot lock the owner out
+//! of an account. Attempts in progress count as failed until they are decided, or else a thousand guesses at once would
+//! all be first ones.
 //!
-//! The counts are this process's own, as the brakes of the tree are: they slow, and decide nothing that
-//! must hold on every replica. A restart forgets them. Rejected: `governor`, which spends from its bucket when asked and
-//! not when an attempt has failed, so that right passwords would use it up.
+//! The counts belong to this process, like those of the tree's download limits: they only slow callers down, and decide
+//! nothing that must be the same on every replica. A restart forgets them. `governor` was rejected, because it takes
+//! from its bucket when it is asked, not when an attempt has failed: correct passwords would use it up.
 
 use std::hash::{BuildHasher as _, RandomState};
 use std::net::IpAddr;
@@ -27,16 +27,18 @@ use moka::sync::Cache;
 use super::Denied;
 use super::address_range::subscriber;
 
-/// Records that are kept, some 15 MiB; past them those go that were not asked for longest.
+/// The number of records that are kept, some 15 MiB. Beyond it, the least recently used ones are removed.
 const RECORDS: u64 = 100_000;
 
-/// How long an address stays known to an account that was let in from there.
+/// The time for which an address stays known to an account that logged in from there.
 const KNOWN_FOR: Duration = Duration::from_hours(24);
 
-/// An account that fails so many times as often as one address may is under attack.
+/// The factor for an attack: an account is under attack if its failures exceed the free mistakes of one address this
+/// many times.
 const UNDER_ATTACK: u32 = 10;
 
-/// Many people may share an address: its longest wait is so many times shorter than an account's.
+/// The factor by which the longest wait of an address is shorter than that of an account, because many people may share
+/// an address.
 const SHORTER_FOR_ADDRESSES: u32 = 15;
 
 const FIRST_WAIT: Duration = Duration::from_secs(1);
@@ -44,9 +46,9 @@ const FIRST_WAIT: Duration = Duration::from_secs(1);
 /// The settings `[access.logins]`.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Mistakes of one address with one account that cost no wait.
+    /// The mistakes of one address with one account that cost no wait.
     pub free_failures: u32,
-    /// The same with any account.
+    /// The mistakes of one address with all accounts together that cost no wait.
     pub free_failures_per_address: u32,
     /// The longest wait for one address and one account.
     pub longest_wait: Duration,
@@ -62,8 +64,8 @@ impl Default for Limits {
     }
 }
 
-/// What is counted. Names are hashed with a secret of the process: a record says nothing of a name that was
-/// tried, nor grows with it.
+/// The subject of a count. Names are hashed with a secret of the process, so that a record neither reveals a name that
+/// was tried nor grows with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Key {
     Pair(u64, IpAddr),
@@ -74,7 +76,7 @@ enum Key {
 #[derive(Debug, Default)]
 struct Record {
     failures: u32,
-    /// Attempts that are not decided yet.
+    /// The attempts that are not decided yet.
     pending: u32,
     last_failure: Option<Instant>,
     wait_until: Option<Instant>,
@@ -89,7 +91,7 @@ pub struct Guard {
     names: RandomState,
 }
 
-/// Who tries to log in, and from where.
+/// The account and the address of an attempt to log in.
 #[derive(Debug, Clone, Copy)]
 pub struct Attempt {
     account: u64,
@@ -97,7 +99,7 @@ pub struct Attempt {
 }
 
 impl Attempt {
-    /// Stands for the name within this process.
+    /// Returns the number that stands for the name within this process.
     pub const fn account(self) -> u64 {
         self.account
     }
@@ -113,7 +115,7 @@ impl Guard {
         Self { limits, records, names: RandomState::new() }
     }
 
-    /// Names are compared as accounts are: without regard to case.
+    /// Returns the attempt for a name and an address. Like accounts, names are compared without regard to case.
     pub fn attempt(&self, name: &str, address: IpAddr) -> Attempt {
         Attempt {
             account: self.names.hash_one(name.to_ascii_lowercase()),
@@ -121,7 +123,7 @@ impl Guard {
         }
     }
 
-    /// How long the attempt has to wait; nothing for most.
+    /// Returns the time that the attempt has to wait, or none.
     pub fn wait(&self, attempt: Attempt, now: Instant) -> Option<Duration> {
         let waits = |key| {
             let record = self.records.get(&key)?;
@@ -137,11 +139,11 @@ impl Guard {
         pair.max(address)
     }
 
-    /// A turn to have a password checked.
+    /// Returns a turn to have a password checked.
     ///
-    /// `Slowed` after mistakes, and for many different passwords of one account at once. `Busy` where an address that
-    /// has made none has as many checks under way as it may: others wait for theirs, and BITS comes back after a 503,
-    /// where a 429 ends its job.
+    /// Refuses with `Slowed` after mistakes, and for many different passwords of one account at once. Refuses with
+    /// `Busy` if an address without mistakes has as many checks in progress as it may. Such callers only have to wait
+    /// for each other, and BITS tries again after a 503, whereas a 429 ends its job.
     pub fn begin(&self, attempt: Attempt, now: Instant) -> Result<Turn, Denied> {
         let pair = self.record(Key::Pair(attempt.account, attempt.address));
         let address = self.record(Key::Address(attempt.address));
@@ -163,7 +165,7 @@ impl Guard {
         Ok(Turn { guard: self.clone(), attempt, pair, address, decided: false })
     }
 
-    /// The password was right, and no turn was needed to know that.
+    /// Notes a correct password that needed no turn.
     pub fn let_in(&self, attempt: Attempt, now: Instant) {
         let Some(pair) = self.records.get(&Key::Pair(attempt.account, attempt.address)) else {
             return;
@@ -172,13 +174,15 @@ impl Guard {
         lock(&pair).let_in(&mut lock(&address), now);
     }
 
-    /// One record for all who ask at once. `or_default` would not do: it looks and then inserts, and two first
-    /// guesses would each get a record of their own, of which one is lost with what it counted.
+    /// Returns the record of a key, the same one for all callers at once. `or_default` would not do: it looks and then
+    /// inserts, so that two first guesses would each get a record of their own, and one of these would be lost with its
+    /// counts.
     fn record(&self, key: Key) -> Arc<Mutex<Record>> {
         self.records.entry(key).or_insert_with(|| Arc::new(Mutex::default())).into_value()
     }
 
-    /// Counts a failure on an account, from wherever; says whether there are so many that no mistake on it is free.
+    /// Counts a failure on an account, from any address. Reports whether there are so many that no mistake on it is
+    /// free.
     fn count_on_account(&self, account: u64, now: Instant) -> bool {
         let record = self.record(Key::Account(account));
         let mut record = lock(&record);
@@ -199,13 +203,14 @@ impl Record {
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// Past the free mistakes there is one turn at a time.
+    /// Returns the wait for a turn. Beyond the free mistakes there is only one turn at a time.
     fn wait_for_turn(&self, free: u32, now: Instant) -> Option<Duration> {
         let crowded = self.pending > 0 && self.failures + self.pending >= free.max(1);
         self.wait(now).or(crowded.then_some(FIRST_WAIT))
     }
 
-    /// Old mistakes are forgiven after twice the longest wait: who is at that limit stays there.
+    /// Forgets old mistakes after twice the longest wait. A caller who tries again after each longest wait is never
+    /// forgiven.
     fn forget(&mut self, now: Instant, longest_wait: Duration) {
         let age = self.last_failure.map(|at| now.saturating_duration_since(at));
         if age.is_some_and(|age| age > longest_wait * 2) {
@@ -230,8 +235,8 @@ impl Record {
     }
 }
 
-/// An attempt that is being looked at. Dropped undecided it counts as failed: who hangs up before the
-/// answer may not guess for nothing.
+/// An attempt whose password is being checked. If it is dropped undecided, it counts as failed: a client that
+/// disconnects before the answer must not guess for free.
 pub struct Turn {
     guard: Guard,
     attempt: Attempt,
@@ -241,8 +246,8 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// The password was right: what this address did wrong with the account is forgotten, and only that, or an
-    /// account of one's own would buy guesses at others.
+    /// Notes a correct password. Only the mistakes of this address with this account are forgotten, or else an account
+    /// of one's own would buy guesses at others.
     pub fn succeeded(mut self, now: Instant) {
         let (mut pair, mut address) = self.end();
         pair.let_in(&mut address, now);
@@ -252,7 +257,7 @@ impl Turn {
         self.fail(now);
     }
 
-    /// Nobody looked at the password.
+    /// Ends the turn without counting it, because the password was not checked.
     pub fn unused(mut self) {
         drop(self.end());
     }
@@ -284,7 +289,7 @@ impl Drop for Turn {
     }
 }
 
-// The numbers are whole at every moment, whoever panicked while holding them.
+// The counts are consistent at every moment, even if a thread panicked while it held the lock.
 fn lock(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
     record.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,10 +1,11 @@
 //! Negotiate with Kerberos (RFC 4559), through the system's GSSAPI.
 //!
-//! Every request proves itself, as IIS has it with `authPersistNonNTLM=false`: nothing is remembered of a connection,
-//! so nobody comes in on another's behind a proxy. One token in, one token out; an exchange that would take more
-//! is refused. The library keeps a replay cache in the data folder, so that a token counts once.
+//! Every request authenticates itself, as in IIS with `authPersistNonNTLM=false`. Nothing is remembered about a
+//! connection, so that no caller behind a proxy is taken for another. One token is received and one is sent; an
+//! exchange that would take more is refused. The library keeps a replay cache in the data folder, so that a token
+//! counts only once.
 //!
-//! Built with the cargo feature `negotiate`. The keys come from `KRB5_KTNAME`: see `command_line::keytab`.
+//! Built with the cargo feature `negotiate`. The keys come from `KRB5_KTNAME`; see `command_line::keytab`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,17 +23,18 @@ use super::principal::Principals;
 use super::{Denied, Identity, WayIn};
 use crate::catalog::Catalog;
 
-/// Each takes a third of a millisecond of a thread, and one after the other has the replay cache.
+/// The number of tokens that are checked at once. Each takes a third of a millisecond of a thread, and only one at a
+/// time can use the replay cache.
 const TOKENS_AT_ONCE: usize = 8;
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// How NTLM begins, where it is not inside of SPNEGO.
+/// The first bytes of NTLM that is not inside SPNEGO.
 const NTLM: &[u8] = b"NTLMSSP\0";
 
-/// NTLM inside of SPNEGO: the identifier 1.3.6.1.4.1.311.2.2.10 in DER.
+/// NTLM inside SPNEGO: the identifier 1.3.6.1.4.1.311.2.2.10 in DER.
 const NTLM_OFFERED: &[u8] = b"\x06\x0a\x2b\x06\x01\x04\x01\x82\x37\x02\x02\x0a";
 
-/// Why the keys cannot be used.
+/// The reason why the keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum UnusableKeytab {
     #[error("access.kerberos.keytab: {0}")]
@@ -43,10 +45,10 @@ pub enum UnusableKeytab {
     NoRealm,
 }
 
-/// Somebody who was recognised by a ticket.
+/// A caller who was recognised by a ticket.
 pub struct Accepted {
     pub identity: Identity,
-    /// What proves this server to the client, for `WWW-Authenticate`.
+    /// The token that proves this server to the client, for `WWW-Authenticate`.
     pub token: Option<String>,
 }
 
@@ -59,7 +61,7 @@ pub struct Negotiate {
 }
 
 impl Negotiate {
-    /// Fails where the keys cannot be read, rather than at the first request.
+    /// Fails here if the keys cannot be read, rather than at the first request.
     pub fn new(catalog: Catalog, principals: Principals) -> Result<Self, UnusableKeytab> {
         let keys = keys().map_err(|error| UnusableKeytab::Refused(error.to_string()))?;
         let principals = if principals.is_default() {
@@ -74,7 +76,7 @@ impl Negotiate {
         Ok(Self { catalog, principals: Arc::new(principals), turns })
     }
 
-    /// Finds out whose token this is: what follows `Negotiate` in an `Authorization` header.
+    /// Authenticates a caller by a token, which is the text behind `Negotiate` in an `Authorization` header.
     pub async fn recognise(&self, encoded: &str) -> Result<Accepted, Denied> {
         let token = STANDARD.decode(encoded).map_err(|_| Denied::Unreadable)?;
         if token.starts_with(NTLM) {
@@ -102,14 +104,15 @@ impl Negotiate {
             (!account.disabled).then(|| Identity::user(account, WayIn::Negotiate))
         };
         match find() {
-            // Another process may just have made the user.
+            // Another process may just have created the user.
             None if self.catalog.has_news().await => find(),
             found => found,
         }
     }
 }
 
-/// The principal that the token proves, and what to answer. Blocks: reads the keys, writes the replay cache.
+/// Returns the principal that the token proves, and the token for the response. Blocks: it reads the keys and writes
+/// the replay cache.
 fn step(token: &[u8]) -> Result<(String, Option<Vec<u8>>), Denied> {
     let refused = |error: GssError| {
         tracing::info!("a Negotiate token was refused: {error}");
@@ -119,7 +122,7 @@ fn step(token: &[u8]) -> Result<(String, Option<Vec<u8>>), Denied> {
             Denied::WrongTicket
         }
     };
-    // Read anew for each: a keytab that was replaced counts at once.
+    // Read again for each token, so that a new keytab takes effect at once.
     let keys = keys().map_err(|error| {
         tracing::error!("access.kerberos.keytab cannot be used: {error}");
         Denied::WrongTicket
@@ -133,7 +136,7 @@ fn step(token: &[u8]) -> Result<(String, Option<Vec<u8>>), Denied> {
     Ok((principal, answer.map(|answer| answer.to_vec())))
 }
 
-/// SPNEGO is what browsers and curl send; it needs Kerberos beneath it, which some send alone.
+/// Acquires the keys. Browsers and curl send SPNEGO, which needs Kerberos beneath it; some clients send Kerberos alone.
 fn keys() -> Result<Cred, GssError> {
     let mut mechanisms = OidSet::new();
     mechanisms.add(GSS_MECH_SPNEGO)?;

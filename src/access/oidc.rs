@@ -1,9 +1,8 @@
-//! JWTs of one outside OpenID Connect issuer: who its users are here, and what they may.
+//! JWTs of one outside OpenID Connect issuer: the names of its users here, and their rights.
 //!
-//! They are nobody of the catalog: a caller of this kind is called `oidc:NAME`, which no user's name can be, so
-//! that an issuer where people choose their own names cannot make anyone a local user. [`keys`] holds the
-//! issuer's public keys, [`claims`] reads what its tokens say, [`settings`] is what an
-//! administrator says of it.
+//! They are not users of the catalog. Such a caller is named `oidc:NAME`, which no user can be, so that an issuer whose
+//! users choose their own names cannot make anyone a local user. [`keys`] holds the issuer's public keys, [`claims`]
+//! reads the content of its tokens, and [`settings`] is the part of the settings about it.
 
 pub mod claims;
 pub mod keys;
@@ -17,16 +16,16 @@ use claims::Claims;
 use keys::KeySource;
 use settings::Oidc;
 
-/// Clocks of two organisations differ, in seconds.
+/// The difference that is allowed between the clocks of the two organisations, in seconds.
 const LEEWAY: u64 = 30;
 
-/// The kinds of token that carry a caller's rights: access tokens (RFC 9068), and those of issuers that do not
-/// tell kinds apart. Log-out tokens, security events and proofs are signed with the same keys.
+/// The kinds of token that carry a caller's rights: access tokens (RFC 9068), and tokens of issuers that do not
+/// distinguish kinds. Log-out tokens, security events and proofs are signed with the same keys, but refused.
 const KINDS: [&str; 2] = ["at+jwt", "jwt"];
 
 const LONGEST_NAME: usize = 200;
 
-/// The issuer that the settings name.
+/// The outside issuer that the settings name.
 pub struct Issuer {
     settings: Oidc,
     algorithms: Vec<Algorithm>,
@@ -44,7 +43,7 @@ impl Issuer {
         })
     }
 
-    /// Keeps the issuer's keys up to date, until cancelled.
+    /// Keeps the issuer's keys up to date, until it is cancelled.
     pub async fn follow(&self) {
         self.keys.follow().await;
     }
@@ -88,8 +87,9 @@ impl Issuer {
         Ok(Identity::outsider(format!("oidc:{name}"), roles, images))
     }
 
-    /// The first grant that matches decides the images. Others add their roles only for the very same: a role
-    /// on some images and another on all would else become both on all.
+    /// Returns the roles and the images of a caller. The first grant that matches decides the images. Other grants only
+    /// add their roles if they have exactly the same images: otherwise a role on some images and another on all would
+    /// both become roles on all.
     fn rights(&self, values: &[String]) -> (Vec<Role>, Vec<String>) {
         let mut matching = self.settings.grant.iter().filter(|grant| values.contains(&grant.value));
         let Some(first) = matching.next() else { return (Vec::new(), Vec::new()) };
@@ -101,7 +101,8 @@ impl Issuer {
     }
 }
 
-/// Names stand in logs, in the audit and on terminals: what could pass for something else there is no name.
+/// Reports whether a name is acceptable. Names appear in logs, in the audit and on terminals, so text that could pass
+/// for something else there is refused.
 fn is_fit(name: &str) -> bool {
     let visible = |c: char| !c.is_control() && !c.is_whitespace();
     (1..=LONGEST_NAME).contains(&name.chars().count()) && name.chars().all(visible)

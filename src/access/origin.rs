@@ -1,7 +1,7 @@
-//! Where a request comes from: the client's address and whether it came by TLS, also behind proxies.
+//! The origin of a request: the client's address, and whether it used TLS, also behind proxies.
 //!
-//! Only proxies that the settings list are believed, hop by hop: the address is that of the farthest hop
-//! that a trusted proxy vouches for. Anybody else's headers are not looked at.
+//! Only the proxies in the settings are trusted, hop by hop: the address is that of the farthest hop that a trusted
+//! proxy vouches for. Headers from any other sender are ignored.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -16,28 +16,28 @@ use crate::wire::forwarded::{self, Hop};
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies(Arc<[IpNet]>);
 
-/// Where a request comes from.
+/// The origin of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Origin {
-    /// The client's address: the sender of the connection, or whom trusted proxies name.
+    /// The client's address: the peer of the connection, or the one that trusted proxies name.
     pub address: IpAddr,
-    /// Whether the client spoke TLS to the proxy that it reached.
+    /// True if the client used TLS to the proxy that it reached.
     pub by_tls: bool,
 }
 
 impl TrustedProxies {
-    /// Whether nobody is believed.
+    /// Reports whether no proxy is trusted.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Whether the headers of requests from `address` count.
+    /// Reports whether the headers of requests from `address` are trusted.
     pub fn include(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
         self.0.iter().any(|network| network.contains(&address))
     }
 
-    /// What a trusted proxy at `peer` says of the request; none where `peer` is nobody to believe.
+    /// Returns the origin that a trusted proxy at `peer` reports, or none if `peer` is not trusted.
     pub fn origin(&self, peer: IpAddr, headers: &HeaderMap) -> Option<Origin> {
         if !self.include(peer) {
             return None;
@@ -51,13 +51,14 @@ impl TrustedProxies {
             (None, Some(told)) => Origin { by_tls: x_tls, ..told },
             (None, None) => nothing_said,
             (Some(told), Some(other)) if told.address == other.address => told,
-            // The proxy writes one of them and lets the client's own other one pass; which, only its
-            // settings know. So neither: the client can hide behind the proxy and be nobody else.
+            // The proxy writes one of the two, and passes on the other one as the client sent it; only the proxy's
+            // settings say which. So neither is trusted: the client can hide behind the proxy, but cannot pass for
+            // anyone else.
             (Some(_), Some(_)) => Origin { by_tls: false, ..nothing_said },
         })
     }
 
-    /// The farthest hop that is vouched for.
+    /// Returns the farthest hop that is vouched for.
     fn walk(&self, peer: IpAddr, hops: &[Hop]) -> Origin {
         let mut origin = Origin { address: peer.to_canonical(), by_tls: false };
         for hop in hops {
@@ -74,7 +75,7 @@ impl TrustedProxies {
 
 impl<'de> Deserialize<'de> for TrustedProxies {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        /// An environment variable is one text.
+        /// The two forms of the setting: an environment variable is a single text.
         #[derive(Deserialize)]
         #[serde(untagged)]
         enum Written {
@@ -140,7 +141,7 @@ mod tests {
             let told = origin(PROXY, &[("x-forwarded-for", header)]);
             assert_eq!(told, Some(("192.0.2.1".to_owned(), false)), "{header}");
         }
-        // Where all are proxies, the farthest is where the request began.
+        // If all hops are proxies, the request began at the farthest one.
         let told = origin(PROXY, &[("x-forwarded-for", "10.1.0.8, 10.1.0.9")]);
         assert_eq!(told, Some(("10.1.0.8".to_owned(), false)));
     }

@@ -1,4 +1,4 @@
-//! Passwords: which are taken, and how they are hashed (Argon2id).
+//! Passwords: the rules for them, and their hashes (Argon2id).
 
 use std::collections::HashSet;
 use std::sync::LazyLock;
@@ -8,12 +8,12 @@ use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Params, PasswordVerifier as _, Version};
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// The passwords that are tried first, of those that are long enough to be taken.
+/// The passwords that are tried first, among those that are long enough to be accepted.
 static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| {
     include_str!("password/common.txt").lines().filter(|line| !line.starts_with('#')).collect()
 });
 
-/// Why a password was not taken.
+/// The reason why a password was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnfitPassword {
     #[error("a password has 8 to 1,000 bytes")]
@@ -26,16 +26,16 @@ pub enum UnfitPassword {
     Common,
 }
 
-/// Says whether a user may have the password.
+/// Checks whether a user may have the password.
 ///
-/// As NIST SP 800-63B has it: a length, a list of passwords that everybody tries, nothing of the context; and no
-/// rules for digits and signs, which make people write `Password1!`.
+/// It follows NIST SP 800-63B: a length, a list of common passwords, and nothing that derives from the context. There
+/// are no rules for digits and signs, which make people write `Password1!`.
 fn check(name: &str, password: &str) -> Result<(), UnfitPassword> {
     if !(8..=1000).contains(&password.len()) {
         return Err(UnfitPassword::Length);
     }
     let password = password.to_lowercase();
-    // What is put behind a word to please a rule does not make it another one.
+    // Characters that are appended to a word to please a rule do not make it a different word.
     let word = password.trim_end_matches(|c: char| c.is_ascii_digit() || c.is_ascii_punctuation());
     if password == name.to_lowercase() || word == name.to_lowercase() {
         return Err(UnfitPassword::Name);
@@ -51,13 +51,13 @@ fn check(name: &str, password: &str) -> Result<(), UnfitPassword> {
 pub fn hash(name: &str, password: &SecretString) -> Result<String, UnfitPassword> {
     let password = password.expose_secret();
     check(name, password)?;
-    // Nothing else than its length can be wrong with a password.
+    // Only the length of a password can make hashing fail.
     let hash =
         Argon2::default().hash_password(password.as_bytes()).map_err(|_| UnfitPassword::Length)?;
     Ok(hash.to_string())
 }
 
-/// As [`hash`], off the async threads.
+/// Hashes like [`hash`], off the async threads.
 pub async fn hash_in_background(
     name: &str,
     password: SecretString,
@@ -68,18 +68,18 @@ pub async fn hash_in_background(
         .map_err(|_| UnfitPassword::Length)?
 }
 
-/// Compares with a stored hash, by whatever parameters that has; takes tens of milliseconds.
+/// Compares a password with a stored hash, with the hash's own parameters; takes tens of milliseconds.
 pub(super) fn verify(password: &SecretString, stored: &str) -> bool {
     Argon2::default().verify_password(password.expose_secret().as_bytes(), stored).is_ok()
 }
 
-/// Hashes a password that is known to be right anew, whatever today's rules say of it.
+/// Hashes a password again that is known to be correct, whatever today's rules say about it.
 pub(super) fn hash_again(password: &SecretString) -> Option<String> {
     let hash = Argon2::default().hash_password(password.expose_secret().as_bytes());
     hash.ok().map(|hash| hash.to_string())
 }
 
-/// Whether a stored hash was made with less effort than hashes are today.
+/// Reports whether a stored hash was made with less effort than today's hashes.
 pub(super) fn is_outdated(stored: &str) -> bool {
     let Ok(hash) = PasswordHash::new(stored) else { return false };
     let Ok(made_with) = Params::try_from(&hash) else { return false };

@@ -1,5 +1,5 @@
-//! The rights that operations ask for, as types: a handler that takes `Caller<Promote>` cannot be
-//! reached without the right, and a reader of its signature sees which it is.
+//! The rights that operations require, as types: a handler that takes `Caller<Promote>` cannot be reached without the
+//! right, and its signature shows which right that is.
 
 use crate::model::Role;
 
@@ -22,31 +22,31 @@ macro_rules! permission {
 }
 
 permission!(
-    /// Be somebody: whoever has valid credentials.
+    /// Being recognised: any caller with valid credentials.
     BeKnown,
     "log in",
     [Role::Client, Role::Reader, Role::Publisher, Role::Promoter, Role::Admin]
 );
 permission!(
-    /// Read images, channels, publications, metrics.
+    /// Reading images, channels, publications and metrics.
     Read,
     "read the catalog",
     [Role::Reader, Role::Publisher, Role::Promoter, Role::Admin]
 );
 permission!(
-    /// Make images and drafts, upload, seal; delete drafts of one's own.
+    /// Creating images and drafts, uploading, sealing, and deleting one's own drafts.
     Publish,
     "publish images",
     [Role::Publisher, Role::Admin]
 );
 permission!(
-    /// Promote and roll back; publishers only where the channel names their role.
+    /// Promoting, rolling back and withdrawing. Publishers may only in channels that name their role.
     Promote,
     "promote revisions",
     [Role::Publisher, Role::Promoter, Role::Admin]
 );
 permission!(
-    /// Revoke revisions.
+    /// Revoking revisions.
     Revoke,
     "revoke revisions",
     [Role::Promoter, Role::Admin]

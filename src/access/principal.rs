@@ -1,20 +1,20 @@
-//! Which user a Kerberos principal is.
+//! The users that Kerberos principals stand for.
 //!
-//! Needs no Kerberos library, so that `check-config` reads the rules in every build.
+//! This needs no Kerberos library, so that `check-config` can read the rules in every build.
 
 use serde::Deserialize;
 
-/// One line of `access.kerberos.principals`.
+/// One entry of `access.kerberos.principals`.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PrincipalRule {
-    /// `alice@EXAMPLE.COM`, `host/*@EXAMPLE.COM`: one `*` stands for any characters but `/` and `@`.
+    /// The principal: `alice@EXAMPLE.COM`, `host/*@EXAMPLE.COM`. One `*` stands for any characters except `/` and `@`.
     pub principal: String,
-    /// The user's name; `*` stands for what it stood for in `principal`.
+    /// The user's name. A `*` stands for the same text as in `principal`.
     pub user: String,
 }
 
-/// Why a rule is refused.
+/// The reason why a rule is refused.
 #[derive(Debug, thiserror::Error)]
 #[error("{principal}: {wrong}")]
 pub struct UnfitRule {
@@ -27,7 +27,7 @@ pub struct UnfitRule {
 pub struct Principals(Vec<PrincipalRule>);
 
 impl Principals {
-    /// None means the default rule.
+    /// Checks the rules. An empty list means the default rule.
     pub fn new(rules: &[PrincipalRule]) -> Result<Self, UnfitRule> {
         for rule in rules {
             rule.check().map_err(|wrong| UnfitRule { principal: rule.principal.clone(), wrong })?;
@@ -39,8 +39,9 @@ impl Principals {
         self.0.is_empty()
     }
 
-    /// Without rules, `alice@REALM` is the user `alice` in the server's own realm: somebody of that name in a realm
-    /// that it trusts is somebody else. `host/…` and other principals of several parts are nobody then.
+    /// Adds the default rule if there are no rules: `alice@REALM` is the user `alice`, but only in the server's own
+    /// realm, because the same name in a realm that it trusts is another person's. Principals of several parts, such as
+    /// `host/…`, then stand for no user.
     #[must_use]
     pub fn or_those_of(self, realm: &str) -> Self {
         if !self.is_default() {
@@ -49,10 +50,10 @@ impl Principals {
         Self(vec![PrincipalRule { principal: format!("*@{realm}"), user: "*".to_owned() }])
     }
 
-    /// The name of the user that a principal is, by the first rule that fits. Realms are compared exactly, as
-    /// Kerberos does.
+    /// Returns the name of the user that a principal stands for, by the first rule that fits. Realms are compared
+    /// exactly, as Kerberos does.
     pub fn user_of(&self, principal: &str) -> Option<String> {
-        // A quoted character would make one part look like two.
+        // An escaped character would make one part look like two.
         if principal.contains('\\') {
             return None;
         }

@@ -1,11 +1,11 @@
-//! The depot's own API tokens: JWTs that it signs itself, made and read here.
+//! The depot's own API tokens: JWTs that it signs itself, issued and verified here.
 //!
-//! The signature proves only that the depot made the token; what its holder may, and whether it is still good,
-//! says its row in the catalog, which the snapshot holds: so that revoking one takes effect at once.
+//! The signature proves only that the depot issued the token. Its holder's rights, and whether it is still valid, are
+//! in its row in the catalog, which the snapshot contains, so that revoking a token takes effect at once.
 //!
-//! Signed with Ed25519: keys and signatures are short, signing needs no random numbers that could be bad ones
-//! (as ES256 does), and verifying is no dearer. `typ` keeps tokens of other uses out, signed by the same key or
-//! not (RFC 8725 section 3.11).
+//! Tokens are signed with Ed25519: keys and signatures are short, signing needs no random numbers, which could be bad
+//! (as those of ES256), and verifying is no more expensive. `typ` keeps out tokens for other uses, whether or not they
+//! are signed by the same key (RFC 8725 section 3.11).
 
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use base64::Engine as _;
@@ -24,26 +24,26 @@ use crate::storage::StorageError;
 /// The `typ` of the depot's tokens.
 pub const KIND: &str = "imagedepot-token+jwt";
 
-/// Their `aud`: they are good for this program's API and nothing else that may trust the key.
+/// The `aud` of these tokens: they are valid for this program's API, and for nothing else that may trust the key.
 const AUDIENCE: &str = "imagedepot";
 
 const ALGORITHM: Algorithm = Algorithm::EdDSA;
 
-/// Never heard of, or forgotten since.
+/// The refusal of a token that this depot does not know, or no longer knows.
 pub(super) const UNKNOWN: Denied = Denied::BadToken("it was revoked, or is not of this depot");
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
     iss: String,
     aud: String,
-    /// As the audit names the holder.
+    /// The name of the holder in the audit.
     sub: String,
     jti: Uuid,
     iat: i64,
     exp: i64,
 }
 
-/// Makes a token: its row, and the token itself, which nobody can make again.
+/// Creates a token: its row, and the token itself, which cannot be generated again.
 pub async fn issue(
     catalog: &Catalog,
     actor: &Actor,
@@ -54,7 +54,7 @@ pub async fn issue(
     Ok((unsigned.token, text))
 }
 
-/// A key of its own making.
+/// Generates a key.
 pub fn new_key() -> Result<KeyDraft, Error> {
     let pair = Ed25519KeyPair::generate().map_err(|_| broken("no key could be made"))?;
     let private = pair.to_pkcs8v1().map_err(|_| broken("no key could be made"))?;
@@ -86,7 +86,7 @@ fn sign(Unsigned { token, key, private_key }: &Unsigned) -> Result<SecretString,
     signed.map(Into::into).map_err(|_| broken("the key that signs tokens cannot be used"))
 }
 
-/// The id of a token that the depot made: its row decides the rest.
+/// Returns the id of a token that the depot issued. The token's row decides everything else.
 pub(super) fn verify(token: &str, head: &jwt::Head, snapshot: &Snapshot) -> Result<Uuid, Denied> {
     let id: Option<Uuid> = head.kid.as_ref().and_then(|kid| kid.parse().ok());
     let key = snapshot.signing_keys().iter().find(|key| Some(key.id) == id).ok_or(UNKNOWN)?;
@@ -96,7 +96,7 @@ pub(super) fn verify(token: &str, head: &jwt::Head, snapshot: &Snapshot) -> Resu
     Ok(claims.jti)
 }
 
-/// A public key as others read it (RFC 7517, RFC 8037).
+/// A public key in the format for other programs (RFC 7517, RFC 8037).
 #[derive(Debug, Serialize)]
 pub struct PublicKey {
     pub kty: &'static str,

@@ -1,9 +1,9 @@
-//! The ways in: how a caller proves who it is. Each listener offers its own selection.
+//! The authentication methods. Each listener offers its own selection.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-/// One kind of proof.
+/// An authentication method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum WayIn {
@@ -11,7 +11,7 @@ pub enum WayIn {
     Basic,
     /// A token of this server or of an outside issuer (RFC 6750).
     Bearer,
-    /// Kerberos (RFC 4559).
+    /// A Kerberos ticket (RFC 4559).
     Negotiate,
     /// A client certificate that is mapped to a user.
     Certificate,
@@ -20,8 +20,8 @@ pub enum WayIn {
 impl WayIn {
     pub const ALL: [Self; 4] = [Self::Basic, Self::Bearer, Self::Negotiate, Self::Certificate];
 
-    /// What a 401 tells clients that could come this way; a certificate is asked for in the TLS
-    /// handshake or never.
+    /// Returns the challenge in a 401 for clients that could use this method. There is none for certificates, which are
+    /// requested in the TLS handshake or never.
     pub fn challenge(self) -> Option<&'static str> {
         match self {
             Self::Basic => Some(r#"Basic realm="imagedepot", charset="UTF-8""#),

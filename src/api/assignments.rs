@@ -1,4 +1,4 @@
-//! `/images/{image}/channels`: what is offered where. The history is in [`super::promotions`].
+//! `/images/{image}/channels`: the revisions that an image offers in channels. The history is in [`super::promotions`].
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{delete, get, post, put, web};
@@ -22,29 +22,29 @@ use crate::catalog::promotion::{NamedTerms, PromotionOrder, Repeat, RollbackOrde
 use crate::catalog::{Error, Execution};
 use crate::model::{Assignment, ChannelName, ClientTerms, Departure, ImageName, Rollout, Terms};
 
-/// Whether the tree has followed.
+/// The progress of publishing an assignment in the tree.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PublicationProgress {
-    /// Files of the revision are still to appear in the channel's folder.
+    /// Some files of the revision are not in the channel's folder yet.
     Pending,
-    /// All of them stand there.
+    /// All files of the revision are in the channel's folder.
     Published,
 }
 
-/// What an image offers in a channel.
+/// The revision that an image offers in a channel.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Assignment, example = json!(Self::sample()))]
 pub struct AssignmentBody {
     image: String,
     channel: String,
     revision: i64,
-    /// Higher with every promotion of the image to the channel.
+    /// The epoch, which is higher with every promotion of the image to the channel.
     epoch: i64,
-    /// The promotion that gave it; null where it was only tried.
+    /// The promotion that created the assignment; null for a dry run.
     #[schema(required = true)]
     promotion: Option<Uuid>,
-    /// There where nothing was changed.
+    /// True for a dry run, which changed nothing; otherwise absent.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     #[schema(required = false)]
     dry_run: bool,
@@ -95,9 +95,10 @@ impl AssignmentBody {
     }
 }
 
-/// A promotion.
+/// A promotion to create.
 //
-// The terms are not flattened into it: here all of them may be left out, and a refusal names the place in the text.
+// `Terms` is not flattened into this type: here all of its fields are optional, and refusals name the position in the
+// text.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = PromotionToCreate, example = json!({"revision": 12, "note": "January patches"}))]
@@ -106,10 +107,10 @@ pub struct NewPromotion {
     revision: i64,
     #[serde(default)]
     rollout: Option<Rollout>,
-    /// Clients may not put it off.
+    /// True if clients may not postpone the update.
     #[serde(default)]
     mandatory: Option<bool>,
-    /// When it becomes mandatory.
+    /// The time at which the update becomes mandatory.
     #[serde(default)]
     deadline: Option<DateTime<Utc>>,
     #[serde(default)]
@@ -117,11 +118,11 @@ pub struct NewPromotion {
     note: Option<String>,
 }
 
-/// Whether what is assigned already is promoted again.
+/// The query parameters of a promotion.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PromoteQuery {
-    /// A new epoch also where the revision is assigned already and no field differs.
+    /// Create a new epoch even if the revision is already assigned and no field differs.
     #[serde(default)]
     #[param(default = false)]
     again: bool,
@@ -157,12 +158,12 @@ impl NewPromotion {
     }
 }
 
-/// How to roll back.
+/// The options of a rollback.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = RollbackToCreate, example = json!({"as_new_revision": false, "note": "printing is broken"}))]
 pub struct NewRollback {
-    /// Reissue the earlier bytes under the next number, for clients that only go up.
+    /// Reissue the earlier bytes under the next revision number, for clients that never go back to a lower number.
     #[serde(default)]
     as_new_revision: bool,
     #[serde(default)]
@@ -170,11 +171,11 @@ pub struct NewRollback {
     note: Option<String>,
 }
 
-/// How the image is withdrawn.
+/// The query parameters of a withdrawal.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct WithdrawalQuery {
-    /// Take all of its files and their HTTP names away at once, without `tree.grace`.
+    /// Remove all of the image's files and their HTTP names at once, without waiting for `tree.grace`.
     #[serde(default)]
     #[param(default = false)]
     now: bool,
@@ -188,7 +189,7 @@ impl WithdrawalQuery {
 
 /// List an image's assignments
 ///
-/// One for each channel that the image was promoted to, and not withdrawn from since.
+/// Returns one assignment for each channel that the image was promoted to and has not been withdrawn from since.
 #[utoipa::path(tag = "promotion", operation_id = "list_assignments",
     params(("image" = String, Path, description = "The image's name"), PageQuery),
     responses((status = 200, description = "The assignments", body = Page<AssignmentBody>), ReadRefusals)
@@ -211,8 +212,8 @@ pub async fn list(
 
 /// Show an assignment
 ///
-/// What the image offers in the channel, and whether the tree has followed. 404 `nothing_assigned`
-/// before the first promotion, and after a withdrawal.
+/// Returns the revision that the image offers in the channel, and whether its files are in the tree already. Answers
+/// 404 `nothing_assigned` before the first promotion and after a withdrawal.
 #[utoipa::path(tag = "promotion", operation_id = "get_assignment",
     params(("image" = String, Path, description = "The image's name"),
            ("channel" = String, Path, description = "The channel's name")),
@@ -232,9 +233,10 @@ pub async fn show(
 
 /// Promote a revision
 ///
-/// Update checks and the tree's HTTP names show it when this answers; the files in the tree's folder
-/// follow. `If-Match` guards against another promoter, `If-None-Match: *` against any promotion before. What is assigned
-/// already, with no field that differs, stays as it is: the answer has the same epoch.
+/// Assigns a revision to the channel. When the response is sent, update checks and the tree's HTTP names already show
+/// the revision; the files in the tree's folder follow. `If-Match` guards against a concurrent promotion,
+/// `If-None-Match: *` against any earlier promotion. If the revision is already assigned and no given field differs,
+/// nothing changes and the response has the same epoch.
 #[utoipa::path(tag = "promotion", operation_id = "promote", request_body = NewPromotion,
     params(("image" = String, Path, description = "The image's name"),
            ("channel" = String, Path, description = "The channel's name"), PromoteQuery, DryRun),
@@ -258,8 +260,8 @@ pub async fn promote(
 
 /// Roll back
 ///
-/// To the newest earlier assignment that is ready and was neither rolled back nor withdrawn; a new epoch, to
-/// all clients. 409 where there is none.
+/// Returns to the newest earlier assignment whose revision is ready and that was neither rolled back nor withdrawn. The
+/// rollback gets a new epoch and reaches all clients. Answers 409 if there is no such assignment.
 #[utoipa::path(tag = "promotion", operation_id = "roll_back", request_body = Option<NewRollback>,
     params(("image" = String, Path, description = "The image's name"),
            ("channel" = String, Path, description = "The channel's name"), DryRun),
@@ -284,10 +286,11 @@ pub async fn roll_back(
 
 /// Withdraw an image
 ///
-/// Takes it out of the channel: a new epoch, and from then on nothing is assigned. Clients keep what they have (`hold`,
-/// `withdrawn`). What was withdrawn counts as rolled back. The `.index` leaves the tree at once, the rest of the image's files
-/// in the channel's folder after `tree.grace`. Answers with the entry of the history when every server answers by it, or after
-/// a second; `If-Match` guards as with a promotion.
+/// Takes the image out of the channel, so that nothing is assigned there any more. The withdrawal gets a new epoch, and
+/// the withdrawn assignment counts as rolled back. Clients keep the revision that they have: update checks answer
+/// `hold` with the reason `withdrawn`. The `.index` file leaves the tree at once, the image's other files in the
+/// channel's folder after `tree.grace`. The response is the new entry of the history. It is sent when every server
+/// applies the withdrawal, or after one second. `If-Match` works as with a promotion.
 #[utoipa::path(tag = "promotion", operation_id = "withdraw",
     params(("image" = String, Path, description = "The image's name"),
            ("channel" = String, Path, description = "The channel's name"), WithdrawalQuery, DryRun),
@@ -316,7 +319,8 @@ impl Resource<AssignmentBody> {
         Self::tagged(assignment.promotion.tag(), AssignmentBody::new(image, channel, assignment))
     }
 
-    /// What was only tried has neither an id nor a tag that anybody could ask for.
+    /// Builds the response to an attempt. A dry run has neither an id nor a tag, because there is nothing to ask for
+    /// later.
     fn attempted(
         image: &ImageName,
         channel: &ChannelName,

@@ -1,4 +1,4 @@
-//! `/audit`: who changed what.
+//! `/audit`: the record of who changed what.
 
 use actix_web::get;
 use actix_web::web::{Data, Query};
@@ -16,16 +16,16 @@ use super::depot::Depot;
 use crate::access::permission::Administer;
 use crate::storage::AuditRow;
 
-/// One change.
+/// A change of the catalog.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!(Self::sample()))]
 pub struct AuditEntry {
     id: Uuid,
     at: DateTime<Utc>,
     caller: String,
-    /// Noun and verb.
+    /// The noun and the verb of the change, such as `channel.promote`.
     action: String,
-    /// The path of what was changed, below `/api/v1`.
+    /// The path of the changed resource, below `/api/v1`.
     subject: String,
     #[schema(required = true)]
     before: Option<serde_json::Value>,
@@ -33,13 +33,13 @@ pub struct AuditEntry {
     after: Option<serde_json::Value>,
     #[schema(required = true)]
     request_id: Option<String>,
-    /// Where the request came from; null for the command line and the server's own work.
+    /// The address of the client; null for the command line and the server's own work.
     #[schema(required = true)]
     client_address: Option<String>,
-    /// Its place in the chain.
+    /// The position of the entry in the chain.
     #[schema(required = true)]
     sequence: Option<i64>,
-    /// Over the row and the hash of the one before it; `imagedepot audit verify` checks all of them.
+    /// The hash over this entry and the hash of the previous one; `imagedepot audit verify` checks all of them.
     #[schema(required = true)]
     hash: Option<String>,
 }
@@ -85,8 +85,8 @@ impl From<AuditRow> for AuditEntry {
 
 /// List changes
 ///
-/// Every change of the catalog, newest first, with what it changed, before and after. Of what is long the length and the
-/// SHA-256 are kept.
+/// Returns every change of the catalog, newest first, with the state of the changed resource before and after it. Of
+/// long values only the length and the SHA-256 digest are kept.
 #[utoipa::path(tag = "maintenance", operation_id = "list_audit", params(PageQuery), responses(
     (status = 200, description = "A page of changes", body = Page<AuditEntry>), ReadRefusals
 ))]

@@ -1,8 +1,8 @@
-//! `BITS_POST` on the tree: uploads as the MED-V console and every Windows machine make them.
+//! `BITS_POST` on the tree: uploads by the MED-V console and by any Windows machine.
 //!
-//! One handler for all packets, in the order of checks that the protocol names (section 3.2.5 of MC-BUP).
-//! Whatever it answers is an Ack without a body, also where other parts of the API send problem
-//! documents: `refusal` has the one table for that.
+//! One handler answers all packets. It makes its checks in the order that the protocol specifies (section 3.2.5 of
+//! MC-BUP). Every answer is an Ack without a body, even where other parts of the API send problem documents; `refusal`
+//! converts problems to Acks.
 
 mod refusal;
 
@@ -24,7 +24,7 @@ use crate::model::BitsSession;
 use crate::wire::bits::{Ack, FragmentRange, Packet, SessionId};
 use refusal::Refusal;
 
-/// Answers any packet.
+/// Answers a packet of any type.
 pub async fn post(
     caller: Result<Caller<Publish>, Problem>,
     depot: Data<Depot>,
@@ -74,8 +74,8 @@ async fn answer(
     }
 }
 
-/// Who is not recognised is asked for credentials before anything else; who lacks the right is told so
-/// only when the packet is one.
+/// Sorts the refusals of a caller. A caller who is not recognised is asked for credentials before anything else (the
+/// outer error); a caller who lacks the right is told so only once the packet has proved to be one (the inner error).
 fn recognised(
     caller: Result<Caller<Publish>, Problem>,
 ) -> Result<Result<Caller<Publish>, Problem>, Problem> {
@@ -85,8 +85,8 @@ fn recognised(
     }
 }
 
-/// The path behind `/MEDVImages/` as it was sent: what is encoded there is for the catalog to refuse.
-/// Of a target in absolute form, too.
+/// Returns the path behind `/MEDVImages/` exactly as it was sent; the catalog refuses encoded characters in it. The
+/// request target may also be in absolute form.
 fn below_the_root<'a>(request: &'a HttpRequest, alias: &str) -> &'a str {
     let path = request.uri().path().strip_prefix('/');
     path.and_then(|path| path.strip_prefix(alias))
@@ -94,7 +94,7 @@ fn below_the_root<'a>(request: &'a HttpRequest, alias: &str) -> &'a str {
         .unwrap_or_default()
 }
 
-/// A packet whose sender may upload to where it goes.
+/// A packet whose sender may upload to its destination.
 struct Visit<'a> {
     depot: &'a Depot,
     actor: Actor,
@@ -122,8 +122,8 @@ impl Visit<'_> {
         }
         match self.taken(&session, range, body).await {
             Ok(next) => Ok(Ack::received(session.id, next)),
-            // Of two requests the server may see the later one first: a repeat is told where to go on,
-            // and not to come back in ten minutes.
+            // The server may see the later of two requests first. The sender of a repeat is told where to continue, and
+            // not to come back in ten minutes.
             Err(refusal) if refusal.is_overtaken() => {
                 let upload = catalog.upload(&self.actor, session.id).await?;
                 Ok(Ack::out_of_order(session.id, upload.received))
@@ -132,7 +132,7 @@ impl Visit<'_> {
         }
     }
 
-    /// Where the next fragment is to begin.
+    /// Takes in a fragment, and returns the offset at which the next one has to begin.
     async fn taken(
         &self,
         session: &BitsSession,
@@ -186,16 +186,16 @@ impl Visit<'_> {
     }
 }
 
-/// How much of a refused body is read, in bytes: more than BITS has in a fragment.
+/// The number of bytes that are read of a refused body: more than BITS sends in one fragment.
 const MOST_DISCARDED: usize = 64 * 1024 * 1024;
-/// As long as a client of BITS waits for an answer.
+/// The time that a BITS client waits for an answer.
 const DISCARDED_WITHIN: Duration = Duration::from_mins(5);
-/// Whoever has no credentials yet sends a few bytes, and must not hold a connection for long.
+/// The limit for callers without credentials: they send only a few bytes, and must not hold a connection for long.
 const DISCARDED_FOR_STRANGERS_WITHIN: Duration = Duration::from_secs(10);
 
-/// Reads what was not wanted. The framework gives a client one second to send the rest and then hangs
-/// up; on a slow line the answer would be lost with the connection, and a client whose last answer was
-/// lost would send the same fragment for ever.
+/// Reads the rest of a refused body. The framework gives a client one second to send the rest and then closes the
+/// connection. On a slow connection the answer would be lost as well, and a client whose last answer was lost would
+/// send the same fragment for ever.
 async fn discard(mut body: Body, within: Duration) {
     let mut discarded = 0;
     let rest = async {

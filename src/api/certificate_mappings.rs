@@ -1,4 +1,4 @@
-//! `/certificate-mappings`
+//! `/certificate-mappings`: the users that client certificates stand for.
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, post};
@@ -19,34 +19,34 @@ use crate::catalog::accounts::certificate_mapping::{CertificateMappingDraft, Cri
 use crate::model::certificate_mapping::{Criterion, Outcome, Rule, RuleField, Rules, WrittenRule};
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 
-/// Which user certain client certificates stand for.
+/// A rule that maps client certificates to a user, or refuses them.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = CertificateMapping, example = json!(Self::sample()))]
 pub struct MappingBody {
     name: String,
-    /// Whom the certificates are taken for; on one that denies a note, or nothing.
+    /// The user that the certificates stand for. If the mapping denies, this is only a note, or null.
     #[schema(required = true)]
     user: Option<String>,
-    /// Whether the certificates are refused.
+    /// True if the certificates are refused.
     deny: bool,
-    /// One to one: PEM.
+    /// The certificate of a one-to-one mapping, in PEM.
     #[serde(skip_serializing_if = "Option::is_none")]
     certificate: Option<String>,
-    /// The name in the certificate.
+    /// The subject's name in the certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     subject: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     issuer: Option<String>,
-    /// SHA-256 of the certificate.
+    /// The SHA-256 fingerprint of the certificate.
     #[serde(skip_serializing_if = "Option::is_none")]
     fingerprint: Option<String>,
-    /// When the certificate ends; its renewal is another one.
+    /// The end of the certificate's validity. A renewed certificate is a different one and needs a mapping of its own.
     #[serde(skip_serializing_if = "Option::is_none")]
     not_after: Option<DateTime<Utc>>,
-    /// Many to one: all of these have to hold.
+    /// The rules of a many-to-one mapping, all of which have to match.
     #[serde(skip_serializing_if = "Option::is_none")]
     rules: Option<Vec<WrittenRule>>,
-    /// Those with rules are asked in this order, from 1; the first that fits decides.
+    /// The position of a mapping with rules, from 1. They are tried in this order, and the first that fits decides.
     #[serde(skip_serializing_if = "Option::is_none")]
     position: Option<i64>,
     created_by: String,
@@ -114,7 +114,7 @@ impl From<CertificateMapping> for MappingBody {
     }
 }
 
-/// A new mapping: with a certificate, or with rules.
+/// A new mapping, either with a certificate or with rules.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CertificateMappingToCreate, example = json!({
@@ -124,18 +124,18 @@ impl From<CertificateMapping> for MappingBody {
 pub struct NewMapping {
     #[schema(value_type = String, format = "mapping-name")]
     name: MappingName,
-    /// An existing user; may be left out where the mapping denies.
+    /// An existing user; may be omitted if the mapping denies.
     #[schema(value_type = Option<String>, format = "user-name")]
     user: Option<AccountName>,
-    /// Refuse these certificates, whatever mappings come after.
+    /// Refuse these certificates, whatever mappings come after this one.
     #[serde(default)]
     deny: bool,
-    /// PEM, the client's certificate alone, without its chain.
+    /// The client's certificate in PEM, without its chain.
     certificate: Option<String>,
-    /// 1 to 20, all of which have to hold.
+    /// The rules, 1 to 20, all of which have to match.
     #[schema(min_items = 1, max_items = 20)]
     rules: Option<Vec<WrittenRule>>,
-    /// Where rules are asked, from 1; last if left out.
+    /// The position among the mappings with rules, from 1; the last one if omitted.
     #[schema(minimum = 1)]
     position: Option<i64>,
 }
@@ -185,7 +185,7 @@ fn read_rules(written: Vec<WrittenRule>) -> Result<Rules, Error> {
 
 /// List certificate mappings
 #[utoipa::path(tag = "access", operation_id = "list_certificate_mappings", params(PageQuery),
-    description = "In the order in which they are asked: single certificates first, then rules by position.",
+    description = "Returns them in the order in which they are tried: single certificates, then rules by position.",
     responses((status = 200, description = "A page of mappings", body = Page<MappingBody>), ReadRefusals)
 )]
 #[get("/certificate-mappings")]
@@ -203,8 +203,9 @@ pub async fn list(
 
 /// Map certificates to a user
 ///
-/// One certificate, or all whose names satisfy every rule. A certificate of its own wins over rules; of
-/// rules the first mapping that fits decides, and lets in as its user or denies. In force at once.
+/// Maps one certificate, or all certificates whose names match every rule. A mapping of a single certificate takes
+/// precedence over rules. Among mappings with rules, the first that fits decides: it admits the caller as its user, or
+/// denies. Takes effect at once.
 #[utoipa::path(tag = "access", operation_id = "create_certificate_mapping", request_body = NewMapping,
     responses((status = 201, description = "The mapping", body = MappingBody), ChangeRefusals)
 )]
@@ -223,7 +224,7 @@ pub async fn create(
 
 /// Show a certificate mapping
 #[utoipa::path(tag = "access", operation_id = "get_certificate_mapping",
-    description = "With an `ETag` for its deletion.",
+    description = "Returns the mapping, with an `ETag` for a conditional deletion.",
     params(("name" = String, Path, description = "The mapping's name")),
     responses((status = 200, description = "The mapping", body = MappingBody), Unchanged, ReadRefusals)
 )]
@@ -240,10 +241,11 @@ pub async fn show(
 
 /// Delete a certificate mapping
 ///
-/// Its certificates are what the next mapping that fits says, or nobody; mappings behind it move up.
+/// Afterwards the next mapping that fits decides about its certificates; if there is none, they stand for nobody. The
+/// mappings behind it move up.
 #[utoipa::path(tag = "access", operation_id = "delete_certificate_mapping",
     params(("name" = String, Path, description = "The mapping's name")),
-    responses((status = 204, description = "It is gone"), ChangeRefusals)
+    responses((status = 204, description = "The mapping is deleted"), ChangeRefusals)
 )]
 #[delete("/certificate-mappings/{name}")]
 pub async fn delete(

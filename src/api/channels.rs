@@ -1,4 +1,4 @@
-//! `/channels`
+//! `/channels`: the rings that revisions are promoted to.
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
@@ -23,18 +23,18 @@ use crate::model::{Channel, ChannelName, ReadAccess, Role};
 #[schema(as = Channel, example = json!(Self::sample()))]
 pub struct ChannelBody {
     name: String,
-    /// Below the tree's root; empty for the root itself.
+    /// The folder below the tree's root; empty for the root itself.
     folder: String,
     read: ReadAccess,
-    /// How many earlier revisions the folder keeps beside the assigned one.
+    /// The number of earlier revisions that the folder keeps beside the assigned one.
     keep_old: i64,
     tree_during_rollout: bool,
-    /// Roles besides promoter and admin that may promote here.
+    /// The roles, besides promoter and admin, that may promote to this channel.
     promoters: Vec<Role>,
     #[schema(required = true)]
     requires_channel: Option<String>,
     approvals: i64,
-    /// Raised with every change of what the channel offers.
+    /// A number that increases with every change of what the channel offers.
     sequence: i64,
     created_at: DateTime<Utc>,
     updated_at: DateTime<Utc>,
@@ -76,7 +76,7 @@ impl From<&Channel> for ChannelBody {
     }
 }
 
-/// A new channel; what is left out has its default.
+/// A new channel; omitted fields get their defaults.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = ChannelToCreate, example = json!({"name": "pilot", "promoters": ["publisher"], "requires_channel": "test"}))]
@@ -84,7 +84,7 @@ pub struct NewChannel {
     /// 1 to 40 letters, digits, `.`, `_` or `-`; unique without regard to case, and no Windows device name.
     #[schema(value_type = String, format = "channel-name")]
     name: ChannelName,
-    /// One plain folder below the tree's root, or empty for the root; the channel's name if left out.
+    /// One plain folder below the tree's root, or empty for the root; the channel's name if omitted.
     #[serde(default)]
     folder: Option<String>,
     #[serde(default)]
@@ -96,18 +96,18 @@ pub struct NewChannel {
     tree_during_rollout: Option<bool>,
     #[serde(default)]
     promoters: Option<Vec<Role>>,
-    /// A channel that a revision must have been assigned in before it may come here.
+    /// A channel that a revision must have been assigned to before it may be promoted to this one.
     #[serde(default)]
     #[schema(value_type = Option<String>, format = "channel-name")]
     requires_channel: Option<ChannelName>,
-    /// How many people besides the first must agree to a promotion; for now 0.
+    /// The number of people, besides the first, who must agree to a promotion; 0 for now.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 0)]
     approvals: Option<i64>,
 }
 
 impl NewChannel {
-    // serde cannot flatten the words into this and refuse unknown fields too.
+    // serde cannot flatten `ChannelWords` into this type and refuse unknown fields as well.
     fn into_parts(self) -> (ChannelName, ChannelWords) {
         let words = ChannelWords {
             folder: self.folder,
@@ -122,7 +122,7 @@ impl NewChannel {
     }
 }
 
-/// What changes; fields that are left out stay.
+/// The changes to a channel; omitted fields stay as they are.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"read": "authenticated", "keep_old": 2}))]
@@ -139,11 +139,11 @@ pub struct ChannelWords {
     tree_during_rollout: Option<bool>,
     #[serde(default)]
     promoters: Option<Vec<Role>>,
-    /// A channel that a revision must have been assigned in before it may come here; null for none.
+    /// A channel that a revision must have been assigned to before it may be promoted to this one; null for none.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, format = "channel-name")]
     requires_channel: Option<Option<ChannelName>>,
-    /// How many people besides the first must agree to a promotion; for now 0.
+    /// The number of people, besides the first, who must agree to a promotion; 0 for now.
     #[serde(default)]
     #[schema(minimum = 0, maximum = 0)]
     approvals: Option<i64>,
@@ -169,11 +169,11 @@ impl TryFrom<ChannelWords> for ChannelSettings {
     }
 }
 
-/// How a channel is deleted.
+/// The query parameters of a channel's deletion.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct DeleteQuery {
-    /// Take the images that are promoted to it out of the tree; without it they make the call fail.
+    /// Take the images that are promoted to the channel out of the tree; without it, they make the call fail.
     #[serde(default)]
     #[param(default = false)]
     withdraw: bool,
@@ -186,7 +186,7 @@ impl DeleteQuery {
 }
 
 /// List channels
-#[utoipa::path(tag = "channels", operation_id = "list_channels", description = "In the order of their names.",
+#[utoipa::path(tag = "channels", operation_id = "list_channels", description = "Returns the channels, sorted by name.",
     params(PageQuery), responses((status = 200, description = "The channels", body = Page<ChannelBody>), ReadRefusals)
 )]
 #[get("/channels")]
@@ -201,7 +201,7 @@ pub async fn list(
 
 /// Create a channel
 ///
-/// It publishes to a folder of its name below the tree's root, unless told otherwise.
+/// A channel publishes to a folder of its own name below the tree's root, unless `folder` says otherwise.
 #[utoipa::path(tag = "channels", operation_id = "create_channel", request_body = NewChannel, responses(
     (status = 201, description = "The channel", body = ChannelBody), ChangeRefusals
 ))]
@@ -222,7 +222,8 @@ pub async fn create(
 }
 
 /// Show a channel
-#[utoipa::path(tag = "channels", operation_id = "get_channel", description = "With an `ETag` for changes.",
+#[utoipa::path(tag = "channels", operation_id = "get_channel",
+    description = "Returns the channel, with an `ETag` for conditional changes.",
     params(("channel" = String, Path, description = "The channel's name")),
     responses((status = 200, description = "The channel", body = ChannelBody), Unchanged, ReadRefusals)
 )]
@@ -238,10 +239,11 @@ pub async fn show(
 
 /// Change a channel
 ///
-/// A new folder is filled before the old one is emptied. Honours `If-Match`.
+/// Changes the given fields. If the folder changes, the new one is filled before the old one is emptied. Honours
+/// `If-Match`.
 #[utoipa::path(tag = "channels", operation_id = "change_channel", request_body = ChannelWords,
     params(("channel" = String, Path, description = "The channel's name")),
-    responses((status = 200, description = "The channel as it is now", body = ChannelBody), ChangeRefusals)
+    responses((status = 200, description = "The changed channel", body = ChannelBody), ChangeRefusals)
 )]
 #[patch("/channels/{channel}")]
 pub async fn change(
@@ -260,10 +262,10 @@ pub async fn change(
 
 /// Delete a channel
 ///
-/// Refused while images are promoted to it, unless `withdraw=true` takes them out of the tree.
+/// Refused while images are promoted to the channel, unless `withdraw=true` takes them out of the tree.
 #[utoipa::path(tag = "channels", operation_id = "delete_channel",
     params(("channel" = String, Path, description = "The channel's name"), DeleteQuery),
-    responses((status = 204, description = "It is gone"), ChangeRefusals)
+    responses((status = 204, description = "The channel is deleted"), ChangeRefusals)
 )]
 #[delete("/channels/{channel}")]
 pub async fn delete(

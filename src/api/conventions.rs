@@ -1,10 +1,14 @@
-//! What every operation of the API shares, each convention in one place.
+//! The conventions that all operations of the API share, each in one place.
 //!
-//! Who asks: [`caller`] (with the right in the type), [`authentication`] (finds out who), [`listener`] (which ways in a
-//! request may take), [`client_address`], [`cross_site`]. What comes in: [`body`] (JSON), [`file_body`], [`slow_body`], [`expectation`], [`page`],
-//! [`conditional`], [`idempotency`], [`dry_run`], [`triable_change`] (both in one), [`unknown_parameters`]. Addresses: [`tree_paths`], [`below_public_url`]. What goes out: [`problem`] (the one form of refusal), [`fallback`] (404
-//! and 405, by [`documented_routes`]), [`file_response`] (bytes), [`limits`] (how many downloads, and how fast), [`browser`] (headers that browsers
-//! obey), [`listener_headers`], [`documentation`] (the OpenAPI document and its page), [`label_map`] (labels in that document).
+//! - The caller: [`caller`] (with the right in the type), [`authentication`] (identifies the caller), [`listener`] (the
+//!   authentication methods that a request may use), [`client_address`] and [`cross_site`];
+//! - requests: [`body`] (JSON), [`file_body`], [`slow_body`], [`expectation`], [`page`], [`conditional`],
+//!   [`idempotency`], [`dry_run`], [`triable_change`] (a condition and a dry run in one) and [`unknown_parameters`];
+//! - addresses: [`tree_paths`] and [`below_public_url`];
+//! - responses: [`problem`] (the only form of refusals), [`fallback`] (404 and 405, from the [`documented_routes`]),
+//!   [`file_response`] (bytes), [`limits`] (the number and the speed of downloads), [`browser`] (headers for browsers),
+//!   [`caching`], [`listener_headers`], [`documentation`] (the OpenAPI document and its page), [`label_map`] (labels in
+//!   that document) and [`sample`] (its examples).
 
 pub mod authentication;
 pub mod below_public_url;

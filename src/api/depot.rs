@@ -1,4 +1,5 @@
-//! What handlers work with: the catalog, what recognises callers, the limits of the tree, and how paths become links.
+//! The state that handlers work with: the catalog, the parts that recognise callers, the limits of the tree, and the
+//! rules by which paths become links.
 
 use std::sync::Arc;
 
@@ -11,51 +12,53 @@ use super::tree::redirect::Redirects;
 use crate::access::{Authenticator, TokenReader};
 use crate::catalog::Catalog;
 
-/// What handlers work with; one for all workers.
+/// The state that handlers work with, shared by all workers.
 #[derive(Clone)]
 pub struct Depot {
     pub catalog: Catalog,
     pub authenticator: Authenticator,
     pub tokens: TokenReader,
-    /// None where no listener takes tickets.
+    /// The acceptor of Kerberos tickets; none if no listener accepts them.
     #[cfg(feature = "negotiate")]
     pub negotiate: Option<crate::access::negotiate::Negotiate>,
     pub listeners: Listeners,
     pub links: Links,
     pub brakes: Brakes,
-    /// None where all downloads are answered here.
+    /// The redirects to the bucket; none if this server sends all downloads itself.
     pub redirects: Option<Redirects>,
     pub metrics: PrometheusHandle,
 }
 
-/// How paths of the tree become links.
+/// The rules by which paths become links.
 #[derive(Debug, Clone)]
 pub struct Links {
     pub public_url: Option<Url>,
     /// Other origins whose pages may call the API.
     pub origins: Arc<[String]>,
-    /// The first part of the tree's HTTP paths.
+    /// The first segment of the tree's HTTP paths.
     pub alias: String,
 }
 
 impl Links {
-    /// The link to a file of the tree: absolute where the server knows its public name.
+    /// Returns the link to a file of the tree. It is absolute if the server knows its public URL.
     pub fn tree(&self, path: &str) -> String {
         format!("{}/{}/{path}", self.base(), self.alias)
     }
 
-    /// The link to something below `/api/v1/`, likewise.
+    /// Returns the link to a path below `/api/v1/`. It is absolute if the server knows its public URL.
     pub fn api(&self, path: &str) -> String {
         format!("{}/api/v1/{path}", self.base())
     }
 
-    /// Whether pages of an origin may have browsers call the API: the server's public one's and those of the settings.
+    /// Reports whether pages of an origin may make browsers call the API: the origin of the public URL and those in the
+    /// settings may.
     pub fn lets_in(&self, origin: &str) -> bool {
         let public = self.public_url.as_ref().map(|url| url.origin().ascii_serialization());
         public.as_deref() == Some(origin) || self.origins.iter().any(|other| other == origin)
     }
 
-    /// Below which path of its public name the server is reached; empty where it has the name for itself.
+    /// Returns the path of the public URL below which the server is reached, or an empty text if the server has the
+    /// whole host.
     pub fn public_path(&self) -> &str {
         self.public_url.as_ref().map_or("", |url| url.path().trim_end_matches('/'))
     }

@@ -1,4 +1,4 @@
-//! `/images/{image}/revisions/{revision}/files/{role}`: bytes in and out.
+//! `/images/{image}/revisions/{revision}/files/{role}`: upload and download of a file.
 
 use actix_web::http::header;
 use actix_web::web::{Data, Path};
@@ -27,19 +27,20 @@ use crate::wire::resumable;
 
 /// Upload a file
 ///
-/// The whole file in one request (`curl -T`), in chunks where its length is unknown. A digest in `Repr-Digest`,
-/// `Content-Digest` (RFC 9530), `Digest`, `Content-MD5` and the like is verified when sent. 201, or 200 when it replaced a file of the draft.
-/// What breaks on the way leaves nothing. With `Upload-Complete` it begins a resumable upload of the IETF's
-/// draft: `?1` when the whole file is in the request, `?0` when more follows at the
-/// `Location` of the answer.
+/// Uploads the whole file in one request (`curl -T`), in chunks if its length is unknown. A digest in `Repr-Digest`,
+/// `Content-Digest` (RFC 9530), `Digest`, `Content-MD5` or a similar header is verified. Answers 201, or 200 if the
+/// file replaced one of the draft. An upload that breaks off leaves nothing behind.
+///
+/// With `Upload-Complete`, the request begins a resumable upload of the IETF draft: `?1` if it contains the whole file,
+/// `?0` if more follows at the `Location` of the response.
 #[utoipa::path(tag = "files", operation_id = "put_file",
     request_body(content = FileBytes, content_type = "application/octet-stream"),
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"),
            ("role" = FileRole, Path, description = "`ckm` or `index` for kind `medv`, `image` for kind `single`")),
     responses(
-        (status = 200, description = "It replaced the draft's file of this role", body = FileBody),
-        (status = 201, description = "The draft has the file", body = FileBody),
+        (status = 200, description = "The file replaced the draft's file of this role", body = FileBody),
+        (status = 201, description = "The file was added to the draft", body = FileBody),
         ChangeRefusals
     )
 )]
@@ -77,15 +78,15 @@ pub async fn put(
 
 /// Download a file
 ///
-/// The bytes of a revision's file, whole or in ranges: several ranges are answered in the order
-/// asked. Also of drafts and revoked revisions.
+/// Returns the bytes of a revision's file, whole or in ranges. Several ranges are returned in the order of the request.
+/// Files of drafts and of revoked revisions can be downloaded as well, those of a quarantined revision cannot (409).
 #[utoipa::path(tag = "files", operation_id = "get_file",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"),
            ("role" = FileRole, Path, description = "`ckm` or `index` for kind `medv`, `image` for kind `single`")),
     responses(
         (status = 200, description = "The file", body = FileBytes, content_type = "application/octet-stream"),
-        (status = 206, description = "The ranges asked for", body = FileBytes, content_type = "application/octet-stream"),
+        (status = 206, description = "The requested ranges", body = FileBytes, content_type = "application/octet-stream"),
         Unchanged, FileRefusals, ReadRefusals
     )
 )]
@@ -99,14 +100,17 @@ pub async fn get(
     serve(&caller, &depot, path.into_inner(), &request).await
 }
 
-/// Ask about a file
+/// Get a file's headers
 ///
-/// What a GET would say of the whole file, without its bytes.
+/// Returns the headers of a GET of the whole file, without its bytes.
 #[utoipa::path(tag = "files", operation_id = "head_file",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"),
            ("role" = FileRole, Path, description = "`ckm` or `index` for kind `medv`, `image` for kind `single`")),
-    responses((status = 200, description = "Size, date, tag and digest"), Unchanged, FileRefusals, ReadRefusals)
+    responses(
+        (status = 200, description = "The file's size, date, tag and digest, in headers"),
+        Unchanged, FileRefusals, ReadRefusals
+    )
 )]
 #[head("/images/{image}/revisions/{revision}/files/{role}")]
 pub async fn head(
@@ -118,9 +122,9 @@ pub async fn head(
     serve(&caller, &depot, path.into_inner(), &request).await
 }
 
-/// Ask how to upload a file
+/// Get the upload limits of a file
 ///
-/// What the IETF's resumable uploads are held to, in `Upload-Limit`. Open to everyone.
+/// Returns the limits of resumable uploads of the IETF draft in `Upload-Limit`. Open to everyone.
 #[utoipa::path(tag = "files", operation_id = "file_options", security(()),
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"),
@@ -158,19 +162,20 @@ async fn served_file(
     Ok(ServedFile {
         reader,
         identity: Identity::Bytes(file.digest),
-        // A draft's file may change within a second.
+        // Not for a draft, because its file may change within a second.
         last_modified: details.revision.sealed_at,
         content_type: "application/octet-stream".into(),
         cache_control: caching::KEPT_BY_NOBODY,
     })
 }
 
-/// A role that no kind of image has is a path that leads nowhere.
+/// Parses a role. A role that no kind of image has gives a 404, like any unknown path.
 fn known_role(text: &str) -> Result<FileRole, Problem> {
     text.parse().map_err(|()| Problem::not_found())
 }
 
-/// A file whose line broke is given up: its client does not know of a session to go on with.
+/// Takes in a whole file. If the connection breaks, the file is given up, because its client knows of no session to
+/// continue.
 async fn take_whole(
     mut incoming: Incoming,
     mut body: Body,
@@ -206,12 +211,12 @@ fn must_be_kept(witnesses: Vec<Witness>) -> Result<(), Problem> {
     Ok(())
 }
 
-/// What the headers of an upload say of the file.
+/// The description of a file in the headers of its upload.
 struct ArrivingFile {
-    /// None where only its end will tell.
+    /// The size; none if only the end of the body shows it.
     size: Option<u64>,
     digest: Option<Digest>,
-    /// Of the digests that the store does not compute.
+    /// The checks of the digests that the store does not compute.
     witnesses: Vec<Witness>,
 }
 
@@ -225,7 +230,7 @@ fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {
         return Err(Problem::new(Code::ContentRangeRefused, detail));
     }
     let size = body_length(request)?;
-    // By RFC 9112 (6.3) there is no body, which nobody means who sends a file.
+    // By RFC 9112 (6.3) such a request has no body, which is never the intention of a client that sends a file.
     if size == Some(0) && !request.headers().contains_key(header::CONTENT_LENGTH) {
         let detail = "the request brings no body; an empty file is sent with Content-Length: 0";
         return Err(Problem::new(Code::LengthRequired, detail));

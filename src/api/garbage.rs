@@ -1,4 +1,4 @@
-//! `/gc`: retention, and bytes that nothing refers to.
+//! `/gc`: retention, and the removal of bytes that nothing refers to.
 
 use actix_web::web::{Data, Query};
 use actix_web::{post, web};
@@ -14,25 +14,25 @@ use crate::access::permission::Administer;
 use crate::catalog::Execution;
 use crate::upkeep::garbage::{Amount, Collected, CollectionOrder};
 
-/// How garbage is to be collected.
+/// The query parameters of a garbage collection.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct GarbageQuery {
-    /// Check everything and answer as if, but change nothing.
+    /// Check everything and answer as if the change were made, but change nothing.
     #[serde(default)]
     #[param(default = false)]
     dry_run: bool,
-    /// Remove bytes now that would stay for `store.safety_age`.
+    /// Remove bytes now that would otherwise stay for `store.safety_age`.
     #[serde(default)]
     #[param(default = false)]
     immediately: bool,
-    /// Go on even if the catalog does not know most of what the store holds.
+    /// Continue even if the catalog does not know most of the store's content.
     #[serde(default)]
     #[param(default = false)]
     accept_orphans: bool,
 }
 
-/// Some of the store's bytes.
+/// A part of the store's bytes.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Amount)]
 pub struct AmountBody {
@@ -40,27 +40,27 @@ pub struct AmountBody {
     bytes: u64,
 }
 
-/// A revision that went by its image's `keep_revisions`.
+/// A revision that was deleted because of its image's `keep_revisions`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ExpiredRevision)]
 pub struct ExpiredBody {
     image: String,
     revision: i64,
-    /// Of its files, which other revisions may share.
+    /// The bytes of its files, which other revisions may share.
     bytes: u64,
 }
 
-/// What was done, or would be.
+/// The result of a garbage collection, or of a dry run.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Collected, example = json!(Self::sample()))]
 pub struct CollectedBody {
     dry_run: bool,
     expired: Vec<ExpiredBody>,
-    /// What the store had and the catalog did not know; given up now.
+    /// Blobs in the store that the catalog did not know. They are given up now.
     orphans: AmountBody,
-    /// Whose bytes are gone.
+    /// Blobs whose bytes were removed.
     removed: AmountBody,
-    /// Given up, and removed later: after `store.safety_age`, and when the tree does not need them any more.
+    /// Blobs that are given up and removed later: after `store.safety_age`, once the tree does not need them any more.
     waiting: AmountBody,
 }
 
@@ -104,11 +104,11 @@ impl CollectedBody {
 
 /// Collect garbage
 ///
-/// Deletes what is past the images' `keep_revisions`, and removes the bytes of what was deleted `store.safety_age` ago; the
-/// server does the same by itself every few hours. With `dry_run=true` it tells exactly what it would do. Refused (409)
-/// where the references look incomplete: then nothing is removed.
+/// Deletes the revisions beyond their images' `keep_revisions`, and removes bytes that were given up at least
+/// `store.safety_age` ago. The server does the same by itself every few hours. With `dry_run=true` it reports exactly
+/// what it would do. Answers 409 and removes nothing if the references look incomplete.
 #[utoipa::path(tag = "maintenance", operation_id = "collect_garbage", params(GarbageQuery), responses(
-    (status = 200, description = "What was done", body = CollectedBody), ChangeRefusals
+    (status = 200, description = "The result of the collection", body = CollectedBody), ChangeRefusals
 ))]
 #[post("/gc")]
 pub async fn collect(

@@ -1,4 +1,4 @@
-//! `/livez`, `/readyz`, `/metrics`: for whoever watches the server.
+//! `/livez`, `/readyz`, `/metrics`: for monitoring.
 
 use actix_web::http::header;
 use actix_web::web::Data;
@@ -15,14 +15,15 @@ use crate::catalog::Catalog;
 use crate::model::metric;
 use crate::telemetry::process;
 
-/// How the server is.
+/// The readiness of the server.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!(Self::sample()))]
 pub struct Readiness {
-    /// Update checks and downloads are answered.
+    /// True if update checks and downloads are answered.
     ready: bool,
-    /// Parts that were found not to work some seconds ago: `catalog` (the database takes no changes or does not answer), `store`,
-    /// `disk` (less room than `store.min_free`), `publication` (the tree does not follow), `backup` (the newest is old).
+    /// The parts that did not work a few seconds ago: `catalog` (the database takes no changes or does not answer),
+    /// `store`, `disk` (less space than `store.min_free`), `publication` (the tree is not kept up to date), `backup`
+    /// (the newest is old).
     degraded: Vec<&'static str>,
 }
 
@@ -32,23 +33,24 @@ impl Readiness {
     }
 }
 
-/// Is the process alive?
-#[utoipa::path(tag = "health", operation_id = "livez", description = "Open to everyone.", security(()),
-    responses((status = 200, description = "It is", body = String, content_type = "text/plain"))
+/// Check that the process is alive
+#[utoipa::path(tag = "health", operation_id = "livez",
+    description = "Answers whenever the process serves requests. Open to everyone.", security(()),
+    responses((status = 200, description = "The process is alive", body = String, content_type = "text/plain"))
 )]
 #[get("/livez")]
 pub async fn livez() -> &'static str {
     "ok\n"
 }
 
-/// Is the server ready?
+/// Check that the server is ready
 ///
-/// Ready as soon as it can answer update checks, also while the database is away; parts that do not
-/// work are named, as they were found within the last seconds: the answer waits for nothing. `GET /api/v1/status` says
-/// more. Open to everyone.
+/// The server is ready as soon as it can answer update checks, even if the database is unreachable. Parts that do not
+/// work are listed, as they were found within the last few seconds, because the response waits for nothing.
+/// `GET /api/v1/status` returns more. Open to everyone.
 #[utoipa::path(tag = "health", operation_id = "readyz", security(()), responses(
-    (status = 200, description = "It is", body = Readiness),
-    (status = 503, description = "It is not", body = Readiness)
+    (status = 200, description = "The server is ready", body = Readiness),
+    (status = 503, description = "The server is not ready", body = Readiness)
 ))]
 #[get("/readyz")]
 pub async fn readyz(depot: Data<Depot>) -> HttpResponse {
@@ -60,11 +62,12 @@ pub async fn readyz(depot: Data<Depot>) -> HttpResponse {
     response.json(Readiness { ready, degraded })
 }
 
-/// Metrics for Prometheus
+/// Get metrics for Prometheus
 ///
-/// For the role reader; open on an address of its own by `metrics.listen`.
+/// Requires a role that may read the catalog, such as `reader`. `metrics.listen` serves the same metrics to everyone,
+/// on an address of its own.
 #[utoipa::path(tag = "health", operation_id = "metrics", responses(
-    (status = 200, description = "In Prometheus's text format", body = String, content_type = "text/plain"),
+    (status = 200, description = "The metrics, in Prometheus's text format", body = String, content_type = "text/plain"),
     ReadRefusals
 ))]
 #[get("/metrics")]
@@ -72,7 +75,7 @@ pub async fn metrics(_caller: Caller<Read>, depot: Data<Depot>) -> HttpResponse 
     metrics_text(&depot.catalog, &depot.metrics)
 }
 
-/// The same without asking who reads it, for the listener of its own.
+/// Serves the metrics to any caller, for the listener of their own.
 pub async fn open_metrics(catalog: Data<Catalog>, handle: Data<PrometheusHandle>) -> HttpResponse {
     metrics_text(&catalog, &handle)
 }

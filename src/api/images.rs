@@ -1,4 +1,4 @@
-//! `/images`
+//! `/images`: the images and their settings.
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
@@ -26,12 +26,12 @@ use crate::model::{Image, ImageKind, ImageName, Labels};
 pub struct ImageBody {
     name: String,
     kind: ImageKind,
-    /// Of the published files.
+    /// The extension of the published files.
     extension: String,
     description: String,
     #[schema(value_type = LabelMap)]
     labels: Labels,
-    /// How many sealed revisions retention leaves; null keeps all.
+    /// The number of sealed revisions that retention keeps; null keeps all.
     #[schema(required = true)]
     keep_revisions: Option<i64>,
     created_by: String,
@@ -80,7 +80,7 @@ pub struct NewImage {
     #[schema(value_type = String, format = "image-name")]
     name: ImageName,
     kind: ImageKind,
-    /// For kind `single`: the extension of its published file, such as `vhdx`; `img` if left out.
+    /// The extension of the published file of kind `single`, such as `vhdx`; `img` if omitted.
     #[serde(default)]
     #[schema(pattern = "^[A-Za-z0-9]{1,16}$")]
     extension: Option<String>,
@@ -95,7 +95,7 @@ pub struct NewImage {
     keep_revisions: Option<i64>,
 }
 
-/// What changes; fields that are left out stay.
+/// The changes to an image; omitted fields stay as they are.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"description": "Windows 7 with Office 2010 SP2", "keep_revisions": 10}))]
@@ -106,7 +106,7 @@ pub struct ChangedImage {
     #[serde(default)]
     #[schema(value_type = Option<LabelMap>)]
     labels: Option<Labels>,
-    /// null keeps all revisions again.
+    /// The number of sealed revisions that retention keeps; null keeps all.
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<i64>, minimum = 1, maximum = 1_000_000)]
     keep_revisions: Option<Option<i64>>,
@@ -114,7 +114,7 @@ pub struct ChangedImage {
 
 /// List images
 ///
-/// In the order of their names; only those that the caller may know of.
+/// Returns the images that the caller may know of, sorted by name.
 #[utoipa::path(tag = "images", operation_id = "list_images", params(PageQuery), responses(
     (status = 200, description = "A page of images", body = Page<ImageBody>), ReadRefusals
 ))]
@@ -134,7 +134,8 @@ pub async fn list(
 
 /// Create an image
 ///
-/// The name of a deleted image may be taken again; its revision numbers go on where they ended.
+/// Creates an image without revisions. The name of a deleted image may be used again; its revision numbers then
+/// continue where they ended.
 #[utoipa::path(tag = "images", operation_id = "create_image", request_body = NewImage, responses(
     (status = 201, description = "The image", body = ImageBody), ChangeRefusals
 ))]
@@ -159,7 +160,8 @@ pub async fn create(
 }
 
 /// Show an image
-#[utoipa::path(tag = "images", operation_id = "get_image", description = "With an `ETag` for changes.",
+#[utoipa::path(tag = "images", operation_id = "get_image",
+    description = "Returns the image, with an `ETag` for conditional changes.",
     params(("image" = String, Path, description = "The image's name")),
     responses((status = 200, description = "The image", body = ImageBody), Unchanged, ReadRefusals)
 )]
@@ -176,10 +178,10 @@ pub async fn show(
 
 /// Change an image
 ///
-/// Its description, labels or retention; name and kind are for good. Honours `If-Match`.
+/// Changes the description, the labels or the retention. The name and the kind never change. Honours `If-Match`.
 #[utoipa::path(tag = "images", operation_id = "change_image", request_body = ChangedImage,
     params(("image" = String, Path, description = "The image's name")),
-    responses((status = 200, description = "The image as it is now", body = ImageBody), ChangeRefusals)
+    responses((status = 200, description = "The changed image", body = ImageBody), ChangeRefusals)
 )]
 #[patch("/images/{image}")]
 pub async fn change(
@@ -198,11 +200,11 @@ pub async fn change(
 
 /// Delete an image
 ///
-/// With all its revisions; refused while a channel is assigned to one or one is protected. Their
+/// Deletes the image and all its revisions. Refused while one of them is assigned to a channel or protected. Their
 /// numbers are never used again.
 #[utoipa::path(tag = "images", operation_id = "delete_image",
     params(("image" = String, Path, description = "The image's name"), DryRun),
-    responses((status = 204, description = "It is gone"), ChangeRefusals)
+    responses((status = 204, description = "The image is deleted"), ChangeRefusals)
 )]
 #[delete("/images/{image}")]
 pub async fn delete(

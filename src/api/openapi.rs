@@ -1,4 +1,4 @@
-//! The OpenAPI document, from the operations themselves.
+//! The OpenAPI document, generated from the operations themselves.
 
 mod choices;
 mod enum_names;
@@ -29,7 +29,7 @@ Errors are problem documents (RFC 9457) with a stable `code`. Lists take `limit`
 resources carry an `ETag`; changes accept `If-Match`. POSTs accept an `Idempotency-Key`: a repeat gets the same \
 answer. Files travel as raw `application/octet-stream`, never as forms.";
 
-/// In the order of an image's life.
+/// The tags, in the order of an image's life.
 const TAGS: [(&str, &str); 11] = [
     ("images", "Named things that have revisions"),
     ("revisions", "Immutable versions of an image: drafted, sealed, revoked, deleted"),
@@ -44,7 +44,7 @@ const TAGS: [(&str, &str); 11] = [
     ("health", "For whoever watches the server"),
 ];
 
-/// The document, from the operations themselves.
+/// Generates the document from the operations.
 pub fn document() -> OpenApi {
     let (_, mut collected) = actix_web::App::new()
         .into_utoipa_app()
@@ -65,7 +65,8 @@ pub fn document() -> OpenApi {
     collected
 }
 
-/// What the derives leave to be done, for the sake of generators. Each step relies on the ones before it.
+/// Completes the schemas that the derives write, for the sake of code generators. Each step relies on the ones before
+/// it.
 fn finish(schemas: &mut Schemas) {
     schemas.values_mut().for_each(flattened::write_out);
     choices::write_as_one(schemas);
@@ -74,8 +75,8 @@ fn finish(schemas: &mut Schemas) {
     schemas.values_mut().for_each(names::limit);
 }
 
-/// A body that may be left out is written "this or null", which no caller means and generators
-/// stumble over: it becomes "this", not required.
+/// Unwraps an optional body. The derive describes it as "this or null", which no caller means and code generators
+/// stumble over. It becomes "this", not required.
 fn unwrap_optional_body(operation: &mut Operation) {
     let Some(RefOr::T(body)) = &mut operation.request_body else { return };
     for content in body.content.values_mut() {
@@ -88,12 +89,12 @@ fn unwrap_optional_body(operation: &mut Operation) {
     }
 }
 
-/// The document as it is committed.
+/// Returns the text of the document that is committed.
 pub fn document_text() -> String {
     text_of(&document())
 }
 
-/// As it is served, where it also says under which address.
+/// Returns the text of a document. The one that is served also contains the server's address.
 pub fn text_of(document: &OpenApi) -> String {
     document.to_pretty_json().unwrap_or_default() + "\n"
 }

@@ -1,6 +1,6 @@
 //! `/images/{image}/revisions/{revision}/prestage`: the pre-staging kit as one download.
 //!
-//! What is in it is said by [`crate::prestage`]; here its files are found and sent as an archive.
+//! [`crate::prestage`] decides what the kit contains; this module finds its files and sends them as an archive.
 
 mod archive;
 
@@ -24,16 +24,16 @@ use crate::prestage::location::Location;
 use crate::prestage::rights::UsersMay;
 use crate::prestage::{Kit, KitFile, Unfit};
 
-/// For what the kit is made.
+/// The query parameters of a pre-staging kit.
 #[derive(Debug, Deserialize, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub struct PrestageQuery {
-    /// Folder of the client computers in which `MED-V Images` is going to lie.
+    /// The folder on the client computers that will contain `MED-V Images`.
     #[serde(default)]
     #[param(default = "C:\\", example = "D:\\Virtual Machines")]
     location: Option<String>,
-    /// Let users append in `PrestagedImages` too, as the later of MED-V's two documents has it.
+    /// Let users append in `PrestagedImages` as well, as the later edition of MED-V's document says.
     #[serde(default)]
     #[param(default = false)]
     users_may_append: bool,
@@ -41,15 +41,16 @@ pub struct PrestageQuery {
 
 /// Download a pre-staging kit
 ///
-/// The first image of client computers as a tar archive: `MED-V Images/PrestagedImages` with the revision's files,
-/// `SHA256SUMS`, and what sets it up there (scripts, registry values, `README.txt`). It is put together while it is
-/// sent, always in the same way: a download that broke goes on with `Range`. 409 for a revision that is not ready.
+/// Returns the first image for client computers as a tar archive: `MED-V Images/PrestagedImages` with the revision's
+/// files, `SHA256SUMS`, and the files that set it up there (scripts, registry values, `README.txt`). The archive is
+/// generated while it is sent, with the same bytes each time, so a download that broke off continues with `Range`.
+/// Answers 409 if the revision is not ready.
 #[utoipa::path(tag = "revisions", operation_id = "get_prestaging_kit",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"), PrestageQuery),
     responses(
         (status = 200, description = "The kit", body = FileBytes, content_type = "application/octet-stream"),
-        (status = 206, description = "The ranges asked for", body = FileBytes, content_type = "application/octet-stream"),
+        (status = 206, description = "The requested ranges", body = FileBytes, content_type = "application/octet-stream"),
         Unchanged, FileRefusals, InvalidQuery, ReadRefusals
     )
 )]
@@ -64,13 +65,16 @@ pub async fn get(
     serve(&caller, &depot, path.into_inner(), &query, &request).await
 }
 
-/// Ask about a pre-staging kit
+/// Get a pre-staging kit's headers
 ///
-/// What a GET would say of the whole archive, without its bytes.
+/// Returns the headers of a GET of the whole archive, without its bytes.
 #[utoipa::path(tag = "revisions", operation_id = "head_prestaging_kit",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"), PrestageQuery),
-    responses((status = 200, description = "Size, date and tag"), Unchanged, FileRefusals, InvalidQuery, ReadRefusals)
+    responses(
+        (status = 200, description = "The archive's size and tag, in headers"),
+        Unchanged, FileRefusals, InvalidQuery, ReadRefusals
+    )
 )]
 #[head("/images/{image}/revisions/{revision}/prestage")]
 pub async fn head(
@@ -97,7 +101,7 @@ async fn serve(
     let file = ServedFile {
         reader: archive.reader,
         identity: archive.identity,
-        // Another version of this program may make another kit of the same revision, and only the tag tells.
+        // Another version of this program may make a different kit of the same revision, and only the tag shows that.
         last_modified: None,
         content_type: "application/octet-stream".into(),
         cache_control: "private, no-cache",

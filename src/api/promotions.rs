@@ -1,4 +1,4 @@
-//! `/images/{image}/promotions`: what was offered where, and since when.
+//! `/images/{image}/promotions`: the history of an image's assignments to channels.
 
 use actix_web::get;
 use actix_web::web::{Data, Path, Query};
@@ -22,7 +22,7 @@ use crate::model::{ChannelName, ImageName, Promotion, PromotionKind, Terms};
 pub struct PromotionBody {
     id: Uuid,
     channel: String,
-    /// Null where the image was withdrawn.
+    /// Null if the image was withdrawn.
     #[schema(required = true)]
     revision: Option<i64>,
     epoch: i64,
@@ -30,11 +30,11 @@ pub struct PromotionBody {
     #[serde(flatten)]
     #[schema(inline)]
     terms: Terms,
-    /// A later rollback or withdrawal turned away from it.
+    /// True if a later rollback or withdrawal undid this promotion.
     rolled_back: bool,
     at: DateTime<Utc>,
     by: String,
-    /// In the answer to a withdrawal: how many servers answer by it already.
+    /// The number of servers that apply it already; only in the response to a withdrawal.
     #[serde(skip_serializing_if = "Option::is_none")]
     replicas: Option<Reach>,
 }
@@ -64,7 +64,7 @@ impl From<(Promotion, ChannelName, i64)> for PromotionBody {
             revision: promotion.offered_revision(),
             epoch: promotion.epoch,
             kind: promotion.kind,
-            // A withdrawal is marked so for rollbacks to pass it by; nothing turned away from it.
+            // A withdrawal is marked as rolled back, so that rollbacks skip it, although nothing undid it.
             rolled_back: promotion.rolled_back && promotion.kind != PromotionKind::Withdraw,
             terms: promotion.terms,
             at: promotion.created_at,
@@ -83,7 +83,7 @@ impl PromotionBody {
 
 /// List an image's promotions
 ///
-/// The history in all channels, newest first.
+/// Returns the history in all channels, newest first.
 #[utoipa::path(tag = "promotion", operation_id = "list_promotions",
     params(("image" = String, Path, description = "The image's name"), PageQuery),
     responses((status = 200, description = "A page of the history", body = Page<PromotionBody>), ReadRefusals)

@@ -1,4 +1,4 @@
-//! `/publications`: the tree as it should be and is.
+//! `/publications`: the intended and the actual state of the tree.
 
 use actix_web::web::{Data, Query};
 use actix_web::{get, post, web};
@@ -21,12 +21,12 @@ use crate::model::{FileRole, Publication, PublicationState};
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Publication, example = json!(Self::sample()))]
 pub struct PublicationBody {
-    /// Below the tree's root.
+    /// The path below the tree's root.
     path: String,
     role: FileRole,
     digest: String,
     state: PublicationState,
-    /// When a withdrawn file goes.
+    /// The time from which a withdrawn file may be removed.
     #[schema(required = true)]
     withdraw_at: Option<DateTime<Utc>>,
 }
@@ -55,14 +55,14 @@ impl From<Publication> for PublicationBody {
     }
 }
 
-/// What was done, or is to be done, to make the tree what the catalog says.
+/// The steps that were taken, or would be taken, to make the tree match the catalog.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Plan, example = json!(Self::sample()))]
 pub struct PlanBody {
     dry_run: bool,
-    /// In the order in which they are done.
+    /// The steps, in the order of their execution.
     steps: Vec<StepBody>,
-    /// Files that imagedepot did not make; it never touches them.
+    /// Files that imagedepot did not create. It never touches them.
     foreign: Vec<String>,
 }
 
@@ -73,11 +73,11 @@ impl PlanBody {
     }
 }
 
-/// One step.
+/// One step of a plan.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Step)]
 pub struct StepBody {
-    /// `publish`, `acknowledge`, `write_manifest`, `remove_manifest`, `withdraw`, `remove`, `forget`
+    /// The kind of step: `publish`, `acknowledge`, `write_manifest`, `remove_manifest`, `withdraw`, `remove`, `forget`
     /// or `conflict`.
     step: &'static str,
     path: String,
@@ -99,7 +99,7 @@ impl PlanBody {
 
 /// List publications
 ///
-/// Every file that imagedepot put into the tree, in the order of the paths.
+/// Returns every file that imagedepot put into the tree, sorted by path.
 #[utoipa::path(tag = "publication", operation_id = "list_publications", params(PageQuery), responses(
     (status = 200, description = "A page of publications", body = Page<PublicationBody>), ReadRefusals
 ))]
@@ -118,8 +118,8 @@ pub async fn list(
 
 /// Reconcile the tree
 ///
-/// Makes the tree what the catalog says, at once instead of within the minute; with `dry_run=true` it
-/// only says what would be done.
+/// Makes the tree match the catalog at once, instead of within a minute. With `dry_run=true` it only reports the steps
+/// that it would take.
 #[utoipa::path(tag = "publication", operation_id = "reconcile", params(DryRun), responses(
     (status = 200, description = "The steps", body = PlanBody), ChangeRefusals
 ))]

@@ -1,4 +1,4 @@
-//! `/images/{image}/revisions`
+//! `/images/{image}/revisions`: drafts and sealed revisions.
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
@@ -32,7 +32,7 @@ pub struct RevisionBody {
     notes: String,
     #[schema(value_type = LabelMap)]
     labels: Labels,
-    /// Refuses deletion.
+    /// True if the revision must not be deleted.
     protected: bool,
     files: Vec<FileBody>,
     created_by: String,
@@ -40,7 +40,7 @@ pub struct RevisionBody {
     updated_at: DateTime<Utc>,
     #[schema(required = true)]
     sealed_at: Option<DateTime<Utc>>,
-    /// In the answer to its revocation: how many servers answer by it already.
+    /// The number of servers that apply the revocation already; only in the response to it.
     #[serde(skip_serializing_if = "Option::is_none")]
     replicas: Option<Reach>,
 }
@@ -70,14 +70,14 @@ impl RevisionBody {
 }
 
 /// A file of a revision.
-// Named in full: a generated Python client has a `File` of its own.
+// Not only `File`, because a generated Python client has a `File` of its own.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = RevisionFile)]
 pub struct FileBody {
     role: FileRole,
-    /// In bytes.
+    /// The size in bytes.
     size: u64,
-    /// `sha256:` and 64 hex digits.
+    /// The SHA-256 digest: `sha256:` and 64 hexadecimal digits.
     digest: String,
 }
 
@@ -107,7 +107,7 @@ impl From<RevisionDetails> for RevisionBody {
     }
 }
 
-/// What is said of a revision; fields that are left out stay.
+/// The notes, the labels and the protection of a revision; omitted fields stay as they are.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"notes": "January patches", "labels": {"build": "4711"}, "protected": true}))]
@@ -118,7 +118,7 @@ pub struct RevisionWords {
     #[serde(default)]
     #[schema(value_type = Option<LabelMap>)]
     labels: Option<Labels>,
-    /// Refuses deletion until it is taken away.
+    /// Protect the revision against deletion, until this is set to false.
     #[serde(default)]
     protected: Option<bool>,
 }
@@ -129,16 +129,17 @@ impl From<RevisionWords> for RevisionChange {
     }
 }
 
-/// How a revision is revoked.
+/// The query parameters of a revocation.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct RevokeQuery {
-    /// Roll back the channels that are assigned to it; without it and `withdraw` they make the call fail.
+    /// Roll back the channels that the revision is assigned to; without this and without `withdraw` they make the call
+    /// fail.
     #[serde(default)]
     #[param(default = false)]
     rollback: bool,
-    /// Withdraw the image from the channels that are assigned to it, wherever `rollback` is not asked for or there is nothing to
-    /// go back to.
+    /// Withdraw the image from the channels that the revision is assigned to, if `rollback` is not set or there is
+    /// nothing to roll back to.
     #[serde(default)]
     #[param(default = false)]
     withdraw: bool,
@@ -163,7 +164,7 @@ impl Resource<RevisionBody> {
 
 /// List revisions
 ///
-/// Newest first, without deleted ones.
+/// Returns the image's revisions, newest first, without deleted ones.
 #[utoipa::path(tag = "revisions", operation_id = "list_revisions",
     params(("image" = String, Path, description = "The image's name"), PageQuery),
     responses((status = 200, description = "A page of revisions", body = Page<RevisionBody>), ReadRefusals)
@@ -184,8 +185,8 @@ pub async fn list(
 
 /// Create a draft
 ///
-/// The image's next revision, which then collects its files. A draft that nobody touches goes after
-/// 14 days (`uploads.expire_after`).
+/// Creates the image's next revision as a draft, to which files are then uploaded. A draft that nobody changes is
+/// deleted after 14 days (`uploads.expire_after`).
 #[utoipa::path(tag = "revisions", operation_id = "create_revision", request_body = Option<RevisionWords>,
     params(("image" = String, Path, description = "The image's name")),
     responses((status = 201, description = "The draft", body = RevisionBody), ChangeRefusals)
@@ -207,7 +208,7 @@ pub async fn create(
 
 /// Show a revision
 ///
-/// 410 for one that was deleted.
+/// Returns the revision with its files. Answers 410 if it was deleted.
 #[utoipa::path(tag = "revisions", operation_id = "get_revision",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number")),
@@ -224,13 +225,13 @@ pub async fn show(
     Ok(Resource::revision(depot.catalog.revision(&name, number).await?))
 }
 
-/// Change a revision's words
+/// Change a revision
 ///
-/// Notes, labels and protection; the bytes of a sealed revision never change. Honours `If-Match`.
+/// Changes the notes, the labels or the protection. The bytes of a sealed revision never change. Honours `If-Match`.
 #[utoipa::path(tag = "revisions", operation_id = "change_revision", request_body = RevisionWords,
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number")),
-    responses((status = 200, description = "The revision as it is now", body = RevisionBody), ChangeRefusals)
+    responses((status = 200, description = "The changed revision", body = RevisionBody), ChangeRefusals)
 )]
 #[patch("/images/{image}/revisions/{revision}")]
 pub async fn change(
@@ -249,12 +250,12 @@ pub async fn change(
 
 /// Delete a revision
 ///
-/// Refused while a channel is assigned to it or it is protected. Publishers delete drafts of their
-/// own; other revisions need an admin. The number is never used again.
+/// Refused while the revision is assigned to a channel or protected. Publishers may delete drafts of their own; other
+/// revisions require an admin. The number is never used again.
 #[utoipa::path(tag = "revisions", operation_id = "delete_revision",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"), DryRun),
-    responses((status = 204, description = "It is gone"), ChangeRefusals)
+    responses((status = 204, description = "The revision is deleted"), ChangeRefusals)
 )]
 #[delete("/images/{image}/revisions/{revision}")]
 pub async fn delete(
@@ -271,8 +272,8 @@ pub async fn delete(
 
 /// Seal a draft
 ///
-/// A complete draft becomes `ready`: from then on its bytes never change, and it may be promoted.
-/// 409 names the files that are missing.
+/// Turns a complete draft into a `ready` revision: from then on its bytes never change, and it may be promoted. Answers
+/// 409 and names the missing files if the draft is incomplete.
 #[utoipa::path(tag = "revisions", operation_id = "seal_revision",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"), DryRun),
@@ -293,10 +294,10 @@ pub async fn seal(
 
 /// Revoke a revision
 ///
-/// No channel may be assigned to it any more, clients that have it are told to move, and its files leave the tree at once: their
-/// HTTP names answer 410 `revision_revoked`. Refused while a channel is assigned to it, unless `rollback=true` rolls those
-/// channels back in the same step, or `withdraw=true` withdraws the image from them. Answers when every server answers by
-/// it, or after a second.
+/// The revision can no longer be assigned to a channel, clients that have it are told to change to another one, and its
+/// files leave the tree at once: their HTTP names answer 410 `revision_revoked`. Refused while the revision is assigned
+/// to a channel, unless `rollback=true` rolls back those channels in the same step, or `withdraw=true` withdraws the
+/// image from them. The response is sent when every server applies the revocation, or after one second.
 #[utoipa::path(tag = "revisions", operation_id = "revoke_revision",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"), RevokeQuery, DryRun),

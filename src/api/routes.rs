@@ -14,10 +14,10 @@ use super::{
 };
 use crate::wire;
 
-/// Every operation of the API.
+/// Registers every operation of the API.
 ///
-/// The router tries one after the other, those with a name in their path by a regular expression each, which was a
-/// twelfth of a check's CPU: what a fleet asks comes first.
+/// The router tries one route after the other, and each route with a name in its path by a regular expression, which
+/// took a twelfth of the CPU time of an update check. The operations that a fleet uses therefore come first.
 pub fn operations(config: &mut ServiceConfig) {
     config.service(health::livez).service(health::readyz).service(health::metrics).service(
         scope("/api/v1")
@@ -100,7 +100,7 @@ fn callers_and_upkeep(config: &mut ServiceConfig) {
         .service(audit::list);
 }
 
-/// What is served beside the operations: the tree and the documentation.
+/// Registers the routes beside the operations: the tree and the documentation.
 pub fn files_and_pages(config: &mut web::ServiceConfig, links: &Links) {
     let alias = &links.alias;
     config
@@ -112,7 +112,7 @@ pub fn files_and_pages(config: &mut web::ServiceConfig, links: &Links) {
                 .default_service(web::to(fallback::nothing_here)),
         )
         .service(
-            // The tree's root is no destination either, and BITS wants to hear so in its own words.
+            // The tree's root is not a destination for uploads either, and BITS needs that refusal in its own format.
             web::resource(format!("/{alias}"))
                 .route(bits_post())
                 .default_service(web::to(fallback::nothing_here)),

@@ -1,4 +1,4 @@
-//! `/scrub`: how the stored bytes are, and having them read again.
+//! `/scrub`: the condition of the stored bytes, and requests to read them again.
 
 use actix_web::web::{Data, Query};
 use actix_web::{HttpResponse, get, post, web};
@@ -14,37 +14,37 @@ use crate::access::permission::{Administer, Read};
 use crate::model::{Coverage, DamagedFile, FileRole, ImageName};
 use crate::upkeep::scrub::ScrubStatus;
 
-/// Which bytes are to be read again.
+/// The query parameters that select the bytes to be read again.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct ScrubQuery {
-    /// Only those of this image; without it all.
+    /// Read only the files of this image; all images if omitted.
     #[serde(default)]
     #[param(value_type = Option<String>)]
     image: Option<ImageName>,
-    /// Only those of this revision of the image.
+    /// Read only the files of this revision of the image.
     #[serde(default)]
     revision: Option<i64>,
 }
 
-/// How the stored bytes are.
+/// The condition of the stored bytes.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Scrub, example = json!(Self::sample()))]
 pub struct ScrubBody {
-    /// Stored files; those that share bytes count once.
+    /// The number of stored files. Files that share bytes count once.
     blobs: i64,
     bytes: i64,
-    /// Of those, read again or arrived within `scrub.within`.
+    /// The number of these files that were read again, or arrived, within `scrub.within`.
     verified_blobs: i64,
     verified_bytes: i64,
-    /// `verified_bytes` of `bytes`, 0 to 1.
+    /// The share of `verified_bytes` in `bytes`, 0 to 1.
     coverage: f64,
-    /// `scrub.within`.
+    /// The setting `scrub.within`.
     within_seconds: u64,
-    /// Every file was read again, or has arrived, since then.
+    /// The time since which every file was read again or has arrived.
     #[schema(required = true)]
     oldest_verified_at: Option<DateTime<Utc>>,
-    /// Waiting to be read because somebody asked for it.
+    /// The number of files that wait to be read because someone asked for it.
     wanted: i64,
     damaged: Vec<DamagedBody>,
 }
@@ -73,10 +73,10 @@ pub struct DamagedBody {
     revision: i64,
     role: FileRole,
     size: u64,
-    /// Of the bytes that heal it.
+    /// The digest of the bytes that repair the file.
     digest: String,
     found_at: DateTime<Utc>,
-    /// In what way it is damaged, for people.
+    /// A description of the damage, for people.
     what: String,
 }
 
@@ -94,7 +94,7 @@ impl From<DamagedFile> for DamagedBody {
     }
 }
 
-/// How much of the bytes was read again in time, 0 to 1.
+/// Returns the share of the bytes that were read again in time, 0 to 1.
 #[expect(clippy::cast_precision_loss, reason = "a share has no better number")]
 pub fn share(coverage: &Coverage) -> f64 {
     match coverage.bytes {
@@ -125,12 +125,13 @@ impl ScrubBody {
     }
 }
 
-/// How the stored bytes are
+/// Show the condition of the stored bytes
 ///
-/// Every stored byte is read again within `scrub.within`. What is found damaged is kept from clients (its revision is
-/// `quarantined`) until the same bytes are uploaded once more.
+/// Returns how many of the stored bytes were read again within `scrub.within`, as all of them should be, and the
+/// damaged files. A damaged file is withheld from clients (its revision is `quarantined`) until the same bytes are
+/// uploaded again.
 #[utoipa::path(tag = "maintenance", operation_id = "scrub_status", responses(
-    (status = 200, description = "What was read, and what is damaged", body = ScrubBody), ReadRefusals
+    (status = 200, description = "The verified share, and the damaged files", body = ScrubBody), ReadRefusals
 ))]
 #[get("/scrub")]
 pub async fn show(
@@ -143,10 +144,10 @@ pub async fn show(
 
 /// Read stored bytes again
 ///
-/// All of them, or those of one image or revision, before what is due anyway. Answers at once; `wanted` of `GET /scrub` says
-/// how many are left.
+/// Requests that all stored bytes, or those of one image or revision, are read ahead of the regular schedule. Answers
+/// at once; `wanted` in `GET /scrub` is the number of files that are left.
 #[utoipa::path(tag = "maintenance", operation_id = "request_scrub", params(ScrubQuery), responses(
-    (status = 202, description = "They are going to be read", body = ScrubBody), ChangeRefusals
+    (status = 202, description = "The bytes will be read", body = ScrubBody), ChangeRefusals
 ))]
 #[post("/scrub")]
 pub async fn request(

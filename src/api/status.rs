@@ -1,4 +1,4 @@
-//! `/status`: one answer for a dashboard.
+//! `/status`: one response for a dashboard.
 
 use actix_web::web::Data;
 use actix_web::{get, web};
@@ -16,82 +16,82 @@ use crate::model::{Backup, Part, PartState, program};
 use crate::storage::db::newest_schema;
 use crate::upkeep::status::{Backlog, Figures};
 
-/// How the server and its catalog are. What the catalog counts is null while it does not answer.
+/// The state of the server and of its catalog. Numbers from the catalog are null while it does not answer.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Status, example = json!(Self::sample()))]
 pub struct StatusBody {
     version: VersionBody,
-    /// Update checks and downloads are answered.
+    /// True if update checks and downloads are answered.
     ready: bool,
     /// The names of the parts that do not work.
     degraded: Vec<&'static str>,
-    /// The parts that are watched, as they were found within the last seconds.
+    /// The parts that are monitored, as they were found within the last few seconds.
     parts: Vec<PartBody>,
     storage: StorageBody,
-    /// Uploads under way.
+    /// The uploads in progress.
     #[schema(required = true)]
     uploads: Option<UploadsBody>,
     #[schema(required = true)]
     scrub: Option<CoverageBody>,
-    /// Null where none is known.
+    /// The newest backup; null if none is known.
     #[schema(required = true)]
     newest_backup: Option<BackupBody>,
-    /// What the tree lacks and what it still has.
+    /// The files that the tree lacks, and those that it still has to remove.
     #[schema(required = true)]
     publication: Option<BacklogBody>,
 }
 
-/// Which program answers.
+/// The version of the running program.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Version)]
 pub struct VersionBody {
     program: &'static str,
-    /// That it was built from; null where the build did not say.
+    /// The commit that the program was built from; null if the build did not record it.
     #[schema(required = true)]
     commit: Option<&'static str>,
-    /// The number of its newest migration.
+    /// The number of its newest database migration.
     schema: i64,
     /// The cargo features that it was built with.
     features: Vec<&'static str>,
 }
 
-/// A part that may fail by itself.
+/// A part of the server that may fail by itself.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Part)]
 pub struct PartBody {
     part: &'static str,
     degraded: bool,
-    /// A sentence on what is wrong; null while it works.
+    /// A sentence that describes the trouble; null while the part works.
     #[schema(required = true)]
     what: Option<String>,
     #[schema(required = true)]
     since: Option<DateTime<Utc>>,
 }
 
-/// Bytes of the store.
+/// The bytes of the store.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Storage)]
 pub struct StorageBody {
     #[schema(required = true)]
     used: Option<i64>,
-    /// Promised to uploads under way, and not there yet.
+    /// The bytes that are reserved for uploads in progress and have not arrived yet.
     #[schema(required = true)]
     reserved: Option<i64>,
-    /// Null in a bucket.
+    /// The free bytes; null for a bucket.
     #[schema(required = true)]
     free: Option<u64>,
 }
 
-/// Uploads under way.
+/// The uploads in progress.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = UploadsUnderWay)]
 pub struct UploadsBody {
     count: i64,
-    /// That have come for them.
+    /// The bytes of these uploads that have arrived.
     bytes: i64,
 }
 
-/// How far the scrub has come: `GET /scrub` says more.
+/// The progress of the scrub; `GET /scrub` returns more.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = ScrubCoverage)]
 pub struct CoverageBody {
@@ -99,26 +99,26 @@ pub struct CoverageBody {
     coverage: f64,
     #[schema(required = true)]
     oldest_verified_at: Option<DateTime<Utc>>,
-    /// Files whose bytes are damaged.
+    /// The number of files whose bytes are damaged.
     damaged: usize,
 }
 
-/// A backup.
+/// The newest backup.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = NewestBackup)]
 pub struct BackupBody {
-    /// By which `restore` finds it.
+    /// The name by which `restore` finds it.
     name: String,
     taken_at: DateTime<Utc>,
 }
 
-/// Files that the tree lacks, and has too many.
+/// The files that the tree lacks, and those in it that are no longer offered.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Backlog)]
 pub struct BacklogBody {
-    /// Offered and not in the tree yet.
+    /// The number of files that are offered but not in the tree yet.
     to_publish: usize,
-    /// Offered no more, and there for their grace.
+    /// The number of files that are no longer offered and stay for their grace.
     to_withdraw: usize,
 }
 
@@ -126,7 +126,7 @@ impl StatusBody {
     fn sample() -> Self {
         let well = |part: Part| PartState { part, trouble: None };
         let mut version = VersionBody::of_program();
-        // The document says the same, whatever was built.
+        // The example in the document must be the same for every build.
         (version.commit, version.schema) = (Some("3f9a1c0d2b47"), 14);
         version.features = vec!["server", "client", "negotiate"];
         Self {
@@ -226,12 +226,13 @@ impl From<Backlog> for BacklogBody {
     }
 }
 
-/// How the depot is
+/// Show the status of the server
 ///
-/// Version, parts that do not work, room, uploads under way, the scrub, the newest backup and what the tree lacks, in one
-/// answer for a dashboard. Answered, with nulls, also while the catalog is away.
+/// Returns the version, the parts that do not work, the disk space, the uploads in progress, the scrub, the newest
+/// backup and the backlog of the tree, in one response for a dashboard. Answers even if the catalog is unreachable; the
+/// fields that depend on it are then null.
 #[utoipa::path(tag = "health", operation_id = "status", responses(
-    (status = 200, description = "How it is", body = StatusBody), ReadRefusals
+    (status = 200, description = "The status", body = StatusBody), ReadRefusals
 ))]
 #[get("/status")]
 pub async fn show(

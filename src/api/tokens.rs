@@ -1,4 +1,4 @@
-//! `/tokens`: API tokens of programs; `/keys`: the public keys that they are signed with.
+//! `/tokens`: API tokens of programs; `/keys`: the public keys that verify them.
 
 use actix_web::http::header;
 use actix_web::web::{Data, Json, Path, Query};
@@ -23,24 +23,24 @@ use crate::catalog::Error;
 use crate::catalog::accounts::token::TokenDraft;
 use crate::model::{ApiToken, Role, TokenFilter, TokenName, account};
 
-/// An API token. The token itself is shown once, when it is made.
+/// An API token. The token itself is shown only once, when it is created.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Token, example = json!(Self::sample()))]
 pub struct TokenBody {
     id: Uuid,
     name: String,
     roles: Vec<Role>,
-    /// Patterns of the images that its holder is confined to; none is all images.
+    /// Patterns of the images that the token's holder is confined to; an empty list means all images.
     images: Vec<String>,
     created_by: String,
     created_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
     #[schema(required = true)]
     revoked_at: Option<DateTime<Utc>>,
-    /// To the hour.
+    /// The time of the last use, to the hour.
     #[schema(required = true)]
     last_used_at: Option<DateTime<Utc>>,
-    /// The `kid` of the key that it is signed with.
+    /// The `kid` of the key that signs the token.
     signing_key: Uuid,
 }
 
@@ -84,38 +84,38 @@ impl From<ApiToken> for TokenBody {
 pub struct MadeTokenBody {
     #[serde(flatten)]
     about: TokenBody,
-    /// For `Authorization: Bearer`; never shown again.
+    /// The token for `Authorization: Bearer`. It is never shown again.
     #[schema(
         example = "eyJ0eXAiOiJpbWFnZWRlcG90LXRva2VuK2p3dCIsImFsZyI6IkVkRFNBIn0.eyJzdWIiOiJ0b2tlbjpwYWNrZXIifQ.c2lnbmF0dXJl"
     )]
     token: String,
 }
 
-/// What a new token gives its holder.
+/// A new token, with the rights that it gives.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = TokenToCreate, example = json!({"name": "packer", "roles": ["publisher"], "images": ["win7-*"]}))]
 pub struct NewToken {
-    /// Of the program that will hold it; one living token's at a time.
+    /// The name of the program that will hold the token. Only one valid token at a time may have it.
     #[schema(value_type = String, format = "token-name")]
     name: TokenName,
     #[schema(min_items = 1)]
     #[serde(deserialize_with = "account::each_role_once")]
     roles: Vec<Role>,
-    /// Patterns with `*`; all images if left out.
+    /// Patterns of image names, with `*`; all images if omitted.
     #[serde(default)]
     #[schema(max_items = 100)]
     images: Vec<String>,
-    /// If left out, as long from now as `access.tokens.lifetime` says (90 days).
+    /// The time of expiry; if omitted, `access.tokens.lifetime` (90 days) from now.
     #[serde(default)]
     expires_at: Option<DateTime<Utc>>,
 }
 
-/// Which tokens are asked for.
+/// The query parameters of the list of tokens.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Which {
-    /// Show revoked tokens, too; they are kept for 90 days.
+    /// Return revoked tokens as well, which are kept for 90 days.
     #[serde(default)]
     #[param(default = false)]
     revoked: bool,
@@ -123,7 +123,7 @@ pub struct Which {
 
 /// List API tokens
 ///
-/// Newest first: living and expired ones, and on request those that were revoked.
+/// Returns valid and expired tokens, newest first, and on request also revoked ones.
 #[utoipa::path(tag = "access", operation_id = "list_tokens", params(PageQuery, Which),
     responses((status = 200, description = "A page of tokens, without the tokens themselves", body = Page<TokenBody>), ReadRefusals)
 )]
@@ -144,10 +144,10 @@ pub async fn list(
 
 /// Create an API token
 ///
-/// For a program that calls the API: `Authorization: Bearer TOKEN`, or `imagedepot push --token-file`. The answer
-/// shows the token, once: it is stored nowhere, also not for repeats with an `Idempotency-Key`. A token stays good
-/// when the user who made it is disabled or deleted; whoever is confined to images gives no others
-/// away, and a token makes none that outlives it.
+/// Creates a token for a program that calls the API with `Authorization: Bearer TOKEN`, or for
+/// `imagedepot push --token-file`. The response shows the token only once: it is stored nowhere, not even for repeats
+/// with an `Idempotency-Key`. A token stays valid when the user who created it is disabled or deleted. Callers who are
+/// confined to some images can only create tokens for these images, and a token cannot create one that outlives it.
 #[utoipa::path(tag = "access", operation_id = "create_token", request_body = NewToken,
     responses((status = 201, description = "The token", body = MadeTokenBody), ChangeRefusals)
 )]
@@ -172,7 +172,8 @@ pub async fn create(
 }
 
 /// Show an API token
-#[utoipa::path(tag = "access", operation_id = "get_token", description = "All but the token itself, with an `ETag`.",
+#[utoipa::path(tag = "access", operation_id = "get_token",
+    description = "Returns everything but the token itself, with an `ETag`.",
     params(("token" = Uuid, Path, description = "The token's id")),
     responses((status = 200, description = "The token", body = TokenBody), Unchanged, ReadRefusals)
 )]
@@ -188,10 +189,10 @@ pub async fn show(
 
 /// Revoke an API token
 ///
-/// At once, also on other replicas; what its holder has under way may come to its end.
+/// Revokes the token at once, also on other replicas. Requests that its holder has already begun may finish.
 #[utoipa::path(tag = "access", operation_id = "revoke_token",
     params(("token" = Uuid, Path, description = "The token's id")),
-    responses((status = 204, description = "It is void"), ChangeRefusals)
+    responses((status = 204, description = "The token is revoked"), ChangeRefusals)
 )]
 #[delete("/tokens/{token}")]
 pub async fn revoke(
@@ -205,14 +206,14 @@ pub async fn revoke(
     Ok(HttpResponse::NoContent().finish())
 }
 
-/// A token that was not revoked, and that the caller may know of: it could have made it.
+/// Returns a token that was not revoked, if the caller may know of it, which means that it could have created it.
 async fn known_token(
     caller: &Caller<Administer>,
     depot: &Depot,
     id: Uuid,
 ) -> Result<ApiToken, Problem> {
     let token = depot.catalog.token(id).await?;
-    // First this, or a revoked one would tell of itself.
+    // This comes first, or else a revoked token would reveal its existence.
     if !caller.identity().covers_all_of(&token.images) {
         return Err(Error::TokenNotFound.into());
     }
@@ -243,9 +244,9 @@ impl KeySet {
 
 /// Show the server's public keys
 ///
-/// As a JSON Web Key Set: what the server signs, others can verify with these. Open to everyone.
+/// Returns a JSON Web Key Set, with which others can verify what the server signs. Open to everyone.
 #[utoipa::path(tag = "access", operation_id = "keys", security(()), responses(
-    (status = 200, description = "The keys, the newest first", body = KeySet), ReadRefusals
+    (status = 200, description = "The keys, newest first", body = KeySet), ReadRefusals
 ))]
 #[get("/keys")]
 pub async fn keys(depot: Data<Depot>) -> Json<KeySet> {

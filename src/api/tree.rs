@@ -1,7 +1,7 @@
-//! `/MEDVImages/…`: the tree over HTTP, for BITS and everything else that fetches files.
+//! `/MEDVImages/…`: the tree over HTTP, for BITS and any other client that fetches files.
 //!
-//! Names come from the snapshot, bytes from the blobs; the folder on disk need not have followed yet.
-//! Nothing else is reachable: no path of the request ever meets the file system.
+//! Names come from the snapshot and bytes from the blobs; the folder on disk may not be up to date yet. Nothing else is
+//! reachable: no path of a request is ever used on the file system.
 
 pub mod redirect;
 
@@ -20,7 +20,7 @@ use crate::catalog::snapshot::{ChannelOffer, TreeEntry, TreeFile, WrittenDocumen
 use crate::model::publication::FOR_GOOD;
 use crate::storage::blobs::BlobReader;
 
-/// Answers GET and HEAD.
+/// Answers a GET or HEAD.
 pub async fn serve(
     visitor: Visitor,
     depot: Data<Depot>,
@@ -29,7 +29,7 @@ pub async fn serve(
 ) -> Result<HttpResponse, Problem> {
     let snapshot = depot.catalog.snapshot();
     let Some(entry) = snapshot.tree_entry(&path).cloned() else {
-        // Who may not read a folder does not learn which names are not in it.
+        // A caller who may not read a folder must not learn which names it does not contain.
         if let Some(access) = snapshot.read_access_of_folder(&path) {
             visitor.may_enter(access)?;
         }
@@ -84,7 +84,8 @@ fn document(channel: &ChannelOffer, written: WrittenDocument, now: DateTime<Utc>
     ServedFile {
         reader: BlobReader::bytes(written.content),
         identity: Identity::Bytes(written.digest),
-        // The date that the server tells may be a second behind the clock, and no date may be later (RFC 9110 section 8.8.2.1).
+        // The server's `Date` may be a second behind the clock, and no date may be later than it (RFC 9110 section
+        // 8.8.2.1).
         last_modified: (date + TimeDelta::seconds(1) <= now).then_some(date),
         content_type: written.document.content_type().into(),
         cache_control: caching::of_channel(

@@ -1,4 +1,4 @@
-//! `/update-check`: what a client machine is told to do, from the snapshot alone.
+//! `/update-check`: the instructions for client machines, from the snapshot alone.
 
 use std::io::Write as _;
 use std::net::IpAddr;
@@ -28,13 +28,13 @@ use crate::model::{ClientId, ClientTerms, Digest, FileRole, ImageName, metric};
 
 const CHECK_AFTER: HeaderName = HeaderName::from_static("check-after");
 
-/// Bytes that most answers with an offer fit in, so that writing one allocates once.
+/// The number of bytes in which most answers with an offer fit, so that writing one allocates only once.
 const USUAL_ANSWER: usize = 768;
 
-/// The largest list that one request may ask about.
+/// The maximum number of questions in one request.
 const MOST_QUESTIONS: usize = 100;
 
-/// A client's question.
+/// The question of a client.
 #[derive(Debug, Deserialize, ToSchema, IntoParams)]
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
@@ -43,16 +43,16 @@ pub struct Question {
     /// The image's name.
     #[schema(example = "win7-office")]
     image: String,
-    /// `production` if left out.
+    /// The channel's name; `production` if omitted.
     #[serde(default)]
     #[schema(example = "production")]
     channel: Option<String>,
-    /// What the client has; 0 or left out for none.
+    /// The revision that the client has; 0 or omitted if it has none.
     #[serde(default)]
     #[param(minimum = 0)]
     #[schema(minimum = 0, example = 11)]
     revision: Option<i64>,
-    /// Who the client is; its slot and its place in rollouts depend on it.
+    /// The client's id, which determines its slot and its place in rollouts.
     #[serde(default)]
     #[param(value_type = Option<String>, format = "client-id")]
     #[schema(value_type = Option<String>, format = "client-id", example = "PC-0815")]
@@ -67,17 +67,17 @@ pub struct UpdateAnswer<'a> {
     reason: Reason,
     image: &'a str,
     channel: &'a str,
-    /// Of the assignment in force, or of the withdrawal; 0 before the first promotion.
+    /// The epoch of the assignment in force, or of the withdrawal; 0 before the first promotion.
     epoch: i64,
-    /// What the client has; 0 for none.
+    /// The revision that the client has; 0 if it has none.
     current: i64,
-    /// What the client is to have; null where there is nothing to do.
+    /// The revision that the client should have; null if there is nothing to do.
     #[schema(required = true)]
     target: Option<Target<'a>>,
     #[serde(flatten)]
     #[schema(inline)]
     terms: ClientTerms,
-    /// When to ask again: the client's own slot.
+    /// The number of seconds after which the client should ask again, in its own slot.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64, required = true)]
     check_after_seconds: Option<u64>,
@@ -113,11 +113,11 @@ pub struct Target<'a> {
     files: Vec<TargetFile<'a>>,
 }
 
-/// A file of it, and where it is.
+/// A file of the revision, and its address.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TargetFile<'a> {
     role: FileRole,
-    /// A path on this server, or an absolute URL where `server.public_url` is set.
+    /// A path on this server, or an absolute URL if `server.public_url` is set.
     url: String,
     size: u64,
     #[schema(value_type = String)]
@@ -131,12 +131,12 @@ fn as_text<S: serde::Serializer>(digest: &Digest, serializer: S) -> Result<S::Ok
 
 /// Check for an update
 ///
-/// What the client is to do now, and when to ask again. Everyone may ask about channels that everyone
-/// may read. The `ETag` covers all but the time to ask again, which `Check-After` carries on 304 too.
+/// Returns what the client should do now, and when it should ask again. Channels that everyone may read need no
+/// credentials. The `ETag` covers everything but the time to ask again, which `Check-After` contains, also on a 304.
 #[utoipa::path(tag = "updates", operation_id = "check_for_update", params(Question), security((), ("basic" = []), ("bearer" = []), ("negotiate" = []), ("certificate" = [])),
     responses(
-        (status = 200, description = "What to do", body = UpdateAnswer),
-        (status = 304, description = "The same as before; `Check-After` says when to ask again"),
+        (status = 200, description = "The answer", body = UpdateAnswer),
+        (status = 304, description = "Unchanged; `Check-After` says when to ask again"),
         InvalidQuery, ReadRefusals
     )
 )]
@@ -169,13 +169,13 @@ pub async fn check(
         .body(body))
 }
 
-/// The answers to a list of questions, in its order.
+/// The answers to a list of questions, in the same order.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Answers<'a> {
     items: Vec<AnswerOrProblem<'a>>,
 }
 
-/// One answer; or, where there is none, the image and a `problem`.
+/// An answer or, if there is none, the image and a `problem`.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum AnswerOrProblem<'a> {
@@ -189,8 +189,7 @@ pub enum AnswerOrProblem<'a> {
 
 /// Check for several updates
 ///
-/// A list of up to 100 questions, answered in its order; a question that has no answer gets a problem
-/// in its place.
+/// Answers a list of up to 100 questions, in the same order. A question that has no answer gets a problem in its place.
 #[utoipa::path(tag = "updates", operation_id = "check_for_updates", request_body = Vec<Question>,
     security((), ("basic" = []), ("bearer" = []), ("negotiate" = []), ("certificate" = [])),
     responses((status = 200, description = "The answers", body = Answers), BodyRefusals, ReadRefusals)
@@ -241,7 +240,7 @@ impl Question {
             )
             .into());
         }
-        // A name that cannot exist is a name that does not exist.
+        // An image of an invalid name cannot exist.
         let name: ImageName = self.image.parse().map_err(|_| Error::ImageNotFound)?;
         let channel = match &self.channel {
             Some(name) => name.parse().ok().and_then(|name| snapshot.channel(&name)),
@@ -252,7 +251,7 @@ impl Question {
         let image = snapshot.image(&name).ok_or(Error::ImageNotFound)?;
         let standing = image.standing(&channel.name);
         let is_unknown = matches!(standing, Standing::Unknown);
-        // Else anybody could find out which names there are, and what is being prepared.
+        // Otherwise anyone could find out which names exist, and what is being prepared.
         if is_unknown && !visitor.has_role_on(&name) && !snapshot.is_shown_to_everyone(image) {
             return Err(Error::ImageNotFound.into());
         }
@@ -274,7 +273,7 @@ impl Question {
         })
     }
 
-    /// Seconds until the client's slot; clients without an id are told apart by their address.
+    /// Returns the seconds until the client's slot. Clients without an id are distinguished by their address.
     fn wait(&self, depot: &Depot, address: IpAddr) -> u64 {
         let by_address = || address.to_string().replace(':', "-").parse().ok();
         let client = self.client.clone().or_else(by_address);
@@ -290,14 +289,14 @@ fn count(action: Action) {
     counter(action).increment(1);
 }
 
-/// Has every action's counter shown before the first check.
+/// Makes the counter of every action visible before the first check.
 pub fn begin_at_zero() {
     for action in Action::ALL {
         counter(action).increment(0);
     }
 }
 
-/// The counters are looked up once each, as in [`crate::telemetry::metrics`].
+/// Returns the counter of an action. Each is looked up only once, as in [`crate::telemetry::metrics`].
 fn counter(action: Action) -> &'static Counter {
     static COUNTERS: [OnceLock<Counter>; Action::ALL.len()] =
         [const { OnceLock::new() }; Action::ALL.len()];
@@ -317,8 +316,8 @@ impl<'a> Target<'a> {
 }
 
 impl UpdateAnswer<'_> {
-    /// The tag covers everything but the time to ask again; it is a digest of the answer, so that
-    /// every replica gives the same.
+    /// Returns the tag and the body. The tag covers everything but the time to ask again. It is a digest of the answer,
+    /// so that it is the same on every replica.
     fn with_tag(self, wait: u64) -> Result<(HeaderValue, Bytes), Problem> {
         let mut text = Vec::with_capacity(USUAL_ANSWER);
         serde_json::to_writer(&mut text, &self).map_err(|_| Problem::internal())?;
@@ -326,7 +325,7 @@ impl UpdateAnswer<'_> {
         hex::encode_to_slice(&Digest::of(&text).as_bytes()[..16], &mut tag[1..33])
             .map_err(|_| Problem::internal())?;
         let tag = HeaderValue::from_bytes(&tag).map_err(|_| Problem::internal())?;
-        // The one field that the tag leaves out takes the place of the closing brace.
+        // The only field that the tag does not cover replaces the closing brace.
         text.pop();
         write!(text, ",\"check_after_seconds\":{wait}}}").map_err(|_| Problem::internal())?;
         Ok((tag, text.into()))

@@ -1,9 +1,9 @@
-//! `/uploads`: resumable uploads, in three forms on the same paths.
+//! `/uploads`: resumable uploads, with three protocols on the same paths.
 //!
-//! The request's headers choose: `Tus-Resumable` is tus 1.0 (`tus`), `Upload-Complete` is the IETF's draft
-//! (`resumable`), neither is JSON (`json`). Below all of them is one kind of session (`session`), which
-//! any of them continues, and one way in for bytes ([`body`]). [`tus_middleware`] is the middleware for what tus
-//! wants of every request and answer.
+//! The headers of a request choose the protocol: `Tus-Resumable` is tus 1.0 (`tus`), `Upload-Complete` is the IETF
+//! draft (`resumable`), neither is JSON (`json`). All of them share one kind of session (`session`), which each of them
+//! can continue, and one path for bytes into an upload ([`body`]). [`tus_middleware`] adds what tus requires of every
+//! request and response.
 
 pub mod announced;
 pub mod body;
@@ -33,7 +33,7 @@ use crate::catalog::Precondition;
 use crate::model::Upload;
 use crate::wire::{resumable as draft, tus as tus_fields};
 
-/// Which of the three a request speaks.
+/// The protocol of a request.
 enum Protocol {
     Tus,
     Resumable,
@@ -55,8 +55,8 @@ impl Protocol {
 
 /// List uploads
 ///
-/// Those that are open, the oldest first: who uploads what, how far it is, and when it goes if it makes
-/// no progress.
+/// Returns the open uploads, oldest first: their owner, their target, their progress, and the time at which they expire
+/// if they make no progress.
 #[utoipa::path(tag = "uploads", operation_id = "list_uploads", params(PageQuery), responses(
     (status = 200, description = "A page of uploads", body = Page<UploadBody>), ReadRefusals
 ))]
@@ -74,26 +74,30 @@ pub async fn list(
 
 /// Begin a resumable upload
 ///
-/// Reserves the room for a file of a draft. The headers choose the protocol. Without any of the others:
-/// a JSON body as below; the session is then appended to by either protocol, at `Location`. With
-/// `Tus-Resumable: 1.0.0`: tus (creation, creation-with-upload, creation-defer-length) with `Upload-Length` or
-/// `Upload-Defer-Length: 1`, and `Upload-Metadata` that has `image`, `revision`, `role` and perhaps `digest`. With
-/// `Upload-Complete`: the IETF's draft (draft-ietf-httpbis-resumable-upload), the target in the query, and perhaps
-/// `Upload-Length` and `Repr-Digest`. Of a file whose length is told later, room is reserved as its bytes come. With `Upload-Complete: ?1` the answer is the one of the
-/// plain PUT of the file.
+/// Reserves the disk space for a file of a draft, and creates an upload that is continued at `Location`. The headers
+/// choose the protocol:
+///
+/// - Without any of the headers below: the JSON body. Either protocol can then append to the upload.
+/// - With `Tus-Resumable: 1.0.0`: tus (creation, creation-with-upload, creation-defer-length), with `Upload-Length` or
+///   `Upload-Defer-Length: 1`, and with `image`, `revision`, `role` and optionally `digest` in `Upload-Metadata`.
+/// - With `Upload-Complete`: the IETF draft (draft-ietf-httpbis-resumable-upload), with the target in the query, and
+///   optionally with `Upload-Length` and `Repr-Digest`. With `Upload-Complete: ?1`, the response is that of a plain PUT
+///   of the file.
+///
+/// If the length of a file is stated later, space is reserved as its bytes arrive.
 #[utoipa::path(tag = "uploads", operation_id = "create_upload", request_body = NewUpload,
-    params(("image" = Option<String>, Query, description = "IETF's draft: the image's name"),
-           ("revision" = Option<i64>, Query, description = "IETF's draft: the draft's number"),
-           ("role" = Option<String>, Query, description = "IETF's draft: the file's role"),
+    params(("image" = Option<String>, Query, description = "IETF draft: the image's name"),
+           ("revision" = Option<i64>, Query, description = "IETF draft: the draft revision's number"),
+           ("role" = Option<String>, Query, description = "IETF draft: the file's role"),
            ("Tus-Resumable" = Option<String>, Header, description = "`1.0.0` chooses tus"),
-           ("Upload-Complete" = Option<String>, Header, description = "`?0` or `?1` chooses the IETF's draft"),
-           ("Upload-Length" = Option<u64>, Header, description = "Both: the size of the whole file in bytes, where it is known"),
-           ("Upload-Defer-Length" = Option<String>, Header, description = "tus: `1` where a later request tells the length"),
-           ("Upload-Metadata" = Option<String>, Header, description = "tus: the target; HEAD tells it as it was sent")),
+           ("Upload-Complete" = Option<String>, Header, description = "`?0` or `?1` chooses the IETF draft"),
+           ("Upload-Length" = Option<u64>, Header, description = "Both protocols: the size of the whole file in bytes, if it is known"),
+           ("Upload-Defer-Length" = Option<String>, Header, description = "tus: `1` if a later request states the length"),
+           ("Upload-Metadata" = Option<String>, Header, description = "tus: the target; HEAD returns it as it was sent")),
     responses(
-        (status = 201, description = "The upload; `Location` is where it is continued", body = UploadBody),
-        // Generators take the least of a success's statuses for the one that counts.
-        (status = "2XX", description = "IETF's draft, whose whole file came: 201, or 200 where it replaced the draft's", body = FileBody),
+        (status = 201, description = "The upload, which is continued at `Location`", body = UploadBody),
+        // Generators use the lowest status of a success as the one that counts.
+        (status = "2XX", description = "IETF draft, with the whole file in the request: 201, or 200 if it replaced the draft's file", body = FileBody),
         ChangeRefusals
     )
 )]
@@ -113,9 +117,9 @@ pub async fn create(
     }
 }
 
-/// Ask how to upload
+/// Get the upload options
 ///
-/// The versions, extensions and limits of tus, and the limits of the IETF's draft. Open to everyone.
+/// Returns the versions, the extensions and the limits of tus, and the limits of the IETF draft. Open to everyone.
 #[utoipa::path(tag = "uploads", operation_id = "upload_options", security(()), responses(
     (status = 204, description = "`Tus-Version`, `Tus-Extension`, `Tus-Max-Size`, `Upload-Limit` and so on"),
     ReadRefusals
@@ -127,8 +131,8 @@ pub async fn options(depot: Data<Depot>, announced: Announced) -> HttpResponse {
 
 /// Show an upload
 ///
-/// To its owner and to administrators. It does not disturb a request that is sending bytes, which HEAD
-/// would end.
+/// Returns the upload to its owner and to administrators. Unlike a HEAD, this does not end a request that is sending
+/// bytes.
 #[utoipa::path(tag = "uploads", operation_id = "get_upload",
     params(("upload" = Uuid, Path, description = "The upload's id")),
     responses((status = 200, description = "The upload", body = UploadBody), Unchanged, ReadRefusals)
@@ -145,16 +149,17 @@ pub async fn show(
     Ok(Resource::tagged(upload.tag(), UploadBody::new(&call.depot, &upload)))
 }
 
-/// Ask where to go on
+/// Get the offset of an upload
 ///
-/// `Upload-Offset` is where the next byte goes, `Upload-Length` the size of the whole file, where it is known. A request that
-/// still sends bytes is ended first, for its line is taken to be broken: what it brought counts.
+/// Returns the offset of the next byte in `Upload-Offset`, and the size of the whole file in `Upload-Length`, if it is
+/// known. A request that is still sending bytes is ended first, because its connection is taken to be broken. The bytes
+/// that it has sent count.
 #[utoipa::path(tag = "uploads", operation_id = "head_upload",
     params(("upload" = Uuid, Path, description = "The upload's id"),
-           ("Tus-Resumable" = Option<String>, Header, description = "`1.0.0` chooses tus, nothing the IETF's draft")),
+           ("Tus-Resumable" = Option<String>, Header, description = "`1.0.0` chooses tus; without it, the IETF draft is used")),
     responses(
         (status = 200, description = "tus: `Upload-Offset`, `Upload-Length`, `Upload-Expires`"),
-        (status = 204, description = "IETF's draft: `Upload-Offset`, `Upload-Length`, `Upload-Complete`, `Upload-Limit`"),
+        (status = 204, description = "IETF draft: `Upload-Offset`, `Upload-Length`, `Upload-Complete`, `Upload-Limit`"),
         UnknownTus, ReadRefusals
     )
 )]
@@ -174,22 +179,25 @@ pub async fn head(
 
 /// Append to an upload
 ///
-/// The body is bytes of the file from `Upload-Offset` on. tus: `Tus-Resumable: 1.0.0` and `Content-Type:
-/// application/offset+octet-stream`, perhaps `Upload-Checksum`; the last byte ends the upload. IETF's draft:
-/// `Content-Type: application/partial-upload` or `application/octet-stream`, perhaps `Content-Digest`; `Upload-Complete: ?1` ends the upload, and
-/// the answer is the one of the plain PUT of the file. What came before a broken line is kept. Of two
-/// requests that send bytes the newer one wins.
+/// The body contains the bytes of the file from `Upload-Offset` on:
+///
+/// - tus: with `Tus-Resumable: 1.0.0` and `Content-Type: application/offset+octet-stream`, and optionally with
+///   `Upload-Checksum`. The last byte completes the upload.
+/// - IETF draft: with `Content-Type: application/partial-upload` or `application/octet-stream`, and optionally with
+///   `Content-Digest`. `Upload-Complete: ?1` completes the upload, and the response is that of a plain PUT of the file.
+///
+/// Bytes that arrive before a connection breaks are kept. If two requests send bytes at once, the newer one wins.
 #[utoipa::path(tag = "uploads", operation_id = "append_to_upload",
     request_body(content = FileBytes, content_type = "application/octet-stream"),
     params(("upload" = Uuid, Path, description = "The upload's id"),
-           ("Upload-Offset" = Option<u64>, Header, description = "Where the bytes begin in the file"),
-           ("Upload-Complete" = Option<String>, Header, description = "IETF's draft: `?1` ends the upload, `?0` does not"),
+           ("Upload-Offset" = Option<u64>, Header, description = "The offset in the file at which the bytes begin"),
+           ("Upload-Complete" = Option<String>, Header, description = "IETF draft: `?1` completes the upload, `?0` does not"),
            ("Tus-Resumable" = Option<String>, Header, description = "`1.0.0` chooses tus"),
-           ("Upload-Checksum" = Option<String>, Header, description = "tus: `sha1` or `sha256`, a space, base64")),
+           ("Upload-Checksum" = Option<String>, Header, description = "tus: `sha1` or `sha256`, a space, and the checksum in base64")),
     responses(
-        (status = 200, description = "IETF's draft: the file is there and replaced the draft's", body = FileBody),
-        (status = 201, description = "IETF's draft: the file is there", body = FileBody),
-        (status = 204, description = "The bytes are on stable storage; `Upload-Offset` is where the next go"),
+        (status = 200, description = "IETF draft: the upload is complete, and the file replaced the draft's file", body = FileBody),
+        (status = 201, description = "IETF draft: the upload is complete", body = FileBody),
+        (status = 204, description = "The bytes are on stable storage; `Upload-Offset` is the offset of the next byte"),
         ChangeRefusals
     )
 )]
@@ -214,11 +222,11 @@ pub async fn append(
 
 /// Cancel an upload
 ///
-/// Ends a request that sends bytes, and takes away what came. Of one that is complete only the session
-/// goes: its bytes are the draft's file.
+/// Ends a request that is sending bytes, and discards the bytes that have arrived. If the upload is complete, only its
+/// session is deleted: its bytes are the draft's file.
 #[utoipa::path(tag = "uploads", operation_id = "cancel_upload",
     params(("upload" = Uuid, Path, description = "The upload's id")),
-    responses((status = 204, description = "It is gone"), ChangeRefusals)
+    responses((status = 204, description = "The upload is deleted"), ChangeRefusals)
 )]
 #[delete("/uploads/{upload}")]
 pub async fn cancel(
@@ -234,9 +242,9 @@ pub async fn cancel(
     call.cancel(upload.id).await
 }
 
-/// Ask how to go on with an upload
+/// Get the options of an upload
 ///
-/// The same for every upload, whether it exists or not. Open to everyone.
+/// Returns the same for every upload, whether it exists or not. Open to everyone.
 #[utoipa::path(tag = "uploads", operation_id = "upload_options_of_one", security(()),
     params(("upload" = String, Path, description = "The upload's id")),
     responses(

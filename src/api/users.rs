@@ -1,4 +1,4 @@
-//! `/users`
+//! `/users`: the users, who log in with a name and a password.
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
@@ -26,7 +26,7 @@ use crate::model::{Account, AccountName, Role, account};
 pub struct UserBody {
     name: String,
     roles: Vec<Role>,
-    /// Patterns of the images that the user is confined to; none is all images.
+    /// Patterns of the images that the user is confined to; an empty list means all images.
     images: Vec<String>,
     disabled: bool,
     created_at: DateTime<Utc>,
@@ -66,18 +66,18 @@ impl From<Account> for UserBody {
 pub struct NewUser {
     #[schema(value_type = String, format = "user-name")]
     name: AccountName,
-    /// 8 to 1,000 bytes; not the name, nor one of the passwords that everybody tries.
+    /// The password, of 8 to 1,000 bytes. It must be neither the name nor a common password.
     #[schema(value_type = String, format = Password, min_length = 8, max_length = 1000)]
     password: SecretString,
     #[serde(deserialize_with = "account::each_role_once")]
     roles: Vec<Role>,
-    /// Patterns with `*`; all images if left out.
+    /// Patterns of image names, with `*`; all images if omitted.
     #[serde(default)]
     #[schema(max_items = 100)]
     images: Vec<String>,
 }
 
-/// What changes; fields that are left out stay.
+/// The changes to a user; omitted fields stay as they are.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(example = json!({"roles": ["publisher", "promoter"]}))]
@@ -101,7 +101,7 @@ impl From<UnfitPassword> for Problem {
 }
 
 /// List users
-#[utoipa::path(tag = "access", operation_id = "list_users", description = "In the order of their names.",
+#[utoipa::path(tag = "access", operation_id = "list_users", description = "Returns the users, sorted by name.",
     params(PageQuery),
     responses((status = 200, description = "A page of users", body = Page<UserBody>), ReadRefusals)
 )]
@@ -119,7 +119,7 @@ pub async fn list(
 
 /// Create a user
 #[utoipa::path(tag = "access", operation_id = "create_user", request_body = NewUser,
-    description = "With a password, roles, and the images that the user is confined to.",
+    description = "Creates a user with a password, roles, and the images that the user is confined to.",
     responses((status = 201, description = "The user", body = UserBody), ChangeRefusals)
 )]
 #[post("/users")]
@@ -137,7 +137,8 @@ pub async fn create(
 }
 
 /// Show a user
-#[utoipa::path(tag = "access", operation_id = "get_user", description = "With an `ETag` for changes.",
+#[utoipa::path(tag = "access", operation_id = "get_user",
+    description = "Returns the user, with an `ETag` for conditional changes.",
     params(("name" = String, Path, description = "The user's name")),
     responses((status = 200, description = "The user", body = UserBody), Unchanged, ReadRefusals)
 )]
@@ -154,10 +155,11 @@ pub async fn show(
 
 /// Change a user
 ///
-/// Password, roles, images, disabled; in force at once. The last administrator cannot lose the role.
+/// Changes the password, the roles, the images, or whether the user is disabled. Takes effect at once. The last
+/// administrator cannot be disabled or lose the role.
 #[utoipa::path(tag = "access", operation_id = "change_user", request_body = ChangedUser,
     params(("name" = String, Path, description = "The user's name")),
-    responses((status = 200, description = "The user as it is now", body = UserBody), ChangeRefusals)
+    responses((status = 200, description = "The changed user", body = UserBody), ChangeRefusals)
 )]
 #[patch("/users/{name}")]
 pub async fn change(
@@ -180,9 +182,10 @@ pub async fn change(
 }
 
 /// Delete a user
-#[utoipa::path(tag = "access", operation_id = "delete_user", description = "Not the last administrator.",
+#[utoipa::path(tag = "access", operation_id = "delete_user",
+    description = "Deletes the user. The last administrator cannot be deleted.",
     params(("name" = String, Path, description = "The user's name")),
-    responses((status = 204, description = "It is gone"), ChangeRefusals)
+    responses((status = 204, description = "The user is deleted"), ChangeRefusals)
 )]
 #[delete("/users/{name}")]
 pub async fn delete(

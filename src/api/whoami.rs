@@ -1,4 +1,4 @@
-//! `/whoami`: whom the server takes the caller for.
+//! `/whoami`: the identity of the caller.
 
 use actix_web::{get, web};
 use chrono::{DateTime, Utc};
@@ -16,17 +16,17 @@ use crate::model::Role;
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!(Self::sample()))]
 pub struct WhoAmI {
-    /// A user's name, `token:NAME`, or `oidc:NAME` for a caller of the outside issuer.
+    /// The name of a user, `token:NAME`, or `oidc:NAME` for a caller of the outside issuer.
     name: String,
     roles: Vec<Role>,
-    /// Patterns of the images that the caller is confined to; none is all images.
+    /// Patterns of the images that the caller is confined to; an empty list means all images.
     images: Vec<String>,
-    /// How the caller proved who it is.
+    /// The authentication method that the caller used.
     way_in: WayIn,
-    /// The API token by which the caller came, if it is one of this server.
+    /// The id of the API token that the caller used, if it is one of this server.
     #[schema(required = true)]
     token: Option<Uuid>,
-    /// When that token expires.
+    /// The time at which that token expires.
     #[schema(required = true)]
     expires_at: Option<DateTime<Utc>>,
 }
@@ -46,7 +46,7 @@ impl WhoAmI {
 
 /// Show the caller
 ///
-/// Name, roles and images of whoever the credentials belong to.
+/// Returns the name, the roles and the images that belong to the credentials of the request.
 #[utoipa::path(tag = "access", operation_id = "whoami", responses(
     (status = 200, description = "The caller", body = WhoAmI), ReadRefusals
 ))]

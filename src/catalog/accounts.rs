@@ -1,5 +1,5 @@
-//! Who may come in: users, tokens, certificate mappings, and what a new catalog is given. How callers prove who they are
-//! is the room `access`'s.
+//! Users, tokens, certificate mappings, and the initial contents of a new catalog. The module `access` authenticates
+//! callers.
 
 pub mod account;
 pub mod certificate_mapping;

@@ -1,24 +1,24 @@
-//! Who makes a change, on what condition, and whether it is only tried.
+//! The caller that makes a change, the precondition of the change, and whether it is a dry run.
 
 use serde::{Deserialize, Serialize};
 
 use super::Error;
 use crate::model::{Channel, Role};
 
-/// The person or program behind a change, as the access room recognised it.
+/// The person or program behind a change, as authenticated by the module `access`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Actor {
     pub name: String,
     pub roles: Vec<Role>,
-    /// Ties audit rows to the access log.
+    /// The id that links audit rows to the access log.
     pub request_id: Option<String>,
-    /// Where the request came from; none for work of this machine.
+    /// The address that the request came from; none for work on this machine.
     pub address: Option<String>,
 }
 
 impl Actor {
-    /// The server itself, or an administrator at the machine's own command line: `system:NAME`, which no user's name
-    /// can be.
+    /// Returns the actor for the server itself, or for an administrator at the machine's own command line:
+    /// `system:NAME`, which no user's name can be.
     pub fn system(name: &str) -> Self {
         Self {
             name: format!("system:{name}"),
@@ -32,7 +32,8 @@ impl Actor {
         self.roles.contains(&role)
     }
 
-    /// Promoters and administrators everywhere, others where the channel names one of their roles.
+    /// Reports whether the actor may promote to a channel: promoters and administrators may everywhere, others if the
+    /// channel names one of their roles.
     pub fn may_promote_to(&self, channel: &Channel) -> bool {
         self.holds(Role::Admin)
             || self.holds(Role::Promoter)
@@ -40,12 +41,12 @@ impl Actor {
     }
 }
 
-/// Whether a change is made.
+/// The mode of a change: real, or a dry run.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Execution {
     #[default]
     Real,
-    /// Everything is checked and answered as if, and nothing is changed.
+    /// Everything is checked and answered as for a real change, but nothing is changed.
     DryRun,
 }
 
@@ -55,7 +56,7 @@ impl Execution {
     }
 }
 
-/// What every change that can be tried is asked with.
+/// The context of every change that supports a dry run.
 #[derive(Debug, Clone, Copy)]
 pub struct ChangeContext<'a> {
     pub actor: &'a Actor,
@@ -64,27 +65,27 @@ pub struct ChangeContext<'a> {
 }
 
 impl<'a> ChangeContext<'a> {
-    /// For a change that is made, whatever there is now.
+    /// Returns the context of a real change without a precondition.
     pub const fn unconditional(actor: &'a Actor) -> Self {
         Self { actor, condition: &Precondition::None, execution: Execution::Real }
     }
 }
 
-/// What a caller demands of the present state (`If-Match`, `If-None-Match: *`).
+/// The caller's precondition on the current state (`If-Match`, `If-None-Match: *`).
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Precondition {
     #[default]
     None,
-    /// There is something, whatever it is.
+    /// The resource exists.
     Exists,
-    /// There is nothing yet.
+    /// The resource does not exist yet.
     Absent,
-    /// What there is has one of these tags.
+    /// The resource exists and has one of these tags.
     OneOf(Vec<String>),
 }
 
 impl Precondition {
-    /// `Stale` unless the tag of what there is now satisfies the condition.
+    /// Returns `Stale` unless the current tag satisfies the precondition.
     pub fn check(&self, current: Option<&str>) -> Result<(), Error> {
         let satisfied = match self {
             Self::None => true,
@@ -95,12 +96,13 @@ impl Precondition {
         if satisfied { Ok(()) } else { Err(Error::Stale) }
     }
 
-    /// For a change that is asked for now and made later; nothing where nothing is demanded.
+    /// Returns the stored form, for a change that is requested now and made later; none if there is no precondition.
     pub(super) fn to_stored(&self) -> Option<String> {
         if *self == Self::None { None } else { serde_json::to_string(self).ok() }
     }
 
-    /// What [`Self::to_stored`] has written. What cannot be read demands what cannot be had.
+    /// Reads the form written by [`Self::to_stored`]. A text that cannot be read becomes a precondition that nothing
+    /// satisfies.
     pub(super) fn from_stored(text: Option<&str>) -> Self {
         let read = |text| serde_json::from_str(text).unwrap_or(Self::OneOf(Vec::new()));
         text.map_or(Self::None, read)

@@ -1,6 +1,6 @@
-//! Every change leaves a row: who, what, before, after; in the change's own transaction. Of before and after it keeps what
-//! differs, within bounds (`difference`). The rows form a [`chain`], whose beginning may be pruned ([`prune`]). Log-ins that
-//! were refused leave rows, too ([`refused_logins`]).
+//! The audit. Every change writes a row (actor, action, subject, state before and after) in its own transaction. Of the
+//! states before and after, the row keeps what differs, within limits (`difference`). The rows form a [`chain`], whose
+//! beginning may be pruned ([`prune`]). Refused log-ins leave rows, too ([`refused_logins`]).
 
 pub mod chain;
 mod difference;
@@ -15,9 +15,9 @@ use sqlx::types::Json;
 use super::{Actor, Catalog, Result};
 use crate::storage::{AuditRow, Tx};
 
-/// What was done, and to what.
+/// The action of a row, its subject and its actor.
 pub(crate) struct Entry<'a> {
-    /// Noun and verb: `revision.seal`.
+    /// The noun and verb: `revision.seal`.
     pub action: &'static str,
     /// The path of the resource below `/api/v1`.
     pub subject: String,
@@ -25,8 +25,8 @@ pub(crate) struct Entry<'a> {
 }
 
 impl Catalog {
-    /// The row is written with the commit. Secrets have no place in `before` and `after`: callers pass what the API
-    /// would show.
+    /// Adds a row to the audit, which is written with the commit. `before` and `after` must not contain secrets:
+    /// callers pass what the API would show.
     pub(crate) fn audit(
         &self,
         tx: &mut Tx,
@@ -40,7 +40,7 @@ impl Catalog {
         );
         tx.note_for_audit(AuditRow {
             id: self.ids.next(),
-            // As exact as PostgreSQL keeps it, or the hash would not be found again.
+            // With the precision of PostgreSQL; otherwise the hash could not be computed again from the stored row.
             at: self.clock.now().trunc_subsecs(6),
             caller: entry.actor.name.clone(),
             action: entry.action.to_owned(),
@@ -54,12 +54,12 @@ impl Catalog {
         });
     }
 
-    /// Newest first, those before the sequence `before`.
+    /// Returns the rows before the sequence number `before`, newest first.
     pub async fn audit_rows(&self, before: Option<i64>, limit: i64) -> Result<Vec<AuditRow>> {
         let mut tx = self.db.read().await?;
         Ok(tx.audit_before(before.unwrap_or(i64::MAX), limit).await?)
     }
 }
 
-/// For changes that have nothing before or after them.
+/// The state for changes that have nothing before or after them.
 pub(crate) const NOTHING: Option<&()> = None;

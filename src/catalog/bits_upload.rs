@@ -1,12 +1,12 @@
-//! Uploads by BITS, as the MED-V console makes them: a file's name alone says where its bytes go.
+//! Uploads by BITS, as the MED-V console makes them: a file's name alone determines where its bytes go.
 //!
-//! A session is opened for a [`Destination`], the first fragment tells its size and gives it a draft
-//! (`target`), fragments fill the upload behind it, and with the last byte the file is the draft's; a draft
-//! with both files seals itself and may be promoted (`conclude`). Each step may be repeated: what a kill
-//! cut off is made good when the client sends the last fragment again, or Close, as it does without an
-//! answer, and by the sweep where no client comes back (`close`).
+//! A session is opened for a [`Destination`]. The first fragment reports the size and gives the session a draft
+//! (`target`). Fragments fill the upload behind it, and with the last byte the file becomes the draft's. A draft with
+//! both files is sealed automatically and may be promoted (`conclude`). Each step may be repeated. A step that a kill
+//! interrupted is completed when the client repeats the last fragment or Close, as it does if it gets no answer, or by
+//! the sweep if no client returns (`close`).
 //!
-//! Bytes, offsets and who of several writers has the session are the [upload engine](super::upload)'s.
+//! The [upload engine](super::upload) manages bytes and offsets, and decides which of several writers has the session.
 
 mod close;
 mod conclude;
@@ -27,15 +27,15 @@ use crate::model::{BitsSession, BitsSessionState as State, ImageKind, Upload};
 use crate::wire::bits::FragmentRange;
 pub use destination::Destination;
 
-/// Requests that come in between are few.
+/// The number of attempts. Requests that interfere with each other are few.
 const ATTEMPTS: u32 = 5;
 
-/// How long to wait for one that came in between, the first time: it only has to finish what is there.
-/// Two that ask again at once would go on overtaking each other.
+/// The unit of the waits after an interfering request, which only has to finish what is there. Two requests that
+/// retried at once would keep overtaking each other.
 const STEP_BACK: Duration = Duration::from_millis(30);
 
 impl Catalog {
-    /// Opens a session. `TooManyUploads` where the caller has as many as is allowed.
+    /// Opens a session. Returns `TooManyUploads` if the caller has as many as are allowed.
     pub async fn open_bits_session(
         &self,
         actor: &Actor,
@@ -67,7 +67,7 @@ impl Catalog {
         Ok(session)
     }
 
-    /// Whoever has 20 GB for an image that cannot take them should hear it before they are sent.
+    /// Refuses an image of the wrong kind early: a client that has 20 GB for it should learn that before it sends them.
     async fn check_kind(&self, destination: &Destination) -> Result<()> {
         match self.image(&destination.image).await {
             Ok(image) if image.kind != ImageKind::Medv => {
@@ -78,8 +78,8 @@ impl Catalog {
         }
     }
 
-    /// The session, if it is the caller's, is for this file, and has not expired; else
-    /// `UploadNotFound`, upon which the client begins anew.
+    /// Returns the session if it is the caller's, is for this file, and has not expired. Otherwise returns
+    /// `UploadNotFound`, upon which the client starts again.
     pub async fn bits_session(
         &self,
         actor: &Actor,
@@ -95,15 +95,15 @@ impl Catalog {
         let until = match session.state {
             State::Open | State::Complete => self.idle_since(),
             State::Closed => self.closed_since(),
-            // The upload knows of its progress.
+            // These expire with their upload, which records the progress.
             State::Claimed | State::Receiving => DateTime::<Utc>::MIN_UTC,
         };
         if session.updated_at < until { Err(Error::UploadNotFound) } else { Ok(session) }
     }
 
-    /// Opens the session's upload for a fragment, whose bytes before the upload's offset are to be
-    /// skipped. None where all bytes of the file are there already: the client missed an answer.
-    /// `OffsetMismatch` where the fragment leaves a gap, or brings nothing that is not there.
+    /// Opens the session's upload for a fragment. The caller must skip the bytes of the fragment that are before the
+    /// upload's offset. Returns none if all bytes of the file are already there, because the client missed an answer.
+    /// Returns `OffsetMismatch` if the fragment leaves a gap or has no new bytes.
     pub async fn take_fragment(
         &self,
         actor: &Actor,
@@ -138,9 +138,9 @@ impl Catalog {
         }
     }
 
-    /// A repeat may meet the request whose answer was lost: that goes on to finish the upload, newer than
-    /// the repeat that has waited for it, and with nothing left to write it is no reason to turn the
-    /// client away.
+    /// Opens the upload for a fragment, if necessary in several attempts. A repeated fragment may meet the request
+    /// whose answer was lost. That request goes on to finish the upload, and is then newer than the repeat, which has
+    /// waited for it. If nothing is left to write, that is no reason to refuse the client.
     async fn open_for_fragment(
         &self,
         actor: &Actor,
@@ -164,7 +164,7 @@ impl Catalog {
         Err(Error::UploadBusy)
     }
 
-    /// To be called when a fragment's bytes are on stable storage, before it is acknowledged.
+    /// Completes a fragment. Must be called when its bytes are on stable storage, before it is acknowledged.
     pub async fn fragment_taken(
         &self,
         actor: &Actor,

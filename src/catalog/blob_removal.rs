@@ -1,18 +1,18 @@
-//! Bytes that nothing refers to are removed: after an upload that ended, and by the sweep and the garbage collection of the
-//! room `upkeep`, which decide what that is.
+//! The removal of bytes that nothing refers to: after an upload has ended, and by the sweep and the garbage collection
+//! of the module `upkeep`, which decide what these bytes are.
 
 use super::{Catalog, Result};
 use crate::model::Blob;
 
-/// So many blobs are removed in one sweep.
+/// The number of blobs that are removed in one sweep.
 const AT_ONCE: i64 = 500;
 
-/// So many blobs in a row that cannot be removed: the store is away, and the others can wait.
+/// The number of consecutive failures after which the store counts as unreachable, and the other blobs have to wait.
 const STORE_IS_AWAY: usize = 2;
 
 impl Catalog {
-    /// Removes the bytes of every blob that nothing refers to, of a bucket also its parts. One that cannot be removed is left for
-    /// the next sweep and keeps nobody from the others, nor the server from starting.
+    /// Removes the bytes of blobs that nothing refers to, in a bucket including their parts. A blob that cannot be
+    /// removed is left for the next sweep; it prevents neither the removal of the others nor the start of the server.
     pub(crate) async fn remove_garbage(&self) -> Result<()> {
         let now = self.clock.now();
         let garbage = self.db.read().await?.removable_blobs(now, AT_ONCE).await?;
@@ -26,7 +26,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Says whether it is gone; else it comes last from now on.
+    /// Removes a blob and reports whether it is gone. If it is not, it comes last from now on.
     pub(crate) async fn remove_or_postpone(&self, blob: &Blob) -> Result<bool> {
         let Err(error) = self.remove_blob(blob).await else { return Ok(true) };
         if error.is_database_away() {
@@ -39,7 +39,7 @@ impl Catalog {
         Ok(false)
     }
 
-    /// The bytes, then the row: killed in between, the row brings the sweep back.
+    /// Removes the bytes, then the row. If the server is killed in between, the row makes the sweep try again.
     async fn remove_blob(&self, blob: &Blob) -> Result<()> {
         self.blobs.remove(&blob.key, blob.multipart.as_deref()).await?;
         let mut tx = self.db.write_to_free().await?;

@@ -1,4 +1,4 @@
-//! Channels: the rings through which a revision goes, each with a folder of the tree.
+//! Channels: the rings that a revision passes through, each with a folder of the tree.
 
 use serde::Serialize;
 
@@ -9,7 +9,7 @@ use crate::model::folder_document::is_file_like;
 use crate::model::{Channel, ChannelName, ReadAccess, Role};
 use crate::storage::{Change, Tx};
 
-/// What is said of a channel; `None` is the default at creation and leaves a field as it is later.
+/// The settings of a channel. `None` is the default at creation, and leaves a field as it is in a change.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ChannelSettings {
     pub folder: Option<String>,
@@ -17,17 +17,17 @@ pub struct ChannelSettings {
     pub keep_old: Option<i64>,
     pub tree_during_rollout: Option<bool>,
     pub promoters: Option<Vec<Role>>,
-    /// `Some(None)` requires none again.
+    /// `Some(None)` removes the requirement.
     pub requires_channel: Option<Option<ChannelName>>,
 }
 
-/// What becomes of a channel which is to be deleted while images are promoted to it.
+/// The reaction to the deletion of a channel to which images are promoted.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum IfInUse {
-    /// It stays.
+    /// The channel is not deleted.
     #[default]
     Refuse,
-    /// It goes, and the images go out of its folder.
+    /// The channel is deleted, and the images are removed from its folder.
     Withdraw,
 }
 
@@ -89,7 +89,7 @@ impl Catalog {
             promoters: Vec::new(),
             requires_channel: None,
             approvals: 0,
-            // Whoever read the manifest of an earlier channel in this folder refuses a lower number.
+            // Readers of the manifest of an earlier channel in this folder refuse a lower number.
             sequence: tx.highest_channel_sequence().await? + 1,
             issued_at: now,
             version: 1,
@@ -108,7 +108,7 @@ impl Catalog {
         living_channel(&mut self.db.read().await?, name).await
     }
 
-    /// All of them: an organisation has a handful.
+    /// Returns all channels. An organisation has only a few.
     pub async fn channels(&self) -> Result<Vec<Channel>> {
         Ok(self.db.read().await?.channels().await?)
     }
@@ -141,7 +141,7 @@ impl Catalog {
         Ok(channel)
     }
 
-    /// Deletes a channel.
+    /// Deletes a channel. If images are promoted to it, `if_in_use` decides.
     pub async fn delete_channel(
         &self,
         actor: &Actor,
@@ -173,7 +173,7 @@ pub(super) async fn living_channel(tx: &mut Tx, name: &ChannelName) -> Result<Ch
     tx.channel_by_key(&name.key()).await?.ok_or(Error::ChannelNotFound)
 }
 
-/// The channel, kept from other changes, promotions to it among them, until the commit.
+/// Returns the channel, locked against other changes, including promotions to it, until the commit.
 pub(super) async fn locked_channel(tx: &mut Tx, name: &ChannelName) -> Result<Channel> {
     let found = living_channel(tx, name).await?;
     tx.lock_channel(found.id).await?;
@@ -182,7 +182,7 @@ pub(super) async fn locked_channel(tx: &mut Tx, name: &ChannelName) -> Result<Ch
     if channel.id == found.id { Ok(channel) } else { Err(Error::ChannelNotFound) }
 }
 
-/// Nothing could be promoted any more to a channel that requires one that is gone.
+/// Refuses the deletion of a channel that another one requires: nothing could be promoted to that one any more.
 async fn check_not_required(tx: &mut Tx, channel: &Channel) -> Result<()> {
     let channels = tx.channels().await?;
     let by = channels.into_iter().find(|other| {
@@ -195,8 +195,8 @@ fn entry<'a>(action: &'static str, actor: &'a Actor, channel: &Channel) -> Entry
     Entry { action, subject: format!("channels/{}", channel.name), actor }
 }
 
-/// A folder is the root or one plain folder below it: not nested in another channel's, and no name
-/// that a published file could have (those end in an extension).
+/// Checks the settings. A folder is the root or one plain folder below it. It is not nested in another channel's
+/// folder, and does not have a name that imagedepot reserves for files of the tree.
 async fn check(tx: &mut Tx, channel: &Channel) -> Result<()> {
     let folder = &channel.folder;
     if !folder.is_empty() {

@@ -1,11 +1,12 @@
-//! Why the catalog refuses. Knows no HTTP: `api::conventions::problem::code` has the one table of statuses.
+//! The reasons why the catalog refuses. It knows no HTTP: `api::conventions::problem::code` has the only table of
+//! statuses.
 
 use crate::model::{ChannelName, Digest, FileRole, InvalidName, MappingName, RevisionState};
 use crate::storage::StorageError;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// A refusal or a failure. Each variant's sentence says what to do where that is not plain.
+/// A refusal or a failure. Where it is not obvious, the message of a variant says what to do.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error("there is no image of this name")]
@@ -165,12 +166,13 @@ impl Error {
         Self::Invalid { field, reason: reason.to_string() }
     }
 
-    /// What comes next would fail alike, and only after its own wait.
+    /// Reports whether the database is unreachable. Anything else would fail in the same way, after a wait of its own.
     pub(crate) fn is_database_away(&self) -> bool {
         matches!(self, Self::Storage(StorageError::Unavailable(_)))
     }
 
-    /// For use where a unique name was taken: other storage errors pass as they are.
+    /// Returns a conversion for writes with a unique name: a duplicate becomes `NameTaken`, other storage errors stay
+    /// as they are.
     pub(crate) fn name_taken(name: &impl std::fmt::Display) -> impl FnOnce(StorageError) -> Self {
         let name = name.to_string();
         move |error| match error {

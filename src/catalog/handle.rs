@@ -1,4 +1,4 @@
-//! The catalog as everybody holds it: rows, bytes, the rules in force, and what its clones share in memory.
+//! The handle to the catalog: rows, bytes, the rules in force, and the state that its clones share in memory.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,10 +22,10 @@ use crate::storage::blobs::Findings;
 use crate::storage::tree::Tree;
 use crate::storage::{Blobs, Db, StorageError, probe};
 
-/// Saving an upload is one sync and one commit.
+/// The time limit for saving interrupted uploads. Saving one takes one sync and one commit.
 const SAVING: Duration = Duration::from_secs(10);
 
-/// The catalog: rows, bytes, and the snapshot made of them. Cheap to clone, shared by all workers.
+/// The catalog: rows, bytes, and the snapshot made from them. It is cheap to clone and shared by all workers.
 #[derive(Clone)]
 pub struct Catalog {
     pub(crate) db: Db,
@@ -35,12 +35,12 @@ pub struct Catalog {
     pub(crate) clock: Clock,
     pub(crate) ids: Ids,
     pub(crate) instance: Uuid,
-    /// The runtime of the whole server: a worker's own ends with the worker.
+    /// The runtime of the whole server. A worker's own runtime ends with the worker.
     pub(crate) runtime: Handle,
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What a catalog is put together from.
+/// The parts that a catalog is assembled from.
 pub struct CatalogParts {
     pub db: Db,
     pub blobs: Blobs,
@@ -48,36 +48,36 @@ pub struct CatalogParts {
     pub rules: Rules,
     pub clock: Clock,
     pub ids: Ids,
-    /// This server's, anew with each start.
+    /// The id of this server, which its data folder keeps.
     pub instance: Uuid,
 }
 
-/// What all clones of a catalog hold together. None of it decides anything: it is a copy of what the
-/// rows say, and bells that wake background work.
+/// The state that all clones of a catalog share. It decides nothing: it is a copy of what is in the rows, and signals
+/// that wake background work.
 pub(crate) struct Shared {
     pub(crate) snapshot: ArcSwap<Snapshot>,
-    /// When the snapshot was last compared with the catalog.
+    /// The time when the snapshot was last compared with the catalog.
     pub(super) compared_at: std::sync::Mutex<Option<Instant>>,
-    /// One refresh at a time; those who wait find their change already there.
+    /// Allows one refresh at a time. Callers that wait find that their change is already there.
     pub(crate) refreshing: Mutex<()>,
-    /// One round of each [`job`](super::job) at a time of this server's; a row keeps the servers apart.
+    /// Allows one round of each [`job`](super::job) at a time in this server. A row does the same among the servers.
     pub(crate) jobs: [Mutex<()>; Job::COUNT],
     pub(crate) tree_is_due: Notify,
     pub(crate) sweep_is_due: Notify,
     pub(crate) scrub_is_due: Notify,
-    /// Whether the start has looked for the store's mark: it stays there from then on.
+    /// True after startup has claimed the store: from then on, the store must have its mark.
     pub(crate) store_is_marked: AtomicBool,
-    /// Who of this process's writers has which upload.
+    /// The order in which writers of this process get each upload.
     pub(super) turns: Turns,
-    /// Uploads that are being saved after their request has gone.
+    /// The uploads that are being saved after their requests have ended.
     pub(crate) saving: TaskTracker,
     pub(super) refused_logins: RefusedLogins,
-    /// How the parts of this server are.
+    /// The state of this server's parts.
     pub(crate) parts: Parts,
 }
 
 impl Catalog {
-    /// To be called within the runtime that lives as long as the server.
+    /// Creates the catalog. Must be called within the runtime that lives as long as the server.
     pub fn new(parts: CatalogParts) -> Self {
         let CatalogParts { db, blobs, tree, rules, clock, ids, instance } = parts;
         let shared = Shared {
@@ -107,22 +107,22 @@ impl Catalog {
         }
     }
 
-    /// As they are now: they may change while the server runs.
+    /// Returns the current rules, which may change while the server runs.
     pub fn rules(&self) -> arc_swap::Guard<Arc<Rules>> {
         self.rules.load()
     }
 
-    /// Puts other rules in force.
+    /// Puts other rules into force.
     pub fn set_rules(&self, rules: Rules) {
         self.rules.store(Arc::new(rules));
     }
 
-    /// Wakes the sweep: something was left behind.
+    /// Wakes the sweep, because something was left behind.
     pub(crate) fn sweep_is_due(&self) {
         self.shared.sweep_is_due.notify_one();
     }
 
-    /// The parts of this server that are watched, as they were last found; none before the first look at them.
+    /// Returns the state of this server's watched parts, as they were last checked; empty before the first check.
     pub fn parts(&self) -> Arc<Vec<PartState>> {
         self.shared.parts.states.load_full()
     }
@@ -135,13 +135,13 @@ impl Catalog {
         &self.blobs
     }
 
-    /// Tries the store, where that is a bucket: see [`probe`].
+    /// Tests the store if it is a bucket: see [`probe`].
     pub async fn probe_store(&self) -> Result<Option<Findings>, StorageError> {
         Box::pin(probe::probe(&self.blobs, &self.tree, &self.clock, self.ids.next())).await
     }
 
-    /// Refuses a folder that has lost its mark since the start: what is written there now is under the mount point, and
-    /// gone with the disk's return. A bucket that is away says so itself.
+    /// Refuses a folder that has lost its mark since startup: what is written there now would be below the mount point,
+    /// and hidden when the disk returns. An unreachable bucket reports an error by itself.
     pub(crate) fn check_mounted(&self) -> Result<()> {
         if self.shared.store_is_marked.load(Ordering::Relaxed) {
             self.blobs.check_mark()?;
@@ -149,14 +149,14 @@ impl Catalog {
         Ok(())
     }
 
-    /// Ends the catalog; uploads that were cut off by the stop are saved first.
+    /// Closes the catalog. Uploads that the stop interrupted are saved first.
     pub async fn close(&self) {
         self.save_cut_uploads().await;
         self.record_all_refused_logins().await;
         self.db.close().await;
     }
 
-    /// Waits until uploads that were cut off by the stop are saved.
+    /// Waits until uploads that the stop interrupted are saved, or the time limit is over.
     pub async fn save_cut_uploads(&self) {
         self.shared.saving.close();
         if tokio::time::timeout(SAVING, self.shared.saving.wait()).await.is_err() {

@@ -1,5 +1,5 @@
-//! Healing: what was found damaged is whole again, by bytes that have just come or as they lie. Finding damage, and
-//! keeping it from clients, is the scrub's, in the room `upkeep`.
+//! Healing: damaged files become intact again, from bytes that have just arrived or because the stored bytes are intact
+//! after all. The scrub in the module `upkeep` finds damage and keeps it from clients.
 
 use uuid::Uuid;
 
@@ -9,8 +9,8 @@ use crate::model::{Digest, File, Image, Revision, RevisionState};
 use crate::storage::{Change, Tx};
 
 impl Catalog {
-    /// For a blob that has just come: files of the image with the same bytes, damaged, have it from now on. Says whether
-    /// there were any; then the change is to be shown.
+    /// Heals files with a blob that has just arrived: damaged files of the image with the same bytes use it from now
+    /// on. Reports whether there were any; if so, the caller refreshes the snapshot after the commit.
     pub(super) async fn heal_twins(
         &self,
         tx: &mut Tx,
@@ -32,7 +32,8 @@ impl Catalog {
         Ok(!twins.is_empty())
     }
 
-    /// Revisions with the blob, none of whose files are damaged any more, are what they were before.
+    /// Ends the quarantine of revisions that use the blob and have no damaged files any more. They return to their
+    /// previous state.
     pub(crate) async fn release_healed(
         &self,
         tx: &mut Tx,
@@ -47,7 +48,7 @@ impl Catalog {
                 continue;
             }
             revision.state = tx.end_quarantine(holder).await?.unwrap_or(RevisionState::Ready);
-            // What somebody else uploads to heal it has nowhere to go any more.
+            // Open uploads that were to heal it have no target any more.
             for arriving in tx.delete_open_uploads_of(holder).await? {
                 tx.discard_arriving(arriving, self.clock.now()).await?;
             }
@@ -59,11 +60,11 @@ impl Catalog {
         Ok(())
     }
 
-    /// To be called at the end of the transaction: channels are locked here.
+    /// Makes a change of an image visible. Must be called at the end of the transaction, because it locks channels.
     pub(crate) async fn show_change_of(&self, tx: &mut Tx, image: &Image) -> Result<()> {
         let held: Vec<_> =
             tx.assigned_everywhere(image.id).await?.iter().map(|held| held.channel_id).collect();
-        // By their names, as all changes lock several channels.
+        // In the order of their names, like all changes that lock several channels.
         for channel in tx.channels().await? {
             if held.contains(&channel.id) {
                 tx.raise_channel_sequence(channel.id, self.clock.now()).await?;
@@ -73,7 +74,7 @@ impl Catalog {
     }
 }
 
-/// Whether a sealed revision's file may be uploaded once more: to heal it, and with the same bytes.
+/// Reports whether a sealed revision's file may be uploaded again: to heal it, with the same bytes.
 pub(super) async fn is_to_be_healed(
     tx: &mut Tx,
     revision: &Revision,

@@ -1,30 +1,32 @@
-//! The same answer to a repeated request: what a caller's `Idempotency-Key` stands for.
+//! The same answer to a repeated request, which a caller's `Idempotency-Key` identifies.
 
 use super::{Catalog, Result};
 use crate::storage::{RememberedAnswer, StorageError};
 
-/// Keys of one caller that are kept, the newest: a day's work, and a bound on what a caller can fill the catalog with.
+/// The number of newest keys that are kept for each caller: a day's work, and a limit on how much a caller can fill the
+/// catalog.
 const MOST_KEYS: i64 = 1000;
 
-/// Longer answers are not kept, in bytes; those to changes have a tenth of it.
+/// The size in bytes up to which answers are kept. Answers to changes are about a tenth as long.
 const LONGEST_ANSWER: usize = 4096;
 
-/// What is to be done with a request that carries a key.
+/// The way to handle a request that carries a key.
 pub enum Claim {
-    /// The key is new: do it, then [`Catalog::remember`] or [`Catalog::release_key`].
+    /// The key is new: do the work, then call [`Catalog::remember`] or [`Catalog::release_key`].
     Proceed,
-    /// It was done: the answer was this.
+    /// The request was done before, with this answer.
     Answered(RememberedAnswer),
     /// The key came with another request before.
     OtherRequest,
-    /// The first request is still under way, or its server was stopped before it could answer.
+    /// The first request is still in progress, or its server was stopped before it could answer.
     Unanswered,
 }
 
 impl Catalog {
-    /// `fingerprint` tells one request from another.
+    /// Claims a key for a request. `fingerprint` distinguishes one request from another.
     ///
-    /// Also on a full disk: what the key comes with may be a deletion, and with a refusal the key is released.
+    /// This also works on a full disk: the request may be a deletion, and the key is released if the request is
+    /// refused.
     pub async fn claim_key(&self, caller: &str, key: &str, fingerprint: &str) -> Result<Claim> {
         let mut tx = self.db.write_to_free().await?;
         if let Some(remembered) = tx.remembered(caller, key).await? {
@@ -39,7 +41,7 @@ impl Catalog {
             .await
         {
             Ok(()) => {}
-            // Another replica was faster by a moment.
+            // Another replica was slightly faster.
             Err(StorageError::Duplicate) => return Ok(Claim::Unanswered),
             Err(error) => return Err(error.into()),
         }
@@ -48,7 +50,8 @@ impl Catalog {
         Ok(Claim::Proceed)
     }
 
-    /// One that is too long is not kept: its key stays taken, and a repeat is told to look whether the change is there.
+    /// Stores the answer to a request. An answer that is too long is not stored: its key stays taken, and a repeat is
+    /// told to check whether the change was made.
     pub async fn remember(&self, caller: &str, key: &str, answer: &RememberedAnswer) -> Result<()> {
         if answer.body.len() > LONGEST_ANSWER {
             return Ok(());
@@ -58,7 +61,7 @@ impl Catalog {
         Ok(tx.commit().await?)
     }
 
-    /// A request that failed on the server's side may be tried again with its key.
+    /// Releases a key. A request that failed on the server's side may be repeated with its key.
     pub async fn release_key(&self, caller: &str, key: &str) -> Result<()> {
         let mut tx = self.db.write_to_free().await?;
         tx.release_idempotency_key(caller, key).await?;

@@ -1,4 +1,4 @@
-//! Images: made, described, deleted; a deleted name revives with its counter.
+//! Images: created, described, deleted. When the name of a deleted image is used again, its revision counter continues.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -9,12 +9,12 @@ use crate::model::image::is_extension;
 use crate::model::{Image, ImageKind, ImageName, Labels, Role};
 use crate::storage::{Change, NewImage, Tx};
 
-/// What an administrator says of a new image.
+/// The properties of a new image.
 #[derive(Debug, Clone, Serialize)]
 pub struct ImageDraft {
     pub name: ImageName,
     pub kind: ImageKind,
-    /// For kind `single`; none is `img`.
+    /// The extension for kind `single`; none means `img`.
     pub extension: Option<String>,
     pub description: String,
     pub labels: Labels,
@@ -22,24 +22,24 @@ pub struct ImageDraft {
 }
 
 impl ImageDraft {
-    /// With nothing said of it but what it is.
+    /// Returns a draft with nothing but a name and a kind.
     pub fn bare(name: ImageName, kind: ImageKind) -> Self {
         let (extension, description, labels) = (None, String::new(), Labels::new());
         Self { name, kind, extension, description, labels, keep_revisions: None }
     }
 }
 
-/// What changes; `None` leaves a field as it is.
+/// The fields to change; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct ImageChange {
     pub description: Option<String>,
     pub labels: Option<Labels>,
-    /// `Some(None)` keeps all revisions again.
+    /// `Some(None)` removes the limit, so that all revisions are kept.
     pub keep_revisions: Option<Option<i64>>,
 }
 
 impl Image {
-    /// What the audit keeps of it.
+    /// Returns what the audit keeps of the image.
     fn shown(&self) -> Value {
         json!({
             "name": self.name, "kind": self.kind, "extension": self.extension, "description": self.description,
@@ -67,7 +67,7 @@ impl Catalog {
         match tx.image_by_key(&draft.name.key()).await? {
             Some(old) => {
                 tx.lock_image(old.id).await?;
-                // Read again under the lock: another replica may have revived it a moment ago.
+                // Read again under the lock: another replica may have just created the image again.
                 let now = tx.image_by_id(old.id).await?;
                 if now.is_none_or(|image| image.deleted_at.is_none()) {
                     return Err(Error::NameTaken(draft.name.to_string()));
@@ -78,7 +78,7 @@ impl Catalog {
         }
         let image = living_image(&mut tx, &draft.name).await?;
         self.audit(&mut tx, entry("image.create", actor, &image), NOTHING, Some(&image.shown()));
-        // The snapshot tells an image that offers nothing from one that does not exist.
+        // The snapshot distinguishes an image that offers nothing from one that does not exist.
         tx.raise_catalog_version(Change::Image(image.id)).await?;
         tx.commit().await?;
         self.refresh().await;
@@ -89,7 +89,7 @@ impl Catalog {
         living_image(&mut self.db.read().await?, name).await
     }
 
-    /// In the order of their names, those behind `after`.
+    /// Returns images in the order of their names, beginning after `after`.
     pub async fn images(&self, after: &str, limit: i64) -> Result<Vec<Image>> {
         Ok(self.db.read().await?.images_after(after, limit).await?)
     }
@@ -119,14 +119,14 @@ impl Catalog {
         tx.update_image(&image).await?;
         let entry = entry("image.change", actor, &image);
         self.audit(&mut tx, entry, Some(&before), Some(&image.shown()));
-        // Update checks may go by what has changed.
+        // Update checks may depend on what has changed.
         tx.raise_catalog_version(Change::Image(image.id)).await?;
         tx.commit().await?;
         self.refresh().await;
         Ok(image)
     }
 
-    /// Deletes the image with all its revisions; refused while a channel is assigned to one.
+    /// Deletes the image with all its revisions. Refused while one of them is assigned to a channel, or protected.
     pub async fn delete_image(&self, context: ChangeContext<'_>, name: &ImageName) -> Result<()> {
         let ChangeContext { actor, condition, execution } = context;
         let mut tx = self.db.write_to_free().await?;
@@ -161,7 +161,7 @@ pub(crate) async fn living_image(tx: &mut Tx, name: &ImageName) -> Result<Image>
     image.filter(|image| image.deleted_at.is_none()).ok_or(Error::ImageNotFound)
 }
 
-/// The image, kept from other changes until the commit.
+/// Returns the image, locked against other changes until the commit.
 pub(crate) async fn locked_image(tx: &mut Tx, name: &ImageName) -> Result<Image> {
     let image = living_image(tx, name).await?;
     tx.lock_image(image.id).await?;
@@ -179,7 +179,7 @@ fn checked_extension(kind: ImageKind, extension: Option<&str>) -> Result<String>
         (ImageKind::Single, None) => Ok("img".to_owned()),
         (ImageKind::Single, Some(extension)) => {
             let plain = is_extension(extension)
-                // These would pass for the files of other kinds.
+                // These could be mistaken for files of other kinds.
                 && !["index", "ckm", "chunks", "json", "jws"].contains(&extension.to_ascii_lowercase().as_str());
             if plain {
                 Ok(extension.to_owned())
@@ -205,7 +205,7 @@ pub(crate) fn check_labels(labels: &Labels) -> Result<()> {
     }
 }
 
-/// Whether retention would take what it leaves now; none keeps all.
+/// Reports whether a change makes retention remove revisions that it keeps now; none keeps all.
 fn is_lower(before: Option<i64>, change: Option<Option<i64>>) -> bool {
     let Some(Some(after)) = change else { return false };
     before.is_none_or(|before| after < before)

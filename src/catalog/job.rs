@@ -1,11 +1,12 @@
-//! Background work that every server may do and one at a time does: a row tells who is at it, what the last round has
-//! brought about, and when the next is due.
+//! Background work that every server may do, but only one at a time. A row records which server is doing it, what the
+//! last round has put into effect, and when the next round is due.
 //!
-//! Nothing relies on there being one: all such work can be done twice without harm, for a server that stood still for
-//! longer than `HOLD` goes on for a moment beside the one that has taken over. It is to spare the work, and the store.
+//! Nothing depends on there being only one: all such work can be done twice without harm, because a server that was
+//! suspended for longer than `HOLD` continues for a moment beside the one that has taken over. The purpose is to avoid
+//! needless work and load on the store.
 //!
-//! Rejected: a lock of the database's session (advisory locks), which a pool of connections loses without a word and
-//! `SQLite` does not have; and one server that is elected for good, which has to write all day to stay it.
+//! Rejected: a lock of the database session (advisory locks), which a connection pool loses silently and `SQLite` does
+//! not have; and one server that is elected permanently, which would have to write all day to keep its role.
 
 use std::time::Duration;
 
@@ -15,55 +16,56 @@ use super::{Catalog, Error, Result};
 use crate::model::{Job, JobState};
 use crate::storage::StorageError;
 
-/// How long a server may be silent before others take its work over.
+/// The time without a sign of life after which other servers take over the work.
 const HOLD: TimeDelta = TimeDelta::seconds(30);
 
-/// How often it tells that it lives.
+/// The interval at which a holder reports that it is alive.
 const RENEW_EVERY: Duration = Duration::from_secs(8);
 
-/// How soon to look again at work that another server is at.
+/// The delay before work that another server is doing is checked again.
 const LOOK_AGAIN: TimeDelta = TimeDelta::seconds(1);
 
-/// How soon to look whether a frozen catalog takes changes again.
+/// The delay before a frozen catalog is checked again.
 const WHILE_FROZEN: TimeDelta = TimeDelta::seconds(15);
 
-/// A server that stops waits no longer for a database that is away.
+/// The time for which a stopping server waits for an unreachable database.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// No job rests for longer.
+/// The longest pause between two rounds of a job.
 const LONGEST_PAUSE: TimeDelta = TimeDelta::hours(12);
 
-/// How long a person waits for the round of another server.
+/// The time for which a person waits for another server's round.
 const PATIENCE: Duration = Duration::from_secs(40);
 
-/// Whether a round is wanted.
+/// The condition for a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Wanted {
-    /// When its time has come.
+    /// A round is wanted when it is due.
     AtItsTime,
-    /// Also where the last round has not brought about this version of the catalog.
+    /// A round is also wanted if the last one has not put this version of the catalog into effect.
     For { version: i64 },
-    /// Something was left behind, or a person asks.
+    /// A round is wanted at once: something was left behind, or a person asks for it.
     Now,
 }
 
-/// What a round that went well leaves.
+/// The outcome of a successful round.
 pub(crate) struct Done<T> {
     pub(crate) result: T,
-    /// The catalog's version that it has brought about.
+    /// The catalog version that the round has put into effect.
     pub(crate) version: i64,
     pub(crate) due_at: DateTime<Utc>,
 }
 
-/// What came of asking for a round.
+/// The outcome of a request for a round.
 pub(crate) enum Round<T> {
     Done(T),
-    /// Another server is at it or has done it: nothing is to be done before then.
+    /// Another server is doing it or has done it: nothing is to be done before this time.
     NotBefore(DateTime<Utc>),
 }
 
 impl Catalog {
-    /// Does a round unless another server is at it or has done it. After a failure the next is due at `retry_after`.
+    /// Does a round, unless another server is doing it or has done it. After a failure, the next round is due after
+    /// `retry_after`.
     pub(crate) async fn do_round<T>(
         &self,
         job: Job,
@@ -72,11 +74,11 @@ impl Catalog {
         work: impl Future<Output = Result<Done<T>>>,
     ) -> Result<Round<T>> {
         let now = self.clock.now();
-        // For the row this server is one, whoever asks in it.
+        // The row does not distinguish callers within this server.
         let Ok(_alone_here) = self.shared.jobs[job as usize].try_lock() else {
             return Ok(Round::NotBefore(now + LOOK_AGAIN));
         };
-        // The old place of a catalog that has moved keeps its hands off what may be the new one's, too.
+        // The old place of a moved catalog must not touch what may now belong to the new one, either.
         if self.db.look().await?.frozen().await?.is_some() {
             return Ok(Round::NotBefore(now + WHILE_FROZEN));
         }
@@ -113,7 +115,7 @@ impl Catalog {
         let is_due = match wanted {
             Wanted::Now => true,
             Wanted::For { version } if state.done_version < version => true,
-            // A time further off was written by a clock that has been set back since.
+            // A later time was written by a clock that has been set back since.
             Wanted::For { .. } | Wanted::AtItsTime => {
                 state.due_at <= now || state.due_at > now + LONGEST_PAUSE
             }
@@ -125,7 +127,7 @@ impl Catalog {
         }
     }
 
-    /// The same for who waits for it: until another server's round has ended.
+    /// Does a round for a caller that waits for it. If another server is doing one, waits until it has ended.
     pub(crate) async fn do_round_now<T, F: Future<Output = Result<Done<T>>>>(
         &self,
         job: Job,
@@ -147,7 +149,7 @@ impl Catalog {
         }
     }
 
-    /// Waits until nobody is at any work; of a frozen catalog, which stops all of it within seconds.
+    /// Waits until no server is doing any job. For a frozen catalog, where all jobs stop within seconds.
     pub(crate) async fn until_no_round_is_done(&self) -> Result<()> {
         loop {
             let now = self.clock.now();
@@ -158,7 +160,8 @@ impl Catalog {
         }
     }
 
-    /// Works and tells meanwhile that this server lives; stops where the job has passed to another, or the catalog is frozen.
+    /// Does the work and meanwhile reports that this server is alive. Stops if the job has passed to another server, or
+    /// the catalog is frozen.
     async fn while_held<T>(
         &self,
         job: Job,
@@ -173,13 +176,13 @@ impl Catalog {
                     tx.commit().await?;
                     Ok::<_, Error>(renewed)
                 };
-                // A database that is away for a moment is no reason to stop.
+                // A database that is unreachable for a moment is no reason to stop.
                 if matches!(renewed.await, Ok(false)) {
                     return;
                 }
             }
         };
-        // Side by side: the work may hold the one connection that the renewal waits for.
+        // Concurrently, because the work may hold the only connection that the renewal waits for.
         tokio::select! {
             biased;
             done = &mut work => done,
@@ -187,8 +190,8 @@ impl Catalog {
         }
     }
 
-    /// Leaves to others at once what this server was at: it stops. Where that fails they take it over when it has been
-    /// silent for long enough.
+    /// Gives up this server's jobs at once, because it stops. If that fails, other servers take them over when the hold
+    /// has expired.
     pub async fn leave_jobs(&self) {
         let leaving = async {
             let mut tx = self.db.write_to_free().await?;
@@ -198,7 +201,7 @@ impl Catalog {
         let _left = tokio::time::timeout(LEAVING, leaving).await;
     }
 
-    /// From now until then.
+    /// Returns the time from now until then.
     pub(crate) fn until(&self, at: DateTime<Utc>) -> Duration {
         (at - self.clock.now()).to_std().unwrap_or_default()
     }

@@ -1,7 +1,7 @@
-//! `channel.json`: what a channel's folder holds, for readers that have nothing but the tree.
+//! The manifest, `channel.json`: the contents of a channel's folder, for readers that have nothing but the tree.
 //!
-//! `sequence` and `issued` change with the channel; readers refuse a lower sequence than they have seen, and a manifest
-//! past `expires`. What is in one, the snapshot says (`snapshot/documents.rs`).
+//! `sequence` and `issued` change with the channel. Readers refuse a lower sequence than they have seen, and a manifest
+//! past `expires`. The contents come from the snapshot (`snapshot/documents.rs`).
 
 use bytes::Bytes;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
@@ -14,10 +14,10 @@ use crate::model::revision::number;
 use crate::model::{Channel, ChannelName, ClientTerms, Digest, FileRole, ImageName, ReadAccess};
 use crate::storage::Change;
 
-/// A manifest that nothing changed is issued anew when half of this has passed.
+/// The lifetime of a manifest. A manifest that nothing has changed is reissued when half of it has passed.
 const LIFETIME: TimeDelta = TimeDelta::days(30);
 
-/// As it is written, and read by those who have nothing but the tree.
+/// The manifest, as it is written, and as it is read by programs that have nothing but the tree.
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Manifest {
     pub(crate) channel: ChannelName,
@@ -27,7 +27,7 @@ pub(crate) struct Manifest {
     pub(crate) issued: DateTime<Utc>,
     #[serde(serialize_with = "in_seconds")]
     pub(super) expires: DateTime<Utc>,
-    /// Where not everyone may read.
+    /// The read access, if not everyone may read.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) read: Option<ReadAccess>,
     pub(crate) images: Vec<Image>,
@@ -43,7 +43,7 @@ pub(crate) struct Image {
     pub(crate) promotion: Uuid,
     #[serde(flatten, with = "ManifestTerms")]
     pub(crate) terms: ClientTerms,
-    /// Revisions that clients have to leave.
+    /// The revoked revisions, which clients have to leave.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) revoked: Vec<i64>,
     pub(crate) files: Vec<File>,
@@ -52,7 +52,7 @@ pub(crate) struct Image {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct File {
     pub(crate) role: FileRole,
-    /// Relative to the manifest.
+    /// The path relative to the manifest.
     pub(crate) path: String,
     pub(super) size: u64,
     pub(crate) digest: Digest,
@@ -60,12 +60,12 @@ pub(crate) struct File {
 
 impl Manifest {
     pub(super) fn to_bytes(&self) -> Bytes {
-        // Only maps with keys that are no text can fail to be written, and there are none.
+        // Only maps whose keys are not text can fail to be written, and there are none.
         serde_json::to_vec_pretty(self).unwrap_or_default().into()
     }
 }
 
-/// When readers stop to believe a channel's manifest.
+/// Returns the time at which readers stop accepting a channel's manifest.
 pub(crate) fn expiry(channel: &Channel) -> DateTime<Utc> {
     channel.issued_at + LIFETIME
 }
@@ -78,7 +78,7 @@ fn in_seconds<S: Serializer>(
 }
 
 impl Catalog {
-    /// Gives a new number and date to manifests that are past half of their life.
+    /// Gives a new sequence number and date to manifests that are past half of their lifetime.
     pub(crate) async fn reissue_manifests(&self) -> Result<()> {
         let now = self.clock.now();
         let aged = |channel: &&Channel| channel.issued_at + LIFETIME / 2 < now;
@@ -101,7 +101,7 @@ impl Catalog {
 mod tests {
     use super::*;
 
-    /// As earlier versions wrote it, byte by byte: readers keep digests of it.
+    /// A manifest as earlier versions wrote it, byte by byte: readers keep digests of it.
     const WRITTEN: &str = r#"{
   "channel": "production",
   "sequence": 7,

@@ -1,21 +1,21 @@
-//! How the parts of this server are, as was last found: whoever asks waits for nothing.
+//! The state of this server's parts, as it was last found, so that nobody who asks has to wait.
 //!
-//! What looks at them is `upkeep::watch`. What a round of publication and the gauges have learnt is kept here for it.
+//! `upkeep::watch` checks the parts. The findings of publication rounds and of the gauges are kept here for it.
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
 
 use crate::model::{Backup, PartState};
 
-/// What was last found. Of this process: each server has its own connections, disk and way to the store.
+/// The last findings. They belong to this process: each server has its own connections, disk and path to the store.
 #[derive(Default)]
 pub(crate) struct Parts {
-    /// Those that are watched, in the order of [`Part`](crate::model::Part).
+    /// The watched parts, in the order of [`Part`](crate::model::Part).
     pub(crate) states: ArcSwap<Vec<PartState>>,
-    /// Why this server's last round of publication left something undone, and when that was.
+    /// The reason why this server's last round of publication left something undone, and the time of that round.
     pub(crate) publication_failed: ArcSwapOption<(String, DateTime<Utc>)>,
-    /// Since when the tree has not followed the catalog; none while it does.
+    /// The time since which the tree is behind the catalog; none while it is up to date.
     pub(crate) tree_behind_since: ArcSwapOption<DateTime<Utc>>,
-    /// None where none is known.
+    /// The newest backup, if one is known.
     pub(crate) newest_backup: ArcSwapOption<Backup>,
 }

@@ -1,4 +1,4 @@
-//! Promotion: assigning a revision to a channel. Every one is kept, each with a higher epoch.
+//! Promotion: assigning a revision to a channel. Every promotion is kept, each with a higher epoch.
 
 #[cfg(test)]
 mod tests;
@@ -20,7 +20,7 @@ use crate::model::{
 };
 use crate::storage::{Change, HistoryPlace, Tx};
 
-/// What a promoter asks for.
+/// A promoter's request.
 #[derive(Debug, Clone, Default)]
 pub struct PromotionOrder {
     pub revision: i64,
@@ -28,14 +28,14 @@ pub struct PromotionOrder {
     pub repeat: Repeat,
 }
 
-/// What it means to promote the revision that is assigned already.
+/// The meaning of promoting the revision that is already assigned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Repeat {
-    /// A promotion like any other, with a new epoch.
+    /// It is a promotion like any other, with a new epoch.
     #[default]
     IsOne,
-    /// Nothing, where each of the terms that were named is what it is already: a script that says again what it
-    /// wants has not changed its mind.
+    /// It is no promotion if each of the named terms is what it already is: a script that repeats what it wants has not
+    /// changed its mind.
     IsNone(NamedTerms),
 }
 
@@ -59,15 +59,15 @@ impl Repeat {
     }
 }
 
-/// How a rollback is asked for.
+/// A request for a rollback.
 #[derive(Debug, Clone, Default)]
 pub struct RollbackOrder {
-    /// Reissue the earlier bytes under the next number, for clients that only go up.
+    /// Reissues the earlier bytes under the next number, for clients that only move to higher revisions.
     pub as_new_revision: bool,
     pub note: String,
 }
 
-/// What the audit keeps of an assignment, or of its end.
+/// The audit's record of an assignment, or of its end.
 #[derive(Serialize)]
 struct Assigned {
     revision: Option<i64>,
@@ -85,7 +85,7 @@ impl From<&Promotion> for Assigned {
     }
 }
 
-/// Where a promotion is put in force, and by whom: both are locked.
+/// The place where a promotion takes effect, and its actor. Image and channel are locked.
 #[derive(Clone, Copy)]
 struct Place<'a> {
     actor: &'a Actor,
@@ -94,8 +94,8 @@ struct Place<'a> {
 }
 
 impl Catalog {
-    /// Assigns a ready revision to a channel. The update check and the tree's HTTP names show it
-    /// when this returns; the physical tree follows.
+    /// Assigns a ready revision to a channel. When this returns, the update check and the tree's HTTP names show it;
+    /// the physical tree follows.
     pub async fn promote(
         &self,
         context: ChangeContext<'_>,
@@ -122,9 +122,9 @@ impl Catalog {
         self.conclude(tx, promotion, context.execution).await
     }
 
-    /// Takes up the newest earlier assignment to another revision that is ready and was neither rolled back nor
-    /// withdrawn, also where nothing is assigned since a withdrawal. It is a promotion like any other: a new epoch, to all
-    /// clients.
+    /// Restores the newest earlier assignment of another revision that is ready and was neither rolled back nor
+    /// withdrawn. This also works if nothing has been assigned since a withdrawal. It is a promotion like any other:
+    /// with a new epoch, to all clients.
     pub async fn roll_back(
         &self,
         context: ChangeContext<'_>,
@@ -151,8 +151,8 @@ impl Catalog {
         self.conclude(tx, promotion, context.execution).await
     }
 
-    /// Rolls one channel back as part of a larger change, which raises the catalog's version at its
-    /// end: done here, the next channel would be locked after it, and against the order of locks.
+    /// Rolls one channel back as part of a larger change, which raises the catalog's version at its end. If the version
+    /// were raised here, the next channel would be locked after it, against the order of locks.
     pub(super) async fn roll_back_within(
         &self,
         tx: &mut Tx,
@@ -220,7 +220,7 @@ impl Catalog {
         self.tell(tx, place, current, promotion).await
     }
 
-    /// Has channel and audit follow what has just been added to the history.
+    /// Updates channel and audit after an addition to the history.
     async fn tell(
         &self,
         tx: &mut Tx,
@@ -254,7 +254,8 @@ impl Catalog {
         Ok(Assignment { promotion, published: false })
     }
 
-    /// Clients and the tree's HTTP names have it when this returns; the physical tree follows.
+    /// Makes a promotion visible. When this returns, clients and the tree's HTTP names have it; the physical tree
+    /// follows.
     async fn show(&self, mut tx: Tx, image: Uuid, execution: Execution) -> Result<()> {
         tx.raise_catalog_version(Change::Image(image)).await?;
         if execution == Execution::Real {
@@ -266,7 +267,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Whether a revision was ever assigned in a channel.
+    /// Reports whether a revision was ever assigned to a channel.
     pub async fn was_promoted(
         &self,
         image: &ImageName,
@@ -281,7 +282,7 @@ impl Catalog {
         Ok(tx.was_assigned(revision.id, channel.id).await?)
     }
 
-    /// What an image offers in a channel now.
+    /// Returns the current offer of an image in a channel.
     pub async fn assignment(&self, image: &ImageName, channel: &ChannelName) -> Result<Assignment> {
         let mut tx = self.db.read().await?;
         let image = living_image(&mut tx, image).await?;
@@ -290,7 +291,7 @@ impl Catalog {
         followed(&mut tx, &image, promotion).await
     }
 
-    /// What an image offers in every channel that it was promoted to.
+    /// Returns the current offers of an image in all channels that it is assigned to.
     pub async fn assignments(&self, image: &ImageName) -> Result<Vec<(ChannelName, Assignment)>> {
         let mut tx = self.db.read().await?;
         let image = living_image(&mut tx, image).await?;
@@ -303,7 +304,7 @@ impl Catalog {
         Ok(list)
     }
 
-    /// An image's history, newest first, those behind the one given.
+    /// Returns an image's history after the given place, newest first.
     pub async fn promotions(
         &self,
         image: &ImageName,
@@ -313,18 +314,18 @@ impl Catalog {
         let mut tx = self.db.read().await?;
         let image = living_image(&mut tx, image).await?;
         let (number, time, id) = before.unwrap_or((i64::MAX, end_of_time(), uuid::Uuid::max()));
-        // A cursor may name years that PostgreSQL does not know.
+        // A cursor may contain years that PostgreSQL does not support.
         let time = time.clamp(DateTime::UNIX_EPOCH, end_of_time());
         Ok(tx.promotions_before(image.id, (number, time, id), limit).await?)
     }
 }
 
-/// The newest of a history, if clients are offered it.
+/// Returns the newest entry of a history, if clients are offered its revision.
 fn in_force(latest: &Promotion) -> Option<&Promotion> {
     latest.offered_revision().map(|_| latest)
 }
 
-/// An assignment and whether the tree has followed it.
+/// Returns an assignment, and whether the tree is up to date with it.
 async fn followed(tx: &mut Tx, image: &Image, promotion: Promotion) -> Result<Assignment> {
     let published = tx.count_published(promotion.channel_id, promotion.revision_id).await?;
     let wanted = image.kind.roles().len();
@@ -371,7 +372,7 @@ fn check_terms(terms: &Terms) -> Result<()> {
     check_deadline(terms.for_clients.deadline)
 }
 
-/// RFC 3339 has four digits for the year, and what a client cannot read it must not be told.
+/// Checks a deadline. RFC 3339 has four digits for the year, and clients must not get a date that they cannot parse.
 fn check_deadline(deadline: Option<DateTime<Utc>>) -> Result<()> {
     if deadline.is_none_or(|deadline| (1970..=9999).contains(&deadline.year())) {
         Ok(())

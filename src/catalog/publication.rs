@@ -1,9 +1,9 @@
-//! Publication: the physical tree follows the catalog.
+//! Publication: keeps the physical tree up to date with the catalog.
 //!
-//! One reconciler looks at what the catalog wants, what it put there before and what is there, makes
-//! a [`plan`] and carries it out. It holds nothing in memory between runs, so a crash at any point is
-//! repaired by the next run. Files appear complete, `.ckm` before `.ckm.index`; they go in the
-//! reverse order, the `.ckm` after a grace. What is right is not touched, what is foreign not deleted.
+//! A reconciler compares what the catalog wants, what it has put into the tree before and what is there, makes a
+//! [`plan`] and carries it out. It keeps nothing in memory between runs, so the next run repairs a crash at any point.
+//! Files appear complete, `.ckm` before `.ckm.index`. They are removed in reverse order, the `.ckm` after a grace
+//! period. Correct files are not touched, and foreign files are not deleted.
 
 mod apply;
 mod inventory;
@@ -19,10 +19,10 @@ use super::{Catalog, Result};
 use crate::model::{Job, Publication, metric};
 use plan::{Plan, Step};
 
-/// Without a bell the tree is looked at so often: somebody may have deleted a file.
+/// The interval at which the tree is checked without a signal, because someone may have deleted a file.
 const LOOK_EVERY: Duration = Duration::from_mins(1);
 
-/// After a failure, such as a full disk.
+/// The delay after a failure, such as a full disk.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
 impl Catalog {
@@ -30,16 +30,16 @@ impl Catalog {
         self.shared.tree_is_due.notify_one();
     }
 
-    /// Keeps the tree up with the catalog, until cancelled. Of several servers one does it.
+    /// Keeps the tree up to date with the catalog, until cancelled. Of several servers, one does it.
     pub async fn keep_publishing(&self) {
-        // The first at once: what became of the tree while no server ran is not known.
+        // The first round is at once, because the tree may have changed while no server was running.
         let mut wanted = Wanted::Now;
         loop {
             let round = self.do_round(Job::Publish, wanted, RETRY_AFTER, self.reconcile_once());
             let wait = match round.await {
                 Ok(Round::Done(plan)) => self.until(self.next_round(&plan)),
                 Ok(Round::NotBefore(at)) => {
-                    // What this server left undone is another's now.
+                    // The steps that this server left undone now belong to another one.
                     steps_due(0);
                     self.until(at).min(LOOK_EVERY)
                 }
@@ -59,13 +59,13 @@ impl Catalog {
         due.fold(look, DateTime::min)
     }
 
-    /// What there is in the tree by the catalog's own record, in the order of the paths.
+    /// Returns the catalog's records of what is in the tree, in the order of the paths.
     pub async fn publications(&self, after: &str, limit: i64) -> Result<Vec<Publication>> {
         Ok(self.db.read().await?.publications_after(after, limit).await?)
     }
 
-    /// Makes the tree what the catalog says, and tells what was done. A file that cannot be made holds
-    /// up what would speak of it and nothing else; the error is the first one met.
+    /// Brings the tree up to date with the catalog, and reports what was done. A file that cannot be created only
+    /// delays steps that would refer to it. The error is the first one that occurred.
     pub async fn reconcile(&self) -> Result<Plan> {
         self.do_round_now(Job::Publish, RETRY_AFTER, || self.reconcile_once()).await
     }
@@ -74,7 +74,7 @@ impl Catalog {
         let done = self.look_and_carry_out().await;
         match &done {
             Ok(done) => self.note_publication(in_the_way(&done.result)),
-            // That is the catalog's trouble.
+            // That is a problem of the catalog, not of the tree.
             Err(error) if error.is_database_away() => {}
             Err(_) => {
                 let what = "the last look at the tree left something undone; the log says what";
@@ -84,7 +84,7 @@ impl Catalog {
         done
     }
 
-    /// `trouble` is a sentence on what the round has left undone.
+    /// Records the outcome of a round. `trouble` is a sentence about what it has left undone.
     fn note_publication(&self, trouble: Option<String>) {
         let noted = trouble.map(|what| Arc::new((what, self.clock.now())));
         self.shared.parts.publication_failed.store(noted);
@@ -101,7 +101,7 @@ impl Catalog {
     }
 }
 
-/// What only a person can move.
+/// Describes the conflicts, which only a person can resolve.
 fn in_the_way(plan: &Plan) -> Option<String> {
     let conflicts = plan.steps.iter().filter(|step| matches!(step, Step::Conflict { .. })).count();
     (conflicts > 0).then(|| {

@@ -1,7 +1,8 @@
-//! The servers on one catalog: each tells what it answers from, so that who stops something hears when all have stopped.
+//! The servers that share a catalog. Each reports which version it answers from, so that someone who stops something
+//! learns when all servers have stopped it.
 //!
-//! A row decides nothing. A server that cannot reach the database is not heard of any more, and counts for as long as
-//! one may be that answers from its memory ([`GONE_AFTER`]).
+//! A row decides nothing. A server that cannot reach the database sends no reports any more, but counts for as long as
+//! a server may answer from its memory ([`GONE_AFTER`]).
 
 use std::time::Duration;
 
@@ -13,31 +14,31 @@ use super::{Catalog, Result};
 use crate::model::program;
 use crate::model::replica::{Reach, Replica};
 
-/// How often a server tells that it lives, where nothing changes.
+/// The interval at which a server reports that it is alive, if nothing changes.
 const TELL_EVERY: Duration = Duration::from_secs(10);
 
-/// How long telling may take, and how long after a failure it is tried again.
+/// The time limit of a report, and the delay before a failed report is repeated.
 const TELLING: Duration = Duration::from_secs(2);
 
-/// A server that has not told of itself for so long is gone.
+/// The time without a report after which a server counts as gone.
 const GONE_AFTER: TimeDelta = TimeDelta::minutes(1);
 
-/// Rows of those are kept no longer.
+/// The time after which rows of such servers are deleted.
 const FORGOTTEN_AFTER: TimeDelta = TimeDelta::hours(1);
 
-/// How long a change waits for the others.
+/// The time for which a change waits for the other servers.
 const PATIENCE: Duration = Duration::from_secs(1);
 
-/// How often it looks meanwhile.
+/// The interval of checks during this wait.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
-/// How long a server that stops tries to say so.
+/// The time limit for a stopping server to delete its row.
 const LEAVING: Duration = Duration::from_secs(2);
 
-/// What this server has told of itself, or tried to.
+/// The last report of this server, or attempt at one.
 pub(super) struct Told {
     version: Option<i64>,
-    /// When it is told again, or tried again where that failed.
+    /// The time of the next report, or of the next attempt after a failure.
     next: Instant,
 }
 
@@ -54,7 +55,7 @@ impl Told {
 }
 
 impl Catalog {
-    /// Tells the others of the snapshot that this server answers from, where there may be others.
+    /// Reports the snapshot that this server answers from to the other servers, if there may be any.
     pub(super) async fn tell_of_itself(&self, told: &mut Told) {
         let version = self.snapshot().version();
         if !self.db.may_be_shared() || !told.is_due(version) {
@@ -78,9 +79,10 @@ impl Catalog {
         Ok(tx.commit().await?)
     }
 
-    /// How many servers answer by a change that this one has made: waits until all do, or a second.
+    /// Returns the number of servers whose answers include a change that this server has made. Waits until all do, for
+    /// at most one second.
     ///
-    /// None for a change that was only tried, and where the database does not say in time.
+    /// Returns none for a dry run, and if the database does not answer in time.
     pub async fn reach(&self, execution: Execution) -> Option<Reach> {
         if execution.is_dry_run() {
             return None;
@@ -90,7 +92,7 @@ impl Catalog {
         }
         let (deadline, mut target, mut reach) = (Instant::now() + PATIENCE, None, None);
         while Instant::now() < deadline {
-            // A database that does not answer leaves what was last seen.
+            // If the database does not answer, the last result is kept.
             let looking = timeout_at(deadline, self.reach_now(&mut target));
             if let Ok(Ok(now)) = looking.await {
                 reach = Some(now);
@@ -103,8 +105,8 @@ impl Catalog {
         reach
     }
 
-    /// Of the `target`: the catalog's version at the first look, which has this server's change in it, and since when others
-    /// have to have been heard of.
+    /// Returns the current reach. `target` is determined at the first look: the catalog's version, which includes this
+    /// server's change, and the time since which other servers must have reported.
     async fn reach_now(&self, target: &mut Option<(i64, DateTime<Utc>)>) -> Result<Reach> {
         let mut tx = self.db.look().await?;
         let (version, since) = if let Some(target) = *target {
@@ -126,7 +128,7 @@ impl Catalog {
         }))
     }
 
-    /// This server stops.
+    /// Deletes this server's row, because it stops.
     pub async fn leave_replicas(&self) {
         if !self.db.may_be_shared() {
             return;

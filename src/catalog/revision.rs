@@ -1,4 +1,5 @@
-//! Revisions: drafted, sealed. Never changed once sealed, never numbered twice. How one ends is in `end`.
+//! Revisions: created as drafts, then sealed. A sealed revision never changes, and no number is used twice. The end of
+//! a revision is in `end`.
 
 pub mod end;
 
@@ -23,7 +24,7 @@ pub struct RevisionDetails {
     pub files: Vec<File>,
 }
 
-/// What changes; `None` leaves a field as it is.
+/// The fields to change; `None` leaves a field as it is.
 #[derive(Debug, Clone, Default, Serialize)]
 pub struct RevisionChange {
     pub notes: Option<String>,
@@ -36,7 +37,7 @@ impl RevisionDetails {
         self.files.iter().find(|file| file.role == role).ok_or(Error::FileNotFound(role))
     }
 
-    /// What the audit keeps of it.
+    /// Returns what the audit keeps of the revision.
     fn shown(&self) -> Value {
         let revision = &self.revision;
         let files = self.files.iter().map(|file| (file.role.to_string(), file.digest.to_string()));
@@ -50,7 +51,7 @@ impl RevisionDetails {
         format!("images/{}/revisions/{}", self.image.name, self.revision.number)
     }
 
-    /// A draft is its maker's; an administrator may do with it what the maker may.
+    /// Refuses other actors than the draft's creator. An administrator may do everything that the creator may.
     pub(super) fn must_be_own_draft(&self, actor: &Actor) -> Result<()> {
         if actor.holds(Role::Admin) || self.revision.created_by == actor.name {
             return Ok(());
@@ -60,7 +61,7 @@ impl RevisionDetails {
         ))
     }
 
-    /// Whether the caller may delete it, and take away what keeps it from being deleted.
+    /// Reports whether the caller may delete the revision, and remove its protection from deletion.
     fn may_be_deleted_by(&self, actor: &Actor) -> bool {
         let is_draft = self.revision.state == RevisionState::Draft;
         actor.holds(Role::Admin) || (is_draft && self.revision.created_by == actor.name)
@@ -85,7 +86,7 @@ impl Catalog {
         Ok(details)
     }
 
-    /// A new draft of an image that is locked, as part of a larger change.
+    /// Creates a draft of an image that is locked, as part of a larger change.
     pub(super) async fn create_draft_within(
         &self,
         tx: &mut Tx,
@@ -115,7 +116,7 @@ impl Catalog {
         Ok(details)
     }
 
-    /// A revision that new clients may get; `RevisionNotReady` for any other.
+    /// Returns a revision that new clients may get, or `RevisionNotReady` for any other.
     pub async fn ready_revision(&self, name: &ImageName, number: i64) -> Result<RevisionDetails> {
         let details = self.revision(name, number).await?;
         match details.revision.state {
@@ -124,7 +125,7 @@ impl Catalog {
         }
     }
 
-    /// What the tree calls a revision's file, whether it is in it or not.
+    /// Returns the name of a revision's file in the tree, whether it is there or not.
     pub fn file_name(&self, details: &RevisionDetails, role: FileRole) -> String {
         let RevisionDetails { image, revision, .. } = details;
         self.rules().pattern.file_name(&image.name, revision.number, &image.extension, role)
@@ -136,7 +137,7 @@ impl Catalog {
         details(&mut tx, image, number).await
     }
 
-    /// Newest first, those below `before`.
+    /// Returns the revisions below `before`, newest first.
     pub async fn revisions(
         &self,
         name: &ImageName,
@@ -187,7 +188,7 @@ impl Catalog {
         Ok(details)
     }
 
-    /// A complete draft becomes `ready`; from then on its bytes never change.
+    /// Seals a complete draft: it becomes `ready`, and from then on its bytes never change.
     pub async fn seal(
         &self,
         context: ChangeContext<'_>,
@@ -216,7 +217,7 @@ impl Catalog {
         if let Some(empty) = details.files.iter().find(|file| file.size == 0) {
             return Err(Error::EmptyFile(empty.role));
         }
-        // What somebody still uploads to it has nowhere to go any more.
+        // Open uploads to it have no target any more.
         let left_behind = tx.delete_open_uploads_of(details.revision.id).await?;
         for blob in &left_behind {
             tx.discard_arriving(*blob, self.clock.now()).await?;
@@ -238,8 +239,8 @@ impl Catalog {
         Ok(details)
     }
 
-    /// A new revision with the bytes of an earlier one. It shares the blobs and keeps the date of
-    /// their sealing: the published files of both are the same inodes.
+    /// Creates a new revision with the bytes of an earlier one. It shares the blobs and keeps the date of their
+    /// sealing: the published files of both are the same inodes.
     pub(super) async fn reissue(
         &self,
         tx: &mut Tx,
@@ -284,7 +285,7 @@ pub(super) async fn details(tx: &mut Tx, image: Image, number: i64) -> Result<Re
     Ok(RevisionDetails { image, revision, files })
 }
 
-/// The revision, kept from other changes until the commit.
+/// Returns the revision, locked against other changes until the commit.
 pub(super) async fn locked_details(
     tx: &mut Tx,
     name: &ImageName,

@@ -1,4 +1,4 @@
-//! What the rules are told from outside: see the settings of the same names.
+//! The parameters of the rules: see the settings of the same names.
 
 use std::time::Duration;
 
@@ -7,22 +7,22 @@ use serde::Deserialize;
 
 use crate::model::{ChannelName, FilePattern, NamePattern};
 
-/// What the rules are told from outside: see the settings of the same names.
+/// The parameters of the rules: see the settings of the same names.
 #[derive(Debug, Clone)]
 pub struct Rules {
     pub pattern: FilePattern,
-    /// How long a withdrawn file stays for those who are fetching it.
+    /// The time for which a withdrawn file stays for clients that are fetching it.
     pub grace: Duration,
     pub uploads: UploadRules,
-    /// Free bytes that uploads leave on the disk, for the database to go on.
+    /// The free bytes that uploads leave on the disk, so that the database can continue.
     pub min_free: u64,
-    /// How long the bytes of deleted revisions stay.
+    /// The time for which the bytes of deleted revisions are kept.
     pub safety_age: Duration,
-    /// How often a client asks for updates, in seconds.
+    /// The interval at which a client asks for updates, in seconds.
     pub check_period: u32,
-    /// How old the snapshot may be that log-ins are answered from.
+    /// The greatest age of a snapshot that log-ins are answered from.
     pub stale_after: Duration,
-    /// How long a token is good when nothing is said.
+    /// The default lifetime of a token.
     pub token_lifetime: Duration,
     pub longest_token_lifetime: Duration,
     pub bits: BitsRules,
@@ -49,27 +49,27 @@ impl Default for Rules {
     }
 }
 
-/// `[audit]`, as it stands in the settings.
+/// The section `[audit]` of the settings.
 #[derive(Debug, Clone, Copy, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct AuditRules {
-    /// Rows go that are older. 0 keeps them for good.
+    /// The age after which rows are deleted. 0 keeps them forever.
     #[serde(with = "humantime_serde")]
     pub keep: Duration,
 }
 
-/// `[uploads]`, as it stands in the settings.
+/// The section `[uploads]` of the settings.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct UploadRules {
-    /// The largest file.
+    /// The size limit of a file.
     pub max_size: ByteSize,
-    /// The most bytes that an image's files may have together, over all its revisions. 0 is no limit.
+    /// The limit for all files of an image together, over all its revisions. 0 means no limit.
     pub image_quota: ByteSize,
-    /// What one caller's uploads may reserve of the free room above `store.min_free`, in percent; administrators are exempt. 100 is no
-    /// limit.
+    /// The share of the free disk space above `store.min_free` that one caller's uploads may reserve, in percent;
+    /// administrators are exempt. 100 means no limit.
     pub caller_share: u8,
-    /// An upload without progress goes after so long, and a draft that nobody touched.
+    /// The time after which an upload without progress, or a draft that nobody has changed, is deleted.
     #[serde(with = "humantime_serde")]
     pub expire_after: Duration,
 }
@@ -85,12 +85,12 @@ impl Default for UploadRules {
     }
 }
 
-/// What the scrub is told: see the settings of the same names.
+/// The parameters of the scrub: see the settings of the same names.
 #[derive(Debug, Clone, Copy)]
 pub struct ScrubRules {
-    /// Every byte is read again within this time.
+    /// The time within which every byte is read again.
     pub within: Duration,
-    /// Bytes a second; none for as fast as `within` needs.
+    /// The limit in bytes a second; none for as fast as `within` requires.
     pub bandwidth: Option<u64>,
 }
 
@@ -100,26 +100,26 @@ impl Default for ScrubRules {
     }
 }
 
-/// When the file of a BITS upload becomes the draft's.
+/// The moment at which the file of a BITS upload becomes the draft's.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Commit {
-    /// With its last byte: what happens to the session afterwards changes nothing.
+    /// With its last byte. What happens to the session afterwards changes nothing.
     #[default]
     LastFragment,
-    /// When the client closes the session; until then it can take the file back.
+    /// When the client closes the session. Until then, the client can take the file back.
     Close,
 }
 
-/// See the settings of the same names.
+/// The parameters of BITS uploads: see the settings of the same names.
 #[derive(Debug, Clone)]
 pub struct BitsRules {
     pub name_pattern: NamePattern,
     pub promote_to: Option<ChannelName>,
     pub commit: Commit,
-    /// Open sessions of one caller; 0 is no limit.
+    /// The limit for open sessions of one caller; 0 means no limit.
     pub max_sessions: i64,
-    /// The largest fragment in bytes; 0 is no limit.
+    /// The largest fragment in bytes; 0 means no limit.
     pub max_fragment: u64,
 }
 

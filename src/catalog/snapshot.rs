@@ -1,8 +1,8 @@
-//! What every channel offers, in memory: one immutable picture of one moment of the catalog.
+//! The offer of every channel, in memory: one immutable picture of the catalog at one moment.
 //!
-//! Update checks, the tree's HTTP names and log-ins are answered from it, without the database, and go on while that is
-//! away. Every change replaces it before the change is acknowledged; changes by other processes reach it within a second
-//! ([`Catalog::follow`](super::Catalog::follow)).
+//! Update checks, the tree's HTTP names and log-ins are answered from it without the database, and continue while that
+//! is unreachable. Every change replaces it before the change is acknowledged; changes by other processes reach it
+//! within a second ([`Catalog::follow`](super::Catalog::follow)).
 
 mod certificates;
 mod documents;

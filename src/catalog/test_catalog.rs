@@ -1,4 +1,5 @@
-//! A catalog in a folder of its own, for tests: `SQLite`, a store and a tree in folders, a clock that stands still.
+//! A catalog in a folder of its own, for tests: `SQLite`, a store and a tree in folders, and a clock that tests
+//! control.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use crate::model::{Clock, Ids};
 use crate::storage::tree::Tree;
 use crate::storage::{Blobs, CONNECTIONS, Db};
 
-/// A server that has just been started: at `now`, in microseconds since the epoch, until the test moves it.
+/// Opens the catalog of a server that has just started. The time is `now`, in microseconds since the epoch, until the
+/// test moves it.
 pub async fn open(folder: &Path, rules: Rules, now: &Arc<AtomicU64>) -> Catalog {
     let url = format!("sqlite:{}", folder.join("catalog.sqlite").display());
     let db = Db::open(&url, CONNECTIONS).await.unwrap();

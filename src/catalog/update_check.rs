@@ -1,9 +1,9 @@
-//! The update check: what a client machine is told to do. A pure function of the snapshot, the
-//! question and the time: no database on the way.
+//! The update check: what a client machine is told to do. It is a pure function of the snapshot, the question and the
+//! time, without a database.
 //!
-//! The rules stand in [`decide`] in their order. Rollout rules (pin, pause, canary, window,
-//! percentage) belong between "nothing assigned" and "offered": there the offer is chosen.
-//! "Revoked" comes before "withdrawn", for whoever has a revoked revision is to know that.
+//! The rules are in [`decide`], in their order. Rollout rules (pin, pause, canary, window, percentage) belong between
+//! "nothing assigned" and "offered", where the offer is chosen. "Revoked" comes before "withdrawn", because a client
+//! that has a revoked revision must know that.
 
 #[cfg(test)]
 mod tests;
@@ -15,22 +15,22 @@ use utoipa::ToSchema;
 use super::snapshot::{ImageOffer, Offer, Standing};
 use crate::model::{ClientId, Digest, Promotion};
 
-/// What the client is to do.
+/// The action that the client is to take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Action {
-    /// Nothing.
+    /// Do nothing.
     None,
     /// Fetch the target and change to it.
     Update,
-    /// Keep what there is, and wait: what is newer is not for this client yet, or what was offered was taken back.
+    /// Keep the current revision and wait: the newer one is not for this client yet, or the offer was taken back.
     Hold,
-    /// Go back to the target, which is lower than what the client has.
+    /// Go back to the target, which is lower than the client's revision.
     Rollback,
 }
 
 impl Action {
-    /// In their order.
+    /// All actions, in their order.
     pub const ALL: [Self; 4] = [Self::None, Self::Update, Self::Hold, Self::Rollback];
 
     pub const fn as_str(self) -> &'static str {
@@ -43,7 +43,7 @@ impl Action {
     }
 }
 
-/// Why.
+/// The reason for the action.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Reason {
@@ -51,27 +51,27 @@ pub enum Reason {
     UpToDate,
     /// The channel offers a higher revision.
     NewerRevision,
-    /// The client has none.
+    /// The client has no revision yet.
     FirstInstall,
     /// The channel went back to a lower revision.
     RolledBack,
-    /// What the client has was revoked.
+    /// The client's revision was revoked.
     RevisionRevoked,
-    /// What the channel offers was stopped: its bytes were found damaged, and are to be healed.
+    /// The channel's offer is halted: its bytes were found damaged and are to be healed.
     Halted,
     /// The image was taken out of the channel.
     Withdrawn,
-    /// Nothing was promoted to the channel yet.
+    /// Nothing has been promoted to the channel yet.
     NothingAssigned,
 }
 
-/// The answer's substance; how it is written is the API's.
+/// The content of the answer. The API defines its format.
 pub struct Decision<'a> {
     pub action: Action,
     pub reason: Reason,
-    /// What the client is to have; none where there is nothing to do.
+    /// The revision that the client is to have; none if there is nothing to install.
     pub target: Option<&'a Offer>,
-    /// What the channel's history ends with, whatever the client is told: its epoch, and its terms.
+    /// The newest entry of the channel's history, whatever the client is told. Its epoch and terms are shown.
     pub latest: Option<&'a Promotion>,
 }
 
@@ -114,12 +114,13 @@ pub fn decide<'a>(image: &ImageOffer, standing: Standing<'a>, current: i64) -> D
     Decision { action, reason, target, latest }
 }
 
-/// The least time between two checks, in seconds: a client that has just asked in its slot is not
-/// told to ask again at once.
+/// The shortest time between two checks, in seconds. A client that has just asked in its slot is not told to ask again
+/// at once.
 const SHORTEST_WAIT: u64 = 30;
 
-/// Seconds until the client's slot: a second of the period that is its own, the same on every
-/// server, so that a fleet that was switched on together does not ask together. 30 to period + 29.
+/// Returns the seconds until the client's slot. The slot is a second of the period that depends only on the client and
+/// is the same on every server, so that clients that were switched on together do not ask together. The result is from
+/// 30 to period + 29.
 pub fn seconds_until_slot(client: &ClientId, period: u32, now: DateTime<Utc>) -> u64 {
     let period = u64::from(period.max(1));
     let digest = Digest::of(client.as_str().as_bytes());

@@ -1,14 +1,15 @@
-//! How a draft gets its bytes: sessions that survive broken lines, restarts and kills.
+//! Uploads: sessions that give a draft its bytes, and survive broken connections, restarts and kills.
 //!
-//! A session is made ([`Catalog::create_upload`]: its room is reserved), filled at its end
-//! ([`Catalog::append`]), and finished ([`Catalog::finish_upload`]: its bytes become the draft's file). It is
-//! continued from the offset that the row tells, which never counts a byte that is not on stable
-//! storage. Which protocol speaks for it makes no difference here.
+//! A session is created ([`Catalog::create_upload`]: its disk space is reserved), filled at its end
+//! ([`Catalog::append`]), and finished ([`Catalog::finish_upload`]: its bytes become the draft's file). It continues
+//! from the offset in its row, which never counts a byte that is not on stable storage. The protocol makes no
+//! difference here.
 //!
-//! Read on in the order of a session's life: `create` (what is refused at the start), `reserve` (room for what is to come), `writer_queue` and `lease` (of
-//! several writers the newest gets the session: within this process by taking turns, among all servers by a number in
-//! the row), `open_blob`, `open_session`, `append`, `checkpoint` (what is acknowledged), `kept_open` (between two pieces), `finish`,
-//! `discard` (cancelled, expired, left behind). `whole_file` is the PUT of a file in one request, on the same engine.
+//! The modules, in the order of a session's life: `create` (what is refused at the start), `reserve` (disk space for
+//! what is to come), `writer_queue` and `lease` (the newest of several writers gets the session: within this process by
+//! taking turns, among all servers by a number in the row), `open_blob`, `open_session`, `append`, `checkpoint` (what
+//! is acknowledged), `kept_open` (between two pieces), `finish`, `discard` (cancelled, expired, left behind).
+//! `whole_file` is the PUT of a file in one request, on the same engine.
 
 pub mod append;
 mod checkpoint;
@@ -36,34 +37,34 @@ use crate::model::{
 use crate::storage::StorageError;
 pub use append::Appending;
 
-/// What is to come.
+/// The announcement of an upload.
 #[derive(Debug, Clone)]
 pub struct Announcement {
     pub image: ImageName,
     pub revision: i64,
     pub role: FileRole,
-    /// In bytes; none where only its end will tell.
+    /// The size in bytes; none if it is not known before the end.
     pub size: Option<u64>,
     /// The digest that the uploader named, if any.
     pub digest: Option<Digest>,
-    /// What tus has told beside it, to be told again.
+    /// The metadata that a tus client has sent, to be returned to it.
     pub metadata: Option<String>,
-    /// What the uploader demands of the file that has the role now.
+    /// The uploader's precondition on the file that has the role now.
     pub condition: Precondition,
     pub protocol: UploadProtocol,
 }
 
-/// Whether a revision in this state may get a file: a draft, or one in quarantine, to be healed.
+/// Reports whether a revision in this state may get a file: a draft, or one in quarantine, to be healed.
 fn takes_files(state: RevisionState) -> bool {
     matches!(state, RevisionState::Draft | RevisionState::Quarantined)
 }
 
-/// Where an append wants to begin.
+/// The position at which an append begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StartAt {
-    /// At the offset and nowhere else.
+    /// The offset and nothing else.
     Exactly(u64),
-    /// Here, and what is there already is not to be written again: the new bytes must go past it.
+    /// This position. Bytes that are already there are not written again; the new bytes must go past them.
     OverlappingFrom(u64),
 }
 
@@ -71,34 +72,34 @@ pub enum StartAt {
 #[derive(Debug, Clone, Copy)]
 pub struct Piece {
     pub start: StartAt,
-    /// In bytes; none where only their end will tell.
+    /// The length in bytes; none if it is not known before their end.
     pub length: Option<u64>,
     pub checksum: Option<Checksum>,
-    /// Of the whole file, where the request tells it.
+    /// The length of the whole file, if the request gives it.
     pub file_length: Option<u64>,
 }
 
-/// The checksum of one append's bytes, which are only kept if they have it.
+/// The checksum of one append's bytes, which are only kept if they match it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Checksum {
     Sha1([u8; 20]),
     Sha256([u8; 32]),
 }
 
-/// What became of a complete upload.
+/// The result of a complete upload.
 #[derive(Debug, Clone)]
 pub struct Received {
     pub file: File,
-    /// The draft had a file in this role before.
+    /// True if the draft had a file in this role before.
     pub replaced: bool,
 }
 
-/// How long a session keeps the room that it has reserved without having brought a byte.
+/// The time for which a session that has received no byte keeps the disk space that it has reserved.
 const EMPTY_KEPT: TimeDelta = TimeDelta::hours(1);
 
 impl Catalog {
-    /// What is known of an upload, without disturbing whoever writes to it. Its owner and
-    /// administrators may ask, others are told that there is none.
+    /// Returns the state of an upload, without disturbing its writer. Only its owner and administrators may ask; others
+    /// are told that it does not exist.
     pub async fn upload(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
         let upload = self.db.look().await?.upload(id).await?.ok_or(Error::UploadNotFound)?;
         self.may_know(actor, &upload)?;
@@ -112,13 +113,13 @@ impl Catalog {
         if known && !expired { Ok(()) } else { Err(Error::UploadNotFound) }
     }
 
-    /// Uploads that are open, the oldest first, those after `after`.
+    /// Returns the open uploads after `after`, oldest first.
     pub async fn uploads(&self, after: Option<Uuid>, limit: i64) -> Result<Vec<Upload>> {
         let mut tx = self.db.read().await?;
         Ok(tx.uploads_after(after.unwrap_or(Uuid::nil()), limit).await?)
     }
 
-    /// When an upload goes if it makes no progress.
+    /// Returns the time at which an upload is deleted if it makes no progress.
     pub fn upload_expires_at(&self, upload: &Upload) -> DateTime<Utc> {
         let lifetime = TimeDelta::from_std(self.rules().uploads.expire_after).ok();
         let is_empty = upload.received == 0 && upload.size > 0;
@@ -130,9 +131,9 @@ impl Catalog {
 }
 
 impl Catalog {
-    /// Does work that has to come to its end although whoever waits for it may be dropped at any moment,
-    /// as a request is whose client hangs up: what is being written goes on on another thread, and the
-    /// session must not pass to the next one before. Not on the worker's runtime, which ends first.
+    /// Does work that has to be completed although its caller may be dropped at any moment, as a request is when its
+    /// client disconnects: bytes are still being written on another thread, and the session must not pass to the next
+    /// writer before that is done. It does not run on the worker's runtime, which ends first.
     async fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Names what the server does not have, with the name that may have been meant, of those that the caller may list.
+//! Reports names that the server does not have, and suggests the closest name among those that the caller may list.
 
 use serde::Deserialize;
 
@@ -6,7 +6,7 @@ use super::connection::Connection;
 use super::error::Failure;
 use super::nearest::absent;
 
-/// As many as a page has at most; who has more is offered one of them or none.
+/// The largest page that the API allows. With more names than that, the closest one may be missed.
 const NAMES: &str = "500";
 
 #[derive(Deserialize)]
@@ -19,7 +19,7 @@ struct Name {
     name: String,
 }
 
-/// A refusal that says that there is no such image or channel, in words that have the name; another one as it is.
+/// Rewords a refusal for a missing image or channel so that it contains the name. Any other refusal stays the same.
 pub async fn named(
     connection: &Connection,
     failure: Failure,
@@ -31,7 +31,7 @@ pub async fn named(
         (Some("channel_not_found"), Some(channel)) => ("channel", channel, "channels"),
         _ => return failure,
     };
-    // Who may list nothing is offered nothing.
+    // A caller who may not list anything gets no suggestion.
     let known = names(connection, list).await.unwrap_or_default();
     failure.said_as(absent(what, name, known))
 }

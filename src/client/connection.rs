@@ -1,8 +1,8 @@
-//! The line to one server: addresses, credentials, time-outs, and trying again.
+//! The connection to one server: addresses, credentials, time-outs and retries.
 //!
-//! Calls of the API go through [`Connection::get`], [`post`](Connection::post) and
-//! [`put_once`](Connection::put_once), which repeat what may be repeated. Transfers of files have other needs
-//! (streams, ranges, hours); they build on [`Connection::request`] and do their own repeating.
+//! API calls go through [`Connection::get`], [`post`](Connection::post) and [`put_once`](Connection::put_once), which
+//! repeat a request if that is safe. File transfers have other needs (streams, ranges, hours); they build on
+//! [`Connection::request`] and do their own retries.
 
 use std::fs;
 use std::path::Path;
@@ -21,17 +21,18 @@ use super::exit_code::Exit;
 use super::retry::{Attempts, Patience, Setback};
 use crate::model::pem;
 
-/// A call of the API, answer included. Sealing and promoting move no bytes: a minute is plenty.
+/// The time limit of one API call, including the answer. Sealing and promoting transfer no bytes, so a minute is
+/// plenty.
 pub(super) const CALL: Duration = Duration::from_mins(1);
-/// What an answer of the API may have, in bytes: several times what a server's pages end at.
+/// The largest accepted answer of the API, in bytes: several times the size of the server's largest page.
 const LARGEST_ANSWER: usize = 16 << 20;
 const CONNECT: Duration = Duration::from_secs(10);
-/// How long the system keeps sending to a machine that acknowledges nothing.
+/// The time for which the system keeps sending to a peer that acknowledges nothing.
 const DEAD_PEER: Duration = Duration::from_mins(1);
-/// How long a download may bring no byte at all before it counts as broken.
+/// The longest time without a single byte after which a transfer counts as broken.
 const STALL: Duration = Duration::from_mins(1);
 
-/// One server and who we are to it.
+/// One server, and the credentials that this client uses there.
 #[derive(Debug, Clone)]
 pub struct Connection {
     http: Client,
@@ -42,17 +43,17 @@ pub struct Connection {
     pub(super) stall: Duration,
 }
 
-/// Whether a request may be sent again when nobody knows if the first one arrived.
+/// Decides if a request may be sent again when it is unknown whether the first one arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Repeat {
-    /// A second one changes nothing more.
+    /// The request is idempotent: a second one changes nothing more.
     Harmless,
-    /// Only when the first one surely did nothing: no connection, or the server said "not now".
+    /// Repeats only if the first request certainly did nothing: there was no connection, or the server said "not now".
     IfUnsent,
 }
 
 impl Connection {
-    /// Reads flags, environment and files; sends nothing yet.
+    /// Reads flags, environment and files, but sends nothing yet.
     pub fn open(args: &ServerArgs) -> Result<Self, Failure> {
         let environment = |name: &str| std::env::var_os(name);
         let server = args.address(&environment)?;
@@ -68,18 +69,18 @@ impl Connection {
         })
     }
 
-    /// The same with a transfer's patience for calls too: for those that hours of work hang on.
+    /// Returns a copy that gives API calls the patience of transfers too, for calls that hours of work depend on.
     #[must_use]
     pub fn patient(&self) -> Self {
         Self { calls: self.transfers, ..self.clone() }
     }
 
-    /// The server as a person knows it: `https://depot.example`.
+    /// Returns the server's address in the form that users know: `https://depot.example`.
     pub fn server(&self) -> &str {
         self.server.as_str().trim_end_matches('/')
     }
 
-    /// `/api/v1/…` of these segments, each escaped.
+    /// Returns the address `/api/v1/…` with these segments, each escaped.
     pub fn api(&self, segments: &[&str]) -> Result<Url, Failure> {
         let mut url = self.server.clone();
         url.path_segments_mut()
@@ -87,20 +88,20 @@ impl Connection {
             .pop_if_empty()
             .extend(["api", "v1"])
             .extend(segments);
-        // A URL swallows segments that are dots, escaped or not, and would name something else.
+        // A URL drops segments that are dots, escaped or not, and would name something else.
         if let Some(dots) = segments.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
             return Err(Failure::usage(format!("`{dots}` cannot be a name")));
         }
         Ok(url)
     }
 
-    /// An address that the server named, relative to itself.
+    /// Resolves an address from the server's answer, relative to the server's own address.
     pub fn resolve(&self, reference: &str) -> Result<Url, Failure> {
         self.server.join(reference).map_err(|error| Failure::unreadable("address of a file", error))
     }
 
-    /// A request with our credentials, if it goes to our server. Elsewhere (an object store that
-    /// a file's address points to) they are nobody's business.
+    /// Builds a request, with our credentials if it goes to our server. They are not sent anywhere else, such as to an
+    /// object store that a file's address points to.
     pub fn request(&self, method: Method, url: Url) -> RequestBuilder {
         let ours = url.origin() == self.server.origin();
         let request = self.http.request(method, url);
@@ -119,7 +120,7 @@ impl Connection {
         self.read(response).await
     }
 
-    /// The same key goes with every repetition, so the server acts once whatever happens on the way.
+    /// Sends a POST. Every repetition carries the same idempotency key, so the server acts only once.
     pub async fn post(
         &self,
         url: Url,
@@ -137,13 +138,13 @@ impl Connection {
         .await
     }
 
-    /// A change that says what shall be (PATCH): a second one changes nothing more.
+    /// Sends a PATCH. It sets a new state, so a second one changes nothing more.
     pub async fn patch(&self, url: Url, body: &impl Serialize) -> Result<Response, Failure> {
         self.send(Repeat::Harmless, || self.request(Method::PATCH, url.clone()).json(body)).await
     }
 
-    /// A PUT that leaves a trace in some history each time, such as a promotion: not sent again
-    /// when its answer was lost.
+    /// Sends a PUT that adds an entry to a history each time, such as a promotion. It is not sent again when its answer
+    /// is lost.
     pub async fn put_once<T: DeserializeOwned>(
         &self,
         url: Url,
@@ -154,7 +155,7 @@ impl Connection {
         self.read(response).await
     }
 
-    /// One try, for clean-up that nobody should wait for.
+    /// Sends one DELETE without retries, for a clean-up that must not delay anything.
     pub async fn delete_once(&self, url: Url) -> Result<(), Failure> {
         let request = self.request(Method::DELETE, url).timeout(CONNECT);
         let response =
@@ -162,7 +163,7 @@ impl Connection {
         if response.status().is_success() { Ok(()) } else { Err(Failure::answered(response).await) }
     }
 
-    /// What a broken line means for a request that may be repeated.
+    /// Decides if a request whose connection broke may be tried again.
     pub fn broken(&self, error: &reqwest::Error) -> Setback {
         let failure = Failure::line(self.server(), error);
         let is_for_good = is_untrusted_certificate(error) || is_without_tls(error);
@@ -210,8 +211,8 @@ impl Connection {
     }
 }
 
-/// What the answer to a creation calls the new thing: the last segment of `Location`. No more of that
-/// address counts, as a proxy may have given it another host.
+/// Returns the name of a newly created resource: the last segment of `Location`. The rest of that address is ignored,
+/// since a proxy may have put another host into it.
 pub fn name_in_location(response: &Response) -> Result<&str, Failure> {
     let location = response.headers().get(LOCATION).and_then(|location| location.to_str().ok());
     location
@@ -220,9 +221,9 @@ pub fn name_in_location(response: &Response) -> Result<&str, Failure> {
         .ok_or_else(|| Failure::unreadable("answer", "it does not say where the new thing is"))
 }
 
-/// No overall time-out and no `read_timeout`: the latter counts from the start of the request, so it
-/// would cut every upload that takes longer. Transfers watch for a stall instead, and the system
-/// for a peer that is gone.
+/// Builds the HTTP client without an overall time-out and without `read_timeout`: the latter counts from the start of
+/// the request, so it would cut every upload that takes longer. Transfers watch for a stall instead, and the system
+/// detects a dead peer.
 fn http_client(server: &Url, ca: Option<&Path>) -> Result<Client, Failure> {
     let plain = || {
         ClientBuilder::new()
@@ -233,7 +234,7 @@ fn http_client(server: &Url, ca: Option<&Path>) -> Result<Client, Failure> {
     };
     let built = match ca {
         Some(path) => plain().tls_certs_only(authorities(path)?).build(),
-        // A machine without any authority installed, a container perhaps, can still speak HTTP.
+        // A machine without any installed certificate authority, perhaps a container, can still speak HTTP.
         None if server.scheme() == "http" => {
             plain().build().or_else(|_| plain().tls_certs_only([]).build())
         }

@@ -1,9 +1,9 @@
-//! Which server, and as whom: flags first, then the environment.
+//! The server's address and the credentials for it. Flags take precedence over the environment.
 //!
-//! The environment is read here and not by clap, for two reasons: a flag for one way in must win
-//! over the variables of another (`--user` over `IMAGEDEPOT_TOKEN`), and clap cannot tell them apart
-//! once merged; and tests hand in an environment of their own. Secrets are [`SecretString`]s from
-//! the first moment, so that no derived `Debug` and no log line can show them.
+//! The environment is read here and not by clap, for two reasons. First, a flag for one authentication method must win
+//! over the variables of another (`--user` over `IMAGEDEPOT_TOKEN`), and clap cannot tell flags and variables apart
+//! once they are merged. Second, tests pass an environment of their own. Secrets are [`SecretString`]s from the start,
+//! so that no derived `Debug` and no log line can show them.
 
 use std::ffi::OsString;
 use std::fs;
@@ -15,11 +15,11 @@ use url::Url;
 use super::error::Failure;
 use crate::model::text_file::secret_in;
 
-/// Where `imagedepot serve` listens with nothing set.
+/// The address at which `imagedepot serve` listens by default.
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 
-/// For `#[command(flatten)]` in every command that talks to a server. A derived doc comment would show
-/// its Markdown in `--help`; so the help texts are attributes.
+/// The arguments of every command that talks to a server, for `#[command(flatten)]`. The help texts are attributes,
+/// because a doc comment would show its Markdown in `--help`.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Server and credentials")]
 pub struct ServerArgs {
@@ -79,7 +79,7 @@ pub struct ServerArgs {
     pub ca: Option<PathBuf>,
 }
 
-/// How this client says who it is.
+/// The credentials with which this client authenticates.
 #[derive(Debug, Clone)]
 pub enum Credentials {
     Anonymous,
@@ -87,11 +87,11 @@ pub enum Credentials {
     Token(SecretString),
 }
 
-/// One environment variable; an empty one counts as unset, as scripts write it to switch it off.
+/// Looks up one environment variable. An empty one counts as unset, because scripts clear variables that way.
 type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 impl ServerArgs {
-    /// The server's address, ending in a slash so that paths can be joined to it.
+    /// Returns the server's address. It ends in a slash so that paths can be joined to it.
     pub fn address(&self, environment: Environment) -> Result<Url, Failure> {
         let text = match &self.server {
             Some(text) => text.clone(),
@@ -99,10 +99,10 @@ impl ServerArgs {
                 .unwrap_or_else(|| DEFAULT_SERVER.to_owned()),
         };
         if !text.contains("://") {
-            // `host:8080` would be taken for a URL of the scheme `host`.
+            // Url::parse would take `host:8080` for a URL with the scheme `host`.
             return Err(Failure::usage(without_scheme(&text)));
         }
-        // The text is not repeated: people do write passwords into addresses.
+        // The message does not repeat the text: some users write passwords into addresses.
         let mut url = Url::parse(&text)
             .map_err(|error| Failure::usage(format!("the server's address is no URL: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
@@ -122,7 +122,7 @@ impl ServerArgs {
         Ok(url)
     }
 
-    /// Flags win over the environment; within the environment a token wins over a password.
+    /// Determines the credentials. Flags win over the environment; within the environment a token wins over a password.
     pub fn credentials(&self, environment: Environment) -> Result<Credentials, Failure> {
         let basic_by_flag =
             self.user.is_some() || self.password.is_some() || self.password_file.is_some();
@@ -167,7 +167,8 @@ fn without_scheme(text: &str) -> String {
     )
 }
 
-/// By flag, by flag naming a file, by variable, by variable naming a file: the first that is there.
+/// Returns the first secret that is set: the flag, the file named by a flag, the variable, the file named by a
+/// variable.
 fn secret(
     flag: Option<&SecretString>,
     file: Option<&Path>,
@@ -199,7 +200,7 @@ fn variable(environment: Environment, name: &str) -> Result<Option<String>, Fail
         .transpose()
 }
 
-/// The whole file without what editors add.
+/// Reads the secret from a file, without the line end that editors add.
 fn from_file(path: &Path) -> Result<SecretString, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::local("read", path, &error))?;
     let secret = secret_in(&text);

@@ -1,6 +1,6 @@
-//! Digests of files on this disk.
+//! Digests of local files.
 //!
-//! Everything here blocks; callers are on a thread for that.
+//! Everything here blocks; callers run it on a thread for blocking work.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::model::Digest;
 
 const BUFFER: usize = 1024 * 1024;
 
-/// The digest of a file that is there already; none if there is none, or not of this size.
+/// Returns the digest of a file, or none if the file does not exist or has another size.
 pub fn digest_of(path: &Path, size: u64) -> Result<Option<Digest>, Failure> {
     let digest = || {
         let mut file = match file_system::open(path) {
@@ -29,14 +29,14 @@ pub fn digest_of(path: &Path, size: u64) -> Result<Option<Digest>, Failure> {
     digest().map_err(|error| Failure::local("read", path, &error))
 }
 
-/// The digest of what can be read.
+/// Returns the digest of everything that can be read from the source.
 pub fn of(source: &mut impl Read) -> io::Result<Digest> {
     let mut hasher = Sha256::new();
     hash(source, &mut hasher)?;
     Ok(Digest::from_bytes(hasher.finalize().into()))
 }
 
-/// From where it stands to its end; answers how many bytes that were.
+/// Hashes the source from its current position to its end. Returns the number of bytes.
 pub fn hash(source: &mut impl Read, hasher: &mut Sha256) -> io::Result<u64> {
     let mut buffer = vec![0; BUFFER];
     let mut total = 0;

@@ -1,8 +1,8 @@
-//! Why a command could not do its job: one sentence for the person, one exit code for the script.
+//! The reasons why a command can fail: one sentence for the user, one exit code for scripts.
 //!
-//! Everything that goes wrong on this side of the API becomes a [`Failure`] where it happens, with
-//! the words that fit there. `main` prints it and ends with its code. No credentials get in: an
-//! error of the HTTP library is shown without its address, which might carry some.
+//! Everything that goes wrong on the client's side becomes a [`Failure`] where it happens, with a message that fits
+//! there. `main` prints it and exits with its code. A failure never contains credentials: errors of the HTTP library
+//! are shown without their address, which might contain some.
 
 use std::error::Error;
 use std::io;
@@ -16,22 +16,22 @@ use tokio::time::timeout;
 
 use super::exit_code::Exit;
 
-/// A problem document is a few hundred bytes; of anything longer the rest is not read.
+/// The longest part of an answer that is read as a problem document. A problem document has a few hundred bytes.
 const LONGEST_PROBLEM: usize = 64 * 1024;
-/// The status is known by then; its explanation is not worth a longer wait.
+/// The longest wait for more of a problem document. The status is known by then; its explanation is not worth more.
 const PROBLEM_STALL: Duration = Duration::from_secs(5);
 
-/// A job that could not be done.
+/// A command that could not be done.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     exit: Exit,
     message: String,
-    /// The server's stable name for its refusal.
+    /// The server's stable code for its refusal.
     code: Option<String>,
 }
 
-/// What this side reads of a problem document (RFC 9457).
+/// The fields of a problem document (RFC 9457) that the client reads.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Problem {
@@ -50,22 +50,22 @@ impl Failure {
         Self::new(Exit::Usage, message)
     }
 
-    /// A file or folder of this machine; `action` is a verb as in "cannot read".
+    /// Reports a failure with a local file or folder; `action` is a verb as in "cannot read".
     pub fn local(action: &str, path: &Path, error: &io::Error) -> Self {
         Self::new(Exit::Storage, format!("cannot {action} {}: {error}", path.display()))
     }
 
-    /// A task of this program ended without a result. Only a defect of ours gets here.
+    /// Reports that a task of this program ended without a result. This can only be a defect of the program.
     pub fn lost_task(error: &tokio::task::JoinError) -> Self {
         Self::new(Exit::Other, format!("a background task ended unexpectedly: {error}"))
     }
 
-    /// The server's answer is not what the API promises.
+    /// Reports that the server's answer does not conform to the API.
     pub fn unreadable(what: &str, reason: impl std::fmt::Display) -> Self {
         Self::new(Exit::Other, format!("the server's {what} cannot be understood: {reason}"))
     }
 
-    /// No answer came, or it broke off.
+    /// Reports that no answer came, or that the connection broke.
     pub fn line(server: &str, error: &reqwest::Error) -> Self {
         let hint = if is_untrusted_certificate(error) {
             "; if its authority is a private one, name it with --ca FILE"
@@ -80,7 +80,7 @@ impl Failure {
         Self::new(Exit::Unreachable, format!("cannot reach {server}: {reason}{hint}"))
     }
 
-    /// The server said no: reads the problem document, if it is one.
+    /// Reports a refusal by the server. Reads the answer's problem document, if there is one.
     pub async fn answered(response: Response) -> Self {
         let status = response.status();
         let problem: Problem =
@@ -93,37 +93,37 @@ impl Failure {
         self.exit
     }
 
-    /// What the server calls its refusal, if it was one.
+    /// Returns the server's stable code for its refusal, if the failure is one.
     pub fn code(&self) -> Option<&str> {
         self.code.as_deref()
     }
 
-    /// For a refusal that only says "not in this way, not now": whoever gives up after some tries may
+    /// Turns a refusal that may be temporary into `Unreachable`, so that a caller that gives up after some tries may
     /// come back later.
     #[must_use]
     pub fn that_may_pass(self) -> Self {
         Self { exit: Exit::Unreachable, ..self }
     }
 
-    /// Says where in a longer job it happened.
+    /// Adds the step of a longer job in which the failure happened.
     #[must_use]
     pub fn while_doing(self, what: &str) -> Self {
         Self { message: format!("{what}: {}", self.message), ..self }
     }
 
-    /// The same in other words.
+    /// Replaces the message.
     #[must_use]
     pub fn said_as(self, message: impl Into<String>) -> Self {
         Self { message: message.into(), ..self }
     }
 
-    /// With the stable name of its refusal.
+    /// Sets the stable code of the refusal.
     #[must_use]
     pub fn with_code(self, code: &str) -> Self {
         Self { code: Some(code.to_owned()), ..self }
     }
 
-    /// For scripts: a problem as RFC 9457 has it, and `error` as it was before that.
+    /// Returns the failure for scripts: a problem document (RFC 9457), and the older form in `error`.
     pub fn problem(&self) -> Value {
         let exit_code = u8::from(self.exit);
         json!({
@@ -132,7 +132,7 @@ impl Failure {
         })
     }
 
-    /// Adds what the person can do, or should know.
+    /// Adds a hint on what the user can do or should know.
     #[must_use]
     pub fn with_hint(self, hint: &str) -> Self {
         Self { message: format!("{}; {hint}", self.message), ..self }
@@ -149,7 +149,7 @@ async fn start_of_body(mut response: Response) -> Vec<u8> {
     body
 }
 
-/// `the server refused (409 not_a_draft): Revision 3 is sealed (request 0198…)`
+/// Formats a refusal: `the server refused (409 not_a_draft): Revision 3 is sealed (request 0198…)`
 fn describe(status: StatusCode, problem: Problem) -> String {
     let code = problem.code.map(|code| format!(" {code}")).unwrap_or_default();
     let reason = problem
@@ -164,11 +164,11 @@ fn describe(status: StatusCode, problem: Problem) -> String {
         ""
     };
     let text = format!("the server refused ({}{code}): {reason}{request}{hint}", status.as_u16());
-    // Another machine's words go to a terminal: no escape sequences.
+    // The text comes from another machine and goes to a terminal, so it must not contain escape sequences.
     text.chars().map(|letter| if letter.is_control() { ' ' } else { letter }).collect()
 }
 
-/// The cause at the end of the chain: "Connection refused", not "error sending request".
+/// Returns the last cause of the chain: "Connection refused", not "error sending request".
 fn innermost(error: &reqwest::Error) -> String {
     if error.is_timeout() {
         return "no answer in time".to_owned();
@@ -177,16 +177,16 @@ fn innermost(error: &reqwest::Error) -> String {
     while let Some(deeper) = cause.source() {
         cause = deeper;
     }
-    // The outermost error is the only one that prints the address.
+    // Only the outermost error prints the address.
     if error.source().is_none() { "the request failed".to_owned() } else { cause.to_string() }
 }
 
-/// Trying again does not help then.
+/// Reports whether the server's certificate is not trusted. A retry does not help then.
 pub fn is_untrusted_certificate(error: &reqwest::Error) -> bool {
     matches!(tls_error(error), Some(rustls::Error::InvalidCertificate(_)))
 }
 
-/// What came is no TLS; trying again does not help either.
+/// Reports whether the peer did not answer with TLS. A retry does not help then either.
 pub fn is_without_tls(error: &reqwest::Error) -> bool {
     use rustls::InvalidMessage as M;
     matches!(
@@ -195,7 +195,7 @@ pub fn is_without_tls(error: &reqwest::Error) -> bool {
     )
 }
 
-/// Nothing came that could be read as HTTP.
+/// Reports whether the peer sent nothing that can be read as HTTP.
 fn is_cut_off(error: &reqwest::Error) -> bool {
     let reason = innermost(error);
     !error.is_connect()

@@ -1,35 +1,34 @@
 //! The exit codes that scripts may rely on.
 //!
-//! They tell apart what a script would handle differently: try later, fix the credentials, pick
-//! another revision, free some disk. They are part of the interface: a number never changes its
-//! meaning.
+//! They distinguish the cases that a script would handle differently: try later, fix the credentials, pick another
+//! revision, free some disk space. They are part of the interface: a number never changes its meaning.
 
-/// How a command ended, when it did not end well.
+/// The reason for which a command failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
-    /// None of the others; the message says what.
+    /// Any other failure; the message says what happened.
     Other = 1,
-    /// The command line or the settings do not make sense, or the server says so of a value in them (400, 422).
+    /// The command line or the settings are wrong, or the server says so of a value in them (400, 422).
     Usage = 2,
-    /// No answer, a broken line, an untrusted certificate, or "not now" (429, 503) to the last try; likewise of a database
-    /// or a bucket.
+    /// No answer, a broken connection, an untrusted certificate, or "not now" (429, 502, 503, 504) at the last try;
+    /// likewise for a database or a bucket.
     Unreachable = 3,
-    /// The credentials are wrong or do not suffice (401, 403).
+    /// The credentials are wrong or not sufficient (401, 403).
     Refused = 4,
-    /// No such image, revision, channel or user, no catalog, or nothing is offered (404, 410).
+    /// There is no such image, revision, channel, user or catalog, or the channel offers nothing (404, 410).
     NotFound = 5,
-    /// The state of things does not allow it, or somebody else was first (409, 412).
+    /// The current state does not allow the action, or another caller was first (409, 412).
     Conflict = 6,
-    /// The bytes are not those that the digest names.
+    /// The bytes do not match their digest.
     Verification = 7,
-    /// No room, here or there (413, 507), or a local file cannot be read or written.
+    /// There is not enough disk space, here or on the server (413, 507), or a local file cannot be read or written.
     Storage = 8,
-    /// Ctrl-C (SIGINT); the number is what shells give a command that a signal ended: 128 + 2.
+    /// Ctrl-C (SIGINT). The number is the one shells use for a command that a signal ended: 128 + 2.
     Interrupted = 130,
 }
 
-/// For `after_help` of every command.
+/// The list of exit codes, for `after_help` of every command.
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
@@ -44,7 +43,7 @@ Exit codes:
   130  interrupted with Ctrl-C";
 
 impl Exit {
-    /// What a refusal with this HTTP status means for a script.
+    /// Returns the exit code for a refusal with this HTTP status.
     pub const fn for_status(status: u16) -> Self {
         match status {
             400 | 422 => Self::Usage,
@@ -57,7 +56,7 @@ impl Exit {
         }
     }
 
-    /// In a few words.
+    /// Returns a short title.
     pub const fn title(self) -> &'static str {
         match self {
             Self::Other => "Failed",

@@ -1,19 +1,23 @@
-//! What lies in a folder and in those below it.
+//! Lists the files in a folder and in the folders below it.
 
 use std::fs::ReadDir;
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// What was found, sorted, with `/` between folders and file; a folder with nothing in it ends in one.
+/// The files found, sorted, with `/` between folders and file. An empty folder is listed too, with a `/` at its end.
 #[derive(Debug, Default)]
 pub struct Below {
     pub files: Vec<String>,
-    /// Folders below that could not be looked into, and why.
+    /// The folders below that could not be read, and why.
     pub unreadable: Vec<(String, io::Error)>,
 }
 
-/// Everything. Links are not followed: each is named as what it is. Names that are no Unicode are shown with a sign in
-/// place of what cannot be read. The error is that of the folder itself.
+/// Lists everything below a folder. Links are not followed but listed as files. Characters of a name that are not valid
+/// Unicode are replaced.
+///
+/// # Errors
+///
+/// Fails only if the folder itself cannot be read.
 pub fn look_below(folder: &Path) -> io::Result<Below> {
     let mut below = Below::default();
     let mut folders = vec![(folder.to_owned(), String::new(), std::fs::read_dir(folder)?)];
@@ -37,7 +41,7 @@ pub fn look_below(folder: &Path) -> io::Result<Below> {
     Ok(below)
 }
 
-/// As [`look_below`]; a folder below that cannot be read is an error.
+/// Lists the files like [`look_below`], but fails if any folder below cannot be read.
 pub fn files_below(folder: &Path) -> io::Result<Vec<String>> {
     let below = look_below(folder)?;
     below.unreadable.into_iter().next().map_or(Ok(below.files), |(_, error)| Err(error))

@@ -1,4 +1,4 @@
-//! Folders of this machine on the command line.
+//! Local folders on the command line.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,8 @@ use clap::builder::{PathBufValueParser, TypedValueParser};
 
 use crate::model::local_folder::local_folder;
 
-/// How they are read: an address of another machine is refused, and not made as a folder of that name.
+/// Returns the parser of a folder argument. It refuses an address of another machine instead of taking it as a folder
+/// name.
 pub fn folder() -> impl TypedValueParser<Value = PathBuf> {
     PathBufValueParser::new().try_map(local_folder)
 }

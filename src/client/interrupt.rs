@@ -1,4 +1,4 @@
-//! Ctrl-C, told as what it means for the job that it stops.
+//! Handles Ctrl-C and reports what it means for the interrupted job.
 
 use std::future::Future;
 
@@ -7,14 +7,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::error::Failure;
 use super::exit_code::Exit;
 
-/// Listens from its making on; a Ctrl-C between two waits is kept for the second one.
+/// A listener for Ctrl-C. It listens from its creation; a Ctrl-C between two waits is kept for the second one.
 #[derive(Debug)]
 pub struct Interrupt {
     signal: Signal,
 }
 
 impl Interrupt {
-    /// From now on Ctrl-C ends nothing by itself: what takes time has to be waited for with
+    /// Starts listening. From now on Ctrl-C ends nothing by itself, so everything that takes time must be awaited with
     /// [`unless`](Self::unless).
     pub fn listen() -> Result<Self, Failure> {
         let signal = signal(SignalKind::interrupt()).map_err(|error| {
@@ -23,7 +23,7 @@ impl Interrupt {
         Ok(Self { signal })
     }
 
-    /// The work's own end, or the end of the work; `meaning` says what the person has then.
+    /// Waits until the work is done or Ctrl-C ends it; `meaning` tells the user what state that leaves.
     pub async fn unless<T>(
         &mut self,
         meaning: &str,

@@ -1,7 +1,7 @@
 //! A file that one process at a time may hold, and that may be renamed or removed while it is held.
 //!
-//! The lock is the system's (`flock`), so it goes with the process however that ends. A file with
-//! a process number in it was rejected: after a power cut it names some other process.
+//! The lock is the system's (`flock`), so the system releases it however the process ends. A file with a process id was
+//! rejected: after a power failure, the id may belong to another process.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -10,7 +10,7 @@ use std::path::Path;
 
 use crate::file_system;
 
-/// Opens and locks; `None` when another process has it.
+/// Opens and locks the file. Returns `None` if another process holds it.
 pub fn open(options: &OpenOptions, path: &Path) -> io::Result<Option<File>> {
     loop {
         let file = file_system::open_with(options, path)?;
@@ -19,8 +19,8 @@ pub fn open(options: &OpenOptions, path: &Path) -> io::Result<Option<File>> {
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
         }
-        // Its holder may have finished between our opening and locking: then this is a removed
-        // file, or a finished one under a new name, and not ours.
+        // The previous holder may have finished between our opening and locking. Then this is a removed file, or a
+        // finished one under a new name, and not ours.
         if is_still_at(&file, path)? {
             return Ok(Some(file));
         }

@@ -1,15 +1,15 @@
-//! What somebody may have meant who named something that is not there.
+//! Suggests the name that a user may have meant instead of one that does not exist.
 
-/// How much of two names agrees at least for one to be meant by the other (Jaro and Winkler's measure).
+/// The least similarity (Jaro-Winkler) of two names at which one is suggested for the other.
 const ALIKE: f64 = 0.85;
 
-/// `there is no image named win7-ofice; did you mean win7-office?`
+/// Returns `there is no image named win7-ofice; did you mean win7-office?`
 pub fn absent(what: &str, name: &str, known: impl IntoIterator<Item = String>) -> String {
     let hint = nearest(name, known).map(|near| format!("; did you mean {near}?"));
     format!("there is no {what} named {name}{}", hint.unwrap_or_default())
 }
 
-/// The known name that is most like this one, if any is.
+/// Returns the known name that is most similar to this one, if any is similar enough.
 pub fn nearest(name: &str, known: impl IntoIterator<Item = String>) -> Option<String> {
     let name = name.to_lowercase();
     let likeness = |other: String| (strsim::jaro_winkler(&name, &other.to_lowercase()), other);

@@ -1,4 +1,4 @@
-//! What a command says on standard output: sentences for people or JSON for scripts.
+//! Writes the result of a command to standard output: sentences for people or JSON for scripts.
 
 use std::io::{self, Write as _};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::error::Failure;
 use super::terminal::{plain, plain_json};
 
-/// `--output`.
+/// The value of `--output`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
     /// Sentences, and progress bars when standard error is a terminal.
@@ -17,7 +17,7 @@ pub enum Output {
 }
 
 impl Output {
-    /// Writes the result, as the form asked for has it.
+    /// Writes the result in the requested format.
     pub fn result(self, sentence: &str, document: &serde_json::Value) -> Result<(), Failure> {
         match self {
             Self::Text => write_line(&plain(sentence)),
@@ -25,17 +25,17 @@ impl Output {
         }
     }
 
-    /// Writes one line for each, or `{"items": […]}` as the API's lists have it.
+    /// Writes one line per item, or `{"items": […]}` in the form of the API's lists.
     #[cfg(feature = "server")]
     pub fn list(self, lines: &[String], items: &impl serde::Serialize) -> Result<(), Failure> {
         match self {
-            // Nothing to list is no line.
+            // An empty list prints no line at all.
             Self::Text if lines.is_empty() => Ok(()),
             _ => self.result(&lines.join("\n"), &serde_json::json!({ "items": items })),
         }
     }
 
-    /// Scripts read of a failure where they would have read of success; people read standard error.
+    /// Writes a failure as JSON to standard output, where scripts would read the result. People read standard error.
     pub fn unless_failed(self, done: Result<(), Failure>) -> Result<(), Failure> {
         if let (Self::Json, Err(failure)) = (self, &done) {
             write_line(&plain_json(&failure.problem()))?;
@@ -44,12 +44,12 @@ impl Output {
     }
 }
 
-/// A line on standard output, as it is.
+/// Writes one line to standard output.
 pub fn say(line: &str) -> Result<(), Failure> {
     write_line(&plain(line))
 }
 
-/// Pieces of something long on standard output, for as long as somebody reads.
+/// Writes a long output to standard output in pieces, for as long as it is read.
 #[cfg(feature = "server")]
 pub struct Stream(io::BufWriter<io::StdoutLock<'static>>);
 
@@ -59,26 +59,26 @@ impl Stream {
         Self(io::BufWriter::new(io::stdout().lock()))
     }
 
-    /// Whether anybody reads on.
+    /// Writes one piece. Reports whether the output is still read.
     pub fn write(&mut self, piece: &[u8]) -> Result<bool, Failure> {
         is_read(self.0.write_all(piece))
     }
 
     pub fn end(mut self) -> Result<(), Failure> {
         let written = is_read(self.0.flush());
-        // What is left in it is nobody's: it would be tried once more when this goes.
+        // Dropping the writer would try to write the rest once more.
         let _rest = self.0.into_parts();
         written.map(|_| ())
     }
 }
 
-/// A word to the person on standard error. Nobody reads along any more where that fails, and `eprintln!` would panic.
+/// Writes a line to standard error. A failure is ignored: nobody is reading then, and `eprintln!` would panic.
 pub fn complain(line: &str) {
     let _unread = writeln!(io::stderr(), "{}", plain(line));
 }
 
-/// `println!` would panic when whoever reads the output is gone, as `head` is after ten lines. That is no failure: who asked
-/// has what was wanted, and what was to be done is done.
+/// Writes a line. `println!` would panic if the reader of the output is gone, as `head` is after ten lines. That is not
+/// a failure: the reader has what it wanted, and the work is done.
 fn write_line(line: &str) -> Result<(), Failure> {
     is_read(writeln!(io::stdout(), "{line}")).map(|_| ())
 }

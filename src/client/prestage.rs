@@ -1,11 +1,11 @@
-//! `imagedepot prestage`: the first image of client computers, laid out in a folder of this machine.
+//! `imagedepot prestage`: lays out the first image of client computers in a local folder.
 //!
-//! What belongs in such a kit is said by [`crate::prestage`]; here it gets onto a disk. Files come as `pull` brings
-//! them, under their names when they are verified. What is there and right is left alone, so a run that was cut off
-//! is completed by the next one. `SHA256SUMS` is taken away first and written last: a folder that has it is whole.
+//! [`crate::prestage`] defines the contents of such a kit; this module writes them to a disk. Files are fetched as in
+//! `pull`, and get their names once they are verified. Files that are there and intact are left alone, so the next run
+//! completes one that was interrupted. `SHA256SUMS` is removed first and written last, so a folder that has it is
+//! complete.
 //!
-//! Looking at a kit that was carried somewhere is left to [`verify`](super::verify), the client computer to the
-//! scripts in it.
+//! [`verify`](super::verify) checks a kit that was copied elsewhere. The scripts in the kit set up the client computer.
 
 mod kit_folder;
 #[cfg(test)]
@@ -30,22 +30,22 @@ use crate::prestage::rights::UsersMay;
 use crate::prestage::{Content, IMAGES, Kit, KitFile, PRESTAGED, sums};
 use kit_folder::KitFolder;
 
-/// Lay out the first image of client computers, with what sets it up there
+/// Lay out the first image of client computers, with the scripts that set it up there
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = EXIT_CODES)]
 pub struct Args {
     #[command(flatten)]
     pub wanted: Wanted,
 
-    /// Folder for the kit; made if it is not there. A run that was cut off is completed by the next one
+    /// Folder for the kit, created if missing. The next run completes one that was interrupted
     #[arg(long, value_name = "DIR", value_parser = folder())]
     pub to: PathBuf,
 
-    /// Folder of the client computers in which `MED-V Images` is going to lie
+    /// Folder of the client computers that will contain `MED-V Images`
     #[arg(long, value_name = "PATH", default_value = "C:\\")]
     pub location: Location,
 
-    /// Let users append in `PrestagedImages` too, as the later of MED-V's two documents has it
+    /// Let users append in `PrestagedImages` too, as in the later of MED-V's two documents
     #[arg(long)]
     pub users_may_append: bool,
 
@@ -57,7 +57,7 @@ pub struct Args {
     pub server: ServerArgs,
 }
 
-/// Does it and says what came of it on standard output.
+/// Runs the command and prints the result on standard output.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let output = args.output;
     output.unless_failed(run_to_end(args).await)
@@ -125,7 +125,7 @@ async fn lay_out(
     Ok(sum)
 }
 
-/// Brings a file under its name. The kit was made of the target's files.
+/// Fetches a file and gives it its name. The kit was made from the target's files.
 async fn fetch(
     connection: &Connection,
     target: &Target,

@@ -1,7 +1,7 @@
 //! Progress bars on a terminal's standard error: how much, how fast, how long still.
 //!
-//! None with `--output json`, and none when standard error is no terminal: a log wants lines, not
-//! a bar redrawn a thousand times.
+//! There are none with `--output json`, and none if standard error is not a terminal: a log wants lines, not a bar that
+//! is redrawn a thousand times.
 
 use std::io::{self, IsTerminal as _};
 
@@ -10,10 +10,10 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use super::output::Output;
 use super::terminal::plain;
 
-/// Where this command shows how far it is.
+/// The display of this command's progress.
 #[derive(Debug, Clone)]
 pub struct Progress {
-    /// One below the other, as files travel side by side.
+    /// One bar below the other, because files are transferred in parallel.
     bars: Option<MultiProgress>,
 }
 
@@ -28,7 +28,7 @@ impl Progress {
         Self { bars: None }
     }
 
-    /// A bar for the bytes of one file. It goes with its last handle.
+    /// Returns a bar for the bytes of one file. It is removed with its last handle.
     pub fn file(&self, name: &str, size: u64) -> ProgressBar {
         match &self.bars {
             Some(bars) => bars
@@ -39,7 +39,7 @@ impl Progress {
         }
     }
 
-    /// A bar for so many things that are done one after the other.
+    /// Returns a bar for a number of things that are done one after the other.
     #[cfg(feature = "server")]
     pub fn count(&self, things: &'static str, number: u64) -> ProgressBar {
         let style = ProgressStyle::with_template("[{bar:30}] {pos} of {len} {prefix}, {eta} left");
@@ -52,11 +52,11 @@ impl Progress {
         }
     }
 
-    /// A word to the person, above the bars; into the log where nobody watches. Scripts read exit
+    /// Shows a note to the user above the bars, or writes it to standard error if there are none. Scripts read exit
     /// codes instead.
     pub fn note(&self, sentence: &str) {
         let line = format!("Note: {}", plain(sentence));
-        // Nobody reads along any more if this fails.
+        // If this fails, nobody is reading any more.
         let _ = match &self.bars {
             Some(bars) => bars.println(line),
             None => io::Write::write_fmt(&mut io::stderr(), format_args!("{line}\n")),

@@ -1,13 +1,11 @@
-//! `imagedepot pull`: from what a channel offers, or a revision by number, to verified files on this
-//! disk.
+//! `imagedepot pull`: downloads what a channel offers, or a revision by number, to verified local files.
 //!
-//! `target` asks the server what to fetch, `download` fetches one file over however many
-//! connections it takes, and `partial` is that file while it is not whole. The index comes last, as
-//! in the tree: whoever sees an index finds its image. Under its final name a file is complete and
-//! verified, or not there.
+//! `target` asks the server what to fetch, `download` fetches one file over as many connections as it takes, and
+//! `partial` is that file while it is incomplete. The index comes last, as in the tree: if an index is there, its image
+//! is too. A file with its final name is complete and verified.
 //!
-//! Between two pulls unfinished files are kept, and at each whole one that it was `verified`. Watching a channel and swapping
-//! revisions is left to the agent, fetching only what changed to delta transfers.
+//! Between two pulls, unfinished files are kept, and each complete file has a note that it was `verified`. Watching a
+//! channel and swapping revisions is left to the agent; fetching only what changed is left to delta transfers.
 
 pub(super) mod download;
 mod partial;
@@ -36,12 +34,13 @@ pub struct Args {
     #[command(flatten)]
     pub wanted: Wanted,
 
-    /// Folder for the files; made if it is not there. Unfinished files stay in it as NAME.partial
-    /// and are continued by the next pull
+    /// Folder for the files, created if missing. Unfinished files stay in it as NAME.partial and are continued by the
+    /// next pull
     #[arg(long, value_name = "DIR", value_parser = folder())]
     pub to: PathBuf,
 
-    /// Read what is there again, every byte, instead of going by the size and date that it had when it was verified
+    /// Read every byte of existing files again, instead of relying on the size and date they had when they were
+    /// verified
     #[arg(long)]
     pub check: bool,
 
@@ -53,7 +52,7 @@ pub struct Args {
     pub server: ServerArgs,
 }
 
-/// Does it and says what came of it on standard output.
+/// Runs the command and prints the result on standard output.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let output = args.output;
     output.unless_failed(run_to_end(args).await)
@@ -73,7 +72,7 @@ async fn run_to_end(args: Args) -> Result<(), Failure> {
     )
 }
 
-/// All files of the target, one after the other; the index last.
+/// Fetches all files of the target one after the other, the index last.
 async fn pull(
     connection: &Connection,
     target: &Target,
@@ -95,7 +94,7 @@ async fn pull(
     Ok(sum)
 }
 
-/// `path` is the image itself; `files` lists it and what belongs to it.
+/// Returns the result for scripts: `path` is the image itself, and `files` lists it and the files that belong to it.
 fn document(target: &Target, folder: &Path, sum: Fetched, seconds: f64) -> serde_json::Value {
     json!({
         "image": target.image,

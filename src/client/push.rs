@@ -1,14 +1,13 @@
-//! `imagedepot push`: from files on this disk to a revision that clients are offered.
+//! `imagedepot push`: turns local files into a revision that clients are offered.
 //!
-//! The steps are those of an image's life: the image is made if it is not there yet (`image`), a
-//! draft is opened (`draft`), its files are sent side by side (`send`, over the sessions of
-//! `session`), the digests are compared, the draft is sealed and, with `--channel`, promoted. Which file
-//! fills which role is decided in `files`; `source` is such a file while it is read. What the server has already
-//! (`already_there`) is not sent again.
+//! The steps are those of an image's life: the image is created if it does not exist yet (`image`), a draft is opened
+//! (`draft`), its files are sent in parallel (`send`, using the sessions of `session`), the digests are compared, the
+//! draft is sealed and, with `--channel`, promoted. `files` decides which file fills which role; `source` is such a
+//! file while it is read. Files that the server has already (`already_there`) are not sent again.
 //!
-//! Until the draft is sealed, `resume_state` keeps on this disk what the same command needs to go on;
-//! `previous_push` takes that up. A draft is taken away only when going on is impossible: not for a
-//! server that is away, not for Ctrl-C.
+//! Until the draft is sealed, `resume_state` keeps on this disk what the same command needs to continue, and
+//! `previous_push` takes that up. A draft is deleted only if continuing is impossible: not because the server is
+//! unreachable, and not because of Ctrl-C.
 
 mod already_there;
 mod args;
@@ -54,7 +53,7 @@ impl Args {
     }
 }
 
-/// Does it and says what came of it on standard output.
+/// Runs the command and prints the result on standard output.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let output = args.output;
     output.unless_failed(push(args).await)
@@ -82,7 +81,7 @@ async fn push(args: Args) -> Result<(), Failure> {
     )
 }
 
-/// Everything up to the sealing.
+/// Does everything up to the sealing.
 async fn upload(
     connection: &Connection,
     args: &Args,
@@ -91,7 +90,8 @@ async fn upload(
 ) -> Result<Ready, Failure> {
     files::must_be_readable(&args.files)?;
     if let Some(channel) = &args.channel {
-        // A slip in its name would be told after gigabytes, with a sealed revision to show for it.
+        // Otherwise a typing error in its name would be reported only after gigabytes, and leave a sealed revision
+        // behind.
         let there = connection.get::<IgnoredAny>(connection.api(&["channels", channel])?).await;
         if let Err(failure) = there {
             return Err(absent::named(connection, failure, &args.image, Some(channel)).await);
@@ -132,14 +132,14 @@ async fn upload(
     }
 }
 
-/// A push of the same files that was cut off has nothing left to do.
+/// Cleans up after an interrupted push of the same files: it has nothing left to do.
 async fn forget_unfinished(connection: &Connection, image: &str, found: u64, memory: &Memory) {
     let Some(record) = memory.record() else { return };
     let draft = Draft::numbered(connection, image, record.revision);
     if record.revision == found {
         memory.forget();
     } else {
-        // What cannot be taken away now the server removes in time.
+        // If this fails, the server removes the draft in time.
         let _ = previous_push::clear_away(connection, &draft, memory).await;
     }
 }
@@ -166,7 +166,7 @@ async fn fill_and_seal(
     Ok(sent)
 }
 
-/// What is kept can be gone on with by the same command; what is of no use to it goes.
+/// Keeps the draft if the same command can continue with it, and deletes it otherwise.
 async fn keep_or_take_away(
     connection: &Connection,
     draft: &Draft<'_>,
@@ -175,7 +175,8 @@ async fn keep_or_take_away(
 ) -> Failure {
     let may_pass = match failure.exit() {
         Exit::Unreachable | Exit::Interrupted => true,
-        // Other credentials, more room or a mended server: worth it once something was sent.
+        // Other credentials, more disk space or a repaired server may help. That is worth keeping once something was
+        // sent.
         Exit::Refused | Exit::Storage | Exit::Other => memory.has_sessions(),
         Exit::Usage | Exit::NotFound | Exit::Conflict | Exit::Verification => false,
     };
@@ -192,13 +193,13 @@ async fn keep_or_take_away(
     }
 }
 
-/// What this side reads of an assignment.
+/// The fields of an assignment that the client reads.
 #[derive(Debug, Deserialize)]
 struct Assignment {
     epoch: u64,
 }
 
-/// Answers the epoch of the assignment.
+/// Promotes the revision. Returns the epoch of the assignment.
 async fn promote(connection: &Connection, ready: &Ready, channel: &str) -> Result<u64, Failure> {
     let address = connection.api(&["images", &ready.image, "channels", channel])?;
     let assignment: Assignment = connection

@@ -1,7 +1,7 @@
-//! When to try again, and how long to wait before.
+//! Decides when to try again, and how long to wait before.
 //!
-//! A loop asks [`Attempts::next`] after each [`Setback`]: it either sleeps or hands the failure
-//! back. What may be repeated at all is decided where the request is made, by the setback's kind.
+//! A loop calls [`Attempts::next`] after each [`Setback`]: it either sleeps or returns the failure. The code that makes
+//! the request decides what may be repeated at all, by the setback's kind.
 
 use std::time::{Duration, SystemTime};
 
@@ -11,10 +11,10 @@ use reqwest::{Response, StatusCode};
 use super::error::Failure;
 use super::exit_code::Exit;
 
-/// Past this the person is told when to come back instead of being kept waiting.
+/// The longest wait that a server may ask for. Beyond it, the user is told when to come back.
 const LONGEST_OBEYED: Duration = Duration::from_mins(5);
 
-/// How often one thing is tried, with pauses that double from `first` to `longest`.
+/// The number of tries, with pauses that double from `first` to `longest`.
 #[derive(Debug, Clone, Copy)]
 pub struct Patience {
     pub attempts: u32,
@@ -23,16 +23,16 @@ pub struct Patience {
 }
 
 impl Patience {
-    /// For a question to the server: someone waits for the answer, so give up within seconds.
+    /// The patience for a single API call: someone waits for the answer, so give up within seconds.
     pub const CALL: Self =
         Self { attempts: 5, first: Duration::from_millis(250), longest: Duration::from_secs(4) };
 
-    /// For gigabytes under way: worth sitting out the restart of a server, about a minute.
+    /// The patience for a transfer of gigabytes: worth waiting for a server's restart, about a minute.
     pub const TRANSFER: Self =
         Self { attempts: 9, first: Duration::from_millis(250), longest: Duration::from_secs(16) };
 }
 
-/// What kept one attempt from succeeding.
+/// The reason for which one attempt failed, and if another one may help.
 #[derive(Debug)]
 pub struct Setback {
     failure: Failure,
@@ -47,18 +47,18 @@ enum Again {
 }
 
 impl Setback {
-    /// Another try would end the same way, or must not be made.
+    /// Makes a setback after which another try would end the same way, or must not be made.
     pub fn lasting(failure: Failure) -> Self {
         Self { failure, again: Again::Never }
     }
 
-    /// Another try may well succeed.
+    /// Makes a setback after which another try may well succeed.
     pub fn passing(failure: Failure) -> Self {
         Self { failure, again: Again::AfterPause }
     }
 
-    /// What a call came to that made its own tries: a server that could not be reached may be back
-    /// later, everything else is an answer.
+    /// Converts the failure of a call that made its own tries: an unreachable server may be back later, while
+    /// everything else is a final answer.
     pub fn of_call(failure: Failure) -> Self {
         if failure.exit() == Exit::Unreachable {
             Self::passing(failure)
@@ -67,14 +67,14 @@ impl Setback {
         }
     }
 
-    /// The server's own "no", or "not now".
+    /// Converts an answer that is a refusal, or "not now".
     pub async fn answered(response: Response) -> Self {
         let again = match response.status() {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
                 retry_after(response.headers(), SystemTime::now())
                     .map_or(Again::AfterPause, Again::After)
             }
-            // A proxy whose server restarts just now.
+            // A proxy answers like this while its server restarts.
             StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Again::AfterPause,
             _ => Again::Never,
         };
@@ -94,7 +94,7 @@ impl Attempts {
         Self { patience, failed: 0 }
     }
 
-    /// Waits until the next try is due, or answers the failure when there is to be none.
+    /// Waits until the next try is due. Returns the failure if there is to be none.
     pub async fn next(&mut self, setback: Setback) -> Result<(), Failure> {
         self.failed += 1;
         let pause = match setback.again {
@@ -114,7 +114,7 @@ impl Attempts {
         Ok(())
     }
 
-    /// Something was achieved: the count starts anew.
+    /// Resets the count after progress was made.
     pub const fn renew(&mut self) {
         self.failed = 0;
     }
@@ -125,18 +125,17 @@ impl Attempts {
     }
 }
 
-/// Between half and the whole of it, so that many clients of one broken server do not come back
-/// in step.
+/// Returns between half and all of the pause, so that the many clients of a broken server do not come back in step.
 fn shortened_at_random(pause: Duration) -> Duration {
     let mut byte = [0];
-    // Without randomness the full pause is as good.
+    // Without randomness, the full pause will do.
     if getrandom::fill(&mut byte).is_err() {
         return pause;
     }
     pause.mul_f64(0.5 + f64::from(byte[0]) / 512.0)
 }
 
-/// `Retry-After` in either form (RFC 9110 section 10.2.3); a date that has passed is "now".
+/// Reads `Retry-After` in either form (RFC 9110 section 10.2.3); a date in the past means "now".
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     if let Ok(seconds) = text.parse() {

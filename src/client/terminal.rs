@@ -1,10 +1,10 @@
-//! Text of other machines on a terminal: names, reasons and error messages may hold escape sequences, which move the cursor, rename the
-//! window or type for the reader.
+//! Makes text of other machines safe for a terminal: names, reasons and error messages may contain escape sequences,
+//! which move the cursor, rename the window or type for the reader.
 
 use std::borrow::Cow;
 
-/// Newlines and tabs stay; other control characters (C0, DEL, C1) and those that turn the direction of writing are written as
-/// `\u{1b}`.
+/// Writes control characters (C0, DEL, C1) other than newline and tab, and those that change the direction of writing,
+/// as `\u{1b}`.
 pub fn plain(text: &str) -> Cow<'_, str> {
     if !text.chars().any(is_command) {
         return Cow::Borrowed(text);
@@ -15,14 +15,14 @@ pub fn plain(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown.collect())
 }
 
-/// The same for JSON, whose own escape it takes; C0 is escaped there already.
+/// Does the same for JSON with JSON's own escapes. C0 is escaped there already.
 pub fn plain_json(document: &serde_json::Value) -> String {
     use std::fmt::Write as _;
 
     let mut plain = String::new();
     for c in document.to_string().chars() {
         if is_command(c) {
-            // Writing to a string does not fail.
+            // Writing to a string never fails.
             let _ = write!(plain, "\\u{:04x}", u32::from(c));
         } else {
             plain.push(c);

@@ -1,7 +1,7 @@
-//! A real HTTP server on a free loopback port, whose answers a test writes itself.
+//! A real HTTP server on a free loopback port, whose answers each test defines itself.
 //!
-//! For what the product's own server does not do on demand: break a line in the middle, answer a wrong
-//! digest, be busy twice.
+//! It does what the product's own server does not do on demand: break a connection in the middle, send a wrong digest,
+//! be busy twice.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::connection::Connection;
 use super::credentials::ServerArgs;
 use super::retry::Patience;
 
-/// Serves until the test's runtime ends; answers a connection to it, made for quick tests.
+/// Serves until the test's runtime ends. Returns a connection to the server, made for quick tests.
 pub async fn serve(routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static) -> Connection {
     let server = HttpServer::new(move || App::new().configure(routes.clone()))
         .workers(1)
@@ -43,7 +43,7 @@ pub fn connect(server: &str) -> Connection {
     connection
 }
 
-/// Announces the whole of `body`, sends the first `count` bytes of it and breaks the line.
+/// Announces the whole of `body`, sends its first `count` bytes and breaks the connection.
 pub fn cut_after(
     mut answer: actix_web::HttpResponseBuilder,
     body: &[u8],
@@ -52,13 +52,13 @@ pub fn cut_after(
     let start = Bytes::copy_from_slice(&body[..count]);
     answer.no_chunking(body.len() as u64).streaming(async_stream::stream! {
         yield Ok(start);
-        // Lets the bytes get out before the connection goes.
+        // Lets the bytes get out before the connection closes.
         tokio::time::sleep(Duration::from_millis(50)).await;
         yield Err(std::io::Error::other("the line is cut"));
     })
 }
 
-/// A problem document as the server writes it.
+/// Returns a problem document in the server's form.
 pub fn problem(status: u16, code: &str) -> HttpResponse {
     HttpResponse::build(http::StatusCode::from_u16(status).unwrap())
         .insert_header(("Content-Type", "application/problem+json"))

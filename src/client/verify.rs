@@ -1,7 +1,7 @@
-//! `imagedepot verify`: whether a pre-staging kit is still what was laid out, wherever it was carried to.
+//! `imagedepot verify`: checks that a pre-staging kit is still as it was laid out, wherever it was copied to.
 //!
-//! Needs nothing but the folder: `SHA256SUMS` says what belongs in it. Every finding is one line; what is right
-//! makes no noise. Nothing is mended here: `prestage` into the same folder does that.
+//! It needs nothing but the folder: `SHA256SUMS` lists what belongs in it. Every finding is one line; intact files are
+//! not mentioned. It repairs nothing: `prestage` into the same folder does that.
 
 #[cfg(test)]
 mod tests;
@@ -25,7 +25,7 @@ use crate::file_system;
 use crate::model::Digest;
 use crate::prestage::{IMAGES, PRESTAGED, sums};
 
-/// A kit has a handful of files.
+/// The largest size of the list, in bytes. A kit has a handful of files.
 const LARGEST_LIST: u64 = 1 << 20;
 
 /// Check a pre-staging kit: nothing missing, changed, writable or added
@@ -36,7 +36,7 @@ Exit codes:
   7  it is not: what is missing, extra, changed, writable, unpaired or unreadable is said, a line each
   8  the folder cannot be read")]
 pub struct Args {
-    /// Folder of the kit, in which SHA256SUMS lies
+    /// Folder of the kit, which contains SHA256SUMS
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
 
@@ -45,21 +45,21 @@ pub struct Args {
     pub output: Output,
 }
 
-/// What can be wrong with a file of a kit.
+/// The kinds of findings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Kind {
-    /// Listed and not there.
+    /// The file is listed but not there.
     Missing,
-    /// There and not listed.
+    /// The file is there but not listed.
     Extra,
-    /// Its bytes have another digest.
+    /// The file's bytes have another digest.
     Changed,
-    /// Somebody may write to it.
+    /// The mode allows writing.
     Writable,
     /// A CKM without its index, or an index without its CKM.
     Unpaired,
-    /// It cannot be read, or is no plain file or folder.
+    /// The file cannot be read, or is not a regular file or folder.
     Unreadable,
 }
 
@@ -70,7 +70,7 @@ struct Finding {
     detail: String,
 }
 
-/// What was looked at.
+/// The result of a check.
 #[derive(Debug, Default)]
 struct Report {
     files: usize,
@@ -92,7 +92,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// Looks, and says on standard output what was found; `Verification` where that is anything.
+/// Checks the kit and prints the findings on standard output. Fails with `Verification` if there are any.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let output = args.output;
     let folder = args.folder.clone();
@@ -142,7 +142,7 @@ fn look(folder: &Path, progress: &Progress) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// What `SHA256SUMS` lists; nothing, and a finding, where it is not what `prestage` writes.
+/// Reads the list in `SHA256SUMS`. If it is not one that `prestage` writes, the list is empty and there is a finding.
 fn listed(folder: &Path, report: &mut Report) -> Vec<(String, Digest)> {
     let path = folder.join(sums::NAME);
     let read = || {
@@ -191,7 +191,7 @@ fn look_at(folder: &Path, path: &str, expected: Digest, progress: &Progress, rep
     }
 }
 
-/// Links are not followed, and nothing is opened that might wait for somebody.
+/// Checks a mode. The caller does not follow links, and opens nothing that might block.
 fn look_at_mode(path: &str, about: &Metadata, nobody_may: u32, report: &mut Report) {
     let mode = about.permissions().mode() & 0o777;
     if mode & nobody_may != 0 {
@@ -199,7 +199,8 @@ fn look_at_mode(path: &str, about: &Metadata, nobody_may: u32, report: &mut Repo
     }
 }
 
-/// What the list would not tell: it was made of a revision that lacks one of the two, or it is not there.
+/// Finds a CKM or an index without its counterpart. The list does not show this if it was made from a revision that
+/// lacks one of the two, or if the list is missing.
 fn find_unpaired(there: &[String], listed: &[(String, Digest)], report: &mut Report) {
     let known = |path: &str| listed.iter().any(|(known, _)| known == path);
     let is_there = |path: &str| there.iter().any(|other| other == path);

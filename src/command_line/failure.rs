@@ -1,21 +1,21 @@
-//! How a command that failed says so.
+//! Reports the failure of a command.
 
 use std::backtrace::BacktraceStatus;
 use std::process::ExitCode;
 
 use crate::client::output::complain;
 
-/// On standard error, for people.
+/// Reports an error on standard error, for people.
 pub(super) fn fail(error: &anyhow::Error) -> ExitCode {
     complain(&format!("imagedepot: {}", in_full(error)));
-    // Taken where the error came up, if `RUST_BACKTRACE` asks for it.
+    // Captured where the error arose, if `RUST_BACKTRACE` asks for it.
     if error.backtrace().status() == BacktraceStatus::Captured {
         complain(&error.backtrace().to_string());
     }
     ExitCode::FAILURE
 }
 
-/// With the causes, but for those that a sentence before has said already.
+/// Returns the error's message with its causes, except those that the message already contains.
 pub(super) fn in_full(error: &anyhow::Error) -> String {
     let mut message = error.to_string();
     for cause in error.chain().skip(1).map(ToString::to_string) {

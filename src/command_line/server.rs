@@ -1,6 +1,7 @@
-//! The commands of the server's side: on the catalog itself, and the server. Left out of the client's build.
+//! The commands of the server's side: the server itself, and commands that work directly on the catalog. The client's
+//! build does not contain them.
 //!
-//! One subcommand a file; `data` is what several of them need to open the catalog.
+//! Each subcommand has a file of its own; `data` opens the catalog for several of them.
 
 mod absent;
 mod audit;
@@ -39,58 +40,58 @@ pub enum Command {
     /// Run the server
     #[command(after_help = EXIT_CODES)]
     Serve(serve::ServeArgs),
-    /// Run a server in a fresh folder, with a sample image taken through its whole life
+    /// Run a demo server in a new folder, and take a sample image through its whole life
     #[command(after_help = EXIT_CODES)]
     Demo(demo::DemoArgs),
-    /// Manage users, on the catalog itself
+    /// Manage users, directly in the catalog
     #[command(after_help = EXIT_CODES)]
     User(user::UserArgs),
-    /// Check and export the record of changes
+    /// Verify, export or prune the record of changes
     #[command(after_help = EXIT_CODES)]
     Audit(audit::AuditArgs),
-    /// Manage API tokens and the key that signs them, on the catalog itself
+    /// Manage API tokens and the key that signs them, directly in the catalog
     #[command(after_help = EXIT_CODES)]
     Token(token::TokenArgs),
-    /// Manage which user client certificates stand for, on the catalog itself
+    /// Manage the mapping of client certificates to users, directly in the catalog
     #[command(after_help = EXIT_CODES)]
     CertificateMapping(certificate_mapping::CertificateMappingArgs),
-    /// Say what is wrong with the settings, and where
+    /// Check the settings, and report all mistakes with their places
     #[command(after_help = EXIT_CODES)]
     CheckConfig(check_config::CheckConfigArgs),
-    /// Take away revisions past `keep_revisions`, and bytes that nothing refers to
+    /// Remove revisions beyond `keep_revisions`, and stored bytes that nothing refers to
     #[command(after_help = EXIT_CODES)]
     Gc(gc::GcArgs),
-    /// Read stored bytes again and say what is damaged
+    /// Read stored bytes again, and report damaged files
     #[command(after_help = EXIT_CODES)]
     Scrub(scrub::ScrubArgs),
-    /// Copy the catalog and all bytes to a folder or a bucket, while servers run
+    /// Copy the catalog and all stored bytes to a folder or a bucket, while servers run
     #[command(after_help = EXIT_CODES)]
     Backup(backup::BackupArgs),
     /// Fill an empty catalog and an empty store from a backup
     #[command(after_help = EXIT_CODES)]
     Restore(restore::RestoreArgs),
-    /// Carry chosen revisions to a folder or a bucket, with notes and history
+    /// Copy chosen revisions to a folder or a bucket, with their notes and history
     #[command(after_help = EXIT_CODES)]
     Export(export::ExportArgs),
-    /// Take revisions in: from an export, or from a folder that somebody else kept
+    /// Import revisions from an export, or from a folder of images that another system kept
     #[command(after_help = EXIT_CODES)]
     Import(import::ImportArgs),
-    /// Move everything to another database, another store, or both, with downloads going on
+    /// Move everything to another database, another store, or both, while downloads continue
     #[command(after_help = EXIT_CODES)]
     Move(relocate::MoveArgs),
-    /// Recover a catalog that is lost
+    /// Rebuild a lost catalog
     #[command(after_help = EXIT_CODES)]
     Catalog(catalog::CatalogArgs),
     /// Bring the catalog's schema up to this version
     #[command(after_help = EXIT_CODES)]
     Migrate(migrate::MigrateArgs),
-    /// Print the `OpenAPI` document
+    /// Print the OpenAPI document
     #[command(after_help = EXIT_CODES)]
     Openapi,
 }
 
 impl Command {
-    /// Runs the subcommand to its end, with the settings from `config`.
+    /// Runs the subcommand with the settings from `config`, and returns its exit code.
     pub async fn run(self, config: Option<&Path>) -> ExitCode {
         let output = self.output();
         self.dispatch(config).await.unwrap_or_else(|error| refusal::end(&error, output))
@@ -119,7 +120,7 @@ impl Command {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// In which form its result and its failure are told.
+    /// Returns the form in which the result or the failure is reported.
     fn output(&self) -> Output {
         match self {
             Self::Audit(args) => args.data.output,
@@ -136,7 +137,7 @@ impl Command {
             Self::Restore(args) => args.data.output,
             Self::Gc(args) => args.data.output,
             Self::Migrate(args) => args.data.output,
-            // They speak to people, and print one document.
+            // Serve and demo speak to people; openapi prints one document.
             Self::Serve(_) | Self::Demo(_) | Self::Openapi => Output::Text,
         }
     }

@@ -1,10 +1,10 @@
-//! What `--version` says.
+//! The text of `--version`.
 
 use std::sync::LazyLock;
 
 use crate::model::program;
 
-/// Whoever reports a fault copies this line.
+/// The version line, made to be copied into fault reports.
 pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
     let commit = program::commit().unwrap_or("unknown");
     #[cfg(feature = "server")]

@@ -1,4 +1,4 @@
-//! `[access]`: what concerns all ways in.
+//! `[access]`: the settings that concern all authentication methods.
 
 mod tokens;
 
@@ -17,14 +17,14 @@ use crate::access::principal::PrincipalRule;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Access {
-    /// Origins of web pages, such as `https://dash.example.com`, that browsers let call the API.
+    /// The origins of web pages, such as `https://dash.example.com`, that browsers let call the API.
     pub cors: Vec<String>,
-    /// How old the snapshot may be that log-ins are answered from.
+    /// The greatest age of a snapshot from which log-ins are answered.
     #[serde(with = "humantime_serde")]
     pub stale_after: Duration,
     pub logins: Logins,
     pub tokens: Tokens,
-    /// Without it only the depot's own tokens count.
+    /// The outside issuer; without it only the depot's own tokens are accepted.
     pub oidc: Option<Oidc>,
     pub kerberos: Kerberos,
 }
@@ -46,12 +46,12 @@ impl Default for Access {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Logins {
-    /// Wrong passwords of one address for one account that cost no wait.
+    /// The number of wrong passwords from one address for one account that cause no wait.
     pub free_failures: u32,
-    /// The same for any account.
+    /// The number of wrong passwords from one address for any accounts that cause no wait.
     pub free_failures_per_address: u32,
-    /// The longest wait after wrong passwords of one address for one account; for an address alone it is a
-    /// fifteenth.
+    /// The longest wait after wrong passwords from one address for one account. For an address alone it is a fifteenth
+    /// of this.
     #[serde(with = "humantime_serde")]
     pub longest_wait: Duration,
 }
@@ -77,9 +77,9 @@ impl Logins {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kerberos {
-    /// The keys of `HTTP/host@REALM`.
+    /// The file with the keys of `HTTP/host@REALM`.
     pub keytab: Option<PathBuf>,
-    /// Which users principals are, the first match counts; without it `alice@REALM` is the user `alice`, in the
-    /// keytab's realm only.
+    /// The users that principals stand for; the first match counts. Without it `alice@REALM` is the user `alice`, in
+    /// the keytab's realm only.
     pub principals: Vec<PrincipalRule>,
 }

@@ -1,4 +1,4 @@
-//! What one key alone cannot tell: values that do not fit together or do not exist.
+//! Checks that need more than one key: values that do not fit together, or that name what does not exist.
 
 mod access;
 mod listener;
@@ -11,11 +11,12 @@ use super::settings::Config;
 use crate::model::ChannelName;
 use crate::storage::Db;
 
-/// A change may hold one while another part of it reads; with fewer, two would wait for each other.
+/// The fewest connections. A change may hold one while another part of it reads, so with fewer, two changes could wait
+/// for each other.
 const FEWEST_CONNECTIONS: u32 = 4;
 
 impl Config {
-    /// All that is wrong, each said with its key.
+    /// Returns all mistakes, each with its key.
     pub(super) fn mistakes(&self) -> Vec<String> {
         let listeners = self.listener.iter().enumerate().map(|(number, listener)| {
             listener::check(listener, self)
@@ -57,8 +58,9 @@ impl Config {
         Db::check_url(url).map_err(|error| ConfigError(error.to_string()))
     }
 
-    /// Port 0 is another one each time. The address of all interfaces takes those of each, but not across IPv4 and IPv6:
-    /// the server has `[::]` take IPv6 alone where an IPv4 address has the same port.
+    /// Checks that no two listeners need the same address and port. Port 0 gives another port each time. The address of
+    /// all interfaces includes each single one, but not across IPv4 and IPv6: the server has `[::]` take IPv6 alone if
+    /// an IPv4 address has the same port.
     fn check_addresses(&self) -> Result<(), ConfigError> {
         let listeners = self.listener.iter().map(|listener| listener.address);
         let addresses: Vec<_> = listeners.chain(self.metrics.listen).collect();

@@ -1,8 +1,8 @@
-//! Settings and secrets that the environment has, or files that it names.
+//! Settings and secrets from environment variables, or from files that the variables name.
 //!
-//! Text stays text until the key that it is for says what it is: `00000815` is no number where a name is wanted. A list is
-//! written with commas, or one by one with a number in the name: `IMAGEDEPOT__LISTENER__0__ADDRESS`. An empty variable is one
-//! that is not set, as scripts write it to switch it off.
+//! A value stays text until its key decides the type: `00000815` is no number if a name is wanted. A list is written
+//! with commas, or item by item with a number in the name: `IMAGEDEPOT__LISTENER__0__ADDRESS`. An empty variable counts
+//! as not set, because scripts empty a variable to switch it off.
 
 use config::{Value, ValueKind};
 
@@ -15,16 +15,16 @@ const PREFIX: &str = "IMAGEDEPOT__";
 const LISTS: [&str; 7] =
     ["trusted_proxies", "ways_in", "crl", "cors", "algorithms", "roles", "images"];
 
-/// A setting that the environment has.
+/// A setting from the environment.
 pub(super) struct Variable {
-    /// As the environment calls it.
+    /// The name of the environment variable.
     pub name: String,
-    /// As the settings do: `listener[0].address`.
+    /// The key in the settings, such as `listener[0].address`.
     pub key: String,
     pub value: Value,
 }
 
-/// A secret from the environment variable `name`, or from the file that `name_FILE` names.
+/// Returns a secret from the file that the variable `name_FILE` names, or else from the variable `name`.
 pub fn secret_from_environment(name: &str) -> Result<Option<secrecy::SecretString>, ConfigError> {
     if let Ok(path) = std::env::var(format!("{name}_FILE"))
         && !path.is_empty()
@@ -34,8 +34,8 @@ pub fn secret_from_environment(name: &str) -> Result<Option<secrecy::SecretStrin
     Ok(std::env::var(name).ok().filter(|value| !value.is_empty()).map(Into::into))
 }
 
-/// All of them, each once: what a file says (`IMAGEDEPOT__CATALOG__URL_FILE=/run/secrets/url`) comes after what the
-/// environment says itself.
+/// Returns all settings of the environment. Those from files (`IMAGEDEPOT__CATALOG__URL_FILE=/run/secrets/url`) come
+/// last, so that they override plain variables for the same key.
 pub(super) fn variables() -> Result<Vec<Variable>, ConfigError> {
     let (mut plain, mut from_files) = (Vec::new(), Vec::new());
     for (name, text) in texts()? {
@@ -67,7 +67,7 @@ impl Variable {
     }
 }
 
-/// `LISTENER__0__ADDRESS` is `listener[0].address`.
+/// Converts `LISTENER__0__ADDRESS` to `listener[0].address`; returns none for a malformed name.
 fn key(words: &str) -> Option<String> {
     let mut key = String::new();
     for word in words.to_ascii_lowercase().split("__") {
@@ -76,7 +76,7 @@ fn key(words: &str) -> Option<String> {
             return None;
         }
         if !key.is_empty() && word.chars().all(|c| c.is_ascii_digit()) {
-            // No one has a hundred listeners, and the room for so many is made.
+            // The library allocates all items up to this one, and nobody has more than 255 listeners.
             let index: u8 = word.parse().ok()?;
             key = format!("{key}[{index}]");
         } else {
@@ -87,7 +87,7 @@ fn key(words: &str) -> Option<String> {
     Some(key)
 }
 
-/// Those that are meant for here and set to something; what others put into the environment need not even be text.
+/// Returns the variables that are meant for this program and not empty. Other variables need not even be text.
 fn texts() -> Result<Vec<(String, String)>, ConfigError> {
     let mut texts = Vec::new();
     for (name, value) in std::env::vars_os() {
@@ -100,7 +100,7 @@ fn texts() -> Result<Vec<(String, String)>, ConfigError> {
         };
         texts.push((name, value));
     }
-    // One order, whatever the system's is: of two that say the same the answer does not change.
+    // Sorted, so that the result does not depend on the system's order if two variables set the same key.
     texts.sort();
     Ok(texts)
 }
@@ -132,7 +132,7 @@ mod tests {
 
     #[test]
     fn every_list_of_words_in_the_settings_is_known() {
-        // Lists in the example, one of which is a list of tables: those have numbers in their names.
+        // The lists in the example, except the list of tables: its items have numbers in their variables' names.
         let is_list = |line: &&str| line.contains(" = [");
         let example = include_str!("example.toml");
         for line in example.lines().filter(is_list).filter(|line| !line.contains('{')) {

@@ -1,8 +1,8 @@
-//! What is wrong with the settings.
+//! The error of wrong settings.
 
 use std::path::Path;
 
-/// What is wrong with the settings, and where.
+/// The mistakes in the settings, and where they are.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub(super) String);
@@ -12,12 +12,12 @@ impl ConfigError {
         Self(what.into())
     }
 
-    /// Several mistakes, a line each.
+    /// Combines several mistakes, one on each line.
     pub fn all(mistakes: impl IntoIterator<Item = String>) -> Self {
         Self(mistakes.into_iter().collect::<Vec<_>>().join("\n"))
     }
 
-    /// Something is wrong with a file that the settings name.
+    /// Reports a mistake in a file that the settings name.
     pub fn at(path: &Path, error: &dyn std::fmt::Display) -> Self {
         Self(format!("{}: {error}", path.display()))
     }

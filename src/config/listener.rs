@@ -1,4 +1,4 @@
-//! `[[listener]]`, as it is written. What its settings may be together is said in `check/listener`.
+//! `[[listener]]`, as it is written. `check/listener` checks which settings may be combined.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -12,28 +12,30 @@ use crate::access::WayIn;
 #[serde(deny_unknown_fields)]
 pub struct Listener {
     pub address: SocketAddr,
-    /// PEM files; both or neither. With them the listener speaks TLS.
+    /// The file with the certificate and its chain, PEM or DER. Set it together with `key`: then the listener speaks
+    /// TLS.
     pub certificate: Option<PathBuf>,
+    /// The file with the private key, PEM or DER, without a password.
     pub key: Option<PathBuf>,
-    /// How callers may prove here who they are.
+    /// The authentication methods that callers may use here.
     #[serde(default = "ways_in")]
     pub ways_in: Vec<WayIn>,
-    /// Whether connections need a client certificate. There is no "optional": BITS jobs without one fail
-    /// where a server asks for it.
+    /// The requirement of a client certificate. There is no "optional", because BITS jobs without a certificate fail if
+    /// a server asks for one.
     #[serde(default)]
     pub client_certificates: ClientCertificates,
-    /// The authorities of client certificates, PEM.
+    /// The file with the authorities of client certificates, PEM or DER.
     pub client_ca: Option<PathBuf>,
-    /// Their revocation lists, PEM or DER. With any, every authority in a certificate's chain needs one that is not
-    /// past its next update.
+    /// The files with their revocation lists, PEM or DER. If any is set, every authority in a certificate's chain needs
+    /// a list that is not past its next update.
     #[serde(default)]
     pub crl: Vec<PathBuf>,
-    /// Takes passwords without TLS from other machines, where the line between is safe in another way.
+    /// Accepts passwords without TLS from other machines, for networks that are protected in another way.
     #[serde(default)]
     pub allow_plain_passwords: bool,
 }
 
-/// Whether a listener's connections need a client certificate.
+/// The choice whether connections of a listener need a client certificate.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ClientCertificates {
@@ -47,7 +49,7 @@ fn ways_in() -> Vec<WayIn> {
 }
 
 impl Listener {
-    /// Plain HTTP, with the ways in that a listener has by default.
+    /// Returns a listener for plain HTTP with the default authentication methods.
     pub fn plain(address: SocketAddr) -> Self {
         Self {
             address,

@@ -1,15 +1,16 @@
-//! Where a setting stands: the line of the file, or the variable of the environment. Whoever mends a mistake looks there.
+//! The place of a setting: the line of the file, or the environment variable. Messages name it, because a mistake has
+//! to be corrected there.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use super::environment::Variable;
 
-/// What the settings were read from.
+/// The sources of the settings.
 #[derive(Clone, Default)]
 pub struct Sources {
     file: Option<(PathBuf, String)>,
-    /// Key and name.
+    /// The key and the variable's name.
     variables: Vec<(String, String)>,
 }
 
@@ -22,7 +23,7 @@ impl Sources {
         }
     }
 
-    /// The variable that sets `key`, a part of it or what it is a part of, or else the line of the file.
+    /// Returns the variable that sets `key`, a part of it or something that contains it, or else the line of the file.
     pub(super) fn place_of(&self, key: &str) -> Option<String> {
         let is_part = |inner: &str, outer: &str| {
             inner == outer
@@ -36,14 +37,14 @@ impl Sources {
         Some(format!("{}, line {}", path.display(), line_of(text, &segments(key))?))
     }
 
-    /// The same for a sentence that begins with the key: `tree.alias: …`, `listener 2: …`.
+    /// Puts the place in front of a sentence that begins with a key: `tree.alias: …`, `listener 2: …`.
     pub(super) fn locate(&self, sentence: &str) -> String {
         let begin = sentence.split(": ").next().unwrap_or_default();
         let key = begin.split([' ', ',']).next().unwrap_or_default();
         let number =
             begin.strip_prefix("listener ").and_then(|number| number.parse::<usize>().ok());
         let key = number.map_or(key.to_owned(), |number| {
-            // `listener 1: address: …` is about one key of it where that stands next.
+            // Sentences count listeners from 1. A key that is named next (`listener 1: address: …`) is not looked at.
             format!("listener[{}]", number.saturating_sub(1))
         });
         match self.place_of(&key) {
@@ -53,20 +54,21 @@ impl Sources {
     }
 }
 
-/// Secrets are in it.
+/// Leaves the content out, because it contains secrets.
 impl fmt::Debug for Sources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Sources")
     }
 }
 
-/// `listener[0].address` as `listener`, `0`, `address`.
+/// Splits `listener[0].address` into `listener`, `0`, `address`.
 fn segments(key: &str) -> Vec<String> {
     let parts = key.split(['.', '[', ']']).filter(|part| !part.is_empty());
     parts.map(str::to_owned).collect()
 }
 
-/// The line of the key, or of the closest table around it. Read by lines: the parser does not say where a value was.
+/// Returns the line of the key, or of the closest table around it. The text is searched line by line, because the
+/// parser does not report where a value was.
 fn line_of(text: &str, wanted: &[String]) -> Option<usize> {
     let mut best: Option<(usize, usize)> = None;
     let mut table: Vec<String> = Vec::new();

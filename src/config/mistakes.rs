@@ -1,4 +1,4 @@
-//! All that is wrong with single settings, at once: whoever mends one mistake is not to find the next by starting again.
+//! Finds all mistakes in single settings at once, so that nobody has to start the program again to see the next one.
 
 use config::{ConfigError as Mistake, Value, ValueKind};
 use serde::Deserialize as _;
@@ -12,10 +12,11 @@ use crate::access::WayIn;
 use crate::catalog::rules::Commit;
 use crate::model::Role;
 
-/// Nobody reads more of them.
+/// The most mistakes to report; nobody reads more.
 const MOST: usize = 50;
 
-/// The settings, or every mistake in them with its place. What was found to be wrong is taken out, for the next to be found.
+/// Returns the settings, or all mistakes in them with their places. Each wrong value is taken out, so that the next
+/// mistake can be found.
 pub(super) fn deserialize(mut values: Value, sources: &Sources) -> Result<Config, ConfigError> {
     let mut found = Vec::new();
     loop {
@@ -34,7 +35,7 @@ pub(super) fn deserialize(mut values: Value, sources: &Sources) -> Result<Config
     Err(ConfigError::all(found))
 }
 
-/// The key that it is about, and a sentence that begins with it.
+/// Returns the key that a mistake is about, and a sentence that begins with the key.
 fn told(mistake: &Mistake) -> (String, String) {
     let (around, what) = match mistake {
         Mistake::At { error, key, .. } => (key.clone().unwrap_or_default(), error.to_string()),
@@ -56,12 +57,12 @@ fn told(mistake: &Mistake) -> (String, String) {
     (key, sentence)
 }
 
-/// The library writes `listener[0]address`.
+/// Adds the dots that the library leaves out: it writes `listener[0]address`.
 fn with_dots(key: &str) -> String {
     key.replace(']', "].").replace(".[", "[").replace("..", ".").trim_end_matches('.').to_owned()
 }
 
-/// What a word may be: the library names the type alone.
+/// Returns the possible values of a word, because the library names only the type.
 fn possible_values(what: &str) -> Option<String> {
     let (_, behind) = what.split_once("enum ")?;
     let name = behind.split(' ').next()?;
@@ -79,14 +80,14 @@ fn possible_values(what: &str) -> Option<String> {
     Some(word.map_or_else(|| values.to_owned(), |word| format!("{word:?}: {values}")))
 }
 
-/// `unknown variant …, expected one of …`
+/// Returns Serde's refusal of a word: `unknown variant …, expected one of …`.
 fn refusal<'de, T: serde::Deserialize<'de>>(word: &'de str) -> Option<String> {
     let word: BorrowedStrDeserializer<'_, serde::de::value::Error> =
         BorrowedStrDeserializer::new(word);
     T::deserialize(word).err().map(|error| error.to_string())
 }
 
-/// Whether there was something to take out.
+/// Takes out the value of a key; returns false if there was none.
 fn take_out(values: &mut Value, key: &str) -> bool {
     let parts: Vec<&str> = key.split(['.', '[', ']']).filter(|part| !part.is_empty()).collect();
     let Some((last, path)) = parts.split_last() else { return false };

@@ -1,4 +1,4 @@
-//! Where things lie: the catalog, the bytes, the published tree.
+//! The settings for the places of the catalog, the stored bytes and the published tree.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use crate::storage::CONNECTIONS;
 pub struct CatalogSettings {
     /// `sqlite:PATH` or `postgres://…`; without it `catalog.sqlite` in the data folder.
     pub url: Option<String>,
-    /// To PostgreSQL, at most; one more listens for other servers' changes.
+    /// The most connections to PostgreSQL; one more listens for other servers' changes.
     pub connections: u32,
 }
 
@@ -27,7 +27,7 @@ impl Default for CatalogSettings {
     }
 }
 
-/// A database's address may hold its password.
+/// Leaves the URL out, because it may contain the database's password.
 impl std::fmt::Debug for CatalogSettings {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("CatalogSettings")
@@ -40,16 +40,16 @@ impl std::fmt::Debug for CatalogSettings {
 #[derive(Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// `file:///…`, `s3://bucket/prefix`, `az://…` or `gs://…`; without it `blobs` in the data folder.
+    /// `file:///…`, `s3://bucket/prefix`, `az://…` or `gs://…`; without it the folder `blobs` in the data folder.
     pub url: Option<Url>,
-    /// Names and values that the store's client knows (`object_store`'s own).
+    /// Options of the store's client, under `object_store`'s own names.
     pub options: std::collections::BTreeMap<String, String>,
-    /// Free bytes that uploads leave on the disk, for the database to go on.
+    /// The free bytes that uploads leave on the disk, so that the database can go on.
     pub min_free: ByteSize,
-    /// How long the bytes of deleted revisions stay.
+    /// The time for which the bytes of deleted revisions are kept.
     #[serde(with = "humantime_serde")]
     pub safety_age: Duration,
-    /// Larger files are published into a bucket by copies in parts of this size: S3 copies 5 GB at once.
+    /// The size above which files are published into a bucket in parts of this size: S3 copies at most 5 GB at once.
     pub multipart_copy_above: ByteSize,
 }
 
@@ -65,7 +65,7 @@ impl Default for Store {
     }
 }
 
-/// Options may be keys.
+/// Leaves the options out, because they may be keys.
 impl std::fmt::Debug for Store {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Store").field("url", &self.url).finish_non_exhaustive()
@@ -76,26 +76,26 @@ impl std::fmt::Debug for Store {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tree {
-    /// A folder where the store is one, else a bucket of the same service; without it `MEDVImages` in the data folder, or
-    /// below the store's prefix.
+    /// A folder if the store is a folder, otherwise a bucket of the same service. Without it `MEDVImages` in the data
+    /// folder, or below the store's prefix.
     pub url: Option<Url>,
-    /// The first part of the tree's HTTP paths.
+    /// The first segment of the tree's HTTP paths.
     pub alias: String,
-    /// How published files are named.
+    /// The pattern for the names of published files.
     pub pattern: String,
-    /// How long a withdrawn file stays for those who are fetching it.
+    /// The time for which a withdrawn file stays, for clients that are downloading it.
     #[serde(with = "humantime_serde")]
     pub grace: Duration,
-    /// Whether downloads of files are sent to the bucket itself, with an address that is good for an hour.
+    /// Redirects downloads of files to the bucket itself, with an address that is valid for an hour.
     pub redirect: bool,
-    /// Downloads at once, in all; past them 503 with `Retry-After`. 0 is no limit.
+    /// The most downloads at once, in total; beyond it the answer is 503 with `Retry-After`. 0 means no limit.
     pub max_downloads: usize,
-    /// The same for one client's address.
+    /// The most downloads at once for one client's address. 0 means no limit.
     pub max_downloads_per_client: usize,
-    /// Bytes a second that downloads may take, in all; past it they wait, and new ones get 503. 0 is
-    /// no limit.
+    /// The bytes per second that downloads may take, in total. Beyond it they wait, and new ones get 503. 0 means no
+    /// limit.
     pub bandwidth: ByteSize,
-    /// The same for one client's address.
+    /// The bytes per second for one client's address. 0 means no limit.
     pub bandwidth_per_client: ByteSize,
 }
 
@@ -115,7 +115,7 @@ impl Default for Tree {
     }
 }
 
-/// Another prefix below that of a bucket.
+/// Returns the URL of a prefix below that of a bucket.
 pub(super) fn below(bucket: &Url, name: &str) -> Url {
     let mut url = bucket.clone();
     url.set_path(&format!("{}/{name}", bucket.path().trim_end_matches('/')));

@@ -1,4 +1,4 @@
-//! From a file, the environment and flags to settings that are complete.
+//! Reads the settings from a file, the environment and flags, and completes them.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -14,23 +14,23 @@ use super::places::below;
 use super::settings::Config;
 use crate::model::text_file::text_of;
 
-/// The settings file with every key, commented, set to its default.
+/// The example of a settings file: every key with a comment, set to its default.
 pub const EXAMPLE: &str = include_str!("example.toml");
 
-/// Where `serve` keeps its data when nothing is said.
+/// The default data folder.
 pub const DEFAULT_DATA: &str = "./imagedepot-data";
 
-/// Where `serve` listens when nothing is said.
+/// The address on which `serve` listens if no listener is set.
 const DEFAULT_LISTEN: SocketAddr =
     SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 
 impl Config {
-    /// Reads the file, if one is named, and the environment.
+    /// Reads the environment and the file, if one is named.
     pub fn read(file: Option<&Path>) -> Result<Self, ConfigError> {
         Self::from(file, environment::variables()?)
     }
 
-    /// Reads the file alone: what the environment says is about another place.
+    /// Reads the file alone, for another place than the one that the environment describes.
     pub fn read_file(file: &Path) -> Result<Self, ConfigError> {
         Self::from(Some(file), Vec::new())
     }
@@ -61,12 +61,12 @@ impl Config {
         Ok(read)
     }
 
-    /// The same sentence with the line or the variable before it, where it begins with a key that was set.
+    /// Returns the sentence with the line or the variable in front, if the sentence begins with a key that was set.
     pub fn locate(&self, mistake: &str) -> String {
         self.sources.locate(mistake)
     }
 
-    /// Fills in what depends on the data folder and on `--listen`.
+    /// Fills in what depends on the data folder and on `--listen`, and checks the result.
     pub fn complete(mut self, data: &Path, listen: Option<Listener>) -> Result<Self, ConfigError> {
         let data = std::path::absolute(data)
             .map_err(|error| ConfigError(format!("{}: {error}", data.display())))?;
@@ -123,9 +123,9 @@ mod tests {
         );
     }
 
-    /// The names of all keys that the settings have, as their structure shows them; a URL shows parts of its own.
+    /// Returns the names of all keys, taken from the settings' debug output, in which URLs show parts of their own.
     fn keys(config: &Config) -> Vec<String> {
-        // `sources` is where they come from, and none of them.
+        // `sources` is not a key: it says where the settings were read.
         let is_key = |name: &str| {
             name != "sources" && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
         };

@@ -1,9 +1,9 @@
-//! What of changed settings a running server cannot take.
+//! The changed settings that a running server cannot apply.
 
 use super::settings::Config;
 
 impl Config {
-    /// The settings that differ and that only a start can take.
+    /// Returns the settings that differ and that only a restart can apply.
     pub fn left_for_a_start(&self, new: &Self) -> Vec<&'static str> {
         let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
         let differences = [

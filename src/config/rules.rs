@@ -6,7 +6,7 @@ use crate::catalog::Rules;
 use crate::catalog::rules::BitsRules;
 
 impl Config {
-    /// The catalog's share of the settings.
+    /// Returns the catalog's share of the settings.
     pub fn rules(&self) -> Result<Rules, ConfigError> {
         Ok(Rules {
             pattern: self

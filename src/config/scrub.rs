@@ -1,4 +1,4 @@
-//! How stored bytes are read again.
+//! `[scrub]`: the settings for reading stored bytes again.
 
 use std::time::Duration;
 
@@ -12,10 +12,10 @@ use crate::catalog::rules::ScrubRules;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Scrub {
-    /// Every stored byte is read again within this time.
+    /// The time within which every stored byte is read again.
     #[serde(with = "humantime_serde")]
     pub within: Duration,
-    /// Bytes a second; 0 is as fast as `within` needs.
+    /// The bytes to read per second; 0 means as fast as `within` needs.
     pub bandwidth: ByteSize,
 }
 

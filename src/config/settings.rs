@@ -19,7 +19,7 @@ use crate::access::TrustedProxies;
 use crate::catalog::rules::{AuditRules, Commit, UploadRules};
 use crate::model::{ChannelName, NamePattern};
 
-/// Everything that can be set.
+/// All settings.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
@@ -44,19 +44,19 @@ pub struct Config {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Server {
-    /// What links are made with, where the server is reached under another name than its own:
+    /// The URL that links begin with, if the server is reached under another name than its own:
     /// `https://images.example.com`. Without it links are paths.
     pub public_url: Option<Url>,
-    /// Addresses and networks of the proxies whose word on the client counts: its address, its certificate,
-    /// and whether it came by TLS. Nobody else's does.
+    /// The addresses and networks of the proxies whose statements about the client are believed: its address, its
+    /// certificate, and whether it came by TLS. No other caller is believed.
     pub trusted_proxies: TrustedProxies,
-    /// How long a stopping server waits for downloads and uploads under way.
+    /// The time that a stopping server waits for downloads and uploads under way.
     #[serde(with = "humantime_serde")]
     pub shutdown_grace: Duration,
-    /// Connections that one address may have open; 0 is a quarter of the files that the process may have open. Trusted
-    /// proxies are exempt.
+    /// The most connections that one address may have open; 0 means a quarter of the files that the process may have
+    /// open. Trusted proxies are exempt.
     pub connections_per_address: u32,
-    /// How long a client may take nothing of what is sent to it.
+    /// The time after which a client that takes nothing of what is sent to it is disconnected.
     #[serde(with = "humantime_serde")]
     pub send_timeout: Duration,
 }
@@ -77,14 +77,14 @@ impl Default for Server {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Bits {
-    /// How the name of an uploaded file, without its extension, tells the image.
+    /// The regular expression that finds the image in the name of an uploaded file, without its extension.
     pub name_pattern: String,
-    /// The channel that complete revisions are promoted to; without it none.
+    /// The channel that complete revisions are promoted to; without it they are not promoted.
     pub promote_to: Option<ChannelName>,
     pub commit: Commit,
-    /// Sessions that one caller may have open. 0 is no limit.
+    /// The most sessions that one caller may have open. 0 means no limit.
     pub max_sessions: u32,
-    /// The largest fragment. 0 is no limit.
+    /// The largest fragment. 0 means no limit.
     pub max_fragment: ByteSize,
 }
 
@@ -104,7 +104,7 @@ impl Default for Bits {
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Checks {
-    /// How often a client asks for updates.
+    /// The interval at which clients ask for updates.
     #[serde(with = "humantime_serde")]
     pub period: Duration,
 }
@@ -119,11 +119,11 @@ impl Default for Checks {
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Metrics {
-    /// An address of its own, on which `/metrics` is open to whoever reaches it.
+    /// A separate address on which `/metrics` is open to any caller who reaches it.
     pub listen: Option<SocketAddr>,
 }
 
-/// How log lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
@@ -139,9 +139,9 @@ pub enum LogFormat {
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     pub format: LogFormat,
-    /// A filter as tracing has it: `info`, `imagedepot=debug,sqlx=warn`.
+    /// A filter in the syntax of tracing: `info`, `imagedepot=debug,sqlx=warn`.
     pub level: String,
-    /// A file for the access log, in the W3C extended format that IIS writes. Without it none is kept.
+    /// A file for the access log, in the W3C extended format that IIS writes. Without it there is no access log.
     pub access: Option<PathBuf>,
 }
 

@@ -1,4 +1,4 @@
-//! Users and what they may.
+//! Users and their roles.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -9,8 +9,8 @@ use super::name::AccountName;
 use super::row::from_row;
 use super::tag;
 
-/// What a user may do; a user holds any number of them. Each includes what `reader` and `client`
-/// may, but for `client` itself.
+/// A set of rights. A user holds any number of roles. Every role includes the rights of `reader` and `client`, except
+/// `client`, which has only its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -18,23 +18,24 @@ pub enum Role {
     Client,
     /// Reads images, channels, publications, metrics.
     Reader,
-    /// Makes images, uploads, seals, deletes own drafts; promotes where a channel names the role.
+    /// Creates images, uploads, seals, deletes its own drafts; promotes in channels that name this role.
     Publisher,
     /// Promotes, rolls back, revokes.
     Promoter,
-    /// Everything.
+    /// May do everything.
     Admin,
 }
 
-/// A user as the catalog knows it.
+/// A user, as stored in the catalog.
 #[derive(Clone)]
 pub struct Account {
     pub id: Uuid,
     pub name: AccountName,
-    /// Argon2id, as a PHC string.
+    /// The Argon2id hash, as a PHC string.
     pub password_hash: String,
     pub roles: Vec<Role>,
-    /// Patterns of image names, with `*` for any run of characters; none is all images.
+    /// The patterns of the image names that the user is restricted to. `*` stands for any run of characters; no
+    /// patterns mean all images.
     pub images: Vec<String>,
     pub disabled: bool,
     pub version: i64,
@@ -55,13 +56,13 @@ from_row!(Account {
 });
 
 impl Account {
-    /// Another one after each change.
+    /// Returns the tag, which is different after each change.
     pub fn tag(&self) -> String {
         tag::of_version(self.version)
     }
 }
 
-/// The hash stays out of logs.
+/// Keeps the password hash out of logs.
 impl std::fmt::Debug for Account {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Account")
@@ -70,7 +71,7 @@ impl std::fmt::Debug for Account {
             .finish_non_exhaustive()
     }
 }
-/// Roles as they are written; one that is written twice is one.
+/// Deserializes a list of roles and drops duplicates.
 pub fn each_role_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Role>, D::Error> {
     let mut roles = Vec::new();
     for role in Vec::deserialize(deserializer)? {
@@ -81,7 +82,7 @@ pub fn each_role_once<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<
     Ok(roles)
 }
 
-/// The same where roles may be left out.
+/// Deserializes a list of roles that may be absent, and drops duplicates.
 pub fn each_role_once_if_any<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<Role>>, D::Error> {

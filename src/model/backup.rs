@@ -1,4 +1,4 @@
-//! What the catalog knows of its backups.
+//! The catalog's records of its backups.
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +7,7 @@ use super::row::from_row;
 /// A backup that was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backup {
-    /// By which `restore` finds it.
+    /// The name by which `restore` finds the backup.
     pub name: String,
     pub taken_at: DateTime<Utc>,
 }

@@ -1,4 +1,4 @@
-//! What BITS calls a session, and how a file's name tells which image it is for.
+//! BITS sessions, and the pattern that finds the image in a file's name.
 
 use std::str::FromStr;
 
@@ -11,41 +11,41 @@ use super::file_role::FileRole;
 use super::name::ImageName;
 use super::row::{from_row, stored_as_text};
 
-/// Where a BITS session is in its life. One that was cancelled or expired has no row any more.
+/// The state of a BITS session. A session that was cancelled or has expired has no row any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BitsSessionState {
-    /// It has a name and no size yet: that comes with the first fragment.
+    /// It has a name but no size yet: the size comes with the first fragment.
     Open,
-    /// It has a draft; its upload is being made, or a crash came in between.
+    /// It has a draft. Its upload is being created, or a crash prevented that.
     Claimed,
-    /// It has an upload, under its own id.
+    /// It has an upload, which has the same id.
     Receiving,
-    /// Its bytes are the draft's file, and what follows from that was done.
+    /// Its bytes are the draft's file, and everything that follows from that is done.
     Complete,
-    /// The client has ended it. Kept for a while, for clients that missed the answer.
+    /// The client has ended it. The row is kept for a while, for clients that missed the answer.
     Closed,
 }
 
 stored_as_text!(BitsSessionState);
 
-/// A session of BITS: it has a name before it has a size, and so before there is an upload.
+/// A BITS session. It has a name before it has a size, and therefore exists before its upload does.
 #[derive(Debug, Clone)]
 pub struct BitsSession {
-    /// Also that of its upload.
+    /// The id of the session and of its upload.
     pub id: Uuid,
-    /// The destination's file name, as asked for.
+    /// The destination's file name, as the client requested it.
     pub file_name: String,
     pub image: ImageName,
     pub role: FileRole,
     pub state: BitsSessionState,
-    /// The draft that gets the file; from `Claimed` on.
+    /// The draft that receives the file; set from `Claimed` on.
     pub revision_id: Option<Uuid>,
-    /// Of the whole file, in bytes; from `Claimed` on.
+    /// The size of the whole file in bytes; set from `Claimed` on.
     pub size: Option<u64>,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
-    /// The last change of its state; the upload knows of progress.
+    /// The time of the last change of state. Progress is recorded in the upload.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -62,12 +62,12 @@ from_row!(BitsSession {
     updated_at,
 });
 
-/// How the image's name is found in a file's name without its extension: a regular expression with the
-/// group `image`, which has to match the whole.
+/// The rule that finds the image's name in a file's name without its extension: a regular expression with the group
+/// `image`, which has to match the whole name.
 #[derive(Debug, Clone)]
 pub struct NamePattern(Regex);
 
-/// Why a text is no such pattern.
+/// The reason why a text is not such a pattern.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidNamePattern {
     #[error("{0}")]
@@ -77,13 +77,15 @@ pub enum InvalidNamePattern {
 }
 
 impl NamePattern {
-    /// `win7-office` and, as files of the tree are named, `win7-office_12` are both `win7-office`.
+    /// The default pattern. Both `win7-office` and `win7-office_12` (the form of names in the tree) name the image
+    /// `win7-office`.
     pub const DEFAULT: &str = r"(?<image>.+?)(?:_[0-9]+)?";
 
-    /// The same with the number as the revision's.
+    /// The same pattern, which also reads the number as the revision's number.
     pub const WITH_REVISION: &str = r"(?<image>.+?)(?:_(?<revision>[0-9]+))?";
 
-    /// The image, and by the group `revision` the number; none where the name does not match, or names no image.
+    /// Returns the image and, from the group `revision`, the revision's number. Returns none if the name does not
+    /// match, contains no valid image name, or has a revision number that is not positive.
     pub fn image_and_revision(&self, name: &str) -> Option<(ImageName, Option<i64>)> {
         let found = self.0.captures(name)?;
         let image = found.name("image")?.as_str().parse().ok()?;
@@ -95,7 +97,7 @@ impl NamePattern {
         }
     }
 
-    /// The image that a file is for; none where the name does not match, or names no image.
+    /// Returns the image that a file is for, or none if the name does not match or contains no valid image name.
     pub fn image(&self, name: &str) -> Option<ImageName> {
         self.0.captures(name)?.name("image")?.as_str().parse().ok()
     }

@@ -1,8 +1,8 @@
-//! Certificates (X.509, RFC 5280): what of them tells whom they stand for.
+//! Certificates (X.509, RFC 5280): the names in them that say whom they identify.
 //!
-//! A value of this type was read whole. Text that cannot be read makes the certificate malformed, rather
-//! than the one name be left out: a rule that denies would not see it. Whether a certificate is genuine,
-//! and whose authority signed it, is the business of the TLS handshake.
+//! A certificate is read as a whole. If any text in it cannot be read, the whole certificate is malformed: if only that
+//! name were left out, a rule that denies would not see it. The TLS handshake checks whether a certificate is genuine
+//! and which authority signed it.
 
 mod kinds;
 mod malformed;
@@ -27,7 +27,7 @@ pub use malformed::MalformedCertificate;
 use super::Digest;
 use super::pem::{self, CERTIFICATE, Content};
 
-/// `otherName` of this type is a Windows user's principal name.
+/// The type of `otherName` that holds a Windows user's principal name.
 const PRINCIPAL_NAME: &str = "1.3.6.1.4.1.311.20.2.3";
 
 /// A certificate, and the names in it.
@@ -68,7 +68,7 @@ impl Certificate {
         })
     }
 
-    /// The one certificate in a PEM text.
+    /// Reads the only certificate in a PEM text.
     pub fn from_pem(pem: &str) -> Result<Self, MalformedCertificate> {
         Self::from_der(&der_of_pem(pem)?)
     }
@@ -83,7 +83,8 @@ impl Certificate {
         pem + "-----END CERTIFICATE-----\n"
     }
 
-    /// Without extensions, so nothing says that it is for a client: no TLS library takes one.
+    /// Reports whether the certificate is of X.509 version 1. Such a certificate has no extensions, so nothing says
+    /// that it is for a client, and no TLS library accepts it.
     pub const fn is_version_1(&self) -> bool {
         self.is_version_1
     }
@@ -92,12 +93,12 @@ impl Certificate {
         &self.der
     }
 
-    /// SHA-256 of the whole certificate: it stands for this one and no renewal of it.
+    /// Returns the SHA-256 of the whole certificate. It identifies this certificate, but not a renewal of it.
     pub fn fingerprint(&self) -> Digest {
         Digest::of(&self.der)
     }
 
-    /// All values of an attribute of the subject's name, in no particular order.
+    /// Returns all values of an attribute of the subject's name, in no particular order.
     pub fn subject_values(&self, attribute: &AttributeType) -> impl Iterator<Item = &str> {
         values(&self.subject, attribute)
     }
@@ -111,7 +112,7 @@ impl Certificate {
         of_kind.map(|(_, value)| value.as_str())
     }
 
-    /// The subject's name, for people: `CN=alice, OU=Sales`.
+    /// Returns the subject's name for display: `CN=alice, OU=Sales`.
     pub fn shown_subject(&self) -> String {
         shown(&self.subject)
     }
@@ -125,7 +126,8 @@ impl Certificate {
     }
 }
 
-/// The one certificate in a PEM text, unread. Text around its section is left alone, as all programs do.
+/// Returns the bytes of the only certificate in a PEM text, without parsing them. Text around the section is ignored,
+/// as in all other programs.
 pub fn der_of_pem(pem: &str) -> Result<Vec<u8>, MalformedCertificate> {
     let sections = pem::sections(pem.as_bytes()).map_err(|_| MalformedCertificate::BrokenPem)?;
     let mut found = None;
@@ -148,7 +150,7 @@ fn values<'a>(
     name.iter().filter(move |(attribute, _)| attribute == wanted).map(|(_, value)| value.as_str())
 }
 
-/// Control characters are written as escapes, so that a name cannot write lines of its own.
+/// Formats a name for display. Control characters are escaped, so that a name cannot start a new line.
 fn shown(name: &[(AttributeType, String)]) -> String {
     let mut text = String::new();
     for (attribute, value) in name {
@@ -165,7 +167,7 @@ fn shown(name: &[(AttributeType, String)]) -> String {
     text
 }
 
-/// Names are not secret, and the rest of a certificate says nothing to people.
+/// Shows the subject, which is not secret, and the fingerprint. The rest of a certificate means nothing to people.
 impl fmt::Debug for Certificate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Certificate")
@@ -185,7 +187,7 @@ fn attributes(name: &X509Name<'_>) -> Result<Vec<(AttributeType, String)>, Malfo
     Ok(attributes)
 }
 
-/// None for kinds that no rule asks about.
+/// Reads an alternative name. Returns none for kinds that no rule asks about.
 fn alternative_name(
     name: &GeneralName<'_>,
 ) -> Result<Option<(AlternativeKind, String)>, MalformedCertificate> {
@@ -216,7 +218,7 @@ fn address(bytes: &[u8]) -> Result<IpAddr, MalformedCertificate> {
     Ok(Ipv6Addr::from(sixteen).into())
 }
 
-/// `[0] EXPLICIT UTF8String`, behind the type of the `otherName`.
+/// Reads `[0] EXPLICIT UTF8String`, which follows the type of the `otherName`.
 fn principal_name(value: &[u8]) -> Result<String, MalformedCertificate> {
     let malformed = MalformedCertificate::Text;
     let (rest, outer) = Any::from_der(value).map_err(|_| malformed)?;

@@ -1,5 +1,5 @@
-//! Which user a client certificate stands for: one to one by the certificate itself, many to one by rules
-//! on its names, as IIS has it.
+//! The mapping of client certificates to users: one to one by the certificate itself, or many to one by rules on its
+//! names, as in IIS.
 
 use std::fmt;
 use std::str::FromStr;
@@ -13,7 +13,7 @@ use super::certificate::{AlternativeKind, AttributeType, Certificate};
 use super::name::{AccountName, MappingName};
 use super::{pattern, tag};
 
-/// A mapping as the catalog knows it.
+/// A mapping, as stored in the catalog.
 #[derive(Debug, Clone)]
 pub struct CertificateMapping {
     pub id: Uuid,
@@ -26,36 +26,36 @@ pub struct CertificateMapping {
 }
 
 impl CertificateMapping {
-    /// Another one after each change.
+    /// Returns the tag, which is different after each change.
     pub fn tag(&self) -> String {
         tag::of_version(self.version)
     }
 }
 
-/// Which certificates are meant.
+/// The certificates that a mapping applies to.
 #[derive(Debug, Clone)]
 pub enum Criterion {
-    /// This one alone; its renewal is another.
+    /// Only this certificate. Its renewal is a different certificate.
     Certificate(Box<Certificate>),
-    /// All that satisfy every rule. Those at lower positions, which begin with 1, are asked first.
+    /// All certificates that satisfy every rule. Mappings at lower positions are checked first; positions begin with 1.
     Rules { rules: Rules, position: i64 },
 }
 
-/// What becomes of them.
+/// The effect of a mapping on its certificates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome {
-    /// They are this user.
+    /// They authenticate as this user.
     Allow(AccountName),
-    /// They are refused; the user is a note to people, if there is one.
+    /// They are refused. The user, if there is one, is only a note for people.
     Deny(Option<AccountName>),
 }
 
-/// One rule or more, all of which have to hold.
+/// One or more rules, all of which have to hold.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Rule>", into = "Vec<Rule>")]
 pub struct Rules(Vec<Rule>);
 
-/// What one name of a certificate has to be. It holds if any of several values does.
+/// A condition on one name of a certificate. If the name has several values, one that matches is enough.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "WrittenRule", into = "WrittenRule")]
 pub struct Rule {
@@ -72,18 +72,18 @@ enum Place {
     Alternative(AlternativeKind),
 }
 
-/// A rule as JSON has it.
+/// The JSON form of a rule.
 #[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = CertificateRule, example = json!({"field": "subject", "attribute": "OU", "match": "Sales*"}))]
 pub struct WrittenRule {
     pub field: RuleField,
-    /// Of subject and issuer: `CN`, `OU`, `O`, … or an object identifier. Of alternative names: `dns`,
+    /// The attribute. For subject and issuer: `CN`, `OU`, `O`, … or an object identifier. For alternative names: `dns`,
     /// `email`, `uri`, `ip` or `upn`.
     pub attribute: String,
-    /// The value, in which `*` stands for any characters.
+    /// The value to match, in which `*` stands for any run of characters.
     pub r#match: String,
-    /// Whether case counts, as it does unless this says otherwise.
+    /// True, the default, if the comparison is case-sensitive.
     #[serde(default = "yes")]
     #[schema(default = true)]
     pub case_sensitive: bool,
@@ -95,7 +95,7 @@ pub struct WrittenRule {
 pub enum RuleField {
     Subject,
     Issuer,
-    /// Subject-alternative names.
+    /// The subject alternative names.
     San,
 }
 
@@ -103,7 +103,7 @@ fn yes() -> bool {
     true
 }
 
-/// Why a text is no rule, or a list of rules none; the sentence says what to do.
+/// The reason why a text is not a valid rule, or a list of rules is not valid. The message says what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidRule(String);
@@ -116,7 +116,8 @@ impl Criterion {
         }
     }
 
-    /// Where it stands in the order; 0 for a certificate of its own, which comes before all rules.
+    /// Returns the position in the order of checks: 0 for a mapping of a single certificate, which comes before all
+    /// rules.
     pub fn position(&self) -> i64 {
         match self {
             Self::Certificate(_) => 0,
@@ -152,7 +153,7 @@ impl TryFrom<Vec<Rule>> for Rules {
     type Error = InvalidRule;
 
     fn try_from(rules: Vec<Rule>) -> Result<Self, InvalidRule> {
-        // None at all would hold for every certificate.
+        // An empty list would hold for every certificate.
         if (1..=20).contains(&rules.len()) {
             Ok(Self(rules))
         } else {
@@ -185,7 +186,7 @@ impl Rule {
         }
     }
 
-    /// The same without regard to case.
+    /// Returns the same rule, but without regard to case.
     #[must_use]
     pub fn ignoring_case(mut self) -> Self {
         self.case_sensitive = false;
@@ -235,7 +236,7 @@ impl Place {
     }
 }
 
-/// As the command line writes it: `subject.OU=Sales*`, `san.dns=*.example.com`.
+/// Reads a rule as it is written on the command line: `subject.OU=Sales*`, `san.dns=*.example.com`.
 impl FromStr for Rule {
     type Err = InvalidRule;
 

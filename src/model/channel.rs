@@ -10,42 +10,44 @@ use super::name::ChannelName;
 use super::row::{from_row, stored_as_text};
 use super::tag;
 
-/// Where the channel of this name publishes when nothing else is said: at the tree's root.
+/// The name of the channel that publishes at the tree's root by default.
 pub const PRODUCTION: &str = "production";
 pub const TEST: &str = "test";
 
-/// Who may read a channel's files and ask for its updates.
+/// The callers that may read a channel's files and ask for its updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ReadAccess {
-    /// Anyone who reaches the server, as the MED-V set-up has it.
+    /// Anyone who can reach the server, as in a MED-V installation.
     Everyone,
-    /// Whoever has credentials for the image.
+    /// Callers with credentials for the image.
     Authenticated,
 }
 
 stored_as_text!(ReadAccess);
 
-/// A channel as the catalog knows it.
+/// A channel, as stored in the catalog.
 #[derive(Debug, Clone)]
 pub struct Channel {
     pub id: Uuid,
     pub name: ChannelName,
-    /// The folder below the tree's root; empty is the root itself.
+    /// The folder below the tree's root. An empty text means the root itself.
     pub folder: String,
     pub read_access: ReadAccess,
-    /// How many earlier revisions the folder keeps beside the assigned one.
+    /// The number of earlier revisions that the folder keeps beside the assigned one.
     pub keep_old: i64,
     pub tree_during_rollout: bool,
     /// The roles, besides promoter and admin, that may promote here.
     pub promoters: Vec<Role>,
-    /// A channel that a revision must have been assigned in before it may come here.
+    /// A channel that a revision must have been assigned to before it may be promoted here.
     pub requires_channel: Option<ChannelName>,
-    /// How many people besides the first must agree to a promotion.
+    /// The number of people, besides the first, who must agree to a promotion.
     pub approvals: i64,
-    /// Raised with every change of what the channel offers; readers of its manifest refuse a lower one.
+    /// The sequence number of the manifest. It is raised with every change of what the channel offers; readers of the
+    /// manifest refuse a lower one.
     pub sequence: i64,
-    /// When `sequence` was last raised; at least a second after the time before ([`date_of_next`]).
+    /// The time when `sequence` was last raised. It is in a later whole second than the previous time
+    /// ([`date_of_next`]).
     pub issued_at: DateTime<Utc>,
     pub version: i64,
     pub created_at: DateTime<Utc>,
@@ -69,15 +71,16 @@ from_row!(Channel {
     updated_at,
 });
 
-/// The date of what replaces something of a date: two versions within one second would be one to everybody who compares dates,
-/// which have whole seconds (RFC 9110 section 8.8.2.2). It may lie ahead.
+/// Returns the date of a version that replaces another one. It is in a later whole second than the other one, because
+/// dates have whole seconds (RFC 9110 section 8.8.2.2): anyone who compares dates would take two versions within one
+/// second for the same. The date may be in the future.
 pub fn date_of_next(before: DateTime<Utc>, now: DateTime<Utc>) -> DateTime<Utc> {
     let second = before.duration_trunc(TimeDelta::seconds(1)).unwrap_or(before);
     now.max(second + TimeDelta::seconds(1))
 }
 
 impl Channel {
-    /// Another one after each change.
+    /// Returns the tag, which is different after each change.
     pub fn tag(&self) -> String {
         tag::of_version(self.version)
     }

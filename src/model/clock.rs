@@ -1,4 +1,4 @@
-//! Where time, ids and random secrets come from: outside, so that tests decide them.
+//! The sources of time, ids and random secrets. They are passed in from outside, so that tests can control them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -8,14 +8,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, DurationRound as _, TimeDelta, Utc};
 use uuid::Uuid;
 
-/// Tells the time, in whole microseconds: PostgreSQL keeps no more, and a time must not change by
-/// being stored.
+/// A clock that reports whole microseconds. PostgreSQL stores no more, and a time must not change when it is stored.
 #[derive(Clone, Default)]
 pub enum Clock {
     /// The machine's clock.
     #[default]
     System,
-    /// Stands still until a test moves it: microseconds since the epoch.
+    /// A clock that does not move until a test moves it, in microseconds since the epoch.
     Fixed(Arc<AtomicU64>),
 }
 
@@ -35,7 +34,7 @@ impl Clock {
     }
 }
 
-/// Gives ids that sort by time (`UUIDv7`), and secrets from the system's random source.
+/// The source of ids that sort by time (`UUIDv7`), and of secrets from the system's random source.
 #[derive(Clone, Copy, Default)]
 pub struct Ids;
 
@@ -45,12 +44,12 @@ impl Ids {
         Uuid::now_v7()
     }
 
-    /// 128 random bits in hex: where a blob lies, and nothing about its content.
+    /// Returns 128 random bits in hex: the key of a blob, which says nothing about its content.
     pub fn blob_key(self) -> String {
         hex::encode(random::<16>())
     }
 
-    /// A password of 24 letters, digits, `-` and `_` (144 bits).
+    /// Returns a password of 24 letters, digits, `-` and `_` (144 bits).
     pub fn password(self) -> String {
         URL_SAFE_NO_PAD.encode(random::<18>())
     }
@@ -58,7 +57,7 @@ impl Ids {
 
 fn random<const N: usize>() -> [u8; N] {
     let mut bytes = [0; N];
-    // Without random numbers there are no unguessable keys: stopping is the only safe answer.
+    // Without random numbers, keys could be guessed: stopping is the only safe reaction.
     getrandom::fill(&mut bytes).expect("the system's random source answers");
     bytes
 }

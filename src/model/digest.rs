@@ -1,4 +1,4 @@
-//! SHA-256 digests as the catalog, the tree and the wire write them.
+//! SHA-256 digests, as they are written in the catalog, the tree and HTTP.
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest([u8; 32]);
 
-/// The text is not `sha256:` and 64 hex digits.
+/// The error for a text that is not `sha256:` and 64 hex digits.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("a digest is written sha256: and 64 hexadecimal digits")]
 pub struct InvalidDigest;
@@ -19,7 +19,7 @@ impl Digest {
         Self(bytes)
     }
 
-    /// The digest of bytes that are at hand; files are hashed while they stream.
+    /// Computes the digest of bytes in memory. Files are hashed while they are streamed.
     pub fn of(bytes: &[u8]) -> Self {
         Self(Sha256::digest(bytes).into())
     }
@@ -28,7 +28,7 @@ impl Digest {
         &self.0
     }
 
-    /// The 64 hex digits without the algorithm's name.
+    /// Returns the 64 hex digits without the algorithm's name.
     pub fn to_hex(self) -> String {
         hex::encode(self.0)
     }
@@ -36,7 +36,7 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // On the stack: `hex::encode` collects a text letter by letter, which was 2 % of an update check.
+        // On the stack: `hex::encode` builds a string character by character, which took 2 % of an update check.
         let mut digits = [0; 64];
         hex::encode_to_slice(self.0, &mut digits).map_err(|_| fmt::Error)?;
         write!(f, "sha256:{}", str::from_utf8(&digits).map_err(|_| fmt::Error)?)

@@ -1,4 +1,4 @@
-//! What a file is to its image: the kind of an image says which roles a revision has to fill.
+//! The role of a file. The kind of an image determines which roles a revision has to fill.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,13 +8,13 @@ use utoipa::ToSchema;
 
 use super::row::stored_as_text;
 
-/// What a file is to its revision.
+/// The role of a file in its revision.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, ToSchema,
 )]
 #[serde(rename_all = "snake_case")]
 pub enum FileRole {
-    /// The packed machine of a MED-V image.
+    /// The packed virtual machine of a MED-V image.
     Ckm,
     /// The list of the CKM's blocks, which clients fetch first.
     Index,

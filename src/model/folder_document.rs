@@ -1,11 +1,12 @@
-//! What imagedepot itself writes into a channel's folder, beside the files of revisions: the one list of it.
+//! The only list of the documents that imagedepot itself writes into a channel's folder, beside the files of revisions.
 //!
-//! Snapshot, publication, the tree in a folder and in a bucket, HTTP, a rebuild and the names that a channel's folder may
-//! have go by this list. How a document's content is made stands in `catalog/snapshot/documents.rs`.
+//! The snapshot, the publication, the tree in a folder or a bucket, HTTP, the rebuild, and the check of folder names
+//! all use this list. The content of a document is created in `catalog/snapshot/documents.rs`.
 
 use super::publication::{A_SHORT_WHILE, in_folder};
 
-/// Each with its name, its content type, and what caches may do with it, wherever it is served from.
+/// Declares the documents, each with its name, its content type, and its cache control, which are the same wherever the
+/// document is served from.
 macro_rules! folder_documents {
     ($($(#[$doc:meta])* $document:ident: $name:literal, $content_type:literal, $cache_control:expr;)+) => {
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,26 +33,27 @@ macro_rules! folder_documents {
 }
 
 folder_documents! {
-    /// What the folder holds, for readers that have nothing but the tree.
+    /// The contents of the folder, for readers that have nothing but the tree.
     Manifest: "channel.json", "application/json", A_SHORT_WHILE;
 }
 
 impl FolderDocument {
-    /// The document of this name; none for a revision's file, and for what is somebody's own.
+    /// Returns the document of this name, or none for any other file, such as a revision's file or a user's own file.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().copied().find(|document| document.file_name() == name)
     }
 
-    /// Its path below the tree's root.
+    /// Returns the document's path below the tree's root.
     pub fn path_in(self, folder: &str) -> String {
         in_folder(folder, self.file_name())
     }
 }
 
-/// How names of files end that stand in the tree, or are to come.
+/// The endings of the names of files that are in the tree or are planned for it.
 const ENDINGS: [&str; 5] = [".ckm", ".index", ".json", ".jws", ".chunks"];
 
-/// Whether a channel's folder of this name could stand in the place of a file of the tree. Windows' names have no case.
+/// Reports whether a channel's folder with this name could take the place of a file of the tree. Document names are
+/// compared without regard to case, as on Windows; the endings are compared exactly.
 pub fn is_file_like(folder: &str) -> bool {
     let mut documents = FolderDocument::ALL.iter();
     documents.any(|document| document.file_name().eq_ignore_ascii_case(folder))

@@ -12,7 +12,7 @@ use super::name::ImageName;
 use super::row::{from_row, stored_as_text};
 use super::tag;
 
-/// What an image consists of. Fixed when the image is made.
+/// The set of files that an image consists of. It is fixed when the image is created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ImageKind {
@@ -25,8 +25,8 @@ pub enum ImageKind {
 stored_as_text!(ImageKind);
 
 impl ImageKind {
-    /// The roles that a revision must fill before it can be sealed, in the order of publication:
-    /// clients fetch the index first, so it appears last.
+    /// Returns the roles that a revision must fill before it can be sealed, in the order of publication. Clients fetch
+    /// the index first, so it is published last.
     pub const fn roles(self) -> &'static [FileRole] {
         match self {
             Self::Medv => &[FileRole::Ckm, FileRole::Index],
@@ -35,17 +35,17 @@ impl ImageKind {
     }
 }
 
-/// Whether a text can be the extension of published files: 1 to 16 letters and digits. Which of them a new image may have says
-/// the catalog.
+/// Reports whether a text can be the extension of published files: 1 to 16 letters and digits. The catalog decides
+/// which of these a new image may have.
 pub fn is_extension(text: &str) -> bool {
     (1..=16).contains(&text.len()) && text.chars().all(|c| c.is_ascii_alphanumeric())
 }
 
-/// Free words that an administrator hangs on an image or a revision.
+/// Free-form labels that an administrator attaches to an image or a revision.
 pub type Labels = BTreeMap<String, String>;
 
-/// What the snapshot keeps of an image: what update checks and manifests ask of it. Not the whole, for the descriptions
-/// and labels of 100,000 images would fill the memory.
+/// The part of an image that the snapshot keeps: what update checks and manifests need. The descriptions and labels of
+/// 100,000 images would need too much memory.
 #[derive(Debug, Clone)]
 pub struct OfferedImage {
     pub id: Uuid,
@@ -54,24 +54,25 @@ pub struct OfferedImage {
 
 from_row!(OfferedImage { id, name });
 
-/// An image as the catalog knows it.
+/// An image, as stored in the catalog.
 #[derive(Debug, Clone)]
 pub struct Image {
     pub id: Uuid,
     pub name: ImageName,
     pub kind: ImageKind,
-    /// The `{ext}` of the published files: `ckm`, or what kind `single` was given.
+    /// The `{ext}` of the published files: `ckm`, or the extension given for kind `single`.
     pub extension: String,
     pub description: String,
     pub labels: Labels,
-    /// How many sealed revisions retention leaves; none keeps all.
+    /// The number of sealed revisions that retention keeps; none means all.
     pub keep_revisions: Option<i64>,
-    /// Raised by every change; the resource's `ETag`.
+    /// The version, raised by every change; used for the resource's `ETag`.
     pub version: i64,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
     pub updated_at: DateTime<Utc>,
-    /// Set on an image that was deleted: its row keeps the counter, for the name may come back.
+    /// The time when the image was deleted. The row of a deleted image keeps the revision counter, because the name may
+    /// be used again.
     pub deleted_at: Option<DateTime<Utc>>,
 }
 
@@ -91,7 +92,7 @@ from_row!(Image {
 });
 
 impl Image {
-    /// Another one after each change.
+    /// Returns the tag, which is different after each change.
     pub fn tag(&self) -> String {
         tag::of_version(self.version)
     }

@@ -1,4 +1,4 @@
-//! Background work that one server at a time does for all of them.
+//! Background work that one server at a time does for all servers.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -6,37 +6,37 @@ use uuid::Uuid;
 
 use super::row::{from_row, stored_as_text};
 
-/// What is to be done beside requests.
+/// A kind of background work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Job {
-    /// The tree follows the catalog.
+    /// Brings the tree up to date with the catalog.
     Publish,
-    /// What is left behind is taken away.
+    /// Removes leftovers.
     Sweep,
-    /// Retention, and bytes that nothing refers to.
+    /// Applies retention, and removes bytes that nothing refers to.
     Collect,
-    /// Stored bytes are read again.
+    /// Reads stored bytes again.
     Scrub,
 }
 
 stored_as_text!(Job);
 
 impl Job {
-    /// How many there are.
+    /// The number of jobs.
     pub const COUNT: usize = 4;
 }
 
-/// How a job stands, for all servers.
+/// The state of a job, which all servers share.
 #[derive(Debug, Clone)]
 pub struct JobState {
-    /// The server that is at it; none between rounds.
+    /// The server that is doing the job; none between rounds.
     pub holder: Option<Uuid>,
-    /// When a holder that tells nothing any more counts as gone.
+    /// The time when a holder that has stopped responding counts as gone.
     pub held_until: DateTime<Utc>,
-    /// The catalog's version that the last round has brought about.
+    /// The catalog version that the last round has put into effect.
     pub done_version: i64,
-    /// When the next round is due, whatever the version.
+    /// The time when the next round is due, even if the version has not changed.
     pub due_at: DateTime<Utc>,
 }
 

@@ -1,9 +1,9 @@
-//! A folder of this machine, as somebody typed it. `sftp://nas/x` and `nas:/x` are such folders to the system, too: what was
-//! meant for another machine would lie below the working folder, and look well.
+//! A folder on this machine, as a user typed it. To the operating system, `sftp://nas/x` and `nas:/x` are valid folder
+//! names too: data that is meant for another machine would end up below the working folder, without an error.
 
 use std::path::{Path, PathBuf};
 
-/// Why a text is not taken for a folder of this machine.
+/// The reason why a text is not accepted as a folder on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotLocal {
     #[error("{0}:// is an address, and this is a folder of this machine")]
@@ -16,16 +16,16 @@ pub enum NotLocal {
     Empty,
 }
 
-/// For clap: the path as it stands, if it can only mean this machine.
+/// Returns the path unchanged if it can only mean this machine. Used by clap.
 pub fn local_folder(path: PathBuf) -> Result<PathBuf, NotLocal> {
-    // A name that is no text is nobody's address.
+    // A path that is not valid Unicode is no address of another machine.
     match path.to_str() {
         Some(text) => check(text).map(|()| path),
         None => Ok(path),
     }
 }
 
-/// The same rule as rsync and scp have: a colon before the first slash ends the name of a machine.
+/// Applies the same rule as rsync and scp: a colon before the first slash ends the name of a machine.
 fn check(text: &str) -> Result<(), NotLocal> {
     if text.is_empty() {
         return Err(NotLocal::Empty);
@@ -41,7 +41,7 @@ fn check(text: &str) -> Result<(), NotLocal> {
     }
 }
 
-/// The device that it is on, or will be once it is made; none where that cannot be told.
+/// Returns the device that the path is on, or will be on once it is created. Returns none if that cannot be determined.
 pub fn device(path: &Path) -> Option<u64> {
     use std::os::unix::fs::MetadataExt as _;
     let path = std::path::absolute(path).ok()?;

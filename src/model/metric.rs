@@ -1,16 +1,17 @@
-//! The table of metrics: for each its name, kind, labels and unit, and what it tells.
+//! The table of metrics, with the name, kind, labels, unit and description of each.
 //!
-//! It stands in the lowest room, for every room counts something. A new metric is a line here, and the place that
-//! counts: a line that nothing counts is an unused item to the compiler. `telemetry::metrics` describes them to
-//! Prometheus from the same lines. Nothing else calls the macros of the crate `metrics` (`tests/integration/layers.rs`).
+//! The table is in the lowest layer, because every layer counts something. A new metric needs a line here and a place
+//! that counts it. If nothing counts it, the compiler reports an unused item. `telemetry::metrics` uses the same lines
+//! to describe the metrics to Prometheus. Nothing else calls the macros of the crate `metrics`
+//! (`tests/integration/layers.rs`).
 
 use metrics::{Label, SharedString, Unit};
 
-/// What a line of the table says.
+/// One line of the table.
 pub(crate) struct Metric {
     pub name: &'static str,
     pub kind: Kind,
-    /// Their names.
+    /// The names of the labels.
     pub labels: &'static [&'static str],
     pub unit: Unit,
     pub description: &'static str,
@@ -23,19 +24,19 @@ pub(crate) enum Kind {
     Histogram,
 }
 
-/// Only goes up.
+/// A value that only goes up.
 pub(crate) struct Counter<const LABELS: usize> {
     name: &'static str,
     labels: [&'static str; LABELS],
 }
 
-/// Goes up and down.
+/// A value that goes up and down.
 pub(crate) struct Gauge<const LABELS: usize> {
     name: &'static str,
     labels: [&'static str; LABELS],
 }
 
-/// How often something was how large.
+/// A distribution of observed values.
 pub(crate) struct Histogram<const LABELS: usize> {
     name: &'static str,
     labels: [&'static str; LABELS],
@@ -150,14 +151,14 @@ const fn count(labels: &[&str]) -> usize {
 }
 
 impl<const LABELS: usize> Counter<LABELS> {
-    /// The series that has these values of the labels.
+    /// Returns the series with these label values.
     pub fn with<V: Into<SharedString>>(&self, values: [V; LABELS]) -> metrics::Counter {
         metrics::counter!(self.name, pairs(self.labels, values))
     }
 }
 
 impl Counter<0> {
-    /// The one series, for who keeps it.
+    /// Returns the only series, for callers that keep it.
     pub fn series(&self) -> metrics::Counter {
         metrics::counter!(self.name)
     }
@@ -167,8 +168,8 @@ impl Counter<0> {
     }
 }
 
-/// Has every counter without labels shown from the start: a rule does not see a first count that comes with its series.
-/// Those with labels begin where their values are known.
+/// Registers every counter without labels at zero, because an alert rule does not notice a first count that appears
+/// together with its series. Counters with labels start where their label values are known.
 pub(crate) fn begin_at_zero() {
     for metric in TABLE {
         if metric.kind == Kind::Counter && metric.labels.is_empty() {
@@ -182,14 +183,14 @@ impl<const LABELS: usize> Histogram<LABELS> {
         self.name
     }
 
-    /// The series that has these values of the labels.
+    /// Returns the series with these label values.
     pub fn with<V: Into<SharedString>>(&self, values: [V; LABELS]) -> metrics::Histogram {
         metrics::histogram!(self.name, pairs(self.labels, values))
     }
 }
 
 impl<const LABELS: usize> Gauge<LABELS> {
-    /// The series that has these values of the labels.
+    /// Returns the series with these label values.
     pub fn with<V: Into<SharedString>>(&self, values: [V; LABELS]) -> metrics::Gauge {
         metrics::gauge!(self.name, pairs(self.labels, values))
     }
@@ -223,7 +224,7 @@ mod tests {
 
     use super::*;
 
-    /// Prometheus' own rules for names.
+    /// Checks the naming rules of Prometheus.
     #[test]
     fn a_name_tells_its_kind_and_unit() {
         let names: BTreeSet<_> = TABLE.iter().map(|metric| metric.name).collect();

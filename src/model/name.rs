@@ -1,15 +1,15 @@
 //! Names of images, channels, accounts, tokens and client machines.
 //!
-//! A value of one of these types is a valid name; text becomes one at the edge, by `parse`, or the
-//! thing it names does not exist. Names are unique without regard to case, because Windows clients
-//! keep them as file names: `key()` is the form to compare.
+//! A value of one of these types is a valid name. Text is parsed where it enters the program; a text that is not valid
+//! names nothing that exists. Names are unique without regard to case, because Windows clients use them as file names:
+//! `key()` is the form to compare.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
-/// Why a text is no name; the sentence says what a name must be.
+/// The reason why a text is not a valid name. The message says what a name must be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct InvalidName(&'static str);
@@ -42,7 +42,7 @@ macro_rules! name {
                 &self.0
             }
 
-            /// The form in which names are compared: without regard to case.
+            /// Returns the form in which names are compared, which ignores case.
             pub fn key(&self) -> String {
                 self.0.to_ascii_lowercase()
             }
@@ -91,14 +91,15 @@ name!(
 );
 
 name!(
-    /// The name of a user. Mail addresses are names too; a colon would end it in Basic credentials.
+    /// The name of a user. Mail addresses are allowed. A colon is not, because it would end the name in Basic
+    /// credentials.
     AccountName,
     "a user's name has 1 to 64 letters, digits, '.', '_', '-' or '@' and begins with a letter or digit",
     |text| is_word(&text.replace('@', "-"), 64)
 );
 
 name!(
-    /// The name of an API token: of the program that holds it.
+    /// The name of an API token, which names the program that holds it.
     TokenName,
     "a token's name has 1 to 64 letters, digits, '.', '_' or '-' and begins with a letter or digit",
     |text| is_word(text, 64)
@@ -112,7 +113,7 @@ name!(
 );
 
 name!(
-    /// The id by which a client machine presents itself.
+    /// The id that a client machine presents.
     ClientId,
     "a client's id has 1 to 64 letters, digits, '.', '_' or '-'",
     |text| (1..=64).contains(&text.len())

@@ -1,21 +1,21 @@
-//! The parts of a server that may fail by themselves while update checks and downloads go on.
+//! The parts of a server that may fail on their own while update checks and downloads continue.
 
 use chrono::{DateTime, Utc};
 
-/// A part that may fail by itself.
+/// A part that may fail on its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// The database takes no changes, or does not answer.
+    /// The database accepts no changes, or does not answer.
     Catalog,
-    /// What clients are answered from has not been compared with the catalog for some seconds.
+    /// The snapshot that clients are answered from has not been compared with the catalog for some seconds.
     Snapshot,
-    /// This machine's clock is not the database's.
+    /// This machine's clock differs from the database's.
     Clock,
-    /// The folder or the bucket of the stored bytes is away.
+    /// The folder or the bucket of the stored bytes is unreachable.
     Store,
-    /// The disk has less room than uploads leave on it.
+    /// The disk has less free space than uploads have to leave on it.
     Disk,
-    /// The tree does not follow the catalog.
+    /// The tree is behind the catalog.
     Publication,
     /// The newest backup is older than it should be.
     Backup,
@@ -45,18 +45,18 @@ impl Part {
     }
 }
 
-/// How a part is.
+/// The state of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartState {
     pub part: Part,
-    /// None while it works.
+    /// The problem; none while the part works.
     pub trouble: Option<Trouble>,
 }
 
-/// What is wrong with a part.
+/// A problem of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
-    /// A sentence for people, without paths and addresses: the log has those.
+    /// A sentence for people, without paths and addresses, which are in the log.
     pub what: String,
     pub since: DateTime<Utc>,
 }

@@ -2,8 +2,8 @@
 
 use super::name::ImageName;
 
-/// Whether all of `text` is as the pattern has it. Compares character by character: whoever does not
-/// regard case brings both in one case.
+/// Reports whether the pattern matches the whole text. It compares character by character: to ignore case, the caller
+/// converts both to the same case.
 pub fn matches(pattern: &str, text: &str) -> bool {
     let Some((head, tail)) = pattern.split_once('*') else { return pattern == text };
     let Some(mut rest) = text.strip_prefix(head) else { return false };
@@ -12,19 +12,19 @@ pub fn matches(pattern: &str, text: &str) -> bool {
         if pieces.peek().is_none() {
             return rest.ends_with(piece);
         }
-        // The first place is the best one: it leaves most to the pieces that follow.
+        // The first match is the best one: it leaves most text to the pieces that follow.
         let Some(at) = rest.find(piece) else { return false };
         rest = &rest[at + piece.len()..];
     }
     true
 }
 
-/// The same without regard to case.
+/// Reports the same without regard to the case of ASCII letters.
 pub fn matches_any_case(pattern: &str, text: &str) -> bool {
     matches(&pattern.to_ascii_lowercase(), &text.to_ascii_lowercase())
 }
 
-/// Whether an image is among those that somebody is confined to; no pattern is all images.
+/// Reports whether an image is among those that a caller is restricted to; no patterns mean all images.
 pub fn covers(patterns: &[String], image: &ImageName) -> bool {
     patterns.is_empty() || patterns.iter().any(|pattern| matches_any_case(pattern, image.as_str()))
 }

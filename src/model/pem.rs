@@ -1,8 +1,9 @@
-//! PEM as people and programs write it (RFC 7468, section 3, and what precedes it): which sections a text has, all of them or an error.
+//! PEM as people and programs write it (RFC 7468, section 3, and older forms). All sections of a text are found, or an
+//! error is reported.
 //!
-//! Bundles are made by hand: `cat a.pem b.pem` where the first lacks its last newline, an editor that begins files with a
-//! byte-order mark, lines that end as on Windows, words between the sections. Readers that go by whole lines leave the
-//! section out that such a place touches, and say nothing. What the sections hold is read by others.
+//! Bundles are made by hand: `cat a.pem b.pem` where the first file lacks its last newline, an editor that begins files
+//! with a byte-order mark, Windows line endings, text between the sections. Parsers that work on whole lines silently
+//! skip the section that is affected by this. The contents of the sections are parsed elsewhere.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,28 +14,28 @@ use super::text_file::BYTE_ORDER_MARK;
 const BEGIN: &str = "-----BEGIN ";
 const END: &str = "-----END ";
 const DASHES: &str = "-----";
-/// What a certificate is called; older programs wrote the other two (RFC 7468, section 5.1).
+/// The label of a certificate; older programs wrote the other two (RFC 7468, section 5.1).
 pub const CERTIFICATE: &str = "CERTIFICATE";
 const OLD_NAMES: [&str; 2] = ["X509 CERTIFICATE", "X.509 CERTIFICATE"];
 
-/// What stands between `BEGIN` and `END`.
+/// One section, from `BEGIN` to `END`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Section {
-    /// `CERTIFICATE`, `X509 CRL`, `PRIVATE KEY`.
+    /// The label, such as `CERTIFICATE`, `X509 CRL` or `PRIVATE KEY`.
     pub label: String,
     pub content: Content,
-    /// Where it begins, counted from 1.
+    /// The line on which the section begins, counted from 1.
     pub line: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content {
     Der(Vec<u8>),
-    /// With a password, in the old form that says so in lines of its own (RFC 1421).
+    /// The section is encrypted with a password, in the old form that says so in lines of its own (RFC 1421).
     Encrypted,
 }
 
-/// Why a text is not read, with the line.
+/// The reason why a text cannot be read, with the line.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum PemError {
     #[error("it is UTF-16, as PowerShell's `>` writes: save it as ASCII or UTF-8")]
@@ -53,8 +54,9 @@ pub enum PemError {
     OtherForm { line: usize, label: String },
 }
 
-/// The certificates of a bundle, with the line that each begins on. A key or a request may well stand beside them. An error for one in
-/// a form that is not read: left out, it would be an authority that is missed.
+/// Returns the certificates of a bundle, each with the line on which it begins. Other sections, such as a key or a
+/// request, are allowed and ignored. A certificate in an unsupported form is an error: if it were skipped, an authority
+/// would be missing.
 pub fn certificates(bytes: &[u8]) -> Result<Vec<(usize, Vec<u8>)>, PemError> {
     let mut found = Vec::new();
     for Section { label, content, line } in sections(bytes)? {
@@ -69,12 +71,13 @@ pub fn certificates(bytes: &[u8]) -> Result<Vec<(usize, Vec<u8>)>, PemError> {
     Ok(found)
 }
 
-/// All sections, in their order; none where the text has no `BEGIN`.
+/// Returns all sections in their order; the list is empty if the text has no `BEGIN`.
 pub fn sections(bytes: &[u8]) -> Result<Vec<Section>, PemError> {
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(PemError::Utf16);
     }
-    // Marks stand in the middle of what was put together from several files. What stands around the sections may be of any encoding; in them all is ASCII.
+    // In a text that was joined from several files, marks are also in the middle. Text around the sections may have any
+    // encoding; the sections themselves are ASCII.
     let text = String::from_utf8_lossy(bytes)
         .replace("\r\n", "\n")
         .replace('\r', "\n")
@@ -107,8 +110,8 @@ pub fn sections(bytes: &[u8]) -> Result<Vec<Section>, PemError> {
     }
 }
 
-/// A line in pieces that begin with a `BEGIN` or `END` each, for one may stand directly behind another's dashes. An `END` takes
-/// its five dashes with it.
+/// Splits a line at each `BEGIN` and `END`, because one may directly follow the dashes of another. The five dashes that
+/// end a `BEGIN` or `END` stay with it.
 fn pieces(line: &str) -> Vec<&str> {
     let mut pieces = Vec::new();
     let mut rest = line.trim();
@@ -131,7 +134,7 @@ fn pieces(line: &str) -> Vec<&str> {
     pieces
 }
 
-/// `CERTIFICATE` of `CERTIFICATE-----`.
+/// Returns `CERTIFICATE` for `CERTIFICATE-----`.
 fn label(rest: &str, line: usize) -> Result<String, PemError> {
     match rest.strip_suffix(DASHES).map(str::trim) {
         Some(label) if !label.is_empty() => Ok(label.to_owned()),

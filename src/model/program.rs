@@ -1,14 +1,14 @@
-//! Which program this is: what `--version`, the metrics and `GET /status` say of it.
+//! The identity of this program, as shown by `--version`, the metrics and `GET /status`.
 
-/// Of the crate.
+/// The version of the crate.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// The commit that the program was built from, where the build said so (`IMAGEDEPOT_COMMIT`).
+/// Returns the commit that the program was built from, if the build specified it (`IMAGEDEPOT_COMMIT`).
 pub fn commit() -> Option<&'static str> {
     option_env!("IMAGEDEPOT_COMMIT").filter(|commit| !commit.is_empty())
 }
 
-/// The cargo features that it was built with.
+/// Returns the cargo features that the program was built with.
 pub fn features() -> Vec<&'static str> {
     let all = [
         ("server", cfg!(feature = "server")),

@@ -1,4 +1,4 @@
-//! Promotions, the assignments that they give, and how fast they reach clients.
+//! Promotions, the assignments that result from them, and the speed at which they reach clients.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,13 +8,13 @@ use uuid::Uuid;
 
 use super::row::{from_row, stored_as_text};
 
-/// What a promotion was.
+/// The kind of a promotion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PromotionKind {
     /// A revision was chosen.
     Promote,
-    /// An earlier assignment was taken up again.
+    /// An earlier assignment was restored.
     Rollback,
     /// The image was taken out of the channel.
     Withdraw,
@@ -23,7 +23,8 @@ pub enum PromotionKind {
 stored_as_text!(PromotionKind);
 
 impl PromotionKind {
-    /// What the column `kind` says: a word that the version before knows. A withdrawal stands in a column of its own.
+    /// Returns the value of the column `kind`, which the previous version of the program understands. A withdrawal is
+    /// recorded in a column of its own.
     #[must_use]
     pub const fn as_stored(self) -> Self {
         match self {
@@ -47,24 +48,25 @@ where
     }
 }
 
-/// How the files of a withdrawn image leave the tree.
+/// The way in which the files of a withdrawn image leave the tree.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Departure {
-    /// As those of any revision that is no longer offered: who fetches one may finish.
+    /// After the grace period, like the files of any revision that is no longer offered: clients that are fetching one
+    /// may finish.
     #[default]
     AfterGrace,
-    /// With their HTTP names: nobody is to have more of them.
+    /// At once, together with their HTTP names: no client gets any more of them.
     AtOnce,
 }
 
 stored_as_text!(Departure);
 
-/// How fast a promotion reaches clients.
+/// The speed at which a promotion reaches clients.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Rollout {
-    /// The share of clients that are offered it, in percent: for now always all of them.
+    /// The share of clients that are offered the revision, in percent. Currently always 100.
     #[serde(default = "everyone")]
     #[schema(minimum = 100, maximum = 100, example = 100)]
     pub percent: u8,
@@ -80,13 +82,13 @@ impl Default for Rollout {
     }
 }
 
-/// What a promotion is ordered with: the one list of it.
+/// The terms of a promotion. This is the only list of them.
 ///
-/// Order, history, the API's answers and exports carry it whole, so that a field which is added here is in all of them.
-/// `storage/queries/promotions.rs` keeps it, `api/assignments.rs` takes it in.
+/// The order, the history, the API's answers and exports all contain it whole, so a field that is added here is in all
+/// of them. `storage/queries/promotions.rs` stores it, `api/assignments.rs` reads it from requests.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Terms {
-    // Exports of earlier versions have none.
+    // Exports of earlier versions have no rollout.
     #[serde(default)]
     #[schema(required = true)]
     pub rollout: Rollout,
@@ -98,7 +100,7 @@ pub struct Terms {
 
 from_row!(Terms { rollout: json, for_clients: flatten, note });
 
-/// The part of the terms that clients are told, in the manifest and by the update check.
+/// The part of the terms that clients see, in the manifest and in the update check.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct ClientTerms {
     pub mandatory: bool,
@@ -108,7 +110,7 @@ pub struct ClientTerms {
 
 from_row!(ClientTerms { mandatory, deadline });
 
-/// [`ClientTerms`] as a manifest has them: what says nothing is left out.
+/// The form of [`ClientTerms`] in a manifest, which leaves out default values.
 #[derive(Serialize, Deserialize)]
 #[serde(remote = "ClientTerms")]
 pub struct ManifestTerms {
@@ -125,13 +127,14 @@ pub struct Promotion {
     pub image_id: Uuid,
     pub channel_id: Uuid,
     pub revision_id: Uuid,
-    /// The revision's number: of a withdrawal, the one that was withdrawn.
+    /// The revision's number. For a withdrawal, the number of the revision that was withdrawn.
     pub revision: i64,
-    /// Higher with every promotion of the image to the channel.
+    /// The epoch, which is higher with every promotion of the image to the channel.
     pub epoch: i64,
     pub kind: PromotionKind,
     pub terms: Terms,
-    /// A later rollback or withdrawal turned away from it, or it is a withdrawal itself: it is never rolled back to.
+    /// True if a later rollback or withdrawal undid this promotion, or if it is itself a withdrawal. It is never rolled
+    /// back to.
     pub rolled_back: bool,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
@@ -152,22 +155,22 @@ from_row!(Promotion {
 });
 
 impl Promotion {
-    /// Differs for every promotion of an image to a channel.
+    /// Returns the tag, which is different for every promotion of an image to a channel.
     pub fn tag(&self) -> String {
         format!("epoch-{}", self.epoch)
     }
 
-    /// The revision that clients are offered by it; none by a withdrawal.
+    /// Returns the revision that this promotion offers to clients, or none for a withdrawal.
     pub fn offered_revision(&self) -> Option<i64> {
         (self.kind != PromotionKind::Withdraw).then_some(self.revision)
     }
 }
 
-/// What an image offers in a channel now: its newest promotion, and how far the tree has followed.
+/// The current offer of an image in a channel: its newest promotion, and whether the tree is up to date with it.
 #[derive(Debug, Clone)]
 pub struct Assignment {
     pub promotion: Promotion,
-    /// All files of the assigned revision stand in the channel's folder.
+    /// True if all files of the assigned revision are in the channel's folder.
     pub published: bool,
 }
 

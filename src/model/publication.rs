@@ -1,4 +1,4 @@
-//! A publication: a file's presence in the tree, and how such files are named.
+//! A publication: a file's presence in the tree, and the names of such files.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -10,17 +10,17 @@ use super::file_role::FileRole;
 use super::name::ImageName;
 use super::row::{from_row, stored_as_text};
 
-/// Where a published file is in its life.
+/// The state of a published file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PublicationState {
-    /// About to appear: the row is written first, so that after a crash the file is known as ours.
+    /// About to appear. The row is written first, so that after a crash the file is known to be imagedepot's.
     Publishing,
     /// In the tree, complete.
     Published,
-    /// No longer offered; stays until clients that are fetching it had time to finish.
+    /// No longer offered. It stays until clients that are fetching it have had time to finish.
     Withdrawing,
-    /// Its HTTP name is gone, its file is about to go.
+    /// Its HTTP name is gone, and its file is about to be removed.
     Removing,
 }
 
@@ -29,7 +29,7 @@ stored_as_text!(PublicationState);
 /// The record of one file that imagedepot put into the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publication {
-    /// Relative to the tree's root, with `/` between folder and file.
+    /// The path relative to the tree's root, with `/` between folder and file.
     pub path: String,
     pub channel_id: Uuid,
     pub revision_id: Uuid,
@@ -37,26 +37,27 @@ pub struct Publication {
     pub blob_id: Uuid,
     pub digest: Digest,
     pub state: PublicationState,
-    /// When a withdrawn file may go.
+    /// The time from which a withdrawn file may be removed.
     pub withdraw_at: Option<DateTime<Utc>>,
 }
 
 from_row!(Publication { path, channel_id, revision_id, role, blob_id, digest, state, withdraw_at });
 
-/// What caches may do with a revision's file that everyone may read, wherever it is served from: it never changes under its name. A
-/// day, because a cache goes on with a file that was revoked for as long.
-/// `no-transform`: a proxy that recodes it would break ranges and digests.
+/// The `Cache-Control` of a revision's file that everyone may read, wherever it is served from: the file never changes
+/// under its name. One day, because a cache may serve a file that was revoked for that long. `no-transform`: a proxy
+/// that changed its encoding would break ranges and digests.
 pub const FOR_GOOD: &str = "public, max-age=86400, immutable, no-transform";
 
-/// What the manifest says may change any moment; a proxy may take that burst of requests.
+/// The `Cache-Control` of the manifest, which may change at any moment; a proxy may absorb bursts of requests.
 pub const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
 
-/// A path below the tree's root: channels that publish at the root have an empty folder.
+/// Returns a path below the tree's root. Channels that publish at the root have an empty folder.
 pub fn in_folder(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
 }
 
-/// Whether a text is a path that something of ours may have below the tree's root: a plain name, or one in a channel's folder.
+/// Reports whether a text is a valid path for one of imagedepot's own files below the tree's root: a plain name, or a
+/// plain name in a channel's folder.
 pub fn is_tree_path(text: &str) -> bool {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
     let is_name = |name: &str| {
@@ -65,11 +66,12 @@ pub fn is_tree_path(text: &str) -> bool {
     text.split('/').count() <= 2 && text.split('/').all(is_name)
 }
 
-/// How published files are named: `{image}_{revision}.{ext}`, index files with `.index` behind it.
+/// The pattern for the names of published files, by default `{image}_{revision}.{ext}`. Index files have `.index`
+/// appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FilePattern(String);
 
-/// The text is no pattern for file names.
+/// The error for a text that is not a valid file-name pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "a file-name pattern holds {{image}} and {{revision}} once each, ends in .{{ext}}, and otherwise \
@@ -78,7 +80,7 @@ pub struct FilePattern(String);
 pub struct InvalidPattern;
 
 impl FilePattern {
-    /// The name under which a revision's file is published.
+    /// Returns the name under which a revision's file is published.
     pub fn file_name(
         &self,
         image: &ImageName,
@@ -98,7 +100,7 @@ impl FilePattern {
     }
 }
 
-/// What a published file's name says.
+/// The parts of a published file's name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NamedFile {
     pub image: ImageName,
@@ -108,7 +110,7 @@ pub struct NamedFile {
 }
 
 impl FilePattern {
-    /// What a name says that was made by this pattern; none for any other.
+    /// Reads a name that was made with this pattern. Returns none for any other name.
     pub fn read(&self, name: &str) -> Option<NamedFile> {
         let (stem, is_index) = match name.strip_suffix(".index") {
             Some(stem) => (stem, true),

@@ -1,4 +1,4 @@
-//! The servers on one catalog, as each tells the others of itself.
+//! The servers that share a catalog, as each of them reports itself to the others.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,9 +8,9 @@ use super::row::from_row;
 
 #[derive(Debug, Clone)]
 pub struct Replica {
-    /// Its data folder's own.
+    /// The id that belongs to the server's data folder.
     pub instance: Uuid,
-    /// The version of its program.
+    /// The version of the program that it runs.
     pub program: String,
     /// The version of the catalog that it answers from.
     pub loaded: i64,
@@ -18,19 +18,19 @@ pub struct Replica {
 
 from_row!(Replica { instance, program, loaded });
 
-/// How many of the replicas answer by a change.
+/// The number of replicas whose answers already include a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[schema(as = ReplicasReached)]
 pub struct Reach {
     #[schema(minimum = 1)]
     pub have: u64,
-    /// All that live, the one that answers among them.
+    /// All live replicas, including the one that answers.
     #[schema(minimum = 1)]
     pub of: u64,
 }
 
 impl Reach {
-    /// Of a catalog that has one server.
+    /// The reach in a catalog that has a single server.
     pub const ALONE: Self = Self { have: 1, of: 1 };
 
     pub const fn is_complete(self) -> bool {

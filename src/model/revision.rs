@@ -11,19 +11,20 @@ use super::image::Labels;
 use super::row::{from_row, stored_as_text};
 use super::tag;
 
-/// Where a revision is in its life.
+/// The state of a revision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RevisionState {
-    /// Collects its files; each may still be replaced. Left by sealing or deletion.
+    /// Collects its files, each of which may still be replaced. Sealing or deletion ends this state.
     Draft,
-    /// Sealed: its bytes never change again, and channels may be assigned to it.
+    /// Sealed: its bytes never change again, and it may be assigned to channels.
     Ready,
-    /// Withdrawn by an administrator: no channel may be assigned to it, clients on it must move.
+    /// Revoked by a promoter or an administrator: it may not be assigned to a channel, and clients that have it must
+    /// move to another revision.
     Revoked,
-    /// Found damaged: kept from clients until healed.
+    /// Found damaged: not served to clients until it is healed.
     Quarantined,
-    /// A tombstone: the number is never given out again.
+    /// A tombstone: the number is never used again.
     Deleted,
 }
 
@@ -41,11 +42,11 @@ impl RevisionState {
     }
 }
 
-/// The largest number of a revision, epoch or sequence that is taken over from elsewhere: what comes after it stays below 2^53, up to
-/// which every reader of JSON is exact.
+/// The largest number of a revision, epoch or sequence that is accepted from outside. The numbers that follow it stay
+/// below 2^53, up to which every JSON parser is exact.
 pub const LARGEST_NUMBER: i64 = 1 << 52;
 
-/// Reads a number that somebody else has written: from 0 to [`LARGEST_NUMBER`].
+/// Reads a number that was written elsewhere: from 0 to [`LARGEST_NUMBER`].
 pub(crate) fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
     let number = i64::deserialize(deserializer)?;
     if (0..=LARGEST_NUMBER).contains(&number) {
@@ -59,12 +60,12 @@ pub(crate) fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Resul
 pub struct Revision {
     pub id: Uuid,
     pub image_id: Uuid,
-    /// From 1, never reused.
+    /// The number, which begins at 1 and is never reused.
     pub number: i64,
     pub state: RevisionState,
     pub notes: String,
     pub labels: Labels,
-    /// Refuses deletion until it is taken away.
+    /// True if the revision cannot be deleted until this protection is removed.
     pub protected: bool,
     pub version: i64,
     pub created_by: String,
@@ -89,7 +90,7 @@ from_row!(Revision {
 });
 
 impl Revision {
-    /// Another one after each change.
+    /// Returns the tag, which is different after each change.
     pub fn tag(&self) -> String {
         tag::of_version(self.version)
     }
@@ -101,9 +102,9 @@ pub struct File {
     pub revision_id: Uuid,
     pub role: FileRole,
     pub blob_id: Uuid,
-    /// Where the bytes lie in the store.
+    /// The key of the bytes in the store.
     pub blob_key: String,
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
     pub digest: Digest,
 }
@@ -111,21 +112,21 @@ pub struct File {
 from_row!(File { revision_id, role, blob_id, blob_key, size: size, digest });
 
 impl File {
-    /// The same for the same bytes, wherever they are served.
+    /// Returns the tag, which is the same for the same bytes, wherever they are served.
     pub fn tag(&self) -> String {
         format!("sha256-{}", self.digest.to_hex())
     }
 }
 
-/// Where stored bytes are in their life.
+/// The state of stored bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum BlobState {
-    /// Bytes are arriving; the row is their reservation. Without its writer it is garbage.
+    /// Bytes are arriving, and the row reserves space for them. Without its writer it is garbage.
     Arriving,
     /// Complete and on stable storage; a file refers to it.
     Stored,
-    /// No file refers to it: its bytes go when its time has come and no published copy needs them.
+    /// No file refers to it. Its bytes are deleted when the safety period is over and no published copy needs them.
     Garbage,
 }
 
@@ -137,9 +138,9 @@ pub struct Blob {
     pub id: Uuid,
     pub key: String,
     pub state: BlobState,
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
-    /// The multipart upload, where it was not completed.
+    /// The multipart upload, if it was not completed.
     pub multipart: Option<String>,
 }
 

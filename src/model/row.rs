@@ -1,10 +1,12 @@
-//! How types are read from rows and written into them, by declarations of our own; statements are in `storage/queries/`.
+//! Reads types from rows and writes them into rows, with declarations of our own. Statements are in `storage/queries/`.
 //!
-//! sqlx's derives would do it, and build both drivers, SQLite itself and TLS a second time for it, for the compiler's side:
-//! a quarter of a clean build. What a row has is listed behind its type; the compiler misses what is left out.
+//! The derive macros of sqlx could do this. But for the compiler's side they would build both drivers, SQLite itself
+//! and TLS a second time, which is a quarter of a clean build. The columns of a row are listed after its type; the
+//! compiler reports a field that is left out.
 
-/// Reads a type from a row of either database. A field has its column's name; behind a colon stands how the column holds it:
-/// `json`, `size` (bytes, in a signed column), `optional_size`, or `flatten` (a type that is read from the same row).
+/// Reads a type from a row of either database. A field has its column's name. After a colon comes the form in which the
+/// column holds it: `json`, `size` (bytes, in a signed column), `optional_size`, or `flatten` (a type that is read from
+/// the same row).
 macro_rules! from_row {
     ($type:ident { $($field:ident $(: $form:ident)?),* $(,)? }) => {
         $crate::model::row::from_row!(@impl sqlx::sqlite::SqliteRow, $type { $($field $(: $form)?),* });
@@ -38,7 +40,7 @@ macro_rules! from_row {
 }
 pub(crate) use from_row;
 
-/// A number of bytes; the column is a signed one, for neither database has others.
+/// Converts a stored number of bytes. The column is signed, because neither database has unsigned ones.
 pub(crate) fn size(stored: i64, column: &'static str) -> Result<u64, sqlx::Error> {
     stored.try_into().map_err(|error: std::num::TryFromIntError| sqlx::Error::ColumnDecode {
         index: column.to_owned(),
@@ -46,7 +48,7 @@ pub(crate) fn size(stored: i64, column: &'static str) -> Result<u64, sqlx::Error
     })
 }
 
-/// A type is bound as text, and read from a column of text.
+/// Declares that a type is bound as text, and read from a text column.
 macro_rules! text_column {
     ($type:ty) => {
         impl<D: sqlx::Database> sqlx::Type<D> for $type
@@ -65,7 +67,7 @@ macro_rules! text_column {
 }
 pub(crate) use text_column;
 
-/// An enumeration stands in a row as the text that it is in JSON.
+/// Stores an enumeration in a row as the text that it has in JSON.
 macro_rules! stored_as_text {
     ($type:ty) => {
         $crate::model::row::text_column!($type);
@@ -97,8 +99,8 @@ macro_rules! stored_as_text {
 }
 pub(crate) use stored_as_text;
 
-/// A type around one text stands in a row as that text. It is not looked at again when it is read: that was done when it was
-/// written.
+/// Stores a type around a single text as that text. It is not validated again when it is read, because it was validated
+/// when it was written.
 macro_rules! stored_as_inner_text {
     ($type:ty) => {
         $crate::model::row::text_column!($type);

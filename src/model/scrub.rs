@@ -1,4 +1,4 @@
-//! Stored bytes as the scrub looks at them.
+//! Stored bytes as the scrub sees them.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -13,10 +13,10 @@ use super::row::from_row;
 pub struct StoredBlob {
     pub id: Uuid,
     pub key: String,
-    /// In bytes.
+    /// The size in bytes.
     pub size: u64,
     pub digest: Digest,
-    /// Found damaged before.
+    /// True if it was found damaged before.
     pub is_damaged: bool,
 }
 
@@ -34,7 +34,7 @@ pub struct DamagedFile {
     pub size: u64,
     pub digest: Digest,
     pub found_at: DateTime<Utc>,
-    /// For people.
+    /// A description for people.
     pub what: String,
 }
 
@@ -51,17 +51,17 @@ from_row!(DamagedFile {
     what,
 });
 
-/// How far the scrub has come.
+/// The progress of the scrub.
 #[derive(Debug, Clone)]
 pub struct Coverage {
     pub blobs: i64,
     pub bytes: i64,
-    /// Of those, read since the time that was asked for, or arrived since.
+    /// The number of those blobs that were read, or have arrived, since the requested time.
     pub verified_blobs: i64,
     pub verified_bytes: i64,
-    /// Since when every blob was read at least once, or has arrived; none without blobs.
+    /// The time since which every blob was read at least once or has arrived; none without blobs.
     pub oldest_verified_at: Option<DateTime<Utc>>,
-    /// Waiting to be read because somebody asked for it.
+    /// The number of blobs that wait to be read because someone asked for it.
     pub wanted: i64,
 }
 

@@ -1,6 +1,6 @@
-//! How the tag of a record is written that counts its changes; what an `ETag` looks like is the API's.
+//! The tag of a record that counts its changes. The API defines the format of an `ETag`.
 
-/// Another one for each version.
+/// Returns a tag that is different for each version.
 pub(super) fn of_version(version: i64) -> String {
     format!("v{version}")
 }

@@ -1,21 +1,23 @@
-//! Text from files that people and Windows make: with a byte-order mark before it, with a line end behind it.
+//! Text from files that people and Windows programs write: with a byte-order mark at the start and a line ending at the
+//! end.
 
 use std::io;
 
-/// With it Windows' editors begin what they save as UTF-8.
+/// The mark with which Windows editors begin files that they save as UTF-8.
 pub const BYTE_ORDER_MARK: char = '\u{feff}';
 
 pub fn without_byte_order_mark(text: &str) -> &str {
     text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text)
 }
 
-/// A password or token in a file of its own: all but the mark before it and the line end that editors add.
+/// Returns a password or token from a file of its own, without the mark at the start and the line ending that editors
+/// add.
 pub fn secret_in(text: &str) -> &str {
     without_byte_order_mark(text).trim_end_matches(['\r', '\n'])
 }
 
-/// The text of a file, without a byte-order mark; `InvalidData` with a sentence where it is not UTF-8, for letters of
-/// another encoding would be taken for others.
+/// Returns the text of a file, without a byte-order mark. A text that is not UTF-8 is `InvalidData`, with a message,
+/// because letters in another encoding would be read as different ones.
 pub fn text_of(bytes: Vec<u8>) -> io::Result<String> {
     let invalid = |what: String| io::Error::new(io::ErrorKind::InvalidData, what);
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {

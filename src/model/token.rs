@@ -1,4 +1,4 @@
-//! API tokens of programs, and the keys that sign them.
+//! API tokens for programs, and the keys that sign them.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -7,22 +7,23 @@ use super::account::Role;
 use super::name::TokenName;
 use super::row::from_row;
 
-/// A token as the catalog knows it: everything but the token itself, which is kept nowhere.
+/// A token, as stored in the catalog: everything except the token itself, which is not stored anywhere.
 #[derive(Debug, Clone)]
 pub struct ApiToken {
     /// The token's `jti`.
     pub id: Uuid,
     pub name: TokenName,
     pub roles: Vec<Role>,
-    /// Patterns of image names, with `*` for any run of characters; none is all images.
+    /// The patterns of the image names that the token is restricted to. `*` stands for any run of characters; no
+    /// patterns mean all images.
     pub images: Vec<String>,
     pub signing_key_id: Uuid,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
-    /// In whole seconds, as the token itself has it.
+    /// The time of expiry in whole seconds, as in the token itself.
     pub expires_at: DateTime<Utc>,
     pub revoked_at: Option<DateTime<Utc>>,
-    /// To the hour.
+    /// The time of the last use, accurate to the hour.
     pub last_used_at: Option<DateTime<Utc>>,
 }
 
@@ -39,23 +40,23 @@ from_row!(ApiToken {
     last_used_at,
 });
 
-/// Which tokens a list has.
+/// The tokens that a list contains.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum TokenFilter {
-    /// Living and expired ones.
+    /// Valid and expired ones.
     #[default]
     NotRevoked,
     All,
 }
 
 impl ApiToken {
-    /// Changes with everything that is shown of it.
+    /// Returns the tag, which changes with everything that is shown of the token.
     pub fn tag(&self) -> String {
         let micros = |time: Option<DateTime<Utc>>| time.map_or(0, |time| time.timestamp_micros());
         format!("{}-{}", micros(self.revoked_at), micros(self.last_used_at))
     }
 
-    /// How its holder is called as a caller: users' names have no colon, so this is nobody else.
+    /// Returns the name of the token's holder as a caller. Users' names have no colon, so no user has this name.
     pub fn caller_name(&self) -> String {
         format!("{CALLER_PREFIX}{}", self.name)
     }
@@ -65,15 +66,15 @@ impl ApiToken {
     }
 }
 
-/// What tells tokens from users where callers are named.
+/// The prefix that distinguishes tokens from users in callers' names.
 pub const CALLER_PREFIX: &str = "token:";
 
 /// The public half of a key that signs tokens.
 #[derive(Debug, Clone)]
 pub struct SigningKey {
-    /// What tokens name it by (`kid`).
+    /// The id by which tokens name the key (`kid`).
     pub id: Uuid,
-    /// Whom its tokens say they are from (`iss`).
+    /// The issuer that its tokens name (`iss`).
     pub issuer: String,
     /// Ed25519: 32 bytes in base64url without padding.
     pub public_key: String,

@@ -1,4 +1,4 @@
-//! Uploads: sessions that fill one file of one draft, across broken lines and restarts.
+//! Uploads: sessions that fill one file of one draft, and survive broken connections and restarts.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -11,29 +11,29 @@ use super::name::ImageName;
 use super::revision::RevisionState;
 use super::row::{from_row, stored_as_text};
 
-/// Where an upload is in its life. One that was cancelled or expired has no row any more.
+/// The state of an upload. An upload that was cancelled or has expired has no row any more.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UploadState {
-    /// Bytes may be appended; also when all have come and nobody has finished it yet.
+    /// Bytes may be appended. This is also the state when all bytes have arrived and the upload is not finished yet.
     Receiving,
-    /// Its bytes are the draft's file. Kept for a day, for clients that missed the answer.
+    /// Its bytes are the draft's file. The row is kept for a day, for clients that missed the answer.
     Complete,
 }
 
 stored_as_text!(UploadState);
 
-/// The protocol that an upload was begun with; any other may continue it.
+/// The protocol that an upload was started with. Any other may continue it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum UploadProtocol {
-    /// A whole-file PUT: nobody but this one request can continue it.
+    /// A whole-file PUT: only this one request can continue it.
     Put,
     /// `POST /uploads` with a JSON body.
     Json,
     /// tus 1.0.
     Tus,
-    /// Resumable Uploads for HTTP, the draft of the IETF.
+    /// Resumable Uploads for HTTP, the IETF draft.
     Resumable,
     /// `BITS_POST` on the tree.
     Bits,
@@ -55,28 +55,29 @@ pub struct Upload {
     pub protocol: UploadProtocol,
     pub state: UploadState,
     pub blob_id: Uuid,
-    /// Where the bytes lie in the store.
+    /// The key of the bytes in the store.
     pub blob_key: String,
-    /// Of the whole file, in bytes; where that is [unknown](Self::open_ended), what is reserved so far.
+    /// The size of the whole file in bytes. While that is [unknown](Self::open_ended), the size that is reserved so
+    /// far.
     pub size: u64,
-    /// Whether the file's length is still unknown.
+    /// True while the file's length is unknown.
     pub open_ended: bool,
-    /// The offset: so many bytes are on stable storage.
+    /// The offset: the number of bytes on stable storage.
     pub received: u64,
     /// The digest that the uploader named, if any.
     pub digest: Option<Digest>,
-    /// `Upload-Metadata` of tus as it was sent.
+    /// The `Upload-Metadata` of tus, as it was sent.
     pub metadata: Option<String>,
-    /// What the uploader demands of the file that has the role now, as JSON.
+    /// The uploader's precondition on the file that has the role now, as JSON.
     pub condition: Option<String>,
-    /// SHA-256 over what was received, to be gone on with.
+    /// The state of the SHA-256 over the received bytes, from which hashing continues.
     pub hash_state: String,
-    /// The same over the whole parts alone that a bucket has.
+    /// The same state over only the whole parts that a bucket has, with the offset that it belongs to.
     pub part_hash_state: Option<String>,
-    /// The multipart upload in a bucket, and the bytes of its parts.
+    /// The multipart upload in a bucket. `part_size` is the number of bytes of its parts.
     pub multipart: Option<String>,
     pub part_size: Option<i64>,
-    /// The object with the bytes that are short of a part.
+    /// The object with the last bytes, which do not fill a part.
     pub tail: Option<String>,
     pub newest_claim: i64,
     pub held_claim: i64,
@@ -85,7 +86,7 @@ pub struct Upload {
     pub holder_boot: Option<String>,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
-    /// The last progress.
+    /// The time of the last progress.
     pub updated_at: DateTime<Utc>,
 }
 
@@ -123,17 +124,17 @@ from_row!(Upload {
 });
 
 impl Upload {
-    /// Whether every byte has come.
+    /// Reports whether every byte has arrived.
     pub const fn is_full(&self) -> bool {
         !self.open_ended && self.received == self.size
     }
 
-    /// Of the whole file, in bytes, where it is known.
+    /// Returns the size of the whole file in bytes, or none if it is unknown.
     pub const fn length(&self) -> Option<u64> {
         if self.open_ended { None } else { Some(self.size) }
     }
 
-    /// Another one with each byte that counts.
+    /// Returns the tag, which changes with each byte on stable storage.
     pub fn tag(&self) -> String {
         let state = if self.state == UploadState::Complete { "complete" } else { "receiving" };
         format!("{state}-{}", self.received)

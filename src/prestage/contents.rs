@@ -1,19 +1,19 @@
-//! What is in a kit, in the order in which it is to appear.
+//! The contents of a kit, in the order in which they are written.
 
 use super::folders::{IMAGES, PRESTAGED};
 use super::kit::{Kit, KitFile};
 use super::{registry, script, sums};
 
-/// The words for the person at the client computer; the first document that is written.
+/// The instructions for the user at the client computer. This is the first document that is written.
 pub const READ_ME: &str = "README.txt";
 
-/// One thing in a kit. Paths have `/` between folders and file.
+/// One part of a kit. Paths have `/` between folders and file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Content<'a> {
     Folder(String),
     /// A file of the revision, whose bytes are elsewhere.
     File(&'a KitFile),
-    /// Something that is made for this kit.
+    /// A document that is made for this kit.
     Document {
         path: &'static str,
         bytes: Vec<u8>,
@@ -31,8 +31,8 @@ impl Content<'_> {
 }
 
 impl Kit {
-    /// Everything, in the order in which it is to appear: the index after all others, for a computer that finds
-    /// it takes the image as complete, and last the digests, by which a kit is known to be whole.
+    /// Returns everything in the order in which it is to be written. The index comes after all other files, because a
+    /// computer that finds it takes the image as complete. The digests come last: a kit that has them is complete.
     pub fn contents(&self) -> Vec<Content<'_>> {
         let mut contents = vec![
             Content::Folder(IMAGES.to_owned()),

@@ -1,4 +1,5 @@
-//! One revision with the place where it is to lie: the names of its files go into scripts, its paths into Windows.
+//! One revision and the place where it will be installed. The names of its files go into scripts, its paths into
+//! Windows.
 
 use super::folders::{IMAGES, PRESTAGED};
 use super::location::Location;
@@ -7,11 +8,11 @@ use super::sums;
 use super::unfit::Unfit;
 use crate::model::Digest;
 
-/// What Windows takes as a path, in UTF-16 units, and as a folder's.
+/// The longest paths of a file and of a folder that Windows accepts, in UTF-16 units.
 const LONGEST_PATH: usize = 259;
 const LONGEST_FOLDER: usize = 247;
 
-/// What a script adds to a file's name while it is copied.
+/// The suffix that a script adds to a file's name while it is copied.
 const WHILE_COPIED: &str = ".part";
 
 /// One revision, ready to be set up at a place.
@@ -19,13 +20,13 @@ const WHILE_COPIED: &str = ".part";
 pub struct Kit {
     pub(super) image: String,
     pub(super) revision: u64,
-    /// In the order in which they appear: the index last.
+    /// The files in the order in which they are written: the index last.
     pub(super) files: Vec<KitFile>,
     pub(super) location: Location,
     pub(super) users_may: UsersMay,
 }
 
-/// A file of the revision, as the kit names it.
+/// A file of the revision under its name in the kit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KitFile {
     pub(super) name: String,
@@ -34,7 +35,7 @@ pub struct KitFile {
 }
 
 impl KitFile {
-    /// `Unfit` for a name that is more than letters, digits, `.`, `_` and `-`: it goes into scripts.
+    /// Creates a file. The name goes into scripts, so it may contain only letters, digits, `.`, `_` and `-`.
     pub fn new(name: impl Into<String>, size: u64, digest: Digest) -> Result<Self, Unfit> {
         let name = name.into();
         let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
@@ -51,7 +52,7 @@ impl KitFile {
         &self.name
     }
 
-    /// In bytes.
+    /// Returns the size in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
@@ -60,7 +61,7 @@ impl KitFile {
         self.digest
     }
 
-    /// Where it lies in the kit, with `/` between folders and file.
+    /// Returns the path in the kit, with `/` between folders and file.
     pub fn path(&self) -> String {
         format!("{IMAGES}/{PRESTAGED}/{}", self.name)
     }
@@ -71,7 +72,7 @@ impl KitFile {
 }
 
 impl Kit {
-    /// `Unfit` where Windows would not take the path of some file as long as it is.
+    /// Creates a kit. Fails if the path of some file is too long for Windows.
     pub fn new(
         image: impl Into<String>,
         revision: u64,
@@ -104,7 +105,7 @@ impl Kit {
         &self.files
     }
 
-    /// The first line of `README.txt`, by which a folder is known to have this kit, finished or not.
+    /// Returns the first line of `README.txt`. It shows that a folder has this kit, finished or not.
     pub fn title(&self) -> String {
         format!("{} revision {}: first image of a MED-V client computer", self.image, self.revision)
     }

@@ -1,7 +1,7 @@
-//! Where the kit's folders are going to lie at a client computer.
+//! The folder of a client computer in which the kit's folders will be.
 //!
-//! The path goes into scripts, registry values and command lines of a system that cannot quote everything: what
-//! Windows does not take as a path is refused here, and so is what looks like another text than it is.
+//! The path goes into scripts, registry values and command lines of a system that cannot quote everything. So this
+//! module refuses what Windows does not accept as a path, and texts that look different from what they are.
 
 use std::str::FromStr;
 
@@ -9,17 +9,17 @@ use super::folders::{IMAGES, PRESTAGED};
 use super::unfit::Unfit;
 use crate::model::name::is_device_name;
 
-/// A folder of a client computer's disk, in which `MED-V Images` lies. Written as `C:\…`, without a `\` at the end.
+/// A folder on a client computer's disk that contains `MED-V Images`. Written as `C:\…`, without a `\` at the end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Location(String);
 
 impl Location {
-    /// The folder of all images, `C:\MED-V Images`: the installer's `VMSFOLDER`.
+    /// Returns the folder of all images, `C:\MED-V Images`: the installer's `VMSFOLDER`.
     pub fn images(&self) -> String {
         format!("{}\\{IMAGES}", self.0)
     }
 
-    /// The folder of the first image: the registry's `PrestagedImagesPath`.
+    /// Returns the folder of the first image: the registry's `PrestagedImagesPath`.
     pub fn prestaged(&self) -> String {
         format!("{}\\{PRESTAGED}", self.images())
     }
@@ -38,7 +38,8 @@ impl Default for Location {
 impl FromStr for Location {
     type Err = Unfit;
 
-    /// `C:\`, `C:/Depot`, and what the documents call the location: `C:\MED-V Images` and the folder in it.
+    /// Parses `C:\`, `C:/Depot`, and also what MED-V's documents call the location: `C:\MED-V Images` and the folder in
+    /// it.
     fn from_str(text: &str) -> Result<Self, Unfit> {
         let refused = |why: &str| Err(Unfit(format!("the location {} {why}", shown(text))));
         let text_given = text.replace('/', "\\");
@@ -69,7 +70,7 @@ impl FromStr for Location {
     }
 }
 
-/// With its backslashes as they are, unless there is something in it that cannot be seen.
+/// Quotes a text. Backslashes are not escaped, unless the text contains invisible characters.
 fn shown(text: &str) -> String {
     if text.contains(is_unseen) { format!("{text:?}") } else { format!("\"{text}\"") }
 }
@@ -82,7 +83,7 @@ fn is_drive(part: &str) -> bool {
     matches!(part.as_bytes(), [letter, b':'] if letter.is_ascii_alphabetic())
 }
 
-/// Why a part is no folder's name (Windows: "Naming Files, Paths, and Namespaces").
+/// Returns why a part cannot be a folder's name (Windows: "Naming Files, Paths, and Namespaces").
 fn wrong_with(part: &str) -> Option<&'static str> {
     if part.is_empty() {
         return Some("has two separators in a row");
@@ -110,7 +111,8 @@ fn wrong_with(part: &str) -> Option<&'static str> {
     is_device(part).then_some("has a folder with the name of a device, such as CON")
 }
 
-/// With spaces before the extension, and by the names of the console, it is one all the same.
+/// Reports whether a name is a device's. Names with spaces before the extension or with superscript digits are devices
+/// too, and so are the console's.
 fn is_device(part: &str) -> bool {
     let stem = part.split('.').next().unwrap_or(part).trim_end();
     let console = ["CONIN$", "CONOUT$"].iter().any(|name| stem.eq_ignore_ascii_case(name));
@@ -118,7 +120,7 @@ fn is_device(part: &str) -> bool {
     console || is_device_name(&digits)
 }
 
-/// Control characters, line separators, and marks that turn the order of letters around.
+/// Reports whether a character is invisible: a control character, a line separator, or a mark that reverses the text.
 fn is_unseen(letter: char) -> bool {
     letter.is_control()
         || matches!(letter, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffd}')

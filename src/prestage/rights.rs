@@ -1,19 +1,19 @@
-//! Who may do what in the two folders: the access-control lists of MED-V's documents.
+//! The access rights in the two folders: the access control lists of MED-V's documents.
 //!
-//! Accounts are named by their SIDs, for their names differ from language to language. The lists are cut off from
-//! what the parent folder would hand down, or they would not be the whole of it; and the folders are Administrators',
-//! for an owner may change the list, and anybody may have made the folder before.
+//! Accounts are given by their SIDs, because their names depend on the language. The lists inherit nothing from the
+//! parent folder, or else they would not be complete. The folders are owned by Administrators, because an owner may
+//! change the list and any user may have created the folder before.
 //!
-//! The documents give Authenticated Users the rights to read, without the right to execute, and in the outer
-//! folder the right to append as well, by which each user's own images get there. A later edition of one of
-//! them names that right for the inner folder, too; the other editions do not.
+//! The documents give Authenticated Users the rights to read, without the right to execute. In the outer folder they
+//! also give the right to append, with which each user's own images get there. A later edition of one document gives
+//! that right in the inner folder too; the other editions do not.
 
-/// The well-known accounts (Windows: "Well-known SIDs"), as SIDs and as SDDL has them.
+/// The well-known accounts (Windows: "Well-known SIDs"), as SIDs and in SDDL.
 const SYSTEM: (&str, &str) = ("S-1-5-18", "SY");
 const ADMINISTRATORS: (&str, &str) = ("S-1-5-32-544", "BA");
 const AUTHENTICATED_USERS: (&str, &str) = ("S-1-5-11", "AU");
 
-/// A right on folders and files: its bit in an access mask, and what `icacls` calls it.
+/// A right on folders and files: its bit in an access mask, and its name in `icacls`.
 #[derive(Debug, Clone, Copy)]
 struct Right {
     bit: u32,
@@ -27,21 +27,21 @@ const FILE_APPEND_DATA: Right = Right { bit: 0x4, letters: "AD" };
 const FILE_READ_EA: Right = Right { bit: 0x8, letters: "REA" };
 const FILE_READ_ATTRIBUTES: Right = Right { bit: 0x80, letters: "RA" };
 
-/// `FR` in SDDL: all of `FILE_GENERIC_READ`.
+/// The meaning of `FR` in SDDL: all of `FILE_GENERIC_READ`.
 const FILE_GENERIC_READ: u32 = 0x0012_0089;
 
-/// What Authenticated Users may do in a folder.
+/// The rights of Authenticated Users in a folder.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum UsersMay {
     /// The default in `PrestagedImages`.
     #[default]
     Read,
-    /// Always in `MED-V Images`; in `PrestagedImages` as the later of the two documents has it.
+    /// Always in `MED-V Images`; in `PrestagedImages` if the later of the two documents is followed.
     ReadAndAppend,
 }
 
 impl UsersMay {
-    /// What a switch of a command or a parameter of a request says of `PrestagedImages`.
+    /// Returns the rights in `PrestagedImages` for the command's switch or the request's parameter.
     pub const fn appending(asked: bool) -> Self {
         if asked { Self::ReadAndAppend } else { Self::Read }
     }
@@ -66,7 +66,7 @@ impl UsersMay {
         self.rights().iter().fold(0, |mask, right| mask | right.bit)
     }
 
-    /// What comes after the folder in a call of `icacls`.
+    /// Returns the arguments of `icacls` after the folder.
     pub(super) fn icacls(self) -> String {
         let letters: Vec<_> = self.rights().iter().map(|right| right.letters).collect();
         format!(
@@ -78,7 +78,7 @@ impl UsersMay {
         )
     }
 
-    /// The same as a security descriptor (SDDL), with the owner.
+    /// Returns the same rights as a security descriptor (SDDL), with the owner.
     pub(super) fn sddl(self) -> String {
         let mask = match self.mask() {
             FILE_GENERIC_READ => "FR".to_owned(),

@@ -1,17 +1,17 @@
-//! What the person at the client computer runs and reads. The texts are in `templates/`.
+//! The texts that the user at the client computer runs and reads. Their templates are in `templates/`.
 //!
-//! Two scripts do the same job: a batch file, which every computer runs, and one for PowerShell, which some
-//! organisations allow alone. A location is quoted by the rules of each.
+//! Two scripts do the same job: a batch file, which runs on every computer, and one for PowerShell, which is the only
+//! kind that some organisations allow. Each has its own rules for quoting the location.
 
 use super::kit::{Kit, KitFile};
 use super::registry::{X64, X86, add};
 use super::rights::UsersMay;
 use super::template::fill;
 
-/// Batch files are read in the console's code page, each line in the one of its moment; letters beyond ASCII need
-/// another, and a system that does not change to it would make a folder of another name. The probe is one letter of
-/// three bytes, and two or more in any other code page. Left out where nothing needs it: Windows XP ends a batch file
-/// here.
+/// Switches a batch file to UTF-8. Each line of a batch file is read in the console's code page at that moment. A
+/// location beyond ASCII needs UTF-8, and a system that does not switch would create a folder with another name. The
+/// probe is one letter with three bytes in UTF-8, which are two or more letters in any other code page. This text is
+/// left out if the location is ASCII, because Windows XP ends a batch file here.
 const UTF_8: &str = "\
 \"%SystemRoot%\\System32\\chcp.com\" 65001 >nul
 set \"STEP=this system does not read batch files in UTF-8, as the location is written; run prestage.ps1\"
@@ -19,7 +19,7 @@ set \"LETTER=€\"
 if not \"%LETTER:~1%\"==\"\" goto failed
 ";
 
-/// Without it older PowerShell and Notepad read the file in the system's code page.
+/// The byte order mark. Without it, older PowerShell and Notepad read the file in the system's code page.
 const MARK: &str = "\u{feff}";
 
 pub(super) fn command(kit: &Kit) -> Vec<u8> {
@@ -37,7 +37,7 @@ pub(super) fn command(kit: &Kit) -> Vec<u8> {
             ("INDEX", index_of(kit)),
         ],
     );
-    // No mark: the shell would take it for a part of the first command.
+    // No byte order mark: the shell would take it for a part of the first command.
     with_crlf(&text)
 }
 
@@ -72,8 +72,8 @@ pub(super) fn power_shell(kit: &Kit) -> Vec<u8> {
     with_crlf(&format!("{MARK}{text}"))
 }
 
-/// A text of PowerShell in which nothing is replaced. It takes typographic apostrophes as quotes, too; two of a kind
-/// stand for one.
+/// Quotes a PowerShell string in which nothing is substituted. PowerShell takes typographic apostrophes as quotes too;
+/// a doubled one stands for itself.
 fn literal(text: &str) -> String {
     let mut quoted = String::from("'");
     for letter in text.chars() {

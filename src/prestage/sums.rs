@@ -1,4 +1,4 @@
-//! `SHA256SUMS`: the digests of everything else in a kit, as `sha256sum -c` reads them.
+//! `SHA256SUMS`: the digests of everything else in a kit, in the format of `sha256sum -c`.
 
 use super::folders::PRESTAGED;
 use super::unfit::Unfit;
@@ -6,20 +6,20 @@ use crate::model::Digest;
 
 pub const NAME: &str = "SHA256SUMS";
 
-/// Whether a file is the index of a `.ckm`.
+/// Reports whether a file is the index of a `.ckm`.
 pub fn is_index(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     std::path::Path::new(&name).extension().is_some_and(|extension| extension == "index")
 }
 
-/// The names that the index of a `.ckm` may have; none for what is no `.ckm`.
+/// Returns the names that the index of a `.ckm` may have, or none if the file is not a `.ckm`.
 pub fn indexes_of(name: &str) -> Option<[String; 2]> {
     let stem = name.get(..name.len().checked_sub(4)?)?;
     let is_ckm = name[stem.len()..].eq_ignore_ascii_case(".ckm");
     is_ckm.then(|| [format!("{name}.index"), format!("{stem}.index")])
 }
 
-/// Of the revision's files, whose digests are known, and of the documents made beside them.
+/// Lists the revision's files, whose digests are known, and the documents made beside them.
 pub(super) fn write(
     files: impl Iterator<Item = (String, Digest)>,
     documents: &[(&str, Vec<u8>)],
@@ -31,8 +31,10 @@ pub(super) fn write(
 
 /// Reads such a file: paths relative to it, with their digests.
 ///
-/// `Unfit` for a line that is none or names a file twice, for a list without an image, and for a path that leads
-/// elsewhere: a list is not to make anybody read what it does not lie beside.
+/// # Errors
+///
+/// Fails for an invalid line, a path that is listed twice, a list without an image, and a path that leads elsewhere: a
+/// list must not make anybody read files outside its folder.
 pub fn read(text: &str) -> Result<Vec<(String, Digest)>, Unfit> {
     let mut entries: Vec<(String, Digest)> = Vec::new();
     for (number, line) in text.lines().enumerate().filter(|(_, line)| !line.is_empty()) {
@@ -60,7 +62,7 @@ fn no_entry(line: usize) -> Unfit {
     Unfit(format!("line {line} of {NAME} is no digest and path of a file beside it"))
 }
 
-/// Whether the file lies where clients look for images.
+/// Reports whether the file is in the folder in which clients look for images.
 pub fn is_image(path: &str) -> bool {
     path.split('/').rev().nth(1).is_some_and(|folder| folder.eq_ignore_ascii_case(PRESTAGED))
 }

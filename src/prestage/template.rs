@@ -1,9 +1,9 @@
-//! Texts with gaps: `{{NAME}}` stands for a value.
+//! Texts with placeholders: `{{NAME}}` stands for a value.
 //!
-//! Filled in one go, so that a value that looks like a gap stays what it is. Rejected: a library for templates, of
-//! which nothing but this would be used.
+//! All placeholders are filled in one pass, so a value that looks like a placeholder is not replaced. A template
+//! library was rejected: nothing but this would be used of it.
 
-/// Fills every gap; one that no value is given for stays, and a test finds it.
+/// Fills every placeholder. One without a value stays, and a test finds it.
 pub(super) fn fill(template: &str, values: &[(&str, &str)]) -> String {
     let mut filled = String::with_capacity(template.len() * 2);
     let mut rest = template;

@@ -1,4 +1,4 @@
-//! A kit as a whole: what is in it, in which order, and that a location comes through in every file.
+//! Tests of a whole kit: its contents and their order, and the location in every file.
 
 use super::location::Location;
 use super::rights::UsersMay;
@@ -78,7 +78,7 @@ fn a_location_is_quoted_by_the_rules_of_each_file() {
     let place = "\\MED-V Images\\PrestagedImages";
     let command = document(&kit, "prestage.cmd");
     assert!(command.contains(&format!("set \"PRESTAGED=D:\\O'Neil’s & Co{place}\"\r\n")));
-    // Each line is read in the code page of its moment.
+    // Each line is read in the code page of that moment.
     let change = command.find("chcp.com\" 65001 >nul\r\n").unwrap();
     assert!(command[..change].is_ascii());
     let power_shell = document(&kit, "prestage.ps1");

@@ -76,7 +76,7 @@ fn negotiate(config: &Config, opened: &Opened) -> Result<Option<Negotiate>, Serv
     Ok(Some(Negotiate::new(opened.catalog.clone(), config.principals()?)?))
 }
 
-/// What the brakes are told.
+/// Returns the download limits that the settings ask for.
 pub(super) fn limits(config: &Config) -> Limits {
     Limits {
         downloads: config.tree.max_downloads,
@@ -102,7 +102,7 @@ pub(super) fn observer(config: &Config, opened: &Opened) -> Result<Observer, Ser
     })
 }
 
-/// What the workers have in common.
+/// The state that all workers share.
 #[derive(Clone)]
 pub(super) struct Shared {
     depot: Data<Depot>,
@@ -170,15 +170,16 @@ pub(super) fn app(
         .wrap(from_fn(request::observe))
 }
 
-/// Of names in a query only the update check's are refused here, by Serde's words.
+/// Converts an error of reading a query. Unknown names get here only from the update check, and Serde's message shows
+/// which errors these are.
 fn of_query(error: &QueryPayloadError) -> Problem {
     let text = error.to_string();
     let code = if text.contains("unknown field") { Code::UnknownParameter } else { Code::BadQuery };
     Problem::new(code, format!("the query is not understood: {text}"))
 }
 
-/// All that is seen by the head of a request alone, in one step: each step of its own costs every request as much as its
-/// routing does.
+/// Handles in one step everything that depends on the head of a request alone. Each further middleware would cost every
+/// request as much as its routing does.
 async fn put_right_or_refuse(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -192,9 +193,8 @@ async fn put_right_or_refuse(
     }
 }
 
-/// What can be got can be asked about: HEAD goes to the handler of GET, and no body is sent. Files
-/// have handlers of their own, for there a HEAD must not open anything to send; so have uploads, of
-/// which HEAD asks something else.
+/// Sends a HEAD request for a page to the handler of GET; no body is sent. Files have HEAD handlers of their own,
+/// because a HEAD must not open anything to send. So have uploads, because their HEAD asks for something else.
 fn take_head_for_get(request: &mut ServiceRequest) {
     if *request.method() == Method::HEAD && is_page(request.path()) {
         request.head_mut().method = Method::GET;
@@ -208,7 +208,7 @@ fn is_page(path: &str) -> bool {
     page && !path.contains("/files/") && !is_upload(path)
 }
 
-/// `/metrics` on an address of its own, open to whoever reaches it.
+/// Serves `/metrics` on an address of its own, open to any caller who reaches it.
 pub(super) fn metrics_server(
     socket: TcpListener,
     handle: PrometheusHandle,

@@ -1,10 +1,10 @@
-//! A connection as HTTP is spoken over it, plain or by TLS, and the time it may take.
+//! An HTTP connection, plain or over TLS, and its time limits.
 //!
-//! The framework watches the head of the first request and how long a connection waits for the next. What it
-//! leaves open is looked at here every few seconds: later heads that come in drop by drop, clients whose certificate was
-//! revoked or has expired since. Answers that nobody reads are left to the system: it alone sees whether a client takes
-//! anything of what is buffered for it (`TCP_USER_TIMEOUT` of tcp(7)). Bodies are watched where they are read, in
-//! `api::conventions::slow_body`.
+//! The framework limits the time for the head of the first request, and for an idle connection. Everything else is
+//! checked here every few seconds: later heads that arrive byte by byte, and clients whose certificate was revoked or
+//! has expired since the handshake. Answers that nobody reads are left to the system, because it alone sees whether a
+//! client takes anything of what is buffered for it (`TCP_USER_TIMEOUT` of tcp(7)). Bodies are watched where they are
+//! read, in `api::conventions::slow_body`.
 
 use std::io;
 use std::pin::Pin;
@@ -26,28 +26,29 @@ use crate::api::conventions::expectation::Expectation;
 use crate::model::metric;
 use crate::telemetry::request::UnderWay;
 
-/// One timer for each connection, not one for each request: setting one costs more than looking at the clock.
+/// The interval between two checks. Each connection has one timer, rather than one for each request: setting a timer
+/// costs more than reading the clock.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 
-/// RFC 9110 section 15.2.1.
+/// The interim answer that asks for a body (RFC 9110 section 15.2.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// How long the head of a request may take.
+/// The time within which the head of a request has to arrive.
 pub(super) const HEAD_TIME: Duration = Duration::from_secs(10);
 
 pub(super) struct Connection {
     stream: Stream,
     standing: Option<Standing>,
-    /// Requests that are being answered on it.
+    /// The requests on this connection that are being answered.
     under_way: UnderWay,
     next_look: Pin<Box<Sleep>>,
-    /// Since when bytes are there that are no request yet.
+    /// The time at which bytes arrived that are not a whole request yet.
     head_since: Option<Instant>,
     incoming: Incoming,
     expectation: Expectation,
-    /// Whether the system had no room for the last bytes.
+    /// Set if the system could not take the last bytes yet.
     write_waits: bool,
-    /// A refusal of the framework's own, being written in other words: the bytes, and how many went out.
+    /// Our refusal in place of the framework's: its bytes, and how many of them are written.
     refusal: Option<(Vec<u8>, usize)>,
     refusals: Refusals,
     _place: Place,
@@ -58,7 +59,7 @@ impl Connection {
         Self::new(Stream::Plain(stream), None, place, refusals)
     }
 
-    /// With its standing where the listener requires certificates.
+    /// Wraps a TLS connection. It has a standing if the listener requires client certificates.
     pub(super) fn tls(
         stream: TlsStream<TcpStream>,
         standing: Option<Standing>,
@@ -84,7 +85,7 @@ impl Connection {
         }
     }
 
-    /// The client's certificate, where one is required.
+    /// Returns the client's certificate, if one is required.
     pub(super) fn certificate(&self) -> Option<&CertificateDer<'static>> {
         self.standing.as_ref().and_then(|_| self.stream.chain().first())
     }
@@ -97,8 +98,9 @@ impl Connection {
         &self.expectation
     }
 
-    /// Asks for the body that a client holds back. Only before bytes are read, and where nothing waits to be written: then the
-    /// answer to the request before is out, and it does not get into the middle of it.
+    /// Sends `100 Continue` once the body that a client holds back is wanted. Call it only before reading. It does
+    /// nothing while a write waits: the answer to the previous request has to be out first, or this would get into the
+    /// middle of it.
     fn ask_for_body(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         if self.expectation.is_wanted()
             && !self.write_waits
@@ -115,7 +117,7 @@ impl Connection {
         Ok(())
     }
 
-    /// Writes a refusal of the framework's own in our words. Ready once all of it is out.
+    /// Writes our refusal in place of the framework's. Ready once all of it is written.
     fn poll_refusal(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while let Some((bytes, written)) = &mut self.refusal {
             let count = ready!(self.stream.poll_write(cx, &bytes[*written..]))?;
@@ -141,14 +143,14 @@ impl Connection {
         self.write_waits = polled.is_pending();
         match &polled {
             Poll::Pending => self.look(cx)?,
-            // An answer: what came before it was a request.
+            // An answer is written, so the bytes before it were a request.
             Poll::Ready(Ok(_)) => self.head_since = None,
             Poll::Ready(Err(error)) => count_if_cut(error),
         }
         polled
     }
 
-    /// Looks, when it is time to, whether the client keeps the connection for nothing.
+    /// Fails, when a check is due, if the client's certificate is no longer valid or a head takes too long.
     fn look(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while self.next_look.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
@@ -171,7 +173,8 @@ impl Connection {
     }
 }
 
-/// The system has cut it: its client took nothing for `server.send_timeout`. It says so once, to whoever asks first.
+/// Counts a connection that the system cut because its client took nothing for `server.send_timeout`. The system
+/// reports this error once, to the first read or write after it.
 fn count_if_cut(error: &io::Error) {
     if error.kind() == io::ErrorKind::TimedOut {
         metric::CONNECTIONS_CUT.increment(1);
@@ -220,7 +223,7 @@ impl AsyncWrite for Connection {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        // Bytes of a file may look like a refusal, too.
+        // The bytes of a file may look like a refusal, too, so the state of the connection decides first.
         if this.refusal.is_none()
             && !this.under_way.any()
             && this.incoming.may_be_refused(this.under_way.begun())

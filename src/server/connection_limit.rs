@@ -1,8 +1,9 @@
-//! How many connections the server takes, in all and from one address, so that no caller takes the descriptors that others need.
+//! Limits the connections in total and from each address, so that no caller uses up the descriptors that others need.
 //!
-//! A download needs a descriptor for its file beside the connection's, and the catalog, the store and the log need some, too. So
-//! connections get three quarters of them. Where half are taken, an address gets a few and no more: whoever comes from elsewhere
-//! still finds a place. Proxies that the settings trust stand for many callers and have no limit of their own.
+//! A download needs a descriptor for its file beside the connection's, and the catalog, the store and the log need
+//! some, too. So connections get three quarters of the descriptors. Once half of the descriptors are taken, each
+//! address gets only a few connections, so that callers from other addresses can still connect. Proxies that the
+//! settings trust represent many callers, and no limit applies to them.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -14,20 +15,20 @@ use super::per_address::PerAddress;
 use crate::access::TrustedProxies;
 use crate::model::metric;
 
-/// What a shell gives is 1024, for programs that count descriptors in bits. More than this is of no use to a server that
-/// two cores serve.
+/// The number of descriptors that the server asks for. The usual limit of 1024 is meant for programs that use
+/// select(2). A server on two cores has no use for more than this.
 const WANTED: u64 = 65_536;
 
-/// What is reckoned with where the system sets no limit, or tells none.
+/// The number of descriptors to assume if the system sets no limit or does not report it.
 const WITHOUT_LIMIT: u64 = WANTED;
 
-/// What one address gets while connections are scarce: a client needs one or two, a browser six.
+/// The connections that one address gets while connections are scarce: a client needs one or two, a browser six.
 const FEW: usize = 16;
 
-/// How often a refusal is logged: callers decide how often there is one.
+/// The shortest time between two log lines about refusals, because callers decide how many refusals there are.
 const TOLD_EVERY: Duration = Duration::from_mins(1);
 
-/// Shared by all listeners.
+/// The limit, shared by all listeners.
 pub(super) struct ConnectionLimit {
     proxies: TrustedProxies,
     in_all: usize,
@@ -42,13 +43,13 @@ struct Taken {
     told_at: Option<Instant>,
 }
 
-/// A connection's place, until it is dropped.
+/// A place for one connection, given back when it is dropped.
 pub(super) struct Place {
     limit: Arc<ConnectionLimit>,
     client: IpAddr,
 }
 
-/// Raises the limit of descriptors as far as the system lets this process, up to what a server can use; hands out what holds.
+/// Raises the process's limit of descriptors as far as the system allows, up to `WANTED`. Returns the limit in force.
 pub(super) fn raise_descriptor_limit() -> u64 {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let wanted = maximum.unwrap_or(WANTED).min(WANTED);
@@ -62,7 +63,7 @@ pub(super) fn raise_descriptor_limit() -> u64 {
 }
 
 impl ConnectionLimit {
-    /// `from_one` is `server.connections_per_address`: 0 is a quarter of the descriptors.
+    /// Builds the limit. `from_one` is `server.connections_per_address`; 0 means a quarter of the descriptors.
     pub(super) fn new(descriptors: u64, from_one: u32, proxies: TrustedProxies) -> Arc<Self> {
         let descriptors = usize::try_from(descriptors).unwrap_or(usize::MAX);
         let quarter = (descriptors / 4).max(1);
@@ -75,7 +76,7 @@ impl ConnectionLimit {
         })
     }
 
-    /// None where there is no place for another connection of this address.
+    /// Takes a place for a connection from this address, or returns none if there is no place left for it.
     pub(super) fn enter(self: &Arc<Self>, client: IpAddr) -> Option<Place> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let (in_all, from_one) = (taken.connections.in_all(), taken.connections.of(client));
@@ -117,7 +118,7 @@ mod tests {
         format!("192.0.2.{last}").parse().unwrap()
     }
 
-    /// So many connections of one address as get a place.
+    /// Takes places for one address until it gets no more, or has 1000.
     fn places(limit: &Arc<ConnectionLimit>, last: usize) -> Vec<Place> {
         std::iter::from_fn(|| limit.enter(address(last))).take(1_000).collect()
     }

@@ -1,9 +1,9 @@
-//! Why the server did not start, or stopped.
+//! The errors that keep the server from starting or make it stop.
 
 use crate::config::ConfigError;
 use crate::storage::StorageError;
 
-/// Why the server did not start, or stopped.
+/// The reason why the server did not start, or stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
     #[error(transparent)]

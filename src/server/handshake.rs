@@ -1,4 +1,5 @@
-//! A TLS handshake with its limits. `refusal` says why one failed, `certificate_lifetime` what holds for a connection afterwards.
+//! A TLS handshake within limits. `refusal` has the reasons for a failure, and `certificate_lifetime` checks the
+//! client's certificate for as long as the connection lasts.
 
 mod certificate_lifetime;
 mod refusal;
@@ -26,21 +27,23 @@ use crate::model::Clock;
 pub(super) use refusal::begin_at_zero;
 use refusal::{Refusal, refusal_by, refusal_of, tell};
 
-/// How long a handshake may take: some round trips over the worst of lines.
+/// The time limit for a handshake, enough for some round trips over the worst of connections.
 const TIME: Duration = Duration::from_secs(10);
 
-/// Handshakes under way at once, for each worker: what waits for its client costs memory, not processor time.
+/// The most handshakes under way at once, in each worker for each listener. One that waits for its client costs memory,
+/// not processor time.
 const AT_ONCE: usize = 2048;
 
-/// The same from one address: one that opens connections and says nothing takes no others' place. Many behind one
-/// address are still many more than this in a second, each for a few round trips.
+/// The most handshakes under way at once from one address, so that a caller who opens connections and sends nothing
+/// takes no others' place. Many clients behind one address still get far more than this number done in a second,
+/// because each takes only a few round trips.
 const AT_ONCE_FROM_ONE: usize = 256;
 
-/// How long a client that is refused may take to hear so, and how much of what it sends is read meanwhile.
+/// The time that a refused client has to receive the refusal; `UNREAD_PIECES` limits what is read from it meanwhile.
 const PARTING_TIME: Duration = Duration::from_secs(1);
 const UNREAD_PIECES: usize = 64;
 
-/// Handshakes under way in this worker on this listener.
+/// The handshakes under way in this worker on this listener.
 #[derive(Default)]
 pub(super) struct UnderWay(RefCell<PerAddress>);
 
@@ -66,7 +69,8 @@ impl Drop for Entered {
     }
 }
 
-/// Takes a connection by TLS; hands out what it was taken with, too. What is refused is logged, counted and recorded here.
+/// Does the handshake and returns the connection with the TLS state that it was made with. Refusals are logged, counted
+/// and recorded here.
 pub(super) async fn take(
     io: TcpStream,
     client: SocketAddr,
@@ -89,10 +93,10 @@ pub(super) async fn take(
     Ok((stream, state))
 }
 
-/// A connection that was not taken.
+/// A connection that was refused.
 pub(super) struct Untaken {
     pub(super) error: io::Error,
-    /// It speaks HTTP without TLS, and understands an answer.
+    /// The connection, if it speaks HTTP without TLS and so understands an answer.
     pub(super) plain: Option<TcpStream>,
 }
 
@@ -131,15 +135,16 @@ async fn shake_hands(
     Ok(stream)
 }
 
-/// A method begins with a letter, a TLS record with its type: 22 (RFC 8446 section 5.1).
+/// Reports whether the client speaks HTTP without TLS: a method begins with a letter, a TLS handshake with the record
+/// type 22 (RFC 8446 section 5.1).
 async fn speaks_http(io: &TcpStream) -> bool {
     let mut first = [0];
-    // What cannot be read fails in the handshake, too.
+    // If this read fails, so does the handshake.
     io.peek(&mut first).await.is_ok_and(|read| read == 1 && first[0].is_ascii_uppercase())
 }
 
-/// Closes only when the client has, or soon: with TLS 1.3 its request may be here before it is refused, and closing a
-/// socket with something unread in it takes the alert back.
+/// Closes the connection once the client has closed it, or after a short time. With TLS 1.3 the client's request may
+/// arrive before the refusal is sent, and closing a socket that has unread data would discard the alert.
 pub(super) async fn part(mut io: TcpStream) {
     let reading_to_the_end = async {
         io.shutdown().await?;
@@ -154,8 +159,9 @@ pub(super) async fn part(mut io: TcpStream) {
     let _parted_in_any_case = timeout(PARTING_TIME, reading_to_the_end).await;
 }
 
-/// A resumed session brings the certificate of the handshake that it goes back to, and nobody looks at it again:
-/// it may have expired since, or its list. Two signatures of the chain are still less than a whole handshake.
+/// Verifies the certificate of a resumed session. The session carries the certificate of its original handshake, and
+/// TLS does not check it again: the certificate or its revocation list may have expired since. Checking the two
+/// signatures of the chain still costs less than a whole handshake.
 fn verify_again(
     stream: &TlsStream<TcpStream>,
     state: &State,

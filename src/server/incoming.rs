@@ -1,5 +1,5 @@
-//! What comes in on a connection, on its way to the framework's parser: through [`RequestHeads`], and with the `100 Continue`
-//! that a client waits for sent only once a handler asks for its body.
+//! The bytes that arrive on a connection, on their way to the framework's parser. They pass through [`RequestHeads`],
+//! which takes out `Expect: 100-continue`: `100 Continue` is sent only once a handler asks for the body.
 
 use tokio::io::ReadBuf;
 
@@ -9,13 +9,13 @@ use crate::wire::request_heads::RequestHeads;
 #[derive(Default)]
 pub(super) struct Incoming {
     heads: RequestHeads,
-    /// What went through and the parser has not read yet.
+    /// Bytes that passed through and that the parser has not read yet.
     ready: Vec<u8>,
     given: usize,
 }
 
 impl Incoming {
-    /// Gives the parser what waits for it; false where nothing does.
+    /// Gives the parser the bytes that wait for it; returns false if there are none.
     pub(super) fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         let waiting = &self.ready[self.given..];
         if waiting.is_empty() {
@@ -31,7 +31,7 @@ impl Incoming {
         true
     }
 
-    /// Takes what was read behind `before`; false where nothing of it is for the parser yet.
+    /// Takes the bytes that were read after position `before`; returns false if none of them is for the parser yet.
     pub(super) fn take(
         &mut self,
         buffer: &mut ReadBuf<'_>,
@@ -55,17 +55,17 @@ impl Incoming {
         self.give(buffer)
     }
 
-    /// Nothing is answered behind the request that is being answered.
+    /// Makes the request that is being answered the last one: nothing that comes after it is answered.
     pub(super) fn answer_is_last(&mut self) {
         self.heads.request_is_last();
     }
 
-    /// Whether the parser may have refused a head, where the application has seen `begun` requests.
+    /// Reports whether the parser may have refused a head, given that the application has seen `begun` requests.
     pub(super) fn may_be_refused(&self, begun: u64) -> bool {
         self.heads.may_be_refused(begun)
     }
 
-    /// The method and target of the last request, as far as they came.
+    /// Returns the method and target of the last request, as far as they have arrived.
     pub(super) fn request_line(&self) -> (String, String) {
         self.heads.request_line()
     }

@@ -1,7 +1,7 @@
-//! What one listener does with a connection: TLS where it speaks that, then HTTP.
+//! A listener's handling of connections: TLS if it is set up, then HTTP.
 //!
-//! It does what actix-web's `HttpServer` does for its listeners, and is here because that has its TLS set up once and
-//! for all and tells nobody why a handshake failed.
+//! This does what actix-web's `HttpServer` does for its listeners. It exists because `HttpServer` sets its TLS up once
+//! and for all, and does not report why a handshake failed.
 
 use std::io;
 use std::net::SocketAddr;
@@ -33,17 +33,17 @@ use crate::api::conventions::problem::{Code, Problem};
 use crate::catalog::Catalog;
 use crate::telemetry::request::Observer;
 
-/// How long an idle connection is kept: longer than most proxies keep theirs, so that they are the
-/// ones to close it and never write into a closing one.
+/// The time that an idle connection is kept. It is longer than with most proxies, so that they are the ones to close a
+/// connection and never write into one that is being closed.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
 
-/// How long a connection that is being closed may still take what was sent to it.
+/// The time that a connection that is being closed still has to take what was sent to it.
 const CLOSING_TIME: Duration = Duration::from_secs(1);
 
-/// How many that are turned away, in each worker, may take their time to read so. The others are closed at once.
+/// The most refused clients in each worker that get an answer and time to read it. Others are disconnected at once.
 const PARTINGS_AT_ONCE: usize = 64;
 
-/// What a listener serves with.
+/// The parts that a listener serves with.
 #[derive(Clone)]
 pub(super) struct Serving {
     pub address: SocketAddr,
@@ -55,7 +55,7 @@ pub(super) struct Serving {
     pub send_timeout: Duration,
 }
 
-/// Takes connections, in one worker.
+/// Returns the service that takes connections in one worker.
 pub(super) fn service(
     serving: &Serving,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()>
@@ -66,7 +66,7 @@ pub(super) fn service(
     let app = app::app(&serving.shared)
         .into_factory()
         .map_err(|error: Error| error.as_response_error().error_response());
-    // The only way to say which address a request came in by; actix-web's own test server uses it.
+    // The only way to pass on the address at which a request arrived; actix-web's own test server uses it.
     let app =
         map_config(app, move |()| AppConfig::__priv_test_new(secure, address.to_string(), address));
     let http = HttpService::build()
@@ -101,7 +101,7 @@ pub(super) fn service(
     .and_then(http)
 }
 
-/// What a connection is taken with.
+/// The state with which one worker takes connections.
 struct Taking {
     tls: Option<Arc<Tls>>,
     catalog: Catalog,
@@ -144,11 +144,11 @@ impl Taking {
         Refusals { observer: Rc::clone(&self.observer), server: self.address, client }
     }
 
-    /// Says why over plain HTTP, to as many at once as have a permit. Over TLS a handshake would cost what is scarce.
+    /// Sends the reason over plain HTTP, if a permit is free. Over TLS the handshake would cost what is scarce.
     async fn tell_and_part(&self, mut stream: TcpStream, problem: Problem) {
         let Ok(_permit) = self.partings.try_acquire() else { return };
         let answer = as_answer(&problem, &self.observer.ids.next().simple().to_string());
-        // It fits into what the system buffers.
+        // It fits into the system's send buffer.
         if stream.write_all(answer.as_bytes()).await.is_ok() {
             handshake::part(stream).await;
         }
@@ -166,13 +166,13 @@ fn tls_expected() -> Problem {
     Problem::new(Code::TlsExpected, detail)
 }
 
-/// The system ends the connection where the client takes nothing for so long of what was written.
+/// Has the system end the connection if the client takes none of the data written to it for this time.
 fn set_send_timeout(stream: &TcpStream, time: Duration) -> io::Result<()> {
     let milliseconds = u32::try_from(time.as_millis()).unwrap_or(u32::MAX);
     Ok(sockopt::set_tcp_user_timeout(stream, milliseconds)?)
 }
 
-/// What requests find out about their connection.
+/// Adds what requests can find out about their connection.
 fn describe(connection: &Connection, data: &mut Extensions) {
     data.insert(connection.under_way().clone());
     data.insert(connection.expectation().clone());

@@ -1,11 +1,11 @@
-//! What callers have open, counted in all and by their address.
+//! Counts what callers have open, in total and per address.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
 
 use crate::access::address_range::subscriber;
 
-/// Of one address of IPv4, and of a subscriber's network of IPv6.
+/// The counts. An IPv4 address is counted by itself, an IPv6 address by its subscriber's network.
 #[derive(Default)]
 pub(super) struct PerAddress {
     in_all: usize,
@@ -31,7 +31,7 @@ impl PerAddress {
         *self.by_address.entry(subscriber(client)).or_default() += 1;
     }
 
-    /// Takes one back that was added.
+    /// Removes one that was added.
     pub(super) fn remove(&mut self, client: IpAddr) {
         self.in_all = self.in_all.saturating_sub(1);
         let client = subscriber(client);

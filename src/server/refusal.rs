@@ -1,5 +1,5 @@
-//! Refusals of the framework's own, in our words: a head that its parser does not take is answered by a bare status, and no log
-//! hears of it.
+//! Replaces the framework's own refusals by ours: its parser answers a malformed head with a bare status, which no log
+//! records.
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
@@ -7,10 +7,10 @@ use std::rc::Rc;
 use crate::api::conventions::problem::{Code, Problem};
 use crate::telemetry::request::{Observer, RefusedHead, with_current_id};
 
-/// Longer ones are cut in the log: a head may have 128 KiB.
+/// The longest target in the log, in characters; longer ones are cut, because a head may have 128 KiB.
 const LONGEST_TARGET: usize = 2048;
 
-/// What a connection refuses heads with.
+/// The data that a connection needs to refuse a head.
 #[derive(Clone)]
 pub(super) struct Refusals {
     pub observer: Rc<Observer>,
@@ -18,7 +18,7 @@ pub(super) struct Refusals {
     pub client: IpAddr,
 }
 
-/// The status, where `bytes` are a refusal of the framework's own: all answers of the application have an id.
+/// Returns the status if `bytes` are a refusal by the framework. All answers of the application have a request id.
 pub(super) fn status_of(bytes: &[u8]) -> Option<u16> {
     let status = bytes.strip_prefix(b"HTTP/1.").filter(|rest| rest.get(2) == Some(&b'4'))?;
     let status = str::from_utf8(status.get(2..5)?).ok()?.parse().ok()?;
@@ -27,7 +27,7 @@ pub(super) fn status_of(bytes: &[u8]) -> Option<u16> {
 }
 
 impl Refusals {
-    /// The answer instead, which closes the connection; it is logged here.
+    /// Returns the answer to send instead, which closes the connection, and logs the refusal.
     pub(super) fn told(&self, status: u16, (method, target): (String, String)) -> Vec<u8> {
         let problem = match status {
             408 => Problem::new(
@@ -56,7 +56,7 @@ impl Refusals {
     }
 }
 
-/// A whole answer, behind which the connection is closed.
+/// Formats a complete answer, after which the connection is closed.
 pub(super) fn as_answer(problem: &Problem, id: &str) -> String {
     let headers: String = problem
         .headers()

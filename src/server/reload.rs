@@ -1,7 +1,7 @@
-//! Settings that are taken while the server runs: on SIGHUP the file and the environment are read again.
+//! Settings that change while the server runs: on SIGHUP the file and the environment are read again.
 //!
-//! Everything is checked first, and all of it is taken or nothing. What only a start can change (addresses, places, ways in)
-//! is named in the log and stays as it is.
+//! The new settings are checked first and applied as a whole, or not at all. Settings that only a restart can change
+//! (addresses, places, authentication methods) are named in the log and stay as they are.
 
 use std::sync::Arc;
 
@@ -13,17 +13,17 @@ use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::telemetry;
 
-/// Reads the settings as they are now.
+/// A function that reads the current settings.
 pub type Reread = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 
-/// Whom new settings concern.
+/// The parts of the server that new settings apply to.
 pub(super) struct Concerned {
     pub(super) catalog: Catalog,
     pub(super) brakes: Brakes,
     pub(super) reread: Reread,
 }
 
-/// Takes new settings whenever it is told to, without end.
+/// Applies new settings on every SIGHUP, without end.
 pub(super) async fn keep_up(config: Config, concerned: Arc<Concerned>) {
     let mut asked = match signal(SignalKind::hangup()) {
         Ok(asked) => asked,
@@ -34,7 +34,7 @@ pub(super) async fn keep_up(config: Config, concerned: Arc<Concerned>) {
     };
     while asked.recv().await.is_some() {
         if let Err(error) = take(&config, &concerned) {
-            // Its first line: what follows may quote a line of the file, and a secret in it.
+            // Only the first line: those after it may quote the file, and a secret with it.
             let error = error.to_string();
             let reason = error.lines().next().unwrap_or_default();
             tracing::error!("new settings are not taken, the old ones stay: {reason}");
@@ -42,12 +42,12 @@ pub(super) async fn keep_up(config: Config, concerned: Arc<Concerned>) {
     }
 }
 
-/// `started` is what the server was started with: what only a start takes is compared with that.
+/// Applies the new settings. `started` has the settings of the start, which tell what needs a restart.
 fn take(started: &Config, concerned: &Concerned) -> Result<(), ConfigError> {
     let new = (concerned.reread)()?;
     telemetry::change_level(&new.log)?;
     let mut rules = new.rules()?;
-    // Names in the tree are made by the pattern that the server was started with.
+    // Files in the tree are named by the pattern that the server was started with.
     rules.pattern = concerned.catalog.rules().pattern.clone();
     concerned.catalog.set_rules(rules);
     concerned.brakes.change(app::limits(&new));

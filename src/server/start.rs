@@ -1,4 +1,4 @@
-//! Opening what the server works with, in the order in which it can fail.
+//! Opens everything that the server works with, step by step.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -21,13 +21,13 @@ use crate::storage::{Blobs, Db, StorageError};
 use crate::telemetry;
 use crate::upkeep::backup::save_rows;
 
-/// The administrator that a first start creates.
+/// The name of the administrator that the first start creates.
 pub const ADMIN: &str = "admin";
 
-/// Where in the data folder catalogs are saved before they are migrated.
+/// The folder within the data folder in which catalogs are saved before they are migrated.
 pub const SAVED_CATALOGS: &str = "catalogs-before-migrations";
 
-/// What a server holds while it runs.
+/// The resources that a server holds while it runs.
 pub struct Opened {
     pub catalog: Catalog,
     pub metrics: PrometheusHandle,
@@ -41,7 +41,7 @@ pub struct Opened {
 /// The administrator that this start created.
 pub struct FirstAdmin {
     pub password: SecretString,
-    /// Where the password stands, if it was made up.
+    /// The file that contains the password, if the password was generated.
     pub file: Option<PathBuf>,
 }
 
@@ -58,7 +58,7 @@ pub(super) async fn open(config: &Config, data: &Path) -> Result<Opened, ServerE
         if catalog.is_new().await? { create_admin(&catalog, data).await? } else { None };
     catalog.try_refresh().await?;
     let metrics = telemetry::metrics::start()?;
-    // Those of labels that other rooms know.
+    // Counters whose labels only other modules know.
     update_check::begin_at_zero();
     upload::begin_at_zero();
     handshake::begin_at_zero();
@@ -70,7 +70,7 @@ pub async fn open_database(config: &Config) -> Result<Db, ServerError> {
     Ok(Db::open(url, config.catalog.connections).await?)
 }
 
-/// Brings the schema up to this program's version; the rows as they are before are saved in the data folder.
+/// Brings the schema up to this program's version, after saving the current rows in the data folder.
 pub async fn migrate(db: &Db, data: &Path) -> Result<(), ServerError> {
     if db.is_behind().await? {
         let folder = data.join(SAVED_CATALOGS);
@@ -94,8 +94,8 @@ pub fn open_catalog(
     Ok(Catalog::new(CatalogParts { db, blobs, tree, rules, clock, ids: Ids, instance }))
 }
 
-/// Says what the store does, and refuses one that would lose data or lets nobody in. One that is away is waited for by
-/// whatever needs it: update checks go on.
+/// Logs what the store supports. Refuses a store that would lose data or denies access. The server starts even if the
+/// store is unreachable: only requests that need it have to wait, and update checks go on.
 async fn try_store(catalog: &Catalog) -> Result<(), ServerError> {
     match catalog.probe_store().await {
         Ok(None) => Ok(()),
@@ -111,7 +111,7 @@ async fn try_store(catalog: &Catalog) -> Result<(), ServerError> {
     }
 }
 
-/// A store that is away is claimed at the next start.
+/// Claims the store for this catalog. An unreachable store is claimed at the next start.
 async fn claim_store(catalog: &Catalog) -> Result<(), ServerError> {
     match catalog.claim_store().await {
         Err(crate::catalog::Error::Storage(error)) if error.is_passing() => Ok(()),
@@ -128,8 +128,8 @@ fn open_tree(config: &Config) -> Result<Tree, ServerError> {
     Ok(Tree::bucket(url, config.store.options.clone(), copy_above)?)
 }
 
-/// The password is the one that the environment gives, or one made up and written to a file that
-/// only the owner can read, before the account exists: what was promised is never lost.
+/// Creates the administrator. The password comes from the environment, or it is generated and written to a file that
+/// only the owner can read. The file is written before the account exists, so that the password is never lost.
 async fn create_admin(catalog: &Catalog, data: &Path) -> Result<Option<FirstAdmin>, ServerError> {
     let (password, file) =
         if let Some(password) = secret_from_environment("IMAGEDEPOT_ADMIN_PASSWORD")? {
@@ -145,7 +145,7 @@ async fn create_admin(catalog: &Catalog, data: &Path) -> Result<Option<FirstAdmi
     if catalog.initialise(&name, &hash).await? {
         return Ok(Some(FirstAdmin { password, file }));
     }
-    // Another replica was faster: its password counts, and this one would mislead.
+    // Another replica was faster: its password is the valid one, and this file would mislead.
     if let Some(file) = file {
         std::fs::remove_file(&file)
             .map_err(|source| StorageError::File { what: file.display().to_string(), source })?;
@@ -155,7 +155,7 @@ async fn create_admin(catalog: &Catalog, data: &Path) -> Result<Option<FirstAdmi
 
 fn write_secret(path: &Path, secret: &SecretString) -> Result<(), StorageError> {
     let fail = |source| StorageError::File { what: path.display().to_string(), source };
-    // Made anew: a file that is there already would keep its mode, whoever may read it.
+    // A new file, because an existing one would keep its mode, whoever may read it.
     if let Err(error) = std::fs::remove_file(path)
         && error.kind() != std::io::ErrorKind::NotFound
     {

@@ -1,4 +1,4 @@
-//! The bytes of a connection, plain or by TLS, as one type.
+//! The bytes of a connection, plain or over TLS, as one type.
 
 use std::io;
 use std::pin::Pin;
@@ -14,7 +14,7 @@ pub(super) enum Stream {
     Tls(Box<TlsStream<TcpStream>>),
 }
 
-/// The same of either.
+/// Makes the same call on either variant.
 macro_rules! either {
     ($self:ident, $stream:ident => $call:expr) => {
         match $self {
@@ -25,7 +25,7 @@ macro_rules! either {
 }
 
 impl Stream {
-    /// The client's certificates, its own first.
+    /// Returns the client's certificate chain, beginning with its own certificate.
     pub(super) fn chain(&self) -> &[CertificateDer<'static>] {
         match self {
             Self::Plain(_) => &[],

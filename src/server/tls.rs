@@ -1,7 +1,7 @@
-//! A listener's TLS: made from its files, and made anew when they change.
+//! A listener's TLS: built from its files, and built again when they change.
 //!
-//! Each connection takes the state of the moment it begins with, so a change drops none. `files` reads, `reload`
-//! watches, `revocation` says which lists count, [`super::handshake`] uses it.
+//! Each connection keeps the state that was current when it began, so a change drops no connection. `files` reads the
+//! files, `reload` watches them, `revocation` decides which lists count, and [`super::handshake`] uses the result.
 
 mod files;
 mod reload;
@@ -27,19 +27,19 @@ pub(super) struct Tls {
     current: ArcSwap<State>,
 }
 
-/// What new connections are taken with.
+/// The state with which new connections are taken.
 pub(super) struct State {
     pub server: Arc<ServerConfig>,
-    /// Where client certificates are required.
+    /// The verifier of client certificates, if they are required.
     pub clients: Option<Arc<dyn ClientCertVerifier>>,
-    /// Seconds since the epoch.
+    /// The time when the first certificate of the server's chain expires, in seconds since the epoch.
     certificate_ends: i64,
     lists_end: Option<i64>,
     stamp: Stamp,
 }
 
 impl Tls {
-    /// Reads the listener's files; none where it speaks plain HTTP.
+    /// Reads the listener's files; returns none if it speaks plain HTTP.
     pub(super) fn of(
         listener: &Listener,
         address: SocketAddr,
@@ -57,14 +57,14 @@ impl Tls {
     }
 }
 
-/// Says what is wrong with the listener's files.
+/// Checks the listener's files.
 pub(super) fn check(listener: &Listener) -> Result<(), ConfigError> {
     State::of(listener).map(|_| ())
 }
 
 impl State {
     fn of(listener: &Listener) -> Result<Option<Self>, ConfigError> {
-        // Before they are read: what changes meanwhile is seen as a change afterwards.
+        // Taken before the files are read, so that a change meanwhile is noticed afterwards.
         let stamp = Stamp::of(listener);
         let provider = Arc::new(provider());
         let Some(material) = Material::read(listener, &provider)? else { return Ok(None) };
@@ -98,20 +98,20 @@ fn server_config(
         }
         error => ConfigError::at(&certificate, &error),
     })?;
-    // Not HTTP/2: the framework sets no bounds to its streams and heads, and neither BITS nor curl gains by it.
+    // No HTTP/2: the framework does not limit its streams and heads, and neither BITS nor curl gains by it.
     tls.alpn_protocols = vec![b"http/1.1".to_vec()];
     tls.ignore_client_order = true;
-    // One ticket a connection: four would be four more writes, and clients that ask every 15 minutes
-    // use one. Stateless, so that no memory grows and every worker can read it. The key of the tickets is
-    // this state's own: tickets from before a change open nothing.
+    // One ticket per connection: four would be four more writes, and clients that ask every 15 minutes use one. Tickets
+    // are stateless, so that they take no memory and every worker can read them. Their key belongs to this state:
+    // tickets from before a change are not accepted.
     tls.send_tls13_tickets = 1;
     tls.ticketer =
         aws_lc_rs::Ticketer::new().map_err(|error| ConfigError::at(&key_file, &error))?;
     Ok(tls)
 }
 
-/// AES-128 first: its SHA-256 runs in hardware, where the SHA-384 of AES-256 does not, and the
-/// handshake is most of what an update check on a fresh connection costs.
+/// Returns the provider with AES-128 first: its SHA-256 runs in hardware, while the SHA-384 of AES-256 does not, and
+/// the handshake is most of the cost of an update check on a fresh connection.
 fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     provider.cipher_suites.sort_by_key(|suite| match suite.suite() {

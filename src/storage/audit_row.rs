@@ -1,6 +1,7 @@
-//! A row of the audit and its place in the chain, in which each row's hash is over the one before it.
+//! An audit row and its place in the hash chain, in which each row's hash covers the hash of the row before it.
 //!
-//! Below the transactions, which collect rows until they are committed; reading and writing them is in `queries/audit`.
+//! This module is below the transactions, which collect rows until they are committed. `queries/audit` reads and writes
+//! the rows.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 use serde_json::{Value, json};
@@ -10,7 +11,7 @@ use uuid::Uuid;
 use crate::model::Digest;
 use crate::model::row::from_row;
 
-/// One change, as it is kept.
+/// One recorded change.
 #[derive(Debug, Clone)]
 pub struct AuditRow {
     pub id: Uuid,
@@ -22,9 +23,9 @@ pub struct AuditRow {
     pub state_after: Option<Json<Value>>,
     pub request_id: Option<String>,
     pub client_address: Option<String>,
-    /// Its place in the chain, from 1; none in rows of versions that had no chain.
+    /// The row's place in the chain, from 1; none in a row from a version that had no chain.
     pub sequence: Option<i64>,
-    /// Over the row and the hash of the one before it.
+    /// The hash over the row and the hash of the row before it.
     pub hash: Option<String>,
 }
 
@@ -42,20 +43,20 @@ from_row!(AuditRow {
     hash,
 });
 
-/// The newest row of a chain, or of that part of it which was looked at or has gone.
+/// The newest row of a chain, or of the part of it that was checked or pruned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditHead {
-    /// 0 before the first row.
+    /// The place of that row in the chain; 0 before the first row.
     pub sequence: i64,
-    /// Empty before the first row.
+    /// The hash of that row; empty before the first row.
     pub hash: String,
 }
 
 from_row!(AuditHead { sequence, hash });
 
 impl AuditRow {
-    /// What the row's hash is to be: the SHA-256, in lower-case hex, of a JSON array of the hash of the row
-    /// before it and the row's fields in a fixed order, without spaces, object keys sorted.
+    /// Computes the row's hash from the hash of the row before it. It is the SHA-256, in lower-case hex, of a JSON
+    /// array of that hash and the row's fields in a fixed order, without spaces and with sorted object keys.
     pub fn hash_after(&self, previous: &str) -> String {
         let state = |state: &Option<Json<Value>>| state.as_ref().map(|json| sorted(&json.0));
         let fields = json!([
@@ -76,7 +77,7 @@ impl AuditRow {
 }
 
 impl AuditHead {
-    /// Gives a row the next place; the head is then that one.
+    /// Gives `row` the next place in the chain and returns the new head.
     pub(super) fn followed_by(&self, row: &mut AuditRow) -> Self {
         let sequence = self.sequence + 1;
         row.sequence = Some(sequence);
@@ -85,7 +86,7 @@ impl AuditHead {
         Self { sequence, hash }
     }
 
-    /// The row as the newest, if it is the next one and what was written.
+    /// Returns `row` as the new head, or none if it is not the next row or was changed after it was written.
     pub fn if_followed_by(&self, row: &AuditRow) -> Option<Self> {
         let hash = row.hash.clone().filter(|hash| row.hash_after(&self.hash) == *hash)?;
         let sequence = row.sequence.filter(|sequence| *sequence == self.sequence + 1)?;
@@ -93,12 +94,12 @@ impl AuditHead {
     }
 }
 
-/// As text without spaces, object keys sorted: what digests of JSON are over.
+/// Writes JSON as text without spaces and with sorted object keys: digests of JSON are computed over this form.
 pub fn canonical_json(value: &Value) -> String {
     sorted(value).to_string()
 }
 
-/// The same value with its keys in order, whatever order a database or a library keeps them in.
+/// Returns the same value with sorted keys, regardless of the order in which a database or library keeps them.
 fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(fields) => {

@@ -1,8 +1,8 @@
-//! The place of backups and exports: a folder, or a bucket, with files by their digests, so that each is there once, and with the
-//! catalogs of several times.
+//! The place of backups and exports: a folder or a bucket. It holds each file once, named after its digest, and the
+//! catalogs of several backups.
 //!
-//! `place` is how it is written, `layout` says what lies where in it, `leftovers` takes away what killed writers left, and
-//! `new_folders` what was made for nothing.
+//! `place` parses how a place is written, `layout` defines what is stored where, `leftovers` removes what killed
+//! writers left, and `new_folders` removes folders that were created for nothing.
 
 mod layout;
 mod leftovers;
@@ -32,18 +32,19 @@ use super::instance::{PRIVATE, make_folder};
 use crate::file_system;
 use crate::model::Digest;
 
-/// Cheap to clone.
+/// A place of backups and exports. Cheap to clone.
 #[derive(Clone)]
 pub struct BackupStore {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
-    /// None in a bucket.
+    /// The folder; none in a bucket.
     folder: Option<PathBuf>,
     made: NewFolders,
 }
 
 impl BackupStore {
-    /// Opens a folder (made if absent, for its owner only), or `s3://…`, `az://…`, `gs://…` with the client's options.
+    /// Opens a folder (created if absent, for its owner only), or `s3://…`, `az://…`, `gs://…` with the client's
+    /// options.
     pub fn open(
         place: &Place,
         options: impl IntoIterator<Item = (String, String)>,
@@ -58,7 +59,8 @@ impl BackupStore {
         }
     }
 
-    /// The same for a folder that has to be there: a mistyped one would look like an empty place.
+    /// Does the same as [`Self::open`], but refuses a folder to which nothing was written yet: a mistyped path would
+    /// look like an empty place.
     pub fn open_existing(
         place: &Place,
         options: impl IntoIterator<Item = (String, String)>,
@@ -73,7 +75,8 @@ impl BackupStore {
 
     fn in_folder(folder: &std::path::Path) -> Result<Self, StorageError> {
         let made = NewFolders::before_making(folder);
-        // Password hashes and keys are in it, whoever may look into the folder that somebody has made.
+        // The contents include password hashes and keys, so these folders are private even if the parent was created by
+        // somebody else and others can read it.
         make_folder(folder, PRIVATE)?;
         for part in [BLOBS, Notes::Catalogs.name(), Notes::Exports.name()] {
             make_folder(&folder.join(part), PRIVATE)?;
@@ -84,14 +87,14 @@ impl BackupStore {
         Ok(Self { store: Arc::new(store), prefix: Path::default(), folder: Some(folder), made })
     }
 
-    /// Takes away the folders that were made for it and are empty: what failed leaves none behind.
+    /// Removes the folders that were created for this place and are empty, so that a failed run leaves none behind.
     pub fn remove_new_folders(&self) {
         if let Some(folder) = &self.folder {
             self.made.remove_empty(folder);
         }
     }
 
-    /// Takes away what writers have left that were killed more than a day ago.
+    /// Removes what was left by writers that were killed more than a day ago.
     pub async fn remove_leftovers(&self, now: DateTime<Utc>) {
         match self.remove_rows_without_note(now).await {
             Ok(0) => {}
@@ -106,7 +109,8 @@ impl BackupStore {
         }
     }
 
-    /// Rows come before their note. There are password hashes and keys in them.
+    /// Removes old rows without a note. Rows are written before their note, so such a backup was never completed, and
+    /// rows contain password hashes and keys.
     async fn remove_rows_without_note(&self, now: DateTime<Utc>) -> Result<u64, StorageError> {
         let listed = self.store.list(Some(&self.prefix.clone().join(Notes::Catalogs.name())));
         let found: Vec<_> = listed.try_collect().await?;
@@ -124,7 +128,7 @@ impl BackupStore {
         Ok(removed)
     }
 
-    /// The sizes of all files' bytes, by digest in hex.
+    /// Returns the sizes of all stored files, by digest in hex.
     pub async fn blobs(&self) -> Result<BTreeMap<String, u64>, StorageError> {
         let listed = self.store.list(Some(&self.prefix.clone().join(BLOBS)));
         let blobs = listed.try_filter_map(|object| async move {
@@ -138,7 +142,7 @@ impl BackupStore {
         Ok(blobs.try_collect().await?)
     }
 
-    /// Takes a file's bytes in, compared with their digest.
+    /// Stores a file's bytes and compares them with their digest.
     pub async fn put_blob(&self, reader: &BlobReader, digest: &Digest) -> Result<(), StorageError> {
         Box::pin(copying::copy(reader, &self.store, &self.blob(digest), digest, Attributes::new()))
             .await
@@ -158,7 +162,7 @@ impl BackupStore {
         }
     }
 
-    /// What is stored of a file's bytes.
+    /// Returns the size of a file's stored bytes, or none if they are not stored.
     pub async fn blob_size(&self, digest: &Digest) -> Result<Option<u64>, StorageError> {
         match self.store.head(&self.blob(digest)).await {
             Ok(found) => Ok(Some(found.size)),
@@ -167,7 +171,7 @@ impl BackupStore {
         }
     }
 
-    /// The names of all notes of a kind, in their order.
+    /// Lists the names of all notes of a kind in their order.
     pub async fn names(&self, notes: Notes) -> Result<Vec<String>, StorageError> {
         let listed = self.store.list(Some(&self.prefix.clone().join(notes.name())));
         let names = listed.try_filter_map(|object| async move {
@@ -183,7 +187,7 @@ impl BackupStore {
         Ok(())
     }
 
-    /// The same for what is too large for memory.
+    /// Stores a catalog's rows, which may be too large for memory, and compares them with their digest.
     pub async fn put_file(
         &self,
         name: &str,
@@ -213,7 +217,8 @@ impl BackupStore {
         }
     }
 
-    /// In a folder others may have put a link or a pipe where a file was. What is not there is for the reader to find out.
+    /// Fails if the location in a folder is not a regular file: others may have put a link or a pipe there. A missing
+    /// file is no error here, because the reader will notice it.
     fn must_be_plain(&self, location: &Path) -> Result<(), StorageError> {
         let Some(folder) = &self.folder else { return Ok(()) };
         match file_system::must_be_regular_below(folder, std::path::Path::new(location.as_ref())) {

@@ -1,11 +1,11 @@
-//! Room set aside for the day on which the disk is full: deleting something takes a commit, and a
-//! commit takes a few kilobytes.
+//! Disk space set aside for the day on which the disk is full: deleting something takes a commit, and a commit takes a
+//! few kilobytes.
 //!
-//! Uploads keep `store.min_free` bytes of their disk free, but they are not the only ones to write
-//! there. So a file beside SQLite's catalog holds some room, and goes before the last byte is taken; it
-//! comes back when there is room again. While it is gone and the disk has no more than it held, the room is for what
-//! frees some, or shuts somebody out ([`Room`]): given to whoever comes first, it would be gone with the next notes that
-//! somebody writes, and no delete could be committed any more.
+//! Uploads keep `store.min_free` bytes of their disk free, but they are not the only ones that write to it. So a file
+//! beside SQLite's catalog occupies some space. It is deleted before the last byte is used, and created again when
+//! there is enough space. While the file is gone and the disk has less free than is to be kept, only changes that free
+//! disk space or lock a caller out are accepted ([`Room`]). If any change were accepted, the next notes that somebody
+//! writes would use the space up, and no deletion could be committed any more.
 
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -14,37 +14,37 @@ use rustix::fs::{FallocateFlags, fallocate};
 
 use super::disk;
 
-/// More than SQLite's log takes (4 MiB) before it is used anew, and less than any sensible
-/// `store.min_free`, so that uploads do not take the room that was set free.
+/// The size of the file: more than SQLite's log occupies (4 MiB) before it is reused, and less than any sensible
+/// `store.min_free`, so that uploads do not use the space that is freed.
 const SIZE: u64 = 6 * 1024 * 1024;
 
-/// With less than this the file goes.
+/// The free space below which the file is deleted.
 const GIVES_WAY_BELOW: u64 = 2 * 1024 * 1024;
 
-/// So much is kept, be it by the file or, where that is gone, by refusing.
+/// The space that is kept, either by the file or, once it is deleted, by refusing changes.
 const KEPT: u64 = GIVES_WAY_BELOW + SIZE;
 
-/// With more than this it comes back.
+/// The free space above which the file is created again.
 const COMES_BACK_ABOVE: u64 = 8 * SIZE;
 
-/// What there is room for.
+/// The changes for which there is disk space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
     ForAll,
-    /// For what frees some, or shuts somebody out.
+    /// Only changes that free disk space or lock a caller out.
     ForFreeing {
         free: u64,
     },
 }
 
-/// The room set aside in one folder.
+/// The disk space set aside in one folder.
 #[derive(Debug, Clone)]
 pub struct Ballast {
     folder: PathBuf,
 }
 
 impl Ballast {
-    /// Sets room aside in the folder of `catalog`, if there is any.
+    /// Sets space aside in the folder of `catalog`, if there is any.
     pub fn beside(catalog: &Path) -> Self {
         let folder = match catalog.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -55,7 +55,8 @@ impl Ballast {
         ballast
     }
 
-    /// To be called before something is written. What fails here shows where it matters: in the write.
+    /// Checks the disk, and deletes or creates the file accordingly. To be called before each write. A failure here is
+    /// ignored, because the write itself will report it.
     pub fn look(&self) -> Room {
         let Ok(free) = disk::free_bytes(&self.folder) else { return Room::ForAll };
         let path = self.folder.join("ballast");
@@ -84,7 +85,7 @@ fn set_aside(path: &Path) {
     }
 }
 
-/// One that a kill left half made has fewer blocks than bytes.
+/// Reports whether the file has all its blocks; a kill may have left one with fewer than its size needs.
 fn is_whole(path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt as _;
     std::fs::metadata(path).is_ok_and(|file| file.blocks() * 512 >= SIZE)

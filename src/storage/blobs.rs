@@ -1,13 +1,13 @@
 //! The store of blobs: a local folder, S3, Azure or Google Cloud Storage behind one type.
 //!
-//! A blob lies under a random key from the first byte on, and its row holds the digest: naming it
-//! after its content would need a rename when the digest is known, which object stores do not have.
-//! Only this module knows where in the store a key lies.
+//! A blob is stored under a random key from the first byte on, and its row holds the digest. Naming it after its
+//! content would require a rename once the digest is known, and object stores have no rename. Only this module knows
+//! where in the store a key is.
 //!
-//! `store` is the type, and what is done with a whole blob; `growing` a blob that is not whole yet, `upload` what the
-//! catalog asks for while it grows, `appender` how it grows in either place. `bucket` is what is asked of an object store,
-//! [`reader`] how a blob is read, [`listing`] what is there at all, `file_identity` which file of this machine a blob is,
-//! [`verify`] whether it still is what it was.
+//! `store` is the type, with the operations on a whole blob; `growing` describes a blob that is not complete yet,
+//! `upload` has the operations that the catalog needs while it grows, and `appender` lets it grow in either place.
+//! `bucket` has the operations on an object store, [`reader`] reads blobs, [`listing`] lists everything that is stored,
+//! `file_identity` identifies the local file that a blob is, and [`verify`] checks that a blob is still intact.
 
 mod appender;
 mod bucket;

@@ -1,4 +1,4 @@
-//! Bytes from one store to another, compared on the way, in memory one piece at a time.
+//! Copies of bytes from one store to another, checked on the way, with one piece at a time in memory.
 
 use std::sync::Arc;
 
@@ -13,12 +13,12 @@ use super::blobs::{BlobReader, RunningHash};
 use super::error::{StorageError, away, is_about_the_file};
 use crate::model::Digest;
 
-/// Of one part: S3 takes 10,000 of them.
+/// The size of a part in bytes. Larger objects get larger parts, because S3 accepts at most 10,000.
 const PIECE: u64 = 16 * 1024 * 1024;
 const MOST_PIECES: u64 = 9_000;
 
-/// Writes all that a reader gives as one object, which appears whole and with this digest, or not at all. `Damaged` where
-/// the bytes have another.
+/// Writes everything that a reader returns as one object, which appears whole and with this digest, or not at all.
+/// Returns `Damaged` if the bytes have another digest.
 pub(super) async fn copy(
     reader: &BlobReader,
     store: &Arc<dyn ObjectStore>,
@@ -43,7 +43,7 @@ pub(super) async fn copy(
         while let Some(bytes) = stream.next().await {
             let mut bytes: Bytes = bytes.map_err(|error| unreadable(&error))?;
             hash.update(&bytes);
-            // All parts but the last are of one size: some stores insist on it.
+            // All parts but the last have the same size, because some stores insist on it.
             while part.content_length() as u64 + bytes.len() as u64 >= piece {
                 let missing = usize::try_from(piece).unwrap_or(usize::MAX) - part.content_length();
                 part.push(bytes.split_to(missing));
@@ -62,15 +62,15 @@ pub(super) async fn copy(
     match sent.await {
         Ok(()) => upload.complete().await.map(drop).map_err(Into::into),
         Err(error) => {
-            // What cannot be taken away now, a lifecycle rule takes.
+            // If it cannot be aborted now, a lifecycle rule of the bucket removes it.
             let _aborted = upload.abort().await;
             Err(error)
         }
     }
 }
 
-/// The name that a file is to have which `object_store` writes in a folder: until it is whole it is `NAME#1`, or another
-/// number. None for any other file. Who is killed leaves such a one.
+/// Returns the final name of a file that `object_store` is writing in a folder: until it is complete, it is called
+/// `NAME#1`, or has another number. Returns none for any other file. A writer that is killed leaves such a file.
 pub(super) fn staged_for(name: &str) -> Option<&str> {
     let (whole, number) = name.rsplit_once('#')?;
     (!number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit())).then_some(whole)

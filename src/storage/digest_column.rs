@@ -1,6 +1,7 @@
-//! Digests in a row. The declaration for names would not do: text from a row is checked as text from anywhere.
+//! The form of digests in a row. The macro that names use would not do: text from a row is checked like text from
+//! anywhere else.
 //!
-//! Here and not beside the type in `model`, because the client knows digests, too, and no database.
+//! This is not beside the type in `model`, because the client uses digests, too, but no database.
 
 use crate::model::Digest;
 use crate::model::row::text_column;

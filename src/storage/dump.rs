@@ -1,8 +1,8 @@
-//! The catalog's rows as text, one JSON object a line, the same from either database: for backups, and for the way from
+//! The catalog's rows as text, one JSON object a line, the same from either database: for backups, and for moving from
 //! one database to the other.
 //!
-//! Columns are asked of the database and not listed here, so that a new one is carried along. What is only of the
-//! moment (uploads under way, who is at which job) or of one place (what stands in the tree, its backups) is left out.
+//! The columns are read from the database and not listed here, so that a new one is included. Rows that are temporary
+//! (uploads in progress, holders of jobs) or belong to one place (the tree's contents, its backups) are left out.
 
 mod forms;
 
@@ -17,7 +17,7 @@ use super::Tx;
 use super::db::{Either, in_time, on, stream_on};
 use super::error::StorageError;
 
-/// The tables that are carried, in an order in which their rows may be inserted.
+/// The tables that are included, in an order in which their rows may be inserted.
 pub const TABLES: [&str; 17] = [
     "catalog_state",
     "image",
@@ -38,15 +38,15 @@ pub const TABLES: [&str; 17] = [
     "audit_head",
 ];
 
-/// Those of one place: what stands in the tree.
+/// The tables that describe the tree of one place.
 pub const OF_TREE: [&str; 3] = ["publication", "published_object", "manifest"];
 
-/// Those that are of the moment.
+/// The tables that are left out, because their rows are temporary or belong to one place.
 #[cfg(test)]
 const LEFT_OUT: [&str; 8] =
     ["upload", "blob_part", "bits_session", "idempotency", "job", "unread", "backup", "replica"];
 
-/// What a column holds, in both databases.
+/// The type of a column, in both databases.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Uuid,
@@ -64,7 +64,7 @@ struct Column {
 }
 
 impl Kind {
-    /// As `SQLite` has it from the migrations, and `PostgreSQL` by its full names.
+    /// Parses a column's type: that of the migrations in SQLite, and its full name in PostgreSQL.
     fn of(declared: &str) -> Result<Self, StorageError> {
         Ok(match declared.to_ascii_lowercase().as_str() {
             "uuid" => Self::Uuid,
@@ -108,7 +108,7 @@ macro_rules! bind {
     };
 }
 
-/// `place` is the table and the column. What stands there is not told: it may be anything.
+/// Parses a value. `place` is the table and the column. The error does not contain the value, which may be anything.
 fn parsed<T: std::str::FromStr>(
     value: &Value,
     (table, column): (&str, &str),
@@ -123,7 +123,7 @@ fn damaged(what: &str) -> StorageError {
     StorageError::Damaged(format!("a row of the backup cannot be read: {what}"))
 }
 
-/// Refuses a line whose row holds what no row of ours does, and names the column.
+/// Refuses a line with a row that this program would not write, and names the column.
 pub fn must_be_ours(line: &Value) -> Result<(), StorageError> {
     let table = line["table"].as_str().ok_or_else(|| damaged("no table"))?;
     must_fit(table, line["row"].as_object().ok_or_else(|| damaged("no row"))?)
@@ -136,18 +136,18 @@ fn must_fit(table: &str, row: &Map<String, Value>) -> Result<(), StorageError> {
     }
 }
 
-/// Whether the rows go along that tell what stands in the tree.
+/// The choice whether to include the rows that describe the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TreeRows {
-    /// The tree is the same afterwards.
+    /// Includes them, because the tree stays the same.
     Carried,
     LeftOut,
 }
 
-/// Which rows are carried, where not all are.
+/// Returns the condition for the rows to include, if not all are.
 fn filter(table: &str, tree: TreeRows) -> &'static str {
     match table {
-        // Also what was given up and is still in the tree for its grace.
+        // Includes blobs that were given up and are still in the tree for their grace.
         "blob" if tree == TreeRows::Carried => {
             " where (state = 'stored' and exists (select 1 from file where file.blob_id = blob.id)) \
              or exists (select 1 from publication where publication.blob_id = blob.id)"
@@ -160,7 +160,7 @@ fn filter(table: &str, tree: TreeRows) -> &'static str {
     }
 }
 
-/// So that the same catalog gives the same text.
+/// Returns the order of a table's rows, so that the same catalog gives the same text.
 fn order(table: &str) -> &'static str {
     match table {
         "file" => "revision_id, role",
@@ -189,7 +189,7 @@ impl Tx {
             .collect()
     }
 
-    /// Gives every row that is carried to `take`, as `{"table": …, "row": {…}}`.
+    /// Passes every row that is included to `take`, as `{"table": …, "row": {…}}`.
     pub async fn dump(
         &mut self,
         tree: TreeRows,
@@ -199,13 +199,13 @@ impl Tx {
         for table in TABLES.iter().chain(of_place).copied() {
             let columns = self.columns(table).await?;
             if columns.is_empty() {
-                // An older schema does not have it yet.
+                // An older schema does not have this table yet.
                 continue;
             }
             let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();
             let mut order = order(table);
             if order == "sequence, id" && !names.contains(&"sequence") {
-                // Before the audit was a chain.
+                // In a schema from before the audit was a chain.
                 order = "at, id";
             }
             let (names, filter) = (names.join(", "), filter(table, tree));
@@ -225,7 +225,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes away what the first migration puts there, before rows are loaded.
+    /// Deletes all rows of the tables, such as those that the first migration inserts, before rows are loaded.
     pub async fn clear_for_load(&mut self) -> Result<(), StorageError> {
         for table in TABLES.iter().chain(&OF_TREE).rev() {
             let sql = format!("delete from {table}");
@@ -234,7 +234,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Inserts what [`Self::dump`] has given.
+    /// Inserts a row that [`Self::dump`] has returned.
     pub async fn load(&mut self, loader: &mut Loader, line: &Value) -> Result<(), StorageError> {
         let table = line["table"].as_str().ok_or_else(|| damaged("no table"))?;
         let table = TABLES.into_iter().chain(OF_TREE).find(|known| *known == table);
@@ -251,7 +251,7 @@ impl Tx {
                 "{table} has no column {unknown}; start the newer program"
             )));
         }
-        // A backup of an older program has fewer; what it lacks has a default.
+        // A backup of an older program has fewer columns; the missing ones have a default.
         let columns: Vec<_> =
             loader.columns.iter().filter(|column| row.contains_key(&column.name)).collect();
         let names: Vec<_> = columns.iter().map(|column| column.name.as_str()).collect();

@@ -1,8 +1,7 @@
-//! Which server this is: an id kept in the data folder, and the lock that keeps a second one out.
+//! The identity of this server: an id in the data folder, and the lock that keeps a second server out.
 //!
-//! Rows that belong to work under way carry the id. Whoever holds the lock knows that no other
-//! process works under it, so what such rows left behind can be cleaned at the next start at once,
-//! without waiting for a lease to run out.
+//! Rows that belong to work in progress carry the id. The server with the lock knows that no other process uses the id,
+//! so it can clean up after such rows at its next start, at once and without waiting for a lease to expire.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
@@ -21,7 +20,7 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Takes the data folder, which is made if absent; `InUse` while another server has it.
+    /// Takes the data folder, which is created if absent. Returns `InUse` while another server has it.
     pub fn take(data: &Path, ids: Ids) -> Result<Self, StorageError> {
         make_folder(data, OPEN)?;
         let path = data.join("instance");
@@ -66,8 +65,8 @@ impl Instance {
     }
 }
 
-/// Which start of the machine this is. While it is the same, the system still has what a killed
-/// process wrote. None where the system does not tell.
+/// Returns the id of the machine's current boot; none if the system does not provide it. While it stays the same, the
+/// system still has what a killed process wrote.
 pub fn boot_id() -> Option<&'static str> {
     static BOOT: LazyLock<Option<String>> = LazyLock::new(|| {
         let text = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
@@ -76,9 +75,9 @@ pub fn boot_id() -> Option<&'static str> {
     BOOT.as_deref()
 }
 
-/// Anyone may pass through: the tree below is for nginx and others to serve.
+/// The mode of folders that anyone may enter: nginx and others serve the tree in them.
 pub(super) const OPEN: u32 = 0o755;
-/// Only the owner looks in.
+/// The mode of folders that only the owner may enter.
 pub(super) const PRIVATE: u32 = 0o700;
 
 pub(super) fn make_folder(path: &Path, mode: u32) -> Result<(), StorageError> {
@@ -90,7 +89,7 @@ pub(super) fn make_folder(path: &Path, mode: u32) -> Result<(), StorageError> {
         .map_err(StorageError::file(path.display().to_string()))
 }
 
-/// Makes the file if absent, for its owner's eyes only: the catalog holds password hashes.
+/// Creates the file if absent, readable by its owner only: the catalog holds password hashes.
 pub fn make_private_file(path: &Path) -> Result<(), StorageError> {
     use std::os::unix::fs::OpenOptionsExt as _;
     File::options()

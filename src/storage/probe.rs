@@ -1,4 +1,4 @@
-//! Whether blobs and tree are safe where the settings put them, found out before anything is put there.
+//! A test of whether blobs and tree are safe where the settings put them, made before anything is stored there.
 
 use bytes::Bytes;
 use uuid::Uuid;
@@ -10,9 +10,9 @@ use crate::model::{Clock, Digest};
 
 const BYTES: &[u8] = b"imagedepot tries what this store does; this object goes in a moment";
 
-/// Tries a bucket and the copies within it; nothing is left behind. None where the store is a folder.
+/// Tests a bucket and the copies within it, and leaves nothing behind. Returns none if the store is a folder.
 ///
-/// `Unusable` for a store that would lose data; other errors say that it could not be tried now.
+/// Returns `Unusable` for a store that would lose data. Other errors mean that the test was not possible now.
 pub async fn probe(
     blobs: &Blobs,
     tree: &Tree,
@@ -26,7 +26,7 @@ pub async fn probe(
         return found;
     }
     let removed = tree.remove(&path).await.and(blobs.remove(&key, None).await);
-    // What was found out says more than that it could not be taken away.
+    // An error of the test is reported before an error of the clean-up.
     let findings = found?;
     removed?;
     Ok(findings)

@@ -1,7 +1,7 @@
-//! Every SQL statement, by noun, as methods of [`Tx`](super::db::Tx).
+//! All SQL statements, grouped by noun, as methods of [`Tx`](super::db::Tx).
 //!
-//! A look-up answers `Option`; the catalog decides what absence means. Rows come back as the
-//! model's records. `statement` runs one text on either database.
+//! A look-up returns `Option`; the catalog decides what absence means. Rows are returned as the model's records.
+//! `statement` runs one text on either database.
 
 pub(super) mod accounts;
 mod audit;

@@ -1,12 +1,13 @@
-//! The physical tree: a folder or a bucket that others may serve as it stands.
+//! The physical tree: a folder or a bucket that other servers may serve as it is.
 //!
-//! Says what is there and makes single files appear and go, each step complete or not at all. What
-//! should be there, and in which order, is the catalog's to decide.
+//! This module lists what is in the tree and makes single files appear and disappear, each step complete or not at all.
+//! The catalog decides what should be in it, and in which order.
 //!
-//! A tree lies where its blobs do: in a folder of the same machine it is made of hard links, in a bucket of the
-//! same service of copies that the service makes by itself, so that publishing moves no bytes through here.
+//! A tree is stored where its blobs are. In a folder of the same machine it consists of hard links. In a bucket of the
+//! same service it consists of copies that the service makes by itself, so that publishing moves no bytes through this
+//! server.
 //!
-//! `entry` is what stands in a tree, `folder` and `bucket` are the two kinds of tree, `backend` is one type for both.
+//! `entry` is an entry of a tree, `folder` and `bucket` are the two kinds of tree, and `backend` is one type for both.
 
 mod backend;
 mod bucket;

@@ -1,8 +1,8 @@
-//! The access log, in the W3C extended format that IIS writes, so that its tools read it.
+//! The access log, in the W3C extended format that IIS writes, so that tools for IIS can read it.
 //!
-//! A thread of its own writes; requests hand it finished lines and never wait. Where it cannot keep
-//! up, lines are dropped and counted rather than downloads slowed. A log that was moved away (by
-//! logrotate, say) is begun anew at its place, without a signal: the thread looks every second.
+//! A thread of its own writes; requests hand it finished lines and never wait. If it cannot keep up, lines are dropped
+//! and counted rather than downloads slowed. If the log was moved (by logrotate, say), a new file is begun at its
+//! place, without a signal: the thread checks every second.
 
 use std::fmt::Write as _;
 use std::fs::File;
@@ -21,16 +21,16 @@ use crate::model::metric;
 const FIELDS: &str = "date time s-ip cs-method cs-uri-stem cs-uri-query s-port cs-username c-ip cs(User-Agent) \
                       sc-status sc-win32-status sc-bytes cs-bytes time-taken x-request-id";
 
-/// `ERROR_NETNAME_DELETED` of Windows.
+/// The Windows error `ERROR_NETNAME_DELETED`.
 const CLIENT_GONE: u8 = 64;
 
-/// Lines that may wait for the disk.
+/// The most lines that may wait for the disk.
 const QUEUE: usize = 65_536;
 
-/// How long a line may stay in memory.
+/// The longest time that a line stays in memory.
 const FLUSH_EVERY: Duration = Duration::from_secs(1);
 
-/// What is noted of a request. Times in milliseconds, sizes of bodies in bytes.
+/// The data of a request's line. Times are in milliseconds, sizes of bodies in bytes.
 pub struct Line<'a> {
     pub at: DateTime<Utc>,
     pub server: Option<SocketAddr>,
@@ -41,8 +41,8 @@ pub struct Line<'a> {
     pub client: Option<IpAddr>,
     pub agent: Option<&'a str>,
     pub status: u16,
-    /// Whether the whole answer was handed to the client's connection. IIS has 0 for it, and 64 (`ERROR_NETNAME_DELETED`) for
-    /// a client that was gone before.
+    /// Set if the whole answer was handed to the client's connection. IIS writes 0 then, and 64
+    /// (`ERROR_NETNAME_DELETED`) for a client that disconnected before.
     pub is_whole: bool,
     pub sent: u64,
     pub received: u64,
@@ -50,16 +50,16 @@ pub struct Line<'a> {
     pub request_id: &'a str,
 }
 
-/// How long the end of the program waits for a disk that does not take the last lines.
+/// The longest time that the end of the program waits for the disk to take the last lines.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
-/// Takes lines for the log. Cheap to clone.
+/// The access log, which takes lines. Cheap to clone.
 #[derive(Clone)]
 pub struct AccessLog(SyncSender<Entry>);
 
 enum Entry {
     Line(String),
-    /// What came before is to be in the file; then this is told.
+    /// Asks for a message once all earlier entries are in the file.
     Flush(SyncSender<()>),
 }
 
@@ -80,8 +80,8 @@ impl AccessLog {
         }
     }
 
-    /// Waits until what was written so far is in the file: the program's end takes its threads with
-    /// it. Blocks, for 5 seconds at most.
+    /// Waits until all lines written so far are in the file, because the thread ends with the program. Blocks for 5
+    /// seconds at most.
     pub fn flush(&self) {
         let (done, flushed) = sync_channel(1);
         if self.0.try_send(Entry::Flush(done)).is_err() || flushed.recv_timeout(LAST_LINES).is_err()
@@ -95,11 +95,11 @@ fn count_lost() {
     metric::ACCESS_LOG_LINES_DROPPED.increment(1);
 }
 
-/// The thread's side.
+/// The thread that writes the file.
 struct Writer {
     path: PathBuf,
     file: BufWriter<File>,
-    /// Why lines were lost since the last flush.
+    /// The error by which lines were lost since the last flush.
     trouble: Option<io::Error>,
     flushed: Instant,
     clock: Clock,
@@ -138,11 +138,11 @@ impl Writer {
         }
     }
 
-    /// The lines so far go to the file that they were written for; the next ones to the one that is
-    /// at its place.
+    /// Writes the lines so far to the current file. If another file or none is at its path, the next lines go to a new
+    /// file there.
     fn flush_and_follow(&mut self) -> io::Result<()> {
         self.flushed = Instant::now();
-        // Once a second, not with each request.
+        // Logged once a second, not for each request.
         if let Some(error) = self.trouble.take() {
             tracing::error!(%error, "the access log cannot be written, and lines are lost");
         }
@@ -183,7 +183,7 @@ impl std::fmt::Display for Line<'_> {
     }
 }
 
-/// A field has no spaces and no control characters, or a client could write lines of its own.
+/// Formats a field without spaces and control characters; otherwise a client could forge lines.
 fn field(text: &str) -> String {
     if text.is_empty() {
         return "-".to_owned();

@@ -1,5 +1,5 @@
-//! The process as the system sees it, under the names that all programs have for it. Looked up when somebody reads the
-//! metrics: nothing here is kept.
+//! Metrics of the process as the system sees it, under the names that all programs use. They are measured when somebody
+//! reads the metrics; nothing is kept here.
 
 use std::fs;
 
@@ -7,18 +7,18 @@ use rustix::process::{Resource, getrlimit};
 
 use crate::model::{Clock, metric};
 
-/// Notes when the process started: metrics begin with it.
+/// Records the time at which the process started, which is when metrics begin.
 pub(super) fn note_start() {
     metric::PROCESS_STARTED.set(number(Clock::System.now().timestamp().unsigned_abs()));
 }
 
-/// Sets the gauges of the process. What the system does not tell stays as it was.
+/// Sets the gauges of the process. A gauge stays as it was if the system reports no value.
 pub fn measure() {
     if let Some(bytes) = resident_bytes() {
         metric::PROCESS_MEMORY.set(number(bytes));
     }
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
-        // The look itself has the folder open.
+        // Reading this folder itself takes one descriptor.
         let open = open.count().saturating_sub(1);
         metric::PROCESS_OPEN_FILES.set(number(u64::try_from(open).unwrap_or(u64::MAX)));
     }

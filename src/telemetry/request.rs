@@ -1,7 +1,7 @@
-//! Every request: its id in and out, its line in the access log, its place in the metrics.
+//! Observes every request: gives it an id, writes its line in the access log, and counts it in the metrics.
 //!
-//! One middleware, around everything else. The id is the caller's `X-Request-Id` where that is plain,
-//! or a new one; problem documents and audit rows carry it.
+//! This is one middleware around everything else. The id is the caller's `X-Request-Id` if that has only plain
+//! characters, otherwise a new one. Problem documents and audit rows carry it.
 
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
@@ -30,12 +30,12 @@ tokio::task_local! {
     static CURRENT: String;
 }
 
-/// The id of the request that is being answered; none outside of one.
+/// Returns the id of the request that is being answered, or none outside of a request.
 pub fn current_id() -> Option<String> {
     CURRENT.try_with(Clone::clone).ok()
 }
 
-/// Does something under an id that is no request's of the application.
+/// Does work under an id that belongs to no request of the application.
 pub fn with_current_id<T>(id: &str, work: impl FnOnce() -> T) -> T {
     CURRENT.sync_scope(id.to_owned(), work)
 }
@@ -45,7 +45,7 @@ pub async fn with_id<F: Future>(id: Option<String>, work: F) -> F::Output {
     CURRENT.scope(id.unwrap_or_default(), work).await
 }
 
-/// The recognised caller's name, put into the request's extensions for the access log.
+/// The authenticated caller's name, put into the request's extensions for the access log.
 #[derive(Clone)]
 pub struct CallerName(pub String);
 
@@ -64,7 +64,7 @@ impl UnderWay {
         self.0.open.get() > 0
     }
 
-    /// How many requests of the connection have come to the application so far.
+    /// Returns how many requests of the connection have reached the application so far.
     pub fn begun(&self) -> u64 {
         self.0.begun.get()
     }
@@ -76,7 +76,7 @@ impl UnderWay {
     }
 }
 
-/// One of them, until it is dropped.
+/// One request under way, until it is dropped.
 struct Answering(UnderWay);
 
 impl Drop for Answering {
@@ -86,17 +86,17 @@ impl Drop for Answering {
     }
 }
 
-/// What the middleware works with; one for all workers.
+/// The tools of the middleware, shared by all workers.
 #[derive(Clone)]
 pub struct Observer {
     pub access_log: Option<AccessLog>,
     pub clock: Clock,
     pub ids: Ids,
-    /// Whose word on the client's address counts.
+    /// The proxies that are believed about the client's address.
     pub proxies: TrustedProxies,
 }
 
-/// A request whose head could not be read: there is no more of it than its first line, as far as that came.
+/// A request whose head could not be read. Only its first line is known, as far as that arrived.
 pub struct RefusedHead<'a> {
     pub server: SocketAddr,
     pub client: IpAddr,
@@ -107,7 +107,7 @@ pub struct RefusedHead<'a> {
 }
 
 impl Observer {
-    /// A line in the access log for a request that the application never saw.
+    /// Writes a line to the access log for a request that the application never saw.
     pub fn refused(&self, head: &RefusedHead<'_>) {
         let Some(log) = &self.access_log else { return };
         let (path, query) = head.target.split_once('?').unwrap_or((head.target, ""));
@@ -159,7 +159,7 @@ pub async fn observe<B: MessageBody>(
             response.request().extensions().get::<CallerName>().map(|caller| caller.0.clone());
         record
     });
-    // Before HTTP/1.1 there is no other way to tell where a body ends.
+    // Before HTTP/1.1 only the end of the connection marks the end of a body whose length was not known.
     if response.request().version() < Version::HTTP_11 {
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -176,7 +176,7 @@ fn given_id(headers: &HeaderMap) -> Option<String> {
     ((1..=64).contains(&id.len()) && id.chars().all(plain)).then(|| id.to_owned())
 }
 
-/// Where a trusted proxy says that the request comes from.
+/// Returns the origin of the request, if a trusted proxy reports it.
 fn told_origin(observer: &Observer, request: &ServiceRequest) -> Option<Origin> {
     observer.proxies.origin(request.peer_addr()?.ip(), request.headers())
 }
@@ -185,7 +185,7 @@ fn new_id(observer: &web::Data<Observer>) -> String {
     observer.ids.next().simple().to_string()
 }
 
-/// What the access log wants to know and the response no longer says.
+/// The data for the access log that the response no longer has.
 struct Record {
     observer: web::Data<Observer>,
     at: DateTime<Utc>,
@@ -241,7 +241,7 @@ impl Record {
             client: self.client,
             agent: self.agent.as_deref(),
             status: self.status,
-            // Nothing of a body is sent to HEAD.
+            // The answer to HEAD has no body.
             is_whole: is_whole || self.method == Method::HEAD,
             sent,
             received: self.received,
@@ -252,13 +252,14 @@ impl Record {
 }
 
 pin_project_lite::pin_project! {
-    /// A body that is counted on its way out; its end, or the client's hanging up, ends the record.
+    /// A body whose bytes are counted as they are sent. The record is written when the body ends or the client
+    /// disconnects.
     pub struct Observed<B> {
         #[pin]
         body: B,
         size: BodySize,
         sent: u64,
-        // Whether the body's end came.
+        // Set once the whole body was handed over.
         is_over: bool,
         started: Instant,
         record: Option<Box<Record>>,

@@ -1,9 +1,9 @@
 //! Backups: the rows of one moment and the bytes that belong to them, taken while servers run.
 //!
-//! Bytes are copied, each file once for all backups in a place, and compared on the way: damage in the store does not get
-//! into a backup, nor the other way. First the bytes, then the rows of one moment, then the bytes that have come since; the
-//! note that says what belongs together is written last, so that a backup that was cut off is none, and the next one goes
-//! on where it was.
+//! Each file is copied once for all backups in a place and compared with its digest on the way, so damage in the store
+//! does not get into a backup, nor vice versa. The bytes are copied first, then the rows of one moment, then the bytes
+//! that have come since. The note that says what belongs together is written last. An interrupted backup is therefore
+//! not a backup, and the next one continues where it stopped.
 
 mod restore;
 
@@ -31,48 +31,48 @@ use crate::storage::blobs::{BlobReader, RunningHash};
 use crate::storage::dump::TreeRows;
 use crate::storage::{Db, StorageError, Tx};
 
-/// What a note is to be read by; raised when older programs would misread it.
+/// The version of a note's format; raised when older programs would misread it.
 const FORMAT: u32 = 1;
 
-/// So many catalogs are kept that were saved before a migration.
+/// The number of catalogs saved before a migration that are kept.
 const SAVED_ROWS_KEPT: usize = 5;
 
-/// How often the rows are read anew because bytes were deleted meanwhile.
+/// The number of times that the rows are read because bytes were deleted meanwhile.
 const ATTEMPTS: u32 = 5;
 
-/// What belongs to a backup.
+/// The note of a backup: what belongs to it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct BackupNote {
     pub format: u32,
     pub taken_at: DateTime<Utc>,
-    /// Which catalog it is of.
+    /// The catalog of which it is a backup.
     pub identity: Uuid,
-    /// The newest migration that it has.
+    /// The version of the catalog's newest migration.
     pub schema: i64,
-    /// Of the rows.
+    /// The file with the rows.
     pub catalog: SavedFile,
     pub blobs: Vec<SavedFile>,
-    /// Only the rows were saved: the bytes stay where they are.
+    /// Set if only the rows were saved: the bytes stay where they are.
     #[serde(default)]
     pub rows_only: bool,
     /// Files whose bytes were damaged or gone in the store, and are not in the backup either.
     pub damaged: Vec<Digest>,
 }
 
-/// Bytes in a backup.
+/// A file in a backup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SavedFile {
     pub digest: Digest,
     pub size: u64,
 }
 
-/// What was done.
+/// The result of a backup.
 #[derive(Debug, Clone)]
 pub struct BackedUp {
-    /// By which `restore` finds it.
+    /// The name by which `restore` finds it.
     pub name: String,
     pub note: BackupNote,
-    /// What was copied now, for the others were there.
+    /// The blobs that were copied by this backup; the others were there already.
     pub copied_blobs: u64,
     pub copied_bytes: u64,
 }
@@ -86,14 +86,14 @@ struct Rows {
 }
 
 impl Catalog {
-    /// Takes a backup. `scratch` is a folder of this machine, for the rows on their way.
+    /// Takes a backup. `scratch` is a local folder for the temporary file of the rows.
     pub async fn back_up(&self, backup_store: &BackupStore, scratch: &Path) -> Result<BackedUp> {
         backup_store.remove_leftovers(self.clock.now()).await;
         let mut copying = Copying { present: backup_store.blobs().await?, ..Copying::default() };
         let stored = self.db.read().await?.stored_blobs().await?;
         self.copy_blobs(backup_store, &stored, &mut copying).await?;
         for _ in 0..ATTEMPTS {
-            // What could not be copied is tried again: it may only have been on its way out.
+            // Blobs that could not be copied are tried again: they may just have been deleted.
             copying.damaged.clear();
             let rows = self.dump_rows(scratch).await?;
             self.copy_blobs(backup_store, &rows.blobs, &mut copying).await?;
@@ -139,7 +139,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Whether what could not be copied is still there to be had: then it is damaged, and not deleted.
+    /// Reports whether the catalog still refers to all blobs that could not be copied: then they are damaged, and not
+    /// deleted.
     async fn are_all_there(&self, copying: &Copying) -> Result<bool> {
         let mut tx = self.db.read().await?;
         for (blob, _) in copying.lost() {
@@ -168,7 +169,7 @@ impl Catalog {
         let name = note_name(taken_at);
         let written = self.write_as(backup_store, &name, taken_at, rows, copying).await;
         if written.is_err() {
-            // Password hashes and keys are in the rows, and without their note nobody looks for them.
+            // The rows contain password hashes and keys, and without their note nobody looks for them.
             for part in ["json", "jsonl"] {
                 let _first_error_counts = backup_store.remove(&format!("{name}.{part}")).await;
             }
@@ -200,7 +201,7 @@ impl Catalog {
             damaged: copying.lost().map(|(_, digest)| *digest).collect(),
         };
         put_note(backup_store, name, &note).await?;
-        // Somebody else may have pruned the place meanwhile: a note must not name what is not there.
+        // Another process may have pruned the place meanwhile, and a note must not name files that are not there.
         let there = backup_store.blobs().await?;
         let is_gone = |file: &&SavedFile| there.get(&file.digest.to_hex()) != Some(&file.size);
         if let Some(gone) = note.blobs.iter().find(is_gone) {
@@ -215,7 +216,7 @@ impl Catalog {
         Ok(BackedUp { name: name.to_owned(), note, copied_blobs, copied_bytes })
     }
 
-    /// Has the servers know of the backup. It is one without that, too.
+    /// Records the backup for the servers. The backup is valid even without the record.
     async fn note_backup(&self, name: &str, note: &BackupNote) {
         let noted = async {
             let mut tx = self.db.write().await?;
@@ -228,27 +229,27 @@ impl Catalog {
     }
 }
 
-/// How far copying has come.
+/// The progress of copying.
 #[derive(Default)]
 struct Copying {
-    /// The sizes of what is in the place, by digest in hex.
+    /// The sizes of the files in the place, by digest in hex.
     present: BTreeMap<String, u64>,
-    /// Whose bytes cannot be had, by blob: another may have the same ones, and sound.
+    /// The digests of blobs whose bytes cannot be read, by blob id: another blob may have the same bytes, intact.
     damaged: BTreeMap<Uuid, Digest>,
     blobs: u64,
     bytes: u64,
 }
 
 impl Copying {
-    /// What is not in the backup.
+    /// Returns the blobs that are not in the backup.
     fn lost(&self) -> impl Iterator<Item = (&Uuid, &Digest)> {
         self.damaged.iter().filter(|(_, digest)| !self.present.contains_key(&digest.to_hex()))
     }
 }
 
-/// Saves the rows of a catalog that is about to be migrated, as they are in its older schema; by which name.
+/// Saves the rows of a catalog that is about to be migrated, in its older schema. Returns the name of the saved rows.
 ///
-/// For who has to go back: `restore --rows-only` takes them, and leaves the bytes where they are.
+/// They are for going back to the older program: `restore --rows-only` loads them and leaves the bytes where they are.
 pub async fn save_rows(db: &Db, folder: &Path, taken_at: DateTime<Utc>) -> Result<String> {
     let backup_store = BackupStore::open(&Place::Folder(folder.to_owned()), [])?;
     let schema = db.look().await?.schema_version().await?;
@@ -256,7 +257,7 @@ pub async fn save_rows(db: &Db, folder: &Path, taken_at: DateTime<Utc>) -> Resul
     let name = note_name(taken_at);
     backup_store.put_file(&format!("{name}.jsonl"), &reader, &catalog.digest).await?;
     let (blobs, damaged) = (Vec::new(), Vec::new());
-    // An older schema may have none yet, and where the bytes are nobody else is asked.
+    // An older schema may have no identity yet, and a restore of rows only does not need it.
     let identity = Uuid::nil();
     let note = BackupNote {
         format: FORMAT,
@@ -270,7 +271,7 @@ pub async fn save_rows(db: &Db, folder: &Path, taken_at: DateTime<Utc>) -> Resul
     };
     put_note(&backup_store, &name, &note).await?;
     if let Err(error) = prune(&backup_store, SAVED_ROWS_KEPT, &name).await {
-        // No reason not to start.
+        // The server starts all the same.
         tracing::warn!(%error, "older saved catalogs stay");
     }
     Ok(name)
@@ -281,7 +282,7 @@ async fn put_note(backup_store: &BackupStore, name: &str, note: &BackupNote) -> 
     Ok(backup_store.put(Notes::Catalogs, &format!("{name}.json"), Bytes::from(text)).await?)
 }
 
-/// Writes all rows to a file without a name, and says what it holds.
+/// Writes all rows to an unnamed file. Returns it with its digest and size.
 async fn dump(tx: &mut Tx, scratch: &Path) -> Result<(BlobReader, SavedFile)> {
     let fail = || StorageError::file(scratch.display().to_string());
     let mut file = dump_to_file(tx, TreeRows::LeftOut, scratch).await?;
@@ -297,7 +298,7 @@ async fn dump(tx: &mut Tx, scratch: &Path) -> Result<(BlobReader, SavedFile)> {
     Ok((BlobReader::local(Arc::new(file), size), saved))
 }
 
-/// The rows in a file without a name, to be read from its start.
+/// Writes the rows to an unnamed file, ready to be read from its start.
 pub(super) async fn dump_to_file(tx: &mut Tx, tree: TreeRows, scratch: &Path) -> Result<File> {
     let fail = || StorageError::file(scratch.display().to_string());
     let mut file = unnamed_file(scratch).map_err(fail())?;
@@ -308,7 +309,7 @@ pub(super) async fn dump_to_file(tx: &mut Tx, tree: TreeRows, scratch: &Path) ->
     Ok(file)
 }
 
-/// The names of all backups in a place, the oldest first.
+/// Returns the names of all backups in a place, the oldest first.
 pub async fn backups(backup_store: &BackupStore) -> Result<Vec<String>> {
     let names = backup_store.names(Notes::Catalogs).await?;
     Ok(names.iter().filter_map(|name| name.strip_suffix(".json")).map(str::to_owned).collect())
@@ -325,8 +326,9 @@ pub async fn read_note(backup_store: &BackupStore, name: &str) -> Result<BackupN
     Ok(note)
 }
 
-/// Removes all backups of a catalog but the newest `keep`, and the bytes that only they had; how many backups went. The
-/// one that was just `made` is the newest, whatever the clock says. Those of other catalogs in the same place stay.
+/// Removes all backups of a catalog but the newest `keep`, and the bytes that only they had. Returns the number of
+/// removed backups. The one that was just `made` counts as the newest, whatever the clock says. Backups of other
+/// catalogs in the same place stay.
 pub async fn prune(backup_store: &BackupStore, keep: usize, made: &str) -> Result<usize> {
     let identity = read_note(backup_store, made).await?.identity;
     let (mut names, mut notes) = (Vec::new(), BTreeMap::new());
@@ -352,7 +354,7 @@ pub async fn prune(backup_store: &BackupStore, keep: usize, made: &str) -> Resul
         let files = note.revisions.iter().flat_map(|revision| &revision.files);
         needed.extend(files.map(|file| file.digest.to_hex()));
     }
-    // The notes first: what they name must be there for as long as they are.
+    // Remove the notes first: the files that a note names must be there as long as the note is.
     for name in old {
         backup_store.remove(&format!("{name}.json")).await?;
         backup_store.remove(&format!("{name}.jsonl")).await?;
@@ -363,7 +365,7 @@ pub async fn prune(backup_store: &BackupStore, keep: usize, made: &str) -> Resul
     Ok(old.len())
 }
 
-/// A file without a name, which goes with this process: it has password hashes and keys in it.
+/// Opens an unnamed file that disappears with this process: it contains password hashes and keys.
 fn unnamed_file(folder: &Path) -> std::io::Result<File> {
     let flags = i32::try_from(OFlags::TMPFILE.bits()).unwrap_or(0);
     let mut options = File::options();
@@ -371,7 +373,7 @@ fn unnamed_file(folder: &Path) -> std::io::Result<File> {
     if let Ok(file) = options.clone().custom_flags(flags).open(folder) {
         return Ok(file);
     }
-    // Not every file system has such files: then it has a name for a moment.
+    // Not every file system supports such files. Then the file has a name for a moment.
     let path = folder.join(format!(".imagedepot-rows-{}", std::process::id()));
     let file = options.create_new(true).open(&path)?;
     std::fs::remove_file(&path)?;

@@ -1,6 +1,6 @@
-//! Exports: chosen revisions with their notes and history, to be carried where no line leads, and taken in there.
+//! Exports: chosen revisions with their notes and history, to be carried to an air-gapped depot and imported there.
 //!
-//! The same kind of place as a backup's, files by their digests; the note is written last.
+//! The place has the same form as a backup's, with files by their digests. The note is written last.
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
@@ -19,12 +19,12 @@ use crate::storage::backup_store::{BackupStore, Notes, note_name};
 
 const FORMAT: u32 = 1;
 
-/// What an export holds.
+/// The note of an export: what belongs to it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct ExportNote {
     pub format: u32,
     pub exported_at: DateTime<Utc>,
-    /// Which catalog it is of.
+    /// The catalog from which it was exported.
     pub identity: Uuid,
     pub revisions: Vec<ExportedRevision>,
 }
@@ -42,7 +42,7 @@ pub struct ExportedRevision {
     pub created_at: DateTime<Utc>,
     pub sealed_at: DateTime<Utc>,
     pub files: Vec<ExportedFile>,
-    /// Its promotions, the newest first.
+    /// The revision's promotions, the newest first.
     pub history: Vec<ExportedPromotion>,
 }
 
@@ -65,7 +65,7 @@ pub struct ExportedPromotion {
 }
 
 impl Catalog {
-    /// Exports revisions: of an image all that are ready, or the one of a number. The export's name.
+    /// Exports revisions: all ready ones of an image, or the one with a number. Returns the export's name and note.
     pub async fn export(
         &self,
         backup_store: &BackupStore,
@@ -73,7 +73,8 @@ impl Catalog {
     ) -> Result<(String, ExportNote)> {
         backup_store.remove_leftovers(self.clock.now()).await;
         let mention = |image: &ImageName| chosen.iter().position(|(other, _)| other == image);
-        // Each image's as they were made: who takes them in gives out no number below one that was given out.
+        // In the order of their numbers for each image, since an importing depot gives out no number below one it has
+        // given out.
         let mut chosen: Vec<_> = chosen.iter().collect();
         chosen.sort_by_key(|(image, number)| (mention(image), *number));
         chosen.dedup();
@@ -145,7 +146,7 @@ impl Catalog {
         })
     }
 
-    /// Takes in one revision of an export.
+    /// Imports one revision of an export.
     pub async fn import(
         &self,
         actor: &Actor,
@@ -180,7 +181,7 @@ impl Catalog {
     }
 }
 
-/// The names of all exports in a place, the oldest first.
+/// Returns the names of all exports in a place, the oldest first.
 pub async fn exports(backup_store: &BackupStore) -> Result<Vec<String>> {
     let names = backup_store.names(Notes::Exports).await?;
     Ok(names.iter().filter_map(|name| name.strip_suffix(".json")).map(str::to_owned).collect())

@@ -1,12 +1,13 @@
-//! Garbage: stored bytes that nothing refers to go, in two steps.
+//! Garbage: deletes stored bytes that nothing refers to, in two steps.
 //!
-//! First a blob is given up: with its revision by whoever deletes that (or [`retention`](super::retention)), or here where
-//! the store has bytes that no row knows (`orphans`). `store.safety_age` later its bytes are removed, and the row last.
-//! In between nothing can take it up again; the time is for people, and for a catalog that is set back to a backup.
+//! First a blob is given up: together with its revision when that is deleted (also by [`retention`](super::retention)),
+//! or here if the store has bytes that no row knows (`orphans`). After `store.safety_age` its bytes are removed, and
+//! finally the row. Nothing can take it up again in between; the delay is for people, and for a catalog that is
+//! restored from a backup.
 //!
-//! Nothing that was not given up before is, and here nothing is removed, where the references look incomplete: a file
-//! whose bytes are not there, a store of another catalog, more strangers in it than friends. Whoever asks for a
-//! dry run is told what the run would do, by the same rules.
+//! If the references look incomplete, nothing more is given up and nothing is removed here. They do if a file's bytes
+//! are missing, if the store belongs to another catalog, or if most of its blobs are unknown. A dry run reports what a
+//! real run would do, by the same rules.
 
 mod orphans;
 #[cfg(test)]
@@ -23,42 +24,42 @@ use crate::catalog::revision::end::end_of_time;
 use crate::catalog::{Catalog, Execution, Result};
 use crate::model::Job;
 
-/// How often the whole store is looked through.
+/// The interval between two collections of the whole store.
 const COLLECT_EVERY: Duration = Duration::from_hours(6);
 
-/// After a failure, or a refusal that a person has to look at.
+/// The wait after a failure, or after a refusal that an administrator has to look at.
 const RETRY_AFTER: Duration = Duration::from_hours(1);
 
-/// So many blobs are asked for at once.
+/// The number of blobs that are queried at once.
 const PAGE: i64 = 500;
 
-/// How a collection is asked for.
+/// The options of a collection.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CollectionOrder {
     pub execution: Execution,
-    /// Without waiting for `store.safety_age`.
+    /// Does not wait for `store.safety_age`.
     pub immediately: bool,
-    /// Even if most of what the store holds is unknown to the catalog.
+    /// Continues even if most of the store's blobs are unknown to the catalog.
     pub accept_orphans: bool,
 }
 
-/// Some of the store's bytes.
+/// A part of the store's bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Amount {
     pub blobs: u64,
     pub bytes: u64,
 }
 
-/// What was done, or would be.
+/// The result of a collection, or of a dry run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Collected {
-    /// Revisions that went by `keep_revisions`.
+    /// Revisions that were deleted because of `keep_revisions`.
     pub expired: Vec<Surplus>,
-    /// What the store had and no row knew; given up now.
+    /// Blobs in the store that no row knew. They are given up now.
     pub orphans: Amount,
-    /// Whose bytes are gone.
+    /// Blobs whose bytes were removed.
     pub removed: Amount,
-    /// Given up, and removed when their time has come or the tree does not need them any more.
+    /// Blobs that were given up. They are removed when their time has come or the tree no longer needs them.
     pub waiting: Amount,
 }
 
@@ -75,7 +76,7 @@ impl Amount {
 }
 
 impl Catalog {
-    /// Collects every few hours, until cancelled. Of several servers one does it.
+    /// Collects every few hours, until cancelled. With several servers, one of them does it.
     pub async fn keep_collecting(&self) {
         loop {
             let order = CollectionOrder::default();
@@ -101,7 +102,7 @@ impl Catalog {
         }
     }
 
-    /// Retention, then whatever nothing refers to.
+    /// Applies retention, then collects everything that nothing refers to.
     pub async fn collect(&self, order: CollectionOrder) -> Result<Collected> {
         if order.execution.is_dry_run() {
             return Box::pin(self.forecast(order)).await;
@@ -120,7 +121,7 @@ impl Catalog {
         Ok(Done { result: collected, version: 0, due_at })
     }
 
-    /// What cannot be removed waits, and keeps nobody from the others.
+    /// Removes the blobs that are due. One that cannot be removed waits, and does not block the others.
     async fn remove_due(&self, due: DateTime<Utc>) -> Result<Amount> {
         let (mut removed, mut stuck) = (Amount::default(), HashSet::new());
         loop {
@@ -134,14 +135,14 @@ impl Catalog {
                     removed.add(blob.size);
                 } else {
                     stuck.insert(blob.id);
-                    // Not where the whole store is away.
+                    // Stop if the whole store is unreachable.
                     self.check_owner().await?;
                 }
             }
         }
     }
 
-    /// The same without doing it.
+    /// Returns what a collection would do.
     async fn forecast(&self, order: CollectionOrder) -> Result<Collected> {
         let unknown = self.find_orphans(order).await?;
         let expired = self.surplus_revisions().await?;
@@ -164,8 +165,8 @@ impl Catalog {
         Ok(Collected { expired, orphans, removed, waiting })
     }
 
-    /// The blobs that no other revision has; and of those, apart, what the tree was given for one that is deleted and
-    /// needs for its grace.
+    /// Returns the sizes of the blobs that no other revision has. Those that the tree still needs, for the grace of a
+    /// deleted revision, are counted separately.
     async fn freed_by(&self, expired: &[Surplus]) -> Result<(Amount, Amount)> {
         let gone: HashSet<_> = expired.iter().map(|surplus| surplus.id).collect();
         let mut tx = self.db.read().await?;
@@ -185,7 +186,7 @@ impl Catalog {
         Ok((free, in_tree))
     }
 
-    /// Bytes go that were to be removed until then.
+    /// Returns the time up to which blobs are due for removal.
     fn due(&self, order: CollectionOrder) -> DateTime<Utc> {
         if order.immediately { end_of_time() } else { self.clock.now() }
     }

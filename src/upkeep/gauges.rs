@@ -1,4 +1,5 @@
-//! What a watcher asks of the whole, looked up every half minute: each server tells the same, whoever did the work.
+//! The gauges of the whole depot, measured every half minute. Every server reports the same, whichever one did the
+//! work.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use crate::storage::Tx;
 
 const EVERY: Duration = Duration::from_secs(30);
 
-/// With their names as labels.
+/// The states with their names as labels.
 const STATES: [(RevisionState, &str); 5] = [
     (RevisionState::Draft, "draft"),
     (RevisionState::Ready, "ready"),
@@ -22,7 +23,7 @@ const STATES: [(RevisionState, &str); 5] = [
 ];
 
 impl Catalog {
-    /// Keeps the gauges up, until cancelled.
+    /// Keeps the gauges up to date, until cancelled.
     pub async fn keep_measuring(&self) {
         let mut pending = None;
         loop {
@@ -33,7 +34,7 @@ impl Catalog {
         }
     }
 
-    /// `pending` is a version that the tree had not followed, and since when.
+    /// Measures once. `pending` is a version that the tree had not followed yet, and since when.
     async fn measure(&self, pending: &mut Option<(i64, DateTime<Utc>)>) -> Result<()> {
         let expiries =
             self.snapshot().channels().map(|offer| manifest::expiry(&offer.channel)).min();
@@ -57,13 +58,13 @@ impl Catalog {
         metric::PUBLICATION_PENDING_SINCE.set(pending.map_or(0.0, |(_, since)| seconds(since)));
         let blobs: BTreeSet<_> = damaged.iter().map(|file| file.blob_id).collect();
         metric::SCRUB_DAMAGED_BLOBS.set(number(blobs.len()));
-        // Nothing is behind where there is nothing.
+        // Without any file, no reading is overdue.
         let oldest = oldest.unwrap_or_else(|| self.clock.now());
         metric::SCRUB_OLDEST_VERIFIED.set(seconds(oldest));
         Ok(())
     }
 
-    /// What the catalog has in all.
+    /// Measures the catalog's totals.
     async fn measure_whole(&self, tx: &mut Tx) -> Result<()> {
         let by_state = tx.revisions_by_state().await?;
         for (state, name) in STATES {

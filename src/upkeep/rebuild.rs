@@ -1,10 +1,10 @@
-//! Rebuilding a catalog that is lost from the tree alone: its manifests say what every channel offers, its names what
+//! Rebuilds a lost catalog from the tree alone: its manifests say what every channel offers, its file names say what
 //! else is there, and its files are the bytes.
 //!
-//! Clients are told what they were told before: revisions, epochs and promotions are the same. What the tree never knew is
-//! lost: users and tokens, drafts, revisions that no channel holds, notes, the history. Every byte is read, and compared with its digest where
-//! a manifest tells it. Nothing in the tree is changed, and nothing in the store is removed: what no revision of the new catalog
-//! has is for [`garbage`](super::garbage) to find.
+//! Clients are told the same as before: revisions, epochs and promotions are unchanged. Everything that the tree does
+//! not contain is lost: users and tokens, drafts, revisions that no channel holds, notes, the history. Every byte is
+//! read, and compared with its digest if a manifest has one. Nothing in the tree is changed, and nothing in the store
+//! is removed: [`garbage`](super::garbage) finds what no revision of the new catalog has.
 
 mod adopt;
 mod survey;
@@ -27,11 +27,11 @@ pub use adopt::Rebuilt;
 use adopt::Whole;
 use survey::{FoundAssignment, FoundChannel, FoundImage, Survey};
 
-/// Numbers that the tree does not show may have been given out, and clients may know them.
+/// The number of revision numbers to skip: the tree does not show all that were given out, and clients may know them.
 pub const NUMBERS_LEFT_OUT: i64 = 100;
 
 impl Catalog {
-    /// Fills an empty catalog with what the tree tells.
+    /// Fills an empty catalog from the tree.
     pub async fn rebuild(&self, numbers_left_out: i64) -> Result<Rebuilt> {
         if !self.db.read().await?.is_blank().await? {
             return Err(not_empty());
@@ -43,11 +43,11 @@ impl Catalog {
         }
         let mut rebuilt = Rebuilt { left: survey.left.clone(), ..Rebuilt::default() };
         let wholes = self.adopt_all(&survey, &mut rebuilt).await?;
-        // The store's own word on whose it is stays true. Asked before: no transaction waits for a bucket.
+        // The store's recorded owner stays valid. It is read here, because no transaction may wait for a bucket.
         let owner = self.blobs.owner().await?;
         let mut tx = self.db.write().await?;
         tx.lock_catalog_version().await?;
-        // Asked again: reading took its time, and a server may have been started meanwhile.
+        // Check again: reading takes long, and a server may have been started meanwhile.
         if !tx.is_blank().await? {
             return Err(not_empty());
         }
@@ -125,7 +125,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// A revision of which nothing is left but its number: revoked, so that clients on it move, or a tombstone.
+    /// Inserts a revision of which only the number is left: a revoked one, so that clients move away from it, or a
+    /// tombstone.
     async fn insert_bare(
         &self,
         tx: &mut Tx,
@@ -140,7 +141,7 @@ impl Catalog {
         Ok(id)
     }
 
-    /// A tombstone in the place of a revision whose files are of no use.
+    /// Returns the revision of this number, or inserts a tombstone if its files are of no use.
     async fn bare(&self, tx: &mut Tx, image: Uuid, number: i64) -> Result<Uuid> {
         match tx.revision(image, number).await? {
             Some(known) => Ok(known.id),
@@ -167,10 +168,10 @@ impl Catalog {
                 wholes.iter().filter(of_image).find(|whole| whole.number == assignment.revision);
             let revision = match assigned {
                 Some(whole) => whole.id,
-                // Its files are damaged or gone: epochs go on behind it, and clients wait for another promotion.
+                // Its files are damaged or gone. Epochs continue after it, and clients wait for another promotion.
                 None => self.bare(tx, image, assignment.revision).await?,
             };
-            // Those beside it in the folder were assigned before it, the newest last.
+            // Other revisions in the folder were assigned before it, the one with the highest number last.
             let mut kept: Vec<_> = wholes
                 .iter()
                 .filter(of_image)
@@ -182,7 +183,7 @@ impl Catalog {
                 let promotion = Promotion {
                     id: self.ids.next(),
                     epoch: assignment.epoch - before,
-                    // A higher number is one that was turned away from.
+                    // A higher number means that the channel was rolled back from it.
                     rolled_back: whole.number > assignment.revision,
                     ..promotion_of(place, (whole.id, whole.number), assignment, found.issued)
                 };
@@ -249,7 +250,7 @@ fn not_empty() -> Error {
 }
 
 fn channel_of(id: Uuid, found: &FoundChannel, now: DateTime<Utc>) -> Channel {
-    // As at a first start.
+    // The same settings as at a first start.
     let is_test = found.name.as_str() == TEST;
     Channel {
         id,

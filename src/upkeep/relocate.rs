@@ -1,10 +1,11 @@
-//! Moving everything elsewhere: to another database, another store, or both, while servers go on answering.
+//! Moves everything to another database, another store, or both, while servers keep answering.
 //!
-//! Bytes are copied first, as long as that takes, and compared with their digests; then the catalog takes no more changes
-//! (they are told to come back), the last bytes follow, and the rows. Update checks and downloads go on all the while. Cut off
-//! anywhere, the same command goes on; given up, the old place is what it was.
+//! Bytes are copied first, however long that takes, and compared with their digests. Then the catalog takes no more
+//! changes (callers are told to come back), and the last bytes and the rows follow. Update checks and downloads
+//! continue all the while. If the move is interrupted, the same command continues it. If it is given up, the old place
+//! is as it was before.
 //!
-//! What is only of the moment does not move: uploads under way are begun anew.
+//! Temporary state is not moved: uploads under way have to be started again.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -21,47 +22,49 @@ use crate::storage::blobs::verify::{Pace, Verdict};
 use crate::storage::dump::TreeRows;
 use crate::storage::{AuditHead, StorageError, Tx};
 
-/// Copying everything once takes long, and what has come meanwhile little.
+/// The number of copying passes before the freeze. The first one takes long, the later ones copy only what came
+/// meanwhile.
 const PASSES: u32 = 3;
 
-/// How long what was begun before the freeze may take to its end.
+/// The time for changes that began before the freeze to end.
 const SETTLING: Duration = Duration::from_secs(3);
 
-/// What stands in the catalog while it is being moved, and for good afterwards.
+/// The catalog's mark while it is being moved, and its mark from then on.
 const MOVING: &str = "it is being moved";
 const MOVED: &str = "it has moved";
 
-/// What was moved.
+/// The result of a move.
 #[derive(Debug, Clone, Default)]
 pub struct Moved {
     pub rows: u64,
     pub blobs: u64,
     pub copied_bytes: u64,
-    /// Files that were damaged here, and are in quarantine there.
+    /// Files that were damaged at the old place, and are in quarantine at the new one.
     pub lost: Vec<(Uuid, Digest)>,
-    /// The keys of what was copied, or found there and read.
+    /// The keys of blobs that were copied, or were found at the new place and read.
     seen: BTreeSet<String>,
 }
 
-/// Which parts are the same on both sides.
+/// The parts that are the same on both sides.
 #[derive(Debug, Clone, Copy)]
 pub struct Shared {
     pub store: bool,
     pub tree: bool,
 }
 
-/// What becomes of a catalog that is to take changes again although its move came to its end.
+/// The treatment of a catalog that is to take changes again although its move is complete.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum IfMoved {
-    /// It takes none: they would be lost to the new place.
+    /// Refuses: the changes would be missing at the new place.
     #[default]
     Refuse,
-    /// It takes them: the new place is not used.
+    /// Takes changes again: the new place is not used.
     GoOnHere,
 }
 
 impl Catalog {
-    /// Moves to `target`, whose catalog is empty, or has these very rows from a run that was cut off at its end.
+    /// Moves to `target`. Its catalog must be empty, or have exactly these rows from a run that was interrupted at its
+    /// end.
     pub async fn move_to(&self, target: &Self, shared: Shared, scratch: &Path) -> Result<Moved> {
         // A disk that is not mounted has nothing to move.
         self.check_owner().await?;
@@ -100,7 +103,7 @@ impl Catalog {
         match self.finish_move(target, shared, scratch, &mut moved).await {
             Ok(()) => Ok(moved),
             Err(error) => {
-                // Not where the rows have come after all, and only the answer was lost.
+                // The catalog stays frozen if the rows have arrived after all, and only the answer was lost.
                 if target.db.read().await?.is_blank().await? {
                     self.unfreeze(IfMoved::Refuse).await?;
                 }
@@ -109,14 +112,15 @@ impl Catalog {
         }
     }
 
-    /// Whether the target has this catalog's rows up to the newest, from a run that was cut off at its end. An older copy, of
-    /// a backup say, has not.
+    /// Reports whether the target has this catalog's rows up to the newest, from a run that was interrupted at its end.
+    /// An older copy, for example from a backup, does not.
     async fn has_come_to(&self, target: &Self) -> Result<bool> {
         let Some(head) = self.db.read().await?.audit_head().await? else { return Ok(false) };
         Ok(target.db.read().await?.has_audit_row(head.sequence, &head.hash).await?)
     }
 
-    /// Before any row is there: killed in between, the store is no stranger's to the catalog.
+    /// Records the store's owner before there are any rows, so that the catalog owns its store even if the process is
+    /// killed in between.
     async fn be_owned_by(&self, identity: Uuid, is_shared: bool) -> Result<()> {
         match self.blobs.owner().await? {
             Some(owner) if owner == identity => Ok(()),
@@ -149,25 +153,25 @@ impl Catalog {
         let rows = dump_to_file(&mut tx, tree, scratch).await?;
         moved.blobs = tx.stored_blobs().await?.len() as u64;
         drop(tx);
-        // Nothing is lost between here and there, so no number is left out.
+        // Nothing is lost between the two places, so no number is skipped.
         let load = Load { numbers_left_out: 0, were_bytes_read: !shared.store };
         moved.rows = target.load_rows(&rows, &moved.lost, load).await?;
         self.end_move(head.as_ref()).await
     }
 
-    /// Copies what the target lacks; how many blobs.
+    /// Copies the blobs that the target lacks. Returns their number.
     async fn copy_to(&self, target: &Self, moved: &mut Moved) -> Result<u64> {
         let blobs = self.db.read().await?.stored_blobs().await?;
         let there = target.blobs.list().await?;
         let keys: BTreeSet<_> = blobs.iter().map(|blob| &blob.key).collect();
         for stranger in there.keys().filter(|key| !keys.contains(key)) {
             if !moved.seen.remove(stranger) {
-                // What was deleted here since an earlier attempt, or somebody else's.
+                // A blob that was deleted here since an earlier attempt, or one of somebody else.
                 return Err(unusable(format!(
                     "the new store has {stranger}, which nobody here knows: empty it first"
                 )));
             }
-            // Copied by this run, and deleted here since.
+            // This run copied it, and it was deleted here since.
             target.blobs.remove(stranger, None).await?;
         }
         let mut copied = 0;
@@ -202,8 +206,8 @@ impl Catalog {
         Ok(copied)
     }
 
-    /// The old place is the old one from now on; unless somebody gave the move up meanwhile, or began another: then it has
-    /// changes that have not come along.
+    /// Marks the old place as moved. Fails if the move was given up or started again meanwhile: then the old place has
+    /// changes that were not moved.
     async fn end_move(&self, head: Option<&AuditHead>) -> Result<()> {
         let mut tx = self.db.write_to_free().await?;
         tx.lock_audit().await?;
@@ -218,8 +222,8 @@ impl Catalog {
         self.freeze_by(tx, MOVED).await
     }
 
-    /// From its commit on nothing is changed that callers ask for: each such change is chained into the audit, and that
-    /// asks. Background work stops by itself (`job`).
+    /// Stops all changes that callers ask for, from this commit on: each of them is appended to the audit log, which
+    /// checks for the freeze. Background work checks it too (`job`).
     async fn freeze(&self, why: &str) -> Result<()> {
         self.freeze_by(self.db.write_to_free().await?, why).await
     }
@@ -233,7 +237,7 @@ impl Catalog {
         Ok(tx.commit().await?)
     }
 
-    /// Takes changes again.
+    /// Lets the catalog take changes again.
     pub async fn unfreeze(&self, if_moved: IfMoved) -> Result<()> {
         if if_moved == IfMoved::Refuse
             && self.db.look().await?.frozen().await?.as_deref() == Some(MOVED)
@@ -257,7 +261,8 @@ fn unusable(detail: String) -> Error {
     StorageError::Unusable(detail).into()
 }
 
-/// Whether a blob is there with its bytes: they are read, for an earlier attempt may have come to a bad end.
+/// Reports whether the target has a blob with its bytes. They are read, because an earlier attempt may have ended
+/// badly.
 async fn is_moved(target: &Catalog, blob: &StoredBlob, there: &Listing) -> Result<bool> {
     if there.get(&blob.key).and_then(|stored| stored.size) != Some(blob.size) {
         return Ok(false);

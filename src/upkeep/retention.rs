@@ -1,9 +1,11 @@
-//! Retention: of an image that says `keep_revisions`, older revisions go by themselves.
+//! Retention: deletes older revisions of images with `keep_revisions`.
 //!
-//! As many ready revisions stay as it says, the newest. What is older goes, revoked ones too, unless it is protected or
-//! somebody may still fetch it: what a channel is assigned to or keeps in its folder (`keep_old`), and what stands in the
-//! tree for its grace. What is in quarantine stays until it is healed: nobody can tell what a channel would keep of it. It goes as if somebody had deleted it, when [`garbage`](super::garbage) comes by every few hours:
-//! whoever changes `keep_revisions` has time to ask for a dry run.
+//! The newest ready revisions are kept, as many as the image says. Older ones are deleted, revoked ones too, unless
+//! they are protected or clients may still fetch them: a channel is assigned to them or keeps them in its folder
+//! (`keep_old`), or the tree still has them for their grace. Quarantined revisions stay until they are healed, because
+//! nobody knows what a channel would keep of them. Deletion happens as if somebody had requested it, when
+//! [`garbage`](super::garbage) runs every few hours. Anyone who changes `keep_revisions` therefore has time for a dry
+//! run.
 
 use std::collections::HashSet;
 
@@ -14,20 +16,21 @@ use crate::catalog::{Actor, Catalog, Result};
 use crate::model::{Image, ImageName, RevisionState};
 use crate::storage::{Change, RetainedRevision, Scope, Tx};
 
-/// So many revisions go in one transaction: others want to write, too, and each asks anew which ones may go.
+/// The number of revisions deleted in one transaction. Other writers get their turn in between, and each transaction
+/// determines again which revisions may be deleted.
 const BATCH: usize = 500;
 
-/// A revision that is past what its image keeps.
+/// A revision beyond the number that its image keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Surplus {
     pub id: Uuid,
     pub image: ImageName,
     pub number: i64,
-    /// Of its files, which other revisions may share.
+    /// The size of its files, which other revisions may share.
     pub bytes: u64,
 }
 
-/// Those that go, of all that are sealed, newest first.
+/// Returns the revisions to delete, out of all sealed ones, newest first.
 fn surplus(
     revisions: Vec<RetainedRevision>,
     keep: i64,
@@ -50,7 +53,7 @@ fn surplus(
 }
 
 impl Catalog {
-    /// What [`Self::expire_revisions`] would take now.
+    /// Returns what [`Self::expire_revisions`] would delete now.
     pub(super) async fn surplus_revisions(&self) -> Result<Vec<Surplus>> {
         let mut tx = self.db.read().await?;
         let mut all = Vec::new();
@@ -62,7 +65,7 @@ impl Catalog {
         Ok(all)
     }
 
-    /// Deletes what is past what images keep.
+    /// Deletes the revisions beyond the number that their images keep.
     pub(super) async fn expire_revisions(&self) -> Result<Vec<Surplus>> {
         let mut gone = Vec::new();
         for (image,) in self.db.read().await?.images_with_surplus().await? {
@@ -85,7 +88,7 @@ impl Catalog {
         let actor = Actor::system("retention");
         let mut tx = self.db.write_to_free().await?;
         tx.lock_image(image).await?;
-        // Under the lock: it may have been changed, or promoted from, since the list was read.
+        // Read under the lock: the image may have been changed, or a revision promoted, since the list was read.
         let Some(image) = tx.image_by_id(image).await? else { return Ok(Vec::new()) };
         let mut batch = surplus_of(&mut tx, &image).await?;
         batch.truncate(BATCH);
@@ -140,7 +143,7 @@ mod tests {
         let states =
             [(6, Ready), (5, Revoked), (4, Ready), (3, Quarantined), (2, Ready), (1, Ready)];
         let all: Vec<_> = states.map(|(number, state)| revision(number, state)).into();
-        // A revoked one does not count among those that are kept, and stays while a kept one is older.
+        // A revoked one does not count among those that are kept, and stays if an older one is kept.
         assert_eq!(numbers(all.clone(), 2, &[]), [2, 1]);
         assert_eq!(numbers(all.clone(), 1, &[]), [5, 4, 2, 1]);
         assert_eq!(numbers(all, 4, &[]), [0; 0]);

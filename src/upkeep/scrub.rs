@@ -1,9 +1,10 @@
-//! The scrub: every stored byte is read again within `scrub.within`, and what is found damaged is kept from clients.
+//! The scrub: reads every stored byte again within `scrub.within`, and keeps damaged revisions from clients.
 //!
-//! One server at a time reads, slowly, what waits longest ([`StoredBlob`]). What is not what it was is read once more, for
-//! a line or a memory may err, too; then its revisions are in [`quarantine`]: out of update checks, of the tree and of
-//! its HTTP names in the same moment. `rescue` heals them where a copy in the tree is sound; else a person does, by
-//! uploading the file again or from a backup. A file that is sound again where it lies heals by the next look at it.
+//! One server at a time slowly reads the blobs that have waited longest ([`StoredBlob`]). Bytes that do not match are
+//! read once more, because a connection or memory may err too. If they still do not match, the blob's revisions are in
+//! [`quarantine`]: at once, they are out of update checks, of the tree and of its HTTP names. `rescue` heals them if
+//! the tree has an intact copy. Otherwise an administrator does, by uploading the file again or from a backup. A blob
+//! that is intact again in its place is healed when it is read the next time.
 
 pub mod quarantine;
 mod rescue;
@@ -20,62 +21,62 @@ use crate::model::{Coverage, DamagedFile, ImageName, Job, StoredBlob, metric};
 use crate::storage::blobs::verify::{Pace, Verdict};
 use crate::storage::{ScrubDue, StorageError};
 
-/// How long one server reads before it looks up.
+/// The longest time that one server reads in a round.
 const ROUND: Duration = Duration::from_mins(5);
 
-/// How often it is looked whether something is due.
+/// The interval at which the scrub checks if anything is due.
 const LOOK_EVERY: Duration = Duration::from_mins(10);
 
 const RETRY_AFTER: Duration = Duration::from_mins(1);
 
-/// How soon what is damaged is looked at again: somebody may have mended it where it lies.
+/// The wait before damaged blobs are read again: somebody may have repaired them in place.
 const DAMAGED_AGAIN: TimeDelta = TimeDelta::hours(1);
 
-/// Blobs to ask for at once.
+/// The number of blobs that are queried at once.
 const PAGE: i64 = 200;
 
-/// How soon what could not be read is tried again: meanwhile it stands in nobody's way.
+/// The wait before blobs that could not be read are tried again. Meanwhile they do not hold up others.
 const UNREAD_AGAIN: TimeDelta = TimeDelta::hours(1);
 
-/// Readings that lie further ahead are of a clock that has been set back since.
+/// The tolerated clock difference. Readings further in the future come from a clock that has been set back since.
 const CLOCKS_DIFFER_BY: TimeDelta = TimeDelta::hours(1);
 
-/// The least pace, in bytes a second: slower would make no difference to anybody.
+/// The slowest pace, in bytes a second. A slower one would relieve nobody.
 const SLOWEST: u64 = 8 * 1024 * 1024;
 
-/// How much of the time between two readings passes before a blob is due again, in percent: the rest is for reading.
+/// The part of `scrub.within`, in percent, after which a blob is due again. The rest is the time for reading.
 const DUE_AFTER: u32 = 70;
 
-/// How much faster than needed on average it is read, for all may be due at once.
+/// The factor by which reading is faster than needed on average, because all blobs may be due at once.
 const HASTE: u64 = 4;
 
-/// How the stored bytes are.
+/// The state of the stored bytes.
 #[derive(Debug, Clone)]
 pub struct ScrubStatus {
     pub coverage: Coverage,
     pub damaged: Vec<DamagedFile>,
 }
 
-/// How fast stored bytes are read, in bytes a second.
+/// The speed at which stored bytes are read, in bytes a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Bandwidth {
-    /// As the settings say, or what suffices for all to be read in time.
+    /// The setting, or else enough to read everything in time.
     Enough,
     AtMost(u64),
-    /// What the disk gives: somebody waits for it.
+    /// The speed of the disk: somebody waits for the result.
     All,
 }
 
-/// What a round did.
+/// The result of a round.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Scrubbed {
     blobs: u64,
-    /// Whether there was more than the round had time for.
+    /// Set if more was due than the round had time for.
     is_cut_off: bool,
 }
 
 impl Catalog {
-    /// Reads what is due, until cancelled. Of several servers one does it.
+    /// Reads the blobs that are due, until cancelled. With several servers, one of them does it.
     pub async fn keep_scrubbing(&self) {
         let mut wanted = Wanted::AtItsTime;
         loop {
@@ -100,7 +101,8 @@ impl Catalog {
         }
     }
 
-    /// Has all stored bytes read, or those of an image or of one of its revisions, whatever their age; how many blobs.
+    /// Makes all stored bytes due, or those of an image or of one of its revisions, whatever their age. Returns the
+    /// number of blobs.
     pub async fn request_scrub(
         &self,
         actor: &Actor,
@@ -130,7 +132,8 @@ impl Catalog {
         Ok(wanted)
     }
 
-    /// Reads all that is wanted, for a command that waits for it; another server may do part of it. `read` is told of each blob.
+    /// Reads everything that is due, for a command that waits for it. Another server may do a part. `read` is called
+    /// for each blob.
     pub async fn scrub_now(
         &self,
         bandwidth: Bandwidth,
@@ -163,7 +166,7 @@ impl Catalog {
         Ok(ScrubStatus { coverage: tx.coverage(since).await?, damaged: tx.damaged_files().await? })
     }
 
-    /// What could not be read since `tried_since` is left for later.
+    /// Runs one round. Blobs that could not be read since `tried_since` are left for later.
     async fn scrub_once(
         &self,
         tried_since: DateTime<Utc>,
@@ -199,7 +202,7 @@ impl Catalog {
         Ok(Done { result: done, version: 0, due_at })
     }
 
-    /// Goes on without it, if it is this one and not the whole store.
+    /// Notes that one blob could not be read and continues, unless the whole store is unreachable.
     async fn leave_unread(&self, blob: &StoredBlob, error: Error) -> Result<()> {
         if error.is_database_away() {
             return Err(error);
@@ -232,7 +235,7 @@ impl Catalog {
         Ok(average.saturating_mul(HASTE).max(SLOWEST))
     }
 
-    /// Reads one blob and does what follows.
+    /// Reads one blob and acts on the result.
     async fn scrub_blob(&self, blob: &StoredBlob, pace: &mut Pace) -> Result<()> {
         let mut verdict = self.examine(blob, pace).await?;
         if matches!(verdict, Verdict::Damaged(_)) && !blob.is_damaged {

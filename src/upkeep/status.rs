@@ -1,4 +1,4 @@
-//! The figures of a dashboard, by a few cheap queries of one moment.
+//! The figures of a dashboard, from a few cheap queries at one moment.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -8,18 +8,18 @@ use tokio::task::spawn_blocking;
 use crate::catalog::{Catalog, Result};
 use crate::model::{Backup, Coverage, PublicationState};
 
-/// A dashboard is told what is known without the catalog rather than nothing at all.
+/// The longest wait: a dashboard without the catalog's figures is better than none.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// What the catalog counts.
+/// The catalog's figures.
 #[derive(Debug, Clone)]
 pub struct Figures {
-    /// Bytes that the store holds.
+    /// The bytes in the store.
     pub used: i64,
-    /// Bytes that are promised to uploads under way and have not come yet.
+    /// The bytes that are reserved for uploads under way and have not arrived yet.
     pub reserved: i64,
     pub uploads: i64,
-    /// Bytes that have come for them.
+    /// The bytes of these uploads that have arrived.
     pub arrived: i64,
     pub coverage: Coverage,
     pub damaged: usize,
@@ -27,17 +27,17 @@ pub struct Figures {
     pub backlog: Backlog,
 }
 
-/// What the tree lacks, and what it still has.
+/// The files that the tree lacks, and those that it still has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Backlog {
-    /// Offered files that do not stand in the tree yet.
+    /// Files on offer that are not in the tree yet.
     pub to_publish: usize,
-    /// Files that are offered no more, and stay for their grace.
+    /// Files that are no longer on offer, and stay for their grace.
     pub to_withdraw: usize,
 }
 
 impl Catalog {
-    /// None where the catalog does not tell them soon.
+    /// Returns the figures, or none if the catalog does not answer soon.
     pub async fn figures(&self) -> Option<Figures> {
         match tokio::time::timeout(PATIENCE, self.read_figures()).await {
             Ok(Ok(figures)) => Some(figures),
@@ -49,7 +49,7 @@ impl Catalog {
         }
     }
 
-    /// Room for more; none in a bucket, and of a disk that does not answer.
+    /// Returns the free disk space, or none for a bucket or a disk that does not answer.
     pub async fn free_bytes(&self) -> Option<u64> {
         let blobs = self.blobs.clone();
         let looked = tokio::time::timeout(PATIENCE, spawn_blocking(move || blobs.free_bytes()));

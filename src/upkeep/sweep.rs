@@ -1,5 +1,4 @@
-//! What is left behind is taken away: bytes of broken uploads and deleted revisions, stale drafts,
-//! old answers.
+//! Removes leftovers: bytes of broken uploads and deleted revisions, stale drafts, old answers.
 
 use std::time::Duration;
 
@@ -10,17 +9,17 @@ use crate::catalog::job::{Done, Round, Wanted};
 use crate::catalog::{Actor, Catalog, Result};
 use crate::model::{Job, RevisionState};
 
-/// Without a bell the sweep comes by so often.
+/// The interval between two sweeps if nothing triggers one earlier.
 const SWEEP_EVERY: Duration = Duration::from_mins(10);
 
-/// A reservation without a session has lost its maker.
+/// The age at which a reservation without a session counts as abandoned.
 const RESERVATION_IDLE: TimeDelta = TimeDelta::days(1);
 
-/// Repeats of a request come within minutes; a day is what clients that queue may need.
+/// The time for which answers are kept. Repeated requests come within minutes; clients that queue may need a day.
 const ANSWERS_KEPT: TimeDelta = TimeDelta::days(1);
 
 impl Catalog {
-    /// Cleans what a stopped server of this instance left; to be called before requests are served.
+    /// Cleans up after the last run of this instance. Must be called before requests are served.
     pub async fn recover(&self) -> Result<()> {
         let mut tx = self.db.write_to_free().await?;
         let left = tx.discard_arriving_of(self.instance, self.clock.now()).await?;
@@ -33,7 +32,7 @@ impl Catalog {
         self.remove_garbage().await
     }
 
-    /// What was on its way into a bucket when this server was stopped, of uploads that have ended
+    /// Removes bytes that were on their way into a bucket when this server was stopped, if their uploads have ended
     /// since.
     async fn clear_spool(&self) -> Result<()> {
         for key in self.blobs.spooled()? {
@@ -44,9 +43,9 @@ impl Catalog {
         Ok(())
     }
 
-    /// Sweeps whenever something was left behind, until cancelled. Of several servers one does it.
+    /// Sweeps whenever something was left behind, until cancelled. With several servers, one of them does it.
     pub async fn keep_sweeping(&self) {
-        // The first at once: what was left while no server ran has rung no bell.
+        // The first sweep runs at once: leftovers from a time without a server have triggered nothing.
         let mut wanted = Wanted::Now;
         loop {
             let round =
@@ -85,7 +84,7 @@ impl Catalog {
         self.forget_void_tokens().await?;
         self.remove_garbage().await?;
         if let Err(error) = self.prune_audit_by_rule().await {
-            // One that was tampered with keeps nobody else from going.
+            // An audit log that was tampered with must not stop the rest of the sweep.
             tracing::error!(%error, "the audit keeps what audit.keep does not");
         }
         let pages = self.db.give_pages_back().await?;
@@ -104,7 +103,7 @@ impl Catalog {
         for draft in stale {
             let mut tx = self.db.write_to_free().await?;
             tx.lock_image(draft.image_id).await?;
-            // It may have been touched since the list was read.
+            // It may have been changed since the list was read.
             let Some(mut draft) = tx.revision_by_id(draft.id).await? else { continue };
             let untouched = !tx.has_open_uploads(draft.id).await?
                 && draft.state == RevisionState::Draft

@@ -1,8 +1,10 @@
-//! Taking over a folder of images that somebody else kept, such as the `MEDVImages` of an IIS: its files become revisions.
+//! Takes over a folder of images that was kept by another system, such as the `MEDVImages` of an IIS: its files become
+//! revisions.
 //!
-//! Names tell: `bits.name_pattern` or another pattern finds the image, its group `revision` the number. Every file is read
-//! for its digest. Files keep their dates, and where the folder is the tree itself, or on the store's disk and that is
-//! wanted, they keep their places: no byte is copied, and no client begins anew.
+//! The names decide: `bits.name_pattern` or another pattern finds the image, and its group `revision` the number. Every
+//! file is read for its digest. Files keep their dates. If the folder is the tree itself, or if it is on the store's
+//! disk and linking is requested, they also keep their places: no byte is copied, and no client downloads again from
+//! the start.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,22 +21,22 @@ use crate::storage::StorageError;
 use crate::storage::blobs::verify::{Pace, digest_of};
 use crate::storage::blobs::{BlobReader, ReadFile};
 
-/// How a folder is to be understood.
+/// The rules for reading a folder.
 #[derive(Debug, Clone)]
 pub struct TakeOver {
     pub pattern: NamePattern,
-    /// The extensions of images of one file, beside MED-V's pairs.
+    /// The extensions of images with one file, in addition to MED-V's pairs.
     pub extensions: Vec<String>,
-    /// Give files another name instead of copying them.
+    /// Creates hard links to files instead of copying them.
     pub link: bool,
 }
 
-/// What was found in a folder.
+/// The contents of a folder.
 #[derive(Default)]
 pub struct Folder {
-    /// What can be taken in, in the order in which it is to be.
+    /// The revisions that can be imported, in the order in which to import them.
     pub revisions: Vec<FoundRevision>,
-    /// What cannot, and why.
+    /// The files that cannot be imported, and why.
     pub left: Vec<String>,
 }
 
@@ -47,17 +49,17 @@ pub struct FoundRevision {
     pub files: Vec<(FileRole, PathBuf)>,
 }
 
-/// Sorts a folder's files into revisions. Nothing is read.
+/// Sorts a folder's files into revisions. No file is read.
 pub fn sort(folder: &Path, order: &TakeOver) -> Result<Folder> {
     let fail = || StorageError::file(folder.display().to_string());
     let mut found = Folder::default();
-    // What has no number gets the next one, behind those that have.
+    // Revisions without a number get the next one, and come after those that have one.
     let mut groups: BTreeMap<(String, bool, Option<i64>, String), FoundRevision> = BTreeMap::new();
     let mut names = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(fail())? {
         let entry = entry.map_err(fail())?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        // What a link leads to is looked at when it is read.
+        // Links are checked when their files are read.
         match std::fs::metadata(entry.path()) {
             Ok(file) if file.is_file() => names.push(name),
             Ok(folder) if folder.is_dir() => {
@@ -102,9 +104,9 @@ pub fn sort(folder: &Path, order: &TakeOver) -> Result<Folder> {
 }
 
 impl TakeOver {
-    /// Stem, extension and role by a name's end.
+    /// Splits a name into stem, extension and role.
     fn take_apart<'a>(&self, name: &'a str) -> Option<(&'a str, String, FileRole)> {
-        // Windows' names have no case.
+        // Names on Windows are not case-sensitive.
         let without = |end: &str| {
             let start = name.len().checked_sub(end.len())?;
             name.get(start..)?.eq_ignore_ascii_case(end).then(|| &name[..start])
@@ -121,7 +123,7 @@ impl TakeOver {
     }
 }
 
-/// The file itself, where a link leads to one in the same folder. One that leads out of it could make public what nobody is to read.
+/// Resolves a symbolic link to a file in the same folder. A link that leads out of it could publish a secret file.
 fn itself(path: &Path) -> std::io::Result<PathBuf> {
     if !std::fs::symlink_metadata(path)?.is_symlink() {
         return Ok(path.to_owned());
@@ -146,7 +148,7 @@ impl FoundRevision {
 }
 
 impl Catalog {
-    /// Reads the files of a revision, and says what is to be taken in.
+    /// Reads the files of a revision. Returns what is to be imported.
     pub async fn read_found(
         &self,
         found: &FoundRevision,
@@ -162,7 +164,7 @@ impl Catalog {
             let reader = BlobReader::local(Arc::new(file), metadata.len());
             let digest = digest_of(&reader, &mut Pace::new(None)).await.map_err(fail())?;
             let modified: DateTime<Utc> = metadata.modified().map_err(fail())?.into();
-            // Of the large file: by its date BITS knows that it may go on.
+            // The large file's date: BITS uses it to decide if it can resume.
             if *role != FileRole::Index {
                 sealed_at = modified;
             }
@@ -182,7 +184,7 @@ impl Catalog {
             labels: Labels::new(),
             protected: false,
             created_by: "system:import".to_owned(),
-            // As exact as the databases keep it.
+            // Truncated to the precision of the databases.
             sealed_at: chrono::DurationRound::duration_trunc(
                 sealed_at,
                 chrono::TimeDelta::microseconds(1),
@@ -193,7 +195,7 @@ impl Catalog {
         })
     }
 
-    /// Whether a folder is the tree itself: then its files stay where they are.
+    /// Reports whether a folder is the tree itself: then its files stay where they are.
     pub fn is_tree(&self, folder: &Path) -> bool {
         let tree = self.tree.local_path("").and_then(|tree| tree.canonicalize().ok());
         tree.is_some() && tree == folder.canonicalize().ok()

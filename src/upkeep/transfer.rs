@@ -1,7 +1,8 @@
-//! Revisions that come from elsewhere as they are: from an export, or from a folder that somebody else kept.
+//! Imports revisions unchanged, from an export or from a folder that another system kept.
 //!
-//! Bytes first, each compared with its digest, then the revision in one step: cut off in between, nothing is seen of it, and
-//! what was copied goes by itself. One that is there already stays, and is healed where it is damaged.
+//! The bytes come first, each file compared with its digest, then the revision in one step. An interrupted import is
+//! invisible, and the sweep removes what it copied. A revision that exists already stays, and is healed if it is
+//! damaged.
 
 use std::path::PathBuf;
 
@@ -20,22 +21,22 @@ use crate::model::{
 use crate::storage::blobs::{BlobReader, ReadFile};
 use crate::storage::{StorageError, Tx};
 
-/// Which number a revision gets that is taken in from elsewhere.
+/// The number that an imported revision gets.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Numbering {
-    /// Its own.
+    /// Its own number.
     #[default]
     Own,
-    /// The image's next.
+    /// The image's next number.
     Next,
 }
 
-/// A revision that is to be taken in.
+/// A revision to be imported.
 pub struct IncomingRevision {
     pub image: ImageName,
     pub kind: ImageKind,
     pub extension: String,
-    /// None takes the next.
+    /// The revision's number, or none for the image's next one.
     pub number: Option<i64>,
     pub notes: String,
     pub labels: Labels,
@@ -43,7 +44,7 @@ pub struct IncomingRevision {
     pub created_by: String,
     pub sealed_at: DateTime<Utc>,
     pub files: Vec<IncomingFile>,
-    /// Where it comes from and what became of it there, for the audit.
+    /// The revision's origin and history there, for the audit log.
     pub origin: Value,
 }
 
@@ -54,9 +55,9 @@ pub struct IncomingFile {
     pub source: Source,
 }
 
-/// Where a file's bytes are.
+/// The place of a file's bytes.
 pub enum Source {
-    /// A file of this machine, which gets another name where it can be.
+    /// A local file, which is hard-linked if possible.
     Link {
         path: PathBuf,
         read: ReadFile,
@@ -65,15 +66,15 @@ pub enum Source {
     Copy(BlobReader),
 }
 
-/// What became of it.
+/// The result of an import.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Taken {
     New(i64),
-    /// It was there, with the same bytes.
+    /// The revision existed already, with the same bytes.
     There(i64),
 }
 
-/// Bytes that are in the store and no file's yet.
+/// A stored blob that does not belong to a file yet.
 struct Stored {
     blob: Uuid,
     role: FileRole,
@@ -82,8 +83,8 @@ struct Stored {
 }
 
 impl Catalog {
-    /// Takes a revision in. Its image is made if it is absent; one that is there already is healed where
-    /// its bytes are damaged.
+    /// Imports a revision. Creates its image if it does not exist. A revision that exists already is healed if its
+    /// bytes are damaged.
     pub async fn take_in(&self, actor: &Actor, incoming: &IncomingRevision) -> Result<Taken> {
         check(incoming)?;
         if let Some(there) = self.look_before(actor, incoming).await? {
@@ -107,7 +108,7 @@ impl Catalog {
         taken
     }
 
-    /// What can be said before any byte is moved; makes the image.
+    /// Checks everything that can be checked before any byte is moved, and creates the image.
     async fn look_before(&self, actor: &Actor, incoming: &IncomingRevision) -> Result<Option<i64>> {
         let mut tx = self.db.read().await?;
         match living_image(&mut tx, &incoming.image).await {
@@ -150,7 +151,7 @@ impl Catalog {
     async fn store(&self, file: &IncomingFile) -> Result<Stored> {
         let (Source::Copy(reader) | Source::Link { reader, .. }) = &file.source;
         if let Source::Link { path, read, .. } = &file.source {
-            // Another name takes no room.
+            // A hard link takes no disk space.
             let (stored, key) = self.announce(file, 0).await?;
             match self.blobs.link(path, &key, read).await {
                 Ok(true) => return Ok(stored),
@@ -169,7 +170,7 @@ impl Catalog {
         Ok(stored)
     }
 
-    /// Bytes are on their way, to this key; so much room has to be there.
+    /// Records bytes that will arrive under a new key. `needed` bytes of disk space must be free.
     async fn announce(&self, file: &IncomingFile, needed: u64) -> Result<(Stored, String)> {
         let (blob, key) = (self.ids.next(), self.ids.blob_key());
         let size = i64::try_from(file.size).unwrap_or(i64::MAX);
@@ -203,7 +204,7 @@ impl Catalog {
         let mut tx = self.db.write().await?;
         let image = locked_image(&mut tx, &incoming.image).await?;
         check_kind(&image, incoming)?;
-        // Asked again under the lock.
+        // Check again under the lock.
         let number = match number_for(&mut tx, &image, incoming).await? {
             Number::There(number) => return Ok(Taken::There(number)),
             Number::Next => tx.take_revision_number(image.id).await?,
@@ -242,7 +243,7 @@ impl Catalog {
     }
 }
 
-/// Which number a revision is to have.
+/// The number that a revision gets.
 enum Number {
     There(i64),
     Free(i64),
@@ -260,7 +261,7 @@ impl Number {
 
 async fn number_for(tx: &mut Tx, image: &Image, incoming: &IncomingRevision) -> Result<Number> {
     let Some(number) = incoming.number else {
-        // Taken in before, by a run that came to no end, say.
+        // It may have been imported before, for example by a run that was interrupted.
         for revision in tx.living_revisions(image.id).await? {
             if is_same(&revision, &tx.files_of(revision.id).await?, incoming) {
                 return Ok(Number::There(revision.number));
@@ -293,7 +294,7 @@ fn is_same(revision: &Revision, files: &[File], incoming: &IncomingRevision) -> 
         })
 }
 
-/// What comes from elsewhere is held to what is made here.
+/// Checks that an imported revision follows the same rules as one that is made here.
 fn check(incoming: &IncomingRevision) -> Result<()> {
     let refuse = |detail: &str| {
         let name = &incoming.image;

@@ -1,8 +1,8 @@
-//! Looks every few seconds whether each part of this server works, and keeps what it found for whoever asks
-//! ([`Catalog::parts`]): `/readyz`, `GET /status` and the metrics.
+//! Checks every few seconds that each part of this server works, and keeps the results ([`Catalog::parts`]) for
+//! `/readyz`, `GET /status` and the metrics.
 //!
-//! A part is asked by a task of its own, which is waited for a moment only and not asked again before it has ended: what hangs on a
-//! disk that does not answer is one thread and not more with each look.
+//! Each part is checked by a task of its own. The watch waits for it only for a moment, and does not check the part
+//! again before the task has ended. So a disk that does not answer blocks one thread, and not one more with each check.
 
 use std::time::Duration;
 
@@ -16,51 +16,53 @@ use crate::storage::StorageError;
 
 const EVERY: Duration = Duration::from_secs(3);
 
-/// What is compared four times a second, and has not been for so long, may have changed.
+/// The age up to which the snapshot counts as current. It is compared with the catalog four times a second.
 const SNAPSHOT_IS_NEW_FOR: Duration = Duration::from_secs(3);
 
-/// A part that takes longer counts as one that does not answer.
+/// The longest time that a check may take before the part counts as not answering.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// A round of publication that failed is tried again within seconds: an older failure is another server's by now.
+/// The time for which a failed publication counts. A failed round is repeated within seconds, so an older failure is no
+/// longer this server's.
 const FAILURE_COUNTS_FOR: TimeDelta = TimeDelta::minutes(2);
 
-/// Copies of large images in a bucket take minutes by themselves.
+/// The time that the tree may be behind: copies of large images in a bucket take minutes.
 const TREE_MAY_LAG: TimeDelta = TimeDelta::minutes(15);
 
-/// Whoever takes backups takes one a week at least.
+/// The age up to which the newest backup is accepted. A depot with backups should take at least one a week.
 const BACKUP_IS_GOOD_FOR: TimeDelta = TimeDelta::days(8);
 
-/// What is signed, leased or expires is off by as much; past it log lines of several machines mislead, too.
+/// The tolerated clock difference. Signatures, leases and expiry times are off by as much; beyond it, log lines of
+/// several machines are misleading too.
 const CLOCK_MAY_DIFFER: TimeDelta = TimeDelta::minutes(1);
 
-/// What `SQLite` needs beside its file, with some to spare: its log grows to 4 MiB.
+/// The disk space that `SQLite` needs beside its file, with some to spare: its log grows to 4 MiB.
 const ROOM_FOR_CATALOG: u64 = 16 << 20;
 
-/// What a look has found.
+/// The result of a check.
 enum Found {
     Well,
-    /// It could not be told: the part is as it was.
+    /// The check was inconclusive: the part's state is unchanged.
     Unknown,
-    /// There is none of it here.
+    /// This server has no such part.
     NotThere,
     Bad {
         /// A sentence for people.
         what: String,
-        /// For the log.
+        /// The cause, for the log.
         cause: Option<String>,
     },
 }
 
-/// What is asked of one part, again and again.
+/// The repeated check of one part.
 struct Question {
     part: Part,
-    /// The task that looks, until it has an answer.
+    /// The task that checks, until it has an answer.
     pending: JoinSet<Found>,
 }
 
 impl Catalog {
-    /// Keeps looking, until cancelled.
+    /// Checks all parts again and again, until cancelled.
     pub async fn keep_watching(&self) {
         for part in Part::ALL {
             show(part, None);
@@ -78,7 +80,7 @@ impl Catalog {
         let (before, now) = (self.parts(), self.clock.now());
         let mut states = Vec::new();
         for (part, found) in found {
-            // Others may have taken their time: this one needs none.
+            // Checked here, because the other checks may have taken a while, and this one takes no time.
             let found = if part == Part::Snapshot { self.snapshot_found() } else { found };
             let earlier = before.iter().find(|state| state.part == part);
             let earlier = earlier.and_then(|state| state.trouble.clone());
@@ -110,7 +112,8 @@ impl Catalog {
         }
     }
 
-    /// `SQLite` has no clock but this machine's.
+    /// Compares this machine's clock with the database's. `SQLite` uses this machine's own, so there is nothing to
+    /// compare.
     async fn look_at_clock(&self) -> Found {
         if !self.db.may_be_shared() {
             return Found::NotThere;
@@ -141,7 +144,7 @@ impl Catalog {
         let looked = spawn_blocking(move || {
             Ok::<_, StorageError>((blobs.free_bytes_of_disk()?, db.free_bytes()?))
         });
-        // What is not there at all is the store's trouble, or the catalog's.
+        // If a disk is missing altogether, that is reported for the store or the catalog.
         let Ok(Ok((free, beside_catalog))) = looked.await else { return Found::Unknown };
         let what = match beside_catalog {
             _ if free < floor => {
@@ -201,7 +204,7 @@ impl Question {
         }
         let found = match tokio::time::timeout(PATIENCE, self.pending.join_next()).await {
             Ok(Some(Ok(found))) => found,
-            // It panicked, which the log has.
+            // The task panicked, which is in the log.
             Ok(Some(Err(_)) | None) => Found::Unknown,
             Err(_) => Found::Bad { what: silent(self.part).to_owned(), cause: None },
         };
@@ -209,7 +212,7 @@ impl Question {
     }
 }
 
-/// What is wrong with a part from now on; a change is told in the log.
+/// Returns a part's new trouble. A change is logged.
 fn trouble_of(
     part: Part,
     found: Found,
@@ -241,7 +244,7 @@ fn bad(what: &str, error: &(impl ToString + ?Sized)) -> Found {
     Found::Bad { what: what.to_owned(), cause: Some(error.to_string()) }
 }
 
-/// What a part that does not answer is likely to have.
+/// Returns the likely trouble of a part that does not answer.
 const fn silent(part: Part) -> &'static str {
     match part {
         Part::Catalog => "it does not answer: it is locked, away, or all connections are taken",

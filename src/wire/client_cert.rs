@@ -1,9 +1,9 @@
-//! The client's certificate as a proxy passes it on, in the `Client-Cert` header.
+//! The client's certificate in the `Client-Cert` header, as a proxy passes it on.
 //!
-//! Two forms are read, which cannot be taken for one another: RFC 9440's, a byte sequence `:base64:` of the
-//! DER (`:%[ssl_c_der,base64]:` in `HAProxy`), and what nginx has, which cannot write that by itself:
-//! `$ssl_client_escaped_cert`, URL-encoded PEM. `Client-Cert-Chain` is not looked at: the proxy has verified
-//! the chain. Whose header is believed is the access room's to say.
+//! Two forms are read, which cannot be confused. One is RFC 9440's byte sequence `:base64:` of the DER
+//! (`:%[ssl_c_der,base64]:` in `HAProxy`). The other is nginx's `$ssl_client_escaped_cert`, URL-encoded PEM, since
+//! nginx cannot write the first form by itself. `Client-Cert-Chain` is ignored: the proxy has verified the chain. The
+//! `access` module decides whose header is trusted.
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 use base64::Engine as _;
@@ -14,16 +14,16 @@ use crate::model::certificate::der_of_pem;
 
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 
-/// The header is there, and is no certificate in either form, or there several times.
+/// The header is not a certificate in either form, or occurs several times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("Client-Cert is no certificate")]
 pub struct Malformed;
 
-/// The DER of the certificate; none without the header, or where it is empty.
+/// Returns the DER of the certificate, or none if the header is missing or empty.
 pub fn read(headers: &HeaderMap) -> Result<Option<Vec<u8>>, Malformed> {
     let mut lines = headers.get_all(&CLIENT_CERT);
     let Some(line) = lines.next() else { return Ok(None) };
-    // A client's own beside the proxy's: which is which cannot be told.
+    // One line may be the client's own beside the proxy's, and they cannot be told apart.
     if lines.next().is_some() {
         return Err(Malformed);
     }

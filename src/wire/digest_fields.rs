@@ -1,7 +1,7 @@
 //! `Repr-Digest` and `Content-Digest` (RFC 9530): SHA-256 in a structured field (RFC 9651).
 //!
-//! Of the digests [`read`] takes `sha-256`, the one that the catalog keeps; [`super::promised_digests`] has those that are
-//! compared besides. Comparing a digest with what arrived is left to callers.
+//! [`read`] takes only `sha-256`, which is the digest that the catalog keeps. [`super::promised_digests`] handles the
+//! other digests that are compared. Callers compare a digest with the bytes that arrived.
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use base64::Engine as _;
@@ -12,7 +12,7 @@ use crate::model::Digest;
 
 /// The digest of the whole selected representation, whatever range of it is sent.
 pub static REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
-/// The digest of the bytes in this very message.
+/// The digest of the bytes in this message.
 pub static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest");
 
 /// The field is not a dictionary of byte sequences, or its `sha-256` is not 32 bytes.
@@ -20,8 +20,8 @@ pub static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest"
 #[error("a digest field is written sha-256=:<base64 of 32 bytes>:")]
 pub struct MalformedDigestField;
 
-/// The `sha-256` that the request names in the field `name`, if any. Lines of one field are one
-/// dictionary, in which the last member of a name counts.
+/// Returns the `sha-256` in the request's field `name`, if any. All lines of a field form one dictionary, in which the
+/// last member of a name counts.
 pub fn read(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -34,17 +34,17 @@ pub fn read(
     Ok(digest)
 }
 
-/// The value of either field for a digest.
+/// Returns the value of either field for a digest.
 pub fn write(digest: Digest) -> String {
     format!("sha-256=:{}:", BASE64.encode(digest.as_bytes()))
 }
 
-/// The value of `Digest` (RFC 3230 section 4.3.2), which RFC 9530 replaces and clients still read.
+/// Returns the value of `Digest` (RFC 3230 section 4.3.2), which RFC 9530 replaces and clients still read.
 pub fn write_instance(digest: Digest) -> String {
     format!("SHA-256={}", BASE64.encode(digest.as_bytes()))
 }
 
-/// Whether a line of `Want-Digest` (RFC 3230 section 4.3.1) has SHA-256 among what it accepts.
+/// Reports whether a line of `Want-Digest` (RFC 3230 section 4.3.1) accepts SHA-256.
 pub fn asks_for_sha256(line: &HeaderValue) -> bool {
     let line = line.to_str().unwrap_or_default();
     line.split(',').any(|member| {
@@ -54,7 +54,7 @@ pub fn asks_for_sha256(line: &HeaderValue) -> bool {
     })
 }
 
-/// Padding is wanted in what is written and optional in what is read (RFC 9651 section 4.2.7).
+/// The base64 codec: padding is written, and optional when reading (RFC 9651 section 4.2.7).
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -69,12 +69,12 @@ fn parse(line: &str) -> Result<Option<Digest>, MalformedDigestField> {
     Ok(Some(Digest::from_bytes(bytes)))
 }
 
-/// The algorithms that a line of either field names, with their digests.
+/// Returns the algorithms in a line of either field, with their digests.
 pub fn members(line: &str) -> Result<Vec<(&str, Vec<u8>)>, MalformedDigestField> {
     if line.trim().is_empty() {
         return Ok(Vec::new());
     }
-    // Neither base64 nor a key holds a comma, so that the members need no scanner.
+    // Neither base64 nor a key contains a comma, so the members need no scanner.
     let members = line.split(',').map(|member| {
         let member = member.trim_matches([' ', '\t']);
         let (algorithm, value) = member.split_once('=').filter(|(key, _)| is_key(key))?;
@@ -83,7 +83,7 @@ pub fn members(line: &str) -> Result<Vec<(&str, Vec<u8>)>, MalformedDigestField>
     members.collect::<Option<_>>().ok_or(MalformedDigestField)
 }
 
-/// What stands between the colons. Parameters may follow (RFC 9651 section 3.1.2), and RFC 9530 gives none a meaning.
+/// Returns the text between the colons. Parameters may follow (RFC 9651 section 3.1.2), but RFC 9530 defines none.
 fn byte_sequence(value: &str) -> Option<&str> {
     let (text, rest) = value.strip_prefix(':')?.split_once(':')?;
     (rest.is_empty() || rest.starts_with(';')).then_some(text)

@@ -1,9 +1,9 @@
-//! What proxies say of the client in front of them: `Forwarded` (RFC 7239), or `X-Forwarded-For` with
+//! The information that proxies pass on about the client: `Forwarded` (RFC 7239), or `X-Forwarded-For` with
 //! `X-Forwarded-Proto`, which most proxies write.
 //!
-//! Text in, hops out; whom to believe is the access room's. The hop nearest to this server comes first, and
-//! a header line that is malformed ends the walk there: what a client wrote in front of a proxy's words can
-//! hide the client, never pass for another one.
+//! This module turns text into hops; the `access` module decides which proxies to trust. The hop nearest to this server
+//! comes first, and a malformed header line ends the list there. So text that a client wrote in front of a proxy's can
+//! hide the client, but never make it pass for another one.
 
 use std::net::{IpAddr, SocketAddr};
 
@@ -12,23 +12,23 @@ use actix_web::http::header::{self, HeaderMap, HeaderName};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// One step of the way, as the proxy that took it in tells of it.
+/// One hop of the request, as reported by the proxy that received it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Hop {
-    /// Who sent the request to that proxy; none where it does not say, or says `unknown` or `_hidden`.
+    /// The peer that sent the request to that proxy; none if the proxy does not say, or says `unknown` or `_hidden`.
     pub from: Option<IpAddr>,
-    /// Whether it came by TLS; none where that was not said.
+    /// Set if the request came over TLS; none if the proxy does not say.
     pub by_tls: Option<bool>,
 }
 
 const UNTOLD: Hop = Hop { from: None, by_tls: None };
 
-/// The hops of `Forwarded`, nearest first; none without the header.
+/// Returns the hops of `Forwarded`, nearest first, or none without the header.
 pub fn forwarded(headers: &HeaderMap) -> Option<Vec<Hop>> {
     hops(headers, &header::FORWARDED, read_forwarded)
 }
 
-/// The hops of `X-Forwarded-For`, nearest first; none without the header.
+/// Returns the hops of `X-Forwarded-For`, nearest first, or none without the header.
 pub fn x_forwarded(headers: &HeaderMap) -> Option<Vec<Hop>> {
     hops(headers, &X_FORWARDED_FOR, |line| {
         let parts = line.split(',').map(str::trim).filter(|part| !part.is_empty());
@@ -36,7 +36,7 @@ pub fn x_forwarded(headers: &HeaderMap) -> Option<Vec<Hop>> {
     })
 }
 
-/// What the nearest proxy says of TLS where it writes the `X-` headers.
+/// Returns what the nearest proxy says about TLS, if it writes the `X-` headers.
 pub fn x_forwarded_tls(headers: &HeaderMap) -> Option<bool> {
     let line = headers.get_all(&X_FORWARDED_PROTO).last()?.to_str().ok()?;
     is_tls(line.rsplit(',').next()?.trim())
@@ -62,7 +62,7 @@ fn hops(
     Some(hops)
 }
 
-/// One line, leftmost hop first; none if any of it is malformed.
+/// Reads one line, leftmost hop first. Returns none if any part of it is malformed.
 fn read_forwarded(line: &str) -> Option<Vec<Hop>> {
     let mut hops = Vec::new();
     let mut rest = line;
@@ -77,7 +77,7 @@ fn read_forwarded(line: &str) -> Option<Vec<Hop>> {
     }
 }
 
-/// `for=192.0.2.43;proto=https`; what follows begins with a comma or is nothing.
+/// Reads `for=192.0.2.43;proto=https`. The rest begins with a comma or is empty.
 fn read_element(text: &str) -> Option<(Hop, &str)> {
     let (mut hop, mut rest) = (UNTOLD, text);
     let mut seen: Vec<&str> = Vec::new();
@@ -102,7 +102,7 @@ fn read_element(text: &str) -> Option<(Hop, &str)> {
     }
 }
 
-/// A token or a quoted string.
+/// Reads a token or a quoted string.
 fn read_value(text: &str) -> Option<(String, &str)> {
     let Some(quoted) = text.strip_prefix('"') else {
         let end = text.find([';', ',', ' ', '\t']).unwrap_or(text.len());
@@ -134,8 +134,8 @@ fn is_tls(scheme: &str) -> Option<bool> {
     }
 }
 
-/// An address with or without a port, brackets or not; none for `unknown`, `_hidden` and whatever is no
-/// address. The port may be obfuscated too.
+/// Reads an address with or without port and brackets. Returns none for `unknown`, `_hidden` and anything else that is
+/// not an address. The port may be obfuscated too.
 fn node(text: &str) -> Option<IpAddr> {
     if let Some(bracketed) = text.strip_prefix('[') {
         let (address, port) = bracketed.split_once(']')?;
@@ -219,7 +219,7 @@ mod tests {
 
     #[test]
     fn a_malformed_line_ends_the_walk_and_forges_nothing() {
-        // What an open quotation mark of the client's does to words that a proxy appends.
+        // An opening quotation mark from the client changes how the proxy's appended text is read.
         for line in [
             r#"for=6.6.6.6;x=", for=192.0.2.1"#,
             r#"for=6.6.6.6;x=", for="[2001:db8::1]:1""#,

@@ -1,15 +1,15 @@
 //! The framing of `multipart/byteranges` (RFC 9110 section 14.6), with its length known beforehand.
 //!
-//! BITS reads it strictly ("MC-BUP" 3.5.5.1): parts in the order asked, each with `Content-Type`
-//! and `Content-Range` only, little before the first boundary, and a `Content-Length` for the
-//! whole. Here stand the text around the bytes and its length; reading the bytes is left to others.
+//! BITS reads it strictly ("MC-BUP" 3.5.5.1): parts in the order asked, each with `Content-Type` and `Content-Range`
+//! only, little before the first boundary, and a `Content-Length` for the whole. This module makes the text around the
+//! bytes and computes its length; other code reads the bytes.
 
 use std::iter;
 use std::ops::Range;
 
 use bytes::Bytes;
 
-/// An answer of several ranges of one file.
+/// An answer with several ranges of one file.
 #[derive(Debug, Clone)]
 pub struct MultipartRanges {
     ranges: Vec<Range<u64>>,
@@ -18,33 +18,33 @@ pub struct MultipartRanges {
     content_type: String,
 }
 
-/// A stretch of the body, in the order it is sent.
+/// A section of the body, in the order of sending.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Section {
-    /// Text to send as it is.
+    /// Text that is sent as it is.
     Framing(Bytes),
     /// Bytes of the file.
     Content(Range<u64>),
 }
 
 impl MultipartRanges {
-    /// `ranges` of a file of `size` bytes, none empty, all inside it.
+    /// Creates an answer with `ranges` of a file of `size` bytes. None of them may be empty or beyond the end.
     ///
-    /// The caller answers for `boundary`: at most 70 characters that need no quotes (RFC 2046
-    /// section 5.1.1) and that the file does not hold after a line break and two hyphens.
+    /// The caller must choose a valid `boundary`: at most 70 characters that need no quotes (RFC 2046 section 5.1.1),
+    /// which the file does not contain after a line break and two hyphens.
     pub fn new(ranges: Vec<Range<u64>>, size: u64, boundary: String, content_type: String) -> Self {
         Self { ranges, size, boundary, content_type }
     }
 
-    /// The value of the answer's own `Content-Type`.
+    /// Returns the value of the answer's own `Content-Type`.
     pub fn media_type(&self) -> String {
         format!("multipart/byteranges; boundary={}", self.boundary)
     }
 
-    /// The length of the body in bytes, framing included: its `Content-Length`.
+    /// Returns the length of the body in bytes, framing included: its `Content-Length`.
     pub fn content_length(&self) -> u64 {
-        // Writing 500 headers once more costs less than a second formula for their length that
-        // could disagree with the first.
+        // Writing 500 headers once more costs less than a second formula for their length, which could disagree with
+        // the first.
         self.clone()
             .into_sections()
             .map(|section| match section {
@@ -54,16 +54,17 @@ impl MultipartRanges {
             .sum()
     }
 
-    /// The body piece by piece. Headers are written when their turn comes, so that 64 KiB of
-    /// one-byte ranges do not become megabytes at rest.
+    /// Returns the body piece by piece. Each header is written when it is needed, so that 64 KiB of one-byte ranges do
+    /// not turn into megabytes in memory.
     pub fn into_sections(self) -> impl Iterator<Item = Section> + Send + 'static {
         let Self { ranges, size, boundary, content_type } = self;
         let end = format!("\r\n--{boundary}--\r\n");
         ranges
             .into_iter()
             .flat_map(move |range| {
-                // The line break before a boundary belongs to it. The first has one, too, as nginx, Apache and squid have it:
-                // zsync and others skip a line before they look for a boundary (RFC 2046 section 5.1.1 allows it).
+                // The line break before a boundary belongs to it. The first boundary has one too, as in nginx, Apache
+                // and squid, because zsync and others skip a line before they look for a boundary (RFC 2046 section
+                // 5.1.1 allows it).
                 let last = range.end.saturating_sub(1);
                 let head = format!(
                     "\r\n--{boundary}\r\nContent-Type: {content_type}\r\nContent-Range: bytes {}-{last}/{size}\r\n\r\n",

@@ -1,13 +1,13 @@
-//! Conditional requests (RFC 9110 section 13): entity tags, dates and the order they are weighed in.
+//! Conditional requests (RFC 9110 section 13): entity tags, dates, and the order in which they are evaluated.
 //!
-//! One pure function of what the client says and what the resource is; it serves files (tag and
-//! date) and JSON resources (a tag only). Turning a verdict into an answer is left to callers.
+//! [`evaluate`] is a pure function of the request's headers and the resource's state. It serves files (tag and date)
+//! and JSON resources (a tag only). Callers turn a verdict into an answer.
 
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use chrono::{DateTime, Utc};
 
-/// An entity tag as it stands in `ETag`: quoted, perhaps weak (section 8.8.3).
+/// An entity tag as in `ETag`: quoted, perhaps weak (section 8.8.3).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EntityTag {
     opaque: String,
@@ -15,17 +15,17 @@ pub struct EntityTag {
 }
 
 impl EntityTag {
-    /// `opaque` is what stands between the quotes: visible ASCII characters without a quote.
+    /// Creates a strong tag. `opaque` is the text between the quotes: visible ASCII characters without a quote.
     pub fn strong(opaque: impl Into<String>) -> Self {
         Self { opaque: opaque.into(), weak: false }
     }
 
-    /// As `strong`, for representations that mean the same without being the same bytes.
+    /// Creates a weak tag, for representations that mean the same without being the same bytes.
     pub fn weak(opaque: impl Into<String>) -> Self {
         Self { opaque: opaque.into(), weak: true }
     }
 
-    /// What stands between the quotes; none of a weak tag, which the strong comparison never matches.
+    /// Returns the text between the quotes, or none for a weak tag, which never matches in the strong comparison.
     pub fn into_strong(self) -> Option<String> {
         (!self.weak).then_some(self.opaque)
     }
@@ -42,32 +42,31 @@ impl std::fmt::Display for EntityTag {
     }
 }
 
-/// What a resource is at this moment.
+/// The current state of a resource.
 #[derive(Debug, Clone, Default)]
 pub struct Validators {
-    /// `None`: there is no such resource yet, which `If-None-Match: *` asks for.
+    /// The current tag; `None` if there is no such resource yet, which is what `If-None-Match: *` asks for.
     pub tag: Option<EntityTag>,
-    /// `None`: the resource has no date; conditions that name one are ignored. It counts in whole
-    /// seconds, as `Last-Modified` says it.
+    /// The current date; `None` if the resource has no date, so that conditions with a date are ignored. It counts in
+    /// whole seconds, as in `Last-Modified`.
     pub last_modified: Option<DateTime<Utc>>,
 }
 
-/// What the conditions of a request come to.
+/// The result of a request's conditions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// They hold, or there are none.
+    /// The conditions hold, or there are none.
     Proceed,
     /// 304: the client has it already (GET and HEAD only).
     NotModified,
-    /// 412.
+    /// 412: a condition failed.
     Failed,
 }
 
-/// Weighs `If-Match`, `If-Unmodified-Since`, `If-None-Match` and `If-Modified-Since` in the order
-/// of section 13.2.2.
+/// Evaluates `If-Match`, `If-Unmodified-Since`, `If-None-Match` and `If-Modified-Since` in the order of section 13.2.2.
 ///
-/// An `If-Match` that cannot be read fails the request, since it meant to protect something; an
-/// unreadable `If-None-Match` or date is ignored.
+/// An unreadable `If-Match` fails the request, since it was meant to protect something. An unreadable `If-None-Match`
+/// or date is ignored.
 pub fn evaluate(method: &Method, headers: &HeaderMap, current: &Validators) -> Verdict {
     let reads = matches!(*method, Method::GET | Method::HEAD);
 
@@ -96,11 +95,11 @@ pub fn evaluate(method: &Method, headers: &HeaderMap, current: &Validators) -> V
     Verdict::Proceed
 }
 
-/// Whether `Range` counts: no `If-Range`, or one that names exactly what the resource is now
-/// (section 13.1.5). The rest of a file that has changed would be of no use, so else it is sent whole.
+/// Reports whether `Range` applies: there is no `If-Range`, or it matches the resource's current state exactly (section
+/// 13.1.5). Otherwise the whole file is sent, since the rest of a changed file would be of no use.
 ///
-/// A date is taken as strong. That is right where content of one date never changes, as with sealed
-/// files; a resource that can change twice within a second should show no date.
+/// A date counts as strong. That is right if the content of one date never changes, as with sealed files. A resource
+/// that can change twice within a second should have no date.
 pub fn range_applies(headers: &HeaderMap, current: &Validators) -> bool {
     let mut fields = headers.get_all(header::IF_RANGE);
     let Some(field) = fields.next() else { return true };
@@ -130,7 +129,7 @@ enum Comparison {
     Weak,
 }
 
-/// Whether the field is `*` and the resource exists, or lists its tag.
+/// Reports whether the field is `*` and the resource exists, or the field lists its tag.
 fn names_current(
     headers: &HeaderMap,
     name: &HeaderName,
@@ -144,7 +143,7 @@ fn names_current(
         .any(|field| field.trim() == "*" || tags(field).any(|tag| current.equals(&tag, comparison)))
 }
 
-/// What `If-Match` or `If-None-Match` names.
+/// The value of `If-Match` or `If-None-Match`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Named {
     /// `*`
@@ -152,8 +151,8 @@ pub enum Named {
     Tags(Vec<EntityTag>),
 }
 
-/// Reads the value of either field; none where it is neither `*` nor a list of tags. For those who
-/// weigh a condition themselves, within a transaction.
+/// Reads the value of either field. Returns none if it is neither `*` nor a list of tags. This is for callers that
+/// evaluate a condition themselves, within a transaction.
 pub fn read_named(field: &str) -> Option<Named> {
     let field = field.trim();
     if field == "*" {
@@ -173,7 +172,7 @@ pub fn read_named(field: &str) -> Option<Named> {
     (!tags.is_empty()).then_some(Named::Tags(tags))
 }
 
-/// The tags of a list up to the first thing that is none.
+/// Returns the tags of a list, up to the first element that is not a tag.
 fn tags(mut list: &str) -> impl Iterator<Item = EntityTag> {
     std::iter::from_fn(move || {
         let (tag, rest) = take_tag(list.trim_start_matches([' ', '\t', ',']))?;
@@ -182,7 +181,7 @@ fn tags(mut list: &str) -> impl Iterator<Item = EntityTag> {
     })
 }
 
-/// Splits on quotes and not on commas, since a tag may hold commas.
+/// Reads one tag. Splits on quotes and not on commas, since a tag may contain commas.
 fn take_tag(text: &str) -> Option<(EntityTag, &str)> {
     let (weak, quoted) = match text.strip_prefix("W/") {
         Some(quoted) => (true, quoted),
@@ -192,7 +191,7 @@ fn take_tag(text: &str) -> Option<(EntityTag, &str)> {
     Some((EntityTag { opaque: opaque.to_owned(), weak }, rest))
 }
 
-/// Seconds since 1970 of a field that holds exactly one HTTP date.
+/// Returns the seconds since 1970 of a field that contains exactly one HTTP date.
 fn date(headers: &HeaderMap, name: &HeaderName) -> Option<i64> {
     let mut fields = headers.get_all(name);
     let date = httpdate::parse_http_date(fields.next()?.to_str().ok()?.trim()).ok()?;

@@ -1,9 +1,9 @@
-//! What clients promise of the bytes that they send, in all the fields that they have for it: each promise is kept or the request
-//! refused, for a client whose checksum is not looked at believes that it was.
+//! The digests that clients promise for the bytes they send, in all fields that exist for it. Each promise is checked
+//! or the request refused, because a client whose checksum is ignored believes that it was checked.
 //!
-//! `Repr-Digest` and `Content-Digest` (RFC 9530), `Digest` (RFC 3230), `Content-MD5` (RFC 1864), `Upload-Checksum` (tus 1.0),
-//! `X-Checksum-…` (Artifactory), `x-amz-checksum-…` (S3). Of a field that names several digests those count that can be compared;
-//! one with none of them is refused.
+//! The fields are `Repr-Digest` and `Content-Digest` (RFC 9530), `Digest` (RFC 3230), `Content-MD5` (RFC 1864),
+//! `Upload-Checksum` (tus 1.0), `X-Checksum-…` (Artifactory), `x-amz-checksum-…` (S3). If a field has several digests,
+//! those that can be compared count. A field without any of them is refused.
 
 use actix_web::http::header::{HeaderMap, HeaderName};
 use base64::Engine as _;
@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 
 use super::digest_fields;
 
-/// What a client may name instead, in the words of RFC 9530 section 4.
+/// The header with the digests that a client may send instead (RFC 9530 section 4).
 pub static WANT_REPR_DIGEST: HeaderName = HeaderName::from_static("want-repr-digest");
 pub const WANTED: &str = "sha-256=10, sha-512=8, sha=2, md5=1";
 
@@ -26,14 +26,14 @@ pub enum Algorithm {
     Sha512,
 }
 
-/// A digest that the bytes are to have.
+/// A digest that the bytes must have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Promise {
     pub algorithm: Algorithm,
     pub digest: Vec<u8>,
 }
 
-/// Why a promise cannot be kept.
+/// The reasons for which a promise cannot be checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unkept {
     #[error("{0} cannot be read: the digest is not written as its standard has it")]
@@ -44,18 +44,18 @@ pub enum Unkept {
     Unknown(String),
 }
 
-/// How the digest of a field is written.
+/// The form of the digest in a field.
 #[derive(Debug, Clone, Copy)]
 enum Form {
     /// A dictionary of byte sequences.
     Structured,
-    /// `SHA-256=base64`, separated by commas.
+    /// The form `SHA-256=base64`, separated by commas.
     Instance,
-    /// `sha1 base64`.
+    /// The form `sha1 base64`.
     Tus,
     Base64(Algorithm),
     Hex(Algorithm),
-    /// Of an algorithm that nobody computes here.
+    /// A digest of an algorithm that is not computed here.
     Other,
 }
 
@@ -77,7 +77,7 @@ const FIELDS: [(&str, Form); 15] = [
     ("x-goog-hash", Form::Other),
 ];
 
-/// What the fields of a request promise of its body.
+/// Returns the digests that the fields of a request promise for its body.
 pub fn promised(headers: &HeaderMap) -> Result<Vec<Promise>, Unkept> {
     let mut promises = Vec::new();
     for (name, form) in FIELDS {
@@ -101,7 +101,7 @@ pub fn promised(headers: &HeaderMap) -> Result<Vec<Promise>, Unkept> {
     Ok(promises)
 }
 
-/// None where it cannot be read. Algorithms that are not compared are passed over.
+/// Reads a field. Returns none if it cannot be read. Algorithms that are not compared are skipped.
 fn read(form: Form, line: &str) -> Option<Vec<Promise>> {
     match form {
         Form::Structured => {
@@ -137,7 +137,7 @@ fn base64(text: &str) -> Option<Vec<u8>> {
 }
 
 impl Algorithm {
-    /// By the names of RFC 9530, RFC 3230 and tus.
+    /// Returns the algorithm of a name in RFC 9530, RFC 3230 or tus.
     fn named(name: &str) -> Option<Self> {
         Some(match name.to_ascii_lowercase().as_str() {
             "md5" => Self::Md5,
@@ -148,7 +148,7 @@ impl Algorithm {
         })
     }
 
-    /// As RFC 9530 has it.
+    /// Returns the name in RFC 9530.
     pub fn name(self) -> &'static str {
         match self {
             Self::Md5 => "md5",
@@ -172,7 +172,7 @@ impl Algorithm {
     }
 }
 
-/// Looks at bytes as they come, to say at their end whether a promise was kept.
+/// A check of one promise: it hashes bytes as they arrive and compares the digest at their end.
 pub struct Witness {
     promise: Promise,
     hash: Hash,
@@ -185,7 +185,7 @@ enum Hash {
     Sha512(Box<Sha512>),
 }
 
-/// What the bytes were to have, and have.
+/// The digest that was promised, and the actual one.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Broken {
     pub expected: String,
@@ -232,7 +232,7 @@ impl Witness {
 mod tests {
     use super::*;
 
-    /// Of "hello world": md5sum, sha1sum, sha256sum and sha512sum have computed them.
+    /// The digests of "hello world", computed by md5sum and sha1sum.
     const MD5: &str = "XrY7u+Ae7tCTyyK7j1rNww==";
     const SHA1: &str = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed";
 

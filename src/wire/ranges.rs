@@ -1,35 +1,34 @@
-//! The `Range` field (RFC 9110 section 14): which bytes of a file of known size are asked for.
+//! The `Range` field (RFC 9110 section 14): the requested bytes of a file of known size.
 //!
-//! BITS asks for up to 500 ranges at once, in any order, and takes the parts in the order it asked
-//! for them: nothing here sorts or merges. Framing the answer is `multipart_ranges`' subject,
-//! deciding whether the field counts at all (`If-Range`, the method) that of its callers.
+//! BITS asks for up to 500 ranges at once, in any order, and takes the parts in the order it asked for them, so nothing
+//! here sorts or merges. `multipart_ranges` frames the answer. Callers decide if the field applies at all (`If-Range`,
+//! the method).
 
 use std::ops::Range;
 
-/// What a `Range` field asks of a file.
+/// The part of a file that a `Range` field asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Selection {
-    /// All of it, answered with 200: the field was malformed, of another unit, or greedy.
+    /// All of it, answered with 200: the field was malformed, had another unit, or asked for too much.
     Whole,
     /// One range, never empty, inside the file.
     Single(Range<u64>),
     /// Two or more ranges in the order asked, each as in `Single`. They may overlap.
     Multiple(Vec<Range<u64>>),
-    /// Well-formed, but no byte of the file is in it: 416.
+    /// Well-formed, but without any byte of the file: 416.
     Unsatisfiable,
 }
 
 /// Reads the value of a `Range` field for a file of `size` bytes.
 ///
-/// Ranges outside the file are dropped as long as one is inside. Ranges that add up to more than
-/// twice the file are an attack or a mistake, and a whole answer is cheaper (RFC 9110 section 14.2
-/// allows it): `Selection::Whole`.
+/// Ranges outside the file are dropped as long as one is inside. Ranges that add up to more than twice the file are an
+/// attack or a mistake, and a whole answer is cheaper: they give `Selection::Whole` (RFC 9110 section 14.2 allows it).
 pub fn select(field: &[u8], size: u64) -> Selection {
     let Some(asked) = parse(field) else { return Selection::Whole };
     let wants_suffix_of_nothing = size == 0
         && asked.iter().any(|spec| matches!(spec, RangeSpec::Suffix(length) if *length > 0));
     if wants_suffix_of_nothing {
-        // Satisfiable by section 14.1.2, but no Content-Range can name zero bytes.
+        // Satisfiable by section 14.1.2, but no Content-Range can express zero bytes.
         return Selection::Whole;
     }
 
@@ -47,9 +46,9 @@ pub fn select(field: &[u8], size: u64) -> Selection {
 
 #[derive(Debug, Clone, Copy)]
 enum RangeSpec {
-    /// `first-last`, both inclusive; `first-` has no last.
+    /// The form `first-last`, both inclusive; `first-` has no last.
     FromTo(u64, Option<u64>),
-    /// `-length`: the last bytes.
+    /// The form `-length`: the last bytes.
     Suffix(u64),
 }
 
@@ -81,7 +80,7 @@ fn parse(field: &[u8]) -> Option<Vec<RangeSpec>> {
     if !unit.trim_matches(WHITESPACE).eq_ignore_ascii_case("bytes") {
         return None;
     }
-    // A list may hold empty elements, which a recipient skips (section 5.6.1.2).
+    // A list may contain empty elements, which a recipient skips (section 5.6.1.2).
     let specs: Option<Vec<_>> = set
         .split(',')
         .map(|element| element.trim_matches(WHITESPACE))
@@ -93,8 +92,8 @@ fn parse(field: &[u8]) -> Option<Vec<RangeSpec>> {
 
 const WHITESPACE: [char; 2] = [' ', '\t'];
 
-/// Digits only (`str::parse` would take a plus sign). A number beyond 64 bits is past the end of
-/// any file, which `u64::MAX` says as well.
+/// Reads digits only (`str::parse` would accept a plus sign). A number beyond 64 bits is past the end of any file, as
+/// is `u64::MAX`.
 fn position(digits: &str) -> Option<u64> {
     let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     all_digits.then(|| digits.parse().unwrap_or(u64::MAX))

@@ -1,37 +1,39 @@
-//! The heads of HTTP/1 requests, put right before the framework reads them (RFC 9110, RFC 9112).
+//! Corrects the heads of HTTP/1 requests before the framework reads them (RFC 9110, RFC 9112).
 //!
-//! The framework's parser takes some things otherwise than the standards: it takes `Upgrade` up though nobody answers it
-//! (RFC 9110 section 7.8: a server may ignore it), wants a length of each HTTP/1.0 `POST` (RFC 9112 section 6.3: without one
-//! there is no body), asks for a body before anybody looked whether it is wanted (RFC 9110 section 10.1.1), and answers
-//! requests that come behind `Connection: close` (RFC 9112 section 9.6). Here bytes go through line by line, and those lines
-//! change. Whatever is not plain HTTP/1 is not touched from there on, for the parser to refuse.
+//! The framework's parser deviates from the standards:
 //!
-//! Sockets and answers are left to `server::connection`.
+//! - It follows `Upgrade` although nothing answers it (RFC 9110 section 7.8: a server may ignore it).
+//! - It requires a length for each HTTP/1.0 `POST` (RFC 9112 section 6.3: without one there is no body).
+//! - It asks for a body before anybody has checked that it is wanted (RFC 9110 section 10.1.1).
+//! - It answers requests that come after `Connection: close` (RFC 9112 section 9.6).
+//!
+//! Here the bytes pass through line by line, and those lines are changed. If something is not plain HTTP/1, everything
+//! from there on stays unchanged, and the parser refuses it. `server::connection` handles sockets and answers.
 
 mod chunks;
 
 use chunks::Chunks;
 
-/// A longer line is refused by the parser, which has 128 KiB for a whole head.
+/// The longest line that is held. A longer one is refused by the parser, which has 128 KiB for a whole head.
 const LONGEST_LINE: usize = 128 << 10;
 
-/// What goes through of one connection.
+/// The request heads of one connection.
 #[derive(Debug, Default)]
 pub struct RequestHeads {
     state: State,
-    /// A line whose end has not come.
+    /// A line whose end has not arrived yet.
     held: Vec<u8>,
-    /// The line that the last request began with.
+    /// The first line of the last request.
     request_line: Vec<u8>,
-    /// Whether a request came that waits for `100 Continue`.
+    /// Set if a request arrived that waits for `100 Continue`.
     expects_continue: bool,
-    /// Heads that came to their end.
+    /// The number of complete heads.
     ended: u64,
 }
 
 #[derive(Debug, Default)]
 enum State {
-    /// Nothing of a head has come, but for empty lines.
+    /// No part of a head has arrived, except for empty lines.
     #[default]
     Between,
     Head(Head),
@@ -40,12 +42,12 @@ enum State {
         is_last: bool,
     },
     Chunked(Chunks),
-    /// The last request of the connection is there. What else comes is nobody's.
+    /// The last request of the connection has arrived. Anything after it is ignored.
     Over,
     Untouched,
 }
 
-/// What counts of a head, as far as it has come.
+/// The relevant parts of a head, as far as it has arrived.
 #[derive(Debug, Default)]
 struct Head {
     version: Version,
@@ -63,27 +65,27 @@ enum Version {
     Http11,
 }
 
-/// What a request says of its connection (RFC 9112 section 9.3).
+/// The request's choice of what happens to its connection (RFC 9112 section 9.3).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 enum Persistence {
-    /// Then the version decides.
+    /// The request does not say, so the version decides.
     #[default]
     Unsaid,
     KeepAlive,
     Close,
 }
 
-/// What becomes of a line.
+/// The treatment of a line.
 enum Verdict {
     Keep,
     Leave,
     Instead(String),
-    /// The parser decides.
+    /// The line is passed on unchanged, and the parser decides.
     Irregular,
 }
 
 impl RequestHeads {
-    /// Appends to `output` what the parser is to read of `input`, which is what has come next.
+    /// Takes the next bytes of the connection. Appends to `output` what the parser is to read instead of them.
     pub fn take(&mut self, mut input: &[u8], output: &mut Vec<u8>) {
         while !input.is_empty() {
             let taken = match &mut self.state {
@@ -110,10 +112,11 @@ impl RequestHeads {
         }
     }
 
-    /// Whether what comes next is a whole head or of a body, and nothing of it changes. Then it counts as taken.
+    /// Reports whether `input` is one complete head, or part of a body, that passes unchanged. If so, it counts as
+    /// taken.
     pub fn passes(&mut self, input: &[u8]) -> bool {
         match &mut self.state {
-            // As nearly all requests come: nothing of them is copied.
+            // The usual case for nearly all requests: nothing is copied.
             State::Between if self.held.is_empty() => self.passes_head(input),
             State::Body { left, .. } if *left > input.len() as u64 => {
                 *left -= input.len() as u64;
@@ -124,13 +127,13 @@ impl RequestHeads {
         }
     }
 
-    /// The client sends no more: what was held back is for the parser to judge.
+    /// Ends the input: the client sends no more, and the parser judges what was held back.
     pub fn end(&mut self, output: &mut Vec<u8>) {
         output.append(&mut self.held);
         self.state = State::Untouched;
     }
 
-    /// The answer to the last request closes the connection (RFC 9112 section 9.6): what comes behind it is nobody's.
+    /// Ignores everything after the last request: its answer closes the connection (RFC 9112 section 9.6).
     pub fn request_is_last(&mut self) {
         match &mut self.state {
             State::Between => self.state = State::Over,
@@ -140,20 +143,21 @@ impl RequestHeads {
         }
     }
 
-    /// Whether a request has come since the last call whose body waits for `100 Continue`. The parser does not know of it.
+    /// Reports whether a request whose body waits for `100 Continue` has arrived since the last call. The parser does
+    /// not see the expectation.
     pub fn take_expectation(&mut self) -> bool {
         std::mem::take(&mut self.expects_continue)
     }
 
-    /// The method and target of the last request, as they came, as far as they did.
+    /// Returns the method and target of the last request, unchanged, as far as they have arrived.
     pub fn request_line(&self) -> (String, String) {
         let line = String::from_utf8_lossy(&self.request_line).into_owned();
         let mut words = line.split_ascii_whitespace().map(str::to_owned);
         (words.next().unwrap_or_default(), words.next().unwrap_or_default())
     }
 
-    /// Whether the parser may have refused a head, where the application has seen `begun` requests: one is not whole, is irregular
-    /// or has not been seen, or none has come at all.
+    /// Reports whether the parser may have refused a head, if the application has seen `begun` requests: a head is
+    /// incomplete, irregular or has not been seen, or none has arrived at all.
     pub fn may_be_refused(&self, begun: u64) -> bool {
         match self.state {
             State::Head(_) | State::Untouched => true,
@@ -161,7 +165,7 @@ impl RequestHeads {
         }
     }
 
-    /// Hands out how many bytes of `input` it has used.
+    /// Takes one line, or the beginning of one. Returns the number of bytes of `input` that were used.
     fn take_line(&mut self, input: &[u8], output: &mut Vec<u8>) -> usize {
         let Some(end) = memchr::memchr(b'\n', input) else {
             self.held.extend_from_slice(input);
@@ -212,13 +216,13 @@ impl RequestHeads {
         }
     }
 
-    /// Whether it is one head without a body, all lines of which stay as they are.
+    /// Reports whether the input is exactly one head without a body, all lines of which stay unchanged.
     fn passes_head(&mut self, input: &[u8]) -> bool {
         let Some(lines) = input.strip_suffix(b"\r\n\r\n") else { return false };
         let mut lines = lines.split(|byte| *byte == b'\n').peekable();
         let mut next = move || {
             let line = lines.next()?;
-            // The last one lost its end above.
+            // The end of the last line was removed above.
             Some(if lines.peek().is_some() {
                 line.strip_suffix(b"\r").unwrap_or_default()
             } else {
@@ -250,7 +254,7 @@ impl RequestHeads {
         Verdict::Keep
     }
 
-    /// At the empty line.
+    /// Ends the head at its empty line.
     fn end_head(&mut self, output: &mut Vec<u8>) {
         let State::Head(head) = &self.state else { return };
         self.ended += 1;
@@ -284,7 +288,7 @@ impl RequestHeads {
 }
 
 impl Head {
-    /// None where the line is not of plain HTTP/1.
+    /// Returns the head that begins with this line, or none if it is not plain HTTP/1.
     fn begun_by(line: &[u8]) -> Option<Self> {
         let version = match line.get(line.len().checked_sub(9)?..)? {
             b" HTTP/1.1" => Version::Http11,
@@ -295,13 +299,13 @@ impl Head {
         is_plain.then(|| Self { version, is_post: line.starts_with(b"POST "), ..Self::default() })
     }
 
-    /// The parser wants one of each HTTP/1.0 `POST`.
+    /// Reports whether the head lacks a length that the parser requires, as it does of each HTTP/1.0 `POST`.
     fn lacks_length(&self) -> bool {
         let has_length = self.length.is_some() || self.chunked;
         self.version == Version::Http10 && self.is_post && !has_length
     }
 
-    /// Of its connection.
+    /// Reports whether the request is the last one of its connection.
     fn is_last(&self) -> bool {
         match self.persistence {
             Persistence::Unsaid => self.version == Version::Http10,
@@ -313,7 +317,7 @@ impl Head {
     fn judge(&mut self, line: &[u8]) -> Verdict {
         let Some(colon) = memchr::memchr(b':', line) else { return Verdict::Irregular };
         let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        // The first letters of the names that count; most lines are of others.
+        // Compare the first letter of the name first; most lines have other names.
         match name.first().map(u8::to_ascii_lowercase) {
             Some(b' ' | b'\t') | None => Verdict::Irregular,
             Some(b'c') if name.eq_ignore_ascii_case(b"connection") => self.connection(value),
@@ -366,7 +370,7 @@ impl Head {
         Verdict::Keep
     }
 
-    /// Before HTTP/1.1 it means nothing (RFC 9110 section 10.1.1).
+    /// Handles `Expect`, which means nothing before HTTP/1.1 (RFC 9110 section 10.1.1).
     fn expect(&mut self, value: &[u8]) -> Verdict {
         let is_continue = value.eq_ignore_ascii_case(b"100-continue");
         if !is_continue || self.version == Version::Http10 {

@@ -1,44 +1,43 @@
-//! Resumable Uploads for HTTP (draft-ietf-httpbis-resumable-upload, interop version 9): its fields, which
-//! are structured ones (RFC 9651), its media type and its problem types.
+//! Resumable Uploads for HTTP (draft-ietf-httpbis-resumable-upload, interop version 9): its fields, which are
+//! structured ones (RFC 9651), its media type and its problem types.
 //!
-//! A field that is not of its type is ignored whole, as the draft demands, so that reading gives an
-//! `Option` and never an error. What a request without the field means is left to callers.
+//! A field with a value of another type is ignored as a whole, as the draft demands. So reading returns an `Option` and
+//! never an error. Callers decide what a request without the field means.
 
 use std::fmt;
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
-/// `?1`: the request's content ends the file; in answers: this is the answer of the upload's target.
+/// Says by `?1` that the request's content ends the file, or that an answer is the one of the upload's target.
 pub static UPLOAD_COMPLETE: HeaderName = HeaderName::from_static("upload-complete");
-/// How many bytes of the file have been taken in. tus has a field of the same name and meaning.
+/// The number of bytes of the file that have been taken. tus has a field of the same name and meaning.
 pub static UPLOAD_OFFSET: HeaderName = HeaderName::from_static("upload-offset");
-/// Of the whole file, in bytes. tus has a field of the same name and meaning.
+/// The length of the whole file, in bytes. tus has a field of the same name and meaning.
 pub static UPLOAD_LENGTH: HeaderName = HeaderName::from_static("upload-length");
-/// What an upload is held to: [`Limits`].
+/// The limits of an upload: [`Limits`].
 pub static UPLOAD_LIMIT: HeaderName = HeaderName::from_static("upload-limit");
-/// The types that a PATCH may have (RFC 5789 section 3.1).
+/// The media types that a PATCH may have (RFC 5789 section 3.1).
 pub static ACCEPT_PATCH: HeaderName = HeaderName::from_static("accept-patch");
 
-/// The media type of what is appended.
+/// The media type of appended bytes.
 pub const CONTENT_TYPE: &str = "application/partial-upload";
 
-/// The append begins elsewhere than the upload ends. Has the members [`EXPECTED_OFFSET`] and
-/// [`PROVIDED_OFFSET`].
+/// The append does not begin where the upload ends. Has the members [`EXPECTED_OFFSET`] and [`PROVIDED_OFFSET`].
 pub const MISMATCHING_OFFSET: &str =
     "https://iana.org/assignments/http-problem-types#mismatching-upload-offset";
 pub const EXPECTED_OFFSET: &str = "expected-offset";
 pub const PROVIDED_OFFSET: &str = "provided-offset";
-/// What the request says of the length contradicts itself or what was said before.
+/// The length in the request contradicts itself or an earlier one.
 pub const INCONSISTENT_LENGTH: &str =
     "https://iana.org/assignments/http-problem-types#inconsistent-upload-length";
-/// Nothing can be appended any more. Interop version 9 has dropped this type, and clients of 8 know it.
+/// Nothing more can be appended. Interop version 9 has dropped this type, but clients of version 8 know it.
 pub const COMPLETED_UPLOAD: &str =
     "https://iana.org/assignments/http-problem-types#completed-upload";
 
-/// The largest number that a structured field can hold: 15 digits.
+/// The largest number that a structured field can contain: 15 digits.
 const LARGEST_INTEGER: u64 = 999_999_999_999_999;
 
-/// Whether the content of a request ends the file; none where the field is missing or is no boolean.
+/// Returns whether the content of a request ends the file, or none if the field is missing or not a boolean.
 pub fn complete(headers: &HeaderMap) -> Option<bool> {
     item(headers, &UPLOAD_COMPLETE, |bare| match bare {
         "?1" => Some(true),
@@ -47,39 +46,39 @@ pub fn complete(headers: &HeaderMap) -> Option<bool> {
     })
 }
 
-/// `Upload-Offset`; none where it is missing or no whole number from 0.
+/// Returns `Upload-Offset`, or none if it is missing or not a whole number from 0.
 pub fn offset(headers: &HeaderMap) -> Option<u64> {
     item(headers, &UPLOAD_OFFSET, whole_number)
 }
 
-/// `Upload-Length`; none where it is missing or no whole number from 0.
+/// Returns `Upload-Length`, or none if it is missing or not a whole number from 0.
 pub fn length(headers: &HeaderMap) -> Option<u64> {
     item(headers, &UPLOAD_LENGTH, whole_number)
 }
 
-/// The value of `Upload-Complete`.
+/// Returns the value of `Upload-Complete`.
 pub fn write_complete(complete: bool) -> HeaderValue {
     HeaderValue::from_static(if complete { "?1" } else { "?0" })
 }
 
-/// The value of `Upload-Offset` or `Upload-Length`; none for what 15 digits cannot say, which only
-/// files of a petabyte are.
+/// Returns the value of `Upload-Offset` or `Upload-Length`, or none for numbers of more than 15 digits, which only
+/// files of a petabyte have.
 pub fn write_number(number: u64) -> Option<HeaderValue> {
     (number <= LARGEST_INTEGER).then(|| number.into())
 }
 
-/// What `Upload-Limit` announces.
+/// The limits that `Upload-Limit` announces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// The largest file, in bytes.
     pub max_size: u64,
-    /// How long the upload lives without progress from now on, in seconds; none before there is one.
+    /// The time for which the upload lives without progress from now on, in seconds; none before there is an upload.
     pub max_age: Option<u64>,
 }
 
 impl fmt::Display for Limits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // `min-size=0`: a server that is happy with any size says so, so that the field is never empty.
+        // `min-size=0`: a server that accepts any size says so, so that the field is never empty.
         write!(f, "max-size={}, min-size=0", self.max_size.min(LARGEST_INTEGER))?;
         match self.max_age {
             Some(seconds) => write!(f, ", max-age={}", seconds.min(LARGEST_INTEGER)),
@@ -88,11 +87,11 @@ impl fmt::Display for Limits {
     }
 }
 
-/// An Item: one bare value, perhaps with parameters, which say nothing here.
+/// Reads an Item: one bare value, perhaps with parameters, which have no meaning here.
 fn item<T>(headers: &HeaderMap, name: &HeaderName, read: impl Fn(&str) -> Option<T>) -> Option<T> {
     let mut lines = headers.get_all(name);
     let line = lines.next()?.to_str().ok()?;
-    // Lines are joined by commas before they are parsed, and no Item holds one.
+    // Several lines would be joined by commas before parsing, and no Item contains one.
     if lines.next().is_some() {
         return None;
     }
@@ -103,7 +102,7 @@ fn item<T>(headers: &HeaderMap, name: &HeaderName, read: impl Fn(&str) -> Option
     parameters.is_none_or(are_parameters).then(|| read(bare)).flatten()
 }
 
-/// Whether this could be what follows the first `;`: keys, with values or without.
+/// Reports whether this is a valid text after the first `;`: keys, with or without values.
 fn are_parameters(mut text: &str) -> bool {
     loop {
         let parameter = text.trim_start_matches(' ');
@@ -134,7 +133,7 @@ fn is_key(key: &str) -> bool {
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-' | b'.' | b'*'))
 }
 
-/// What follows a value: a string up to its closing quote, anything else up to the next `;`. None where
+/// Returns the text after a value: a string ends at its closing quote, anything else at the next `;`. Returns none if
 /// there is no value.
 fn after_bare_item(text: &str) -> Option<&str> {
     let Some(string) = text.strip_prefix('"') else {
@@ -155,7 +154,7 @@ fn after_bare_item(text: &str) -> Option<&str> {
 
 fn whole_number(bare: &str) -> Option<u64> {
     let is_integer = (1..=15).contains(&bare.len()) && bare.bytes().all(|b| b.is_ascii_digit());
-    // RFC 9651 reads "-0" as 0, and nothing else with a minus sign is wanted here.
+    // RFC 9651 reads "-0" as 0; no other number with a minus sign is accepted here.
     if is_integer { bare.parse().ok() } else { (bare == "-0").then_some(0) }
 }
 

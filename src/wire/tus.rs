@@ -1,8 +1,8 @@
 //! tus 1.0.0 (<https://tus.io/protocols/resumable-upload>): its fields, read and written.
 //!
-//! Core and the extensions creation, creation-with-upload, checksum, expiration and termination. A
-//! field that cannot be read is an error, other than in the IETF's draft: tus has no rule to ignore it,
-//! and what a client meant to say about its bytes should not go unheard.
+//! Core and the extensions creation, creation-defer-length, creation-with-upload, checksum, expiration and termination.
+//! Unlike in the IETF's draft, a field that cannot be read is an error: tus has no rule to ignore it, and what a client
+//! wanted to say about its bytes must not be ignored.
 
 use std::time::SystemTime;
 
@@ -13,28 +13,28 @@ use chrono::{DateTime, Utc};
 
 pub use super::resumable::{UPLOAD_LENGTH, UPLOAD_OFFSET};
 
-/// The version that a message is written in.
+/// The protocol version of a message.
 pub static TUS_RESUMABLE: HeaderName = HeaderName::from_static("tus-resumable");
-/// The versions that the server knows.
+/// The protocol versions that the server supports.
 pub static TUS_VERSION: HeaderName = HeaderName::from_static("tus-version");
 pub static TUS_EXTENSION: HeaderName = HeaderName::from_static("tus-extension");
 /// The largest file, in bytes.
 pub static TUS_MAX_SIZE: HeaderName = HeaderName::from_static("tus-max-size");
 pub static TUS_CHECKSUM_ALGORITHM: HeaderName = HeaderName::from_static("tus-checksum-algorithm");
-/// What the file is: keys with base64 values.
+/// The description of the file: keys with base64 values.
 pub static UPLOAD_METADATA: HeaderName = HeaderName::from_static("upload-metadata");
 /// The checksum of the bytes in this request.
 pub static UPLOAD_CHECKSUM: HeaderName = HeaderName::from_static("upload-checksum");
-/// When an unfinished upload goes.
+/// The time at which an unfinished upload is deleted.
 pub static UPLOAD_EXPIRES: HeaderName = HeaderName::from_static("upload-expires");
 /// Says that the length comes later: its only value is [`DEFERRED`].
 pub static UPLOAD_DEFER_LENGTH: HeaderName = HeaderName::from_static("upload-defer-length");
-/// Says that the upload is a piece of another, which is not offered here.
+/// Says that the upload is a part of another, which is not supported here.
 pub static UPLOAD_CONCAT: HeaderName = HeaderName::from_static("upload-concat");
-/// The method that is meant, from clients that can only send POST.
+/// The intended method, from clients that can only send POST.
 pub static METHOD_OVERRIDE: HeaderName = HeaderName::from_static("x-http-method-override");
 
-/// The one version that is spoken.
+/// The only supported version.
 pub const VERSION: &str = "1.0.0";
 pub const EXTENSIONS: &str =
     "creation,creation-defer-length,creation-with-upload,checksum,expiration,termination";
@@ -45,10 +45,10 @@ pub const DEFERRED: &str = "1";
 /// The longest `Upload-Metadata` that is kept with an upload, in bytes.
 const LONGEST_METADATA: usize = 4096;
 
-/// The media type of bytes that are appended.
+/// The media type of appended bytes.
 pub const CONTENT_TYPE: &str = "application/offset+octet-stream";
 
-/// Why a field cannot be read.
+/// The reasons for which a field cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedField {
     #[error("{0} is a whole number of bytes, from 0")]
@@ -69,8 +69,7 @@ pub enum MalformedField {
     ChecksumAlgorithm,
 }
 
-/// A whole number of bytes. What is larger than 64 bits is larger than any file, which `u64::MAX` says
-/// as well.
+/// Reads a whole number of bytes. A number beyond 64 bits is larger than any file, as is `u64::MAX`.
 pub fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, MalformedField> {
     let Some(text) = single(headers, name)? else { return Ok(None) };
     let all_digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -80,7 +79,7 @@ pub fn number(headers: &HeaderMap, name: &HeaderName) -> Result<Option<u64>, Mal
     Ok(Some(text.parse().unwrap_or(u64::MAX)))
 }
 
-/// Whether the file's length is told later, with some bytes of it.
+/// Reports whether the file's length will follow later, with some of its bytes.
 pub fn is_deferred(headers: &HeaderMap) -> Result<bool, MalformedField> {
     match single(headers, &UPLOAD_DEFER_LENGTH)? {
         None => Ok(false),
@@ -89,16 +88,16 @@ pub fn is_deferred(headers: &HeaderMap) -> Result<bool, MalformedField> {
     }
 }
 
-/// What `Upload-Metadata` says of the file.
+/// The description of the file in `Upload-Metadata`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Metadata {
     pairs: Vec<(String, Vec<u8>)>,
-    /// The field's value, if it was there.
+    /// The field's value as it was sent, if it was there.
     pub as_sent: Option<String>,
 }
 
 impl Metadata {
-    /// No field is as good as an empty one.
+    /// Reads the field. A missing field counts as an empty one.
     pub fn read(headers: &HeaderMap) -> Result<Self, MalformedField> {
         match single(headers, &UPLOAD_METADATA)? {
             Some(text) => Self::parse(text),
@@ -125,13 +124,13 @@ impl Metadata {
         Ok(Self { pairs, as_sent: Some(text.to_owned()) })
     }
 
-    /// The value of a key as text; none where it is missing or no UTF-8.
+    /// Returns the value of a key as text, or none if it is missing or not UTF-8.
     pub fn text(&self, key: &str) -> Option<&str> {
         let (_, value) = self.pairs.iter().find(|(name, _)| name == key)?;
         str::from_utf8(value).ok()
     }
 
-    /// The field's value for keys that need no quoting, being our own.
+    /// Returns the field's value for our own keys, which need no quoting.
     pub fn write(pairs: &[(&str, &str)]) -> String {
         let pairs = pairs.iter().map(|(key, value)| format!("{key} {}", STANDARD.encode(value)));
         pairs.collect::<Vec<_>>().join(",")
@@ -145,7 +144,7 @@ pub enum Checksum {
     Sha256([u8; 32]),
 }
 
-/// `Upload-Checksum`, if there is one.
+/// Reads `Upload-Checksum`, if it is there.
 pub fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, MalformedField> {
     let Some(text) = single(headers, &UPLOAD_CHECKSUM)? else { return Ok(None) };
     let (algorithm, encoded) = text.split_once(' ').ok_or(MalformedField::Checksum)?;
@@ -158,12 +157,12 @@ pub fn checksum(headers: &HeaderMap) -> Result<Option<Checksum>, MalformedField>
     Ok(Some(checksum))
 }
 
-/// The value of `Upload-Expires`: an IMF-fixdate (RFC 9110 section 5.6.7).
+/// Returns the value of `Upload-Expires`: an IMF-fixdate (RFC 9110 section 5.6.7).
 pub fn write_expires(at: DateTime<Utc>) -> String {
     httpdate::fmt_http_date(SystemTime::from(at))
 }
 
-/// A field that may stand once.
+/// Returns the value of a field that may occur at most once.
 fn single<'a>(
     headers: &'a HeaderMap,
     name: &HeaderName,
@@ -173,7 +172,7 @@ fn single<'a>(
     if lines.next().is_some() {
         return Err(MalformedField::Repeated(name.clone()));
     }
-    // What is no visible text is no number, no base64 and no algorithm either.
+    // Text with invisible characters is not a valid number, base64 or algorithm either.
     Ok(Some(HeaderValue::to_str(line).unwrap_or("\u{fffd}").trim()))
 }
 

@@ -1,4 +1,4 @@
-//! The guard against a clock that tests move.
+//! Tests of the guard with a clock that they set themselves.
 
 use std::net::IpAddr;
 use std::sync::Barrier;
@@ -15,7 +15,7 @@ const LIMITS: Limits = Limits {
 const HERE: &str = "192.0.2.1";
 const THERE: &str = "192.0.2.2";
 
-/// A guard and people who try to get past it.
+/// A guard, and callers who try to get past it.
 struct Gate {
     guard: Guard,
     now: Instant,
@@ -26,7 +26,7 @@ impl Gate {
         Self { guard: Guard::new(LIMITS), now: Instant::now() }
     }
 
-    /// The wait, or the outcome of a checked password.
+    /// Tries to log in. Fails with the wait, and succeeds if the password was checked, right or wrong.
     fn try_in(&self, name: &str, from: &str, right: bool) -> Result<(), Duration> {
         let attempt = self.guard.attempt(name, address(from));
         if let Some(wait) = self.guard.wait(attempt, self.now) {
@@ -193,7 +193,7 @@ fn memory_stays_bounded_whoever_comes() {
 
 #[test]
 fn first_guesses_that_come_at_the_same_moment_are_counted_together() {
-    // Each round is a new guard: only the very first guesses find no record of theirs.
+    // Each round has a new guard, because only the very first guesses find no record.
     for _ in 0..300 {
         let gate = Gate::new();
         let start = Barrier::new(8);

@@ -1,4 +1,4 @@
-//! What an outside token says: any JSON, in which no name stands twice.
+//! The claims of an outside token: any JSON in which no name occurs twice.
 
 use std::fmt;
 
@@ -11,15 +11,17 @@ use serde_json::{Map, Value};
 pub struct Claims(Map<String, Value>);
 
 impl Claims {
-    /// A claim that is one text.
+    /// Returns a claim that is a single text.
     pub fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()
     }
 
-    /// The texts of a claim: of a list its members; of a text its words where the claim is `scope` or `scp` (RFC 8693, section 4.2),
-    /// else the text as it is, for one group is sent so by some issuers, and its name may have spaces. `path` is the
-    /// claim's name, or names that lead into objects, with dots between them; a name with dots of its own (an
-    /// URL) is looked for first.
+    /// Returns the texts of a claim. Of a list, these are its members. Of a text, they are its words if the claim is
+    /// `scope` or `scp` (RFC 8693, section 4.2). Otherwise it is the text itself, because some issuers send a single
+    /// group in this form, and its name may contain spaces.
+    ///
+    /// `path` is the name of the claim, or names with dots between them that lead into objects. A name that itself
+    /// contains dots (a URL) is looked for first.
     pub fn values(&self, path: &str) -> Vec<String> {
         let found = self.0.get(path).or_else(|| {
             let (first, rest) = path.split_once('.')?;
@@ -38,7 +40,8 @@ impl Claims {
     }
 }
 
-/// In any other claim a word of a group's name could pass for another group.
+/// Reports whether the claim is a list of words. In any other claim, a word of a group's name could pass for another
+/// group.
 fn is_list_of_words(path: &str) -> bool {
     matches!(path.rsplit('.').next(), Some("scope" | "scp"))
 }
@@ -52,7 +55,7 @@ impl<'de> Deserialize<'de> for Claims {
     }
 }
 
-/// JSON whose objects name nothing twice: of two, another reader of the token might take the other.
+/// JSON in which no object contains a name twice: another reader of the token might take the other value.
 struct Unambiguous(Value);
 
 impl<'de> Deserialize<'de> for Unambiguous {

@@ -1,8 +1,8 @@
-//! The issuer's public keys (RFC 7517), fetched beside the requests and held in memory.
+//! The issuer's public keys (RFC 7517), fetched in the background and held in memory.
 //!
-//! Fetched at the start, every quarter of an hour, and when a token names a key that is not there, but never
-//! twice within ten seconds: whoever sends made-up key ids costs the issuer next to nothing. While the issuer
-//! does not answer, the keys stay good for `access.oidc.keys_kept`.
+//! They are fetched at the start, every quarter of an hour, and when a token names a key that is not known, but never
+//! twice within ten seconds: made-up key ids cost the issuer next to nothing. While the issuer does not respond, the
+//! keys stay valid for `access.oidc.keys_kept`.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,16 +23,16 @@ use crate::access::Denied;
 
 const REFRESH_EVERY: Duration = Duration::from_mins(15);
 const NOT_AGAIN_FOR: Duration = Duration::from_secs(10);
-/// How long a request waits for keys that are being fetched because of it.
+/// The time for which a request waits for keys that are fetched because of it.
 const PATIENCE: Duration = Duration::from_secs(3);
 const ANSWERS_WITHIN: Duration = Duration::from_secs(10);
-/// Issuers have a handful of keys, of a kilobyte each.
+/// The largest response that is read. Issuers have a handful of keys, of a kilobyte each.
 const LARGEST_ANSWER: usize = 1 << 20;
 const MOST_KEYS: usize = 100;
-/// Shorter RSA keys can be broken; 256 bytes are 2,048 bits.
+/// The shortest RSA modulus, in bytes (2,048 bits). Shorter keys can be broken.
 const SHORTEST_MODULUS: usize = 256;
 
-/// Where the keys come from, and those that were there last.
+/// The source of the keys, and the keys that were fetched last.
 pub struct KeySource {
     http: reqwest::Client,
     issuer: String,
@@ -41,9 +41,9 @@ pub struct KeySource {
     algorithms: Vec<Algorithm>,
     current: ArcSwapOption<KeySet>,
     wanted: Notify,
-    /// Counts attempts.
+    /// The number of attempts to fetch keys.
     attempts: watch::Sender<u64>,
-    /// The last attempt was just now.
+    /// True if the last attempt was just now, so that none is made yet.
     resting: AtomicBool,
 }
 
@@ -52,21 +52,22 @@ struct KeySet {
     fetched: Instant,
 }
 
-/// A key, and what it may verify: never more than one kind of signature's algorithms.
+/// A key, and the algorithms that it may verify, which are all of one family.
 struct Key {
     id: Option<String>,
     algorithms: Vec<Algorithm>,
     key: DecodingKey,
 }
 
-/// The part of OpenID Connect Discovery that is of use here.
+/// The part of OpenID Connect Discovery that is used here.
 #[derive(Deserialize)]
 struct Discovery {
     issuer: String,
     jwks_uri: Url,
 }
 
-/// Lenient: a key of a kind that is not known here must not take the others away.
+/// The keys as they are published. They are parsed leniently, so that a key of an unknown kind does not invalidate the
+/// others.
 #[derive(Deserialize)]
 struct RawKeys {
     keys: Vec<Value>,
@@ -75,7 +76,7 @@ struct RawKeys {
 impl KeySource {
     pub fn new(settings: &Oidc, algorithms: Vec<Algorithm>) -> Result<Self, reqwest::Error> {
         let http = reqwest::Client::builder()
-            // The address of the keys is what they are trusted for.
+            // The keys are trusted because of their address.
             .redirect(Policy::none())
             .timeout(ANSWERS_WITHIN)
             .build()?;
@@ -92,7 +93,7 @@ impl KeySource {
         })
     }
 
-    /// Keeps the keys up to date, until cancelled.
+    /// Keeps the keys up to date, until it is cancelled.
     pub async fn follow(&self) {
         loop {
             match self.fetch().await {
@@ -108,15 +109,15 @@ impl KeySource {
             self.attempts.send_modify(|count| *count += 1);
             sleep(NOT_AGAIN_FOR).await;
             self.resting.store(false, Ordering::Relaxed);
-            // In time for the next ones before these are too old.
+            // Early enough to fetch the next keys before these are too old.
             let in_time = (self.kept / 2).saturating_sub(NOT_AGAIN_FOR);
             let pause = if self.has_keys() { REFRESH_EVERY.min(in_time) } else { PATIENCE };
             let _either = timeout(pause, self.wanted.notified()).await;
         }
     }
 
-    /// The keys that may have made a signature: those of the id, or where none is named the only one
-    /// there is.
+    /// Returns the keys that may have made a signature: those with the id or, if no id is named, the only one for the
+    /// algorithm.
     pub async fn find(
         &self,
         id: Option<&str>,
@@ -134,7 +135,8 @@ impl KeySource {
         }
         match self.look(id, algorithm) {
             found if !found.is_empty() => Ok(found),
-            // While nothing is fetched nobody knows whether the issuer has a new key: the client is to come again.
+            // While no keys are fetched, it is unknown whether the issuer has a new one, so the client has to try
+            // again.
             _ if !self.has_keys() || (is_resting && self.may_be_new(id)) => Err(Denied::IssuerAway),
             _ => Err(Denied::BadToken("its issuer publishes no key of its id and algorithm")),
         }
@@ -152,7 +154,7 @@ impl KeySource {
         if id.is_none() && found.len() > 1 { Vec::new() } else { found }
     }
 
-    /// Whether a key of this id may have come since the last fetch.
+    /// Reports whether a key of this id may have been added since the last fetch.
     fn may_be_new(&self, id: Option<&str>) -> bool {
         let current = self.current.load();
         let is_known =
@@ -215,7 +217,7 @@ impl KeySource {
     }
 }
 
-/// Why there are no new keys.
+/// The reason why there are no new keys.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("{0}")]
@@ -224,8 +226,8 @@ enum FetchError {
     Unfit(&'static str),
 }
 
-/// A key for signatures with one of these algorithms. What it may verify hangs on the key and not on what a
-/// token asks for; a shared secret, which some issuers list by mistake, is none.
+/// Returns a key for signatures with one of these algorithms, or none. The key decides which algorithms it may verify,
+/// not the token. A shared secret, which some issuers list by mistake, is not accepted.
 fn usable(key: Value, accepted: &[Algorithm]) -> Option<Key> {
     let declared = key.get("alg").map(|alg| alg.as_str().and_then(|alg| alg.parse().ok()));
     let jwk: Jwk = serde_json::from_value(key).ok()?;

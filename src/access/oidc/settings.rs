@@ -1,4 +1,4 @@
-//! `[access.oidc]`: the outside issuer whose tokens count, and what they give.
+//! `[access.oidc]`: the outside issuer whose tokens are accepted, and the rights that they give.
 
 use std::time::Duration;
 
@@ -11,31 +11,31 @@ use crate::model::Role;
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Oidc {
-    /// To the letter as in its tokens' `iss`.
+    /// The issuer, exactly as in the `iss` of its tokens.
     pub issuer: String,
     pub audience: String,
     #[serde(default = "sub")]
     pub name_claim: String,
-    /// A claim's name, or a path of names with dots.
+    /// The name of a claim, or a path of names with dots.
     pub roles_claim: String,
-    /// As RFC 7518 names them; none with a shared secret.
+    /// The names of the algorithms in RFC 7518. None with a shared secret can be set.
     #[serde(default = "algorithms")]
     pub algorithms: Vec<String>,
-    /// Without it, what discovery says.
+    /// The address of the keys; if omitted, the one that the issuer's discovery document names.
     pub keys_url: Option<Url>,
     #[serde(default = "one_day", with = "humantime_serde")]
     pub keys_kept: Duration,
     pub grant: Vec<Grant>,
 }
 
-/// `[[access.oidc.grant]]`: what one value of the roles' claim gives. A list and no table: the
-/// environment cannot write keys with capitals.
+/// `[[access.oidc.grant]]`: the rights that one value of the roles' claim gives. This is a list rather than a table,
+/// because environment variables cannot express keys with capitals.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grant {
     pub value: String,
     pub roles: Vec<Role>,
-    /// Patterns of images; none is all images.
+    /// Patterns of images; an empty list means all images.
     #[serde(default)]
     pub images: Vec<String>,
 }
@@ -52,18 +52,18 @@ fn one_day() -> Duration {
     Duration::from_hours(24)
 }
 
-/// Keys are fetched at most every ten seconds.
+/// The shortest `keys_kept`. Keys are fetched every ten seconds at most.
 const SHORTEST_KEPT: Duration = Duration::from_secs(15);
 
 const ASYMMETRIC: [&str; 9] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 
 impl Oidc {
-    /// What is wrong with the values, told by the key below `access.oidc`.
+    /// Checks the values, and names the wrong one by its key below `access.oidc`.
     ///
     /// # Errors
     ///
-    /// The key and what it takes.
+    /// Returns the key and the values that it takes.
     pub fn check(&self) -> Result<(), String> {
         let fail = |what: &str| Err(format!("access.oidc.{what}"));
         let issuer = Url::parse(&self.issuer).ok();
@@ -90,7 +90,8 @@ impl Oidc {
     }
 }
 
-/// Whoever can change keys on their way can be anybody: they come by TLS, or do not leave the machine.
+/// Reports whether an address is safe. Anyone who can change keys in transit can impersonate any caller, so they have
+/// to come over TLS or must not leave the machine.
 pub fn is_safe(url: &Url) -> bool {
     let is_loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -1,4 +1,4 @@
-//! How BITS is refused: a problem becomes the answer that makes its clients do what the table of refusals
+//! Refusals in BITS: converts a problem into the answer that makes BITS clients react as the table of refusals
 //! (`api::conventions::problem::code`) says.
 
 use actix_web::http::StatusCode as S;
@@ -9,7 +9,7 @@ use crate::catalog::Error;
 use crate::model::BitsSession;
 use crate::wire::bits::{Ack, Malformed, Reaction};
 
-/// Why a packet was refused, for the log, and what its sender is told.
+/// The reason why a packet was refused, for the log, and the answer to its sender.
 #[derive(Debug)]
 pub struct Refusal {
     why: String,
@@ -22,23 +22,24 @@ impl Refusal {
         Self { why: why.into(), ack, overtaken: false }
     }
 
-    /// Another request of the same session came, and goes on with it.
+    /// Reports whether another request of the same session has arrived and continues with it.
     pub fn is_overtaken(&self) -> bool {
         self.overtaken
     }
 
-    /// The session is unknown, expired or somebody else's: the client begins anew.
+    /// Returns the refusal for a session that is unknown, has expired or belongs to another caller. The client begins
+    /// again with a new session.
     pub fn session_not_found() -> Self {
         Error::UploadNotFound.into()
     }
 
-    /// 413 without a code: the client sends the same bytes in smaller fragments.
+    /// Returns a 413 without an error code, after which the client sends the same bytes in smaller fragments.
     pub fn large_fragment(limit: u64) -> Self {
         let why = format!("a fragment is larger than bits.max_fragment, {limit} bytes");
         Self::new(why, Ack::with_status(S::PAYLOAD_TOO_LARGE))
     }
 
-    /// As any error, but for a wrong offset, whose answer says the right one.
+    /// Converts an error like any other, except for a wrong offset: that answer names the correct offset.
     pub fn of_fragment(session: &BitsSession, error: Error) -> Self {
         match error {
             Error::OffsetMismatch { expected, .. } => {
@@ -65,7 +66,7 @@ impl From<Malformed> for Refusal {
     }
 }
 
-/// By way of the API's own table, which also logs what went wrong inside the server.
+/// Goes through the API's table of refusals, which also logs failures inside the server.
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
         Problem::from(error).into()
@@ -85,7 +86,7 @@ impl From<Problem> for Refusal {
     }
 }
 
-/// In seconds: long enough not to hurry, short enough for a person who waits.
+/// The wait in seconds: long enough to cause no load, short enough for a person who waits.
 const RETRY_LATER: (HeaderName, HeaderValue) =
     (HeaderName::from_static("retry-after"), HeaderValue::from_static("60"));
 

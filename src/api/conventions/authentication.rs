@@ -1,4 +1,4 @@
-//! Who sends a request: reads what it brings along, by the ways in that its listener offers.
+//! Identifies the sender of a request: reads its credentials, with the authentication methods that its listener offers.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::model::metric;
 use crate::telemetry::request::{self, CallerName};
 use crate::wire::client_cert;
 
-/// Whether it can be known who sends a request; where not, [`identify`] would find nobody.
+/// Reports whether a request may contain credentials; if not, [`identify`] would find none.
 pub(super) fn may_be_known(request: &HttpRequest) -> bool {
     let depot = request.app_data::<web::Data<Depot>>();
     let asks_certificates =
@@ -26,7 +26,7 @@ pub(super) fn may_be_known(request: &HttpRequest) -> bool {
     asks_certificates || request.headers().contains_key(header::AUTHORIZATION)
 }
 
-/// Whether a request brings something along that says who sends it.
+/// Reports whether a request contains credentials.
 pub(super) fn brings_proof(request: &HttpRequest) -> bool {
     let depot = request.app_data::<web::Data<Depot>>();
     let has_certificate =
@@ -34,8 +34,8 @@ pub(super) fn brings_proof(request: &HttpRequest) -> bool {
     has_certificate || request.headers().contains_key(header::AUTHORIZATION)
 }
 
-/// Reads and checks what a request proves itself with, if anything; once, for a Kerberos ticket is good for
-/// one look.
+/// Reads and checks the credentials of a request, if there are any. This happens only once, because a Kerberos ticket
+/// can be checked only once.
 pub(super) async fn identify(request: &HttpRequest) -> Result<Option<Identity>, Problem> {
     if let Some(known) = request.extensions().get::<Identity>() {
         return Ok(Some(known.clone()));
@@ -53,7 +53,7 @@ pub(super) async fn identify(request: &HttpRequest) -> Result<Option<Identity>, 
     }
 }
 
-/// Tells whoever runs the server, and the record, of a refusal.
+/// Logs, counts and records a refusal, and returns its problem.
 fn refuse(request: &HttpRequest, depot: &Depot, denied: Denied) -> Problem {
     let problem = Problem::from(denied);
     let certificate = certificate(request, depot).ok().flatten();
@@ -77,13 +77,13 @@ fn refuse(request: &HttpRequest, depot: &Depot, denied: Denied) -> Problem {
     problem
 }
 
-/// What some brought was not looked at, and some brought nothing.
+/// Reports whether a refusal goes into the record: not if the credentials were not checked, or if there were none.
 const fn is_for_the_record(denied: Denied) -> bool {
     use Denied::{Busy, CertificateMissing, IssuerAway, Slowed, Stale};
     !matches!(denied, Slowed { .. } | Busy | IssuerAway | Stale | CertificateMissing)
 }
 
-/// The user whose name was given with a password; none where nobody has it.
+/// Returns the user whose name was sent with a password, or none if there is no such user.
 fn named_user(request: &HttpRequest, depot: &Depot) -> Option<String> {
     let (scheme, encoded) = authorization(request).ok()??;
     if !matches!(way_of(scheme), Ok(WayIn::Basic)) {
@@ -93,7 +93,8 @@ fn named_user(request: &HttpRequest, depot: &Depot) -> Option<String> {
     depot.catalog.snapshot().account(&name).map(|account| account.name.to_string())
 }
 
-/// Credentials win over a certificate for who it is; a certificate that is refused is refused with any.
+/// Identifies the caller. Credentials take precedence over a certificate, but a certificate that is refused is refused
+/// with any credentials.
 async fn recognise(request: &HttpRequest, depot: &Depot) -> Result<Option<Identity>, Denied> {
     let brought = certificate(request, depot)?;
     let is_login = brought.is_some() || request.headers().contains_key(header::AUTHORIZATION);
@@ -125,12 +126,12 @@ async fn recognise(request: &HttpRequest, depot: &Depot) -> Result<Option<Identi
     }
 }
 
-/// The DER of the client's certificate, where its listener asks for one.
+/// Returns the DER of the client's certificate, if its listener asks for one.
 fn certificate(request: &HttpRequest, depot: &Depot) -> Result<Option<Arc<[u8]>>, Denied> {
     if !depot.listeners.offer(request, WayIn::Certificate) {
         return Ok(None);
     }
-    // A proxy that is believed may have a certificate of its own, which says nothing of the client.
+    // A trusted proxy may have a certificate of its own, which says nothing about the client.
     if client_address::is_from_proxy(request) {
         let passed_on = client_cert::read(request.headers());
         return Ok(passed_on.map_err(|_| Denied::CertificateHeader)?.map(Arc::from));
@@ -138,11 +139,11 @@ fn certificate(request: &HttpRequest, depot: &Depot) -> Result<Option<Arc<[u8]>>
     Ok(request.conn_data::<PeerCertificate>().map(|certificate| Arc::clone(&certificate.0)))
 }
 
-/// The scheme and what follows it; none without credentials.
+/// Returns the scheme and the text behind it, or none if there are no credentials.
 fn authorization(request: &HttpRequest) -> Result<Option<(&str, &str)>, Denied> {
     let mut headers = request.headers().get_all(header::AUTHORIZATION);
     let Some(header) = headers.next() else { return Ok(None) };
-    // Two headers would let a proxy check one and this server another.
+    // With two headers, a proxy could check one and this server the other.
     let text = if headers.next().is_none() { header.to_str().ok() } else { None };
     let (scheme, rest) = text.and_then(|text| text.split_once(' ')).ok_or(Denied::Unreadable)?;
     Ok(Some((scheme, rest.trim())))
@@ -167,7 +168,8 @@ async fn by_password(
     depot.authenticator.authenticate(&credentials, address).await
 }
 
-/// What proves this server to the caller stands in the answer, whatever that is: see `listener`.
+/// Checks a Kerberos ticket. The token that proves this server to the caller goes into the response, whatever that is;
+/// see `listener`.
 #[cfg(feature = "negotiate")]
 async fn by_ticket(
     depot: &Depot,

@@ -1,5 +1,5 @@
-//! A server that is reached below a path of another's (`server.public_url` is `https://example.com/images`): paths in `Location` and
-//! `Link` get that path in front, or they would lead out of it.
+//! A server below a path of another server (`server.public_url` is `https://example.com/images`): that path is put in
+//! front of the paths in `Location` and `Link`, which would otherwise lead out of it.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -28,7 +28,7 @@ pub async fn put_in_front<B: MessageBody>(
     Ok(response)
 }
 
-/// None where the value has no path of this server.
+/// Returns the value with the prefix in front of its path, or none if the value is not a path of this server.
 fn below(prefix: &str, value: &str) -> Option<String> {
     let (open, path) = match value.strip_prefix('<') {
         Some(path) => ("<", path),

@@ -1,4 +1,4 @@
-//! JSON bodies in: unknown fields are refused, and every refusal says what to do.
+//! JSON request bodies: unknown fields are refused, and every refusal says what to do.
 
 pub mod held;
 mod nul;
@@ -19,14 +19,16 @@ use self::held::HeldBody;
 use self::objects::Strict;
 use super::problem::{Code, Problem};
 
-/// The largest JSON body of an operation that says nothing else, in bytes: several times what its fields may have.
+/// The largest JSON body of an operation that sets no other limit, in bytes: several times the size that its fields may
+/// have.
 pub const SMALL: usize = 32 * 1024;
 
-/// That of operations whose fields hold long texts (notes, labels, certificates) or a list of questions.
+/// The largest JSON body of operations whose fields hold long texts (notes, labels, certificates) or a list of
+/// questions, in bytes.
 pub const LARGE: usize = 512 * 1024;
 
-/// A JSON body of at most `MOST` bytes. It is judged when it is read, which handlers do after they took their caller: who has
-/// no right learns nothing of what is wrong with the body.
+/// A JSON body of at most `MOST` bytes. It is checked only when it is read, which handlers do after extracting the
+/// caller. A caller without the right therefore does not learn what is wrong with the body.
 pub struct JsonBody<T, const MOST: usize = SMALL> {
     content: Result<Content, Problem>,
     parsed_as: PhantomData<T>,
@@ -54,7 +56,7 @@ impl<T, const MOST: usize> FromRequest for JsonBody<T, MOST> {
 impl<T: DeserializeOwned, const MOST: usize> JsonBody<T, MOST> {
     pub fn read(self) -> Result<T, Problem> {
         let Content { body, is_json } = self.content?;
-        // Windows' scripts send one before their text (RFC 8259, section 8.1, lets it be ignored).
+        // Windows scripts send a byte order mark before their text (RFC 8259, section 8.1, allows it to be ignored).
         let bytes = body.bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&body.bytes);
         if !is_json {
             return Err(Problem::new(
@@ -66,7 +68,7 @@ impl<T: DeserializeOwned, const MOST: usize> JsonBody<T, MOST> {
             let detail = format!("the body is no JSON: {error}");
             Problem::new(Code::MalformedJson, detail)
         };
-        // Twice, for a wrong field would hide that what follows it is no JSON at all.
+        // Parsed twice, because a wrong field would hide that the text behind it is not JSON at all.
         let _well_formed: IgnoredAny = serde_json::from_slice(bytes).map_err(malformed)?;
         let invalid = |detail: String| Problem::new(Code::InvalidValue, detail);
         if nul::is_in(bytes) {
@@ -74,13 +76,14 @@ impl<T: DeserializeOwned, const MOST: usize> JsonBody<T, MOST> {
         }
         parse(bytes).map_err(|error| match error.classify() {
             Category::Data => invalid(error.to_string()),
-            // What is skipped is not looked at closely: half a surrogate pair, say.
+            // Skipped values are not checked closely: half a surrogate pair, for example.
             _ => malformed(error),
         })
     }
 }
 
-/// Read from the text first, for that tells of fields that come twice, and where what is wrong stands.
+/// Parses a body. The text is parsed directly first, because only that detects duplicate fields and reports the
+/// position of an error.
 fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
     let parsed = serde_json::from_slice(bytes);
     let looked_at = match &parsed {
@@ -98,18 +101,18 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json::Error> {
 }
 
 impl<T: DeserializeOwned + Default, const MOST: usize> JsonBody<T, MOST> {
-    /// For bodies that may be left out where nothing is to be said.
+    /// Reads a body that may be omitted if the defaults suffice.
     pub fn read_or_default(self) -> Result<T, Problem> {
         match &self.content {
             Ok(content) if content.body.bytes.is_empty() => Ok(T::default()),
-            // Generated clients send it for a body that is left out.
+            // Generated clients send `null` for an omitted body.
             Ok(content) if content.body.bytes.trim_ascii() == b"null" => Ok(T::default()),
             _ => self.read(),
         }
     }
 }
 
-/// A field that tells "null" from "not there": `null` becomes `Some(None)`.
+/// Deserializes a field that distinguishes `null` from an omitted field: `null` becomes `Some(None)`.
 pub fn given<'de, D, T>(deserializer: D) -> Result<Option<T>, D::Error>
 where
     D: serde::Deserializer<'de>,

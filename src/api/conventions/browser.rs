@@ -1,20 +1,20 @@
-//! What answers tell browsers: not to guess types, not to frame or leak the pages of the documentation, and which other
-//! pages may call the API (CORS).
+//! Headers for browsers: they forbid guessing content types, and framing or leaking the documentation's pages. They
+//! also name the other sites whose pages may call the API (CORS).
 
 use actix_cors::Cors;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
-/// A file is what it is said to be, whatever its bytes look like.
+/// A file has the type that is declared, whatever its bytes look like.
 const NO_SNIFFING: HeaderValue = HeaderValue::from_static("nosniff");
 
-/// The pages load everything from here, and Swagger UI writes styles and small pictures into its page itself.
+/// The pages load everything from this server. Swagger UI itself writes styles and small pictures into its page.
 const OWN_CONTENT: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
      font-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
 );
 const NO_REFERRER: HeaderValue = HeaderValue::from_static("no-referrer");
 
-/// What pages of other origins may read of answers, beside the few headers that they always may.
+/// The response headers that pages of other origins may read, besides the few that they may always read.
 const EXPOSED: [&str; 24] = [
     "Accept-Ranges",
     "Allow",
@@ -42,10 +42,10 @@ const EXPOSED: [&str; 24] = [
     "X-Request-Id",
 ];
 
-/// How long a browser keeps what it was told, in seconds.
+/// The time for which a browser may keep the answer to a preflight request, in seconds.
 const PREFLIGHT_AGE: usize = 3600;
 
-/// Headers of every answer, and those of pages.
+/// Sets the headers of every response, and those of HTML pages.
 pub(super) fn protect(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, NO_SNIFFING);
     let kind = headers.get(header::CONTENT_TYPE);
@@ -55,9 +55,9 @@ pub(super) fn protect(headers: &mut HeaderMap) {
     }
 }
 
-/// Lets pages of these origins call the API with credentials that they have themselves, in `Authorization`. What the
-/// browser holds (certificates, tickets, passwords) is not sent along; what others send with it is refused in
-/// [`super::cross_site`].
+/// Lets pages of these origins call the API with credentials of their own, in `Authorization`. The credentials that the
+/// browser holds (certificates, tickets, passwords) are not sent along. Requests of other origins that contain them are
+/// refused in [`super::cross_site`].
 pub fn let_in_pages_of(origins: &[String]) -> Cors {
     let cors = Cors::default()
         .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])

@@ -1,20 +1,20 @@
-//! What caches may do with an answer (RFC 9111). A proxy's cache hands what it keeps to everybody, so an answer that needs
-//! credentials says so itself: `public` lets it be kept although there was an `Authorization` (section 3.5), and a client
-//! certificate leaves no trace in the request at all.
+//! The rules for caches (RFC 9111). A proxy's cache gives what it stores to everybody, so a response that requires
+//! credentials has to forbid that itself: `public` would allow it to be stored despite an `Authorization` (section
+//! 3.5), and a client certificate leaves no trace in the request at all.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
 use crate::model::ReadAccess;
 
-/// Nobody keeps it, and least of all a cache that others share.
+/// The value for responses that no cache may store, least of all a shared one.
 pub const KEPT_BY_NOBODY: &str = "private, no-store";
 
-/// What is kept for as long as it is not asked after each time: pages of the documentation.
+/// The value for pages of the documentation, which caches may store but have to revalidate each time.
 const ASKED_AFTER: HeaderValue = HeaderValue::from_static("no-cache");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
-/// `open` where everyone may read.
+/// Returns `open` if everyone may read the channel, and otherwise forbids caching.
 pub const fn of_channel(access: ReadAccess, open: &'static str) -> &'static str {
     match access {
         ReadAccess::Everyone => open,
@@ -22,13 +22,13 @@ pub const fn of_channel(access: ReadAccess, open: &'static str) -> &'static str 
     }
 }
 
-/// Whether it is a page of the documentation, which is open to everyone.
+/// Reports whether the path is a page of the documentation, which is open to everyone.
 pub(super) fn is_page(path: &str) -> bool {
     path.starts_with("/docs") || path == "/api/openapi.json"
 }
 
-/// What an answer says that says nothing itself. A refusal is never kept: what is missing now may be there in a second, and caches
-/// keep a 404 or 410 of their own accord (section 4.2.2).
+/// Sets the header of responses that have none. A refusal is never stored: what is missing now may exist a second
+/// later, and caches store a 404 or 410 by default (section 4.2.2).
 pub(super) fn complete(is_page: bool, status: StatusCode, headers: &mut HeaderMap) {
     let refused = status.is_client_error() || status.is_server_error();
     if refused {

@@ -1,4 +1,4 @@
-//! The caller of an operation, with the right that the operation needs, in its signature.
+//! The caller of an operation. Its type in the operation's signature names the right that the operation needs.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -18,7 +18,7 @@ use crate::telemetry::request;
 
 type Extracting<T> = Pin<Box<dyn Future<Output = Result<T, Problem>>>>;
 
-/// Somebody who was recognised and holds the right `P`: there is no other way to make one.
+/// A caller who was recognised and has the right `P`. Extracting it from a request is the only way to make one.
 pub struct Caller<P> {
     identity: Identity,
     address: IpAddr,
@@ -30,12 +30,12 @@ impl<P> Caller<P> {
         &self.identity
     }
 
-    /// Where the request comes from.
+    /// Returns the client's address.
     pub fn address(&self) -> IpAddr {
         self.address
     }
 
-    /// For the catalog: who makes the change.
+    /// Returns the caller as the author of a change, for the catalog.
     pub fn actor(&self) -> Actor {
         Actor {
             name: self.identity.name().to_owned(),
@@ -45,7 +45,8 @@ impl<P> Caller<P> {
         }
     }
 
-    /// A name outside of the caller's images is no secret, having come from the caller: 403.
+    /// Checks that the caller may create the image. A name outside of the caller's images is no secret, because the
+    /// caller sent it, so the answer is 403.
     pub fn may_create(&self, image: &ImageName) -> Result<(), Problem> {
         if self.identity.covers(image) {
             return Ok(());
@@ -54,7 +55,7 @@ impl<P> Caller<P> {
         Err(Problem::new(Code::Forbidden, detail))
     }
 
-    /// For what shows all images at once, or decides for all.
+    /// Checks that the caller is not confined to some images, for operations that show all images or decide for all.
     pub fn sees_all_images(&self) -> Result<(), Problem> {
         if self.identity.images().is_empty() {
             return Ok(());
@@ -64,7 +65,7 @@ impl<P> Caller<P> {
         Err(Problem::new(Code::Forbidden, detail))
     }
 
-    /// Nobody gives rights on images away that it has none on.
+    /// Checks that the caller has rights on all images that it gives rights on.
     pub fn may_give(&self, images: &[String]) -> Result<(), Problem> {
         if self.identity.covers_all_of(images) {
             return Ok(());
@@ -77,7 +78,8 @@ impl<P> Caller<P> {
         Err(Problem::new(Code::Forbidden, detail))
     }
 
-    /// Callers that are confined to other images get the answer for one that does not exist.
+    /// Checks that the caller may know of the image. Callers confined to other images get the answer for an image that
+    /// does not exist.
     pub fn may_know(&self, image: &ImageName) -> Result<(), Problem> {
         if self.identity.covers(image) { Ok(()) } else { Err(Error::ImageNotFound.into()) }
     }
@@ -105,21 +107,21 @@ impl<P: Permission> FromRequest for Caller<P> {
     }
 }
 
-/// Whoever comes, known or not: for what everyone may read, where the channel says so.
+/// Any caller, recognised or not, for resources that are open to everyone if their channel is.
 pub struct Visitor(Option<Identity>);
 
 impl Visitor {
-    /// Whether there were credentials.
+    /// Reports whether the caller was recognised.
     pub fn is_known(&self) -> bool {
         self.0.is_some()
     }
 
-    /// Whether the caller is somebody to whom the image is no secret.
+    /// Reports whether the caller was recognised and may know of the image.
     pub fn has_role_on(&self, image: &ImageName) -> bool {
         self.0.as_ref().is_some_and(|identity| identity.covers(image))
     }
 
-    /// 401 where the channel wants credentials and none came.
+    /// Checks that the caller may read the channel: 401 if it requires credentials and there were none.
     pub fn may_enter(&self, access: ReadAccess) -> Result<(), Problem> {
         match (access, &self.0) {
             (ReadAccess::Authenticated, None) => Err(Denied::Anonymous.into()),
@@ -127,7 +129,7 @@ impl Visitor {
         }
     }
 
-    /// As [`Self::may_enter`], and 404 for images out of the caller's reach.
+    /// Checks the same as [`Self::may_enter`], and answers 404 for images that the caller may not know of.
     pub fn may_read(&self, access: ReadAccess, image: &ImageName) -> Result<(), Problem> {
         self.may_enter(access)?;
         match (access, &self.0) {
@@ -138,7 +140,8 @@ impl Visitor {
         }
     }
 
-    /// As [`Self::may_enter`], and 403 for callers who are confined to some images: a manifest names all.
+    /// Checks the same as [`Self::may_enter`], and answers 403 to callers who are confined to some images, because a
+    /// manifest names all.
     pub fn may_read_all(&self, access: ReadAccess) -> Result<(), Problem> {
         self.may_enter(access)?;
         match (access, &self.0) {

@@ -1,4 +1,4 @@
-//! `ETag` and `If-Match`: single resources carry a tag, changes may demand one (RFC 9110 section 13).
+//! `ETag` and `If-Match`: single resources carry a tag, and changes may require one (RFC 9110 section 13).
 
 use std::future::{Ready, ready};
 
@@ -12,7 +12,7 @@ use super::problem::{Code, Problem};
 use crate::catalog::Precondition;
 use crate::wire::preconditions::{self, EntityTag, Named, Validators, Verdict};
 
-/// What the caller demands of the present state.
+/// The condition that the caller sets on the current state.
 pub struct Condition(pub Precondition);
 
 impl FromRequest for Condition {
@@ -55,10 +55,10 @@ fn malformed(detail: &str) -> Problem {
     Problem::new(Code::MalformedCondition, detail)
 }
 
-/// How a GET is answered whose caller has the newest state already, for the OpenAPI document.
+/// The response to a GET whose caller has the current state already, for the OpenAPI document.
 #[derive(utoipa::IntoResponses)]
 pub enum Unchanged {
-    /// The same as before: `If-None-Match` names its `ETag`
+    /// Unchanged: `If-None-Match` names the current `ETag`
     #[response(status = 304)]
     NotModified,
 }
@@ -72,17 +72,17 @@ pub struct Resource<T> {
 }
 
 impl<T> Resource<T> {
-    /// 200 with an `ETag`; a GET that has it already is answered 304.
+    /// Returns a 200 with an `ETag`. A GET whose caller has that tag already is answered with a 304.
     pub fn tagged(tag: String, body: T) -> Self {
         Self { status: StatusCode::OK, tag: Some(tag), location: None, body }
     }
 
-    /// 200 for what is not there to be asked for again.
+    /// Returns a 200 without an `ETag`, for something that cannot be requested again.
     pub fn untagged(body: T) -> Self {
         Self { status: StatusCode::OK, tag: None, location: None, body }
     }
 
-    /// 201 with `Location`.
+    /// Returns a 201 with a `Location`.
     pub fn created(tag: String, location: String, body: T) -> Self {
         Self { status: StatusCode::CREATED, tag: Some(tag), location: Some(location), body }
     }
@@ -94,7 +94,7 @@ impl<T: Serialize> Responder for Resource<T> {
     fn respond_to(self, request: &HttpRequest) -> HttpResponse<BoxBody> {
         let tag = self.tag.map(EntityTag::strong);
         let quoted = tag.as_ref().map(ToString::to_string);
-        // Changes have weighed their conditions already, against the state before.
+        // Changes have already checked their conditions, against the state before.
         let reads = *request.method() == Method::GET;
         let current = Validators { tag, last_modified: None };
         if reads

@@ -1,9 +1,9 @@
-//! Changes that a page of another site has a browser ask for, with what the browser holds: its client certificate, its
-//! Kerberos ticket, a password that it remembers.
+//! Changes that a page of another site makes a browser request, with the credentials that the browser holds: its client
+//! certificate, its Kerberos ticket, or a password that it remembers.
 //!
-//! CORS keeps such a page from reading the answer and not from asking: a POST without a body is sent at once. Browsers
-//! say where a request comes from, in `Sec-Fetch-Site` and, older ones, in `Origin` (Fetch Metadata, RFC 6454);
-//! programs send neither and are not concerned. Rejected: tokens in forms, for there are no forms here.
+//! CORS keeps such a page from reading the response, but not from sending the request: a POST without a body is sent at
+//! once. Browsers say where a request comes from, in `Sec-Fetch-Site` or, older ones, in `Origin` (Fetch Metadata, RFC
+//! 6454). Programs send neither and are not affected. Tokens in forms were rejected, because there are no forms here.
 
 use actix_web::http::{Method, Uri, header};
 use actix_web::{HttpRequest, web};
@@ -11,7 +11,7 @@ use actix_web::{HttpRequest, web};
 use super::problem::{Code, Problem};
 use crate::api::depot::Depot;
 
-/// 403 for changes that another site's page asks for, unless the settings let its origin in.
+/// Returns a 403 for a change that a page of another site requests, unless the settings allow its origin.
 pub fn refusal(request: &HttpRequest) -> Option<Problem> {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     (changes && is_of_another_site(request)).then(|| {
@@ -34,7 +34,7 @@ fn is_of_another_site(request: &HttpRequest) -> bool {
     }
 }
 
-/// Whether the origin is the host that the request was sent to.
+/// Reports whether the origin is the host that the request was sent to.
 fn is_own(request: &HttpRequest, origin: &str) -> bool {
     let host = request.headers().get(header::HOST).and_then(|host| host.to_str().ok());
     let origin: Option<Uri> = origin.parse().ok();

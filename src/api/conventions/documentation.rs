@@ -1,5 +1,5 @@
-//! The pages of the documentation: the OpenAPI document as it is served, the page to browse it, and the list of problems.
-//! All of it comes out of the binary.
+//! The documentation: the OpenAPI document, the page to browse it, and the list of problems. All of it is part of the
+//! binary.
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, get, web};
@@ -7,7 +7,8 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::problem::page;
 
-/// The served document and the browsable page, both open; below which path browsers reach them.
+/// Registers the OpenAPI document and the page to browse it, both open to everyone. `public_path` is the path below
+/// which browsers reach them.
 pub fn pages(config: &mut web::ServiceConfig, public_path: &str) {
     let page = SwaggerUi::new("/docs/{_:.*}")
         .config(Config::new([format!("{public_path}/api/openapi.json")]).try_it_out_enabled(true));
@@ -30,5 +31,5 @@ async fn to_page() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
 }
 
-/// The document's text, made once.
+/// The text of the document, generated once.
 pub struct DocumentText(pub web::Bytes);

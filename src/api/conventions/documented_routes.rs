@@ -1,5 +1,5 @@
-//! Every path of the OpenAPI document with its methods, and the parameters of the query that each knows: what the router
-//! itself does not tell.
+//! Every path of the OpenAPI document with its methods, and the query parameters of each method: the router itself does
+//! not provide them.
 
 use actix_web::http::Method;
 use utoipa::openapi::path::{Operation, ParameterIn};
@@ -7,7 +7,7 @@ use utoipa::openapi::{OpenApi, RefOr};
 
 use crate::wire;
 
-/// The name of the parameter that has a change only tried.
+/// The name of the query parameter that asks for a dry run.
 pub const DRY_RUN: &str = "dry_run";
 
 /// Every path with its methods.
@@ -18,7 +18,7 @@ pub struct Routes(Vec<Route>);
 struct Route {
     segments: Vec<String>,
     methods: Vec<&'static str>,
-    /// Of each method the parameters of its query, in the order of `methods`.
+    /// The query parameters of each method, in the order of `methods`.
     parameters: Vec<Vec<String>>,
 }
 
@@ -45,7 +45,7 @@ impl Routes {
         Self(routes.collect())
     }
 
-    /// The parameters that the query of an operation may have; none for what is no operation, which is refused elsewhere.
+    /// Returns the query parameters of an operation, or none if there is no such operation, which is refused elsewhere.
     pub fn parameters(&self, path: &str, method: &Method) -> Option<&[String]> {
         let route = self.find(path)?;
         let index = route.methods.iter().position(|known| *known == method.as_str())?;
@@ -57,7 +57,7 @@ impl Routes {
         self.0.iter().find(|route| route.matches(&path))
     }
 
-    /// Adds what is not part of the document: files below a path.
+    /// Adds files below a path, which are not part of the document.
     #[must_use]
     pub fn with_files_below(mut self, path: &str) -> Self {
         let mut segments: Vec<String> = segments(path).map(str::to_owned).collect();
@@ -70,7 +70,7 @@ impl Routes {
         self
     }
 
-    /// The methods of a path, as `Allow` has them.
+    /// Returns the methods of a path, formatted for `Allow`.
     pub fn allowed(&self, path: &str) -> Option<String> {
         self.find(path).map(|route| route.methods.join(", "))
     }

@@ -1,18 +1,18 @@
-//! `?dry_run=true`: check everything and answer as if, but change nothing.
+//! `?dry_run=true`: checks everything and answers as if the change were made, but changes nothing.
 //!
-//! Operations that know it take [`DryRun`]. For all others [`super::unknown_parameters`] refuses it: a caller who says that
-//! nothing is to be changed must not find out otherwise.
+//! Operations that support it take [`DryRun`]. For all others [`super::unknown_parameters`] refuses it: a caller who
+//! asks that nothing be changed must not find out afterwards that something was.
 
 use serde::Deserialize;
 use utoipa::IntoParams;
 
 use crate::catalog::Execution;
 
-/// Whether a change is only to be tried.
+/// The query parameter that asks for a dry run.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct DryRun {
-    /// Check everything and answer as if, but change nothing.
+    /// Check everything and answer as if the change were made, but change nothing.
     #[serde(default)]
     #[param(default = false)]
     dry_run: bool,
@@ -24,7 +24,7 @@ impl DryRun {
     }
 }
 
-/// What `dry_run` says, for queries that have more than it.
+/// Converts the parameter, for queries that have others besides it.
 pub fn execution(dry_run: bool) -> Execution {
     if dry_run { Execution::DryRun } else { Execution::Real }
 }

@@ -1,8 +1,8 @@
-//! `Expect: 100-continue` (RFC 9110 section 10.1.1): the client waits with its body until it is asked for it.
+//! `Expect: 100-continue` (RFC 9110 section 10.1.1): the client holds back its body until the server asks for it.
 //!
-//! The framework would ask at once. Here the body is asked for when a handler reads it, so that whatever is known before, such as
-//! wrong credentials, a missing image or a full disk, is the answer instead. `server::connection` takes the header out of the
-//! head, and sends `100 Continue` once it is wanted.
+//! The framework would ask at once. Here the body is asked for only when a handler reads it, so that anything known
+//! before (wrong credentials, a missing image, a full disk) is the answer instead. `server::connection` takes the
+//! header out of the request's head, and sends `100 Continue` once the body is wanted.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -18,7 +18,7 @@ use actix_web::{Error, HttpMessage as _, HttpRequest};
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
 
-/// What the client of a connection waits for; part of the connection's data.
+/// The state of a connection whose client may hold back a body; part of the connection's data.
 #[derive(Clone, Default)]
 pub struct Expectation(Rc<Cell<State>>);
 
@@ -26,26 +26,26 @@ pub struct Expectation(Rc<Cell<State>>);
 enum State {
     #[default]
     None,
-    /// A body waits for being asked for.
+    /// The client holds back the body until it is asked for it.
     Expected,
-    /// A handler wants it.
+    /// A handler wants to read the body.
     Wanted,
-    /// Nobody wants it: the answer is the last on its connection.
+    /// No handler wanted the body: the response is the last one on its connection.
     Refused,
 }
 
 impl Expectation {
-    /// A head came whose body waits.
+    /// Notes that a request arrived whose client holds back the body.
     pub fn begin(&self) {
         self.0.set(State::Expected);
     }
 
-    /// Whether `100 Continue` is to be sent now.
+    /// Reports whether `100 Continue` has to be sent now.
     pub fn is_wanted(&self) -> bool {
         self.0.get() == State::Wanted
     }
 
-    /// It was sent.
+    /// Notes that `100 Continue` was sent.
     pub fn sent(&self) {
         self.0.set(State::None);
     }
@@ -56,7 +56,7 @@ impl Expectation {
         }
     }
 
-    /// Whether the body was never asked for; from now on nobody waits.
+    /// Ends the expectation, and reports whether the body was never asked for.
     fn end(&self) -> bool {
         let unasked = self.0.get() == State::Expected;
         if unasked {
@@ -65,7 +65,8 @@ impl Expectation {
         unasked
     }
 
-    /// Whether what comes next on the connection is nobody's; says so once.
+    /// Reports, once, whether the body was refused. Nothing that comes next on the connection is then read as a
+    /// request.
     pub fn take_refusal(&self) -> bool {
         let refused = self.0.get() == State::Refused;
         if refused {
@@ -75,15 +76,15 @@ impl Expectation {
     }
 }
 
-/// Whether a request's client waits until its body is asked for.
+/// Reports whether a request's client holds back its body until it is asked for it.
 pub fn is_pending(request: &HttpRequest) -> bool {
     request
         .conn_data::<Expectation>()
         .is_some_and(|expectation| expectation.0.get() == State::Expected)
 }
 
-/// Has the body asked for when it is read. A connection whose body was not is closed behind the answer: what comes next on it could be
-/// either the body or another request.
+/// Asks for the body when it is read. If it is not read, the connection is closed after the response: what comes next
+/// on it could be either the body or another request.
 pub async fn ask_when_read<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -106,7 +107,7 @@ pub async fn ask_when_read<B: MessageBody>(
 
 struct Asked {
     body: Payload,
-    /// Until it was read from: what the connection expects later is another request's.
+    /// Set until the first read. What the connection expects later belongs to another request.
     asking: Option<Expectation>,
 }
 
@@ -116,7 +117,7 @@ impl Stream for Asked {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         if let Some(expectation) = self.asking.take() {
             expectation.want();
-            // The connection reads before it polls handlers, and would not read again before bytes come.
+            // The connection reads before it polls handlers, and would not read again before bytes arrive.
             cx.waker().wake_by_ref();
         }
         self.body.poll_next_unpin(cx)

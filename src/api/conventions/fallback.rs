@@ -1,7 +1,7 @@
-//! Paths and methods that nobody serves: 404, or 405 with `Allow`.
+//! Paths and methods that no route serves: 404, or 405 with `Allow`.
 //!
-//! The router matches path and method together and tells only that nothing fits, so the difference is found here, by the
-//! [documented routes](super::documented_routes).
+//! The router matches path and method together and reports only that nothing fits. The
+//! [documented routes](super::documented_routes) tell the two cases apart.
 
 use actix_web::http::Method;
 use actix_web::http::header::{self, HeaderValue};
@@ -10,7 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use super::documented_routes::Routes;
 use super::problem::{Code, Problem};
 
-/// The answer where no route fits.
+/// Answers requests that no route fits.
 pub async fn nothing_here(
     request: HttpRequest,
     routes: web::Data<Routes>,
@@ -19,7 +19,7 @@ pub async fn nothing_here(
     if *request.method() == Method::OPTIONS {
         return Ok(HttpResponse::NoContent().insert_header((header::ALLOW, allowed)).finish());
     }
-    // The router refused although the method fits: the path itself is not one that it can read.
+    // The router refused although the method fits, so it cannot read the path itself.
     if allowed.split(", ").any(|method| method == request.method().as_str()) {
         return Err(Problem::not_found());
     }

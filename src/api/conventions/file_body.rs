@@ -1,4 +1,4 @@
-//! A file as a body: how the OpenAPI document shows it, what the headers of a request must say, and the digests that they name.
+//! A file as a body: its form in the OpenAPI document, the rules for the headers of a request, and the digests in them.
 
 use actix_web::HttpRequest;
 use actix_web::http::header::{self, HeaderValue};
@@ -12,13 +12,14 @@ use crate::wire::promised_digests::{
     Algorithm, Promise, Unkept, WANT_REPR_DIGEST, WANTED, Witness, promised,
 };
 
-/// Raw bytes of a file.
+/// The raw bytes of a file.
 #[derive(Serialize, ToSchema)]
 #[schema(value_type = String, format = Binary)]
 pub struct FileBytes(());
 
-/// A file comes as it is, under whatever type its client has for bytes: curl and wget have one of forms, Python's and Go's clients
-/// guess from a name. Only what says that something is around the bytes is refused: parts, or a content coding.
+/// Checks that the body is the file itself. `application/…`, `binary/…` and `text/plain` are accepted, because clients
+/// send different types for bytes: curl and wget that of a form, Python's and Go's clients one that they guess from a
+/// name. All other types are refused, above all those of several parts, and so is a content coding.
 pub fn must_be_plain_bytes(request: &HttpRequest) -> Result<(), Problem> {
     let text = |name: header::HeaderName| {
         request.headers().get(name).map(|value| value.to_str().unwrap_or("?"))
@@ -39,7 +40,7 @@ pub fn must_be_plain_bytes(request: &HttpRequest) -> Result<(), Problem> {
     must_be_uncoded(request)
 }
 
-/// Nobody would take the coding off again.
+/// Checks that there is no content coding, because nothing would decode it.
 pub fn must_be_uncoded(request: &HttpRequest) -> Result<(), Problem> {
     let mut codings = request.headers().get_all(header::CONTENT_ENCODING);
     if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
@@ -49,7 +50,7 @@ pub fn must_be_uncoded(request: &HttpRequest) -> Result<(), Problem> {
     Err(Problem::new(Code::ContentCodingRefused, detail))
 }
 
-/// The SHA-256 that one of the fields of RFC 9530 names.
+/// Returns the SHA-256 digest that one of the fields of RFC 9530 contains.
 pub fn digest_in(
     request: &HttpRequest,
     name: &header::HeaderName,
@@ -58,7 +59,8 @@ pub fn digest_in(
         .map_err(|error| Problem::new(Code::MalformedDigest, error.to_string()))
 }
 
-/// Everything that a request says of the file that it holds: the SHA-256, which the catalog keeps, and what else is to be compared.
+/// Returns the digests of the whole file in a request: the SHA-256 digest, which the catalog stores, and the others
+/// that have to be compared.
 pub fn promises_of_whole(request: &HttpRequest) -> Result<(Option<Digest>, Vec<Witness>), Problem> {
     let digest = digest_of_whole(request)?;
     let known = digest.map(|digest| digest.as_bytes().to_vec());
@@ -67,8 +69,8 @@ pub fn promises_of_whole(request: &HttpRequest) -> Result<(Option<Digest>, Vec<W
     Ok((digest, others.into_iter().filter(is_other).map(Witness::of).collect()))
 }
 
-/// Where bytes come in pieces, each may have a digest of its own, of SHA-256 alone: what else is promised is not compared, and so
-/// refused.
+/// Refuses digests of algorithms that are not in `compared`. Where bytes come in pieces, each piece may have a digest
+/// of its own, but other digests would not be compared.
 pub fn must_promise_no_other(request: &HttpRequest, compared: &[Algorithm]) -> Result<(), Problem> {
     let promises = promised(request.headers()).map_err(|unkept| unkept_promise(&unkept))?;
     let Some(other) = promises.iter().find(|promise| !compared.contains(&promise.algorithm)) else {
@@ -95,7 +97,7 @@ fn unkept_promise(unkept: &Unkept) -> Problem {
     problem.with_header(WANT_REPR_DIGEST.clone(), HeaderValue::from_static(WANTED))
 }
 
-/// In a request that holds the whole file both fields speak of the same bytes.
+/// Returns the digest of the file in a request that contains it whole. Both fields then describe the same bytes.
 pub fn digest_of_whole(request: &HttpRequest) -> Result<Option<Digest>, Problem> {
     match (digest_in(request, &REPR_DIGEST)?, digest_in(request, &CONTENT_DIGEST)?) {
         (Some(a), Some(b)) if a != b => {

@@ -1,10 +1,10 @@
-//! Answering GET and HEAD for a file: ranges, preconditions, validators and digests in one place.
+//! Responses to GET and HEAD for a file: ranges, preconditions, validators and digests in one place.
 //!
-//! The tree and the files of revisions are both served by this, so BITS, curl and caches find the
-//! same rules under every address. Who may read, and which file it is, has been settled before.
+//! The tree and the files of revisions are both served by this module, so BITS, curl and caches find the same rules at
+//! every address. The right to read and the choice of the file have been settled before.
 //!
-//! `actix_files` is no base for it: of several ranges it answers the first, it does not know
-//! `If-Range`, and its entity tags differ from replica to replica.
+//! `actix_files` is unsuitable: of several ranges it answers the first, it does not know `If-Range`, and its entity
+//! tags differ from replica to replica.
 
 #[cfg(test)]
 mod tests;
@@ -34,26 +34,28 @@ use crate::wire::ranges::{self, Selection};
 const WANT_DIGEST: &str = "want-digest";
 static DIGEST: HeaderName = HeaderName::from_static("digest");
 
-/// A file as it is to be served.
+/// A file to be served.
 #[derive(Debug, Clone)]
 pub struct ServedFile {
     pub reader: BlobReader,
     pub identity: Identity,
-    /// The time of its content, shown in whole seconds. BITS restarts a transfer when it changes. None where the same
-    /// time may belong to other bytes.
+    /// The time of the file's content, sent in whole seconds. BITS restarts a transfer when it changes. It is none if
+    /// other bytes may have the same time.
     pub last_modified: Option<DateTime<Utc>>,
     pub content_type: Cow<'static, str>,
     pub cache_control: &'static str,
 }
 
-/// What tells a file's bytes from any others. The entity tag is made from it, equal on every replica.
+/// The identity of a file's bytes. The entity tag is derived from it, so that it is the same on every replica.
 #[derive(Debug, Clone)]
 pub enum Identity {
-    /// The SHA-256 of all its bytes.
+    /// The SHA-256 digest of the whole file.
     Bytes(Digest),
-    /// Of what the bytes are made from: a file that is put together while it is sent has no digest before.
+    /// The digest of what the bytes are made from: a file that is put together while it is sent has no digest
+    /// beforehand.
     Ingredients(Digest),
-    /// The SHA-256 of all its bytes, with the tag that a bucket has for them: clients are sent there, too.
+    /// The SHA-256 digest of the whole file, and the tag that a bucket has for it, because clients are redirected there
+    /// as well.
     Stored { tag: String, digest: Digest },
 }
 
@@ -66,7 +68,7 @@ impl Identity {
         }
     }
 
-    /// Of the bytes themselves.
+    /// Returns the digest of the bytes themselves, or none if it is not known.
     const fn digest(&self) -> Option<Digest> {
         match self {
             Self::Bytes(digest) | Self::Stored { digest, .. } => Some(*digest),
@@ -75,10 +77,10 @@ impl Identity {
     }
 }
 
-/// The answer to a GET or HEAD of `file`: 200, 206, 304, or a problem of 412 or 416.
+/// Answers a GET or HEAD of `file`: 200, 206, 304, or a problem with 412 or 416.
 ///
-/// `Content-Length` is always there, chunks and content codings never: BITS refuses both.
-/// 503 where the store that has its bytes is away.
+/// Responses with bytes always have a `Content-Length`, and never chunks or content codings, because BITS refuses both.
+/// Answers 503 if the store that has the bytes is unreachable.
 pub async fn respond(request: &HttpRequest, file: ServedFile) -> Result<HttpResponse, Problem> {
     let digest = wanted_digest(request.headers(), &file.identity);
     let mut response = answered(request, file).await?;
@@ -88,18 +90,20 @@ pub async fn respond(request: &HttpRequest, file: ServedFile) -> Result<HttpResp
     Ok(response)
 }
 
-/// Whether the client has it already: an answer that costs nothing, however many downloads there are.
+/// Reports whether the client has the file already. Such a response costs nothing, however many downloads there are.
 pub fn is_known(request: &HttpRequest, file: &ServedFile) -> bool {
     preconditions::evaluate(request.method(), request.headers(), &file.validators())
         == Verdict::NotModified
 }
 
-/// Whether nothing is to be decided any more: the whole file or one range of it is due, with whatever conditions came.
+/// Reports whether the whole file or a single range of it has to be sent, after all conditions in the request were
+/// checked. A bucket can serve such a request as well.
 pub fn is_for_whoever_has_the_bytes(request: &HttpRequest, file: &ServedFile) -> bool {
     let (headers, validators) = (request.headers(), file.validators());
     let verdict = preconditions::evaluate(request.method(), headers, &validators);
     let Some(range) = headers.get(header::RANGE) else { return verdict == Verdict::Proceed };
-    // A HEAD has no ranges here (RFC 9110 section 14.2), and several are several though only one of them is in the file.
+    // A HEAD has no ranges here (RFC 9110 section 14.2). Several ranges count as several, even if only one of them is
+    // in the file.
     let is_one = *request.method() == Method::GET && !range.as_bytes().contains(&b',');
     let selection = selection(headers, &validators, file.reader.size());
     verdict == Verdict::Proceed && is_one && matches!(selection, Selection::Single(_))
@@ -111,7 +115,7 @@ async fn answered(request: &HttpRequest, file: ServedFile) -> Result<HttpRespons
         Verdict::Proceed => {}
         Verdict::NotModified => {
             let response = file.head(StatusCode::NOT_MODIFIED).finish();
-            // Without a length: HTTP/2 would say `content-length: 0`, which is not the file's.
+            // Without a length, because HTTP/2 would send `content-length: 0`, which is not the length of the file.
             return Ok(response.set_body(body::None::new()).map_into_boxed_body());
         }
         Verdict::Failed => return Err(precondition_failed(request.headers())),
@@ -130,14 +134,15 @@ async fn answered(request: &HttpRequest, file: ServedFile) -> Result<HttpRespons
     }
 }
 
-/// The instance's digest where `Want-Digest` asks for it (RFC 3230 section 4.3.1), as aria2 does.
+/// Returns the file's digest if `Want-Digest` asks for it (RFC 3230 section 4.3.1), as aria2 does.
 fn wanted_digest(headers: &HeaderMap, identity: &Identity) -> Option<HeaderValue> {
     let digest = identity.digest()?;
     let wanted = headers.get_all(WANT_DIGEST).any(digest_fields::asks_for_sha256);
     wanted.then(|| HeaderValue::try_from(digest_fields::write_instance(digest)).ok())?
 }
 
-/// What is asked for. Two `Range` fields in one request are malformed, hence ignored.
+/// Returns the part of the file that is requested. Two `Range` fields in one request are malformed and therefore
+/// ignored.
 fn selection(headers: &HeaderMap, validators: &Validators, size: u64) -> Selection {
     let mut fields = headers.get_all(header::RANGE);
     match (fields.next(), fields.next()) {
@@ -156,13 +161,13 @@ impl ServedFile {
         }
     }
 
-    /// What every answer about the file says, 304 included.
+    /// Starts a response with the headers that every response about the file has, including a 304.
     fn head(&self, status: StatusCode) -> HttpResponseBuilder {
         let mut head = HttpResponse::build(status);
         head.insert_header((header::ETAG, format!("\"{}\"", self.identity.tag())))
             .insert_header((header::ACCEPT_RANGES, "bytes"))
             .insert_header((header::CACHE_CONTROL, self.cache_control))
-            // A proxy that buffers a large file takes a gigabyte at once and then nothing for minutes (nginx).
+            // A proxy that buffers a large file (nginx) takes a gigabyte at once, and then nothing for minutes.
             .insert_header((HeaderName::from_static("x-accel-buffering"), "no"));
         if let Some(time) = self.last_modified {
             head.insert_header((header::LAST_MODIFIED, httpdate::fmt_http_date(time.into())));
@@ -200,8 +205,8 @@ impl ServedFile {
             .body(SizedStream::new(range.end - range.start, body)))
     }
 
-    /// No file holds half of its own SHA-256, so this cannot stand in the content; nor would anybody find a file
-    /// that has half of the one of its ingredients in it.
+    /// Returns the boundary between parts. No file contains half of its own SHA-256 digest, so it cannot occur in the
+    /// content. Nor can anybody find a file that contains half of the digest of its ingredients.
     fn boundary(&self) -> String {
         let (Identity::Bytes(digest)
         | Identity::Ingredients(digest)
@@ -250,8 +255,8 @@ fn range_not_satisfiable(size: u64) -> Problem {
     }
 }
 
-/// A body that has a length and is not there. The server reads a body to its end even for HEAD,
-/// where it sends none of it; a real one would read the whole file for nothing.
+/// A body that has a length but no bytes. The server reads a body to its end even for HEAD, although it sends none of
+/// it: a real body would read the whole file for nothing.
 struct Unsent(u64);
 
 impl MessageBody for Unsent {

@@ -1,8 +1,8 @@
-//! `Idempotency-Key` on POSTs: the same answer to a repeat, 409 to another request with the key.
+//! `Idempotency-Key` on POSTs: a repeat gets the same answer, another request with the key gets 409.
 //!
-//! A middleware in front of all operations. The key is claimed in the catalog before the operation
-//! runs and gets the answer after it. A server that is killed in between leaves the key unanswered:
-//! then nobody knows whether the change was made, and the repeat is told so rather than made twice.
+//! This is a middleware in front of all operations. It claims the key in the catalog before the operation runs, and
+//! stores the answer afterwards. If a server is killed in between, the key stays unanswered and it is unknown whether
+//! the change was made. A repeat is then told so, rather than making the change twice.
 
 use std::borrow::Cow;
 
@@ -26,14 +26,14 @@ use crate::storage::RememberedAnswer;
 use crate::telemetry::request::{current_id, with_id};
 
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
-/// It is a POST because its questions need a body.
+/// It is a POST only because its questions need a body.
 const UPDATE_CHECK: &str = "/api/v1/update-check";
 const REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
-/// Marks, as an extension of the response, an answer with a secret that is kept nowhere.
+/// Marks a response whose answer contains a secret that is stored nowhere; an extension of the response.
 pub struct ShownOnce;
 
-/// Headers that belong to the answer and not to its sending.
+/// The headers that belong to the answer, not to its transmission.
 static REMEMBERED_HEADERS: [HeaderName; 7] = [
     header::CONTENT_TYPE,
     header::LOCATION,
@@ -44,7 +44,7 @@ static REMEMBERED_HEADERS: [HeaderName; 7] = [
     HeaderName::from_static("upload-expires"),
 ];
 
-/// Headers that say what is asked for, as a body does elsewhere.
+/// The headers that describe what is requested, as a body does elsewhere.
 static ASKING_HEADERS: [HeaderName; 6] = [
     header::CONTENT_TYPE,
     header::IF_MATCH,
@@ -58,18 +58,19 @@ pub async fn answer_repeats(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    // A key is the caller's own. Who is nobody has none, and writes no rows either.
+    // A key belongs to its caller. An anonymous caller has no keys, and therefore writes no rows.
     let has_key = request.headers().contains_key(KEY) && brings_proof(request.request());
     if !has_key || !may_change_something(&request) {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }
-    // A client that hangs up drops what answers it. The repeat that it sends next is what keys are
-    // for, and must find the answer: so the work is a task of its own, which ends in any case.
+    // If a client disconnects, the future that answers it is dropped. Keys exist for the repeat that it sends next,
+    // which must find the answer. The work is therefore a task of its own, which runs to its end in any case.
     let work = with_id(current_id(), answer_once(request, next));
     actix_web::rt::spawn(work).await.map_err(|_| Problem::internal())?
 }
 
-/// A key stands for a change. What only asks (`update-check`), only tries, or leads nowhere writes no rows.
+/// Reports whether the request may change something. A key stands for a change. Requests that only ask
+/// (`update-check`), dry runs and requests for unknown paths write no rows.
 fn may_change_something(request: &ServiceRequest) -> bool {
     let is_operation = request
         .app_data::<web::Data<Routes>>()
@@ -81,7 +82,7 @@ fn may_change_something(request: &ServiceRequest) -> bool {
         && !is_only_tried(request.query_string())
 }
 
-/// `dry_run=false` is a change like any other, and its key is kept.
+/// Reports whether the query asks for a dry run. `dry_run=false` is a change like any other, so its key is kept.
 fn is_only_tried(query: &str) -> bool {
     let is_set = |parameter: &str| parameter.split_once('=') == Some((DRY_RUN, "true"));
     query.split('&').any(is_set)
@@ -150,7 +151,7 @@ async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
     }
 }
 
-/// Files have no place in a request with a key.
+/// Explains that files cannot be sent in a request with a key, if the body is too large.
 fn in_one_piece(problem: Problem) -> Problem {
     if problem.code() != Code::BodyTooLarge {
         return problem;
@@ -175,8 +176,8 @@ fn read_key(request: &ServiceRequest) -> Result<String, Problem> {
     }
 }
 
-/// What is asked for, and by whom with which rights: who has fewer now is not told what was answered before, nor is
-/// another user who has the name of one that is gone.
+/// Returns a hash of the request, of its caller and of the caller's rights. A caller who has fewer rights now does not
+/// get the earlier answer, nor does another user who has the name of a deleted one.
 fn fingerprint(request: &ServiceRequest, body: &[u8], caller: &Identity) -> String {
     let mut hasher = Sha256::new();
     hasher.update(serde_json::to_vec(&caller.standing()).unwrap_or_default());
@@ -192,13 +193,13 @@ fn fingerprint(request: &ServiceRequest, body: &[u8], caller: &Identity) -> Stri
     hex::encode(hasher.finalize())
 }
 
-/// The fingerprint is stored, and it is quickly made: of a body with a password it would be a hash of that without any
-/// of Argon2's effort.
+/// Removes the password from a body. The fingerprint is stored, and it is a fast hash: with the password, it would be a
+/// hash of the password without any of Argon2's effort.
 fn without_password<'a>(path: &str, body: &'a [u8]) -> Cow<'a, [u8]> {
     if path.trim_end_matches('/') != "/api/v1/users" {
         return Cow::Borrowed(body);
     }
-    // What is no object is refused, whatever it is.
+    // A body that is not an object is refused in any case.
     let mut fields: serde_json::Map<String, Value> =
         serde_json::from_slice(body).unwrap_or_default();
     fields.remove("password");
@@ -222,7 +223,7 @@ struct HeldKey {
 }
 
 impl HeldKey {
-    /// Notes the answer; failures of the server's own are not kept, so that a repeat may succeed.
+    /// Stores the answer. Failures of the server are not stored, so that a repeat may succeed.
     async fn remember(
         self,
         response: HttpResponse<impl MessageBody + 'static>,
@@ -232,12 +233,12 @@ impl HeldKey {
             return Problem::internal().error_response();
         };
         let catalog = &self.depot.catalog;
-        // Its key stays taken without it: a repeat is told to look whether the change was made, and makes no
-        // second one.
+        // The key stays taken, but without an answer: a repeat is told to check whether the change was made, and makes
+        // no second one.
         if head.status().is_success() && head.extensions().get::<ShownOnce>().is_some() {
             return head.set_body(BoxBody::new(bytes));
         }
-        // What does not exist was not changed.
+        // A 404 means that nothing was changed.
         let is_open = head.status().is_server_error() || head.status() == StatusCode::NOT_FOUND;
         let noted = if is_open {
             catalog.release_key(&self.caller, &self.key).await

@@ -1,11 +1,11 @@
-//! Labels as the OpenAPI document describes them. What they may be is the catalog's to say.
+//! Labels, as the OpenAPI document describes them. The catalog decides which ones are valid.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Labels: up to 64, with keys of up to 100 and values of up to 1,000 bytes.
+/// Up to 64 labels, with keys of up to 100 and values of up to 1,000 bytes.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Labels)]
 pub struct LabelMap(BTreeMap<String, String>);

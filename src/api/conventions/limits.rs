@@ -1,8 +1,8 @@
-//! The brakes of the tree: how many downloads at once and how many bytes a second, in all and for
-//! one client.
+//! The download limits of the tree: how many downloads at once, and how many bytes a second, in total and for one
+//! client.
 //!
-//! Past them 503 with `Retry-After`: BITS takes that for "later", where 403 or 429 would end its job.
-//! The counts are this process's own: they protect this machine's line, and decide nothing else.
+//! Requests beyond them get a 503 with `Retry-After`. BITS then tries again later, whereas a 403 or 429 would end its
+//! job. The counts belong to this process: they protect this machine's network connection, and decide nothing else.
 
 mod pace;
 
@@ -25,20 +25,20 @@ use super::problem::{Code, Problem};
 use crate::model::metric;
 use pace::Pace;
 
-/// A line with more than this queued before it is full: another download would only slow the rest.
+/// The backlog beyond which a connection is full: another download would only slow down the others.
 const FULL: Duration = Duration::from_secs(5);
 
-/// The settings of the same names; 0 is no limit.
+/// The settings of the same names; 0 means no limit.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Limits {
     pub downloads: usize,
     pub downloads_per_client: usize,
-    /// In bytes a second.
+    /// The limit of all downloads together, in bytes a second.
     pub bandwidth: u64,
     pub bandwidth_per_client: u64,
 }
 
-/// Counts the downloads under way. Cheap to clone, shared by all workers.
+/// The counter of current downloads, which enforces the limits. It is cheap to clone and shared by all workers.
 #[derive(Clone, Default)]
 pub struct Brakes {
     inner: Arc<Inner>,
@@ -50,7 +50,7 @@ struct Inner {
     under_way: Mutex<UnderWay>,
 }
 
-/// What holds now.
+/// The limits that are in force now.
 #[derive(Default)]
 struct Force {
     limits: Limits,
@@ -82,12 +82,12 @@ impl Brakes {
         brakes
     }
 
-    /// Other limits, for downloads that begin from now on.
+    /// Changes the limits, for downloads that begin from now on.
     pub fn change(&self, limits: Limits) {
         self.inner.force.store(Arc::new(Force::of(limits)));
     }
 
-    /// A turn to download, kept until the body is sent. A HEAD costs nothing and needs none.
+    /// Returns a turn to download, which is held until the body is sent. A HEAD costs nothing and needs none.
     pub fn admit(&self, request: &HttpRequest) -> Result<Option<Turn>, Problem> {
         if *request.method() == Method::HEAD {
             return Ok(None);
@@ -123,13 +123,13 @@ impl Brakes {
         Some(Turn { brakes: self.clone(), address, paces })
     }
 
-    // The numbers are whole at every moment, whoever panicked while holding them.
+    // The counts are consistent at every moment, even if a thread panicked while it held the lock.
     fn lock(&self) -> MutexGuard<'_, UnderWay> {
         self.inner.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// A download that was admitted; over when dropped.
+/// A download that was admitted. It ends when it is dropped.
 pub struct Turn {
     brakes: Brakes,
     address: IpAddr,
@@ -137,13 +137,13 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// How long to wait before the first bytes may be sent.
+    /// Returns the time to wait before the first bytes may be sent.
     fn backlog(&self) -> Duration {
         let now = Instant::now();
         self.paces.iter().map(|pace| pace.backlog(now)).max().unwrap_or_default()
     }
 
-    /// How long to wait before more may be sent.
+    /// Counts sent bytes, and returns the time to wait before more may be sent.
     fn sent(&self, bytes: usize) -> Duration {
         if self.paces.is_empty() {
             return Duration::ZERO;
@@ -168,7 +168,7 @@ impl Drop for Turn {
 }
 
 pin_project_lite::pin_project! {
-    /// A body that keeps its turn, and its pace, until it is sent.
+    /// A body that holds its turn, and keeps to its pace, until it is sent.
     pub struct Braked<B> {
         #[pin]
         body: B,
@@ -179,7 +179,7 @@ pin_project_lite::pin_project! {
 
 impl<B> Braked<B> {
     pub fn new(body: B, turn: Option<Turn>) -> Self {
-        // Behind those who were there before; or many small files would pass the line unpaced.
+        // Waits behind the earlier downloads. Otherwise many small files would be sent without any pace.
         let wait = turn.as_ref().map(Turn::backlog).filter(|wait| !wait.is_zero());
         Self { body, turn, pause: wait.map(|wait| Box::pin(tokio::time::sleep(wait))) }
     }

@@ -1,5 +1,5 @@
-//! The listener that a request came in by: which ways in it offers, and what its answers say of that:
-//! [`listener_headers`](super::listener_headers) adds it.
+//! The listener that received a request: the authentication methods that it offers, and the headers that its responses
+//! have for this reason. [`listener_headers`](super::listener_headers) adds them.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -12,25 +12,25 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
 use crate::access::WayIn;
 
-/// Browsers that came by TLS once stay with it for a year (RFC 6797).
+/// The value that makes browsers stay with TLS for a year after they have used it once (RFC 6797).
 const STAY_WITH_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
 
-/// The client certificate of a connection, whose chain the TLS handshake has verified; part of the
-/// connection's data where its listener requires one. DER.
+/// The client certificate of a connection in DER, whose chain the TLS handshake has verified; part of the connection's
+/// data if its listener requires one.
 #[derive(Debug, Clone)]
 pub struct PeerCertificate(pub Arc<[u8]>);
 
-/// The token by which Kerberos proves this server to the caller; part of the request's data.
+/// The token with which Kerberos proves this server to the caller; part of the request's data.
 pub struct ServerProof(pub String);
 
-/// What differs between listeners once a connection stands.
+/// The properties in which listeners differ once a connection is established.
 #[derive(Debug, Clone)]
 pub struct Listener {
     pub ways_in: Vec<WayIn>,
     pub tls: bool,
 }
 
-/// All of them, by the address that each is bound to.
+/// All listeners, by the address that each is bound to.
 #[derive(Debug, Clone, Default)]
 pub struct Listeners(Arc<HashMap<SocketAddr, Listener>>);
 
@@ -43,12 +43,13 @@ impl Listeners {
         self.0.get(&config.local_addr())
     }
 
-    /// Whether a request may prove in this way who it comes from.
+    /// Reports whether the listener of a request offers this authentication method.
     pub fn offer(&self, request: &HttpRequest, way: WayIn) -> bool {
         self.at(request.app_config()).is_some_and(|listener| listener.ways_in.contains(&way))
     }
 
-    /// Whether certificates are the only way in: whoever has none is turned away, whatever is asked for.
+    /// Reports whether certificates are the only authentication method. A caller without one is then refused, whatever
+    /// it asks for.
     pub fn know_only_certificates(&self, request: &HttpRequest) -> bool {
         let ways_in = self.at(request.app_config()).map(|listener| listener.ways_in.as_slice());
         ways_in == Some(&[WayIn::Certificate])
@@ -56,8 +57,8 @@ impl Listeners {
 }
 
 impl Listener {
-    /// One challenge for each way in. A refused token has brought Bearer's own, which says why; an answer of
-    /// Negotiate's handshake stands alone.
+    /// Sets one challenge for each authentication method. A refused token has brought its own Bearer challenge, which
+    /// gives the reason. A response of Negotiate's handshake stays the only one.
     fn challenge(&self, headers: &mut HeaderMap) {
         let brought: Vec<_> = headers.remove(header::WWW_AUTHENTICATE).collect();
         let is_bearer = |value: &HeaderValue| value.as_bytes().starts_with(b"Bearer ");

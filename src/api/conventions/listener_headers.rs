@@ -1,4 +1,4 @@
-//! The middleware that adds to every answer what its listener wants said.
+//! The middleware that adds the headers of the listener to every response.
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -14,7 +14,8 @@ use super::listener::ServerProof;
 use crate::access::WayIn;
 use crate::api::depot::Depot;
 
-/// Adds to an answer what its listener wants said (the challenges of a 401, that TLS stays), and what browsers are told.
+/// Adds the headers of the listener (the challenges of a 401, `Strict-Transport-Security`), and those for browsers and
+/// caches.
 pub async fn speak_for_listener<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
@@ -37,7 +38,7 @@ pub async fn speak_for_listener<B: MessageBody>(
     Ok(response)
 }
 
-/// Not in a 401, whose challenges begin anew.
+/// Adds the proof of this server, but not to a 401, whose challenges begin the handshake from the start.
 fn prove_server<B>(response: &mut ServiceResponse<B>) {
     if response.status() == StatusCode::UNAUTHORIZED {
         return;

@@ -1,4 +1,5 @@
-//! Lists, page by page: `limit` and an opaque `cursor` in, `{items, next_cursor}` and `Link` out.
+//! Lists, page by page: `limit` and an opaque `cursor` in the request, `{items, next_cursor}` and `Link` in the
+//! response.
 
 use actix_web::body::BoxBody;
 use actix_web::http::header;
@@ -15,17 +16,18 @@ use crate::catalog::Error;
 const DEFAULT_LIMIT: u16 = 50;
 const LARGEST_LIMIT: u16 = 500;
 
-/// A page that has more bytes ends with this item: many readers who leave theirs lying would fill the memory.
+/// The number of bytes beyond which a page ends early. Many clients that do not read their responses would otherwise
+/// fill the memory.
 const LARGEST_PAGE: usize = 2 << 20;
 
-/// Which part of a list is asked for.
+/// The part of a list that is requested.
 #[derive(Debug, Clone, Default, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// How many items at the most, 1 to 500.
+    /// The maximum number of items, 1 to 500.
     #[param(minimum = 1, maximum = 500, default = 50)]
     limit: Option<u16>,
-    /// `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page.
     cursor: Option<String>,
 }
 
@@ -33,7 +35,7 @@ pub struct PageQuery {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Page<T> {
     pub items: Vec<T>,
-    /// Asks for the next page; none on the last one.
+    /// The cursor for the next page; null on the last one.
     #[schema(required = true)]
     pub next_cursor: Option<String>,
 }
@@ -46,12 +48,12 @@ impl PageQuery {
         }
     }
 
-    /// One more than the limit: it tells whether there is a next page.
+    /// Returns the limit plus one: the additional row shows whether there is a next page.
     pub fn fetch(&self) -> Result<i64, Problem> {
         self.limit().map(|limit| i64::from(limit) + 1)
     }
 
-    /// Where the page before ended, in the list's own terms.
+    /// Returns the position at which the previous page ended, in the list's own format, or none for the first page.
     pub fn position<P: DeserializeOwned>(&self) -> Result<Option<P>, Problem> {
         let bad = || {
             let detail = "the cursor is not one that this list gave; begin again without it";
@@ -61,14 +63,14 @@ impl PageQuery {
             return Ok(None);
         };
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| bad())?;
-        // No list gives a NUL, and PostgreSQL fails on one.
+        // No list issues a cursor with a NUL, and PostgreSQL fails on one.
         if bytes.windows(6).any(|escape| escape == br"\u0000") {
             return Err(bad());
         }
         serde_json::from_slice(&bytes).map(Some).map_err(|_| bad())
     }
 
-    /// A page of a list that is short by nature and at hand whole, in the order of `key`.
+    /// Makes a page of a list that is short by nature and in memory as a whole, in the order of `key`.
     pub fn page_of<R, T: Serialize>(
         &self,
         rows: Vec<R>,
@@ -81,8 +83,8 @@ impl PageQuery {
         self.page(rows, &key, item)
     }
 
-    /// Fetches rows from a position on, so many at a time, until there is a page of those that the caller may see: its
-    /// cursor names the last of them, and never what is hidden from the caller.
+    /// Fetches rows from a position on, in batches, until there is a page of rows that the caller may see. The cursor
+    /// names the last of these, and never a row that is hidden from the caller.
     pub async fn visible<R, P: DeserializeOwned, F: Future<Output = Result<Vec<R>, Error>>>(
         &self,
         fetch: impl Fn(Option<P>, i64) -> F,
@@ -133,7 +135,8 @@ impl PageQuery {
     }
 }
 
-/// Of an item as it is sent; what cannot be written is told by the answer itself.
+/// Returns the length of an item as it is sent. An item that cannot be serialized counts as 0; the response itself
+/// reports that failure.
 fn length(item: &impl Serialize) -> usize {
     serde_json::to_vec(item).map_or(0, |text| text.len())
 }
@@ -144,7 +147,7 @@ impl<T: Serialize> Responder for Page<T> {
     fn respond_to(self, request: &HttpRequest) -> HttpResponse<BoxBody> {
         let mut response = HttpResponse::Ok();
         if let Some(cursor) = &self.next_cursor {
-            // RFC 8288; the other parameters stay as they were.
+            // The link has the format of RFC 8288. The other parameters stay unchanged.
             let others = request
                 .query_string()
                 .split('&')

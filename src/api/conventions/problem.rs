@@ -1,8 +1,8 @@
-//! Problem documents (RFC 9457): the one form in which the API says no. The table of all refusals is in `code`.
+//! Problem documents (RFC 9457): the only form in which the API refuses requests. The table of all refusals is in
+//! `code`.
 //!
-//! Each document carries a stable `code` for programs, a sentence for people that says what to do,
-//! and the request's id for whoever reads the logs. What went wrong inside the server is logged once,
-//! here, and not told.
+//! Each document has a stable `code` for programs, a sentence for people that says what to do, and the request's id for
+//! readers of the logs. Failures inside the server are logged once, here, and not disclosed.
 
 mod code;
 pub mod page;
@@ -23,20 +23,20 @@ use crate::storage::StorageError;
 use crate::telemetry::request;
 use crate::wire::resumable;
 
-/// Why a request was refused.
+/// The reason why a request was refused.
 #[derive(Debug, Clone)]
 pub struct Problem {
     code: Code,
-    /// The code's own, but for where a protocol has another one.
+    /// The code's own status, unless a protocol has a different one for it.
     status: StatusCode,
     detail: String,
     headers: Vec<(HeaderName, HeaderValue)>,
-    /// Another type than our own, for a kind of problem that a protocol has named.
+    /// A `type` other than our own, for a kind of problem that a protocol has registered.
     kind: Option<&'static str>,
     members: BTreeMap<&'static str, u64>,
 }
 
-/// A problem document as it is sent, `application/problem+json`.
+/// A problem document (RFC 9457), sent as `application/problem+json`.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem, example = json!({
     "type": "/docs/problems#image_not_found", "title": "Not Found", "status": 404,
@@ -44,26 +44,26 @@ pub struct Problem {
     "request_id": "0198f2a4c3d47e0b9d3a6f1e2b4c5d6e"
 }))]
 pub struct ProblemDocument {
-    /// A URI for the kind of problem.
+    /// A URI that identifies the kind of problem.
     #[serde(rename = "type")]
     kind: String,
-    /// The status in words.
+    /// The text of the status, such as `Not Found`.
     title: String,
     status: u16,
-    /// What is wrong with this request, and what to do.
+    /// A sentence that says what is wrong with this request, and what to do.
     detail: String,
-    /// The kind of problem for programs; never changes its meaning.
+    /// The kind of problem, for programs. Its meaning never changes.
     code: String,
-    /// The `X-Request-Id` of the answer, for whoever reads the server's logs.
+    /// The `X-Request-Id` of the response, for readers of the server's logs.
     request_id: String,
-    /// Numbers that programs may go on with, such as `expected-offset`; the type says which there are.
+    /// Numbers that programs may use, such as `expected-offset`; the type says which there are.
     #[serde(flatten)]
     #[schema(ignore)]
     members: BTreeMap<&'static str, u64>,
 }
 
 impl Problem {
-    /// With the status of the code, and `Retry-After` where the table says when to come again.
+    /// Creates a problem with the status of its code, and with `Retry-After` if the table has one.
     pub(crate) fn new(code: Code, detail: impl Into<String>) -> Self {
         let (detail, members) = (detail.into(), BTreeMap::new());
         let after = code.retry_after().map(|seconds| (header::RETRY_AFTER, seconds.into()));
@@ -83,14 +83,14 @@ impl Problem {
         self.headers.iter().any(|(present, _)| present == name)
     }
 
-    /// The same with the status that a protocol has for it.
+    /// Replaces the status with the one that a protocol has for it.
     #[must_use]
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.status = status;
         self
     }
 
-    /// The same with a `type` that a protocol has registered for it.
+    /// Sets a `type` that a protocol has registered for it.
     #[must_use]
     pub fn with_type(mut self, kind: &'static str) -> Self {
         self.kind = Some(kind);
@@ -104,13 +104,13 @@ impl Problem {
         self
     }
 
-    /// 404 for what does not exist, and for what the caller may not know of.
+    /// Returns a 404, for anything that does not exist or that the caller may not know of.
     pub fn not_found() -> Self {
         Self::new(Code::NotFound, "there is nothing at this path")
     }
 
-    /// Bearer's challenge as RFC 6750 section 3 has it for a token that was not taken. `why` has neither
-    /// quotes nor anything beyond ASCII.
+    /// Adds the challenge of RFC 6750, section 3, for a Bearer token that was refused. `why` contains neither quotes
+    /// nor anything beyond ASCII.
     fn with_token_error(self, why: &str) -> Self {
         let challenge = format!(
             r#"Bearer realm="imagedepot", error="invalid_token", error_description="{why}""#
@@ -121,12 +121,12 @@ impl Problem {
         }
     }
 
-    /// The headers that the status asks for.
+    /// Returns the headers that the status requires.
     pub fn headers(&self) -> &[(HeaderName, HeaderValue)] {
         &self.headers
     }
 
-    /// What is sent.
+    /// Returns the document to be sent.
     pub fn document(&self) -> ProblemDocument {
         ProblemDocument {
             kind: self
@@ -164,7 +164,7 @@ impl ResponseError for Problem {
     }
 }
 
-/// What is offered upon a 401 depends on the listener, which adds its challenges ([`super::listener`]).
+/// The challenges of a 401 depend on the listener, which adds them ([`super::listener`]).
 impl From<Denied> for Problem {
     fn from(denied: Denied) -> Self {
         let detail = denied.to_string();
@@ -195,7 +195,8 @@ impl From<Error> for Problem {
 }
 
 impl Problem {
-    /// In the words of the IETF's draft, whatever protocol is spoken: it tells where to go on.
+    /// Adds the correct offset in the format of the IETF draft, whatever the protocol, so that a client can continue
+    /// there.
     fn at_offset(mut self, expected: u64, given: u64) -> Self {
         self.members.insert(resumable::EXPECTED_OFFSET, expected);
         self.members.insert(resumable::PROVIDED_OFFSET, given);
@@ -237,7 +238,7 @@ impl Problem {
         }
     }
 
-    /// 500, about which the log says more.
+    /// Returns a 500, about which the log says more.
     pub fn internal() -> Self {
         Self::new(
             Code::Internal,
@@ -261,7 +262,7 @@ macro_rules! refusals {
 }
 
 refusals!(
-    /// How reading operations refuse, for the OpenAPI document.
+    /// The refusals of operations that read, for the OpenAPI document.
     ReadRefusals:
     400 Malformed "The request is malformed: `bad_limit`, `bad_cursor`, `bad_query`",
     401 Unknown "Credentials are missing or wrong; `WWW-Authenticate` has the challenges",
@@ -273,7 +274,7 @@ refusals!(
 );
 
 refusals!(
-    /// How a download refuses beside [`ReadRefusals`].
+    /// The refusals of downloads, besides [`ReadRefusals`].
     FileRefusals:
     409 Conflict "The revision is not in a state to be given out; `code` says which",
     412 PreconditionFailed "`If-Match` or `If-Unmodified-Since` names an older state",
@@ -281,19 +282,19 @@ refusals!(
 );
 
 refusals!(
-    /// How an operation refuses what its query says, beside [`ReadRefusals`].
+    /// The refusals of an operation that checks its query, besides [`ReadRefusals`].
     InvalidQuery:
     422 Invalid "A parameter is well-formed but wrong; `detail` says which",
 );
 
 refusals!(
-    /// How what is asked of an upload in tus' words is refused, beside [`ReadRefusals`].
+    /// The refusals of a question about an upload in the tus protocol, besides [`ReadRefusals`].
     UnknownTus:
     412 TusVersion "`Tus-Resumable` names a version that the server does not speak",
 );
 
 refusals!(
-    /// How an operation refuses a JSON body that only asks, beside [`ReadRefusals`].
+    /// The refusals of an operation that reads a JSON body but changes nothing, besides [`ReadRefusals`].
     BodyRefusals:
     408 TooSlow "The body stopped coming",
     413 TooLarge "The body is larger than the limit that `detail` names",
@@ -302,7 +303,7 @@ refusals!(
 );
 
 refusals!(
-    /// How changing operations refuse, for the OpenAPI document.
+    /// The refusals of operations that change something, for the OpenAPI document.
     ChangeRefusals:
     400 Malformed "The request is malformed: `malformed_json`, `body_truncated`, `malformed_digest`",
     401 Unknown "Credentials are missing or wrong; `WWW-Authenticate` has the challenges",

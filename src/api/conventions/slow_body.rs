@@ -1,6 +1,6 @@
-//! Bodies that come in drop by drop: whoever sends one holds a request open, and what it has reserved.
+//! Bodies that arrive too slowly: their senders hold a request open, together with everything that it has reserved.
 //!
-//! Only the time counts in which a handler waits for bytes, not that in which this server is the slow one.
+//! Only the time in which a handler waits for bytes counts, not the time in which this server is the slow side.
 
 use std::io;
 use std::pin::Pin;
@@ -18,11 +18,11 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use crate::model::metric;
 
-/// In so much time of waiting a body brings at least [`LEAST`] bytes, or its end.
+/// The time of waiting in which a body must bring at least [`LEAST`] bytes, or its end.
 const SPAN: Duration = Duration::from_secs(30);
 const LEAST: usize = 1024;
 
-/// Has a request's body read with patience, but not without end.
+/// Watches how fast a request's body arrives while it is read, and refuses one that is too slow.
 pub async fn watch<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -37,7 +37,7 @@ pub async fn watch<B: MessageBody>(
 struct Watched<S> {
     body: S,
     span: Duration,
-    /// Bytes that came in the span, and how much of it has been waited.
+    /// The bytes that arrived in this span, and the part of the span that was spent waiting.
     came: usize,
     waited: Duration,
     waiting_since: Option<Instant>,
@@ -93,7 +93,7 @@ mod tests {
 
     const SPAN: Duration = Duration::from_millis(300);
 
-    /// A body of so many pieces, one after each `pause`.
+    /// Returns a body of so many pieces, each after a `pause`.
     fn body(
         pieces: usize,
         bytes: usize,

@@ -1,7 +1,8 @@
-//! Addresses of the tree as people once typed them: without regard to case in the alias, and with slashes doubled, as IIS took them.
+//! Addresses of the tree as people typed them for IIS, which ignored the case of the alias and accepted doubled
+//! slashes.
 //!
-//! They are put right before a route is looked for. Names of files and folders in the tree stay as they are: they are looked up
-//! without regard to case anyway.
+//! They are corrected before a route is looked for. The names of files and folders in the tree stay unchanged, because
+//! they are looked up without regard to case anyway.
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Uri;
@@ -19,7 +20,7 @@ pub fn put_right(request: &mut ServiceRequest) {
     }
 }
 
-/// The path in the tree that is meant; none where it is meant as it stands, or is none of the tree's.
+/// Returns the corrected path in the tree, or none if the path is correct already or does not belong to the tree.
 fn right_path(alias: &str, path: &str) -> Option<String> {
     let mut segments = path.split('/').filter(|segment| !segment.is_empty());
     let first = segments.next()?;

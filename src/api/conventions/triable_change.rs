@@ -1,7 +1,7 @@
-//! A change that can be tried: what it demands of the present state, and whether it is only to be tried.
+//! A change that supports a dry run: the condition on the current state, and whether it is a dry run.
 //!
-//! Operations that take [`TriableChange`] name [`DryRun`] among their parameters: the document says so then, and
-//! [`dry_run`](super::dry_run) lets the parameter through.
+//! Operations that take [`TriableChange`] list [`DryRun`] among their parameters. It is then part of the OpenAPI
+//! document, and [`unknown_parameters`](super::unknown_parameters) accepts it.
 
 use std::future::{Ready, ready};
 

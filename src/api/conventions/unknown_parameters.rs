@@ -1,7 +1,8 @@
-//! Parameters of a query that the operation does not know are refused, with the nearest that it knows: a fleet's script that
-//! misspells `revision` would be told of a first installation for ever.
+//! Refuses query parameters that the operation does not know, and suggests the most similar one that it knows.
+//! Otherwise a fleet's script that misspells `revision` would be told to make a first installation for ever.
 //!
-//! The update check is left out: it refuses by the type of its query, for it is asked too often to be looked up.
+//! The GET of the update check is excluded: the type of its query refuses unknown parameters, because it is requested
+//! too often for a look-up.
 
 use actix_web::dev::ServiceRequest;
 use actix_web::http::Method;
@@ -13,10 +14,10 @@ use super::problem::{Code, Problem};
 const BELOW: &str = "/api/v1/";
 const UPDATE_CHECK: &str = "/api/v1/update-check";
 
-/// How alike two names are of which one is meant: 1 is the same.
+/// The similarity beyond which one name is taken to mean the other; 1 means that they are equal.
 const ALIKE: f64 = 0.7;
 
-/// 400 where the query has one.
+/// Returns a 400 if the query has an unknown parameter.
 pub fn refusal(request: &ServiceRequest) -> Option<Problem> {
     let (path, query) = (request.path(), request.query_string());
     let is_get_check = path == UPDATE_CHECK && *request.method() == Method::GET;
@@ -37,7 +38,7 @@ pub fn refusal(request: &ServiceRequest) -> Option<Problem> {
     Some(Problem::new(Code::UnknownParameter, refusal_of(name, known)))
 }
 
-/// What is told of a name that is none of `known`.
+/// Returns the refusal of a name that is not in `known`.
 pub fn refusal_of<S: AsRef<str>>(name: &str, known: &[S]) -> String {
     let name: String = name.chars().take(100).collect();
     let known = || known.iter().map(AsRef::as_ref);

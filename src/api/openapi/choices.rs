@@ -1,7 +1,8 @@
-//! A choice between several objects, with no field that says which of them came.
+//! Choices between several objects, without a field that says which of them it is.
 //!
-//! Generators cannot tell them apart: Java's client finds that all fit and refuses the answer. So the choice is described as
-//! one object: what each of them has is required, all else may be there.
+//! Code generators cannot tell the objects apart: Java's client finds that all fit and refuses the response. A choice
+//! is therefore described as one object. The fields that each of the objects requires are required, all others are
+//! optional.
 
 use utoipa::openapi::schema::Object;
 use utoipa::openapi::{RefOr, Schema};
@@ -18,7 +19,7 @@ pub(super) fn write_as_one(schemas: &mut Schemas) {
     }
 }
 
-/// None where it is no choice, or not one between objects alone.
+/// Returns the choice as one object, or none if the schema is no choice or not one between objects only.
 fn one_object(schema: &RefOr<Schema>, schemas: &Schemas) -> Option<Object> {
     let RefOr::T(Schema::OneOf(choice)) = schema else { return None };
     let variants = choice.items.iter().map(|item| object(item, schemas));

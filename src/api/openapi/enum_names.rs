@@ -1,8 +1,8 @@
 //! Names for the values of enumerations.
 //!
-//! Go's constants stand side by side in one package, and its generator names them by their values alone: a value that two
-//! enumerations have would be declared twice. Such values have their enumeration's name in front, which generators read in
-//! `x-enum-varnames`.
+//! Go's constants share one package, and its generator names them after their values alone, so a value of two
+//! enumerations would be declared twice. Such values get their enumeration's name in front, in `x-enum-varnames`, which
+//! generators read.
 
 use std::collections::BTreeMap;
 
@@ -44,7 +44,7 @@ fn values(schema: &RefOr<Schema>) -> Vec<String> {
     values.filter_map(Value::as_str).map(str::to_owned).collect()
 }
 
-/// `PromotionKind` as `Promotion_Kind`.
+/// Separates the words of a name: `PromotionKind` becomes `Promotion_Kind`.
 fn words(name: &str) -> String {
     let mut words = String::new();
     for letter in name.chars() {

@@ -1,7 +1,7 @@
-//! Parts that `#[serde(flatten)]` puts into a body: with `#[schema(inline)]` they stand among its own fields in the
-//! document, too, as they do in JSON.
+//! Parts that `#[serde(flatten)]` puts into a body: with `#[schema(inline)]` their fields are among the body's own in
+//! the document as well, as they are in JSON.
 //!
-//! The derive writes "all of these" instead, of which generators make classes that nobody has heard of.
+//! The derive writes "all of these" instead, from which generators make additional classes with unknown names.
 
 use utoipa::openapi::schema::{AllOf, Object};
 use utoipa::openapi::{RefOr, Schema};
@@ -19,7 +19,7 @@ pub(super) fn write_out(schema: &mut RefOr<Schema>) {
     parts::of(schema).into_iter().for_each(write_out);
 }
 
-/// A part with a name of its own stays one.
+/// Reports whether all parts are plain objects. A part with a name of its own stays separate.
 fn has_only_objects(all_of: &AllOf) -> bool {
     all_of.items.iter().all(|part| match part {
         RefOr::T(Schema::Object(_)) => true,
@@ -28,7 +28,7 @@ fn has_only_objects(all_of: &AllOf) -> bool {
     })
 }
 
-/// The derive puts a body's own fields last; here they come first.
+/// Merges the parts into one object. The derive puts a body's own fields last; here they come first.
 fn one_object(all_of: AllOf) -> Object {
     let mut whole = Object::new();
     whole.description = all_of.description;

@@ -1,7 +1,7 @@
-//! What names may look like: as limits and patterns, where the document speaks of one.
+//! The rules for names, as limits and patterns wherever the document mentions a name.
 //!
-//! Names in bodies are known by their `format`, those in paths by their parameter. The rules themselves are
-//! [`crate::model::name`]'s; the tests hold the two together.
+//! Names in bodies are recognised by their `format`, names in paths by their parameter. The rules themselves are in
+//! [`crate::model::name`]; the tests compare the two.
 
 use utoipa::openapi::path::{Parameter, ParameterIn, Paths};
 use utoipa::openapi::schema::{Object, SchemaFormat};
@@ -9,7 +9,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::{parameters, parts};
 
-/// The names of one kind.
+/// The rules for one kind of name.
 struct Kind {
     format: &'static str,
     longest: usize,
@@ -33,7 +33,7 @@ const KINDS: [Kind; 6] = [
     Kind { format: "client-id", longest: 64, pattern: "^[A-Za-z0-9._-]{1,64}$" },
 ];
 
-/// Of the names in a body.
+/// Sets the limits of the names in a body.
 pub(super) fn limit(schema: &mut RefOr<Schema>) {
     let RefOr::T(schema) = schema else { return };
     if let Schema::Object(object) = schema
@@ -45,7 +45,7 @@ pub(super) fn limit(schema: &mut RefOr<Schema>) {
     parts::of(schema).into_iter().for_each(limit);
 }
 
-/// Of the names and numbers in paths and queries.
+/// Sets the limits of the names and numbers in paths and queries.
 pub(super) fn limit_parameters(paths: &mut Paths) {
     for (path, parameter) in parameters::of(paths) {
         limit_parameter(path, parameter);

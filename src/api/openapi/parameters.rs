@@ -1,11 +1,11 @@
-//! A parameter that may be left out: the derive writes that it may be null, too, which no header, path or query can say.
-//! Generators then send numbers as if they were something else, or the word.
+//! Optional parameters: the derive writes that they may be null, which no header, path or query can express. Generators
+//! then send numbers as another type, or the word `null`.
 
 use utoipa::openapi::path::{Operation, Parameter, PathItem, Paths};
 use utoipa::openapi::schema::{SchemaType, Type};
 use utoipa::openapi::{RefOr, Schema};
 
-/// Every parameter with its path.
+/// Returns every parameter with its path.
 pub(super) fn of(paths: &mut Paths) -> impl Iterator<Item = (&String, &mut Parameter)> {
     paths.paths.iter_mut().flat_map(|(path, item)| {
         let parameters = operations(item).flat_map(|operation| operation.parameters.iter_mut());

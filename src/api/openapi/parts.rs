@@ -1,11 +1,11 @@
-//! The named schemas, and what each is made of, one level down.
+//! The named schemas, and the parts of a schema, one level down.
 
 use std::collections::BTreeMap;
 
 use utoipa::openapi::schema::{AdditionalProperties, ArrayItems};
 use utoipa::openapi::{RefOr, Schema};
 
-/// Those that have a name, by it.
+/// The named schemas, by name.
 pub(super) type Schemas = BTreeMap<String, RefOr<Schema>>;
 
 pub(super) fn of(schema: &mut Schema) -> Vec<&mut RefOr<Schema>> {

@@ -1,7 +1,7 @@
-//! What has a name is referred to by it, wherever it stands.
+//! References by name: wherever a named schema occurs, it is referred to by its name.
 //!
-//! The derive writes the items of a `Page<T>` out in each page, of which generators make a second class beside the one that
-//! has the name.
+//! The derive writes out the items of a `Page<T>` in each page, from which generators make a second class beside the
+//! named one.
 
 use utoipa::openapi::{Ref, RefOr, Schema};
 

@@ -1,18 +1,19 @@
-//! The ways in, as the OpenAPI document describes them. Which of them an address of a server takes, its settings say.
+//! The authentication methods, as the OpenAPI document describes them. A server's settings say which of them an address
+//! accepts.
 
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{Components, ComponentsBuilder, SecurityRequirement};
 
 use crate::access::WayIn;
 
-/// The schemes, by the names that operations refer to.
+/// Returns the security schemes, by the names that operations refer to.
 pub(super) fn schemes() -> Components {
     let add =
         |components: ComponentsBuilder, way| components.security_scheme(name(way), scheme(way));
     WayIn::ALL.into_iter().fold(ComponentsBuilder::new(), add).build()
 }
 
-/// Any one of them, for every operation that does not say otherwise.
+/// Returns the requirement of any one of them, for every operation that has no requirement of its own.
 pub(super) fn any() -> impl Iterator<Item = SecurityRequirement> {
     WayIn::ALL.into_iter().map(|way| SecurityRequirement::new(name(way), Vec::<String>::new()))
 }

@@ -1,4 +1,4 @@
-//! What the document shows as examples is what the server takes.
+//! Tests that the server accepts the examples in the document.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::api::users::{ChangedUser, NewUser};
 
 const SCHEMA: &str = "#/components/schemas/";
 
-/// The names of all bodies of JSON that callers send.
+/// Returns the names of all JSON bodies that callers send.
 fn sent(document: &Value) -> BTreeSet<&str> {
     let operations = document["paths"].as_object().unwrap().values();
     operations

@@ -1,8 +1,8 @@
-//! A kit as a tar archive that is never anywhere as a whole.
+//! A kit as a tar archive that never exists as a whole.
 //!
-//! Its headers and documents are some kilobytes in memory, its files lie where they always do; joined they have a
-//! length that is known and bytes that are the same each time, so that ranges of it can be served. A zip would need
-//! the CRC-32 of each file, which nobody knows before having read it: a download that broke could not go on.
+//! Its headers and documents are a few kilobytes in memory, its files stay where they are stored. Joined, they have a
+//! known length and the same bytes each time, so that ranges can be served. A zip archive would need the CRC-32 of each
+//! file, which is unknown until the file was read: a download that broke off could not continue.
 
 use std::io::{self, Read as _};
 
@@ -19,7 +19,7 @@ use crate::model::Digest;
 use crate::prestage::{Content, Kit, KitFile};
 use crate::storage::blobs::BlobReader;
 
-/// Files begin at multiples of this.
+/// The size of a tar block in bytes. Files begin at multiples of it.
 const BLOCK: u64 = 512;
 
 pub(super) struct Archive {
@@ -27,13 +27,13 @@ pub(super) struct Archive {
     pub(super) identity: Identity,
 }
 
-/// What has been put together so far.
+/// The parts that have been put together so far.
 struct Parts {
-    /// Headers, documents and padding since the last file.
+    /// The headers, documents and padding since the last file.
     made: Builder<Vec<u8>>,
     parts: Vec<BlobReader>,
     identity: Sha256,
-    /// Seconds since 1970, of everything in it.
+    /// The modification time of all entries, in seconds since 1970.
     modified: u64,
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn of(
     parts.end().map_err(|error| cannot_be_made(&error))
 }
 
-/// By its digest: equal files have equal bytes.
+/// Opens a file of the kit. It is found by its digest, because files with equal digests have equal bytes.
 async fn reader_of(
     depot: &Depot,
     details: &RevisionDetails,
@@ -97,7 +97,7 @@ impl Parts {
 
     fn file(&mut self, file: &KitFile, reader: BlobReader) -> io::Result<()> {
         let mut header = self.header(EntryType::Regular, 0o444, file.size());
-        // Only the header: the bytes are read when they are sent.
+        // Writes only the header. The bytes are read when they are sent.
         self.made.append_data(&mut header, file.path(), io::empty())?;
         self.take_made();
         self.identity.update(file.digest().as_bytes());
@@ -124,7 +124,7 @@ impl Parts {
     }
 }
 
-/// Of headers in memory; only a defect here gets to it.
+/// Reports a failure to write a header in memory, which only a defect in this module can cause.
 fn cannot_be_made(error: &io::Error) -> Problem {
     tracing::error!(%error, "an archive could not be put together");
     Problem::internal()

@@ -1,9 +1,9 @@
-//! Downloads that are sent to the bucket itself.
+//! Redirects of downloads to the bucket itself.
 //!
-//! A client that is sent there hears the bucket's tag and date of the file, so whatever is answered here for such a file
-//! says the same, or a client that goes on would take two halves for those of different files. Conditions are answered
-//! here; what is left to the bucket is the whole file and single ranges that are due. Buckets pass `If-Range` by, and
-//! answer several ranges with the whole file.
+//! A redirected client receives the bucket's tag and date of the file. Every response of this server about such a file
+//! therefore has the same ones, or else a client that resumes would take the two halves for parts of different files.
+//! Conditions are evaluated here; the bucket only serves the whole file and single ranges, after everything has been
+//! decided. Buckets ignore `If-Range`, and answer several ranges with the whole file.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,14 +20,15 @@ use crate::catalog::snapshot::TreeFile;
 use crate::catalog::{Catalog, Error};
 use crate::storage::blobs::StoredObject;
 
-/// How long an address of the bucket's is good, where the credentials are. Longer than BITS leaves between two requests
-/// of a job that runs.
+/// The validity of a signed URL, as long as the credentials are valid themselves. It is longer than the pause of BITS
+/// between two requests of a running job.
 const GOOD_FOR: Duration = Duration::from_hours(1);
 
-/// What the bucket says of so many files is remembered: a blob's object never changes.
+/// The number of files for which the bucket's answer is remembered. This is possible because a blob's object never
+/// changes.
 const REMEMBERED: u64 = 10_000;
 
-/// Where downloads are sent to the bucket.
+/// The redirects of downloads to the bucket.
 #[derive(Clone)]
 pub struct Redirects {
     known: Cache<String, Arc<StoredObject>>,
@@ -40,7 +41,7 @@ impl Default for Redirects {
 }
 
 impl Redirects {
-    /// The file as the bucket tells of it; as it was, where the store is a folder.
+    /// Returns the file with the tag and the date of the bucket, or unchanged if the store is a folder.
     pub async fn as_stored(
         &self,
         catalog: &Catalog,
@@ -68,7 +69,7 @@ impl Redirects {
         Ok(stored)
     }
 
-    /// Where the bucket gives what is asked for.
+    /// Returns a redirect to the bucket, or none if this server has to answer.
     pub async fn elsewhere(
         &self,
         catalog: &Catalog,
@@ -84,7 +85,7 @@ impl Redirects {
         let answer = |url: Url| {
             let mut answer = HttpResponse::TemporaryRedirect();
             answer.insert_header((header::LOCATION, url.as_str()));
-            // Kept by a proxy, it would be answered with after its hour.
+            // A proxy that stored it would send it even after the URL has expired.
             answer.insert_header((header::CACHE_CONTROL, caching::KEPT_BY_NOBODY)).finish()
         };
         Ok(signed.map_err(Error::from)?.map(answer))

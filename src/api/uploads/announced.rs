@@ -1,4 +1,4 @@
-//! The answer to OPTIONS where uploads begin and go on: what either protocol announces of itself.
+//! The response to OPTIONS on the paths of uploads: what both protocols announce.
 
 use std::future::{Ready, ready};
 
@@ -13,7 +13,7 @@ use crate::api::conventions::problem::Problem;
 use crate::api::depot::Depot;
 use crate::wire::{resumable, tus};
 
-/// What may be sent to the path, from the list of routes.
+/// The methods that the path accepts, from the list of routes.
 pub struct Announced {
     allowed: String,
 }
@@ -30,7 +30,7 @@ impl FromRequest for Announced {
 }
 
 impl Announced {
-    /// Of both protocols.
+    /// Answers for both protocols.
     pub fn answer(self, depot: &Depot) -> HttpResponse {
         HttpResponse::NoContent()
             .insert_header((header::ALLOW, self.allowed))
@@ -44,7 +44,7 @@ impl Announced {
             .finish()
     }
 
-    /// Of the IETF's draft alone, for a file, where no tus upload begins.
+    /// Answers for the IETF draft only, on the path of a file, where no tus upload can begin.
     pub fn answer_for_file(self, depot: &Depot) -> HttpResponse {
         HttpResponse::NoContent()
             .insert_header((header::ALLOW, self.allowed))
@@ -53,5 +53,6 @@ impl Announced {
     }
 }
 
-/// Clients of the draft's versions 10 to 12 look for it; later ones look for `Upload-Limit`.
+/// The media types of a PATCH. Clients of the draft's versions 10 to 12 look for them; later ones look for
+/// `Upload-Limit`.
 const ACCEPTED: &str = "application/partial-upload, application/offset+octet-stream";

@@ -15,15 +15,16 @@ use crate::catalog::Error;
 use crate::catalog::upload::Appending;
 use crate::model::Upload;
 
-/// Longer than any line that still works keeps silent: what lasts longer only holds a session.
+/// The longest pause in a body. Any connection that still works is silent for less; beyond that, a request only blocks
+/// a session.
 const SILENCE: Duration = Duration::from_mins(5);
 
-/// What becomes of the bytes that came before a line broke.
+/// The fate of the bytes that arrived before a connection broke.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum OnBreak {
-    /// They stay, and the client goes on from the offset.
+    /// They are kept, and the client continues from the offset.
     Kept,
-    /// The file is sent again as a whole.
+    /// They are dropped, and the client sends the whole file again.
     Dropped,
 }
 
@@ -36,17 +37,19 @@ impl OnBreak {
     }
 }
 
-/// How much is read before an upload is open, in bytes: as much as comes in the milliseconds that takes.
+/// The number of bytes that are read before an upload is open: as many as arrive in the milliseconds that opening
+/// takes.
 const READ_AHEAD: usize = 1024 * 1024;
 
-/// A body, of which the first bytes are read while its upload is being opened: a client of BITS sends a
-/// fragment of 13 MB in 16 ms, of which waiting for the catalog would be a tenth.
+/// A body whose first bytes are read while its upload is being opened. A BITS client sends a fragment of 13 MB in 16
+/// ms; waiting for the catalog would take another tenth of that.
 pub struct Body {
     payload: Payload,
     early: VecDeque<Result<Bytes, PayloadError>>,
     early_bytes: usize,
     ended: bool,
-    /// Whether its client waits until it is asked for: not before it is known that it is wanted.
+    /// True if the client holds back the body until it is asked for it. That happens only once it is known that the
+    /// body is wanted.
     waits: bool,
 }
 
@@ -79,7 +82,7 @@ impl Body {
         self.early.push_back(chunk);
     }
 
-    /// The next bytes, none at the end.
+    /// Returns the next bytes, or none at the end.
     pub async fn next(&mut self) -> Option<Result<Bytes, PayloadError>> {
         match self.early.pop_front() {
             Some(early) => Some(early),
@@ -89,8 +92,8 @@ impl Body {
     }
 }
 
-/// Reads a body into an upload, but for its first `skip` bytes, and acknowledges what came. However it
-/// ends, what came is saved; why it ended early is the problem to tell.
+/// Reads a body into an upload, except for its first `skip` bytes, and acknowledges them. However the body ends, the
+/// bytes that arrived are saved. If it ends early, the reason is returned as the problem.
 pub async fn take_in(
     mut appending: Appending,
     mut body: Body,
@@ -106,7 +109,7 @@ pub async fn take_in(
     };
     let saved = appending.save().await;
     match (ended, saved) {
-        // It was not a newer request that ended this one: the upload is gone.
+        // No newer request has ended this one: the upload was deleted.
         (Err(_), Err(gone @ (Error::UploadLost | Error::UploadNotFound))) => Err(gone.into()),
         (ended, saved) => {
             ended?;
@@ -133,7 +136,7 @@ async fn read_into(
     }
 }
 
-/// The next bytes of a body, none at its end.
+/// Returns the next bytes of a body, or none at its end.
 pub async fn next_chunk(body: &mut Body, on_break: OnBreak) -> Result<Option<Bytes>, Problem> {
     match tokio::time::timeout(SILENCE, body.next()).await {
         Ok(None) => Ok(None),

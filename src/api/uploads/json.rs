@@ -1,4 +1,4 @@
-//! An upload begun with JSON: for scripts that only want a session to append to.
+//! Uploads that begin with JSON, for scripts that only need a session to append to.
 
 use actix_web::web::Payload;
 use actix_web::{FromRequest as _, HttpResponse, Responder as _, body::BoxBody};
@@ -25,9 +25,9 @@ pub struct NewUpload {
     #[schema(minimum = 1)]
     revision: i64,
     role: FileRole,
-    /// Of the whole file, in bytes.
+    /// The size of the whole file, in bytes.
     size: u64,
-    /// `sha256:` and 64 hex digits: the file is refused if it turns out to have another.
+    /// The SHA-256 digest, `sha256:` and 64 hexadecimal digits. The file is refused if it has a different one.
     #[serde(default)]
     #[schema(pattern = "^sha256:[0-9A-Fa-f]{64}$")]
     digest: Option<String>,
@@ -46,7 +46,7 @@ pub async fn create(
     let announced =
         Announcement { image, revision, role, size, digest, metadata, condition, protocol };
     let mut upload = call.create(announced).await?;
-    // Nobody has a byte to send that would end it.
+    // An empty file has no byte whose arrival would complete the upload.
     if upload.is_full() {
         call.finish(upload.id).await?;
         upload.state = UploadState::Complete;

@@ -1,9 +1,9 @@
-//! What every upload is held to, as the IETF's draft tells it in `Upload-Limit`.
+//! The limits of every upload, which the IETF draft reports in `Upload-Limit`.
 
 use crate::api::depot::Depot;
 use crate::wire::resumable::Limits;
 
-/// What every upload is held to.
+/// Returns the limits of every upload.
 pub fn limits(depot: &Depot) -> Limits {
     Limits { max_size: depot.catalog.rules().uploads.max_size.as_u64(), max_age: None }
 }

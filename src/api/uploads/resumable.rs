@@ -1,14 +1,13 @@
-//! Resumable Uploads for HTTP (the IETF's draft) over the upload engine; `wire::resumable` has its fields.
+//! Resumable Uploads for HTTP (the IETF draft) over the upload engine; `wire::resumable` has its fields.
 //!
-//! Written from the text of interop version 9, with what clients of versions 6 to 8 look for beside it:
-//! `Upload-Offset` in every answer about progress, and the problem type for complete uploads. No 104 is
-//! sent: actix cannot send interim answers of its own, so that clients learn of the session by creating
-//! it with an empty request ("careful upload creation").
+//! Implements the text of interop version 9, and two things that clients of versions 6 to 8 look for: `Upload-Offset`
+//! in every response about progress, and the problem type for complete uploads. No 104 is sent, because actix cannot
+//! send interim responses of its own. Clients learn of the session by creating it with an empty request ("careful
+//! upload creation").
 //!
-//! In two places less is done than the draft says. A request that goes past the announced length is
-//! refused and does not spoil the upload: no byte of it was taken, so the offset never passed the end.
-//! And a GET shows the session as JSON without `Upload-Offset`: it is for people who look on, and must
-//! not stop the writer, as telling an offset would.
+//! In two places it does less than the draft says. A request that goes beyond the announced length is refused, but does
+//! not spoil the upload: no byte of it was accepted, so the offset never passed the end. And a GET shows the session as
+//! JSON without `Upload-Offset`: it is for observers and must not stop the writer, as reporting an offset would.
 
 mod refusal;
 mod request;
@@ -31,10 +30,10 @@ use crate::model::{Upload, UploadProtocol, UploadState};
 use crate::wire::digest_fields::{self, REPR_DIGEST};
 use crate::wire::resumable::{self as fields, Limits};
 
-/// Refusals to end an upload that say nothing of the file.
+/// The refusals to complete an upload that say nothing about the file.
 const MAY_BE_RETRIED: [Code; 2] = [Code::UploadTakenOver, Code::UploadLost];
 
-/// `POST /uploads`: the target is named in the query.
+/// Creates an upload by `POST /uploads`, which names the target in the query.
 pub async fn create_for_query(
     call: &Call,
     condition: Precondition,
@@ -46,7 +45,7 @@ pub async fn create_for_query(
     }
 }
 
-/// Begins an upload; where the request brings the whole file, ends it as well.
+/// Begins an upload. If the request contains the whole file, it also completes the upload.
 pub async fn create(
     call: &Call,
     target: Target,
@@ -81,7 +80,7 @@ async fn try_create(
     Ok(response.finish())
 }
 
-/// Where to go on.
+/// Returns the offset at which the client has to continue.
 pub async fn head(call: &Call, id: Uuid) -> Result<HttpResponse, Problem> {
     let upload = call.halted_session(id).await?;
     let mut response = progress(call, HttpResponse::NoContent(), &upload);
@@ -114,14 +113,14 @@ async fn try_append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpRespo
     Ok(progress(call, HttpResponse::NoContent(), &upload).finish())
 }
 
-/// A request that says to end the file has to: refused before its bytes are taken.
+/// Checks that a request which claims to end the file does so. If not, it is refused before its bytes are accepted.
 async fn ends_the_file(call: &Call, upload: &Upload, append: Append) -> Result<(), Problem> {
     let Some(length) = append.length else { return Ok(()) };
     let end = append.offset.saturating_add(length);
     if upload.length().is_none_or(|size| size == end) {
         return Ok(());
     }
-    // Whoever is wrong about the offset is told that first: the lengths follow from it.
+    // A wrong offset is reported first, because the lengths follow from it.
     let now = call.halted_session(upload.id).await?;
     if now.received != append.offset {
         return Err(Error::OffsetMismatch { expected: now.received, given: append.offset }.into());
@@ -129,7 +128,8 @@ async fn ends_the_file(call: &Call, upload: &Upload, append: Append) -> Result<(
     Err(inconsistent())
 }
 
-/// To one who missed the answer to the request that ended the upload; nothing can be appended.
+/// Answers a client that missed the response to the request that completed the upload. Nothing can be appended any
+/// more.
 async fn answer_again(
     call: &Call,
     upload: &Upload,
@@ -146,8 +146,8 @@ async fn answer_again(
     if complete { finish(call, upload).await } else { Err(Error::UploadComplete.into()) }
 }
 
-/// Ends an upload, with the answer that a plain PUT of the file has. Also its refusals are the
-/// target's own, for good, which `Upload-Complete: ?1` tells; failures on the way to it may be retried.
+/// Completes an upload, with the response of a plain PUT of the file. Its refusals are also those of the target, and
+/// final, as `Upload-Complete: ?1` says; failures on the way there may be retried.
 async fn finish(call: &Call, upload: &Upload) -> Result<HttpResponse, Problem> {
     if upload.received < upload.size {
         return Err(inconsistent());
@@ -166,7 +166,7 @@ async fn finish(call: &Call, upload: &Upload) -> Result<HttpResponse, Problem> {
     Ok(response.json(FileBody::from(&received.file)))
 }
 
-/// The head of the answer to a file that has arrived.
+/// Begins the response about a file that has arrived.
 fn finished(received: &Received) -> HttpResponseBuilder {
     let mut response = if received.replaced { HttpResponse::Ok() } else { HttpResponse::Created() };
     response.insert_header((REPR_DIGEST.clone(), digest_fields::write(received.file.digest)));

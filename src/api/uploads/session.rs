@@ -1,4 +1,4 @@
-//! An upload as the API shows it, and what the protocols that speak for it have in common.
+//! An upload as the API shows it, and what the upload protocols have in common.
 
 use actix_web::http::{Version, header};
 use actix_web::web::{Data, Payload};
@@ -26,21 +26,21 @@ pub struct UploadBody {
     image: String,
     revision: i64,
     role: FileRole,
-    /// Of the whole file, in bytes; null while nobody has said it.
+    /// The size of the whole file in bytes; null while it is unknown.
     #[schema(required = true)]
     size: Option<u64>,
-    /// So many bytes are on stable storage: the offset to go on from.
+    /// The number of bytes on stable storage, which is the offset to continue from.
     received: u64,
     state: UploadState,
     protocol: UploadProtocol,
-    /// `sha256:` and 64 hex digits, where the uploader named it.
+    /// The SHA-256 digest, `sha256:` and 64 hexadecimal digits, if the uploader named it.
     #[schema(required = true)]
     digest: Option<String>,
     created_by: String,
     created_at: DateTime<Utc>,
-    /// The last progress.
+    /// The time of the last progress.
     updated_at: DateTime<Utc>,
-    /// When it goes if it makes no progress; null for one that is complete.
+    /// The time at which the upload expires if it makes no progress; null for a complete one.
     #[schema(required = true)]
     expires_at: Option<DateTime<Utc>>,
 }
@@ -85,45 +85,47 @@ impl UploadBody {
     }
 }
 
-/// When an upload goes if it makes no progress; none for one that is complete.
+/// Returns the time at which an upload expires if it makes no progress, or none if it is complete.
 fn expires_at(depot: &Depot, upload: &Upload) -> Option<DateTime<Utc>> {
     let open = upload.state == UploadState::Receiving;
     open.then(|| depot.catalog.upload_expires_at(upload))
 }
 
-/// To a client that hears it all the same, having ended only its own direction.
+/// Returns the problem for an upload whose body broke off. A client receives it if it has closed only its own direction
+/// of the connection.
 fn broken_off() -> Problem {
     let detail =
         "the upload broke off before its Location could be told; nothing was kept, begin it again";
     Problem::new(Code::BodyTruncated, detail)
 }
 
-/// A request about an upload, with what it takes to answer it.
+/// A request about an upload, with everything that is needed to answer it.
 pub struct Call {
     pub caller: Caller<Publish>,
     pub depot: Data<Depot>,
     pub request: HttpRequest,
 }
 
-/// What a request says of the bytes that it brings.
+/// The description of the bytes in a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Append {
     pub offset: u64,
-    /// None where it comes in chunks.
+    /// The number of bytes; none for a body in chunks.
     pub length: Option<u64>,
     pub checksum: Option<Checksum>,
-    /// Of the whole file, where it was unknown and this request tells it.
+    /// The size of the whole file, if it was unknown and this request states it.
     pub file_length: Option<u64>,
 }
 
 impl Call {
-    /// The session, for those who may know of it: its owner and administrators, within their images.
+    /// Returns the session, if the caller may know of it: its owner and administrators may, within their images.
     pub async fn session(&self, id: Uuid) -> Result<Upload, Problem> {
         let upload = self.depot.catalog.upload(&self.caller.actor(), id).await?;
         self.may_know(upload)
     }
 
-    /// As [`Self::session`], with the offset to go on from: who still writes is asked to stop first.
+    /// Returns the session like [`Self::session`], with the offset to continue from. A request that is still writing is
+    /// asked to stop first.
     pub async fn halted_session(&self, id: Uuid) -> Result<Upload, Problem> {
         self.session(id).await?;
         let upload = self.depot.catalog.halt_upload(&self.caller.actor(), id).await?;
@@ -137,15 +139,15 @@ impl Call {
         }
     }
 
-    /// Makes the session. One of an empty file is full already, which is left to the caller.
+    /// Creates the session. That of an empty file is full from the start; completing it is left to the caller.
     pub async fn create(&self, announced: Announcement) -> Result<Upload, Problem> {
         self.caller.may_know(&announced.image)?;
         Ok(self.depot.catalog.create_upload(&self.caller.actor(), announced).await?)
     }
 
-    /// The bytes that came with the request that made the session. Nobody knows of it before an answer
-    /// names it: where they are refused for what they are, and where the line breaks, it goes, for nobody
-    /// could find it again, and its room would be taken until it expires.
+    /// Appends the bytes in the request that created the session. No client knows of the session before a response
+    /// names it. If the bytes are refused because of their content, or if the connection breaks, the session is
+    /// deleted: no client could find it again, and the space that it has reserved would be taken until it expires.
     pub async fn append_first(
         &self,
         upload: Upload,
@@ -178,14 +180,14 @@ impl Call {
         let (start, actor) = (StartAt::Exactly(append.offset), self.caller.actor());
         let Append { length, checksum, file_length, .. } = append;
         let piece = Piece { start, length, checksum, file_length };
-        // On the heap: what the engine holds while bytes come is large, and several callers deep.
+        // On the heap, because the state of the engine while bytes arrive is large, and several callers deep.
         let opening = Box::pin(self.depot.catalog.append(&actor, id, piece));
         let mut body = Body::new(&self.request, payload);
         let appending = body.while_opening(opening).await?;
         Box::pin(take_in(appending, body, 0)).await
     }
 
-    /// What has come is the whole file, where nobody had said how long that is.
+    /// Sets the end of the file to the bytes that have arrived, if its length was not stated.
     pub async fn end_here(&self, upload: Upload) -> Result<Upload, Problem> {
         if upload.length().is_some() {
             return Ok(upload);
@@ -194,7 +196,7 @@ impl Call {
         Ok(Box::pin(self.depot.catalog.end_upload_at(&actor, upload.id, end)).await?)
     }
 
-    /// Gives a full session to its draft.
+    /// Hands the file of a full session to its draft.
     pub async fn finish(&self, id: Uuid) -> Result<Received, Problem> {
         Ok(self.depot.catalog.finish_upload(&self.caller.actor(), id).await?)
     }
@@ -204,7 +206,7 @@ impl Call {
         Ok(HttpResponse::NoContent().finish())
     }
 
-    /// Where an upload is continued.
+    /// Returns the address at which an upload is continued.
     pub fn location(&self, id: Uuid) -> String {
         self.depot.links.api(&format!("uploads/{id}"))
     }
@@ -224,12 +226,12 @@ impl Call {
         }
     }
 
-    /// The length of the request's body, as [`body_length`] has it.
+    /// Returns the length of the request's body, like [`body_length`].
     pub fn body_length(&self) -> Result<Option<u64>, Problem> {
         body_length(&self.request)
     }
 
-    /// The type of the request's body without its parameters, in small letters.
+    /// Returns the media type of the request's body without its parameters, in lower case.
     pub fn content_type(&self) -> Option<String> {
         let field = self.request.headers().get(header::CONTENT_TYPE)?;
         let essence = field.to_str().unwrap_or("?").split(';').next().unwrap_or_default();
@@ -237,7 +239,7 @@ impl Call {
     }
 }
 
-/// The number of bytes in a request's body; none where only its end will tell.
+/// Returns the number of bytes in a request's body, or none if only its end shows it.
 pub fn body_length(request: &HttpRequest) -> Result<Option<u64>, Problem> {
     let headers = request.headers();
     let Some(field) = headers.get(header::CONTENT_LENGTH) else {

@@ -1,4 +1,4 @@
-//! tus 1.0.0 over the upload engine; `wire::tus` has its fields, [`super::tus_middleware`] its version.
+//! tus 1.0.0 over the upload engine; `wire::tus` has its fields, [`super::tus_middleware`] checks its version.
 
 use actix_web::http::{StatusCode, header};
 use actix_web::web::Payload;
@@ -14,10 +14,10 @@ use crate::model::{Upload, UploadProtocol, UploadState};
 use crate::wire::promised_digests::Algorithm;
 use crate::wire::tus::{self, MalformedField, Metadata};
 
-/// `460 Checksum Mismatch`, which only tus knows.
+/// `460 Checksum Mismatch`, a status that only tus has.
 const CHECKSUM_MISMATCH: u16 = 460;
 
-/// The extensions creation and creation-with-upload.
+/// Creates an upload, with the extensions creation and creation-with-upload.
 pub async fn create(
     call: &Call,
     condition: Precondition,
@@ -35,7 +35,8 @@ pub async fn create(
     Ok(response.finish())
 }
 
-/// Where to go on. A full session whose last answer was lost in a crash is finished on the way.
+/// Returns the offset at which the client has to continue. If the last response of a full session was lost in a crash,
+/// the session is completed first.
 pub async fn head(call: &Call, id: Uuid) -> Result<HttpResponse, Problem> {
     let upload = finished_if_full(call, call.halted_session(id).await?).await?;
     let mut response = progress(call, HttpResponse::Ok(), &upload);
@@ -60,7 +61,7 @@ pub async fn append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpRespo
     }
     let (length, is_end) = (call.body_length()?, offset == upload.size);
     if upload.state == UploadState::Complete && length == Some(0) && is_end {
-        // Again, for whoever missed the answer to the request that told the length.
+        // A repeat, by a client that missed the response to the request that stated the length.
         return Ok(progress(call, HttpResponse::NoContent(), &upload).finish());
     }
     let file_length = told.filter(|_| upload.length().is_none());
@@ -112,7 +113,7 @@ fn named<T: std::str::FromStr>(metadata: &Metadata, key: &'static str) -> Result
     value.map_err(|_| Error::invalid("Upload-Metadata", format!("{key} cannot be {text:?}")).into())
 }
 
-/// What comes with the request itself, if anything.
+/// Returns the bytes in the request itself, if any.
 fn first_append(call: &Call, size: Option<u64>) -> Result<Option<Append>, Problem> {
     let length = call.body_length()?;
     // HTTP/2 may leave it open whether there is a body.
@@ -143,7 +144,7 @@ fn checksum(call: &Call) -> Result<Option<Checksum>, Problem> {
     }))
 }
 
-/// tus has no word for the end of an upload: it is when the last byte has come.
+/// Completes a full upload. tus has no message for the end of an upload: its last byte ends it.
 async fn finished_if_full(call: &Call, mut upload: Upload) -> Result<Upload, Problem> {
     if upload.state == UploadState::Receiving && upload.is_full() {
         call.finish(upload.id).await?;
@@ -164,7 +165,7 @@ fn progress(
     response
 }
 
-/// As it was sent; what names the target, of an upload that another protocol began.
+/// Returns the metadata as it was sent. For an upload that another protocol began, it names the target.
 fn metadata_of(upload: &Upload) -> String {
     if let Some(as_sent) = &upload.metadata {
         return as_sent.clone();

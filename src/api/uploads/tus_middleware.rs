@@ -1,5 +1,5 @@
-//! What tus wants of every request and answer about uploads, in front of whatever answers them: also
-//! of refusals for lack of credentials, and of paths that lead nowhere.
+//! The rules of tus for every request and response about uploads. They apply in front of all handlers, also to refusals
+//! for a lack of credentials and to unknown paths.
 
 use actix_web::body::{BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
@@ -13,12 +13,12 @@ use crate::wire::tus;
 
 const UPLOADS: &str = "/api/v1/uploads";
 
-/// Whether the path is one upload's.
+/// Reports whether the path is that of a single upload.
 pub fn is_upload(path: &str) -> bool {
     path.strip_prefix(UPLOADS).is_some_and(|rest| rest.len() > 1 && rest.starts_with('/'))
 }
 
-/// Stands in front of all operations; does nothing for those of others.
+/// Runs in front of all operations, and does nothing for those of other paths.
 pub async fn speak_tus<B: MessageBody>(
     mut request: ServiceRequest,
     next: Next<B>,
@@ -28,7 +28,7 @@ pub async fn speak_tus<B: MessageBody>(
         take_meant_method(&mut request);
     }
     let versions = request.headers().get_all(&tus::TUS_RESUMABLE);
-    // OPTIONS is how a client learns of the version.
+    // Clients learn the version by OPTIONS.
     if !concerned || versions.count() == 0 || *request.method() == Method::OPTIONS {
         return next.call(request).await.map(ServiceResponse::map_into_left_body);
     }
@@ -43,8 +43,8 @@ pub async fn speak_tus<B: MessageBody>(
     Ok(response)
 }
 
-/// `X-HTTP-Method-Override`, for clients that can send nothing but POST. Only here, where nothing is
-/// posted: a method from a header could slip past whoever guards the methods of other paths.
+/// Applies `X-HTTP-Method-Override`, for clients that can only send POST. It is limited to the paths of single uploads,
+/// which have no POST of their own: elsewhere, a method from a header could bypass a guard of methods.
 fn take_meant_method(request: &mut ServiceRequest) {
     if *request.method() != Method::POST || !is_upload(request.path()) {
         return;

@@ -1,6 +1,6 @@
 //! Users: names, password hashes, roles, and the images that they are confined to.
 //!
-//! Passwords come in already hashed: how they are hashed and verified is the access room's.
+//! Passwords arrive already hashed: the module `access` hashes and verifies them.
 
 use serde::Serialize;
 use uuid::Uuid;
@@ -13,13 +13,13 @@ use crate::storage::{Change, NewAccount, Purpose, Tx};
 /// A new user.
 pub struct AccountDraft {
     pub name: AccountName,
-    /// A PHC string.
+    /// The password hash, as a PHC string.
     pub password_hash: String,
     pub roles: Vec<Role>,
     pub images: Vec<String>,
 }
 
-/// What changes; `None` leaves a field as it is.
+/// The fields to change; `None` leaves a field as it is.
 #[derive(Default)]
 pub struct AccountChange {
     pub password_hash: Option<String>,
@@ -29,14 +29,15 @@ pub struct AccountChange {
 }
 
 impl AccountChange {
-    /// Shutting somebody out goes on a full disk, too; not with a list of any length in the same breath.
+    /// Returns the purpose of the change. A user can be disabled on a full disk, too, but not together with a new list
+    /// of images, which may be long.
     fn purpose(&self) -> Purpose {
         let shuts_out = self.disabled == Some(true) && self.images.is_none();
         if shuts_out { Purpose::Freeing } else { Purpose::Change }
     }
 }
 
-/// What the audit keeps: no hash.
+/// The audit's record of a user, without the password hash.
 #[derive(Serialize)]
 struct Shown<'a> {
     roles: &'a [Role],
@@ -152,12 +153,12 @@ impl Catalog {
         if !mappings.is_empty() {
             return Err(Error::AccountMapped { mappings });
         }
-        // What refuses certificates goes on to, whomever it was written for.
+        // Mappings that refuse certificates stay in force, whichever user they were made for.
         if tx.forget_account_in_mappings(account.id).await? {
             tx.raise_catalog_version(Change::CertificateMappings).await?;
         }
         tx.delete_account(account.id).await?;
-        // The next of this name is somebody else, to whom sessions of this one must not pass.
+        // The next user of this name is another person, who must not get the sessions of this one.
         let left_behind = self.end_work_of(&mut tx, &account).await?;
         self.audit(
             &mut tx,
@@ -169,8 +170,8 @@ impl Catalog {
         if left_behind.is_empty() { Ok(()) } else { self.remove_garbage_soon().await }
     }
 
-    /// Ends uploads of a user who is gone or shut out, and frees their room; what was reserved is given to others. Says which
-    /// bytes have nobody now.
+    /// Ends the uploads, BITS sessions and remembered answers of a user who was deleted or disabled, and frees their
+    /// disk space for others. Returns the blobs that have no owner any more.
     async fn end_work_of(&self, tx: &mut Tx, account: &Account) -> Result<Vec<Uuid>> {
         let name = account.name.as_str();
         let left_behind = tx.delete_open_uploads_by(name).await?;
@@ -182,11 +183,11 @@ impl Catalog {
         Ok(left_behind)
     }
 
-    /// Puts another hash of the same password in the place of the one that the account was read with; says
-    /// whether that was still there. Nothing that the API shows changes, so neither does the tag.
+    /// Replaces the password hash that the account was read with by another hash of the same password. Reports whether
+    /// the old hash was still there. Nothing that the API shows changes, so the tag does not change either.
     pub async fn renew_password_hash(&self, account: &Account, hash: &str) -> Result<bool> {
         let mut tx = self.db.write().await?;
-        // Waits for whoever is just setting another password.
+        // Waits for a change of the password that is in progress.
         tx.lock_catalog_version().await?;
         if !tx.replace_password_hash(account.id, &account.password_hash, hash).await? {
             return Ok(false);
@@ -197,7 +198,7 @@ impl Catalog {
         Ok(true)
     }
 
-    /// Log-ins are answered from the snapshot, so it has to follow.
+    /// Commits a change and refreshes the snapshot, which log-ins are answered from.
     async fn conclude_account(&self, mut tx: Tx) -> Result<()> {
         tx.raise_catalog_version(Change::Accounts).await?;
         tx.commit().await?;

@@ -1,4 +1,4 @@
-//! Certificate mappings: made, listed, taken away. Which one decides about a certificate, the snapshot knows.
+//! Certificate mappings: created, listed, deleted. The snapshot determines which one applies to a certificate.
 
 use serde::Serialize;
 
@@ -15,17 +15,17 @@ pub struct CertificateMappingDraft {
     pub outcome: Outcome,
 }
 
-/// Which certificates are meant.
+/// The certificates that a mapping applies to.
 pub enum CriterionDraft {
     Certificate(Box<Certificate>),
-    /// Without a position they are asked last.
+    /// Without a position, the rules are checked last.
     Rules {
         rules: Rules,
         position: Option<i64>,
     },
 }
 
-/// What the audit keeps: of a certificate what people know it by.
+/// The audit's record of a mapping. Of a certificate, it keeps what people know it by.
 #[derive(Serialize)]
 struct Shown<'a> {
     user: Option<&'a AccountName>,
@@ -67,10 +67,10 @@ impl Catalog {
             let why = "it is of X.509 version 1, with which no client is let in: have one of version 3 made for it";
             return Err(Error::invalid("certificate", why));
         }
-        // Who is refused has to stay out whatever room there is.
+        // Certificates must be refused however little disk space is left.
         let purpose = if outcome.denies() { Purpose::Freeing } else { Purpose::Change };
         let mut tx = self.db.write_for(purpose).await?;
-        // Positions are read to be changed, and the user must not go meanwhile.
+        // Positions are read to be changed, and the user must not be deleted meanwhile.
         tx.lock_catalog_version().await?;
         if tx.certificate_mapping_by_key(&name.key()).await?.is_some() {
             return Err(Error::NameTaken(name.to_string()));
@@ -101,7 +101,7 @@ impl Catalog {
         known_mapping(&mut self.db.read().await?, name).await
     }
 
-    /// In the order in which they are asked, those behind `after`: a position and a name's key.
+    /// Returns the mappings after `after` (a position and a name's key), in the order in which they are checked.
     pub async fn certificate_mappings(
         &self,
         after: (i64, &str),
@@ -129,7 +129,7 @@ impl Catalog {
         self.conclude_mapping(tx).await
     }
 
-    /// Log-ins are answered from the snapshot, so it has to follow.
+    /// Commits a change and refreshes the snapshot, which log-ins are answered from.
     async fn conclude_mapping(&self, mut tx: Tx) -> Result<()> {
         tx.raise_catalog_version(Change::CertificateMappings).await?;
         tx.commit().await?;
@@ -153,7 +153,7 @@ async fn known_user(tx: &mut Tx, user: &AccountName) -> Result<uuid::Uuid> {
     })
 }
 
-/// Finds its place in the order, and moves those behind it.
+/// Determines the position of a new mapping, and moves the ones behind it.
 async fn place(tx: &mut Tx, draft: CriterionDraft) -> Result<Criterion> {
     match draft {
         CriterionDraft::Certificate(certificate) => {

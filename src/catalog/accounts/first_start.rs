@@ -1,4 +1,4 @@
-//! What a new catalog is given: the channels `test` and `production`, and an administrator.
+//! The initial contents of a new catalog: the channels `test` and `production`, and an administrator.
 
 use crate::catalog::channel::ChannelSettings;
 use crate::catalog::{Actor, Catalog, Result};
@@ -7,12 +7,12 @@ use crate::model::{AccountName, Role};
 use crate::storage::{Change, NewAccount, Tx};
 
 impl Catalog {
-    /// Whether nobody can log in yet.
+    /// Reports whether the catalog has no users yet.
     pub async fn is_new(&self) -> Result<bool> {
         Ok(self.db.read().await?.count_accounts().await? == 0)
     }
 
-    /// Fills a new catalog; says whether it was new. Of several replicas that start together one wins.
+    /// Fills a new catalog, and reports whether it was new. Of several replicas that start together, one does it.
     pub async fn initialise(&self, admin: &AccountName, password_hash: &str) -> Result<bool> {
         let actor = Actor::system("first-start");
         let mut tx = self.db.write().await?;
@@ -35,7 +35,8 @@ impl Catalog {
         Ok(true)
     }
 
-    /// The channels of a new catalog, for who fills it before the first start; that makes the administrator.
+    /// Creates the channels of a new catalog that is filled before the first start. The first start then creates the
+    /// administrator.
     pub async fn make_first_channels(&self) -> Result<()> {
         let actor = Actor::system("first-start");
         let mut tx = self.db.write().await?;
@@ -51,7 +52,7 @@ impl Catalog {
             ..ChannelSettings::default()
         };
         for (name, settings) in [(TEST, test), (PRODUCTION, ChannelSettings::default())] {
-            // A catalog that was rebuilt from its tree has them.
+            // A catalog that was rebuilt from its tree already has them.
             if tx.channel_by_key(name).await?.is_none() {
                 self.insert_channel(tx, actor, name.parse()?, settings).await?;
             }

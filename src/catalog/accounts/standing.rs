@@ -1,19 +1,19 @@
-//! Whether a caller may still do at the end what it was let in for at the start: bytes move for hours, and in the meantime a user is
-//! disabled, a token revoked, a right taken away.
+//! The check at the end of a transfer that a caller still has the right that it had at the start. Bytes are transferred
+//! for hours, and meanwhile a user may be disabled, a token revoked, or a right removed.
 
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{ImageName, Role, pattern, token};
 use crate::storage::Tx;
 
-/// What a caller may now.
+/// The current rights of a caller.
 struct Standing {
     roles: Vec<Role>,
     images: Vec<String>,
 }
 
 impl Catalog {
-    /// Refuses a caller who may not publish this image any more. Callers of an outside issuer are not known here; their tokens end by
-    /// themselves.
+    /// Refuses a caller who may no longer publish this image. Callers of an external issuer are not stored here; their
+    /// tokens expire by themselves.
     pub(in crate::catalog) async fn must_still_publish(
         &self,
         tx: &mut Tx,

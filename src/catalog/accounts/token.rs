@@ -1,9 +1,9 @@
-//! API tokens: what their holders may and until when, and the keys that sign them.
+//! API tokens: the rights of their holders, their expiry, and the keys that sign them.
 //!
-//! The token itself is made and read by the access room; here is the row that decides. A token stands on its
-//! own: it is made by an administrator and belongs to the depot, so it stays good when that administrator is
-//! disabled or deleted, as machines must not stop because a person left. Who made it is on record, for whoever
-//! takes a person's rights away to look through.
+//! The module `access` creates and parses the token itself; the row here decides. A token is independent: it is created
+//! by an administrator but belongs to the depot, so it stays valid when that administrator is disabled or deleted.
+//! Machines must not stop because a person has left. The creator is recorded, so that the tokens of a person can be
+//! reviewed when that person's rights are removed.
 
 use std::time::Duration;
 
@@ -18,10 +18,11 @@ use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{ApiToken, Role, SigningKey, TokenFilter, TokenName};
 use crate::storage::{Change, NewSigningKey, NewToken, Purpose, Tx};
 
-/// How exactly the last use is known: a write for each request would be the dearest part of it.
+/// The precision of the time of last use. A write for each request would be its most expensive part.
 pub const USE_NOTED_EVERY: Duration = Duration::from_hours(1);
 
-/// Rows of void tokens are kept so long, for whoever asks what one of them was; the audit keeps more.
+/// The time for which rows of void tokens are kept, so that people can look up what such a token was. The audit keeps
+/// more.
 const VOID_KEPT: TimeDelta = TimeDelta::days(90);
 
 /// A new token.
@@ -29,27 +30,27 @@ pub struct TokenDraft {
     pub name: TokenName,
     pub roles: Vec<Role>,
     pub images: Vec<String>,
-    /// None is the default lifetime of the settings.
+    /// The time of expiry; none for the default lifetime of the settings.
     pub expires_at: Option<DateTime<Utc>>,
-    /// When the maker itself expires, if it is a token: it makes none that outlives it.
+    /// The expiry of the creator, if that is a token: it cannot create a token that outlives it.
     pub maker_expires_at: Option<DateTime<Utc>>,
 }
 
-/// A new key, as the access room makes them; base64url without padding.
+/// A new key pair, as created by the module `access`, in base64url without padding.
 pub struct KeyDraft {
-    /// PKCS #8.
+    /// The private key, in PKCS #8.
     pub private_key: SecretString,
     pub public_key: String,
 }
 
-/// A token's row and what it is to be signed with.
+/// A token's row, and the key to sign the token with.
 pub struct Unsigned {
     pub token: ApiToken,
     pub key: SigningKey,
     pub private_key: SecretString,
 }
 
-/// What the audit keeps.
+/// The audit's record of a token.
 #[derive(Serialize)]
 struct Shown<'a> {
     name: &'a TokenName,
@@ -60,10 +61,10 @@ struct Shown<'a> {
     revoked: bool,
 }
 
-/// What becomes of the keys before a new one.
+/// The handling of the keys before a new one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum OlderKeys {
-    /// Their tokens stay good.
+    /// Their tokens stay valid.
     #[default]
     Keep,
     /// Their tokens are revoked.
@@ -91,10 +92,10 @@ impl ApiToken {
 }
 
 impl Catalog {
-    /// Makes a token's row; `spare` becomes the catalog's key if it has none yet.
+    /// Creates a token's row. `spare` becomes the catalog's key if it has none yet.
     ///
-    /// A name belongs to one living token: it is what uploads and repeats of requests are bound to. A successor
-    /// of the same name goes on with them.
+    /// Only one live token may have a name, because uploads and repeated requests are bound to the name. A successor
+    /// with the same name continues them.
     pub async fn create_token(
         &self,
         actor: &Actor,
@@ -117,7 +118,7 @@ impl Catalog {
             expires_at = end;
         }
         let mut tx = self.db.write().await?;
-        // Of two that come at once one sees the other's key and name.
+        // Of two concurrent requests, one sees the other's key and name.
         tx.lock_catalog_version().await?;
         if tx.live_token_by_key(&draft.name.key(), now).await?.is_some() {
             return Err(Error::NameTaken(draft.name.to_string()));
@@ -145,12 +146,12 @@ impl Catalog {
         Ok(Unsigned { token, key, private_key: private_key.into() })
     }
 
-    /// A token, also one that was revoked.
+    /// Returns a token, even if it was revoked.
     pub async fn token(&self, id: Uuid) -> Result<ApiToken> {
         self.db.look().await?.token(id).await?.ok_or(Error::TokenNotFound)
     }
 
-    /// Newest first, those before `before`.
+    /// Returns the tokens before `before`, newest first.
     pub async fn tokens(
         &self,
         before: Option<Uuid>,
@@ -161,7 +162,7 @@ impl Catalog {
         Ok(tx.tokens_before(before.unwrap_or(Uuid::max()), which, limit).await?)
     }
 
-    /// Ends a token, here at once and on other replicas within a second.
+    /// Revokes a token, here at once and on other replicas within a second.
     pub async fn revoke_token(
         &self,
         actor: &Actor,
@@ -181,7 +182,7 @@ impl Catalog {
         Ok(token)
     }
 
-    /// Signs with a new key from now on. Says how many tokens of the older ones were revoked with them.
+    /// Signs with a new key from now on. Returns the key, and the number of the older keys' tokens that were revoked.
     pub async fn rotate_signing_key(
         &self,
         actor: &Actor,
@@ -210,8 +211,8 @@ impl Catalog {
         Ok((key, revoked_tokens))
     }
 
-    /// Notes that a token was used, if that was not noted within the last hour.
-    /// Nobody waits for it, and one that fails is made up for in an hour.
+    /// Records that a token was used, if no use was recorded within the last hour. Nobody waits for the record, and a
+    /// failed one is made up for within an hour.
     pub fn note_token_use(&self, id: Uuid) {
         let catalog = self.clone();
         self.runtime.spawn(async move {
@@ -241,7 +242,7 @@ impl Catalog {
         issuer: Option<String>,
     ) -> Result<SigningKey> {
         let (id, created_at) = (self.ids.next(), self.clock.now());
-        // Named after its first key: no other catalog has the same.
+        // Named after the catalog's first key, so that no other catalog has the same issuer.
         let issuer = issuer.unwrap_or_else(|| format!("urn:uuid:{id}"));
         tx.insert_signing_key(&NewSigningKey {
             id,
@@ -255,7 +256,7 @@ impl Catalog {
         Ok(SigningKey { id, issuer, public_key, created_at, retired_at: None })
     }
 
-    /// When a token ends that is made now, in whole seconds.
+    /// Returns the expiry of a token that is created now, in whole seconds.
     fn expiry(&self, asked: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTime<Utc>> {
         let after = |lifetime| {
             let lifetime = TimeDelta::from_std(lifetime).unwrap_or(TimeDelta::MAX);
@@ -275,7 +276,7 @@ impl Catalog {
         Ok(expires_at)
     }
 
-    /// Callers are recognised by the snapshot, so it has to follow.
+    /// Commits a change and refreshes the snapshot, which callers are authenticated from.
     async fn conclude_tokens(&self, mut tx: Tx) -> Result<()> {
         tx.raise_catalog_version(Change::Tokens).await?;
         tx.commit().await?;

@@ -1,9 +1,9 @@
-//! The chain that the audit's rows form, and whether it still holds.
+//! The chain of the audit's rows, and its verification.
 //!
-//! Each row has a hash over itself and the hash of the row before it ([`AuditRow::hash_after`]). Whoever alters, removes or moves a row has to
-//! write all later hashes anew, and whoever has noted the newest hash elsewhere (each `audit verify` and
-//! each export tells it) finds out even then. Where the oldest rows were pruned ([`super::prune`]) it begins behind
-//! the anchor, which the newest row of that action has to name.
+//! Each row has a hash over itself and the hash of the row before it ([`AuditRow::hash_after`]). Anyone who alters,
+//! removes or moves a row has to rewrite all later hashes. Even then, someone who has noted the newest hash elsewhere
+//! (each `audit verify` and each export reports it) detects the change. If the oldest rows were pruned
+//! ([`super::prune`]), the chain begins after the anchor, which the newest row of that action has to name.
 
 use serde_json::Value;
 
@@ -11,18 +11,18 @@ use super::prune;
 use crate::catalog::{Catalog, Result};
 use crate::storage::{AuditHead, AuditRow};
 
-/// Rows to look at with one question to the database.
+/// The number of rows per query.
 const PAGE: i64 = 1000;
 
-/// Findings that are listed; the chain is looked through to its end all the same.
+/// The number of findings that are listed. The chain is checked to its end all the same.
 const MOST_FINDINGS: usize = 100;
 
-/// What is wrong at one place of the chain.
+/// A fault at one place of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Finding {
     #[error("row {0} is not what was written, or the row before it was exchanged")]
     Altered(i64),
-    /// What the first row behind them says cannot be known any more: its hash is over theirs.
+    /// The first row after them cannot be verified, because its hash is over theirs.
     #[error("rows {first} to {last} are missing, and the one behind them cannot be verified")]
     Missing { first: i64, last: i64 },
     #[error("row {0} is the newest by the record of the newest, and is another one")]
@@ -39,17 +39,17 @@ pub enum Finding {
     Unchained(i64),
 }
 
-/// What a look through the whole chain has found.
+/// The result of a check of the whole chain.
 #[derive(Debug)]
 pub struct Verified {
     pub rows: u64,
-    /// The last row that was pruned, behind which the chain begins.
+    /// The last row that was pruned. The chain begins after it.
     pub anchor: AuditHead,
-    /// The same as the newest row of a pruning tells it.
+    /// The same anchor, as recorded by the newest row of a pruning.
     recorded_anchor: AuditHead,
     pub newest: AuditHead,
     pub findings: Vec<Finding>,
-    /// How many there are, where not all are listed.
+    /// The number of findings, including those that are not listed.
     pub found: usize,
 }
 
@@ -68,7 +68,7 @@ impl Verified {
 }
 
 impl Catalog {
-    /// Looks through the whole chain.
+    /// Verifies the whole chain.
     pub async fn verify_audit(&self) -> Result<Verified> {
         let mut tx = self.db.read().await?;
         let head = tx.audit_head().await?;
@@ -90,7 +90,7 @@ impl Catalog {
         Ok(verified)
     }
 
-    /// Rows of the chain in its order, those after the sequence number `after`.
+    /// Returns the rows of the chain after the sequence number `after`, in order.
     pub async fn audit_chain(&self, after: i64, limit: i64) -> Result<Vec<AuditRow>> {
         Ok(self.db.read().await?.audit_chain_after(after, limit).await?)
     }
@@ -121,7 +121,8 @@ fn recorded_anchor(row: &AuditRow) -> AuditHead {
     }
 }
 
-/// Who removes rows and writes an anchor for that has not written the row that tells of it.
+/// Compares the anchor with the recorded one. Someone who removes rows and writes an anchor for that has not written
+/// the row that records the pruning.
 fn compare_anchors(verified: &mut Verified) {
     let (anchor, recorded) = (verified.anchor.sequence, verified.recorded_anchor.sequence);
     if verified.anchor == verified.recorded_anchor {
@@ -192,7 +193,8 @@ mod tests {
         verified.findings
     }
 
-    /// A chain of five whose fourth row tells that the first two were pruned, and which begins behind `anchor`.
+    /// Returns the findings for a chain of five rows that begins after `anchor`, and whose fourth row records that the
+    /// first two were pruned.
     fn findings_of_pruned(anchor: usize) -> Vec<Finding> {
         let mut rows = chain(3);
         let mut previous = rows[2].hash.clone().unwrap();

@@ -1,29 +1,31 @@
-//! What a row keeps of before and after: what differs, and of that a bounded amount.
+//! The states before and after a change, as a row keeps them: only what differs, and of that a limited amount.
 //!
-//! Rejected: all of both. One publisher who changes a long description over and over would fill the database with copies
-//! of it, for good. What is cut is told by its length and SHA-256, so whoever has the whole can still show that it is this one.
+//! Rejected: keeping both states whole. A publisher who repeatedly changes a long description would fill the database
+//! with copies of it, permanently. A text that is cut is recorded with its length and SHA-256, so that anyone who has
+//! the whole text can prove that it is this one.
 
 use serde_json::{Map, Value, json};
 
 use crate::model::Digest;
 use crate::storage::canonical_json;
 
-/// Longer texts are cut.
+/// The length in bytes above which a text is cut.
 const LONGEST_TEXT: usize = 256;
 
-/// So much of a text that is cut.
+/// The length in bytes of the start that is kept of a cut text.
 const START: usize = 128;
 
-/// What each of before and after may take as JSON, so that a row has 4 KiB at most.
+/// The size limit for each state as JSON, so that a row has at most 4 KiB.
 const ROOM: usize = 1600;
 
-/// What a note of what was left out takes at most.
+/// The maximum size of a note about what was left out.
 const NOTE: usize = 160;
 
-/// Its key in an object; labels and fields have no such names.
+/// The key of such a note in an object. Labels and fields have no such names.
 const LEFT_OUT: &str = "(left out)";
 
-/// Of two objects only what differs; of a creation all of after, of a deletion all of before.
+/// Returns the states to keep: of two objects only what differs, of a creation the whole new state, of a deletion the
+/// whole old state.
 pub(super) fn kept(
     mut before: Option<Value>,
     mut after: Option<Value>,
@@ -55,7 +57,7 @@ fn bounded(state: &Value) -> Value {
     fit(state, &mut room).unwrap_or_else(|| whole_left_out(state))
 }
 
-/// None where there is no room for it.
+/// Returns the value, shortened if necessary; none if there is not enough space for it.
 fn fit(value: &Value, room: &mut usize) -> Option<Value> {
     match value {
         Value::String(text) if text.len() > LONGEST_TEXT => within(cut(text), room),
@@ -66,7 +68,7 @@ fn fit(value: &Value, room: &mut usize) -> Option<Value> {
 }
 
 fn within(value: Value, room: &mut usize) -> Option<Value> {
-    // With the comma behind it.
+    // Including the comma that follows.
     *room = room.checked_sub(length(&value) + 1)?;
     Some(value)
 }
@@ -82,7 +84,7 @@ fn fit_items(items: &[Value], whole: &Value, room: &mut usize) -> Option<Value> 
     Some(Value::Array(kept))
 }
 
-/// The short ones first: states and numbers tell more than the end of a long list.
+/// Keeps the short fields first: states and numbers say more than the end of a long list.
 fn fit_fields(fields: &Map<String, Value>, whole: &Value, room: &mut usize) -> Option<Value> {
     *room = room.checked_sub(NOTE)?;
     let mut by_length: Vec<_> = fields.iter().map(|field| (wanted(field.1), field)).collect();
@@ -103,7 +105,7 @@ fn fit_fields(fields: &Map<String, Value>, whole: &Value, room: &mut usize) -> O
     Some(Value::Object(kept))
 }
 
-/// What it would take, where there is room for all.
+/// Returns the size of the value if there is enough space for all of it.
 fn wanted(value: &Value) -> usize {
     match value {
         Value::String(text) => text.len().min(LONGEST_TEXT),
@@ -123,7 +125,7 @@ fn cut(text: &str) -> Value {
     })
 }
 
-/// With the digest of the whole list or object that they were of.
+/// Returns the note, with the digest of the whole list or object that the items were part of.
 fn left_out(count: usize, whole: &Value) -> Value {
     json!({"count": count, "sha256_of_all": digest(whole)})
 }

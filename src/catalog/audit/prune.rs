@@ -1,8 +1,9 @@
-//! Old rows of the audit go, and the chain stays one: what is left begins behind an anchor, the place and hash of the last
-//! row that went. Anchor, removal and a row that tells of them (`audit.prune`) are one step.
+//! Pruning: old rows of the audit are removed, and the rest is still one chain. It begins after an anchor, which holds
+//! the place and hash of the last removed row. The anchor, the removal and a row that records them (`audit.prune`) are
+//! one step.
 //!
-//! Only the beginning of the chain goes, and only rows that are what was written: pruning must not take away the traces of
-//! somebody who altered one.
+//! Only the beginning of the chain is removed, and only intact rows: pruning must not remove the traces of someone who
+//! has altered a row.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
@@ -11,24 +12,24 @@ use super::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Result};
 use crate::storage::{AuditHead, StorageError, Tx};
 
-/// The action of the row that tells of it.
+/// The action of the row that records a pruning.
 pub(super) const ACTION: &str = "audit.prune";
 
-/// Rows that go in one step.
+/// The number of rows that are removed in one step.
 const BATCH: u16 = 500;
 
-/// Steps of one sweep; the next goes on.
+/// The number of steps of one sweep. The next sweep continues.
 const STEPS_OF_A_SWEEP: usize = 100;
 
-/// The rule lets rows become older by this, or by a tenth of the time that they are kept: each step leaves a row, and a row
-/// for every row that goes would be none less.
+/// The time by which rows may become older than the rule says, at most a tenth of the time for which they are kept.
+/// Each step adds a row, so a step for each removed row would not reduce their number.
 const SLACK: TimeDelta = TimeDelta::days(1);
 
-/// What went, or would go.
+/// The rows that were removed, or would be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pruned {
     pub rows: u64,
-    /// Of the last row that went, by now or before; 0 and empty where none did.
+    /// The last row that was removed, now or before; 0 and empty if there is none.
     pub anchor: AuditHead,
 }
 
@@ -36,12 +37,12 @@ pub struct Pruned {
 struct Oldest {
     rows: u16,
     last: AuditHead,
-    /// When the oldest was written, whether it may go or not.
+    /// The time when the oldest row was written, whether it may be removed or not.
     begun_at: Option<DateTime<Utc>>,
 }
 
 impl Catalog {
-    /// What [`Self::prune_audit`] would remove.
+    /// Returns what [`Self::prune_audit`] would remove.
     pub async fn prunable_audit_rows(&self, before: DateTime<Utc>) -> Result<Pruned> {
         let mut tx = self.db.read().await?;
         let mut pruned = Pruned { rows: 0, anchor: tx.audit_anchor().await? };
@@ -55,12 +56,13 @@ impl Catalog {
         }
     }
 
-    /// Removes the rows from the oldest on to the first that was written at `before` or later.
+    /// Removes the rows from the oldest one up to, but not including, the first one that was written at `before` or
+    /// later.
     pub async fn prune_audit(&self, actor: &Actor, before: DateTime<Utc>) -> Result<Pruned> {
         self.prune_in_steps(actor, before, usize::MAX).await
     }
 
-    /// Removes what `audit.keep` does not keep.
+    /// Removes the rows that are older than `audit.keep`.
     pub(crate) async fn prune_audit_by_rule(&self) -> Result<()> {
         let keep = TimeDelta::from_std(self.rules().audit.keep).unwrap_or(TimeDelta::MAX);
         let Some(before) = self.clock.now().checked_sub_signed(keep).filter(|_| !keep.is_zero())
@@ -90,7 +92,7 @@ impl Catalog {
         let mut pruned = Pruned { rows: 0, anchor: AuditHead::default() };
         for _ in 0..steps {
             let mut tx = self.db.write_to_free().await?;
-            // Nobody else prunes meanwhile.
+            // Prevents other prunings meanwhile.
             tx.lock_audit().await?;
             pruned.anchor = tx.audit_anchor().await?;
             let Oldest { rows, last, .. } = oldest(&mut tx, &pruned.anchor, before).await?;
@@ -113,7 +115,7 @@ impl Catalog {
     }
 }
 
-/// Those behind the anchor that were written before then; refuses where one of them is not what was written.
+/// Returns the rows after the anchor that were written before `before`. Refuses if one of them is not intact.
 async fn oldest(tx: &mut Tx, anchor: &AuditHead, before: DateTime<Utc>) -> Result<Oldest> {
     let page = tx.audit_chain_after(anchor.sequence, BATCH.into()).await?;
     let mut oldest =

@@ -1,4 +1,4 @@
-//! Writes refused log-ins to the audit, from what [`refused_logins`](super::refused_logins) has gathered.
+//! The recorder, which writes the refused log-ins collected by [`refused_logins`](super::refused_logins) to the audit.
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -8,12 +8,12 @@ use super::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Result};
 
 impl Catalog {
-    /// Notes a refusal for the record.
+    /// Notes a refused log-in, to be written later.
     pub fn note_refused_login(&self, refused: RefusedLogin, request_id: Option<String>) {
         self.shared.refused_logins.lock().add(refused, request_id);
     }
 
-    /// Writes what was noted, without end.
+    /// Writes what was noted, forever.
     pub async fn keep_recording_refused_logins(&self) {
         loop {
             tokio::time::sleep(EVERY).await;
@@ -22,7 +22,7 @@ impl Catalog {
         }
     }
 
-    /// Writes all that was noted: the server stops.
+    /// Writes everything that was noted, because the server stops.
     pub(in crate::catalog) async fn record_all_refused_logins(&self) {
         let rest = self.shared.refused_logins.lock().rest();
         self.record_refused_logins(rest).await;

@@ -1,11 +1,12 @@
-//! Log-ins that were refused, gathered on their way to the record; `recorder` writes them.
+//! Refused log-ins, collected before `recorder` writes them to the audit.
 //!
-//! Whoever is refused waits for no database: what is noted here is written within a second. Equal ones within
-//! ten minutes are one row that counts them, after the first, which has a row at once; and however many different ones
-//! come, there is a row a second at most in the long run, so that strangers neither fill the database nor hold up those
-//! who change it. Numbers are kept in any case. What a kill can take along is what has no row yet. Rejected: a row
-//! before each answer, which lets guesses queue for the database, and leaves update checks with wrong credentials
-//! unanswered while it is away.
+//! A refusal does not wait for the database: what is noted here is written within a second. The first of several equal
+//! ones has a row at once; those of the next ten minutes are counted in one row. However many different ones arrive,
+//! there is at most one row a second in the long run, so that strangers can neither fill the database nor delay those
+//! who change it. Numbers are kept in any case. A kill loses only what has no row yet.
+//!
+//! Rejected: a row before each answer. Guesses would queue for the database, and update checks with wrong credentials
+//! would get no answer while it is unreachable.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -17,35 +18,35 @@ use tokio::time::Instant;
 
 use crate::catalog::Actor;
 
-/// How often what was noted is written.
+/// The interval at which what was noted is written.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 
-/// How long equal ones wait for more of them once there is a row.
+/// The time for which equal refusals are collected after a row.
 const QUIET: Duration = Duration::from_mins(10);
 
-/// Rows that may be written at once after a while without; one more each second.
+/// The number of rows that may be written at once after a quiet time. One more is allowed each second.
 const ALLOWED: usize = 50;
 
-/// Different ones that are kept; those beyond are counted in one row.
+/// The number of different refusals that are kept. Further ones are counted in one row.
 const DIFFERENT: usize = 1000;
 
-/// In place of a user's name where nobody has the one that was given: it may be a password in the wrong field.
+/// The replacement for a name that no user has, which may be a password in the wrong field.
 pub(super) const UNKNOWN: &str = "(unknown)";
 
 /// A log-in that was refused; equal ones are counted together.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct RefusedLogin {
-    /// The name that was given, if somebody has it.
+    /// The name that was given, if a user has it.
     pub caller: Option<String>,
-    /// Subject and issuer of the certificate that was brought.
+    /// The subject and issuer of the certificate that was presented.
     pub certificate: Option<String>,
     /// The code of the problem that was answered, or of the handshake's refusal.
     pub reason: &'static str,
-    /// Of the subscriber: with IPv6 its network of 64 bits.
+    /// The address of the subscriber. For IPv6, its network of 64 bits.
     pub address: IpAddr,
 }
 
-/// What has no row yet, and what had one a short while ago.
+/// The refusals that have no row yet, and those that had one recently.
 #[derive(Debug, Default)]
 pub(in crate::catalog) struct RefusedLogins(Mutex<Gathered>);
 
@@ -57,11 +58,11 @@ pub(super) struct Gathered {
     allowed: usize,
 }
 
-/// How often since the last row.
+/// The number of refusals since the last row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Times {
     pub(super) count: u64,
-    /// Of the first one.
+    /// The request id of the first one.
     request_id: Option<String>,
     quiet_until: Option<Instant>,
 }
@@ -100,7 +101,7 @@ impl Gathered {
         }
     }
 
-    /// Those whose time has come, as many as are allowed. They stay until [`Self::written`].
+    /// Returns the refusals that are due, as many as are allowed. They stay until [`Self::written`] is called.
     pub(super) fn due(&mut self, now: Instant) -> Batch {
         let is_over = |until: Option<Instant>| until.is_none_or(|until| now >= until);
         self.different.retain(|_, times| times.count > 0 || !is_over(times.quiet_until));
@@ -111,7 +112,7 @@ impl Gathered {
         Batch { different, beyond }
     }
 
-    /// All that has no row yet, at the end.
+    /// Returns everything that has no row yet, for the last write.
     pub(super) fn rest(&self) -> Batch {
         let rest = self.different.iter().filter(|(_, times)| times.count > 0);
         Batch {
@@ -173,7 +174,7 @@ mod tests {
         batch.different.iter().map(|(_, times)| times.count).collect()
     }
 
-    /// One look of the writer, whose writing succeeds.
+    /// Runs the writer once, with a successful write.
     fn write(gathered: &mut Gathered, now: Instant) -> Batch {
         let batch = gathered.due(now);
         gathered.written(&batch, now);

@@ -1,4 +1,4 @@
-//! How a session ends: closed or cancelled by its client, expired, or with the draft that it was for.
+//! The end of a session: closed or cancelled by its client, expired, or ended together with its draft.
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -6,28 +6,29 @@ use crate::catalog::rules::Commit;
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{BitsSession, BitsSessionState as State, UploadState, token};
 
-/// A client that missed the answer to Close asks again within its own time-outs; a day is more than all
-/// of them.
+/// The time for which a closed session is kept. A client that missed the answer to Close asks again within its own
+/// time-outs; a day is more than all of them.
 const CLOSED_KEPT: TimeDelta = TimeDelta::days(1);
 
-/// A request that has finished an upload goes on at once: what is left unconcluded for so long was cut off.
+/// The time after which an unfinished conclusion counts as interrupted. A request that has finished an upload continues
+/// at once.
 const CUT_OFF_AFTER: TimeDelta = TimeDelta::minutes(1);
 
-/// How far a session's bytes have come.
+/// The progress of a session's bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bytes {
     None,
     Some,
     All,
-    /// All, and they are the draft's file; what follows from that may be still to do.
+    /// All bytes are there and are the draft's file. The steps that follow may still have to be done.
     Given,
-    /// There is nothing left to do.
+    /// Nothing is left to do.
     Settled,
 }
 
 impl Catalog {
-    /// Ends a session for good. Before all bytes came, what there is goes: there is no such thing as
-    /// half an upload. Repeated, it changes nothing.
+    /// Ends a session for good. If only some of the bytes have arrived, they are deleted: there is no half upload.
+    /// Repeating it changes nothing.
     pub async fn close_bits_session(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
         match self.bytes_of(actor, session).await? {
             Bytes::All | Bytes::Given => self.commit_bits_session(actor, session).await?,
@@ -35,7 +36,7 @@ impl Catalog {
             Bytes::None => {
                 self.drop_bytes(actor, session).await?;
                 self.forget_bits_session(session).await?;
-                // A client that takes Close for the end would believe that its file is there.
+                // A client that takes Close for success would believe that its file is there.
                 return Err(Error::NothingCame);
             }
             Bytes::Settled => {}
@@ -44,7 +45,7 @@ impl Catalog {
         self.move_on(session, &from, State::Closed).await
     }
 
-    /// Takes back what came, unless the file is the draft's already: then only the session ends.
+    /// Discards what has arrived, unless the file is the draft's already: then only the session ends.
     pub async fn cancel_bits_session(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
         let bytes = self.bytes_of(actor, session).await?;
         let at_the_end = bytes == Bytes::All && self.rules().bits.commit == Commit::LastFragment;
@@ -83,8 +84,8 @@ impl Catalog {
         Ok(tx.commit().await?)
     }
 
-    /// A session whose draft was sealed or deleted by somebody else has nowhere to go: it ends, and its
-    /// client, being told that it is unknown, sends the file into the next draft.
+    /// Ends a session whose draft was sealed or deleted by someone else. The client is told that the session is
+    /// unknown, and sends the file into the next draft.
     pub(super) async fn lost_with_its_draft(
         &self,
         actor: &Actor,
@@ -112,7 +113,7 @@ impl Catalog {
         Error::UploadNotFound
     }
 
-    /// Sessions unchanged since then have expired.
+    /// Returns the expiry limit: sessions that are unchanged since then have expired.
     pub(super) fn idle_since(&self) -> DateTime<Utc> {
         TimeDelta::from_std(self.rules().uploads.expire_after)
             .ok()
@@ -124,16 +125,17 @@ impl Catalog {
         self.idle_since().max(self.clock.now() - CLOSED_KEPT)
     }
 
-    /// What becomes of sessions that no client comes back for, of BITS and of all uploads.
+    /// Ends sessions that no client returns to: BITS sessions and all other uploads.
     pub(crate) async fn end_stale_sessions(&self) -> Result<()> {
-        // Before the uploads that tell which ones: a server may have been down for long.
+        // This comes before uploads expire, because uploads show which sessions these are, and the server may have been
+        // down for long.
         self.conclude_cut_off_bits_sessions().await?;
         self.expire_uploads().await?;
         self.forget_ended_bits_sessions().await
     }
 
-    /// Makes good what kills cut off and no client came back for. One that fails is left for the next
-    /// sweep and keeps nobody from the others.
+    /// Concludes sessions that a kill interrupted and no client returned to. A session that fails is left for the next
+    /// sweep and does not stop the others.
     async fn conclude_cut_off_bits_sessions(&self) -> Result<()> {
         let cut_off = self.clock.now() - CUT_OFF_AFTER;
         let left = self.db.read().await?.unconcluded_bits_sessions(cut_off).await?;
@@ -149,14 +151,14 @@ impl Catalog {
         Ok(())
     }
 
-    /// Forgets sessions that are over: closed long ago, expired, or without the upload they had.
+    /// Deletes sessions that are over: closed long ago, expired, or without the upload that they had.
     async fn forget_ended_bits_sessions(&self) -> Result<()> {
         let mut tx = self.db.write_to_free().await?;
         tx.forget_bits_sessions(self.closed_since(), self.idle_since()).await?;
         Ok(tx.commit().await?)
     }
 
-    /// Who made the session, with the roles of today; none where the account or the token is gone.
+    /// Returns the creator of the session with the current roles; without any if the account or the token is gone.
     fn owner_of(&self, session: &BitsSession) -> Actor {
         let snapshot = self.snapshot();
         let name = &session.created_by;
@@ -166,7 +168,7 @@ impl Catalog {
                 .ok()
                 .and_then(|name| snapshot.token_by_name(&name, self.clock.now()))
                 .map(|token| token.roles.clone()),
-            // What an outside issuer says of a caller is known only while the caller is here.
+            // The roles that an external issuer gives to a caller are known only during the caller's own requests.
             None => name
                 .parse()
                 .ok()

@@ -1,5 +1,5 @@
-//! What follows from the last byte: the file is the draft's, a draft with both files is sealed, and a
-//! sealed one is promoted where the settings say so. Done again, all of it changes nothing.
+//! The steps after the last byte: the file becomes the draft's, a draft with both files is sealed, and a sealed one is
+//! promoted if the settings say so. Repeating all of this changes nothing.
 
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::model::{
 };
 
 impl Catalog {
-    /// Gives a full session to its draft, with all that follows.
+    /// Commits a full session's file to its draft, with all that follows.
     pub(super) async fn commit_bits_session(
         &self,
         actor: &Actor,
@@ -21,7 +21,7 @@ impl Catalog {
         for attempt in 1..=ATTEMPTS {
             match self.finish_upload(actor, session.id).await {
                 Ok(_) => return self.conclude_bits_session(actor, session).await,
-                // Another request of the session is just as far.
+                // Another request of the session has come just as far.
                 Err(Error::UploadTakenOver) => tokio::time::sleep(STEP_BACK * attempt).await,
                 Err(error) => return Err(self.lost_with_its_draft(actor, session, error).await),
             }
@@ -29,7 +29,7 @@ impl Catalog {
         Err(Error::UploadBusy)
     }
 
-    /// For a session whose file is the draft's.
+    /// Concludes a session whose file is the draft's already.
     pub(super) async fn conclude_bits_session(
         &self,
         actor: &Actor,
@@ -49,10 +49,10 @@ impl Catalog {
             Ok(_) => {
                 tracing::info!(%image, revision = revision.number, "sealed: BITS brought both files");
             }
-            // By the other file's upload, or before a crash.
+            // Sealed by the other file's upload, or before a crash.
             Err(Error::RevisionSealed(_)) => {}
             Err(error @ (Error::Storage(_) | Error::EmptyFile(_))) => return Err(error),
-            // The other file is not there yet, or somebody deleted what this one was for.
+            // The other file is not there yet, or someone has deleted what this one was for.
             Err(_) => return Ok(()),
         }
         match &self.rules().bits.promote_to {
@@ -61,8 +61,8 @@ impl Catalog {
         }
     }
 
-    /// Promotes what never was in the channel. A refusal is told to the administrator and not to the
-    /// client, whose upload stands.
+    /// Promotes a revision that was never assigned to the channel. A refusal is reported to the administrator, not to
+    /// the client, whose upload remains successful.
     async fn promote_once(
         &self,
         actor: &Actor,
@@ -92,8 +92,8 @@ impl Catalog {
         Err(Error::UploadBusy)
     }
 
-    /// The condition on which to promote: nobody has promoted anything since this look. None where the
-    /// revision was in the channel already.
+    /// Returns the precondition of the promotion: nothing has been promoted since this check. Returns none if the
+    /// revision was assigned to the channel already.
     async fn still_to_promote(
         &self,
         image: &ImageName,
@@ -102,7 +102,7 @@ impl Catalog {
     ) -> Result<Option<Precondition>> {
         let mut tx = self.db.read().await?;
         let image = living_image(&mut tx, image).await?;
-        // A channel that does not exist is refused where others are.
+        // The promotion refuses a channel that does not exist.
         let Some(channel) = tx.channel_by_key(&channel.key()).await? else {
             return Ok(Some(Precondition::None));
         };

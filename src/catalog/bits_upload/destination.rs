@@ -1,29 +1,29 @@
-//! Where a file goes, told by its name alone.
+//! The destination of a file, determined by its name alone.
 
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::{FileRole, ImageName};
 
-/// As long as a file's name may be on Windows, in bytes.
+/// The length limit of a file's name on Windows, in bytes.
 const LONGEST_NAME: usize = 260;
 
-/// The extensions, longest first: `x.ckm.index` is the index of `x.ckm` and not `x.ckm` with another.
+/// The extensions, longest first: without its extension, `x.ckm.index` is `x` and not `x.ckm`.
 const EXTENSIONS: [(&str, FileRole); 3] =
     [(".ckm.index", FileRole::Index), (".index", FileRole::Index), (".ckm", FileRole::Ckm)];
 
 /// The file that a BITS upload is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Destination {
-    /// As asked for.
+    /// The file's name, as requested.
     pub file_name: String,
     pub image: ImageName,
     pub role: FileRole,
 }
 
 impl Catalog {
-    /// Reads what stands below the tree's root in a request's path, as it was sent.
+    /// Reads the part of a request's path below the tree's root, as it was sent.
     ///
-    /// One plain file name: no folder, nothing encoded, nothing that any file system reads as more than a
-    /// name. Channels' folders are no destination, since revisions get there by promotion.
+    /// It has to be one plain file name: no folder, no encoded characters, nothing that a file system could read as
+    /// more than a name. Channels' folders are not valid destinations, because revisions get there by promotion.
     pub fn bits_destination(&self, path: &str) -> Result<Destination> {
         let refused = |reason: &str| Error::invalid("destination", reason);
         if path.len() > LONGEST_NAME || !path.bytes().all(is_plain) || path.starts_with('.') {
@@ -43,7 +43,7 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && !br#"/\:*?"<>|%"#.contains(&byte)
 }
 
-/// The name before an extension in any case; Windows writes `.CKM` as well.
+/// Returns the name before an extension, which may be in any case: Windows also writes `.CKM`.
 fn without<'a>(name: &'a str, extension: &str) -> Option<&'a str> {
     let stem = name.len().checked_sub(extension.len()).filter(|length| *length > 0)?;
     let (stem, end) = name.split_at_checked(stem)?;

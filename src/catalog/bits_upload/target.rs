@@ -1,8 +1,8 @@
-//! The draft that a file goes to, chosen when the first fragment tells how large it is.
+//! The draft that a file goes to, chosen when the first fragment reports the file's size.
 //!
-//! The choice is written into the session under the image's lock before the upload is made: of two
-//! files that arrive at once each finds what the other has taken, and after a crash in between the
-//! client's next fragment goes on with the same draft.
+//! The choice is written into the session under the image's lock before the upload is created. Of two files that arrive
+//! at once, each sees what the other has taken. After a crash in between, the client's next fragment continues with the
+//! same draft.
 
 use crate::catalog::image::{ImageDraft, locked_image};
 use crate::catalog::revision::RevisionChange;
@@ -36,16 +36,16 @@ impl Catalog {
         };
         match self.create_upload_as(actor, session.id, announced).await {
             Ok(_) => self.fill(actor, session).await,
-            // It may have been made all the same: the next fragment finds out.
+            // The upload may have been created nevertheless: the next fragment finds out.
             Err(error @ Error::Storage(_)) => Err(error),
-            // Another first fragment was faster, and its reservation stood in this one's way.
+            // Another first fragment was faster, and its reservation was in the way of this one.
             Err(_) if self.upload(actor, session.id).await.is_ok() => {
                 self.fill(actor, session).await
             }
             Err(error) => {
                 self.release_draft(session).await?;
                 Err(match error {
-                    // Somebody sealed or deleted the draft in this moment: there will be another.
+                    // Someone has just sealed or deleted the draft: there will be another one.
                     Error::RevisionSealed(_) | Error::RevisionDeleted(_) => Error::UploadBusy,
                     other => other,
                 })
@@ -53,7 +53,7 @@ impl Catalog {
         }
     }
 
-    /// The session has its upload; one that was cancelled or closed in this moment has not wanted it.
+    /// Marks the session as receiving. If it was cancelled or closed at this moment, its upload is cancelled.
     async fn fill(&self, actor: &Actor, session: &BitsSession) -> Result<()> {
         self.move_on(session, &[State::Claimed], State::Receiving).await?;
         let now = self.db.read().await?.bits_session(session.id).await?;
@@ -64,7 +64,8 @@ impl Catalog {
         Err(Error::UploadNotFound)
     }
 
-    /// What is refused for its size alone leaves no image behind whose name may only be a slip.
+    /// Checks the size before the image is created: a file that is refused for its size alone must not leave an image
+    /// behind, whose name may only be a typing error.
     async fn check_beforehand(&self, size: u64) -> Result<()> {
         self.check_size(size)?;
         let quota = self.rules().uploads.image_quota.as_u64();
@@ -74,7 +75,8 @@ impl Catalog {
         self.check_room(&mut self.db.read().await?, size).await
     }
 
-    /// For a file of `size` bytes. The first fragment makes the image, not the opening of a session, which may never bring a byte.
+    /// Creates the image, if necessary, for a file of `size` bytes. The first fragment does this, not the opening of a
+    /// session, which may never receive a byte.
     pub(super) async fn make_image_if_absent(
         &self,
         actor: &Actor,
@@ -87,13 +89,13 @@ impl Catalog {
         }
         let draft = ImageDraft::bare(name.clone(), ImageKind::Medv);
         match self.create_image(actor, &draft).await {
-            // The index arrives beside the `.ckm`, and was faster.
+            // The index arrives at the same time as the `.ckm`, and was faster.
             Ok(_) | Err(Error::NameTaken(_)) => Ok(()),
             Err(other) => Err(other),
         }
     }
 
-    /// The number of the session's draft.
+    /// Returns the number of the session's draft. Chooses the draft if the session has none yet.
     pub(super) async fn claim_draft(
         &self,
         actor: &Actor,
@@ -124,8 +126,8 @@ impl Catalog {
         Ok(draft.number)
     }
 
-    /// Of the caller's own drafts: a `.ckm` fills the newest, or begins the next one where that has the role already. An
-    /// index belongs to what came before it: it joins the oldest draft that lacks one.
+    /// Chooses one of the caller's own drafts. A `.ckm` fills the newest one, or starts the next one if that has the
+    /// role already. An index belongs to what came before it: it joins the oldest draft that lacks one.
     async fn draft_for(
         &self,
         tx: &mut Tx,
@@ -146,7 +148,7 @@ impl Catalog {
         Ok(self.create_draft_within(tx, actor, image, change).await?.revision)
     }
 
-    /// Nothing came of it: the draft is free for others.
+    /// Releases the draft for others, because no upload was created.
     async fn release_draft(&self, session: &BitsSession) -> Result<()> {
         let mut tx = self.db.write_to_free().await?;
         if let Some(mut session) = tx.locked_bits_session(session.id).await?
@@ -161,7 +163,7 @@ impl Catalog {
         Ok(tx.commit().await?)
     }
 
-    /// Notes a session's next state, unless another request has brought it further meanwhile.
+    /// Records a session's next state, unless another request has advanced it meanwhile.
     pub(super) async fn move_on(
         &self,
         session: &BitsSession,

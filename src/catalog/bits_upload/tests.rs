@@ -1,5 +1,5 @@
-//! What kills leave between the steps of a session, and what makes it good: the client's next packet, or
-//! the sweep where none comes. Times and names are the test's own.
+//! The state that kills leave between the steps of a session, and its repair: by the client's next packet, or by the
+//! sweep if none comes. Times and names are the test's own.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,7 +16,7 @@ const SIZE: u64 = 1000;
 const MINUTE: u64 = 60_000_000;
 const DAY: u64 = 24 * 60 * MINUTE;
 
-/// A catalog whose clock stands still, and its administrator.
+/// A catalog whose clock moves only when a test moves it, and its administrator.
 struct Trial {
     catalog: Catalog,
     actor: Actor,
@@ -48,13 +48,13 @@ impl Trial {
         self.catalog.open_bits_session(&self.actor, &destination).await.unwrap()
     }
 
-    /// The session as a client finds it that sends its next packet.
+    /// Returns the session as a client finds it when it sends its next packet.
     async fn seen(&self, session: &BitsSession) -> Result<BitsSession> {
         let destination = self.catalog.bits_destination(&session.file_name).unwrap();
         self.catalog.bits_session(&self.actor, &destination, session.id).await
     }
 
-    /// All bytes in one fragment, up to where the server would tell what follows from the last.
+    /// Sends all bytes in one fragment, up to the point where the server would conclude the session.
     async fn fill(&self, session: &BitsSession) -> Upload {
         let whole = FragmentRange { first: 0, length: SIZE, total: SIZE };
         let opened = self.catalog.take_fragment(&self.actor, session, whole).await.unwrap();
@@ -69,7 +69,7 @@ impl Trial {
         self.catalog.fragment_taken(&self.actor, &session, &upload).await.unwrap();
     }
 
-    /// The last fragment once more: its answer was lost.
+    /// Repeats the last fragment, because its answer was lost.
     async fn repeat(&self, session: &BitsSession) {
         let session = self.seen(session).await.unwrap();
         let last = FragmentRange { first: SIZE - 1, length: 1, total: SIZE };
@@ -177,7 +177,7 @@ async fn a_kill_between_seal_and_promotion_is_made_good_once() {
     assert_eq!(trial.promotions().await, 0);
     trial.repeat(&session).await;
     assert_eq!(trial.promotions().await, 1);
-    // Somebody rolls on meanwhile: what is repeated now changes nothing.
+    // Repeating the later steps changes nothing, either.
     let session = trial.seen(&session).await.unwrap();
     trial.catalog.conclude_bits_session(&trial.actor, &session).await.unwrap();
     trial.catalog.close_bits_session(&trial.actor, &session).await.unwrap();
@@ -191,7 +191,7 @@ async fn the_sweep_makes_good_what_no_client_comes_back_for() {
     let session = trial.open("win7.ckm.index").await;
     trial.fill(&session).await;
     trial.catalog.finish_upload(&trial.actor, session.id).await.unwrap();
-    // A request may be just about to do it.
+    // A request may be about to do it.
     trial.catalog.end_stale_sessions().await.unwrap();
     assert_eq!(trial.state().await, RevisionState::Draft);
     trial.pass(2 * MINUTE);

@@ -1,4 +1,5 @@
-//! What a promoter is told, and what a channel offers afterwards. Revisions have no bytes here: promotion looks at none.
+//! The answers to a promoter, and what a channel offers afterwards. Revisions have no bytes here, because promotion
+//! does not look at them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,7 +89,7 @@ impl Trial {
         self.catalog.roll_back(context, &self.image, &"production".parse().unwrap(), order).await
     }
 
-    /// The number of the revision that the channel offers then.
+    /// Rolls back, and returns the number of the revision that the channel then offers.
     async fn roll_back(&self) -> Result<i64> {
         let assignment = self.roll_back_as(self.real(), RollbackOrder::default()).await?;
         Ok(assignment.promotion.revision)
@@ -119,7 +120,7 @@ async fn a_rollback_goes_to_the_newest_earlier_revision_and_never_to_one_that_wa
     let trial = Trial::begin().await;
     trial.promote_all(&[1, 2, 3]).await;
     assert_eq!(trial.roll_back().await.unwrap(), 2);
-    // Not to 3 again, which the channel turned away from.
+    // Not to 3 again, which was rolled back.
     assert_eq!(trial.roll_back().await.unwrap(), 1);
     assert!(matches!(trial.roll_back().await, Err(Error::NothingToRollBackTo)));
     assert_eq!(trial.offered().await, Some(1));
@@ -204,7 +205,7 @@ async fn a_channel_may_require_that_another_had_the_revision_before() {
     trial.catalog.change_channel(&trial.actor, &production, settings, &condition).await.unwrap();
     assert!(matches!(trial.promote(1).await, Err(Error::ChannelRequired { revision: 1, .. })));
     trial.promote_in(trial.real(), 1, "test").await.unwrap();
-    // It was there once: that test goes on does not matter.
+    // It was there once: that `test` has moved on does not matter.
     trial.promote_in(trial.real(), 2, "test").await.unwrap();
     trial.promote(1).await.unwrap();
     assert_eq!(trial.offered().await, Some(1));
@@ -261,7 +262,7 @@ async fn what_channels_offer_is_revoked_only_where_they_may_be_rolled_back_with_
     assert!(matches!(refused, Err(Error::RevisionAssigned { number: 2, .. })));
     trial.revoke(2, IfAssigned::RollBack).await.unwrap();
     assert_eq!(trial.offered().await, Some(1));
-    // There is nothing behind 1: it stays in use.
+    // There is no revision before 1: it stays in use.
     assert!(matches!(trial.revoke(1, IfAssigned::RollBack).await, Err(Error::NothingToRollBackTo)));
     assert_eq!(trial.offered().await, Some(1));
     assert!(trial.catalog.ready_revision(&trial.image, 1).await.is_ok());
@@ -286,7 +287,7 @@ async fn what_was_withdrawn_is_never_rolled_back_to_until_it_is_promoted_again()
     let trial = Trial::begin().await;
     trial.promote_all(&[1, 2]).await;
     trial.withdraw().await;
-    // From nothing to the newest good one before.
+    // From nothing to the newest valid one before.
     assert_eq!(trial.roll_back().await.unwrap(), 1);
     trial.promote(3).await.unwrap();
     assert_eq!(trial.roll_back().await.unwrap(), 1);
@@ -342,7 +343,7 @@ async fn lists_have_the_newest_first_whatever_the_clock_said_in_between() {
     trial.promote(2).await.unwrap();
     trial.now.fetch_sub(DAY, Ordering::Relaxed);
     trial.promote(3).await.unwrap();
-    // Page by page: a place in the list is no time either.
+    // Page by page, because the place in the list must not depend on time, either.
     let (mut promoted, mut place) = (Vec::new(), None);
     loop {
         let page = trial.catalog.promotions(&trial.image, place, 1).await.unwrap();

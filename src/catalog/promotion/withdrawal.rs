@@ -1,8 +1,8 @@
-//! Withdrawal: an image is taken out of a channel. It stands in the history as a promotion to nothing, with an epoch of its
-//! own.
+//! Withdrawal: an image is taken out of a channel. The history records it as a promotion to nothing, with an epoch of
+//! its own.
 //!
-//! What was withdrawn counts as rolled back. Clients hear of it from the snapshot; the tree's folder keeps nothing of the
-//! image, for without an assignment it keeps no earlier revisions either.
+//! A revision that was withdrawn counts as rolled back. Clients learn of it from the snapshot. The tree's folder keeps
+//! nothing of the image, because without an assignment it keeps no earlier revisions either.
 
 use super::{Place, PromotionOrder, Repeat, promotable_channel};
 use crate::catalog::channel::locked_channel;
@@ -12,8 +12,8 @@ use crate::model::{ChannelName, Departure, Image, ImageName, Promotion, Promotio
 use crate::storage::Tx;
 
 impl Catalog {
-    /// Takes the image out of the channel. Update checks say so when this returns; the files leave the tree by and by, or
-    /// all of them and their HTTP names at once.
+    /// Takes the image out of the channel. When this returns, update checks report it. The files leave the tree
+    /// gradually, or all of them at once together with their HTTP names.
     pub async fn withdraw(
         &self,
         context: ChangeContext<'_>,
@@ -32,7 +32,7 @@ impl Catalog {
         Ok(withdrawal)
     }
 
-    /// As [`Self::roll_back_within`](Catalog::roll_back_within), where there is nothing to go back to.
+    /// Withdraws the image as part of a larger change, like [`Self::roll_back_within`](Catalog::roll_back_within).
     pub(in crate::catalog) async fn withdraw_within(
         &self,
         tx: &mut Tx,
@@ -67,7 +67,7 @@ impl Catalog {
         withdrawal.rolled_back = true;
         tx.withdraw(&withdrawal, departure).await?;
         if departure == Departure::AtOnce {
-            // All that the folder held, not only what was assigned.
+            // Everything that the folder held, not only what was assigned.
             tx.begin_removal(image.id, channel.id, withdrawal.created_at).await?;
         }
         self.tell(tx, place, Some(current), &withdrawal).await?;

@@ -1,6 +1,7 @@
-//! Carrying out: one step of a plan at a time, each so that the next run can go on after a crash.
+//! Carries out a plan one step at a time, so that the next run can continue after a crash.
 //!
-//! All of it also on a full disk: it follows from changes that were taken, and there these are withdrawals.
+//! All of it also works on a full disk: it follows from changes that were accepted, which on a full disk are
+//! withdrawals.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +13,7 @@ use crate::model::{Publication, PublicationState};
 use crate::storage::{Change, StorageError};
 
 impl Catalog {
-    /// Does all steps in their order; the error is the first one met.
+    /// Carries out all steps in order. The error is the first one that occurred.
     pub(super) async fn carry_out(&self, plan: &Plan) -> Result<()> {
         let mut failed = Failed::default();
         for step in &plan.steps {
@@ -30,7 +31,7 @@ impl Catalog {
         }
         self.remove_files(plan, &mut failed).await?;
         if !plan.steps.is_empty() {
-            // The tree may have let go of bytes that nothing else needs.
+            // The tree may have released bytes that nothing else needs.
             self.sweep_is_due();
         }
         failed.first.map_or(Ok(()), Err)
@@ -49,7 +50,7 @@ impl Catalog {
                 self.note(publication, PublicationState::Published, None).await?;
             }
             Step::WriteDocument(wanted) => {
-                // The record first, or after a crash in between the file would pass for a foreign one.
+                // The record comes first: otherwise, after a crash in between, the file would count as a foreign one.
                 let mut tx = self.db.write_to_free().await?;
                 tx.put_document(&wanted.path).await?;
                 tx.commit().await?;
@@ -78,8 +79,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// Takes files out of the tree whose time has come: first their HTTP names go, then the files,
-    /// then the records, so that after a crash in between the next run goes on where this one was.
+    /// Removes files from the tree that are due: first their HTTP names, then the files, then the records, so that
+    /// after a crash in between the next run continues at that point.
     async fn remove_files(&self, plan: &Plan, failed: &mut Failed) -> Result<()> {
         let due = plan.steps.iter().filter_map(|step| match step {
             Step::Remove { publication } => Some(publication),
@@ -136,7 +137,8 @@ impl Catalog {
         Ok(tx.commit().await?)
     }
 
-    /// With what the file is known by from now on; before, it passes for damaged, and is published anew after a crash.
+    /// Records that a file is published, and the tag that identifies it from now on. Without that tag it counts as
+    /// damaged, and is published again after a crash.
     async fn note_published(&self, publication: &Publication, tag: Option<&str>) -> Result<()> {
         let mut tx = self.db.write_to_free().await?;
         tx.put_publication(publication).await?;
@@ -151,21 +153,22 @@ impl Catalog {
     }
 }
 
-/// The steps of one reconciliation that failed, and what they hold up.
+/// The steps of one reconciliation that failed, and the ones that they block.
 #[derive(Default)]
 struct Failed {
     files: Vec<Publication>,
     first: Option<Error>,
-    /// How often a bucket did not do what it was asked.
+    /// The number of requests that the bucket has failed to carry out.
     by_store: usize,
 }
 
-/// A bucket that failed so often is away: each of the other steps would wait as long, and find the same.
+/// The number of failures after which a bucket counts as unreachable: each of the other steps would wait as long, and
+/// fail the same way.
 const STORE_IS_AWAY: usize = 3;
 
 impl Failed {
     fn note(&mut self, step: &Step, error: Error) {
-        // At debug, for a store that is away fails every file: the first error is told by the caller.
+        // At debug level, because every file fails if the store is unreachable. The caller reports the first error.
         tracing::debug!(%error, tree.path = step.path(), step = step.verb(), "left for the next round");
         if let Step::Publish { publication, .. } = step {
             self.files.push(publication.clone());
@@ -182,7 +185,7 @@ impl Failed {
         self.by_store >= STORE_IS_AWAY
     }
 
-    /// An index, or a document, must not speak of a file that is not there.
+    /// Reports whether a failure blocks a step: an index, or a document, must not refer to a file that is not there.
     fn holds_up(&self, step: &Step) -> bool {
         self.files.iter().any(|failed| match step {
             Step::Publish { publication, .. } => {

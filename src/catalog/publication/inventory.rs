@@ -1,4 +1,4 @@
-//! Looking: what the catalog wants in the tree, what it put there before, and what is there now.
+//! The inventory: what the catalog wants in the tree, what it put there before, and what is there now.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,7 +15,7 @@ use crate::storage::tree::{Entries, Entry, Original, Tree};
 use crate::storage::{Blobs, KnownFile, Scope, StorageError};
 
 impl Catalog {
-    /// What [`Self::reconcile`] would do now.
+    /// Returns what [`Self::reconcile`] would do now.
     pub async fn plan(&self) -> Result<Plan> {
         self.try_refresh().await?;
         let snapshot = self.snapshot().clone();
@@ -66,7 +66,7 @@ impl Catalog {
         Ok(plan)
     }
 
-    /// What is in the folders of these paths, each looked at once.
+    /// Returns the contents of the folders of these paths. Each folder is read once.
     async fn look_into_folders_of(
         &self,
         paths: impl Iterator<Item = &String>,
@@ -111,11 +111,11 @@ fn wanted_documents(offer: &ChannelOffer) -> impl Iterator<Item = WantedDocument
     })
 }
 
-/// When the second is over in which the entry was written: two versions within one would have one date, and to nginx one tag
-/// where their sizes agree. None where it is over.
+/// Returns the end of the second in which the entry was written, or none if that second is over. Two versions within
+/// one second would have the same date, and nginx would give them the same tag if their sizes were equal.
 fn within_its_second(entry: &Entry, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let written = entry.modified()?;
-    // A date that is ahead is another clock's, and is not waited for.
+    // A date in the future comes from another clock, and is not waited for.
     let end = date_of_next(written, written);
     (written <= now && now < end).then_some(end)
 }
@@ -124,11 +124,11 @@ fn tag_of(file: &KnownFile) -> Option<(String, String)> {
     Some((file.publication.path.clone(), file.tag.clone()?))
 }
 
-/// What was seen of the tree.
+/// The observed state of the tree.
 struct Eye {
     blobs: Blobs,
     folders: BTreeMap<String, Entries>,
-    /// By which published objects are known, by path.
+    /// The tags that identify published objects, by path.
     tags: BTreeMap<String, String>,
 }
 
@@ -161,8 +161,8 @@ impl Eye {
             sealed_at: file.sealed_at,
         };
         let found = match self.found(&file.publication.path, &original) {
-            // An object that was on its way when the server was killed, or whose copy the service ended after that: it
-            // has no tag yet, and is nobody else's. (What is still wanted is published anew.)
+            // An object that was on its way when the server was killed, or whose copy the service completed after that.
+            // It has no tag yet, and belongs to no one else. (One that is still wanted is published again.)
             Found::Other if self.was_on_its_way(&file) => Found::Right,
             found => found,
         };
@@ -177,7 +177,7 @@ impl Eye {
             && matches!(self.entry(&publication.path), Some(Entry::Object { .. }))
     }
 
-    /// The files that are nobody's business but their owner's.
+    /// Returns the foreign files, which only concern their owners.
     fn others(&self, plan: &Plan) -> Vec<String> {
         let mut others = Vec::new();
         for (folder, files) in &self.folders {

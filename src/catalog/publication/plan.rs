@@ -1,4 +1,4 @@
-//! What has to be done so that the tree is what the catalog says: a pure function.
+//! The steps that bring the tree up to date with the catalog: a pure function.
 
 #[cfg(test)]
 mod tests;
@@ -13,7 +13,7 @@ use crate::model::{Digest, FileRole, FolderDocument, Publication, PublicationSta
 use crate::storage::OfferedFile;
 use crate::storage::tree::Original;
 
-/// A file that a channel's folder is to hold.
+/// A file that a channel's folder should hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wanted {
     pub channel_id: Uuid,
@@ -63,28 +63,28 @@ impl Wanted {
     }
 }
 
-/// What stands in the tree under a path.
+/// The kind of file that was found in the tree under a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Found {
     Nothing,
     /// The blob's published form.
     Right,
-    /// Something else: damaged, or somebody's own.
+    /// Something else: a damaged file, or a user's own.
     Other,
 }
 
-/// A file that imagedepot put into the tree, and what stands there now.
+/// A file that imagedepot put into the tree, and what is there now.
 #[derive(Debug, Clone)]
 pub struct Known {
     pub publication: Publication,
     pub found: Found,
-    /// It is damaged, or nobody is to have more of it: no grace is due.
+    /// True if the file gets no grace period: it is damaged, or clients must not get any more of it.
     pub goes_at_once: bool,
-    /// But stays until then, for the repair to read.
+    /// The time until which the file stays nevertheless, for the repair to read.
     pub rescue_until: Option<DateTime<Utc>>,
 }
 
-/// A document of a channel's folder as it is to stand in the tree.
+/// A document of a channel's folder as it should be in the tree.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WantedDocument {
     pub path: String,
@@ -92,15 +92,15 @@ pub struct WantedDocument {
     pub content: Bytes,
 }
 
-/// One step; they are carried out in the order of the plan.
+/// One step. Steps are carried out in the order of the plan.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Make the file appear, or replace a damaged one.
+    /// Makes the file appear, or replaces a damaged one.
     Publish {
         publication: Publication,
         wanted: Wanted,
     },
-    /// The file is right; its record is brought up to date.
+    /// Brings the record up to date. The file itself is correct.
     Acknowledge {
         publication: Publication,
     },
@@ -108,32 +108,32 @@ pub enum Step {
     RemoveDocument {
         path: String,
     },
-    /// The file is no longer offered, and goes at the given time.
+    /// Records that the file is no longer offered, and will be removed at the given time.
     Withdraw {
         publication: Publication,
         at: DateTime<Utc>,
     },
-    /// Take the file out of the tree.
+    /// Removes the file from the tree.
     Remove {
         publication: Publication,
     },
-    /// The file is gone, or is somebody else's by now: only the record goes.
+    /// Removes only the record, because a foreign file has taken the place of ours.
     Forget {
         publication: Publication,
     },
-    /// A foreign file stands where one of ours should: only a person can decide.
+    /// Reports a foreign file in the place of one of ours: only a person can decide.
     Conflict {
         path: String,
     },
 }
 
 impl Step {
-    /// The verb, for people and programs that read a plan.
+    /// Returns the verb, for people and programs that read a plan.
     pub fn verb(&self) -> &'static str {
         match self {
             Self::Publish { .. } => "publish",
             Self::Acknowledge { .. } => "acknowledge",
-            // Programs know the words from when the manifest was the only document.
+            // Programs know these words from the time when the manifest was the only document.
             Self::WriteDocument(_) => "write_manifest",
             Self::RemoveDocument { .. } => "remove_manifest",
             Self::Withdraw { .. } => "withdraw",
@@ -155,7 +155,8 @@ impl Step {
         }
     }
 
-    /// Big files appear first and go last; the index in between tells clients that they are there.
+    /// Returns the place in the order of steps. Large files appear first and are removed last; the index in between
+    /// tells clients that they are there.
     fn rank(&self) -> u8 {
         match self {
             Self::Publish { publication, .. } if publication.role == FileRole::Index => 1,
@@ -171,17 +172,17 @@ impl Step {
     }
 }
 
-/// What is to be done, and what was seen on the way.
+/// The steps to carry out, and what was found on the way.
 #[derive(Debug, Clone, Default)]
 pub struct Plan {
     pub steps: Vec<Step>,
     /// Files that imagedepot did not make; listed, never deleted.
     pub foreign: Vec<String>,
-    /// When the next withdrawn file may go.
+    /// The time when the next withdrawn file may be removed.
     pub next_withdrawal: Option<DateTime<Utc>>,
-    /// When the next document may be written whose last version is of this very second.
+    /// The time when the next document may be written whose last version was written in the current second.
     pub next_document: Option<DateTime<Utc>>,
-    /// Every path that is, or is about to be, imagedepot's.
+    /// Every path that belongs to imagedepot, or is about to.
     pub(super) ours: BTreeSet<String>,
 }
 
@@ -247,12 +248,12 @@ fn step_for_wanted(
     let publication = wanted.publication(path);
     match (found, record) {
         (Found::Right, Some(known)) if known.publication == publication => None,
-        // What was made of a damaged blob may look right and be as damaged.
+        // A file that was made from a damaged blob may look correct and be just as damaged.
         (Found::Right, Some(known)) if known.publication.blob_id != publication.blob_id => {
             Some(Step::Publish { publication, wanted })
         }
         (Found::Right, _) => Some(Step::Acknowledge { publication }),
-        // Without a record the file is not ours, whatever it is called.
+        // Without a record the file is not ours, whatever its name is.
         (Found::Other, None) => Some(Step::Conflict { path: path.to_owned() }),
         (Found::Other, Some(_)) | (Found::Nothing, _) => {
             Some(Step::Publish { publication, wanted })

@@ -1,4 +1,5 @@
-//! The end of a revision: revoked, which takes it out of use, or deleted, which leaves a tombstone with its number.
+//! The end of a revision: it is revoked, which takes it out of use, or deleted, which leaves a tombstone with its
+//! number.
 
 use chrono::{DateTime, Utc};
 
@@ -8,22 +9,22 @@ use crate::catalog::{Actor, Catalog, ChangeContext, Error, Result};
 use crate::model::{ChannelName, ImageName, Revision, RevisionState};
 use crate::storage::{Change, Tx};
 
-/// What becomes of the channels that are assigned to a revision which is to be revoked.
+/// The handling of channels to which a revision is assigned when it is to be revoked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum IfAssigned {
-    /// They stay as they are, and nothing is revoked.
+    /// The channels stay as they are, and nothing is revoked.
     #[default]
     Refuse,
-    /// Each is rolled back; nothing is revoked where one cannot be.
+    /// Each channel is rolled back. Nothing is revoked if one of them cannot be.
     RollBack,
-    /// The image is withdrawn from each.
+    /// The image is withdrawn from each channel.
     Withdraw,
-    /// Each is rolled back, and the image is withdrawn where there is nothing to go back to.
+    /// Each channel is rolled back. If there is nothing to go back to, the image is withdrawn from it.
     RollBackOrWithdraw,
 }
 
 impl Catalog {
-    /// When the bytes of what is given up now may go.
+    /// Returns the time from which the bytes of something that is deleted now may be removed.
     pub(crate) fn after_safety(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let age = chrono::TimeDelta::from_std(self.rules().safety_age);
         let then = age.ok().and_then(|age| now.checked_add_signed(age));
@@ -31,14 +32,13 @@ impl Catalog {
     }
 }
 
-/// The last second of 9999: later times have more digits, and `SQLite` compares them as text.
+/// Returns the last second of 9999. Later times have more digits, and `SQLite` compares times as text.
 pub(crate) fn end_of_time() -> DateTime<Utc> {
     DateTime::from_timestamp(253_402_300_799, 0).unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
 impl Catalog {
-    /// Takes a ready revision out of use, and in the same step out of the channels that are assigned to it, where
-    /// that is wanted.
+    /// Takes a ready revision out of use and, if requested, out of the channels that it is assigned to, in one step.
     pub async fn revoke(
         &self,
         context: ChangeContext<'_>,
@@ -76,7 +76,7 @@ impl Catalog {
         Ok(details)
     }
 
-    /// Has a channel part with its revision, which was revoked a moment ago in the same transaction.
+    /// Takes a revision, which was revoked before in the same transaction, out of a channel.
     async fn leave(
         &self,
         tx: &mut Tx,
@@ -102,7 +102,7 @@ impl Catalog {
         }
     }
 
-    /// Deletes a revision; a tombstone keeps its number. Publishers may delete their own drafts only.
+    /// Deletes a revision. A tombstone keeps its number. Publishers may only delete their own drafts.
     pub async fn delete_revision(
         &self,
         context: ChangeContext<'_>,
@@ -132,7 +132,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Makes a tombstone of a revision and garbage of its bytes.
+    /// Turns a revision into a tombstone, and its bytes into garbage.
     pub(crate) async fn bury(&self, tx: &mut Tx, revision: &mut Revision) -> Result<()> {
         let channels = tx.channels_assigned_to(revision.id).await?;
         if !channels.is_empty() {
@@ -145,7 +145,7 @@ impl Catalog {
             tx.discard_arriving(blob, self.clock.now()).await?;
         }
         let now = self.clock.now();
-        // What was never sealed was nobody's to fetch, and nobody needs it back.
+        // No client could fetch a revision that was never sealed, and nobody needs it back.
         let remove_after = if revision.sealed_at.is_some() { self.after_safety(now) } else { now };
         for file in tx.files_of(revision.id).await? {
             tx.delete_file(revision.id, file.role).await?;

@@ -1,4 +1,4 @@
-//! Certificate mappings in memory: which one decides about a certificate.
+//! Certificate mappings in memory, and the choice of the one that applies to a certificate.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -7,16 +7,16 @@ use crate::model::certificate::MalformedCertificate;
 use crate::model::certificate_mapping::Criterion;
 use crate::model::{Certificate, CertificateMapping, Digest};
 
-/// All mappings of one moment.
+/// All mappings at one moment.
 #[derive(Default)]
 pub struct CertificateMappings {
     by_fingerprint: HashMap<Digest, Arc<CertificateMapping>>,
-    /// In the order in which they are asked.
+    /// The mappings by rules, in the order in which they are checked.
     by_rules: Vec<Arc<CertificateMapping>>,
 }
 
 impl CertificateMappings {
-    /// Of mappings in their order.
+    /// Takes mappings in their order.
     pub(super) fn new(mappings: Vec<CertificateMapping>) -> Self {
         let mut made = Self::default();
         for mapping in mappings.into_iter().map(Arc::new) {
@@ -30,9 +30,9 @@ impl CertificateMappings {
         made
     }
 
-    /// The mapping that decides: the certificate's own, or else the first whose rules all hold.
+    /// Returns the mapping that applies: the certificate's own, or else the first one whose rules all hold.
     ///
-    /// A certificate with a mapping of its own was read when that was made; others are read here.
+    /// A certificate with a mapping of its own was parsed when that was created. Other certificates are parsed here.
     pub fn deciding(
         &self,
         der: &[u8],

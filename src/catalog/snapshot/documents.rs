@@ -1,13 +1,13 @@
-//! The documents of a channel's folder with their content: pure functions of the catalog's rows, so that every replica
-//! and the physical tree have the same bytes.
+//! The documents of a channel's folder with their contents. They are pure functions of the catalog's rows, so that
+//! every replica and the physical tree have the same bytes.
 //!
-//! Which documents there are, and how they are served, stands in [`FolderDocument`].
+//! [`FolderDocument`] defines which documents there are, and how they are served.
 
 use super::picture::{ImageOffer, OfferedPath, WrittenDocument};
 use crate::catalog::manifest::{self, Manifest};
 use crate::model::{Channel, Digest, FolderDocument, ReadAccess};
 
-/// All documents of a channel's folder.
+/// Returns all documents of a channel's folder.
 pub(super) fn of_channel<'a>(
     channel: &Channel,
     images: impl Iterator<Item = &'a ImageOffer>,
@@ -22,7 +22,7 @@ pub(super) fn of_channel<'a>(
     FolderDocument::ALL.iter().map(written).collect()
 }
 
-/// Images in the order of their names.
+/// Returns the manifest, with the images in the order of their names.
 fn manifest_of<'a>(channel: &Channel, images: impl Iterator<Item = &'a ImageOffer>) -> Manifest {
     let mut images: Vec<_> = images.filter_map(|image| entry(image, channel)).collect();
     images.sort_by_key(|image| image.image.key());
@@ -37,7 +37,7 @@ fn manifest_of<'a>(channel: &Channel, images: impl Iterator<Item = &'a ImageOffe
 }
 
 fn entry(image: &ImageOffer, channel: &Channel) -> Option<manifest::Image> {
-    // A revision in quarantine has no files to tell of.
+    // A revision in quarantine has no files to list.
     let offer = image.offer(&channel.name).filter(|offer| !offer.files.is_empty())?;
     let file_name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
     let file = |file: &OfferedPath| manifest::File {

@@ -1,4 +1,4 @@
-//! Keeping the picture up to the catalog's state, whoever changes that.
+//! Keeps the snapshot up to date with the catalog, whichever process changes that.
 
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -11,36 +11,36 @@ use crate::catalog::replicas::Told;
 use crate::catalog::{Catalog, Result};
 use crate::storage::StorageError;
 
-/// How long the catalog may take to say its version: one that does not is asked again, on another connection.
+/// The time limit for reading the catalog's version. After it, the version is read again on another connection.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// How often a process looks whether another one changed the catalog.
+/// The interval at which a process checks whether another one has changed the catalog.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 impl Catalog {
-    /// The newest picture.
+    /// Returns the newest snapshot.
     pub fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
         self.shared.snapshot.load()
     }
 
-    /// Brings the picture up to the catalog's state. A change that cannot be shown at once, because
-    /// the database went away behind its commit, is shown by [`Self::follow`] later.
+    /// Brings the snapshot up to date with the catalog. If a change cannot be shown at once, because the database
+    /// became unreachable after the commit, [`Self::follow`] shows it later.
     pub async fn refresh(&self) {
         if let Err(error) = self.try_refresh().await {
             tracing::warn!(%error, "the snapshot could not be refreshed; clients see the state before");
         }
     }
 
-    /// As [`Self::refresh`], for those who must know whether it worked.
+    /// Does the same as [`Self::refresh`], for callers that must know whether it worked.
     pub async fn try_refresh(&self) -> Result<()> {
-        // Whoever waited here finds its change in the picture that was made meanwhile, or makes it.
+        // A caller that waited here finds its change in the snapshot that was loaded meanwhile, or loads it.
         let _one_at_a_time = self.shared.refreshing.lock().await;
         let asked = Instant::now();
         let before = self.shared.snapshot.load_full();
         if before.version.is_none() {
             self.load_after(&before).await?;
         } else if in_time(LOOK, self.newest_version()).await? != before.version() {
-            // Each of its statements has its limit; what is large may take its time.
+            // Each of its statements has a time limit; a large catalog may take longer as a whole.
             self.load_after(&before).await?;
         }
         *self.shared.compared_at.lock().unwrap_or_else(PoisonError::into_inner) = Some(asked);
@@ -60,30 +60,30 @@ impl Catalog {
         Ok(())
     }
 
-    /// How long ago the picture was what the catalog says; none before the first one.
+    /// Returns the time since the snapshot was last equal to the catalog; none before the first one.
     pub fn snapshot_age(&self) -> Option<Duration> {
         let compared = *self.shared.compared_at.lock().unwrap_or_else(PoisonError::into_inner);
         compared.map(|at| at.elapsed())
     }
 
-    /// Whether the picture is too old for somebody to be logged in by it.
+    /// Reports whether the snapshot is too old for log-ins.
     pub fn is_stale(&self) -> bool {
         self.snapshot_age().is_some_and(|age| age > self.rules().stale_after)
     }
 
-    /// Looks at the catalog now, if it answers soon; says whether it had changed.
+    /// Checks the catalog now, if it answers soon, and reports whether it had changed.
     pub async fn has_news(&self) -> bool {
         const PATIENCE: Duration = Duration::from_secs(1);
         let before = self.snapshot().version;
-        // Cut off or failed, it is made up for by the next refresh.
+        // If it is interrupted or fails, the next refresh makes up for it.
         let _looked = tokio::time::timeout(PATIENCE, self.refresh()).await;
         self.snapshot().version != before
     }
 
     /// Follows changes that other processes make (replicas, the command line), until cancelled.
     ///
-    /// Asks for the version number, which is one indexed row; on PostgreSQL a notification wakes it
-    /// at once, and the asking is what stands behind lost notifications.
+    /// It reads the version number, which is one indexed row. On PostgreSQL a notification wakes it at once, and the
+    /// regular reading makes up for lost notifications.
     pub async fn follow(&self) {
         let mut news = self.db.news().await;
         let mut told = Told::default();
@@ -99,7 +99,7 @@ impl Catalog {
     }
 }
 
-/// A database that is silent is as one that is away.
+/// Waits for the answer up to the limit: a database that does not respond counts as unreachable.
 async fn in_time<T>(limit: Duration, answer: impl Future<Output = Result<T>>) -> Result<T> {
     timeout(limit, answer).await.unwrap_or_else(|_| {
         Err(StorageError::Unavailable("the database does not answer".to_owned()).into())

@@ -1,5 +1,5 @@
-//! Making a snapshot from the rows: the first one whole, those after it from the one before and the
-//! images that changed.
+//! Creates snapshots from the rows: the first one completely, later ones from the previous one and the images that have
+//! changed.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::model::publication::in_folder;
 use crate::model::{Channel, FileRole, ImageName, OfferedImage, Promotion, ReadAccess};
 use crate::storage::{LingeringFile, OfferedFile, RevokedFile, Scope, Tx};
 
-/// The snapshot that follows `previous`; none where nothing has changed.
+/// Returns the snapshot that follows `previous`, or none if nothing has changed.
 pub(super) async fn load(
     tx: &mut Tx,
     previous: &Snapshot,
@@ -28,7 +28,7 @@ pub(super) async fn load(
     let state = tx.catalog_state().await?;
     let mut next = match previous.version {
         Some(version) if version == state.version => return Ok(None),
-        // Every path and manifest hangs on the channels.
+        // Every path and manifest depends on the channels.
         Some(version) if version >= state.channels_changed_in => previous.clone(),
         _ => Snapshot::default(),
     };
@@ -78,14 +78,14 @@ pub(super) async fn load(
     Ok(Some(next))
 }
 
-/// What is the same for all images.
+/// The context that is the same for all images.
 struct Context<'a> {
     channels: &'a HashMap<Uuid, Channel>,
     rules: &'a Rules,
 }
 
 impl Context<'_> {
-    /// The path of a revision's file in a channel's folder.
+    /// Returns the path of a revision's file in a channel's folder.
     fn path(
         &self,
         channel: &Channel,
@@ -141,7 +141,7 @@ impl Snapshot {
                 self.add_revoked(&file, &image.image.name, context);
             }
         }
-        // What lingers before what is offered: an offered file of the same name takes its place.
+        // Lingering files come before offered ones: an offered file of the same name replaces a lingering one.
         for file in rows.lingering {
             self.add_lingering(file, context);
         }
@@ -160,7 +160,7 @@ impl Snapshot {
             else {
                 continue;
             };
-            // None while the revision is in quarantine.
+            // There are no files while the revision is in quarantine.
             let files = offered.remove(&(key.0, key.1, promotion.revision_id)).unwrap_or_default();
             image.offers.insert(channel.name.key(), Arc::new(Offer { promotion, files }));
         }
@@ -201,7 +201,7 @@ impl Snapshot {
         Some(offered)
     }
 
-    /// A name that the file had, or would have had: who asks for it is to know why it is gone.
+    /// Adds a name that the file had, or would have had, so that a client that requests it learns why it is gone.
     fn add_revoked(&mut self, file: &RevokedFile, image: &ImageName, context: &Context<'_>) {
         let Some(channel) = context.channels.get(&file.channel_id) else { return };
         let path = context.path(channel, image, (file.revision, &file.extension, file.role));
@@ -214,7 +214,7 @@ impl Snapshot {
     }
 
     fn add_lingering(&mut self, file: LingeringFile, context: &Context<'_>) {
-        // Of a deleted channel nobody can say any more who may read it.
+        // If the channel was deleted, it is unknown who may read the file.
         let channel = context.channels.get(&file.channel_id);
         let entry = TreeFile {
             image: file.image,
@@ -233,8 +233,8 @@ impl Snapshot {
         self.tree.insert(key, entry);
     }
 
-    /// Puts the channel in, with documents made anew only if what it offers has changed: they name
-    /// every image, and most changes concern another channel.
+    /// Adds the channel. Its documents are created again only if its offer has changed, because they name every image,
+    /// and most changes concern another channel.
     fn put_channel(&mut self, channel: Channel) {
         let key = channel.name.key();
         let documents = match self.channels.get(&key) {

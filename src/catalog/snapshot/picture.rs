@@ -1,4 +1,4 @@
-//! One moment of the catalog, and what is read from it.
+//! The state of the catalog at one moment, and the queries on it.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -14,29 +14,29 @@ use crate::model::{
     ImageName, OfferedImage, Promotion, ReadAccess, SigningKey, TokenName,
 };
 
-/// One moment of the catalog.
+/// The state of the catalog at one moment.
 ///
-/// Cheap to clone, as every change does: what did not change is shared.
+/// It is cheap to clone, which every change does: unchanged parts are shared.
 #[derive(Clone, Default)]
 pub struct Snapshot {
-    /// None until the first one is loaded.
+    /// The catalog's version; none until the first snapshot is loaded.
     pub(super) version: Option<i64>,
     pub(super) images: HashMap<String, Arc<ImageOffer>>,
     pub(super) channels: HashMap<String, Arc<ChannelOffer>>,
-    /// By path below the tree's root, in lower case: Windows clients do not keep case.
+    /// The files by path below the tree's root, in lower case, because Windows clients ignore case.
     pub(super) tree: HashMap<Arc<str>, TreeEntry>,
-    /// The paths that lead to an image's files.
+    /// The paths of each image's files.
     pub(super) paths: HashMap<Uuid, Vec<Arc<str>>>,
     pub(super) accounts: HashMap<String, Arc<Account>>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) certificate_mappings: Arc<CertificateMappings>,
 }
 
-/// The tokens that are good, and the keys that signed them.
+/// The valid tokens, and the keys that signed them.
 #[derive(Default)]
 pub(super) struct Tokens {
     pub(super) by_id: HashMap<Uuid, Arc<ApiToken>>,
-    /// The newest first.
+    /// The keys, newest first.
     pub(super) keys: Vec<SigningKey>,
 }
 
@@ -46,7 +46,7 @@ pub struct ChannelOffer {
     pub documents: Vec<WrittenDocument>,
 }
 
-/// A document as it is at one moment.
+/// A document at one moment.
 #[derive(Debug, Clone)]
 pub struct WrittenDocument {
     pub document: FolderDocument,
@@ -63,20 +63,20 @@ pub struct ImageOffer {
     pub(in crate::catalog) withdrawn: HashMap<String, Arc<Promotion>>,
 }
 
-/// Where an image stands in a channel.
+/// The state of an image in a channel.
 #[derive(Clone, Copy)]
 pub enum Standing<'a> {
     Offered(&'a Offer),
-    /// With the entry of the history that says so.
+    /// The image was withdrawn, by this entry of the history.
     Withdrawn(&'a Promotion),
-    /// It was never promoted there.
+    /// The image was never promoted there.
     Unknown,
 }
 
-/// What an image offers in one channel.
+/// The offer of an image in one channel.
 pub struct Offer {
     pub promotion: Promotion,
-    /// None while the revision is in quarantine.
+    /// The files; empty while the revision is in quarantine.
     pub files: Vec<OfferedPath>,
 }
 
@@ -89,16 +89,16 @@ pub struct OfferedPath {
     pub digest: Digest,
 }
 
-/// What a path of the tree leads to.
+/// The object at a path of the tree.
 #[derive(Clone)]
 pub enum TreeEntry {
     File(Arc<TreeFile>),
-    /// A file of a revision that was revoked had the name.
+    /// The former name of a file whose revision was revoked.
     Revoked(Arc<RevokedName>),
     Document(Arc<ChannelOffer>, WrittenDocument),
 }
 
-/// What is to be known of a name that is not given out any more.
+/// The details of a name that is no longer served.
 #[derive(Debug)]
 pub struct RevokedName {
     pub image: ImageName,
@@ -134,7 +134,7 @@ impl Snapshot {
         self.channels.get(&name.key())
     }
 
-    /// The channel that is meant when none is named.
+    /// Returns the channel that is used if none is named.
     pub fn production(&self) -> Option<&Arc<ChannelOffer>> {
         self.channels.get(PRODUCTION)
     }
@@ -147,13 +147,13 @@ impl Snapshot {
         self.tree.get(path.to_ascii_lowercase().as_str())
     }
 
-    /// The paths of revisions' files that are offered or about to go, in lower case.
+    /// Returns the paths of revisions' files that are offered or about to be removed, in lower case.
     pub fn tree_files(&self) -> impl Iterator<Item = &str> {
         let files = self.tree.iter().filter(|(_, entry)| matches!(entry, TreeEntry::File(_)));
         files.map(|(path, _)| &**path)
     }
 
-    /// Who may read the folder that a path of the tree lies in, where a channel publishes there.
+    /// Returns the read access of the folder that a path of the tree is in, if a channel publishes there.
     pub fn read_access_of_folder(&self, path: &str) -> Option<ReadAccess> {
         let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
         let mut channels = self.channels.values().map(|offer| &offer.channel);
@@ -162,8 +162,8 @@ impl Snapshot {
             .map(|channel| channel.read_access)
     }
 
-    /// Whether everyone may read something that the image offers, or offered before it was withdrawn: its name is no
-    /// secret then.
+    /// Reports whether everyone may read something that the image offers, or offered before it was withdrawn. Then its
+    /// name is not secret.
     pub fn is_shown_to_everyone(&self, image: &ImageOffer) -> bool {
         let keys = image.offers.keys().chain(image.withdrawn.keys());
         let mut channels = keys.filter_map(|key| self.channels.get(key));
@@ -174,31 +174,31 @@ impl Snapshot {
         self.accounts.get(&name.key())
     }
 
-    /// A token that was good when this picture was made: it may have expired since.
+    /// Returns a token that was valid when this snapshot was loaded. It may have expired since.
     pub fn token(&self, id: Uuid) -> Option<&Arc<ApiToken>> {
         self.tokens.by_id.get(&id)
     }
 
-    /// The same by its name, which is one living token's.
+    /// Returns the live token of this name, of which there is at most one.
     pub fn token_by_name(&self, name: &TokenName, now: DateTime<Utc>) -> Option<&Arc<ApiToken>> {
         let key = name.key();
         let mut tokens = self.tokens.by_id.values();
         tokens.find(|token| token.is_live(now) && token.name.key() == key)
     }
 
-    /// The keys whose tokens are good, the newest first.
+    /// Returns the keys whose tokens are valid, newest first.
     pub fn signing_keys(&self) -> &[SigningKey] {
         &self.tokens.keys
     }
 
-    /// Which user a client certificate stands for.
+    /// Returns the mappings of client certificates to users.
     pub fn certificate_mappings(&self) -> &CertificateMappings {
         &self.certificate_mappings
     }
 }
 
 impl ImageOffer {
-    /// Of an image that nothing is known of yet.
+    /// Returns an offer for an image of which nothing else is known yet.
     pub(in crate::catalog) fn blank(image: OfferedImage) -> Self {
         let (offers, withdrawn) = (HashMap::new(), HashMap::new());
         Self { image, revoked: HashSet::new(), offers, withdrawn }

@@ -1,4 +1,4 @@
-//! What a client is told, situation by situation, and when it is to ask again.
+//! The answers to a client in each situation, and the time of its next check.
 
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -7,13 +7,13 @@ use super::*;
 use crate::catalog::snapshot::OfferedPath;
 use crate::model::{FileRole, OfferedImage, Promotion, PromotionKind, Terms};
 
-/// An image of which these revisions were revoked.
+/// Returns an image of which these revisions were revoked.
 fn image(revoked: &[i64]) -> ImageOffer {
     let image = OfferedImage { id: Uuid::nil(), name: "win7-office".parse().unwrap() };
     ImageOffer { revoked: revoked.iter().copied().collect(), ..ImageOffer::blank(image) }
 }
 
-/// A channel that was promoted to this revision.
+/// Returns the offer of a channel to which this revision was promoted.
 fn offer(revision: i64) -> Offer {
     let promotion = Promotion {
         id: Uuid::nil(),
@@ -37,17 +37,17 @@ fn offer(revision: i64) -> Offer {
     Offer { promotion, files: vec![file] }
 }
 
-/// One whose bytes were found damaged.
+/// Returns an offer whose bytes were found damaged.
 fn halted(revision: i64) -> Offer {
     Offer { files: Vec::new(), ..offer(revision) }
 }
 
-/// The end of a history that a withdrawal ended.
+/// Returns the last entry of a history that ends with a withdrawal.
 fn withdrawal(revision: i64) -> Promotion {
     Promotion { kind: PromotionKind::Withdraw, epoch: 2, ..offer(revision).promotion }
 }
 
-/// What a client that has revision `current` is told, and which revision it is to have.
+/// Returns the answer to a client that has revision `current`, with the revision that it is to have.
 fn told(image: &ImageOffer, offer: Option<&Offer>, current: i64) -> (Action, Reason, Option<i64>) {
     let standing = offer.map_or(Standing::Unknown, Standing::Offered);
     let decision = decide(image, standing, current);
@@ -73,7 +73,7 @@ fn a_client_that_has_nothing_is_to_install_what_the_channel_offers() {
 fn a_client_that_has_what_the_channel_offers_is_to_do_nothing() {
     let up_to_date = (Action::None, Reason::UpToDate, None);
     assert_eq!(told(&image(&[]), Some(&offer(5)), 5), up_to_date);
-    // Also where that was revoked or halted: there is nothing else to go to.
+    // Also if that was revoked or halted: there is nothing else to change to.
     assert_eq!(told(&image(&[5]), Some(&offer(5)), 5), up_to_date);
     assert_eq!(told(&image(&[]), Some(&halted(5)), 5), up_to_date);
 }
@@ -124,7 +124,7 @@ fn where_the_image_was_withdrawn_everyone_keeps_what_there_is_and_hears_the_new_
         (4, Reason::Withdrawn),
         (5, Reason::Withdrawn),
         (7, Reason::Withdrawn),
-        // That comes first: it is worse.
+        // This reason comes first, because it is worse.
         (3, Reason::RevisionRevoked),
     ] {
         let decision = decide(&image, Standing::Withdrawn(&withdrawal), current);
@@ -154,6 +154,6 @@ fn a_fleet_spreads_over_the_period() {
         let wait = usize::try_from(seconds_until_slot(&client, 900, now)).unwrap();
         minutes[wait / 60] += 1;
     }
-    // 600 a minute on average; the first and the last minute are shared by the 30 s border.
+    // 600 a minute on average. The first and the last minute are only half used, because waits begin at 30 s.
     assert!(minutes[1..15].iter().all(|count| (480..720).contains(count)), "{minutes:?}");
 }

@@ -1,9 +1,8 @@
-//! Bytes for an open session: written as they come, acknowledged when they are on stable storage.
+//! Appends bytes to an open session: they are written as they arrive, and acknowledged when they are on stable storage.
 //!
-//! Progress is noted while bytes flow, so that after a crash of the machine little is sent again; and
-//! whatever way an append ends (its line breaks, a newer request comes, the disk is full, the request
-//! is simply dropped), what has come is saved. Only bytes that were to prove a checksum and did not are
-//! forgotten.
+//! Progress is recorded while bytes arrive, so that little is sent again after a crash of the machine. However an
+//! append ends (its connection breaks, a newer request arrives, the disk is full, the request is simply dropped), what
+//! has arrived is saved. Only bytes that come with a checksum and are not proven by it are discarded.
 
 use std::time::{Duration, Instant};
 
@@ -18,22 +17,22 @@ use crate::model::{Upload, UploadState};
 use crate::storage::StorageError;
 use crate::storage::blobs::{Appender, Hold, Kept};
 
-/// Progress is noted when either has passed: what a crash of the machine costs, against one small
-/// commit each.
+/// The time or the number of bytes after which progress is recorded, whichever comes first: the loss in a crash of the
+/// machine, against one small commit each time.
 const NOTE_AFTER: Duration = Duration::from_secs(1);
 const NOTE_EVERY: u64 = 64 * 1024 * 1024;
 
-/// How often a writer whose client is silent looks whether another server wants the session.
+/// The interval at which a writer whose client sends nothing checks whether another server wants the session.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How often the disk's free space is looked at, in bytes written.
+/// The interval, in bytes written, at which the disk's free space is checked.
 const FLOOR_EVERY: u64 = 1024 * 1024;
 
-/// A session that is open for writing. To be [saved](Self::save); one that is dropped is saved in the
+/// A session that is open for writing. Callers should [save](Self::save) it; one that is dropped is saved in the
 /// background.
 pub struct Appending(pub(super) Option<Open>);
 
-/// What an append works with.
+/// The state of an append in progress.
 pub(super) struct Open {
     pub(super) catalog: Catalog,
     actor: Actor,
@@ -42,7 +41,7 @@ pub(super) struct Open {
     pub(super) hold: Hold,
     pub(super) appender: Appender,
     pub(super) turn: Turn,
-    /// The bytes are gone from the store, and nothing can be put behind them.
+    /// The reason why the bytes are gone from the store, if they are. Nothing can be appended to them then.
     gone: Option<String>,
     check: Option<RunningCheck>,
     noted: Noted,
@@ -54,7 +53,7 @@ struct Noted {
     at: Instant,
 }
 
-/// The checksum that came with the bytes, and the one that they have so far.
+/// The checksum that came with the bytes, and the checksum of the bytes so far.
 struct RunningCheck {
     expected: Checksum,
     sha1: sha1::Sha1,
@@ -70,33 +69,33 @@ impl Appending {
         self.0.take().ok_or(Error::UploadLost)
     }
 
-    /// The session as it was opened: its `received` is where the first byte goes.
+    /// Returns the session as it was opened: its `received` is the place of the first byte.
     pub fn upload(&self) -> Option<&Upload> {
         self.0.as_ref().map(|open| &open.upload)
     }
 
-    /// Takes the next bytes.
+    /// Writes the next bytes.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         self.open()?.write(bytes).await
     }
 
-    /// Returns when the session is wanted by a newer request, here or at another server, or is gone.
+    /// Waits until a newer request, here or on another server, wants the session, or the session is gone.
     pub async fn superseded(&mut self) {
         if let Some(open) = &mut self.0 {
             open.superseded().await;
         }
     }
 
-    /// Acknowledges what came: it is on stable storage when this returns. `ChecksumMismatch` where it is
-    /// not what its checksum says, and then nothing of it was kept.
+    /// Saves and acknowledges what has arrived: it is on stable storage when this returns. Returns `ChecksumMismatch`
+    /// if it does not match its checksum; then nothing of it is kept.
     pub async fn save(self) -> Result<Upload> {
         let open = self.into_open()?;
         let catalog = open.catalog.clone();
         catalog.to_the_end(open.save()).await
     }
 
-    /// More came than the file has: nothing of it counts. Where all that the file can hold was acknowledged on the way, the
-    /// session ends, for whoever asks about it next would make it a file.
+    /// Refuses an append that has more bytes than the file: none of them count. If the whole file was already
+    /// acknowledged on the way, the session ends, because the next request for it would make it a file.
     pub async fn refuse_all(self) -> Result<()> {
         let mut open = self.into_open()?;
         let catalog = open.catalog.clone();
@@ -115,8 +114,8 @@ impl Appending {
 impl Drop for Appending {
     fn drop(&mut self) {
         let Some(open) = self.0.take() else { return };
-        // A client that hangs up drops the request's future; only a task of its own can still wait,
-        // and not one of the worker, which may be the next to stop.
+        // A client that disconnects drops the request's future. Only a separate task can still wait, and not a task of
+        // the worker, which may be the next to stop.
         let (runtime, saving) = (open.catalog.runtime.clone(), open.catalog.shared.saving.clone());
         saving.spawn_on(async move { open.save_or_log().await }, &runtime);
     }
@@ -147,7 +146,7 @@ impl Open {
         }
     }
 
-    /// The bytes only count with their checksum.
+    /// Sets the checksum that the bytes have to match to count.
     pub(super) fn proving(mut self, checksum: Option<Checksum>) -> Self {
         self.check = checksum.map(RunningCheck::new);
         self
@@ -181,7 +180,7 @@ impl Open {
         Ok(())
     }
 
-    /// Reserves what an upload of unknown length needs; one of a known length ends there.
+    /// Reserves what an upload of unknown length needs. Refuses bytes beyond the end of one of known length.
     async fn make_room(&mut self, end: u64) -> Result<()> {
         match self.upload.length() {
             Some(size) if end > size => Err(Error::BeyondEnd { size, end }),
@@ -197,7 +196,7 @@ impl Open {
         }
     }
 
-    /// The file ends here, which was unknown.
+    /// Sets the length of the file, which was unknown: it ends here.
     pub(super) async fn settle_length(&mut self, length: u64) -> Result<()> {
         let (actor, claim) = (&self.actor, self.claim);
         self.catalog.settle_length(actor, &mut self.upload, claim, length).await?;
@@ -214,12 +213,12 @@ impl Open {
         if newest > claim { Err(Error::UploadTakenOver) } else { Ok(()) }
     }
 
-    /// A client that sends slowly and steadily gives no other occasion.
+    /// Renews the hold, for which a client that sends slowly and steadily gives no other occasion.
     async fn renew(&self) -> Result<()> {
         match self.catalog.renew(self.upload.id, self.claim, &self.hold).await {
             Ok(Some(newest)) if newest > self.claim => Err(Error::UploadTakenOver),
             Ok(None) => Err(Error::UploadLost),
-            // The hold ends by itself when the database stays away.
+            // The hold expires by itself if the database stays unreachable.
             Ok(Some(_)) | Err(_) => Ok(()),
         }
     }
@@ -230,15 +229,16 @@ impl Open {
                 () = self.turn.is_over() => return,
                 () = tokio::time::sleep(LOOK_EVERY) => {}
             }
-            // A database that is away for a moment is no reason to stop.
+            // A database that is unreachable for a moment is no reason to stop.
             if let Ok(false) = self.still_holds().await {
                 return;
             }
         }
     }
 
-    /// Only looks: a thousand silent writers that told of themselves every second would leave SQLite's
-    /// one writer no time for anything else. A hold that runs out meanwhile is found out by the next bytes.
+    /// Reports whether this writer still has the session. It only reads: a thousand idle writers that each reported
+    /// every second would leave SQLite's one writer no time for anything else. If the hold expires meanwhile, the next
+    /// bytes detect it.
     async fn still_holds(&self) -> Result<bool> {
         let upload = self.catalog.db.look().await?.upload(self.upload.id).await?;
         Ok(upload.is_some_and(|upload| {
@@ -270,7 +270,7 @@ impl Open {
         }
         let kept = match &first {
             Ok(kept) => Ok(kept.clone()),
-            // What could be written before it failed counts all the same.
+            // What could be written before the failure counts nevertheless.
             Err(_) => self.sync().await,
         };
         self.release(kept.ok().as_ref()).await?;
@@ -278,7 +278,7 @@ impl Open {
         Ok(self.upload)
     }
 
-    /// Everything that came is on stable storage.
+    /// Brings everything that has arrived to stable storage.
     pub(super) async fn sync(&mut self) -> std::result::Result<Kept, StorageError> {
         let syncing = Box::pin(self.appender.sync());
         self.catalog.holding(self.upload.id, self.claim, &self.hold, syncing).await
@@ -296,7 +296,7 @@ impl Open {
         Ok(())
     }
 
-    /// Takes away what was sent and cannot be noted any more, for nobody else knows of it.
+    /// Removes what was sent and cannot be recorded any more, because nobody else knows of it.
     async fn take_back(&self, kept: Option<&Kept>) {
         if let Some(tail) = kept.and_then(|kept| kept.tail.as_deref())
             && self.upload.tail.as_deref() != Some(tail)
@@ -307,7 +307,7 @@ impl Open {
         self.catalog.remove_if_forgotten(&self.upload).await;
     }
 
-    /// Lets go of the session as it was before.
+    /// Releases the session as it was before.
     pub(super) async fn forget(mut self) -> Result<()> {
         self.appender.stop().await;
         let released = self.release(None).await;
@@ -317,7 +317,7 @@ impl Open {
 
     async fn save_or_log(self) {
         let id = self.upload.id;
-        // Bytes that were to prove a checksum did not all come.
+        // Bytes that came with a checksum did not all arrive.
         let ended =
             if self.check.is_some() { self.forget().await } else { self.save().await.map(drop) };
         if let Err(error) = ended {
@@ -328,7 +328,7 @@ impl Open {
 
 impl Noted {
     fn is_due(&self, kept: &Kept) -> bool {
-        // A part in a bucket is noted at once, for until then it stays in the spool folder as well.
+        // A part in a bucket is recorded at once, because until then it also stays in the spool folder.
         !kept.parts.is_empty()
             || kept.received - self.received >= NOTE_EVERY
             || self.at.elapsed() >= NOTE_AFTER

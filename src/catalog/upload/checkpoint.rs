@@ -1,5 +1,5 @@
-//! What a writer notes in the session's row: bytes are acknowledged when they stand here, with the
-//! digest up to there and, of a bucket, the parts that hold them, all in one step.
+//! The checkpoint that a writer records in the session's row. Bytes are acknowledged when they are recorded here,
+//! together with the digest up to there and, in a bucket, the parts that hold them, all in one step.
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -10,8 +10,9 @@ use crate::storage::Progress;
 use crate::storage::blobs::{Hold, Kept};
 
 impl Catalog {
-    /// Acknowledges what is on stable storage. In its row, where it takes no more room: what came is kept on a full disk,
-    /// too, and more is refused before it is read (`check_floor`). The newest number that was drawn for the session.
+    /// Acknowledges what is on stable storage. It changes the row in place and takes no more disk space: what has
+    /// arrived is kept on a full disk, too, and more is refused before it is read (`check_floor`). Returns the newest
+    /// claim number of the session.
     pub(super) async fn note_progress(
         &self,
         upload: &mut Upload,
@@ -29,7 +30,7 @@ impl Catalog {
         Ok(newest)
     }
 
-    /// The writer ends, and with `kept` what it has is acknowledged in the same step.
+    /// Releases the session at the end of a writer. With `kept`, what the writer has is acknowledged in the same step.
     pub(super) async fn release(
         &self,
         upload: &mut Upload,
@@ -50,8 +51,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// The record as it was just noted. The tail of before is not needed any more; one that stays
-    /// behind goes with the others when the upload ends.
+    /// Updates the upload in memory to what was just recorded. The previous tail is not needed any more; if it cannot
+    /// be removed, it is removed with the others when the upload ends.
     async fn record_noted(&self, upload: &mut Upload, kept: &Kept, now: DateTime<Utc>) {
         upload.received = kept.received;
         upload.hash_state.clone_from(&kept.hash_state);
@@ -68,18 +69,19 @@ impl Catalog {
     }
 }
 
-/// With the offset that it belongs to: a server of the version before goes on without it.
+/// Returns the state with the offset that it belongs to: a server of the previous version continues without updating
+/// it.
 fn as_noted((end, state): &(u64, String)) -> String {
     format!("{end}:{state}")
 }
 
-/// The state at this very offset, if it was noted there.
+/// Returns the state at exactly this offset, if it was recorded there.
 pub(super) fn part_hash_state_at(upload: &Upload, end: u64) -> Option<String> {
     let (noted, state) = upload.part_hash_state.as_deref()?.split_once(':')?;
     (noted.parse() == Ok(end)).then(|| state.to_owned())
 }
 
-/// What there is to note: of the parts those past the offset, or the one that takes the place of a tail.
+/// Returns what has to be recorded. Of the parts, these are the ones past the offset, or the one that replaces a tail.
 fn progress<'a>(
     upload: &Upload,
     claim: i64,

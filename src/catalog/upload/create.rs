@@ -11,19 +11,20 @@ use crate::model::{File, FileRole, ImageKind, RevisionState, Upload, UploadProto
 use crate::storage::blobs::RunningHash;
 use crate::storage::{Holder, NewUpload, StorageError, Tx};
 
-/// Open sessions of one caller by one protocol: enough for any work, and a bound on what a broken script leaves.
+/// The limit for open sessions of one caller by one protocol: enough for any work, and a bound on what a broken script
+/// leaves behind.
 const MOST_OPEN: i64 = 1000;
 
 impl Catalog {
-    /// Reserves room for a file of a draft and makes the session that fills it.
+    /// Reserves disk space for a file of a draft and creates the session that fills it.
     pub async fn create_upload(&self, actor: &Actor, announced: Announcement) -> Result<Upload> {
         let upload = self.open_upload(actor, self.ids.next(), &announced, None).await?;
         metric::UPLOADS_BEGUN.increment(1);
         Ok(upload)
     }
 
-    /// As [`Self::create_upload`], under an id that the caller has noted beforehand: repeated after a
-    /// crash, it finds the session that it made.
+    /// Does the same as [`Self::create_upload`], under an id that the caller has recorded beforehand. If it is repeated
+    /// after a crash, it finds the session that it created.
     pub(in crate::catalog) async fn create_upload_as(
         &self,
         actor: &Actor,
@@ -35,7 +36,7 @@ impl Catalog {
             found => return found,
         }
         let opened = self.open_upload(actor, id, &announced, None).await;
-        // Another request was faster in between.
+        // Another request was faster.
         if matches!(opened, Err(Error::Storage(StorageError::Duplicate))) {
             return self.upload(actor, id).await;
         }
@@ -45,7 +46,7 @@ impl Catalog {
         opened
     }
 
-    /// As [`Self::create_upload`], held by `holder` from the start.
+    /// Does the same as [`Self::create_upload`]; the session is held by `holder` from the start.
     pub(super) async fn open_upload(
         &self,
         actor: &Actor,
@@ -106,7 +107,7 @@ impl Catalog {
     }
 }
 
-/// Whether the revision is one that may get this file: a draft, or one to be healed by the same bytes.
+/// Checks that the revision may get this file: it is a draft, or is to be healed by the same bytes.
 async fn check_target(
     tx: &mut Tx,
     actor: &Actor,
@@ -125,7 +126,7 @@ async fn check_target(
     announced.condition.check(present.map(File::tag).as_deref())
 }
 
-/// What can be told before the first byte.
+/// Checks the digest and size, as far as they are known before the first byte.
 fn check_same_bytes(present: Option<&File>, announced: &Announcement) -> Result<()> {
     let Some(present) = present else { return Ok(()) };
     let is_other = announced.digest.is_some_and(|digest| digest != present.digest);

@@ -1,4 +1,4 @@
-//! Sessions that end without a file: cancelled by their owner, expired, or left by a kill.
+//! Sessions that end without a file: cancelled by their owner, expired, or left behind by a kill.
 
 use chrono::TimeDelta;
 use uuid::Uuid;
@@ -9,29 +9,29 @@ use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{Upload, UploadState, metric};
 
-/// A complete session is kept for so long, for a client that missed the last answer.
+/// The time for which a complete session is kept, for a client that missed the last answer.
 const COMPLETE_KEPT: TimeDelta = TimeDelta::days(1);
 
-/// A whole-file upload of another server that noted no progress for so long has lost its writer. A
-/// single 64 MiB step takes a day only on lines slower than 1 KiB/s.
+/// The time without progress after which a whole-file upload of another server has lost its writer. A single step of 64
+/// MiB takes a day only on connections slower than 1 KiB/s.
 const PUT_IDLE: TimeDelta = TimeDelta::days(1);
 
-/// How sessions end without a file, as the audit and the counter have it.
+/// The actions by which sessions end without a file, as in the audit and the counter.
 const CANCELLED: &str = "upload.cancel";
 const EXPIRED: &str = "upload.expire";
 
-/// Has the counters shown before the first of them ends.
+/// Registers the counters at zero, before the first session ends.
 pub fn begin_at_zero() {
     for action in [CANCELLED, EXPIRED] {
         metric::UPLOADS_ENDED.with([action]).increment(0);
     }
 }
 
-/// Ends the session when it is dropped, as requests are whose clients hang up.
+/// A guard that ends the session when it is dropped, as requests are when their clients disconnect.
 pub struct Untold(Option<(Catalog, Actor, Uuid)>);
 
 impl Untold {
-    /// The client gets an answer that names it.
+    /// Disarms the guard, because the client gets an answer that names the session.
     pub fn is_told(mut self) {
         self.0 = None;
     }
@@ -51,8 +51,8 @@ impl Drop for Untold {
 }
 
 impl Catalog {
-    /// Where a client that wants to go on continues: asks whoever still writes to stop and to save what
-    /// it has, takes in what a kill had left, and tells the offset.
+    /// Returns the upload with the offset at which its client can continue. Asks the current writer to stop and to save
+    /// what it has, and takes in what a kill left.
     pub async fn halt_upload(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
         let (catalog, actor) = (self.clone(), actor.clone());
         self.to_the_end(async move { Box::pin(catalog.halt(&actor, id)).await }).await
@@ -72,8 +72,7 @@ impl Catalog {
         Ok(claimed.upload)
     }
 
-    /// Ends a session and takes its bytes away. One that is complete only loses the session: its bytes
-    /// are the draft's.
+    /// Ends a session and removes its bytes. If it is complete, only the session ends: its bytes are the draft's.
     pub async fn cancel_upload(&self, actor: &Actor, id: Uuid) -> Result<()> {
         self.upload(actor, id).await?;
         let _turn = self.shared.turns.take(id).await?;
@@ -81,13 +80,12 @@ impl Catalog {
         self.remove_garbage_soon().await
     }
 
-    /// A session that its client does not know of yet.
+    /// Returns a guard for a session that its client does not know of yet.
     pub fn untold(&self, actor: Actor, id: Uuid) -> Untold {
         Untold(Some((self.clone(), actor, id)))
     }
 
-    /// Ends a session if it is `as_expected` in the moment of its end: another server may have brought
-    /// it further.
+    /// Ends a session if it is `as_expected` at the moment of its end: another server may have advanced it.
     async fn end_upload(
         &self,
         actor: &Actor,
@@ -96,7 +94,7 @@ impl Catalog {
         as_expected: impl FnOnce(&Upload) -> bool,
     ) -> Result<()> {
         let mut tx = self.db.write_to_free().await?;
-        // Keeps the row from others.
+        // Locks the row.
         tx.draw_claim(id).await?;
         let upload = tx.upload(id).await?.ok_or(Error::UploadNotFound)?;
         if !as_expected(&upload) {
@@ -115,7 +113,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Takes a session and its bytes away without a word: it was refused, and whoever sent it is told.
+    /// Removes a session and its bytes without an audit row: it was refused, and its sender is told.
     pub(super) async fn discard_upload(&self, upload: &Upload) -> Result<()> {
         let mut tx = self.db.write_to_free().await?;
         tx.delete_upload(upload.id).await?;
@@ -124,8 +122,8 @@ impl Catalog {
         self.remove_garbage_soon().await
     }
 
-    /// A folder is tidied at once, so that its room is there for the next; a bucket may be away, and
-    /// nobody has to wait for it.
+    /// Removes garbage from a folder at once, so that its disk space is free for the next upload. A bucket may be
+    /// unreachable, and nobody has to wait for it.
     pub(in crate::catalog) async fn remove_garbage_soon(&self) -> Result<()> {
         if self.blobs.is_folder() {
             return self.remove_garbage().await;
@@ -134,9 +132,9 @@ impl Catalog {
         Ok(())
     }
 
-    /// For a writer that finds its session gone: another server may have removed the bytes before this
-    /// one's last request ended, and then nobody knows of what that has left. While the blob has a row,
-    /// it is somebody else's or the sweep's.
+    /// Removes bytes for a writer that finds its session gone. Another server may have removed the bytes before this
+    /// writer's last request ended; then nobody knows of what that request left. While the blob has a row, it belongs
+    /// to another writer or the sweep.
     pub(super) async fn remove_if_forgotten(&self, upload: &Upload) {
         if upload.multipart.is_none() {
             return;
@@ -152,14 +150,14 @@ impl Catalog {
         }
     }
 
-    /// As [`Self::discard_upload`]; what fails here is found again by the sweep.
+    /// Does the same as [`Self::discard_upload`]. After a failure, the sweep finds the upload again.
     pub(super) async fn discard_or_log(&self, upload: &Upload) {
         if let Err(error) = self.discard_upload(upload).await {
             tracing::warn!(%error, upload = %upload.id, "a broken upload stays until the next sweep");
         }
     }
 
-    /// Whole-file uploads that a kill of this server cut off: nobody can go on with them.
+    /// Discards whole-file uploads that a kill of this server interrupted: nobody can continue them.
     pub(crate) async fn discard_broken_puts(&self) -> Result<()> {
         let broken = self.db.read().await?.puts_of(self.instance).await?;
         for upload in &broken {
@@ -171,7 +169,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Ends sessions without progress, and forgets those that have long been complete.
+    /// Ends sessions without progress, and deletes those that have been complete for long.
     pub(in crate::catalog) async fn expire_uploads(&self) -> Result<()> {
         let now = self.clock.now();
         let idle = TimeDelta::from_std(self.rules().uploads.expire_after).unwrap_or(TimeDelta::MAX);
@@ -195,7 +193,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// One that somebody works on in this moment is let be.
+    /// Ends a session, unless someone is working on it at this moment.
     async fn expire(&self, stale: &Upload) -> Result<()> {
         let Some(_turn) = self.shared.turns.take_if_free(stale.id) else { return Ok(()) };
         let now = self.clock.now();
@@ -207,7 +205,7 @@ impl Catalog {
         };
         let sweep = Actor::system("sweep");
         match self.end_upload(&sweep, stale.id, EXPIRED, still_idle).await {
-            // Ended by somebody else in this moment.
+            // Someone else has just ended it.
             Err(Error::UploadNotFound) => Ok(()),
             ended => ended,
         }

@@ -1,7 +1,7 @@
 //! The end of an upload: its bytes are checked and become the draft's file, in one step.
 //!
-//! The blob takes its final name first. A crash in between leaves a full session, and whoever asks to
-//! finish it again finds that part of the work done.
+//! The blob gets its final name first. A crash in between leaves a full session, and the next request to finish it
+//! finds that part of the work done.
 
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use crate::storage::blobs::{Complete, Hold, RunningHash};
 use crate::storage::{StorageError, Tx};
 
 impl Catalog {
-    /// Gives a full upload to its draft. Repeated after a lost answer, it says the same again.
+    /// Commits a full upload to its draft. Repeated after a lost answer, it returns the same file.
     pub async fn finish_upload(&self, actor: &Actor, id: Uuid) -> Result<Received> {
         let (catalog, actor) = (self.clone(), actor.clone());
         self.to_the_end(async move { Box::pin(catalog.finish_full(&actor, id)).await }).await
@@ -30,7 +30,7 @@ impl Catalog {
         }
         let mut turn = self.shared.turns.take(id).await?;
         let mut claimed = match self.claim(&mut turn, id, Unnoted::Count, &|_| Ok(())).await {
-            // Another request has finished it in this moment.
+            // Another request has just finished it.
             Err(Error::UploadComplete) => {
                 return self.received_before(&self.upload(actor, id).await?).await;
             }
@@ -50,8 +50,8 @@ impl Catalog {
         finished
     }
 
-    /// Opens the bytes of a session, all of which are there. In a bucket those of one whose length was told last may be
-    /// short of a part.
+    /// Opens the bytes of a session that has received all of them. In a bucket, the last bytes of an upload whose
+    /// length was given last may still be a tail, which then has to become a part.
     async fn open_full(&self, claimed: &mut Claimed) -> Result<()> {
         let mut appender = self.open_claimed(claimed).await?;
         must_be_full(&claimed.upload)?;
@@ -64,7 +64,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// For who holds the session, all of whose bytes are on stable storage.
+    /// Finishes a session for its holder. All bytes must be on stable storage.
     pub(super) async fn finish_claimed(
         &self,
         actor: &Actor,
@@ -93,7 +93,7 @@ impl Catalog {
         }
         let attached = self.attach(actor, upload, claim, digest).await;
         if let Err(Error::UploadLost) = attached {
-            // Cancelled elsewhere before the blob had its name, under which nobody looked for it then.
+            // It was cancelled on another server before the blob had its final name, so nobody looked for it there.
             self.remove_if_forgotten(upload).await;
         }
         let received = attached?;
@@ -105,7 +105,7 @@ impl Catalog {
         Ok(received)
     }
 
-    /// What is to be told when the bytes are not there any more: mostly that their draft has gone.
+    /// Returns the error to report when the bytes are not there any more: usually their draft is gone.
     async fn why_incomplete(&self, upload: &Upload, error: Error) -> Error {
         let there = async { self.db.read().await?.upload(upload.id).await };
         match there.await {
@@ -136,7 +136,8 @@ impl Catalog {
     ) -> Result<Received> {
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
-        // Everything is asked again: the draft may have been sealed or deleted while bytes moved, the caller disabled.
+        // Everything is checked again: while bytes were transferred, the draft may have been sealed or deleted, or the
+        // caller disabled.
         self.must_still_publish(&mut tx, actor, &upload.image).await?;
         let mut details = locked_details(&mut tx, &upload.image, upload.revision).await?;
         let old = details.file(upload.role).ok().cloned();
@@ -146,7 +147,7 @@ impl Catalog {
         let condition = Precondition::from_stored(upload.condition.as_deref());
         condition.check(old.as_ref().map(File::tag).as_deref())?;
         self.end_session(&mut tx, upload, claim).await?;
-        // A writer that stood still must not replace what came later and was acknowledged.
+        // A writer that was suspended must not replace a later file that was acknowledged.
         for blob in tx.delete_puts_before(upload).await? {
             tx.discard_arriving(blob, now).await?;
         }
@@ -160,7 +161,7 @@ impl Catalog {
         let entry = details.entry("file.put", actor);
         self.audit(&mut tx, entry, before.as_ref(), Some(&(upload.role, text)));
         self.save(&mut tx, &mut details.revision).await?;
-        // Another revision may have waited for these bytes.
+        // Another revision may need these bytes to be healed.
         let new = (upload.blob_id, &digest, size);
         let has_healed = self.heal_twins(&mut tx, actor, &details.image, new).await?;
         tx.commit().await?;
@@ -172,7 +173,7 @@ impl Catalog {
         Ok(Received { file: file_of(upload, digest), replaced: old.is_some() })
     }
 
-    /// The bytes of a sealed revision's damaged file, once more.
+    /// Replaces the damaged file of a sealed revision by the same bytes, intact.
     async fn heal(
         &self,
         mut tx: Tx,
@@ -208,14 +209,14 @@ impl Catalog {
         {
             return Err(Error::UploadLost);
         }
-        // Nobody can ask for a session that ended with the request it began with.
+        // Nobody can ask for a session that ended with the request that started it.
         if upload.protocol == UploadProtocol::Put {
             tx.delete_upload(upload.id).await?;
         }
         Ok(())
     }
 
-    /// The answer to whoever asks again.
+    /// Returns the answer to a repeated request.
     async fn received_before(&self, upload: &Upload) -> Result<Received> {
         let mut tx = self.db.read().await?;
         let file = tx.file_of(upload.revision_id, upload.role).await?;

@@ -1,9 +1,9 @@
-//! A writer that has saved what came keeps its session for a moment: the next piece of the file mostly follows
-//! at once, as the fragments of BITS do, and finds everything open. Taking the session over anew took a
-//! tenth of the time of a fragment of 13 MB.
+//! A writer that has saved what arrived keeps its session open for a moment: the next piece of the file usually follows
+//! at once, as the fragments of BITS do, and finds everything open. Taking the session over again took a tenth of the
+//! time of a fragment of 13 MB.
 //!
-//! Whoever else wants the session gets it at once in this process (its [`Turn`] ends the rest), and within
-//! the moment at another server. After a kill it is as if the writer had been killed between two pieces.
+//! Another request in this process gets the session at once (its [`Turn`] ends the rest), and one on another server
+//! within that moment. After a kill, the state is as if the writer had been killed between two pieces.
 
 use std::time::Duration;
 
@@ -16,18 +16,19 @@ use crate::catalog::{Actor, Catalog, Result};
 use crate::model::Upload;
 use crate::storage::blobs::{Appender, Kept, Tail};
 
-/// Longer than a client needs to begin its next request on a line on which that matters.
+/// The time for which a session is kept open: longer than a client needs to begin its next request on a connection for
+/// which that matters.
 const REST: Duration = Duration::from_millis(100);
 
 impl Open {
-    /// Whether the next piece may find the session open.
+    /// Reports whether the session may be kept open for the next piece.
     pub(super) fn may_rest(&self, kept: &Kept) -> bool {
         Some(kept.received) != self.upload.length()
             && self.appender.may_rest()
             && !self.turn.is_wanted()
     }
 
-    /// Acknowledges what came and lets the session rest.
+    /// Acknowledges what has arrived and keeps the session open.
     pub(super) async fn note_and_rest(mut self, kept: &Kept) -> Result<Upload> {
         let (catalog, claim) = (self.catalog.clone(), self.claim);
         let newest = catalog.note_progress(&mut self.upload, claim, &self.hold, kept).await?;
@@ -55,8 +56,8 @@ impl Open {
 }
 
 impl Catalog {
-    /// The session as the last writer has left it. None where nobody has, or that was too long ago; a newer
-    /// writer elsewhere is found out when progress is noted, as at all times.
+    /// Returns the session as the last writer has left it. Returns none if no writer has, or if that was too long ago.
+    /// A newer writer on another server is detected when progress is recorded, as always.
     pub(super) fn reopen(
         &self,
         actor: &Actor,

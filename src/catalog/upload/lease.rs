@@ -1,12 +1,12 @@
-//! Who of several writers has a session, decided in its row: each draws a number, the highest wins,
-//! and what is written under a lower one is refused.
+//! The lease decides in a session's row which of several writers has the session: each draws a number, the highest
+//! wins, and writes under a lower one are refused.
 //!
-//! A writer of another server is asked to stop by the drawing itself: it looks at the newest number
-//! whenever it tells of its progress, and at least every second. The session passes on when it has let go
-//! or when its time is up, because a write that is still on its way must not land after the new
-//! one's: while a writer waits for its store it goes on telling that it lives ([`Catalog::holding`]), and
-//! when it cannot tell any more, what it has under way is dropped before others may begin ([`Hold`]). A
-//! writer of this server is gone when this is asked, for the caller has the [`Turn`].
+//! Drawing a number also asks a writer on another server to stop: that writer reads the newest number whenever it
+//! reports progress, and at least every second. The session passes on when that writer has released it or its time is
+//! up, because a write that is still in progress must not arrive after the new writer's. While a writer waits for its
+//! store, it keeps reporting that it is alive ([`Catalog::holding`]). When it can no longer report, its requests in
+//! progress are dropped before others may begin ([`Hold`]). A writer on this server has already ended when this is
+//! called, because the caller has the [`Turn`].
 
 use std::time::Duration;
 
@@ -21,27 +21,28 @@ use crate::storage::Holder;
 use crate::storage::blobs::{Hold, Tail};
 use crate::storage::instance::boot_id;
 
-/// How long a writer may be silent before its session passes to others.
+/// The time without a sign of life after which a writer's session passes to others.
 pub(super) const HOLD: TimeDelta = TimeDelta::seconds(30);
 
-/// How long what is under way may go on without news of the hold: some seconds less, for clocks differ.
+/// The time for which requests in progress may continue without a renewal of the hold: some seconds less, because
+/// clocks differ.
 const UNDER_WAY: Duration = Duration::from_secs(20);
 
-/// How old the last news may get while a writer works or waits.
+/// The greatest age of the last renewal while a writer works or waits.
 pub(super) const RENEW_AFTER: Duration = Duration::from_secs(5);
 
-/// Past the longest hold: whoever has not let go by then has a clock or a database that nobody should
-/// wait for.
+/// The time for which a new writer waits. It is longer than the longest hold: a writer that has not released the
+/// session by then has a clock or a database that nobody should wait for.
 const UNTIL_OTHERS_ARE_GONE: Duration = Duration::from_secs(45);
 
-/// How often one who waits looks whether the writer before has let go.
+/// The interval at which a waiting writer checks whether the previous one has released the session.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
-/// Whether bytes that were written and not yet noted are to be found again after a crash.
+/// The handling of bytes that were written but not recorded before a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unnoted {
     Count,
-    /// They have a checksum to prove first.
+    /// They have to match a checksum first.
     AreNothing,
 }
 
@@ -50,18 +51,18 @@ pub(super) struct Claimed {
     pub(super) upload: Upload,
     pub(super) number: i64,
     pub(super) hold: Hold,
-    /// What is to be done with bytes past the offset.
+    /// The handling of bytes past the offset.
     pub(super) tail: Tail,
-    /// What the row is to be told once they are cut off.
+    /// The boot id that has to be recorded in the row once they are cut off.
     pub(super) boot_to_note: Option<&'static str>,
 }
 
 impl Catalog {
-    /// Takes the session over from whoever has it, unless `may_have_it` refuses.
+    /// Takes the session over from its current writer, unless `may_have_it` refuses.
     ///
-    /// The row tells that bytes past the offset may be believed only where there are none yet, or where
-    /// they could be before; else [`Catalog::open_claimed`] says so after it has cut them off. Killed in
-    /// between, the next claim must not take in what nobody has proven.
+    /// The row says that bytes past the offset are valid only if there are none yet, or if they were already valid.
+    /// Otherwise [`Catalog::open_claimed`] records that after it has cut them off. If the server is killed in between,
+    /// the next claim must not take in unproven bytes.
     pub(super) async fn claim(
         &self,
         turn: &mut Turn,
@@ -77,8 +78,8 @@ impl Catalog {
             let mine = match number {
                 None => match tx.draw_claim(id).await? {
                     Some(drawn) => drawn,
-                    // Finished while this waited for its turn: a repeat after a lost answer must not
-                    // hear that there is no such upload, and send everything again.
+                    // Finished while this one waited for its turn: a repeat after a lost answer must not be told that
+                    // there is no such upload, and send everything again.
                     None if tx.upload(id).await?.is_some() => return Err(Error::UploadComplete),
                     None => return Err(Error::UploadNotFound),
                 },
@@ -117,8 +118,8 @@ impl Catalog {
         }
     }
 
-    /// Whether no writer can write any more. A time further off than any hold was written by a clock that
-    /// has been set back since.
+    /// Reports whether no other writer can write any more. A time later than any hold was written by a clock that has
+    /// been set back since.
     fn is_free(&self, upload: &Upload) -> bool {
         let now = self.clock.now();
         upload.holder.is_none_or(|holder| holder == self.instance)
@@ -126,8 +127,8 @@ impl Catalog {
             || upload.held_until > now + HOLD * 2
     }
 
-    /// A holder in the row without a writer was killed. Where it was this server's and the machine has
-    /// not been started anew, what it wrote is still there.
+    /// Returns the handling of bytes past the offset. A holder in the row that has no writer was killed. If it was on
+    /// this server and the machine has not been restarted, what it wrote is still there.
     fn tail_of(&self, upload: &Upload) -> Tail {
         let same_boot = upload.holder_boot.is_some() && upload.holder_boot.as_deref() == boot_id();
         if upload.holder == Some(self.instance) && same_boot {
@@ -141,8 +142,8 @@ impl Catalog {
         self.clock.now() + HOLD
     }
 
-    /// Does work that may take longer than others wait, and tells meanwhile that the writer lives. To be
-    /// boxed: it would be twice in the future of whoever waits.
+    /// Does work that may take longer than others wait, and meanwhile reports that the writer is alive. The work should
+    /// be boxed: otherwise, the caller's future would contain it twice.
     pub(super) async fn holding<T, E>(
         &self,
         id: Uuid,
@@ -156,14 +157,14 @@ impl Catalog {
                 done = &mut work => return done,
                 () = tokio::time::sleep(RENEW_AFTER) => {}
             }
-            // A newer writer waits for this one's end. A database that is away for a moment is no reason
-            // to stop; the hold ends by itself when that lasts.
+            // A newer writer waits for this one to end. A database that is unreachable for a moment is no reason to
+            // stop; the hold expires by itself if that lasts.
             let _newest = self.renew(id, claim, hold).await;
         }
     }
 
-    /// Tells that the writer lives. The newest number that was drawn; none where the session is not the
-    /// writer's any more.
+    /// Reports that the writer is alive. Returns the newest claim number, or none if the session does not belong to the
+    /// writer any more.
     pub(super) async fn renew(&self, id: Uuid, claim: i64, hold: &Hold) -> Result<Option<i64>> {
         let begun = Instant::now();
         let mut tx = self.db.write_to_free().await?;

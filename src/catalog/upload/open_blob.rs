@@ -1,4 +1,4 @@
-//! The bytes of a session that this process holds, opened where they end.
+//! Opens the bytes of a session that this process holds, at their end.
 
 use super::checkpoint::part_hash_state_at;
 use super::lease::Claimed;
@@ -8,7 +8,7 @@ use crate::storage::StorageError;
 use crate::storage::blobs::{Appender, Growing, Hold, Kept, Multipart, RunningHash, Tail};
 
 impl Catalog {
-    /// Opens the bytes of a claimed session, and notes what a crash had left unnoted.
+    /// Opens the bytes of a claimed session, and records what a crash left unrecorded.
     pub(super) async fn open_claimed(&self, claimed: &mut Claimed) -> Result<Appender> {
         let Claimed { upload, number, hold, tail, boot_to_note } = claimed;
         let (id, number) = (upload.id, *number);
@@ -34,8 +34,8 @@ impl Catalog {
         Ok(appender)
     }
 
-    /// Makes sure of what the next bytes are put behind. Where that has changed in the bucket, the session goes back to the
-    /// last whole part, and whoever sends hears so.
+    /// Checks the bytes that the next ones are appended to. If they have changed in the bucket, the session goes back
+    /// to the last whole part, and the sender is told so.
     pub(super) async fn prepare(
         &self,
         claimed: &mut Claimed,
@@ -54,7 +54,7 @@ impl Catalog {
         }
     }
 
-    /// To the end of the last whole part.
+    /// Goes back to the end of the last whole part.
     async fn go_back(
         &self,
         upload: &mut Upload,
@@ -74,7 +74,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// An upload whose bytes are gone ends, so that its client begins anew.
+    /// Ends an upload whose bytes are gone, so that its client starts again.
     pub(super) async fn end_without_bytes(&self, upload: &Upload, what: &str) -> Error {
         tracing::error!(upload = %upload.id, "an upload ends, for its bytes are gone: {what}");
         self.discard_or_log(upload).await;
@@ -111,8 +111,8 @@ impl Catalog {
         Ok(self.blobs.appender(growing).await?)
     }
 
-    /// Where the store is a bucket, a blob grows as a multipart upload, which is noted before it gets
-    /// any bytes: whoever takes them away has to name it.
+    /// Begins a multipart upload if the store is a bucket. It is recorded before it gets any bytes, because its id is
+    /// needed to remove them.
     async fn begin_multipart(&self, upload: &mut Upload, claim: i64) -> Result<()> {
         let largest = upload.length().unwrap_or_else(|| self.largest_open_ended());
         let Some(begun) = self.blobs.begin_multipart(&upload.blob_key, largest).await? else {
@@ -126,7 +126,7 @@ impl Catalog {
             if noted { Ok(()) } else { Err(Error::UploadLost) }
         };
         if let Err(error) = noted.await {
-            // Another error may hide that the commit was made: then it is in use.
+            // With any other error, the commit may have been made nevertheless, and the multipart upload may be in use.
             if matches!(error, Error::UploadLost) {
                 self.blobs.abort_multipart(&upload.blob_key, &begun.id).await?;
             }

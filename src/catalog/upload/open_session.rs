@@ -1,4 +1,4 @@
-//! A session is opened for the bytes of one request: taken over from whoever writes, at the offset that the request
+//! Opens a session for the bytes of one request: takes it over from the current writer, at the offset that the request
 //! names.
 
 use uuid::Uuid;
@@ -11,15 +11,15 @@ use crate::model::Upload;
 use crate::storage::blobs::Appender;
 
 impl Catalog {
-    /// Opens a session, which the caller has looked up, for more bytes. Whoever writes to it is asked to stop,
-    /// and what came from there is saved before the offset is compared.
+    /// Opens a session, which the caller has looked up, for more bytes. The current writer is asked to stop, and what
+    /// it has received is saved before the offset is compared.
     pub async fn append(&self, actor: &Actor, id: Uuid, piece: Piece) -> Result<Appending> {
         let (catalog, actor) = (self.clone(), actor.clone());
         self.to_the_end(async move { Box::pin(catalog.open_for_append(&actor, id, piece)).await })
             .await
     }
 
-    /// What has come is the whole file, of a session whose length was unknown.
+    /// Ends the file of a session of unknown length: what has arrived is the whole file.
     pub async fn end_upload_at(&self, actor: &Actor, id: Uuid, length: u64) -> Result<Upload> {
         let piece = Piece {
             start: StartAt::Exactly(length),
@@ -87,7 +87,8 @@ impl Catalog {
     }
 }
 
-/// Where the bytes are going to end: of unknown length, at the end of the file, if that is known.
+/// Checks where the bytes begin, and returns where they will end. If their length is unknown, this is the end of the
+/// file, if that is known.
 pub(super) fn check_start(upload: &Upload, piece: &Piece) -> Result<u64> {
     let next = upload.received;
     let first = match piece.start {

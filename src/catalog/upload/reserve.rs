@@ -1,8 +1,9 @@
-//! Room for what is to come: reserved in rows before the bytes are there, within the free space, the image's quota and
-//! the caller's share.
+//! Reserves disk space for what is to come: in rows before the bytes are there, within the free space, the image's
+//! quota and the caller's share.
 //!
-//! An upload of unknown length reserves in steps as its bytes come. The steps double, so that a small file needs little
-//! room and a large one few transactions; where a whole step does not fit, what is needed at this moment may.
+//! An upload of unknown length reserves in steps as its bytes arrive. The steps double, so that a small file needs
+//! little disk space and a large one few transactions. If a whole step does not fit, the space that is needed at the
+//! moment may.
 
 use uuid::Uuid;
 
@@ -11,28 +12,30 @@ use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{FileRole, Role, Upload};
 use crate::storage::Tx;
 
-/// Reserved at first for a file of unknown length, and the most that is reserved ahead of it, in bytes.
+/// The space that is reserved at first for a file of unknown length, and the most that is reserved ahead of it, in
+/// bytes.
 const FIRST_STEP: u64 = 1024 * 1024;
 const LARGEST_STEP: u64 = 256 * 1024 * 1024;
 
-/// The largest file of unknown length in a bucket, whose parts have to be chosen before: for larger ones they would have
-/// to be larger than is good for all others.
+/// The largest file of unknown length in a bucket, where the part size has to be chosen beforehand. Larger files would
+/// need parts that are too large for all others.
 const LARGEST_OPEN_ENDED_IN_BUCKET: u64 = 256 * 1024 * 1024 * 1024;
 
 /// The file that an upload is for: image, revision, role.
 pub(super) type Target = (Uuid, Uuid, FileRole);
 
-/// What is to be reserved for an upload, in bytes.
+/// The space to reserve for an upload, in bytes.
 #[derive(Debug, Clone, Copy)]
 struct Reservation {
     size: u64,
-    /// So many of them stand in the row alone, which has more than has come while the length is unknown.
+    /// The number of these bytes that exist only in the row: while the length is unknown, the row has more bytes than
+    /// have arrived.
     spare: u64,
     open_ended: bool,
 }
 
 impl Catalog {
-    /// What is reserved at the start.
+    /// Returns the space to reserve at the start.
     pub(super) fn first_reservation(&self, length: Option<u64>) -> Result<u64> {
         match length {
             Some(length) => self.check_size(length).map(|()| length),
@@ -40,7 +43,7 @@ impl Catalog {
         }
     }
 
-    /// So many bytes more, in a transaction that [has the lock](Tx::lock_reservations).
+    /// Checks whether `size` more bytes may be reserved, in a transaction that [has the lock](Tx::lock_reservations).
     pub(super) async fn check_reservation(
         &self,
         tx: &mut Tx,
@@ -53,7 +56,7 @@ impl Catalog {
         self.check_share(tx, actor, size).await
     }
 
-    /// Reserves room up to `end` and beyond, for an upload of unknown length.
+    /// Reserves disk space up to `end` and beyond, for an upload of unknown length.
     pub(super) async fn reserve_more(
         &self,
         actor: &Actor,
@@ -76,7 +79,7 @@ impl Catalog {
         }
     }
 
-    /// The file has this length: from now on it is known, and what was reserved beyond is given back.
+    /// Sets the length of the file. It is known from now on, and what was reserved beyond it is released.
     pub(super) async fn settle_length(
         &self,
         actor: &Actor,
@@ -122,7 +125,7 @@ impl Catalog {
         if size > limit { Err(Error::TooLarge { size, limit }) } else { Ok(()) }
     }
 
-    /// Of a file whose length was unknown at first.
+    /// Checks the size of a file whose length was unknown at first.
     pub(super) fn check_open_ended(&self, size: u64) -> Result<()> {
         self.check_size(size)?;
         let limit = self.largest_open_ended();
@@ -134,7 +137,8 @@ impl Catalog {
         if self.blobs.is_folder() { limit } else { limit.min(LARGEST_OPEN_ENDED_IN_BUCKET) }
     }
 
-    /// What the file would replace does not count: its bytes go when the new ones are there.
+    /// Checks the image's quota. A file that is to be replaced does not count: its bytes are deleted when the new ones
+    /// are there.
     async fn check_quota(
         &self,
         tx: &mut Tx,
@@ -152,8 +156,8 @@ impl Catalog {
         Ok(())
     }
 
-    /// One caller alone must not keep all others out. What has come of uploads under way counts as free, for it is in
-    /// what they reserve.
+    /// Checks the caller's share, so that one caller cannot lock out all others. Bytes of the caller's uploads in
+    /// progress that have arrived count as free, because they are part of what is reserved.
     async fn check_share(&self, tx: &mut Tx, actor: &Actor, size: u64) -> Result<()> {
         let share = u64::from(self.rules().uploads.caller_share);
         if share >= 100 || actor.holds(Role::Admin) {
@@ -179,14 +183,14 @@ impl Catalog {
         Ok(())
     }
 
-    /// What was reserved may still be taken by others than uploads: the floor is kept all the same, so
-    /// that the database can go on.
+    /// Checks that the disk's free space is above the floor. Others than uploads may still use up what was reserved;
+    /// the floor is kept all the same, so that the database can continue.
     pub(super) fn check_floor(&self) -> Result<()> {
         let (floor, free) = (self.rules().min_free, self.blobs.free_bytes_of_disk()?);
         if free < floor {
             return Err(Error::FloorReached { free, floor });
         }
-        // The catalog may lie on another disk, and what came could not be made a file of its.
+        // The catalog may be on another disk. If that is full, what has arrived could not become a file.
         Ok(self.db.check_room()?)
     }
 }

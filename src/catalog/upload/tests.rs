@@ -1,5 +1,5 @@
-//! Random lives of sessions: whatever is done to one, in whatever order, its file is the file that was
-//! sent, or there is no file.
+//! Random lives of sessions: whatever is done to a session, in whatever order, its file is the file that was sent, or
+//! there is no file.
 
 mod bucket;
 mod environment;
@@ -23,25 +23,25 @@ use crate::catalog::{ChangeContext, Precondition};
 use crate::model::{Digest, FileRole};
 use crate::storage::Holder;
 
-/// What somebody does to a session.
+/// An operation on a session.
 #[derive(Debug, Clone)]
 enum Step {
-    /// Bytes at the offset that the server tells, ended in some way.
+    /// Bytes at the offset that the server reports, ended in some way.
     Append {
         length: usize,
         end: End,
     },
-    /// Bytes that the server has, or that leave a gap: refused.
+    /// Bytes that the server has already, or that leave a gap: refused.
     AppendElsewhere {
         distance: i64,
         length: usize,
     },
-    /// Bytes of which the first are there already, as BITS sends them after a lost answer.
+    /// Bytes of which the first ones are already there, as BITS sends them after a lost answer.
     AppendOverlapping {
         back: usize,
         length: usize,
     },
-    /// A second request comes while the first still writes.
+    /// A second request arrives while the first is still writing.
     TwoWriters {
         first: usize,
         second: usize,
@@ -52,43 +52,43 @@ enum Step {
     },
     Ask,
     Cancel,
-    /// Two weeks pass.
+    /// 15 days pass.
     Expire,
 }
 
-/// When the server learns how long the file is.
+/// The moment at which the server learns the file's length.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Told {
     AtTheStart,
     WithTheLastBytes,
     AfterThem,
-    /// As before, and the server is killed when it has just noted it.
+    /// The same, and the server is killed when it has just recorded the length.
     AfterThemAndKilled,
 }
 
-/// How an append ends.
+/// The way in which an append ends.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Saved,
-    /// The line breaks and the request is dropped.
+    /// The connection breaks and the request is dropped.
     Dropped,
-    /// As before, while bytes are being written.
+    /// The same, while bytes are being written.
     DroppedWhileWriting,
     /// SIGKILL.
     Killed,
-    /// The machine goes down, and what was not synced is garbage afterwards.
+    /// The machine loses power, and what was not synced is garbage afterwards.
     PowerLost,
-    /// As before, and the server is killed again when it has just taken the session over.
+    /// The same, and the server is killed again when it has just taken the session over.
     PowerLostThenKilled,
     WithChecksum,
     WithWrongChecksum,
-    /// The server is killed before the checksum could be compared.
+    /// The server is killed before the checksum can be compared.
     KilledUnproven,
-    /// As before, and killed again when it has just taken the session over.
+    /// The same, and it is killed again when it has just taken the session over.
     KilledUnprovenTwice,
 }
 
-/// How many bytes are sent at once: mostly few, sometimes about as many as are kept together.
+/// The number of bytes sent at once: usually few, sometimes about as many as are kept together.
 #[derive(Clone)]
 struct Lengths {
     few: Range<usize>,
@@ -125,7 +125,7 @@ fn steps(lengths: Lengths) -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..10)
 }
 
-/// A catalog in a folder, and the one session that is being tried.
+/// A catalog in a folder, and the one session under test.
 struct Trial<'a> {
     environment: &'a Environment,
     catalog: Catalog,
@@ -133,14 +133,14 @@ struct Trial<'a> {
     file: Bytes,
     upload: Uuid,
     revision: i64,
-    /// What was acknowledged: never to be lost.
+    /// The acknowledged bytes, which must never be lost.
     acknowledged: u64,
-    /// Cancelled or expired.
+    /// True if the session was cancelled or has expired.
     gone: bool,
     told: Told,
 }
 
-/// No two pieces are alike, so that one in the place of another is seen.
+/// The bytes to send. No two pieces are alike, so that a piece in the place of another is detected.
 static BYTES: LazyLock<Bytes> = LazyLock::new(|| {
     let words = (0_u32..5 << 20).flat_map(|word| word.wrapping_mul(0x9e37_79b9).to_le_bytes());
     words.collect::<Vec<u8>>().into()
@@ -182,7 +182,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    /// The bytes from `from` on, as many of them as there are.
+    /// Returns the bytes from `from` on, as many of them as there are.
     fn bytes(&self, from: u64, length: usize) -> Bytes {
         let from = usize::try_from(from).unwrap().min(self.file.len());
         self.file.slice(from..(from + length).min(self.file.len()))
@@ -309,7 +309,7 @@ impl<'a> Trial<'a> {
         assert_eq!(self.acknowledged, end);
     }
 
-    /// The first is stopped by the second's coming, and what it had is kept.
+    /// Runs two writers: the arrival of the second stops the first, and what that had is kept.
     async fn two_writers(&mut self, offset: u64, first: usize, second: usize) {
         let (one, two) = (self.bytes(offset, first), self.bytes(offset + first as u64, second));
         let mut older = self.open(StartAt::Exactly(offset), one.len(), None).await.unwrap();
@@ -328,7 +328,7 @@ impl<'a> Trial<'a> {
         assert_eq!(self.acknowledged, middle + two.len() as u64);
     }
 
-    /// Goes on at a server that knows this one only from the catalog; this one's writer died.
+    /// Continues on a server that knows this one only from the catalog. This one's writer has died.
     async fn other_server(&mut self, length: usize) {
         let offset = self.acknowledged;
         let bytes = self.bytes(offset, length);
@@ -342,16 +342,17 @@ impl<'a> Trial<'a> {
         self.catalog = self.environment.catalog(1).await;
     }
 
-    /// Nothing of this process's memory is left, and nobody tidied up.
+    /// Kills the server: nothing of its memory is left, and nothing was cleaned up.
     async fn kill(&mut self, mut open: Appending) {
-        // What is being written goes on to its end, what is only collected is lost.
+        // Writes in progress are completed; what is only collected is lost.
         open.0.as_mut().unwrap().appender.stop().await;
         std::mem::forget(open);
         self.catalog = self.environment.catalog(1).await;
         self.catalog.recover().await.unwrap();
     }
 
-    /// The row says whose the session is, and what is past the offset has not been cut off yet.
+    /// Kills the server after a claim: the row says who has the session, and what is past the offset is not cut off
+    /// yet.
     async fn kill_claiming(&mut self) {
         let mut turn = self.catalog.shared.turns.take(self.upload).await.unwrap();
         let claiming =
@@ -362,7 +363,7 @@ impl<'a> Trial<'a> {
         self.catalog.recover().await.unwrap();
     }
 
-    /// The row says how long the file is, and its last bytes are still what is short of a part.
+    /// Kills the server after the length was set: the row has the length, and the last bytes are still a tail.
     async fn kill_settling(&mut self, size: u64) {
         let mut turn = self.catalog.shared.turns.take(self.upload).await.unwrap();
         let claiming =
@@ -390,7 +391,7 @@ impl<'a> Trial<'a> {
         self.environment.lose_what_was_not_synced(&self.catalog, &upload);
     }
 
-    /// Sends the rest, if there is a session; then looks at what came of it.
+    /// Sends the rest, if there is a session, then checks the result.
     async fn end(mut self) {
         if let Some(offset) = self.offset().await {
             Box::pin(self.send_rest(offset)).await;
@@ -420,7 +421,7 @@ impl<'a> Trial<'a> {
             Told::AfterThemAndKilled => self.kill_settling(size).await,
         }
         if self.told == Told::AtTheStart && self.file.len().is_multiple_of(2) {
-            // Killed between the blob's name and its row.
+            // Killed between the blob's final name and its row.
             let upload = self.catalog.upload(&self.actor, self.upload).await.unwrap();
             let whole = self.catalog.whole(&upload).await.unwrap();
             self.catalog.blobs.complete(&whole).await.unwrap();

@@ -1,5 +1,5 @@
-//! A file in one request: the same engine, for a client that cannot come back. What it begins and does
-//! not finish leaves nothing.
+//! A file in one request: the same engine, for a client that cannot continue later. A request that is not finished
+//! leaves nothing behind.
 
 use super::append::Open;
 use super::lease::{Claimed, HOLD, new_hold};
@@ -17,7 +17,7 @@ pub struct Incoming {
 }
 
 impl Catalog {
-    /// Reserves room for a file of a draft and opens it for writing.
+    /// Reserves disk space for a file of a draft and opens it for writing.
     pub async fn receive(&self, actor: &Actor, announced: Announcement) -> Result<Incoming> {
         let (catalog, actor) = (self.clone(), actor.clone());
         self.to_the_end(async move { Box::pin(catalog.open_whole(&actor, announced)).await }).await
@@ -52,13 +52,13 @@ impl Catalog {
 }
 
 impl Incoming {
-    /// Takes the next bytes.
+    /// Writes the next bytes.
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
         let open = self.open.as_mut().ok_or(Error::UploadLost)?;
         open.write(bytes).await.map_err(to_be_sent_again)
     }
 
-    /// Checks what came, makes it durable, and gives it to the draft; on refusal nothing is kept.
+    /// Checks what has arrived, makes it durable, and commits it to the draft. If it is refused, nothing is kept.
     pub async fn finish(mut self, actor: &Actor) -> Result<Received> {
         let mut open = self.open.take().ok_or(Error::UploadLost)?;
         let (catalog, actor) = (open.catalog.clone(), actor.clone());
@@ -72,7 +72,7 @@ impl Incoming {
         catalog.to_the_end(finishing).await
     }
 
-    /// Takes everything away that has arrived.
+    /// Removes everything that has arrived.
     pub async fn abandon(mut self) {
         if let Some(open) = self.open.take() {
             let catalog = open.catalog.clone();
@@ -80,13 +80,13 @@ impl Incoming {
                 discard(open).await;
                 Ok(())
             };
-            // It was logged where it failed.
+            // A failure was logged where it occurred.
             let _discarded = catalog.to_the_end(discarding).await;
         }
     }
 }
 
-/// There is no session that could be begun anew: the request is.
+/// Converts errors of a session that has to be started again: here it is the request that has to be repeated.
 fn to_be_sent_again(error: Error) -> Error {
     match error {
         Error::UploadNotFound | Error::Storage(StorageError::Damaged(_)) => Error::UploadLost,

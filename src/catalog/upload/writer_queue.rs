@@ -1,8 +1,8 @@
-//! Taking turns within one process: a new request asks the one before it to stop, and waits until
-//! that has saved what it has.
+//! The queue of writers within one process: a new request asks the previous one to stop, and waits until that has saved
+//! what it has.
 //!
-//! This only makes the hand-over quick and the offset exact. Who may write is decided by the row
-//! ([`lease`](super::lease)), which also knows of other servers.
+//! This only makes the hand-over quick and the offset exact. The row decides who may write ([`lease`](super::lease)),
+//! also among several servers.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -15,27 +15,27 @@ use crate::catalog::{Error, Result};
 use crate::model::Upload;
 use crate::storage::blobs::{Appender, Hold};
 
-/// A writer that was asked to stop has a part to write and a sync to wait for. One that takes longer
-/// waits for a disk that hangs.
+/// The time for which a request waits for the previous writer, which has a part to write and a sync to wait for. One
+/// that takes longer waits for a disk that hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// Forgotten sessions are cleared away when so many are on the list.
+/// The number of sessions on the list at which ended ones are removed.
 const CLEAR_AT: usize = 64;
 
-/// The sessions that somebody in this process works on, or waits for.
+/// The sessions that requests in this process work on, or wait for.
 #[derive(Default)]
 pub(in crate::catalog) struct Turns(Mutex<HashMap<Uuid, Weak<Line>>>);
 
-/// Those who want one session.
+/// The queue of requests for one session.
 pub(super) struct Line {
     /// The number of the newest request.
     newest: watch::Sender<u64>,
     front: Arc<tokio::sync::Mutex<()>>,
-    /// What the writer before has left open.
+    /// The state that the previous writer has left open.
     resting: Mutex<Option<Box<Resting>>>,
 }
 
-/// What a writer leaves for the next one.
+/// The state that a writer leaves for the next one.
 pub(super) struct Resting {
     pub(super) upload: Upload,
     pub(super) claim: i64,
@@ -47,16 +47,16 @@ pub(super) struct Resting {
 pub(super) struct Turn {
     number: u64,
     newest: watch::Receiver<u64>,
-    /// Kept, so that those who come find the same line.
+    /// Kept so that later requests find the same queue.
     line: Arc<Line>,
-    /// Whoever has the turn ends the rest, whether it goes on from there or not.
+    /// The state that was left open. The request that has the turn ends it, whether it continues from there or not.
     rested: Option<Box<Resting>>,
     _front: OwnedMutexGuard<()>,
 }
 
 impl Turns {
-    /// Asks whoever works on the session to stop, and waits for it. `UploadTakenOver` when a newer
-    /// request came meanwhile, `UploadBusy` when the older does not end.
+    /// Asks the current writer of the session to stop, and waits for it. Returns `UploadTakenOver` if a newer request
+    /// has arrived meanwhile, and `UploadBusy` if the older one does not end.
     pub(super) async fn take(&self, id: Uuid) -> Result<Turn> {
         let line = self.line(id);
         let mut number = 0;
@@ -73,7 +73,7 @@ impl Turns {
         Ok(Turn::new(number, newest, line, front))
     }
 
-    /// As [`Self::take`], where nobody works on the session and nobody waits.
+    /// Takes the turn like [`Self::take`], but only if no request works on the session or waits for it.
     pub(super) fn take_if_free(&self, id: Uuid) -> Option<Turn> {
         let line = self.line(id);
         let front = Arc::clone(&line.front).try_lock_owned().ok()?;
@@ -111,27 +111,27 @@ impl Turn {
         Self { number, newest, line, rested, _front: front }
     }
 
-    /// What the writer before has left open, once.
+    /// Returns the state that the previous writer has left open, once.
     pub(super) fn rested(&mut self) -> Option<Resting> {
         self.rested.take().map(|resting| *resting)
     }
 
-    /// Whether a newer request wants the session.
+    /// Reports whether a newer request wants the session.
     pub(super) fn is_wanted(&self) -> bool {
         *self.newest.borrow() > self.number
     }
 
-    /// Ends the turn and leaves the session open for the next, as long as the line is kept.
+    /// Ends the turn and leaves the session open for the next one, as long as the returned queue is kept.
     pub(super) fn rest(self, resting: Resting) -> Arc<Line> {
         let line = Arc::clone(&self.line);
         *line.resting.lock().unwrap_or_else(PoisonError::into_inner) = Some(Box::new(resting));
         line
     }
 
-    /// Returns when a newer request wants the session.
+    /// Waits until a newer request wants the session.
     pub(super) async fn is_over(&mut self) {
         let number = self.number;
-        // The sender lives in the line, which this turn keeps.
+        // The sender is in the queue, which this turn keeps.
         let _newer = self.newest.wait_for(|newest| *newest > number).await;
     }
 }

@@ -1,4 +1,4 @@
-//! The connection against a server that fails in every way a line can.
+//! Tests of the connection against a server that fails in every way a connection can fail.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
@@ -91,7 +91,7 @@ async fn a_refusal_is_told_in_the_servers_words_and_not_repeated() {
 
 #[tokio::test]
 async fn nobody_listening_is_told_as_such() {
-    // Bound and let go: nobody else gets this port while the test runs.
+    // Bind the port and release it: nothing else gets this port while the test runs.
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let connection = connect(&format!("http://127.0.0.1:{port}"));
     let failure = connection.get::<Value>(connection.api(&["whoami"]).unwrap()).await.unwrap_err();

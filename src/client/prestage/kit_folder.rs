@@ -1,7 +1,7 @@
-//! The kit's folder on this disk. Nothing in it is ever half of what its name says.
+//! The kit's folder on the local disk. A file under its final name is always complete.
 //!
-//! On Linux the folders follow the intent of the lists that the scripts set on Windows: the owner may do everything,
-//! others read. Files are read-only for everybody.
+//! On Linux the folders follow the intent of the access control lists that the scripts set on Windows: the owner has
+//! full access, others may read. Files are read-only for everybody.
 
 use std::fs::{self, File, OpenOptions, Permissions, TryLockError};
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
@@ -17,22 +17,22 @@ use crate::prestage::{Content, Kit, READ_ME, sums};
 const FOLDER: u32 = 0o755;
 const FILE: u32 = 0o444;
 
-/// In bytes; ours has fewer.
+/// The longest title that is read, in bytes. Ours are shorter.
 const LONGEST_TITLE: u64 = 1000;
 
-/// What `pull` and this leave of something that is not finished.
+/// The suffixes of the unfinished files that `pull` and this module leave.
 const UNFINISHED: &str = ".partial";
 const ITS_TAG: &str = ".partial.etag";
 
-/// The folder while a kit is made in it. Another run keeps off until this is dropped.
+/// The folder while a kit is made in it. It is locked against other runs until this is dropped.
 pub(super) struct KitFolder {
     path: PathBuf,
     _locked: File,
 }
 
 impl KitFolder {
-    /// Makes sure that the folder can become this kit and nothing else, and that it does not look finished from here
-    /// on: no digests, and no index beside an image that may have suffered.
+    /// Makes sure that the folder can become this kit and nothing else, and that it does not look finished from now on:
+    /// it has no digests, and no index beside an image that may be damaged.
     pub(super) fn begin(path: &Path, kit: &Kit) -> Result<Self, Failure> {
         fs::create_dir_all(path).map_err(|error| Failure::local("make", path, &error))?;
         let folder = Self { path: path.to_owned(), _locked: lock(path)? };
@@ -44,7 +44,7 @@ impl KitFolder {
         Ok(folder)
     }
 
-    /// Back to what is not finished: the download takes it up again and finds it whole.
+    /// Renames a file to its unfinished name. The download takes it up again and finds it complete.
     fn set_aside(&self, file: &str) -> Result<(), Failure> {
         let (path, unfinished) =
             (self.path.join(file), self.path.join(format!("{file}{UNFINISHED}")));
@@ -60,8 +60,8 @@ impl KitFolder {
         }
     }
 
-    /// Whatever has a name of the kit is taken for a part of it only where the first document says so: somebody's own
-    /// README.txt and SHA256SUMS are no kit.
+    /// Refuses a folder with other files in it. Documents with a name of the kit count as part of the kit only if the
+    /// first document has the kit's title: a user's own README.txt and SHA256SUMS are not a kit.
     fn must_be_of(&self, kit: &Kit) -> Result<(), Failure> {
         let contents = kit.contents();
         let there =
@@ -83,7 +83,7 @@ impl KitFolder {
         Err(Failure::new(Exit::Conflict, message))
     }
 
-    /// The first line of the first document.
+    /// Returns the first line of the first document.
     fn title(&self) -> Option<String> {
         let path = self.path.join(READ_ME);
         let mut line = String::new();
@@ -100,7 +100,8 @@ impl KitFolder {
             .map_err(|error| Failure::local("make", &folder, &error))
     }
 
-    /// For good. Whether the file system keeps the mark: those of sticks and shares may not.
+    /// Marks a file read-only, durably. Reports whether the file system keeps the mark: those of USB sticks and network
+    /// shares may not.
     pub(super) fn mark_read_only(&self, file: &str) -> Result<bool, Failure> {
         let path = self.path.join(file);
         let mark = || {
@@ -112,10 +113,10 @@ impl KitFolder {
         mark().map_err(|error: io::Error| Failure::local("mark read-only", &path, &error))
     }
 
-    /// On stable storage, read-only and under its name when this returns.
+    /// Writes a document. When this returns, it is on stable storage, read-only and under its final name.
     pub(super) fn write(&self, name: &str, bytes: &[u8]) -> Result<(), Failure> {
         let unfinished = format!("{name}{UNFINISHED}");
-        // What a run that was killed has left is read-only already, and what somebody put there may be a link.
+        // A file left by a killed run is read-only already, and a user may have put a link there.
         self.remove(&unfinished)?;
         let (path, unfinished) = (self.path.join(name), self.path.join(unfinished));
         let write = || {
@@ -129,7 +130,7 @@ impl KitFolder {
         write().map_err(|error: io::Error| Failure::local("write", &path, &error))
     }
 
-    /// Takes away what earlier runs have left of files that are whole by now.
+    /// Removes what earlier runs have left of files that are complete by now.
     pub(super) fn tidy_up(&self, kit: &Kit) -> Result<(), Failure> {
         for content in kit.contents() {
             if !matches!(content, Content::Folder(_)) {
@@ -151,7 +152,7 @@ impl KitFolder {
     }
 }
 
-/// The lock goes with the process, however that ends.
+/// Locks the folder. The system releases the lock however the process ends.
 fn lock(folder: &Path) -> Result<File, Failure> {
     let file = File::open(folder).map_err(|error| Failure::local("open", folder, &error))?;
     match file.try_lock() {
@@ -164,7 +165,8 @@ fn lock(folder: &Path) -> Result<File, Failure> {
     }
 }
 
-/// Folders are there as such (see `files_below`) or not at all: a link in the place of one is somebody's own.
+/// Reports whether a path belongs to the content. A folder of the kit is either listed as an empty folder (see
+/// `files_below`) or not at all: a link in its place is not ours.
 fn belongs(path: &str, content: &Content<'_>) -> bool {
     let own = content.path();
     let Some(rest) = path.strip_prefix(&own) else { return false };

@@ -1,4 +1,4 @@
-//! What may already be in a kit's folder.
+//! Tests of what may already be in a kit's folder.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ fn file(name: &str) -> KitFile {
     KitFile::new(name, name.len() as u64, Digest::of(name.as_bytes())).unwrap()
 }
 
-/// Everything but the files that are fetched.
+/// Lays out everything, with stand-ins for the files that are fetched.
 fn lay_out_documents(folder: &Path) {
     let place = KitFolder::begin(folder, &kit()).unwrap();
     for content in kit().contents() {

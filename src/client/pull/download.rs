@@ -1,4 +1,4 @@
-//! One file, fetched over as many connections as it takes, verified, and only then given its name.
+//! Fetches one file over as many connections as it takes, verifies it, and only then gives it its name.
 
 use std::path::Path;
 
@@ -19,24 +19,24 @@ use super::verified;
 use crate::client::error::Failure;
 use crate::model::Digest;
 
-/// Pieces (tens of kilobytes each) that the network may be ahead of the disk.
+/// The number of pieces (tens of kilobytes each) that the network may be ahead of the disk.
 const PIECES_AHEAD: usize = 64;
 
-/// Where a file's bytes came from.
+/// The sources of a file's bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Fetched {
-    /// Over the network, in this pull; more than the size when something had to be fetched again.
+    /// The bytes that came over the network in this pull. More than the size if something had to be fetched again.
     pub fetched: u64,
-    /// Already on this disk.
+    /// The bytes that were already on this disk.
     pub reused: u64,
 }
 
-/// What counts of a file that an earlier pull brought.
+/// The evidence that is required to trust a file from an earlier pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum WhatIsThere {
-    /// That it was verified and has the same size and date since.
+    /// The note that it was verified, if its size and date are still the same.
     AsNoted,
-    /// Its bytes, read again.
+    /// Its bytes, which are read again.
     ReadAgain,
 }
 
@@ -56,10 +56,10 @@ fn is_there(
     Ok(is_right)
 }
 
-/// Brings the file into the folder. A file that is there and right is left alone.
+/// Fetches the file into the folder. A file that is there and intact is left alone.
 ///
-/// Exit codes: `Verification` when the bytes are not those of the digest; then nothing is left under
-/// the final name that was not there before.
+/// The exit code is `Verification` if the bytes do not match the digest. Then the final name still has whatever was
+/// there before.
 pub async fn fetch(
     connection: &Connection,
     file: &TargetFile,
@@ -97,14 +97,14 @@ pub async fn fetch(
             let message = format!("the bytes received are not those of {digest}, but of {got}");
             return Err(Failure::new(Exit::Verification, message));
         }
-        // What lay here from an earlier pull may have suffered since, by a power cut for one.
+        // The bytes left by an earlier pull may be damaged, for example by a power failure.
         tracing::warn!(name = file.name, "the unfinished file was damaged, starting anew");
         partial.restart(None)?;
         download.sum.reused = 0;
     }
 }
 
-/// A file on its way, over one connection after the other.
+/// A file that is being fetched, over one connection after the other.
 struct Download<'a> {
     connection: &'a Connection,
     file: &'a TargetFile,
@@ -113,8 +113,8 @@ struct Download<'a> {
 }
 
 impl Download<'_> {
-    /// Fetches until the length is right. Getting further than ever renews the patience; the same
-    /// bytes once more, from a server that cannot continue, do not.
+    /// Fetches until the length is right. Progress beyond the furthest point so far resets the retries. Receiving the
+    /// same bytes once more, from a server that cannot continue, does not.
     async fn complete(&mut self, mut partial: Partial) -> Result<Partial, Failure> {
         let Self { connection, file, bar, .. } = *self;
         let mut attempts = Attempts::new(connection.transfers);
@@ -136,7 +136,7 @@ impl Download<'_> {
         Ok(partial)
     }
 
-    /// One connection: asks for what is missing and appends what comes.
+    /// Makes one request: asks for the missing part and appends what comes.
     async fn continue_once(
         &mut self,
         mut partial: Partial,
@@ -161,7 +161,7 @@ impl Download<'_> {
                 self.sum.reused = 0;
                 bar.set_position(0);
             }
-            // Not the rest of what is here: ask for the whole, which has no range to misunderstand.
+            // This is not the rest of our bytes, so ask for the whole file: that request has no range to misunderstand.
             StatusCode::PARTIAL_CONTENT | StatusCode::RANGE_NOT_SATISFIABLE
                 if partial.length() > 0 =>
             {
@@ -176,7 +176,7 @@ impl Download<'_> {
         self.receive(response, partial).await
     }
 
-    /// The body, into the file: the network here, disk and hashing on a thread of their own.
+    /// Writes the body into the file. The network is read here; disk and hashing run on a thread of their own.
     async fn receive(
         &mut self,
         mut response: Response,
@@ -209,7 +209,7 @@ impl Download<'_> {
             self.sum.fetched += count;
             bar.inc(count);
             if sender.send(piece).await.is_err() {
-                // The disk failed; the writer says how.
+                // The disk failed; the writer reports how.
                 break Ok(());
             }
         };
@@ -220,7 +220,7 @@ impl Download<'_> {
     }
 }
 
-/// `206` with exactly the rest of the same bytes (RFC 9110 section 15.3.7).
+/// Checks for a `206` with exactly the rest of the same bytes (RFC 9110 section 15.3.7).
 fn continues(headers: &HeaderMap, partial: &Partial, file: &TargetFile) -> bool {
     let rest = format!("bytes {}-{}/{}", partial.length(), file.size - 1, file.size);
     headers.get(CONTENT_RANGE).is_some_and(|range| range.as_bytes() == rest.as_bytes())
@@ -232,7 +232,7 @@ fn strong_etag(headers: &HeaderMap) -> Option<&str> {
     headers.get(ETAG)?.to_str().ok().filter(|etag| etag.starts_with('"'))
 }
 
-/// Known before the first byte, as the tree never leaves out `Content-Length`.
+/// Checks the size before the first byte, because the tree always sends `Content-Length`.
 fn must_have_the_size(response: &Response, file: &TargetFile) -> Result<(), Failure> {
     let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     match length.and_then(|length| length.parse::<u64>().ok()) {

@@ -1,11 +1,11 @@
-//! A file that is not whole yet: `NAME.partial`, and `NAME.partial.etag` beside it.
+//! A file that is not complete yet: `NAME.partial`, with `NAME.partial.etag` beside it.
 //!
-//! The sidecar holds the `ETag` of the bytes so far, so that the rest is only ever taken from
-//! the same ones (`If-Range`). Without it, or when it does not match, the file starts anew. What is on disk
-//! is trusted for nothing else: it is hashed when it is taken up again, and the whole is compared
-//! with the digest before it gets its name.
+//! The sidecar holds the `ETag` of the bytes so far, so that the rest is only taken from the same version (`If-Range`).
+//! Without it, or if it does not match, the download starts from the beginning. The bytes on disk are not trusted any
+//! further: they are hashed when the file is taken up again, and the complete file is compared with the digest before
+//! it gets its name.
 //!
-//! Everything here blocks; callers are on a thread for that.
+//! Everything here blocks; callers run it on a thread for blocking work.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write as _};
@@ -24,23 +24,23 @@ use crate::model::Digest;
 
 const BUFFER: usize = 1024 * 1024;
 
-/// More than any header has.
+/// More than the length of any header.
 const LONGEST_ETAG: u64 = 64 * 1024;
 
-/// A file on its way, locked against a second pull into the same folder.
+/// An incomplete file, locked against a second pull into the same folder.
 #[derive(Debug)]
 pub struct Partial {
     folder: PathBuf,
     name: String,
     file: File,
-    /// Of the bytes up to `length`.
+    /// The hash of the bytes up to `length`.
     hasher: Sha256,
     length: u64,
     etag: Option<String>,
 }
 
 impl Partial {
-    /// Takes up what an earlier pull left, or starts with nothing.
+    /// Takes up what an earlier pull left, or starts with an empty file.
     pub fn open(folder: &Path, name: &str, size: u64) -> Result<Self, Failure> {
         let path = folder.join(format!("{name}.partial"));
         let file = open_locked(&path)?;
@@ -61,13 +61,12 @@ impl Partial {
         self.length
     }
 
-    /// Of the bytes that are here; none when there are none.
+    /// Returns the `ETag` of the bytes that are here, or none if there are none.
     pub fn etag(&self) -> Option<&str> {
         self.etag.as_deref()
     }
 
-    /// Back to nothing, for bytes of this `ETag`; without a strong one they cannot be continued
-    /// later.
+    /// Empties the file, for bytes with this `ETag`. Without a strong one they cannot be continued later.
     pub fn restart(&mut self, etag: Option<&str>) -> Result<(), Failure> {
         self.forget().map_err(|error| self.failed("empty", &error))?;
         let Some(etag) = etag else { return Ok(()) };
@@ -76,7 +75,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Appends what comes until the sender is gone.
+    /// Appends the received pieces until the sender is gone.
     pub fn append(&mut self, mut pieces: mpsc::Receiver<Bytes>) -> Result<(), Failure> {
         let mut writer = BufWriter::with_capacity(BUFFER, &self.file);
         let mut write = || {
@@ -94,13 +93,13 @@ impl Partial {
         Digest::from_bytes(self.hasher.clone().finalize().into())
     }
 
-    /// Gives the file its name, for good: file and folder are on stable storage afterwards.
+    /// Gives the file its final name, durably: file and folder are on stable storage afterwards.
     pub fn finish(self) -> Result<(), Failure> {
         let whole = self.folder.join(&self.name);
         let finish = || {
             self.file.sync_all()?;
-            // Before the rename: a whole file without sidecar is still finished by the next pull,
-            // a sidecar alone would stay for ever.
+            // Before the rename: the next pull still finishes a complete file without a sidecar, but a sidecar alone
+            // would stay forever.
             remove_if_there(&self.sidecar())?;
             fs::rename(self.path(), &whole)?;
             File::open(&self.folder)?.sync_all()
@@ -108,7 +107,7 @@ impl Partial {
         finish().map_err(|error: io::Error| Failure::local("finish", &whole, &error))
     }
 
-    /// Leaves nothing behind.
+    /// Deletes the file and its sidecar.
     pub fn discard(self) -> Result<(), Failure> {
         remove_if_there(&self.sidecar())
             .and_then(|()| remove_if_there(&self.path()))
@@ -118,12 +117,12 @@ impl Partial {
     fn take_up(&mut self, size: u64) -> io::Result<()> {
         let there = self.file.metadata()?.len();
         let etag = match file_system::read(&self.sidecar(), LONGEST_ETAG) {
-            // What is no text is no tag of ours: the bytes start anew.
+            // A sidecar that is not text was not written by us: the download starts from the beginning.
             Ok(etag) => String::from_utf8(etag).ok(),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => return Err(error),
         };
-        // A whole file needs no `ETag`: nothing is left to ask for.
+        // A complete file needs no `ETag`, because nothing is left to ask for.
         if there == 0 || there > size || (etag.is_none() && there < size) {
             return self.forget();
         }
@@ -148,7 +147,7 @@ impl Partial {
         Ok(())
     }
 
-    /// Better now than after twenty gigabytes.
+    /// Fails if the disk is too small. It is better to know that now than after twenty gigabytes.
     fn must_have_room(&self, size: u64) -> Result<(), Failure> {
         let room = rustix::fs::fstatvfs(&self.file)
             .map_err(|error| self.failed("measure the room for", &error.into()))?;
@@ -175,7 +174,7 @@ impl Partial {
     }
 }
 
-/// The lock goes with the file, also when the process is killed.
+/// Opens the file and locks it. The system releases the lock even if the process is killed.
 fn open_locked(path: &Path) -> Result<File, Failure> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);

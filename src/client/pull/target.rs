@@ -1,4 +1,4 @@
-//! What to fetch: asked of the update check for a channel, of the revision itself for a number.
+//! Determines what to fetch: the update check answers for a channel, the revision itself for a number.
 
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use super::super::exit_code::Exit;
 use crate::client::error::Failure;
 use crate::model::{ClientId, Digest};
 
-/// Which revision: what a channel offers, or a number.
+/// The wanted revision: the one a channel offers, or a number.
 #[derive(Debug, Clone, clap::Args)]
 pub struct Wanted {
     /// Name of the image
@@ -36,7 +36,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// What the machine is called, where nothing else is said. A name that is no id is not told.
+    /// Returns the client id: the machine's name by default. A name that is not a valid id is not sent.
     fn client(&self) -> Result<Option<ClientId>, Failure> {
         if let Some(client) = &self.client {
             return Ok(Some(client.clone()));
@@ -64,21 +64,21 @@ impl Wanted {
     }
 }
 
-/// One revision's files, the index last.
+/// The files of one revision, the index last.
 #[derive(Debug)]
 pub struct Target {
     pub image: String,
     pub revision: u64,
-    /// Whether new clients may get it: what was revoked or is damaged can be fetched all the same.
+    /// Set if new clients may get it. A revoked or damaged revision can still be fetched.
     pub is_ready: bool,
     pub files: Vec<TargetFile>,
 }
 
-/// One file to fetch, and how to know that it is right.
+/// One file to fetch, and the size and digest to verify it with.
 #[derive(Debug)]
 pub struct TargetFile {
     pub role: String,
-    /// A plain name, safe to join to a folder.
+    /// A plain name that is safe to join to a folder.
     pub name: String,
     pub url: Url,
     pub size: u64,
@@ -99,7 +99,7 @@ impl Target {
         Ok(Self { image, revision, is_ready, files })
     }
 
-    /// The `.ckm`, or the one file of an image of kind `single`. A target is never empty.
+    /// Returns the `.ckm`, or the one file of an image of kind `single`. A target is never empty.
     pub fn main_file(&self) -> &TargetFile {
         &self.files[0]
     }
@@ -109,7 +109,7 @@ impl Target {
     }
 }
 
-/// What this side reads of an update check.
+/// The fields of an update check that the client reads.
 #[derive(Debug, Deserialize)]
 struct Check {
     image: String,
@@ -131,7 +131,7 @@ struct CheckFile {
     digest: String,
 }
 
-/// What the channel offers to a machine that has nothing yet.
+/// Returns what the channel offers to a machine that has nothing yet.
 pub async fn offered(
     connection: &Connection,
     image: &str,
@@ -188,10 +188,10 @@ struct RevisionFile {
     digest: String,
 }
 
-/// Revision `number`, from the API: it need not be in any channel's tree.
+/// Returns revision `number` from the API: it need not be in any channel's tree.
 ///
-/// The files are called as the tree's default pattern would call them. The server's own pattern is not
-/// asked for: it governs the tree, and this is not from there.
+/// The files are named by the tree's default pattern. The server's own pattern is not used: it governs the tree, and
+/// these files do not come from there.
 pub async fn by_number(
     connection: &Connection,
     image: &str,
@@ -228,7 +228,7 @@ fn digest(text: &str) -> Result<Digest, Failure> {
     text.parse().map_err(|error| Failure::unreadable("digest", error))
 }
 
-/// The last segment of an address, unescaped.
+/// Returns the last segment of an address, unescaped.
 fn name_in(url: &Url) -> Result<String, Failure> {
     let segment = url.path_segments().and_then(Iterator::last).unwrap_or_default();
     let name = percent_decode_str(segment)
@@ -237,7 +237,8 @@ fn name_in(url: &Url) -> Result<String, Failure> {
     plain(name.into_owned())
 }
 
-/// Whatever a server answers, a file lands in the folder asked for and nowhere else.
+/// Accepts only plain file names. Whatever a server answers, a file is written to the requested folder and nowhere
+/// else.
 fn plain(name: String) -> Result<String, Failure> {
     let outside =
         name.contains(|letter: char| matches!(letter, '/' | '\\' | ':') || letter.is_control());

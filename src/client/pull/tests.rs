@@ -1,4 +1,4 @@
-//! Pulling from a server that cuts lines, lies about digests and changes its mind.
+//! Tests of pulls from a server that cuts connections, sends wrong digests and changes its files.
 
 use std::fs;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use super::super::test_server::{cut_after, problem, serve};
 use super::*;
 use crate::model::Digest;
 
-/// What happened to each request for the file: its `Range` and `If-Range`.
+/// The `Range` and `If-Range` of each request for the file.
 type Asked = Arc<Mutex<Vec<(Option<String>, Option<String>)>>>;
 
 const ETAG: &str = "\"the bytes\"";
@@ -20,8 +20,8 @@ fn content() -> Vec<u8> {
     (0..300_000_u32).map(|number| (number % 251) as u8).collect()
 }
 
-/// A channel that offers one file, and the file behind `answer`: which try it is (from 0), where
-/// the rest wanted begins, and if that is of the same bytes.
+/// Serves a channel that offers one file, and the file itself through `answer`. Its arguments are the number of the try
+/// (from 0) and the start of the requested rest, if that is of the same bytes.
 async fn depot(
     digest: Digest,
     answer: impl Fn(usize, Option<usize>) -> HttpResponse + Clone + Send + 'static,
@@ -202,7 +202,7 @@ async fn a_server_too_busy_for_downloads_is_waited_for() {
 
 #[tokio::test]
 async fn a_server_that_cannot_continue_is_not_asked_for_ever() {
-    // No ETag, so each try begins anew and breaks at the same place.
+    // Without an `ETag`, each try starts from the beginning and breaks at the same place.
     let (connection, asked) =
         depot(Digest::of(&content()), |_, _| cut_after(HttpResponse::Ok(), &content(), 50_000))
             .await;

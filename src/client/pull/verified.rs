@@ -1,8 +1,8 @@
-//! That a file was verified, noted at the file itself: an extended attribute with its digest, size and date.
+//! Notes at a file that it was verified: an extended attribute with its digest, size and date.
 //!
-//! A pull every quarter of an hour is not to read twenty gigabytes to find that nothing is new. Whoever changes the file
-//! changes its date, and the note says nothing of it any more; a copy of the file has none. Where the file system keeps no
-//! attributes the file is read, as ever. A disk that changes bytes by itself is found by `--check`.
+//! A pull every quarter of an hour must not read twenty gigabytes just to find that nothing is new. A change of the
+//! file changes its date, and the note is void then; a copy of the file has no note. If the file system does not
+//! support attributes, the file is read every time. `--check` finds bytes that the disk itself has changed.
 
 use std::fs::File;
 use std::io;
@@ -16,10 +16,10 @@ use crate::model::Digest;
 
 const NAME: &str = "user.imagedepot.verified";
 
-/// Longer than any note.
+/// More than the length of any note.
 const LONGEST: usize = 256;
 
-/// Whether the file is as it was when it was found to have this digest.
+/// Reports whether the file is unchanged since it was found to have this digest.
 pub fn is_as_noted(path: &Path, size: u64, digest: &Digest) -> bool {
     let read = || -> io::Result<bool> {
         let file = file_system::open(path)?;
@@ -32,7 +32,7 @@ pub fn is_as_noted(path: &Path, size: u64, digest: &Digest) -> bool {
     read().unwrap_or(false)
 }
 
-/// Notes it. A note that cannot be written is none.
+/// Writes the note. If it cannot be written, there is none.
 pub fn note_of(path: &Path, digest: &Digest) {
     let write = || -> io::Result<()> {
         let file: File = file_system::open(path)?;

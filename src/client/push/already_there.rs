@@ -1,8 +1,9 @@
-//! Whether the server has these files already: a job that runs every night is not to make the whole fleet fetch the same
-//! bytes again under a new number.
+//! Finds out if the server has these files already: a job that runs every night must not make the whole fleet fetch the
+//! same bytes again under a new number.
 //!
-//! They are compared with the newest ready revision, so that going back to older bytes is a new revision. Sizes are looked at
-//! first; only where all agree the files are read for their digests, which takes less than sending them.
+//! The files are compared with the newest ready revision, so going back to older bytes is a new revision. Sizes are
+//! compared first. Only if all of them agree, the files are read for their digests, which takes less time than sending
+//! them.
 
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
@@ -16,7 +17,7 @@ use super::source::Source;
 use crate::client::error::Failure;
 use crate::model::Digest;
 
-/// A page has no more. What is further back than that is no reason not to send.
+/// The largest page that the API allows. Revisions further back are not compared.
 const NEWEST: &str = "500";
 
 #[derive(Deserialize)]
@@ -24,7 +25,7 @@ struct Page {
     items: Vec<Revision>,
 }
 
-/// What this side reads of a revision.
+/// The fields of a revision that the client reads.
 #[derive(Deserialize)]
 struct Revision {
     number: u64,
@@ -33,13 +34,17 @@ struct Revision {
     files: Vec<StoredFile>,
 }
 
-/// The revision that has the files, if there is one that is ready.
+/// The ready revision that has the files.
 pub struct Found {
     pub revision: u64,
     pub files: Vec<Sent>,
 }
 
-/// Exit code `Conflict` for the bytes of a revision that was revoked: they were found to be bad.
+/// Finds the ready revision that has the files.
+///
+/// # Errors
+///
+/// Fails with `Conflict` if a revoked revision has the same bytes: they were found to be bad.
 pub async fn find(
     connection: &Connection,
     image: &str,
@@ -50,7 +55,7 @@ pub async fn find(
     address.query_pairs_mut().append_pair("limit", NEWEST);
     let page: Page = match connection.get(address).await {
         Ok(page) => page,
-        // Who may not look sends.
+        // A caller who may not read revisions just sends the files.
         Err(failure) if matches!(failure.exit(), Exit::Refused | Exit::NotFound) => {
             return Ok(None);
         }
@@ -93,7 +98,7 @@ pub async fn find(
 }
 
 impl Revision {
-    /// The one that fills the role and could be this file.
+    /// Returns the stored file of the same role and size.
     fn file(&self, source: &Source) -> Option<&StoredFile> {
         self.files.iter().find(|file| file.role == source.role && file.size == source.size())
     }

@@ -1,4 +1,4 @@
-//! What the command line says of a push.
+//! The command-line arguments of a push.
 
 use std::path::PathBuf;
 
@@ -15,11 +15,11 @@ same command, as long as the files are unchanged. Until the revision is sealed, 
 ~/.local/state/imagedepot/push says how; there are no secrets in it. XDG_STATE_HOME moves it as it \
 does everywhere, IMAGEDEPOT_STATE_DIR names another folder instead of ~/.local/state/imagedepot.";
 
-/// Upload files as a new revision of an image, seal it, and promote it where asked to
+/// Upload files as a new revision of an image, seal it, and promote it if requested
 #[derive(Debug, Clone, clap::Args)]
 #[command(long_about = LONG_ABOUT, after_help = EXIT_CODES)]
 pub struct Args {
-    /// Name of the image; made if there is none yet
+    /// Name of the image; created if it does not exist
     #[arg(value_name = "NAME")]
     pub image: String,
 
@@ -35,16 +35,16 @@ pub struct Args {
     #[arg(long, value_name = "CHANNEL")]
     pub channel: Option<String>,
 
-    /// What is new in this revision
+    /// Notes on what is new in this revision
     #[arg(long, value_name = "TEXT")]
     pub notes: Option<String>,
 
-    /// Make a new revision also where the newest one has the same files, or a revoked one had them
+    /// Make a new revision even if the newest one has the same files, or a revoked one had them
     #[arg(long)]
     pub always: bool,
 
-    /// Begin anew instead of going on with what an earlier push of the same files left unfinished;
-    /// that is taken away from the server
+    /// Start again instead of continuing what an earlier push of the same files left unfinished, which is deleted from
+    /// the server
     #[arg(long)]
     pub restart: bool,
 

@@ -1,4 +1,4 @@
-//! A revision while it is ours to fill: opened, looked at, compared, sealed, taken away.
+//! A revision that this push fills: opened, read, compared, sealed, deleted.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -17,7 +17,7 @@ pub struct Draft<'a> {
     number: u64,
 }
 
-/// What this side reads of a revision.
+/// The fields of a revision that the client reads.
 #[derive(Debug, Deserialize)]
 pub struct Revision {
     state: String,
@@ -71,7 +71,7 @@ impl<'a> Draft<'a> {
         Ok(())
     }
 
-    /// One try. A revision that somebody has sealed meanwhile is theirs, and stays.
+    /// Deletes the draft, without retries. A revision that somebody else has sealed meanwhile is left alone.
     pub async fn delete(&self) -> Result<(), Failure> {
         if !self.look().await?.is_draft() {
             return Ok(());
@@ -94,12 +94,12 @@ impl Revision {
         self.state == "ready"
     }
 
-    /// Whether a file of this role and size is complete.
+    /// Reports whether the revision has a complete file of this role and size.
     pub fn holds(&self, role: &str, size: u64) -> bool {
         self.files.iter().any(|file| file.role == role && file.size == size)
     }
 
-    /// End to end: what the server stored is what was read here.
+    /// Checks end to end that the server stored what was read here.
     pub fn must_hold(&self, sent: &[Sent]) -> Result<(), Failure> {
         for file in sent {
             let arrived = self.files.iter().find(|arrived| arrived.role == file.role);

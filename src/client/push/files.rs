@@ -1,4 +1,4 @@
-//! Which of the files given is what: the image's kind, and each file's role in it.
+//! Determines the image's kind and each file's role from the given files.
 
 use std::fmt;
 use std::fs;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::client::error::Failure;
 use crate::file_system;
 
-/// What an image is made of. The same words as in the API.
+/// The kind of an image, named as in the API.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
@@ -28,7 +28,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// A file of this disk and the role it is to fill.
+/// A local file and the role it is to fill.
 #[derive(Debug, PartialEq, Eq)]
 pub struct LocalFile {
     pub role: &'static str,
@@ -37,7 +37,7 @@ pub struct LocalFile {
 
 const MEDV_WANTS: &str = "an image of kind medv is made of two files: one .ckm and its .ckm.index";
 
-/// Before the server is asked to make anything.
+/// Checks that all files can be read, before the server is asked to create anything.
 pub fn must_be_readable(paths: &[PathBuf]) -> Result<(), Failure> {
     for path in paths {
         if fs::metadata(path).is_ok_and(|about| !about.is_file()) {
@@ -48,7 +48,7 @@ pub fn must_be_readable(paths: &[PathBuf]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The kind that these names speak of.
+/// Guesses the kind from the files' names.
 pub fn guess_kind(paths: &[PathBuf]) -> Result<Kind, Failure> {
     match paths {
         [one] if !is_ckm(one) && !is_index(one) => Ok(Kind::Single),
@@ -58,7 +58,7 @@ pub fn guess_kind(paths: &[PathBuf]) -> Result<Kind, Failure> {
     }
 }
 
-/// The role of each, in the order to send them: the big one first, the index last.
+/// Returns the files with their roles, in the order in which they are sent: the large one first, the index last.
 pub fn in_roles(kind: Kind, paths: &[PathBuf]) -> Result<Vec<LocalFile>, Failure> {
     match (kind, paths) {
         (Kind::Single, [one]) => Ok(vec![LocalFile { role: "image", path: one.clone() }]),
@@ -71,7 +71,8 @@ pub fn in_roles(kind: Kind, paths: &[PathBuf]) -> Result<Vec<LocalFile>, Failure
     }
 }
 
-/// What a new image's files will be called by; none where the kind or the file says nothing.
+/// Returns the extension for the files of a new image, or none if the image is of kind `medv` or the file has no
+/// extension.
 pub fn extension(kind: Kind, paths: &[PathBuf]) -> Result<Option<String>, Failure> {
     let [file] = paths else { return Ok(None) };
     if kind == Kind::Medv {

@@ -1,4 +1,4 @@
-//! The image that is pushed to: looked up, made if there is none, and compared with the command line.
+//! Looks up the image that is pushed to, creates it if it does not exist, and compares it with the command line.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -10,18 +10,18 @@ use super::args::Args;
 use super::files::{self, Kind, LocalFile};
 use crate::client::error::Failure;
 
-/// What this side reads of an image.
+/// The fields of an image that the client reads.
 #[derive(Debug, Deserialize)]
 pub struct Image {
     pub name: String,
     pub kind: Kind,
     extension: Option<String>,
-    /// Made by this push: there is nothing to compare with.
+    /// Set if this push created the image, so that there is nothing to compare with.
     #[serde(skip)]
     pub is_new: bool,
 }
 
-/// The image of this name, made if absent.
+/// Returns the image of this name. Creates it if it does not exist.
 pub async fn find_or_make(connection: &Connection, args: &Args) -> Result<Image, Failure> {
     let address = connection.api(&["images", &args.image])?;
     let image: Image = match connection.get(address.clone()).await {
@@ -37,8 +37,8 @@ pub async fn find_or_make(connection: &Connection, args: &Args) -> Result<Image,
             }
             match connection.post(connection.api(&["images"])?, Some(&wanted)).await {
                 Ok(_) => {}
-                // Somebody else made it in this moment; or the name is refused, then it is still
-                // absent and that is what to tell.
+                // Either somebody else has just created it, or the name is refused: then it still does not exist, and
+                // the refusal is the error to report.
                 Err(taken) if taken.exit() == Exit::Conflict => {
                     return connection.get(address).await.map_err(|_| taken);
                 }
@@ -58,7 +58,8 @@ pub async fn find_or_make(connection: &Connection, args: &Args) -> Result<Image,
 }
 
 impl Image {
-    /// Not refused: the bytes are opaque, and many a disk image has no extension or another one.
+    /// Warns if a file has another extension. It is not refused: the bytes are opaque, and many a disk image has no
+    /// extension or another one.
     pub fn warn_of_another_extension(&self, files: &[LocalFile], progress: &Progress) {
         if let (Some(expected), [LocalFile { path, .. }]) = (&self.extension, files)
             && path.extension().is_some_and(|actual| !actual.eq_ignore_ascii_case(expected))

@@ -1,4 +1,4 @@
-//! What a push has made, and how it is told: a sentence for people, a document for scripts.
+//! The result of a push, as a sentence for people and a document for scripts.
 
 use std::fmt;
 
@@ -12,7 +12,7 @@ pub struct Ready {
     pub image: String,
     pub revision: u64,
     pub files: Vec<Sent>,
-    /// The server had it before.
+    /// Set if the server already had the revision.
     pub was_there: bool,
 }
 

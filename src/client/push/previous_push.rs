@@ -1,4 +1,4 @@
-//! What an earlier push of the same files left: gone on with, or cleared away.
+//! Continues or deletes what an earlier push of the same files left.
 
 use super::super::connection::Connection;
 use super::super::exit_code::Exit;
@@ -9,14 +9,14 @@ use super::session;
 use super::source::Source;
 use crate::client::error::Failure;
 
-/// What becomes of what an earlier push left unfinished.
+/// The treatment of what an earlier push left unfinished.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum IfUnfinished {
     GoOn,
     BeginAnew,
 }
 
-/// Where an earlier push may have left something.
+/// An earlier push that may have left something.
 pub struct PreviousPush<'a> {
     pub connection: &'a Connection,
     pub image: &'a str,
@@ -25,7 +25,7 @@ pub struct PreviousPush<'a> {
 }
 
 impl<'a> PreviousPush<'a> {
-    /// The draft to go on with, if there is one that is wanted.
+    /// Returns the draft to continue with, if there is one and it is wanted.
     pub async fn take_up(
         &self,
         sources: &[Source],
@@ -40,14 +40,14 @@ impl<'a> PreviousPush<'a> {
             return Ok(Some(draft));
         };
         progress.note(&format!("beginning anew: {reason}"));
-        // What cannot be taken away now the server removes in time.
+        // If this fails, the server removes the draft in time.
         let _ = clear_away(connection, &draft, memory).await;
         Ok(None)
     }
 }
 
-/// A revision that is sealed already is gone on with too: the earlier push ended between the sealing and
-/// forgetting it.
+/// Returns why the earlier push cannot be continued, or none if it can. A revision that is sealed already is continued
+/// too: the earlier push ended between sealing it and forgetting it.
 async fn reason_to_begin_anew(
     record: &Record,
     draft: &Draft<'_>,
@@ -68,14 +68,14 @@ async fn reason_to_begin_anew(
     }
 }
 
-/// Cancels the sessions, deletes the draft, forgets both. Fails when the draft is left.
+/// Cancels the sessions, deletes the draft and forgets both. Fails if the draft could not be deleted.
 pub async fn clear_away(
     connection: &Connection,
     draft: &Draft<'_>,
     memory: &Memory,
 ) -> Result<(), Failure> {
     for id in memory.record().iter().flat_map(Record::sessions) {
-        // One that is complete or gone cannot be cancelled, and need not be.
+        // A session that is complete or gone cannot be cancelled, and need not be.
         let _ = session::cancel(connection, id).await;
     }
     memory.forget();

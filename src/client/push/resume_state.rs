@@ -1,13 +1,13 @@
-//! What a push remembers on this disk, so that the same command goes on after a crash or a restart.
+//! The local record of a push, with which the same command continues after a crash or a restart.
 //!
-//! One JSON file for each push under way, `push/KEY.json` in the state folder: the draft's number,
-//! each file's session, and what the files looked like. The key is a digest of the server, the image,
-//! its kind and the files' paths, so the same command line finds it again and no other does. Beside it
-//! `KEY.lock` is held while the push runs. No credentials and no bytes of the files are in it.
+//! There is one JSON file for each push under way, `push/KEY.json` in the state folder. It contains the draft's number,
+//! each file's session, and each file's size and date. The key is a digest of the server, the image, its kind and the
+//! files' paths, so exactly the same command line finds it again. `KEY.lock` beside it is held while the push runs. The
+//! record contains no credentials and none of the files' bytes.
 //!
-//! It is a help, never a condition: a folder that cannot be written makes a push that cannot be gone
-//! on with, and says so. And it is trusted for nothing: the server says how far it is, and the
-//! digest of the whole is compared in the end.
+//! The record is a help and never a condition: if the folder cannot be written, the push reports that it cannot be
+//! continued. Nor is the record trusted: the server reports how much it has, and the digest of the whole file is
+//! compared in the end.
 
 mod state_file;
 
@@ -24,7 +24,7 @@ use super::image::Image;
 use super::source::{Source, State};
 use crate::client::error::Failure;
 
-/// Of the file's form. One of another version is as good as none.
+/// The version of the file's format. A record of another version is ignored.
 const VERSION: u32 = 1;
 
 /// A push under way.
@@ -32,7 +32,7 @@ const VERSION: u32 = 1;
 #[serde(deny_unknown_fields)]
 pub struct Record {
     version: u32,
-    /// Server and image for the person who looks into the file.
+    /// Server and image are for users who look into the file.
     server: String,
     image: String,
     pub revision: u64,
@@ -54,14 +54,17 @@ struct FileRecord {
 #[derive(Debug)]
 pub struct Memory {
     record: RefCell<Option<Record>>,
-    /// None when nothing can be remembered.
+    /// The place of the record, or none if it cannot be kept.
     place: Option<Place>,
     progress: Progress,
 }
 
 impl Memory {
-    /// What is remembered of this push, and the lock on it. Exit code `Conflict` when the same push
-    /// runs already.
+    /// Reads the record of this push and locks it.
+    ///
+    /// # Errors
+    ///
+    /// Fails with `Conflict` if the same push is already running.
     pub fn open(
         folder: Option<&Path>,
         server: &str,
@@ -95,18 +98,18 @@ impl Memory {
         self.record.borrow().clone()
     }
 
-    /// Whether another process could go on.
+    /// Reports whether another process could continue the push.
     pub const fn is_durable(&self) -> bool {
         self.place.is_some()
     }
 
-    /// Whether the server has taken any file up.
+    /// Reports whether the server has a session for any file.
     pub fn has_sessions(&self) -> bool {
         let record = self.record.borrow();
         record.iter().flat_map(|record| &record.files).any(|file| file.session.is_some())
     }
 
-    /// A new draft, nothing sent yet.
+    /// Records a new draft of which nothing has been sent yet.
     pub fn begin(&self, server: &str, image: &str, revision: u64, sources: &[Source]) {
         let files = sources.iter().map(FileRecord::of).collect();
         let (server, image) = (server.to_owned(), image.to_owned());
@@ -128,7 +131,7 @@ impl Memory {
         self.save();
     }
 
-    /// There is nothing left to go on with.
+    /// Removes the record, because nothing is left to continue with.
     pub fn forget(&self) {
         *self.record.borrow_mut() = None;
         if let Some(place) = &self.place
@@ -138,8 +141,8 @@ impl Memory {
         }
     }
 
-    /// Blocks for as long as a small file takes to reach the disk. That happens once for each session,
-    /// before its first byte, so a thread of its own is not worth it.
+    /// Writes the record. This blocks for as long as a small file takes to reach the disk. It happens once for each
+    /// session, before its first byte, so a thread of its own is not worth it.
     fn save(&self) {
         if let (Some(place), Some(record)) = (&self.place, self.record.borrow().as_ref())
             && let Err(error) = place.write(record)
@@ -160,7 +163,7 @@ impl Record {
         self.version == VERSION
     }
 
-    /// The first of these files that is not what it was when the push began.
+    /// Returns the first file that has changed since the push began.
     pub fn changed<'a>(&self, sources: &'a [Source]) -> Option<&'a Source> {
         sources
             .iter()

@@ -1,11 +1,10 @@
-//! One file on its way to the server, over however many connections it takes.
+//! Sends one file to the server, over as many connections as it takes.
 //!
-//! Sending and hashing go side by side: the digest follows what is being sent, a little behind it, where
-//! the bytes are still in the system's cache. After a restart of the computer it thereby reads again what
-//! was sent before, while the rest is already on its way. No digest goes with the request: it would have
-//! to be known before the first byte, which costs a whole reading first. Instead it is compared
-//! with the server's before the draft is sealed; that covers the same ground, from this disk to the
-//! server's.
+//! Sending and hashing run in parallel: the digest follows a little behind the bytes being sent, while they are still
+//! in the system's cache. After a restart of the computer, this reads what was sent before once more while the rest is
+//! already being sent. The request carries no digest: it would have to be known before the first byte, which would need
+//! a whole reading first. Instead, the digest is compared with the server's before the draft is sealed. That covers the
+//! same path, from this disk to the server's.
 
 mod transfer;
 
@@ -23,10 +22,10 @@ use super::source::Source;
 use crate::client::error::Failure;
 use crate::model::Digest;
 
-/// So much is hashed at once; the digest counts as following closely within it.
+/// The number of bytes hashed at once. The digest counts as following closely while it is within this distance.
 const STRIDE: u64 = 16 * 1024 * 1024;
 
-/// Sends what the server does not have yet, and hashes the whole.
+/// Sends the part of the file that the server does not have yet, and hashes the whole file.
 pub async fn send(
     draft: &Draft<'_>,
     memory: &Memory,
@@ -43,7 +42,7 @@ pub async fn send(
     Ok(Sent { role: source.role, size: source.size(), digest, bytes_sent })
 }
 
-/// Of the whole file, following what is sent.
+/// Hashes the whole file, following the bytes being sent.
 async fn digest(
     source: &Source,
     mut course: watch::Receiver<Course>,

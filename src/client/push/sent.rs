@@ -1,14 +1,14 @@
-//! A file that has come through: its role, its digest and what it cost.
+//! A file that was sent completely: its role, its digest and the bytes it took.
 
 use crate::model::Digest;
 
-/// What was read here and acknowledged there.
+/// A file whose bytes were read here and acknowledged by the server.
 #[derive(Debug)]
 pub struct Sent {
     pub role: &'static str,
     pub size: u64,
     pub digest: Digest,
-    /// Over the network, in this push: less than the size when an earlier one had sent some, more when
+    /// The bytes sent over the network in this push: less than the size if an earlier push had sent some, more if
     /// something had to be sent again.
     pub bytes_sent: u64,
 }

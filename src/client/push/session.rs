@@ -1,7 +1,7 @@
-//! One upload session on the server, in the words of draft-ietf-httpbis-resumable-upload: made by
-//! `POST /uploads`, asked by HEAD how far it is, continued by PATCH, cancelled by DELETE.
+//! One upload session on the server, in the protocol of draft-ietf-httpbis-resumable-upload: created by `POST
+//! /uploads`, queried by HEAD, continued by PATCH, cancelled by DELETE.
 //!
-//! Single requests only. When to make which of them, and when again, is `send`'s to decide.
+//! This module makes single requests only. `send` decides when to make and to repeat them.
 
 use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use reqwest::{Body, Method, RequestBuilder, Response, StatusCode};
@@ -15,25 +15,25 @@ use crate::client::error::Failure;
 const UPLOAD_OFFSET: &str = "upload-offset";
 const UPLOAD_COMPLETE: &str = "upload-complete";
 const UPLOAD_LENGTH: &str = "upload-length";
-/// Of a PATCH that appends (section 6 of the draft).
+/// The content type of a PATCH that appends (section 6 of the draft).
 const PARTIAL_UPLOAD: &str = "application/partial-upload";
 
-/// Conflicts about the session alone; those about its target are the same at every try.
+/// The conflicts that concern only the session. Those about its target are the same at every try.
 const OF_THE_SESSION: [&str; 4] =
     ["offset_mismatch", "upload_taken_over", "upload_lost", "upload_complete"];
 
-/// How far a session is.
+/// The state of a session.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// The file is the draft's.
+    /// The file is complete and belongs to the draft.
     Complete,
-    /// So many bytes are safe on the server.
+    /// The server has stored this many bytes safely.
     At(u64),
-    /// Expired, cancelled, or never ours.
+    /// The session expired, was cancelled, or never was ours.
     Gone,
 }
 
-/// A new session for this file of the draft; answers its id.
+/// Creates a session for this file of the draft. Returns its id.
 pub async fn create(draft: &Draft<'_>, role: &str, size: u64) -> Result<String, Failure> {
     let connection = draft.connection();
     let wanted = json!({
@@ -56,7 +56,7 @@ pub async fn look(connection: &Connection, id: &str, size: u64) -> Result<Standi
     standing(response.headers(), size).map_err(Setback::lasting)
 }
 
-/// Everything from `offset` to the end of the file: `left` bytes.
+/// Builds the request that sends the `left` bytes from `offset` to the end of the file.
 pub fn append(
     connection: &Connection,
     id: &str,
@@ -73,13 +73,13 @@ pub fn append(
         .body(bytes))
 }
 
-/// Whether the answer to an [`append`] acknowledges the whole file.
+/// Reports whether the answer to an [`append`] acknowledges the whole file.
 pub fn acknowledges_the_whole(response: &Response) -> bool {
     response.status().is_success() && is_complete(response.headers())
 }
 
-/// What any other answer to an [`append`] means. After a passing one the session itself is to be asked
-/// how far it is: appending can be repeated without harm.
+/// Classifies any other answer to an [`append`]. After a temporary setback, the session is asked for its offset again:
+/// appending can be repeated without harm.
 pub async fn setback(response: Response) -> Setback {
     let status = response.status();
     let elsewhere = response.headers().contains_key(UPLOAD_OFFSET);
@@ -97,7 +97,7 @@ pub async fn setback(response: Response) -> Setback {
         StatusCode::NOT_FOUND | StatusCode::GONE | StatusCode::INTERNAL_SERVER_ERROR => {
             Setback::passing(Failure::answered(response).await.that_may_pass())
         }
-        // All came, yet the file is not the draft's.
+        // All bytes arrived, but the file is not part of the draft yet.
         _ if status.is_success() => {
             let reason = "it does not say that the upload is complete";
             Setback::passing(Failure::unreadable("answer", reason))
@@ -106,13 +106,13 @@ pub async fn setback(response: Response) -> Setback {
     }
 }
 
-/// Frees what the server keeps for it; one try.
+/// Frees what the server keeps for the session, without retries.
 pub async fn cancel(connection: &Connection, id: &str) -> Result<(), Failure> {
     connection.delete_once(connection.api(&["uploads", id])?).await
 }
 
 fn standing(headers: &HeaderMap, size: u64) -> Result<Standing, Failure> {
-    // Without a length it is ours to say; with another one it is another file's session.
+    // If the server reports no length, ours counts. With another length it is the session of another file.
     if number(headers, UPLOAD_LENGTH).is_some_and(|length| length != size) {
         return Ok(Standing::Gone);
     }

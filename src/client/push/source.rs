@@ -1,7 +1,7 @@
-//! A file of this disk that is being sent: opened once, read at any place, watched for changes.
+//! A local file that is being sent: opened once, read at any offset, checked for changes.
 //!
-//! Sending and hashing read it independently of each other, through one handle. So what is sent and
-//! what is hashed are the same file even when another takes its name meanwhile.
+//! Sending and hashing read it independently of each other, through one handle. So they read the same file even if
+//! another one gets its name meanwhile.
 
 use std::fs::{File, Metadata};
 use std::io;
@@ -20,15 +20,15 @@ use super::files::LocalFile;
 use crate::client::error::Failure;
 use crate::file_system;
 
-/// Large enough that reading and sending overlap; a few of them are all that is held.
+/// The size of one piece: large enough that reading and sending overlap. Only a few pieces are held at a time.
 const PIECE: usize = 64 * 1024;
 const PIECES_AHEAD: usize = 16;
 
-/// What tells one state of a file from another without reading it.
+/// The size and date of a file, which distinguish its states without reading it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct State {
     pub size: u64,
-    /// Of the last change, in nanoseconds since 1970.
+    /// The time of the last change, in nanoseconds since 1970.
     pub modified: i64,
 }
 
@@ -36,13 +36,13 @@ pub struct State {
 pub struct Source {
     pub role: &'static str,
     pub path: PathBuf,
-    /// When it was opened; it must be the same when it has been sent.
+    /// The state when the file was opened. It must be the same when the file has been sent.
     pub state: State,
     file: Arc<File>,
 }
 
-/// A file of this machine could not be read. A type of its own, to be found again among the causes of
-/// a failed request.
+/// A local file could not be read. This is a type of its own, so that it can be found among the causes of a failed
+/// request.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Unreadable(io::Error);
@@ -62,13 +62,12 @@ impl Source {
         self.state.size
     }
 
-    /// As it was written, links not followed: what a link leads to may change, and the push of it is
-    /// still the same one.
+    /// Returns the absolute path without following links: a link's target may change, and it is still the same push.
     pub fn absolute_path(&self) -> PathBuf {
         std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone())
     }
 
-    /// For the person who watches.
+    /// Returns the file's name for display.
     pub fn name(&self) -> String {
         self.path.file_name().unwrap_or(self.path.as_os_str()).to_string_lossy().into_owned()
     }
@@ -77,7 +76,8 @@ impl Source {
         Failure::local("read", &self.path, &error.0)
     }
 
-    /// The head of one state and the tail of another would make an image that never was.
+    /// Fails if the file has changed: the head of one state and the tail of another would make an image that never
+    /// existed.
     pub fn must_be_unchanged(&self) -> Result<(), Failure> {
         let now = self.file.metadata().map_err(|error| self.unreadable(&Unreadable(error)))?;
         if State::of(&now) == self.state {
@@ -87,8 +87,8 @@ impl Source {
         Err(Failure::new(Exit::Verification, message))
     }
 
-    /// The bytes from `offset` to the end, read ahead on a thread of their own. It ends when the
-    /// receiver is gone.
+    /// Returns the bytes from `offset` to the end, read ahead on a thread of their own. The thread ends when the
+    /// receiver is dropped.
     pub fn pieces(&self, offset: u64) -> mpsc::Receiver<Result<Bytes, Unreadable>> {
         let (sender, receiver) = mpsc::channel(PIECES_AHEAD);
         let (file, size) = (Arc::clone(&self.file), self.size());
@@ -96,7 +96,7 @@ impl Source {
             let mut from = offset;
             while from < size {
                 let mut piece = vec![0; length_of_piece(size - from)];
-                // The length is announced; a file that shrinks meanwhile cannot be sent.
+                // The length was announced before, so a file that shrinks meanwhile cannot be sent.
                 let read = file.read_exact_at(&mut piece, from);
                 from += piece.len() as u64;
                 let read = read.map(|()| Bytes::from(piece)).map_err(Unreadable);
@@ -109,7 +109,7 @@ impl Source {
         receiver
     }
 
-    /// Takes these bytes into the digest.
+    /// Adds these bytes to the digest.
     pub async fn hash(&self, mut hasher: Sha256, range: Range<u64>) -> Result<Sha256, Failure> {
         let file = Arc::clone(&self.file);
         let task = spawn_blocking(move || {

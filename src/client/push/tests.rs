@@ -1,4 +1,4 @@
-//! Pushing to a server that refuses, breaks off and stores other bytes.
+//! Tests of pushes to a server that refuses, breaks off and stores other bytes.
 
 mod broken_connections;
 mod depot;
@@ -24,7 +24,7 @@ fn args(line: &[&str]) -> Args {
     <Args as clap::FromArgMatches>::from_arg_matches(&matches).unwrap()
 }
 
-/// A computer with files to push and a memory of its own.
+/// A computer with files to push and a state folder of its own.
 struct Computer {
     folder: TempDir,
 }
@@ -34,7 +34,7 @@ impl Computer {
         Self { folder: tempfile::tempdir().unwrap() }
     }
 
-    /// A file larger than what is read ahead.
+    /// Creates a file larger than what is read ahead.
     fn file(&self, name: &str) -> (String, Vec<u8>) {
         let bytes: Vec<u8> = (0..9_000_000_u32).map(|number| (number % 253) as u8).collect();
         let path = self.folder.path().join(name);
@@ -46,13 +46,13 @@ impl Computer {
         self.folder.path().join("state")
     }
 
-    /// The names of what it remembers.
+    /// Returns the names of the files in the state folder.
     fn remembers(&self) -> Vec<String> {
         let Ok(entries) = fs::read_dir(self.state().join("push")) else { return Vec::new() };
         entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    /// The one push that it remembers.
+    /// Returns the path of the one recorded push.
     fn record(&self) -> PathBuf {
         let folder = self.state().join("push");
         let mut paths = self.remembers().into_iter().map(|name| folder.join(name));

@@ -1,4 +1,4 @@
-//! Kits that something happened to.
+//! Tests of kits that were changed.
 
 use std::fs::Permissions;
 
@@ -11,10 +11,10 @@ const FOLDER: &str = "MED-V Images/PrestagedImages";
 const CKM: &str = "MED-V Images/PrestagedImages/a_1.ckm";
 const INDEX: &str = "MED-V Images/PrestagedImages/a_1.ckm.index";
 
-/// What happens in a kit's folder, and what is to be found.
+/// A change in a kit's folder, and the finding it must lead to.
 type Happening<'a> = (&'a dyn Fn(&Path), Kind, &'a str);
 
-/// A kit of these files on a disk; the bytes of each are its name.
+/// Creates a kit of these files on a disk; the bytes of each file are its name.
 fn kit(names: &[&str]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     let files = names

@@ -1,4 +1,4 @@
-//! Names what a command was told and the catalog does not have, with the name that may have been meant.
+//! Reports a name that the catalog does not have, with the name that may have been meant.
 
 use std::fmt::Display;
 
@@ -6,7 +6,7 @@ use crate::catalog::{Catalog, Error};
 use crate::client::nearest::absent;
 use crate::client::{Exit, Failure};
 
-/// The error in words that have the name; another one as it is.
+/// Converts an error about something missing to one that names it; any other error stays as it is.
 pub(super) async fn named(catalog: &Catalog, error: Error, name: &impl Display) -> anyhow::Error {
     let (what, code, known) = match &error {
         Error::ImageNotFound => ("image", "image_not_found", images(catalog).await),
@@ -17,7 +17,7 @@ pub(super) async fn named(catalog: &Catalog, error: Error, name: &impl Display) 
         }
         _ => return error.into(),
     };
-    // Without the names it is still said which one is missing.
+    // If the known names cannot be read, the message still says which one is missing.
     let known = known.unwrap_or_default();
     let message = absent(what, &name.to_string(), known);
     Failure::new(Exit::NotFound, message).with_code(code).into()

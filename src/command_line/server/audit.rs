@@ -1,4 +1,4 @@
-//! `imagedepot audit`: whether the record of changes still is what was written, a copy of it, and its oldest rows' end.
+//! `imagedepot audit`: verifies the record of changes, exports it, and removes its oldest rows.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,10 +15,10 @@ use crate::catalog::audit::chain::Verified;
 use crate::catalog::{Actor, Catalog};
 use crate::client::output::{Output, Stream};
 
-/// Rows to write with one question to the database.
+/// The rows to fetch from the database with one query.
 const PAGE: i64 = 1000;
 
-/// What is to be done.
+/// The arguments of `audit`.
 #[derive(Debug, Args)]
 pub struct AuditArgs {
     #[command(flatten)]
@@ -29,32 +29,33 @@ pub struct AuditArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Find rows that were altered, removed or moved; ends with 1 where there are any
+    /// Find rows that were altered, removed or moved; the exit code is 1 if there are any
     Verify {
-        /// SEQUENCE:HASH as an earlier verify or export told it, kept where the catalog's owner cannot write
+        /// Row of an earlier verify or export that must still be in the record; keep it where the catalog's owner
+        /// cannot write
         #[arg(long, value_name = "SEQUENCE:HASH")]
         known: Option<String>,
     },
-    /// Write all rows as JSON lines to standard output, the oldest first
+    /// Write all rows to standard output as JSON lines, the oldest first
     Export {
-        /// Only rows after this one
+        /// Write only the rows after this one
         #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
         after: i64,
     },
-    /// Remove the oldest rows; the others stay a chain that can be verified
+    /// Remove the oldest rows; the remaining ones are still a chain that can be verified
     Prune(PruneArgs),
 }
 
-/// Which rows go.
+/// The arguments of `audit prune`: the rows to remove.
 #[derive(Debug, Args)]
 struct PruneArgs {
-    /// Rows that were written before this time, as 2026-01-31T00:00:00Z
+    /// Remove rows that were written before this time, such as 2026-01-31T00:00:00Z
     #[arg(long, value_name = "TIME", required_unless_present = "keep", conflicts_with = "keep")]
     before: Option<DateTime<Utc>>,
-    /// Rows that are older, as 400days
+    /// Remove rows that are older than this, such as 400days
     #[arg(long, value_name = "DURATION", value_parser = humantime_serde::re::humantime::parse_duration)]
     keep: Option<Duration>,
-    /// Say how many rows would go, and change nothing
+    /// Report how many rows would be removed, and change nothing
     #[arg(long)]
     dry_run: bool,
 }
@@ -105,8 +106,8 @@ async fn verify(
     Ok(if is_sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Why it is not there, if so. One that was pruned proves nothing, so neither is it: behind a forged anchor everything could
-/// be.
+/// Returns the reason why a known row is not in the chain, or none if it is there. A pruned row counts as not there,
+/// because it proves nothing: any rows could follow a forged anchor.
 async fn why_not_in_chain(
     catalog: &Catalog,
     known: &str,

@@ -1,4 +1,4 @@
-//! `imagedepot backup`.
+//! `imagedepot backup`: copies the catalog and all stored bytes to a folder or a bucket.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,22 +18,22 @@ use crate::model::local_folder::device;
 use crate::storage::backup_store::{BackupStore, Place};
 use crate::upkeep::backup::{BackedUp, prune};
 
-/// Where the backup goes.
+/// The arguments of `backup`.
 #[derive(Debug, Args)]
 pub struct BackupArgs {
     #[command(flatten)]
     pub(super) data: DataArgs,
-    /// A folder, or a bucket such as `s3://backups/imagedepot`; what it has already is not copied again
+    /// Folder, or bucket such as `s3://backups/imagedepot`; bytes that are already there are not copied again
     #[arg(long, value_name = "PLACE")]
     to: Place,
-    /// Remove older backups there, so that so many stay
+    /// Number of backups to keep there, including this one; older ones are removed [default: all are kept]
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
 }
 
 pub async fn run(args: BackupArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
-    // First what is read: a place is made for what can be put there.
+    // The catalog is opened first, so that no place is made if there is nothing to put there.
     let catalog = args.data.open_catalog(file).await?;
     let done = Box::pin(back_up(&args, &config, &catalog)).await;
     catalog.close().await;
@@ -63,7 +63,7 @@ async fn back_up(
     Ok((done, pruned))
 }
 
-/// Whether one disk that fails takes the backup along.
+/// Reports whether the backup is on the store's disk, so that one failing disk would take both.
 fn is_beside_the_store(place: &Place, config: &Config) -> bool {
     let store = config.store.url.as_ref().and_then(|url| url.to_file_path().ok());
     match (place, store) {
@@ -104,17 +104,17 @@ fn say_backed_up(
     Ok(())
 }
 
-/// A bucket of the store's own service is reached with the store's options.
+/// Opens a place for writing. A bucket of the store's own service is reached with the store's options.
 pub fn open_backup_store(place: &Place, config: &Config) -> anyhow::Result<BackupStore> {
     if let Place::Folder(folder) = place {
-        // The place has its files' bytes in `blobs`, as the data folder has.
+        // The place keeps the files' bytes in `blobs`, as the data folder does.
         must_be_beside(folder, config)?;
         must_be_beside(&folder.join("blobs"), config)?;
     }
     BackupStore::open(place, options_for(place, config)).with_context(|| place.to_string())
 }
 
-/// The same for a place that is read.
+/// Opens an existing place for reading, likewise.
 pub fn open_written_backup_store(place: &Place, config: &Config) -> anyhow::Result<BackupStore> {
     BackupStore::open_existing(place, options_for(place, config)).with_context(|| place.to_string())
 }

@@ -1,4 +1,4 @@
-//! `imagedepot catalog`: what is done to the catalog as a whole.
+//! `imagedepot catalog`: commands on the catalog as a whole.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use super::data::{DataArgs, open_to_fill};
 use crate::client::output::Output;
 use crate::upkeep::rebuild::{NUMBERS_LEFT_OUT, Rebuilt};
 
-/// What is to be done.
+/// The arguments of `catalog`.
 #[derive(Debug, Args)]
 pub struct CatalogArgs {
     #[command(flatten)]
@@ -21,9 +21,10 @@ pub struct CatalogArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Make a new catalog of what the tree tells: images, revisions, channels and what they offer. Users are lost
+    /// Build a new catalog from the tree: images, revisions, channels and what they offer; users are lost
     Rebuild {
-        /// How many revision numbers to leave out, for those given out that the tree does not show
+        /// Number of revision numbers to skip in each image, in case they were given out and the tree does not show
+        /// them
         #[arg(long, value_name = "NUMBER", default_value_t = NUMBERS_LEFT_OUT,
             value_parser = clap::value_parser!(i64).range(0..1_000_000))]
         numbers_left_out: i64,

@@ -1,4 +1,4 @@
-//! `imagedepot certificate-mapping`: which user client certificates stand for, managed on the catalog itself.
+//! `imagedepot certificate-mapping`: maps client certificates to users, directly in the catalog.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::client::output::Output;
 use crate::model::certificate_mapping::{Criterion, Outcome, Rule, Rules};
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 
-/// What is to be done.
+/// The arguments of `certificate-mapping`.
 #[derive(Debug, Args)]
 pub struct CertificateMappingArgs {
     #[command(flatten)]
@@ -26,34 +26,35 @@ pub struct CertificateMappingArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Map one certificate, or all that satisfy every rule, to a user
+    /// Map one certificate, or all that match every rule, to a user, or deny them
     Add(AddArgs),
-    /// List mappings in the order in which they are asked
+    /// List mappings in the order in which they are tried
     List,
-    /// Take a mapping away
+    /// Remove a mapping
     Remove { name: MappingName },
 }
 
 #[derive(Debug, Args)]
 struct AddArgs {
+    /// Name of the new mapping
     name: MappingName,
-    /// Whom the certificates are taken for
+    /// User that the certificates stand for
     #[arg(long, required_unless_present = "deny")]
     user: Option<AccountName>,
-    /// Refuse the certificates, whatever mappings come after
+    /// Refuse the certificates, even if a later mapping would accept them
     #[arg(long)]
     deny: bool,
     /// File with the client's certificate (PEM)
     #[arg(long, value_name = "FILE", required_unless_present = "rules", conflicts_with = "rules")]
     certificate: Option<PathBuf>,
-    /// What a name in the certificate has to be, such as 'subject.OU=Sales*', 'issuer.CN=…', 'san.dns=…'; may be
-    /// given several times, and all have to hold
+    /// Name that the certificate must have, such as 'subject.OU=Sales*', 'issuer.CN=…', 'san.dns=…'; may be given
+    /// several times, and then all must match
     #[arg(long = "rule", value_name = "RULE")]
     rules: Vec<Rule>,
-    /// Compare without regard to case
+    /// Compare names without regard to case
     #[arg(long, requires = "rules")]
     ignore_case: bool,
-    /// Where the rules are asked, from 1; last if left out
+    /// Position at which the rules are tried, from 1 [default: last]
     #[arg(long, requires = "rules")]
     position: Option<i64>,
 }
@@ -111,7 +112,7 @@ impl AddArgs {
     }
 }
 
-/// Name, position, outcome, and which certificates are meant, with tabs between.
+/// Formats a mapping as its name, position, outcome and certificates, separated by tabs.
 fn line(mapping: &CertificateMapping) -> String {
     let outcome = match &mapping.outcome {
         Outcome::Allow(user) => user.to_string(),

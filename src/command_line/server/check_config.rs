@@ -1,4 +1,4 @@
-//! `imagedepot check-config`: says all that is wrong with the settings, and where. `openable` looks at what they name.
+//! `imagedepot check-config`: reports all mistakes in the settings with their places. `openable` checks what they name.
 
 mod openable;
 
@@ -11,13 +11,13 @@ use crate::client::folder::folder;
 use crate::client::output::{Output, say};
 use crate::config::{Config, ConfigError, DEFAULT_DATA, EXAMPLE, Listener};
 
-/// What is to be checked.
+/// The arguments of `check-config`.
 #[derive(Debug, Args)]
 pub struct CheckConfigArgs {
-    /// Print a file of settings with every key and its default
+    /// Print an example settings file with every key and its default, and check nothing
     #[arg(long)]
     example: bool,
-    /// Folder of the data, for what the settings leave open
+    /// Data folder; contains everything for which the settings name no other place
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, value_parser = folder())]
     data: PathBuf,
     /// Sentences for people or JSON for scripts

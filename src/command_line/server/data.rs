@@ -1,4 +1,5 @@
-//! `--data`, and the catalog that the settings and the data folder say: opened for a command that works on it itself.
+//! `--data`, and the catalog to which the settings and the data folder lead, opened for a command that works directly
+//! on it.
 
 use std::io::ErrorKind::NotFound;
 use std::path::{Path, PathBuf};
@@ -15,10 +16,10 @@ use crate::model::Ids;
 use crate::server;
 use crate::storage::instance::Instance;
 
-/// Where the data lies.
+/// The arguments of all commands that work on the catalog.
 #[derive(Debug, Args)]
 pub(in crate::command_line) struct DataArgs {
-    /// Folder of the data, for what the settings leave open
+    /// Data folder; contains everything for which the settings name no other place
     #[arg(long, global = true, value_name = "DIR", default_value = DEFAULT_DATA, value_parser = folder())]
     pub(super) data: PathBuf,
     /// Sentences for people or JSON for scripts
@@ -31,7 +32,7 @@ impl DataArgs {
         Config::read(file)?.complete(&self.data, None)
     }
 
-    /// The catalog itself, also while a server runs on it. To be closed.
+    /// Opens the catalog, also while a server runs on it. The caller has to close it.
     pub(super) async fn open_catalog(&self, file: Option<&Path>) -> anyhow::Result<Catalog> {
         let config = self.config(file)?;
         must_be_there(&config)?;
@@ -40,13 +41,13 @@ impl DataArgs {
             db.close().await;
             return Err(no_catalog("in the database").into());
         }
-        // No server of its own, so a holder of its own in work that one at a time does.
+        // This is no server, so it gets an id of its own as the holder of jobs that only one process at a time may do.
         Ok(server::open_catalog(&config, &self.data, db, Ids.next())?)
     }
 }
 
-/// A catalog in a file is made by whoever begins one (`serve`, `restore`, `import`), not by a command that was told another
-/// folder than the server's.
+/// Fails if the catalog is a file that does not exist. Only commands that begin a catalog (`serve`, `restore`,
+/// `import`) make that file, and not a command that was given another folder than the server's.
 pub(super) fn must_be_there(config: &Config) -> Result<(), Failure> {
     let url = config.catalog.url.as_deref().unwrap_or_default();
     match url.strip_prefix("sqlite:").map(Path::new) {
@@ -57,7 +58,7 @@ pub(super) fn must_be_there(config: &Config) -> Result<(), Failure> {
     }
 }
 
-/// The code of what a command ends with that wants one where there is none.
+/// The problem code of a command that finds no catalog.
 pub(super) const CATALOG_NOT_FOUND: &str = "catalog_not_found";
 
 fn no_catalog(place: &str) -> Failure {
@@ -67,8 +68,9 @@ fn no_catalog(place: &str) -> Failure {
     Failure::new(Exit::NotFound, message).with_code(CATALOG_NOT_FOUND)
 }
 
-/// Refuses to write beside the catalog of a service as somebody else, root as a rule: the service could not read what was
-/// written. The one who owns the catalog's file, or else the store's folder, is the service.
+/// Refuses to write to a service's data as another user, usually root, because the service could not read what was
+/// written. The catalog's file, the store's folder and the data folder must belong to the current user, as far as they
+/// exist.
 pub(super) fn must_be_own(config: &Config, data: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::MetadataExt as _;
     let catalog = config.catalog.url.as_deref().and_then(|url| url.strip_prefix("sqlite:"));
@@ -88,8 +90,8 @@ pub(super) fn must_be_own(config: &Config, data: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Refuses a folder within the store or the tree: what is written there would be taken for theirs, served with the tree, and
-/// gone with them.
+/// Refuses a folder within the store or the tree: its files would be taken for theirs, served with the tree, and
+/// deleted with them.
 pub(super) fn must_be_beside(folder: &Path, config: &Config) -> anyhow::Result<()> {
     let folder = resolved(folder)?;
     for (name, url) in [("store", &config.store.url), ("tree", &config.tree.url)] {
@@ -103,7 +105,7 @@ pub(super) fn must_be_beside(folder: &Path, config: &Config) -> anyhow::Result<(
     Ok(())
 }
 
-/// The path without symbolic links, as far as it is there.
+/// Returns the path without symbolic links, as far as it exists.
 fn resolved(path: &Path) -> std::io::Result<PathBuf> {
     let path = std::path::absolute(path)?;
     for there in path.ancestors() {
@@ -114,8 +116,8 @@ fn resolved(path: &Path) -> std::io::Result<PathBuf> {
     Ok(path)
 }
 
-/// A catalog that is to be filled, with this version's schema; and the hold on its data folder, so that nobody serves from
-/// it meanwhile. To be closed.
+/// Opens a catalog that is to be filled, with this version's schema. Also returns the hold on its data folder, which
+/// keeps servers out meanwhile. The caller has to close the catalog.
 pub(super) async fn open_to_fill(
     config: &Config,
     data: &Path,

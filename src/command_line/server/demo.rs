@@ -1,5 +1,5 @@
-//! `imagedepot demo`: a server in a fresh folder, and an image taken through its whole life before
-//! one's eyes, over HTTP as any client would.
+//! `imagedepot demo`: a server in a new folder that takes an image through its whole life while you watch, over HTTP as
+//! any client would.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -18,18 +18,18 @@ use crate::model::{Digest, Ids};
 use crate::server::{self, Bound};
 use crate::telemetry;
 
-/// Where the demo listens.
+/// The arguments of `demo`.
 #[derive(Debug, Args)]
 pub struct DemoArgs {
-    /// Where to listen; port 0 takes a free one
+    /// Address and port to listen on; port 0 takes a free one
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:8080")]
     listen: SocketAddr,
-    /// Folder for the demo's data, which must not exist; a temporary one that goes with the demo if left out
+    /// Folder for the demo's data, which must not exist yet [default: a temporary folder, deleted when the demo ends]
     #[arg(long, value_name = "DIR", value_parser = folder())]
     data: Option<PathBuf>,
 }
 
-/// A line to who watches; the demo goes on when nobody does any more.
+/// Prints a line for the person who watches. The demo goes on if nobody reads its output any more.
 macro_rules! tell {
     ($($words:tt)*) => {
         say(&format!($($words)*))?
@@ -125,7 +125,7 @@ impl Tour {
         self.what_next(second)
     }
 
-    /// A draft with both files, sealed; answers its number.
+    /// Uploads a draft with both files and seals it; returns its number.
     async fn upload_revision(&self) -> anyhow::Result<u64> {
         let draft = self.json("POST", &format!("images/{IMAGE}/revisions"), json!({})).await?;
         let number = draft["number"].as_u64().context("a revision has a number")?;
@@ -241,7 +241,7 @@ impl Tour {
     }
 }
 
-/// Bytes that no other sample has.
+/// Returns bytes that no other sample has.
 fn sample_bytes(size: usize) -> Vec<u8> {
     let mut seed = Digest::of(Ids.next().as_bytes());
     let mut bytes = Vec::with_capacity(size + 32);

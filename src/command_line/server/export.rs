@@ -1,4 +1,4 @@
-//! `imagedepot export`.
+//! `imagedepot export`: copies chosen revisions to a folder or a bucket.
 
 use std::path::Path;
 use std::str::FromStr;
@@ -15,15 +15,15 @@ use crate::model::ImageName;
 use crate::storage::backup_store::Place;
 use crate::upkeep::export::ExportNote;
 
-/// What is to be carried, and where to.
+/// The arguments of `export`.
 #[derive(Debug, Args)]
 pub struct ExportArgs {
     #[command(flatten)]
     pub(super) data: DataArgs,
-    /// An image, all of whose ready revisions are meant, or IMAGE:NUMBER
+    /// Image whose ready revisions are all exported, or one revision as IMAGE:NUMBER
     #[arg(value_name = "IMAGE[:NUMBER]", required = true)]
     chosen: Vec<Chosen>,
-    /// A folder, or a bucket
+    /// Folder, or bucket such as `s3://backups/imagedepot`
     #[arg(long, value_name = "PLACE")]
     to: Place,
 }
@@ -49,7 +49,7 @@ impl FromStr for Chosen {
 
 pub async fn run(args: ExportArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
-    // First what is read: a place is made for what can be put there.
+    // The catalog is opened first, so that no place is made if there is nothing to put there.
     let catalog = args.data.open_catalog(file).await?;
     let done = Box::pin(export(&args, &config, &catalog)).await;
     catalog.close().await;

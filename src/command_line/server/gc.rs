@@ -1,4 +1,4 @@
-//! `imagedepot gc`: retention and garbage, on the catalog itself, also while servers run on it.
+//! `imagedepot gc`: applies retention and collects garbage, directly in the catalog, also while servers run on it.
 
 use std::path::Path;
 
@@ -10,18 +10,18 @@ use crate::api::garbage::CollectedBody;
 use crate::catalog::Execution;
 use crate::upkeep::garbage::{Amount, Collected, CollectionOrder};
 
-/// How garbage is to be collected.
+/// The arguments of `gc`.
 #[derive(Debug, Args)]
 pub struct GcArgs {
     #[command(flatten)]
     pub(super) data: DataArgs,
-    /// Say what would be done, and change nothing
+    /// Report what would be removed, and change nothing
     #[arg(long)]
     dry_run: bool,
-    /// Remove bytes now that would stay for `store.safety_age`
+    /// Remove bytes now that would otherwise be kept for `store.safety_age`
     #[arg(long)]
     immediately: bool,
-    /// Go on even if the catalog does not know most of what the store holds
+    /// Continue even if the catalog does not know most of what the store holds
     #[arg(long)]
     accept_orphans: bool,
 }

@@ -1,4 +1,4 @@
-//! `imagedepot import`. `dry_run` says what it would do.
+//! `imagedepot import`. `dry_run` reports what it would do.
 
 mod dry_run;
 
@@ -27,37 +27,37 @@ use crate::upkeep::export::{ExportNote, exports, read_export};
 use crate::upkeep::take_over::{Folder, TakeOver, sort};
 use crate::upkeep::transfer::{Numbering, Taken};
 
-/// What is to be taken in.
+/// The arguments of `import`.
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("source").required(true).args(["from", "tree"])))]
 pub struct ImportArgs {
     #[command(flatten)]
     pub(super) data: DataArgs,
-    /// A place that `export` wrote to
+    /// Place that `export` wrote to: a folder, or a bucket such as `s3://backups/imagedepot`
     #[arg(long, value_name = "PLACE")]
     from: Option<Place>,
-    /// The export's name [default: the newest]
+    /// Name of the export [default: the newest]
     #[arg(long, value_name = "NAME", requires = "from")]
     at: Option<String>,
-    /// A folder of images that somebody else kept, such as `MEDVImages`
+    /// Folder of images that another system kept, such as `MEDVImages`
     #[arg(long, value_name = "DIR", value_parser = folder())]
     tree: Option<PathBuf>,
-    /// How names of files tell the image and the number: a regular expression with the groups image and revision
+    /// Regular expression with the groups image and revision, which finds them in the names of files
     #[arg(long, value_name = "REGEX", requires = "tree", default_value = NamePattern::WITH_REVISION)]
     pattern: NamePattern,
-    /// An extension of images of one file, beside MED-V's pairs; may be given several times
+    /// Extension of images that are one file, in addition to MED-V's pairs; may be given several times
     #[arg(long = "extension", value_name = "EXT", requires = "tree")]
     extensions: Vec<String>,
-    /// Give the files another name instead of copying them, where they lie on the store's disk
+    /// Make hard links instead of copies, for files on the store's disk
     #[arg(long, requires = "tree")]
     link: bool,
-    /// Give every revision the next number instead of its own
+    /// Give every revision the image's next number instead of its own
     #[arg(long)]
     renumber: bool,
-    /// Say what would be taken in and what would be passed over, and take nothing
+    /// Report what would be imported and what would be left out, and import nothing
     #[arg(long)]
     dry_run: bool,
-    /// Promote what was taken in to this channel, the highest revision of each image last
+    /// Promote the imported revisions to this channel, the highest revision of each image last
     #[arg(long, value_name = "CHANNEL")]
     promote_to: Option<ChannelName>,
 }
@@ -73,16 +73,16 @@ impl ImportArgs {
     }
 }
 
-/// What became of what came.
+/// The result of an import.
 #[derive(Default)]
 struct Done {
     taken: Vec<(ImageName, i64)>,
     there: Vec<(ImageName, i64)>,
-    /// What is no revision, and what could not be taken in.
+    /// Files that belong to no revision, and revisions that could not be imported.
     left: Vec<String>,
-    /// How many revisions could not be.
+    /// The number of revisions that could not be imported.
     refused: usize,
-    /// Images of which one could not be read: a later one would take its number away.
+    /// Images with a revision that could not be imported. A later revision would make its number unavailable.
     stuck: Vec<ImageName>,
 }
 
@@ -92,7 +92,7 @@ pub async fn run(args: ImportArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
     let backup_store =
         args.from.as_ref().map(|place| open_written_backup_store(place, &config)).transpose()?;
-    // Before a catalog is made for what is not there.
+    // The folder is read first, so that no catalog is made for a folder that is not there.
     let found = args.tree.as_deref().map(|folder| sort(folder, &args.take_over())).transpose()?;
     if args.dry_run {
         let note = match &backup_store {
@@ -109,7 +109,8 @@ pub async fn run(args: ImportArgs, file: Option<&Path>) -> anyhow::Result<()> {
     say(&done?, args.data.output)
 }
 
-/// Into a new place it begins a catalog, with the channels that every new one has; the first start makes the administrator.
+/// Opens the catalog. In a new place it begins one, with the channels that every new catalog has; the first start of
+/// the server creates the administrator.
 async fn open_or_begin(
     args: &ImportArgs,
     config: &Config,
@@ -144,7 +145,7 @@ async fn take_all(
     backup_store: Option<&BackupStore>,
     found: Option<Folder>,
 ) -> anyhow::Result<Done> {
-    // First of all: a slip in its name would be told after hours of reading.
+    // Checked first: otherwise a misspelt name would be reported after hours of reading.
     if let Some(channel) = &args.promote_to
         && let Err(error) = catalog.channel(channel).await
     {
@@ -157,11 +158,11 @@ async fn take_all(
         (None, None) => bail!("--from or --tree says what is to be taken in"),
     }
     if let Some(channel) = &args.promote_to {
-        // One after the other: the tree keeps those before the last, and a rollback finds them.
+        // One after the other, so that the tree keeps the earlier ones and a rollback finds them.
         let mut taken: Vec<_> = done.taken.iter().chain(&done.there).cloned().collect();
         taken.sort_by_key(|(image, number)| (image.key(), *number));
         for (image, revision) in taken {
-            // By a run that came to no end, or by somebody since.
+            // It was promoted by an interrupted run, or by somebody since.
             if catalog.was_promoted(&image, revision, channel).await? {
                 continue;
             }
@@ -239,7 +240,7 @@ impl Done {
         self.refused += 1;
     }
 
-    /// What is in the way of one revision is not in the way of the others.
+    /// Records the outcome of one revision. An error that concerns only this revision does not end the import.
     fn note(
         &mut self,
         image: &ImageName,
@@ -257,7 +258,7 @@ impl Done {
             ) => return Err(error.into()),
             Err(error) => {
                 self.leave(image, number, &error.to_string());
-                // What is refused for what it is will be refused again.
+                // A revision that is refused for its content will be refused again, so later ones do not wait for it.
                 let is_refused =
                     matches!(&error, crate::catalog::Error::Storage(StorageError::Unusable(_)));
                 if !is_refused {

@@ -1,9 +1,10 @@
-//! Where the Kerberos library finds the server's keys.
+//! Shows the Kerberos library the server's keys.
 //!
-//! It reads them from the environment, `KRB5_KTNAME`, and the settings name them. Setting a variable of the running
-//! process is unsafe once there are threads, which this crate forbids; so is the library's function that takes a path.
-//! So the program starts itself again with the variable set, before anything is opened: same process id, same arguments.
-//! Rejected: asking administrators to set the variable beside the setting, two places that can differ.
+//! The library takes their place from the environment variable `KRB5_KTNAME`, while the settings name it. Setting a
+//! variable of the running process is unsafe once there are threads, and this crate forbids unsafe code; the library's
+//! function that takes a path is unsafe as well. So the program starts itself again with the variable set, before
+//! anything is opened: same process id, same arguments. Rejected: asking administrators to set the variable beside the
+//! setting, because the two places can differ.
 
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -16,10 +17,10 @@ use crate::config::Config;
 
 const KEYTAB: &str = "KRB5_KTNAME";
 
-/// Either of them says where tokens are remembered that were used.
+/// The variables that say where used tokens are remembered; either one is enough.
 const REPLAY_CACHES: [&str; 2] = ["KRB5RCACHENAME", "KRB5RCACHEDIR"];
 
-/// Returns where the environment is right, or nothing is to be read.
+/// Starts the program again with the keytab. Returns only if the environment is already right, or no keytab is needed.
 pub fn start_again_with_keytab(config: &Config, data: &Path) -> anyhow::Result<()> {
     let offered =
         config.listener.iter().any(|listener| listener.ways_in.contains(&WayIn::Negotiate));
@@ -38,7 +39,7 @@ pub fn start_again_with_keytab(config: &Config, data: &Path) -> anyhow::Result<(
         again.arg0(name);
     }
     again.args(arguments).env(KEYTAB, &wanted);
-    // Beside the catalog: a cache in a folder for temporary files may be anybody's or lost with it.
+    // The cache goes beside the catalog: in a folder for temporary files it may belong to anybody, or be lost with it.
     if REPLAY_CACHES.iter().all(|name| std::env::var_os(name).is_none()) {
         again.env("KRB5RCACHEDIR", std::path::absolute(data)?);
     }

@@ -1,4 +1,4 @@
-//! `imagedepot migrate`.
+//! `imagedepot migrate`: brings the catalog's schema up to this version.
 
 use std::path::Path;
 
@@ -12,12 +12,12 @@ use crate::storage::Db;
 use crate::storage::db::newest_schema;
 use crate::storage::instance::Instance;
 
-/// Where the catalog is, and what else is to be done with it.
+/// The arguments of `migrate`.
 #[derive(Debug, Args)]
 pub struct MigrateArgs {
     #[command(flatten)]
     pub(super) data: DataArgs,
-    /// Write `SQLite`'s file anew, without the room that it does not use any more; no server may run on it
+    /// Rewrite the SQLite file without the disk space that it no longer uses; no server may run on it meanwhile
     #[arg(long)]
     vacuum: bool,
 }

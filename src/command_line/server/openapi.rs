@@ -1,9 +1,9 @@
-//! `imagedepot openapi`.
+//! `imagedepot openapi`: prints the API's description.
 
 use crate::api::openapi;
 use crate::client::output::Stream;
 
-/// Writes the document, as `openapi/imagedepot.json` keeps it.
+/// Prints the document, which is the same as `openapi/imagedepot.json`.
 pub fn run() -> anyhow::Result<()> {
     let mut output = Stream::begin();
     output.write(openapi::document_text().as_bytes())?;

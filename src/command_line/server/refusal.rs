@@ -1,4 +1,4 @@
-//! How a command of the server's side ends that failed: which exit code, and what scripts read of it. The same codes as those
+//! The end of a failed command of the server's side: its exit code, and what scripts read about it. The codes are those
 //! of the commands that work over HTTP (`client::exit_code`), for the same reasons.
 
 use std::process::ExitCode;
@@ -12,18 +12,20 @@ use crate::config::ConfigError;
 use crate::server::ServerError;
 use crate::storage::StorageError;
 
-/// What was to be done is done and told, and not all of it is well: damaged files, revisions that were left out.
+/// The error of a command that did its work and reported the result, of which not all is well: damaged files, or
+/// revisions that were left out.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(super) struct Incomplete(pub String);
 
-/// Tells people on standard error, and scripts on standard output where they have not read the result there.
+/// Reports an error on standard error for people, and on standard output for scripts that have not read the result
+/// there.
 pub(super) fn end(error: &anyhow::Error, output: Output) -> ExitCode {
-    // A defect of ours shows its backtrace; the code is another matter.
+    // This shows the backtrace, if there is one. The exit code is determined below.
     let _code = fail(error);
     let failure = failure(error);
     if output == Output::Json && !error.is::<Incomplete>() {
-        // Nobody is left to be told where that fails.
+        // If that fails, nobody is left to report it to.
         let _unread = say(&failure.problem().to_string());
     }
     failure.exit().into()

@@ -1,4 +1,4 @@
-//! `imagedepot move`.
+//! `imagedepot move`: moves everything to another database, another store, or both.
 
 use std::path::{Path, PathBuf};
 
@@ -15,21 +15,21 @@ use crate::client::output::Output;
 use crate::config::Config;
 use crate::upkeep::relocate::{IfMoved, Moved, Shared};
 
-/// Where everything goes.
+/// The arguments of `move`.
 #[derive(Debug, Args)]
 pub struct MoveArgs {
     #[command(flatten)]
     pub(super) data: DataArgs,
-    /// The settings of the new place; the environment says nothing of it
+    /// Settings file of the new place; environment variables do not apply to it
     #[arg(long, value_name = "FILE", required_unless_present = "give_up")]
     to_config: Option<PathBuf>,
-    /// The data folder of the new place
+    /// Data folder of the new place
     #[arg(long, value_name = "DIR", required_unless_present = "give_up", value_parser = folder())]
     to_data: Option<PathBuf>,
-    /// Take changes again at the old place, after a move that was cut off
+    /// Accept changes at the old place again, after a move that was interrupted
     #[arg(long, conflicts_with_all = ["to_config", "to_data"])]
     give_up: bool,
-    /// Also where the move came to its end, and the new place is not used
+    /// Give up even if the move was completed; only if the new place is not in use
     #[arg(long, requires = "give_up")]
     although_moved: bool,
 }

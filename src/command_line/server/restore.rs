@@ -1,4 +1,4 @@
-//! `imagedepot restore`.
+//! `imagedepot restore`: fills an empty catalog and an empty store from a backup.
 
 use std::path::Path;
 
@@ -15,25 +15,25 @@ use crate::storage::backup_store::Place;
 use crate::upkeep::backup::{RestoreOrder, Restored, backups};
 use crate::upkeep::rebuild::NUMBERS_LEFT_OUT;
 
-/// Which backup, and where it is.
+/// The arguments of `restore`.
 #[derive(Debug, Args)]
 pub struct RestoreArgs {
     #[command(flatten)]
     pub(super) data: DataArgs,
-    /// A folder, or a bucket such as `s3://backups/imagedepot`
+    /// Place of the backups: a folder, or a bucket such as `s3://backups/imagedepot`
     #[arg(long, value_name = "PLACE")]
     from: Place,
-    /// The backup's name [default: the newest]
+    /// Name of the backup [default: the newest]
     #[arg(long, value_name = "NAME")]
     at: Option<String>,
-    /// Take the rows alone, for a store that has its bytes
+    /// Restore only the catalog's rows, for a store that still has its bytes
     #[arg(long)]
     rows_only: bool,
-    /// How many revision numbers to leave out, for those given out after the backup
+    /// Number of revision numbers to skip in each image, in case they were given out after the backup
     #[arg(long, value_name = "NUMBER", default_value_t = NUMBERS_LEFT_OUT,
         value_parser = clap::value_parser!(i64).range(0..1_000_000))]
     numbers_left_out: i64,
-    /// Say which backups are there, and restore none
+    /// List the backups in the place, and restore none
     #[arg(long)]
     list: bool,
 }

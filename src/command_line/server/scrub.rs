@@ -1,4 +1,4 @@
-//! `imagedepot scrub`: reads stored bytes again and says what is damaged, also while servers run.
+//! `imagedepot scrub`: reads stored bytes again and reports damage, also while servers run.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -16,29 +16,29 @@ use crate::model::ImageName;
 use crate::storage::backup_store::Place;
 use crate::upkeep::scrub::{Bandwidth, ScrubStatus};
 
-/// What is to be read.
+/// The arguments of `scrub`.
 #[derive(Debug, Args)]
 pub struct ScrubArgs {
     #[command(flatten)]
     pub(super) data: DataArgs,
-    /// Only this image's files
+    /// Read only this image's files
     #[arg(long, value_name = "NAME")]
     image: Option<ImageName>,
-    /// Only those of this revision
+    /// Read only the files of this revision of the image
     #[arg(long, value_name = "NUMBER", requires = "image")]
     revision: Option<i64>,
-    /// Heal what is damaged from a place of backups, then read
+    /// Repair damaged files from a place of backups, then read
     #[arg(long, value_name = "PLACE", conflicts_with = "status")]
     heal_from: Option<Place>,
-    /// Read no more a second, such as 50MB [default: what the disk gives]
+    /// Most bytes to read per second, such as 50MB [default: no limit]
     #[arg(long, value_name = "SIZE", conflicts_with = "status")]
     bandwidth: Option<ByteSize>,
-    /// Read nothing; say how the stored bytes are
+    /// Read nothing; report the state of the stored bytes
     #[arg(long)]
     status: bool,
 }
 
-/// Ends with 1 where something is damaged.
+/// Runs the command; the exit code is 1 if something is damaged.
 pub async fn run(args: ScrubArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
     let backup_store = match &args.heal_from {
         Some(place) => {

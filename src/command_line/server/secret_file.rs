@@ -1,4 +1,4 @@
-//! A file for a secret that is shown once: for its owner's eyes only, from its first moment.
+//! A file for a secret that is shown once. Only its owner can read it, from the moment it is created.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use crate::client::Failure;
 use crate::client::output::complain;
 
-/// Made anew: a file that is there already keeps its mode, whoever may read it, and may be somebody's secret.
+/// Creates a new file. An existing one is refused: others may be able to read it, and it may contain another secret.
 pub(super) fn create(path: &Path) -> Result<File, Failure> {
     File::options()
         .write(true)
@@ -31,7 +31,7 @@ pub(super) fn take_away(path: &Path) {
     let _it_was_ours = std::fs::remove_file(path);
 }
 
-/// A shell made the file that standard output goes to, as its umask says.
+/// Warns if standard output is a file that others may read, because the shell made it as its umask says.
 pub(super) fn warn_of_others_eyes() {
     let Ok(about) = fstat(std::io::stdout()) else { return };
     let is_file = rustix::fs::FileType::from_raw_mode(about.st_mode).is_file();

@@ -1,4 +1,4 @@
-//! `imagedepot serve`
+//! `imagedepot serve`: runs the server.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,16 +14,17 @@ use crate::config::{Config, DEFAULT_DATA, Listener};
 use crate::server::{self, Bound};
 use crate::telemetry;
 
-/// How the server is run.
+/// The arguments of `serve`.
 #[derive(Debug, Args)]
 pub struct ServeArgs {
-    /// Folder of the data, for what the settings leave open
+    /// Data folder; contains everything for which the settings name no other place
     #[arg(long, value_name = "DIR", default_value = DEFAULT_DATA, value_parser = folder())]
     data: PathBuf,
-    /// Plain HTTP listener, beside those of the settings [default: 127.0.0.1:8080 if they have none]
+    /// Address and port of a plain HTTP listener, in addition to those of the settings [default: 127.0.0.1:8080 if they
+    /// have none]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Option<SocketAddr>,
-    /// Let the --listen listener take passwords without TLS from other machines, too
+    /// Let the --listen listener accept passwords without TLS from other machines, too
     #[arg(long, requires = "listen")]
     allow_plain_passwords: bool,
 }
@@ -45,7 +46,7 @@ pub async fn run(args: ServeArgs, file: Option<&Path>) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Printed, not logged: the log is kept, and by others.
+/// Prints the first administrator's password. It is not logged, because others keep and read the log.
 fn announce_admin(bound: &Bound, passwd: &str) -> Result<(), Failure> {
     if let Some(admin) = &bound.opened().first_admin
         && let Some(file) = &admin.file
@@ -60,7 +61,8 @@ fn announce_admin(bound: &Bound, passwd: &str) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As it can be typed wherever one is: a command on another data folder would not find the catalog.
+/// Returns the command that sets another password, in a form that works from every folder. Without the data folder it
+/// would not find the catalog.
 fn passwd_command(data: &Path, file: Option<&Path>) -> String {
     let mut command = "imagedepot user passwd admin".to_owned();
     for (flag, path) in [("--data", Some(data)), ("--config", file)] {
@@ -72,7 +74,7 @@ fn passwd_command(data: &Path, file: Option<&Path>) -> String {
     command
 }
 
-/// For a shell.
+/// Quotes a text for a shell.
 fn quoted(text: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+:,@%".contains(c);
     if text.chars().all(is_plain) {
@@ -82,7 +84,8 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// SIGTERM, as service managers send it, or Ctrl-C.
+/// Returns a future that waits for SIGTERM, as service managers send it, or Ctrl-C. A second signal then ends the
+/// process at once.
 pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

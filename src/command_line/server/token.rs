@@ -1,4 +1,4 @@
-//! `imagedepot token`: API tokens, managed on the catalog itself, also while the server runs.
+//! `imagedepot token`: manages API tokens directly in the catalog, also while the server runs.
 
 use std::path::{Path, PathBuf};
 
@@ -20,7 +20,7 @@ use crate::client::output::{Output, complain};
 use crate::client::{Exit, Failure};
 use crate::model::{ApiToken, Role, TokenFilter, TokenName};
 
-/// What is to be done.
+/// The arguments of `token`.
 #[derive(Debug, Args)]
 pub struct TokenArgs {
     #[command(flatten)]
@@ -31,26 +31,26 @@ pub struct TokenArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Create a token and print it, alone, on standard output; it is shown this once
+    /// Create a token and print it alone on standard output; it is shown only this once
     Create(CreateArgs),
     /// List tokens
     List {
-        /// Revoked ones, too
+        /// Include revoked tokens
         #[arg(long)]
         all: bool,
     },
-    /// Revoke tokens
+    /// Revoke a token, or all tokens that a user created
     Revoke {
-        /// Id or name
+        /// Id or name of the token
         #[arg(value_name = "TOKEN", required_unless_present = "created_by")]
         token: Option<String>,
-        /// All that this user made
+        /// Revoke all tokens that this user created
         #[arg(long, value_name = "NAME", conflicts_with = "token")]
         created_by: Option<String>,
     },
-    /// Sign with a new key from now on; tokens of the older keys stay good
+    /// Sign with a new key from now on; tokens of older keys stay valid
     RotateKey {
-        /// Void all tokens of the older keys
+        /// Revoke all tokens of older keys
         #[arg(long)]
         retire: bool,
     },
@@ -58,17 +58,18 @@ enum Action {
 
 #[derive(Debug, Args)]
 struct CreateArgs {
+    /// Name of the token
     name: TokenName,
-    /// What its holder may do; may be given several times
+    /// Role of the token; may be given several times
     #[arg(long = "role", value_enum, required = true)]
     roles: Vec<RoleName>,
-    /// Pattern of images that its holder is confined to; may be given several times
+    /// Pattern of images that the token gives access to; may be given several times [default: all images]
     #[arg(long = "image", value_name = "PATTERN")]
     images: Vec<String>,
-    /// How long it is good, such as 30days [default: access.tokens.lifetime]
+    /// Lifetime of the token, such as 30days [default: access.tokens.lifetime]
     #[arg(long, value_name = "DURATION", value_parser = humantime_serde::re::humantime::parse_duration)]
     expires_in: Option<std::time::Duration>,
-    /// Write the token to this file instead, which is made for its owner's eyes only
+    /// Write the token to this new file instead, which only its owner can read
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
 }
@@ -126,7 +127,7 @@ async fn create(
     let roles = roles.into_iter().map(Role::from).collect();
     let expires_at = expires_in.map(|lifetime| from_now(catalog, lifetime)).transpose()?;
     let draft = TokenDraft { name, roles, images, expires_at, maker_expires_at: None };
-    // First the file: a token that nobody was told would be good, and nobody's.
+    // The file comes first: otherwise there could be a valid token that nobody has seen.
     let file = out.as_deref().map(secret_file::create).transpose()?;
     let issued = token::issue(catalog, actor, draft).await;
     let (made, text) = match (issued, &out) {
@@ -177,7 +178,7 @@ fn line(token: &ApiToken, now: DateTime<Utc>) -> anyhow::Result<String> {
     ))
 }
 
-/// The tokens that are not revoked and go by this id or name, or were made by this user.
+/// Returns the tokens that are not revoked and have this id or name, or were created by this user.
 async fn meant(
     catalog: &Catalog,
     token: Option<&str>,

@@ -1,4 +1,4 @@
-//! `imagedepot user`: users, managed on the catalog itself, also while the server runs.
+//! `imagedepot user`: manages users directly in the catalog, also while the server runs.
 
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::config::secret_from_environment;
 use crate::model::text_file::without_byte_order_mark;
 use crate::model::{Account, AccountName, Role};
 
-/// What is to be done.
+/// The arguments of `user`.
 #[derive(Debug, Args)]
 pub struct UserArgs {
     #[command(flatten)]
@@ -30,36 +30,39 @@ pub struct UserArgs {
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Create a user; the password comes from `IMAGEDEPOT_NEW_PASSWORD` or standard input
+    /// Create a user; the password is read from `IMAGEDEPOT_NEW_PASSWORD` or standard input
     Add {
+        /// Name of the new user
         name: AccountName,
-        /// What the user may do; may be given several times
+        /// Role of the user; may be given several times
         #[arg(long = "role", value_enum, required = true)]
         roles: Vec<RoleName>,
-        /// Pattern of images that the user is confined to; may be given several times
+        /// Pattern of images that the user may access; may be given several times [default: all images]
         #[arg(long = "image", value_name = "PATTERN")]
         images: Vec<String>,
     },
-    /// Set a user's password, from `IMAGEDEPOT_NEW_PASSWORD` or standard input
+    /// Set a user's password; it is read from `IMAGEDEPOT_NEW_PASSWORD` or standard input
     Passwd { name: AccountName },
-    /// Let a user in no more, from now on
+    /// Disable a user: log-ins are refused from now on
     Disable { name: AccountName },
-    /// Let a disabled user in again
+    /// Enable a disabled user again
     Enable { name: AccountName },
-    /// Set what a user may do
+    /// Set the roles of a user
     Roles {
+        /// Name of the user
         name: AccountName,
-        /// All roles from now on, instead of those before
+        /// All roles of the user, which replace the previous ones
         #[arg(value_enum, value_name = "ROLE", required = true)]
         roles: Vec<RoleName>,
     },
-    /// Set the images that a user is confined to
+    /// Set the images that a user may access
     Images {
+        /// Name of the user
         name: AccountName,
-        /// All patterns from now on, instead of those before
+        /// All patterns of images that the user may access, which replace the previous ones
         #[arg(value_name = "PATTERN", required_unless_present = "all")]
         patterns: Vec<String>,
-        /// Confine the user to no images any more
+        /// Let the user access all images again
         #[arg(long, conflicts_with = "patterns")]
         all: bool,
     },
@@ -161,7 +164,7 @@ async fn list(catalog: &Catalog, output: Output) -> anyhow::Result<()> {
     Ok(output.list(&lines, &items)?)
 }
 
-/// Before a person is asked for a password.
+/// Fails if there is no such user; called before a person is asked for a password.
 async fn must_be_known(catalog: &Catalog, name: &AccountName) -> anyhow::Result<()> {
     match catalog.account(name).await {
         Ok(_) => Ok(()),
@@ -169,7 +172,7 @@ async fn must_be_known(catalog: &Catalog, name: &AccountName) -> anyhow::Result<
     }
 }
 
-/// Never an argument: those show in process lists.
+/// Reads the new password. It is never an argument, because arguments show in process lists.
 fn new_password() -> anyhow::Result<SecretString> {
     if let Some(password) = secret_from_environment("IMAGEDEPOT_NEW_PASSWORD")? {
         return Ok(password);

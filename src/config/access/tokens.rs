@@ -1,4 +1,4 @@
-//! `[access.tokens]`: how long tokens are good.
+//! `[access.tokens]`: the lifetimes of API tokens.
 
 use std::time::Duration;
 
@@ -6,14 +6,14 @@ use serde::Deserialize;
 
 use crate::config::error::ConfigError;
 
-/// `[access.tokens]`: tokens that this server makes.
+/// `[access.tokens]`: the tokens that this server issues.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Tokens {
-    /// How long one is good when its maker does not say.
+    /// The lifetime of a token if its creator does not set one.
     #[serde(with = "humantime_serde")]
     pub lifetime: Duration,
-    /// The longest that its maker may say.
+    /// The longest lifetime that the creator may set.
     #[serde(with = "humantime_serde")]
     pub longest_lifetime: Duration,
 }

@@ -1,4 +1,4 @@
-//! `[access]`, and what a listener's way in by Kerberos needs of it.
+//! Checks `[access]`, and what a listener that offers Kerberos needs of it.
 
 use url::Url;
 
@@ -10,7 +10,7 @@ use crate::config::listener::Listener;
 use crate::config::settings::Config;
 
 impl Config {
-    /// Who principals are, by the settings.
+    /// Returns the users that principals stand for by the settings.
     pub fn principals(&self) -> Result<Principals, ConfigError> {
         Principals::new(&self.access.kerberos.principals)
             .map_err(|error| ConfigError::new(format!("access.kerberos.principals: {error}")))
@@ -48,8 +48,9 @@ impl Config {
     }
 }
 
-/// What browsers send as `Origin`: scheme, host, port if it is not the scheme's own. `*` would hand every page
-/// on the internet a way into networks that only the browser reaches.
+/// Checks that an origin is written as browsers send it in `Origin`: scheme, host, and the port if it is not the
+/// scheme's own. `*` is refused, because it would let every page on the internet into networks that only the browser
+/// reaches.
 fn check_origin(text: &str) -> Result<(), &'static str> {
     let url: Url = text.parse().map_err(|_| "no origin")?;
     if !["http", "https"].contains(&url.scheme()) {

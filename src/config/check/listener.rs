@@ -1,11 +1,11 @@
-//! What a listener's settings may be together: nothing that sends passwords in the clear or that breaks BITS. What is in
-//! the files that they name is looked at where TLS is set up, in the server.
+//! Checks which settings of a listener may be combined: nothing may send passwords in the clear or break BITS. The
+//! server checks the contents of the files that the settings name when it sets up TLS.
 
 use crate::access::WayIn;
 use crate::config::listener::{ClientCertificates, Listener};
 use crate::config::settings::Config;
 
-/// Says what is wrong with the listener, and what would be right.
+/// Checks a listener; the error says what is wrong and what would be right.
 pub(super) fn check(listener: &Listener, config: &Config) -> Result<(), String> {
     if listener.certificate.is_some() != listener.key.is_some() {
         return Err("certificate and key go together".to_owned());
@@ -63,7 +63,7 @@ fn check_ways_in(listener: &Listener, config: &Config) -> Result<(), String> {
 }
 
 impl Config {
-    /// Whether somebody else may have done the TLS handshake and tells of the certificate in a header.
+    /// Reports whether a proxy may have done the TLS handshake and pass the certificate on in a header.
     fn certificates_come_by_proxy(&self) -> bool {
         !self.server.trusted_proxies.is_empty()
     }

@@ -1,4 +1,4 @@
-//! Whether blobs and tree lie where one can be published from the other, and neither within the other.
+//! Checks that blobs can be published into the tree, and that neither of the two places lies within the other.
 
 use std::path::PathBuf;
 
@@ -10,12 +10,12 @@ use crate::config::places::local_folder;
 use crate::config::settings::Config;
 use crate::storage::blobs::check_bucket;
 
-/// How a place is written.
+/// The forms in which a place is written.
 const FORMS: &str = "file:///…, s3://BUCKET/PREFIX, az://CONTAINER/PREFIX or gs://BUCKET/PREFIX";
 
 impl Config {
-    /// The tree lies where the blobs do, or publishing would move all bytes through here; and apart from them, for it
-    /// is served as it stands.
+    /// Checks the places of the blobs and the tree. Both must be folders or buckets of one service: otherwise
+    /// publishing would move all bytes through this server. They must be apart, because the tree is served as it is.
     pub(super) fn check_places(&self) -> Result<(), ConfigError> {
         let (Some(store), Some(tree)) = (&self.store.url, &self.tree.url) else { return Ok(()) };
         for (key, url) in [("store.url", store), ("tree.url", tree)] {
@@ -70,7 +70,7 @@ impl Config {
         Ok(())
     }
 
-    /// The tree's folder on this machine.
+    /// Returns the tree's folder on this machine.
     pub fn tree_folder(&self) -> Result<PathBuf, ConfigError> {
         local_folder("tree.url", self.tree.url.as_ref())
     }

@@ -5,8 +5,8 @@ use std::str::FromStr;
 
 use x509_parser::asn1_rs::Oid;
 
-/// Names of attribute types, as certificates' names are written; the first of each is how it is shown.
-/// `S`, `T`, `I`, `G` and `E` are what Windows calls them.
+/// The names of attribute types, as they are written in names of certificates. The first one of each is used for
+/// display. `S`, `T`, `I`, `G` and `E` are the names that Windows uses.
 const ATTRIBUTE_NAMES: [(&str, &[&str]); 15] = [
     ("2.5.4.3", &["CN", "commonName"]),
     ("2.5.4.4", &["SN", "surname"]),
@@ -35,7 +35,7 @@ pub enum AlternativeKind {
     Dns,
     Email,
     Uri,
-    /// Written as addresses are.
+    /// An IP address, in its usual text form.
     Ip,
     /// A Windows user's principal name.
     Upn,
@@ -47,7 +47,7 @@ impl AttributeType {
     }
 }
 
-/// Why a text names no type of attribute.
+/// The error for a text that names no attribute type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "an attribute is CN, OU, O, L, ST (or S), C, STREET, DC, UID, SN, GN, title, initials, serialNumber, \
@@ -58,7 +58,7 @@ pub struct UnknownAttribute;
 impl FromStr for AttributeType {
     type Err = UnknownAttribute;
 
-    /// Names are compared without regard to case.
+    /// Reads a name, without regard to case, or an object identifier.
     fn from_str(text: &str) -> Result<Self, UnknownAttribute> {
         let is_named = |names: &[&str]| names.iter().any(|name| name.eq_ignore_ascii_case(text));
         if let Some((oid, _)) = ATTRIBUTE_NAMES.iter().find(|(_, names)| is_named(names)) {
@@ -82,7 +82,7 @@ impl fmt::Display for AttributeType {
     }
 }
 
-/// Why a text names no kind of alternative name.
+/// The error for a text that names no kind of alternative name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("an alternative name is dns, email, uri, ip or upn")]
 pub struct UnknownKind;

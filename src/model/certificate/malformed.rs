@@ -1,9 +1,9 @@
-//! What makes bytes or text no certificate.
+//! The reasons why bytes or a text are not a valid certificate.
 
-/// No certificate in use is larger; bytes.
+/// The size limit in bytes. No certificate in use is larger.
 pub(super) const LARGEST: usize = 64 * 1024;
 
-/// Why bytes or text are no certificate; the sentence says what to do.
+/// The reason why bytes or a text are not a valid certificate. The message says what to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedCertificate {
     #[error("there is no certificate in it: PEM text with one block BEGIN CERTIFICATE is expected")]

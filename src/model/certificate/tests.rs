@@ -1,4 +1,4 @@
-//! Certificates of every make, and what is none.
+//! Valid certificates of all kinds, and invalid ones.
 
 use proptest::prelude::*;
 use rcgen::string::{BmpString, Ia5String, PrintableString, TeletexString, UniversalString};
@@ -143,7 +143,7 @@ fn a_shown_name_stays_on_its_line() {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 4_000, ..ProptestConfig::default() })]
 
-    /// A certificate with some bytes changed, cut or doubled is read or refused, and never panics.
+    /// Checks that a certificate with some bytes changed, cut or repeated is read or refused, and never causes a panic.
     #[test]
     fn damaged_certificates_are_read_or_refused(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),

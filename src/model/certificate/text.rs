@@ -1,10 +1,10 @@
-//! The text of names: certificates have eight ways to write it.
+//! The text of names. Certificates have eight encodings for it.
 
 use x509_parser::asn1_rs::{Any, Class, Tag};
 
 use super::malformed::MalformedCertificate;
 
-/// A string's text; none for values of other types, which no rule asks about.
+/// Returns a string's text, or none for values of other types, which no rule asks about.
 pub(super) fn read(value: &Any<'_>) -> Result<Option<String>, MalformedCertificate> {
     if value.class() != Class::Universal {
         return Ok(None);
@@ -15,7 +15,7 @@ pub(super) fn read(value: &Any<'_>) -> Result<Option<String>, MalformedCertifica
         Tag::PrintableString | Tag::NumericString | Tag::Ia5String | Tag::VisibleString => {
             bytes.is_ascii().then(|| latin_1(bytes))
         }
-        // T.61 has shifts of its own, which nobody writes: what stands there is Latin-1.
+        // T.61 has shift sequences of its own, which nobody uses: in practice the text is Latin-1.
         Tag::T61String => Some(latin_1(bytes)),
         Tag::BmpString => utf_16(bytes),
         Tag::UniversalString => utf_32(bytes),

@@ -1,4 +1,4 @@
-//! Connections that outlast what their client's certificate is good for.
+//! Ends connections that outlast the validity of their client's certificate.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use super::{Refused, verify};
 use crate::catalog::Catalog;
 use crate::server::tls::{State, Tls};
 
-/// The right of a connection to go on: it may outlast what its client's certificate is good for.
+/// The right of a connection to continue, which ends when its client's certificate is no longer valid.
 pub(in crate::server) struct Standing {
     tls: Arc<Tls>,
     catalog: Catalog,
@@ -21,11 +21,11 @@ pub(in crate::server) struct Standing {
     verified_at: Instant,
 }
 
-/// How long a certificate is taken for good while no file has changed.
+/// The time for which a verified certificate is trusted while no file has changed.
 const GOOD_FOR: Duration = Duration::from_mins(1);
 
 impl Standing {
-    /// None where no certificate is required.
+    /// Returns the standing of a new connection, or none if no certificate is required.
     pub(in crate::server) fn of(
         tls: &Arc<Tls>,
         verified_with: Arc<State>,
@@ -41,8 +41,8 @@ impl Standing {
         })
     }
 
-    /// Whether the certificate is still one that would be let in; looked at anew after a change of the files, and
-    /// every minute.
+    /// Reports whether the client's certificate would still be accepted. It is verified again after a change of the
+    /// files and every minute.
     pub(in crate::server) fn still_good(&mut self, chain: &[CertificateDer<'_>]) -> bool {
         let now = Instant::now();
         let current = self.tls.current();

@@ -1,5 +1,5 @@
-//! Why a handshake failed: the client is told no more than an alert, the log and the counter by reason tell those
-//! who run the server.
+//! The reasons for a failed handshake. The client receives no more than an alert; the log and the counter by reason
+//! inform those who run the server.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,7 +11,7 @@ use crate::catalog::Catalog;
 use crate::catalog::audit::refused_logins::RefusedLogin;
 use crate::model::metric;
 
-/// Why a connection is not taken.
+/// The reason why a connection is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
     NoCertificate,
@@ -19,20 +19,20 @@ pub(super) enum Refusal {
     Expired,
     NotYetValid,
     UnknownAuthority,
-    /// Not made for clients.
+    /// The certificate is not meant for clients.
     WrongPurpose,
     /// An authority of the chain has no revocation list here.
     RevocationUnknown,
     RevocationListExpired,
-    /// Of X.509 version 1.
+    /// The certificate is of X.509 version 1.
     Version1,
-    /// A certificate that is unfit in another way.
+    /// The certificate is unfit for another reason.
     UnfitCertificate,
     TooSlow,
     TooMany,
-    /// It spoke HTTP without TLS.
+    /// The client spoke HTTP without TLS.
     PlainHttp,
-    /// No TLS, none in common, or the client hung up.
+    /// The client spoke no TLS, had no version or cipher in common with the server, or hung up.
     Failed,
 }
 
@@ -54,7 +54,7 @@ impl Refusal {
         Self::Failed,
     ];
 
-    /// The label of the counter.
+    /// Returns the counter's label.
     fn name(self) -> &'static str {
         match self {
             Self::NoCertificate => "no_certificate",
@@ -124,7 +124,7 @@ pub(super) fn refusal_by(error: &rustls::Error) -> Refusal {
         CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
             Refusal::NotYetValid
         }
-        // An authority of the right name with another key signs nothing that holds.
+        // An authority with the right name and another key is not one of ours.
         CertificateError::UnknownIssuer | CertificateError::BadSignature => {
             Refusal::UnknownAuthority
         }
@@ -134,7 +134,7 @@ pub(super) fn refusal_by(error: &rustls::Error) -> Refusal {
         CertificateError::UnknownRevocationStatus => Refusal::RevocationUnknown,
         CertificateError::ExpiredRevocationList
         | CertificateError::ExpiredRevocationListContext { .. } => Refusal::RevocationListExpired,
-        // rustls has no word of its own for it.
+        // rustls has no variant of its own for this error.
         CertificateError::Other(other) if other.to_string().contains("UnsupportedCertVersion") => {
             Refusal::Version1
         }
@@ -142,15 +142,15 @@ pub(super) fn refusal_by(error: &rustls::Error) -> Refusal {
     }
 }
 
-/// Has every reason's counter shown before the first refusal.
+/// Makes the counter of every reason visible before the first refusal.
 pub(in crate::server) fn begin_at_zero() {
     for refusal in Refusal::ALL {
         metric::TLS_HANDSHAKES_REFUSED.with([refusal.name()]).increment(0);
     }
 }
 
-/// Certificates that are refused are worth a look; scanners and lines that break are not. For the record, who brings no
-/// certificate has not tried to log in.
+/// Logs, counts and records a refusal. A refused certificate is worth a warning; scanners and broken connections are
+/// not. A client without a certificate is not recorded, because it has not tried to log in.
 pub(super) fn tell(
     refusal: Refusal,
     client: SocketAddr,

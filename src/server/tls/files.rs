@@ -1,4 +1,4 @@
-//! The files that a listener's TLS is made from.
+//! The files from which a listener's TLS is built.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -14,20 +14,20 @@ use super::revocation::{Authorities, RevocationList, newest};
 use crate::config::{ConfigError, Listener};
 use crate::model::pem::{self, Content, Section};
 
-/// What was read.
+/// The contents of the files.
 pub(super) struct Material {
     pub certificate: PathBuf,
     pub chain: Vec<CertificateDer<'static>>,
     pub key_file: PathBuf,
     pub key: PrivateKeyDer<'static>,
-    /// When the first certificate of the chain ends, seconds since the epoch.
+    /// The time when the first certificate of the chain expires, in seconds since the epoch.
     pub certificate_ends: i64,
-    /// Of client certificates.
+    /// The authorities of client certificates, if these are required.
     pub authorities: Option<Authorities>,
 }
 
 impl Material {
-    /// None where the listener speaks plain HTTP.
+    /// Reads the files; returns none if the listener speaks plain HTTP.
     pub(super) fn read(
         listener: &Listener,
         provider: &CryptoProvider,
@@ -56,7 +56,8 @@ fn read(path: &Path) -> Result<Vec<u8>, ConfigError> {
     fs::read(path).map_err(|error| ConfigError::at(path, &error))
 }
 
-/// The sections of a file; what is DER counts as one with the given label. Windows and authorities write DER as often as PEM.
+/// Returns the sections of a file. A file in DER counts as one section with the given label, because Windows and
+/// authorities write DER as often as PEM.
 fn sections(path: &Path, label: &str) -> Result<Vec<Section>, ConfigError> {
     let bytes = read(path)?;
     if is_der(&bytes) {
@@ -69,7 +70,7 @@ fn sections(path: &Path, label: &str) -> Result<Vec<Section>, ConfigError> {
     pem::sections(&bytes).map_err(|error| ConfigError::at(path, &error))
 }
 
-/// With a sequence every certificate, key and list begins, and no PEM text does.
+/// Reports whether bytes are DER: every certificate, key and list begins with a sequence, and no PEM text does.
 fn is_der(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x30)
 }
@@ -128,7 +129,7 @@ fn authorities(
     Ok(Authorities { path: path.to_owned(), roots: Arc::new(roots), lists: newest(found) })
 }
 
-/// With the line that each begins on.
+/// Reads a file's revocation lists, each with the line on which it begins.
 fn revocation_lists(
     path: &Path,
 ) -> Result<Vec<(usize, CertificateRevocationListDer<'static>)>, ConfigError> {
@@ -155,7 +156,7 @@ fn valid_until(certificate: &CertificateDer<'_>) -> Result<i64, String> {
     Ok(parsed.validity().not_after.timestamp())
 }
 
-/// By what one sees that a listener's files are others than before: a new file under the name, or a new content.
+/// The state of a listener's files by which a change is detected: a new file under the name, or new content.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Stamp(Vec<Option<[i64; 4]>>);
 
@@ -167,7 +168,8 @@ impl Stamp {
     }
 }
 
-/// The inode's own time of change counts, too: a tool may set the date of the file that it brings.
+/// Returns what identifies a file's content. The inode's change time counts, too, because a tool may set the
+/// modification time of the file that it installs.
 fn seen(metadata: &fs::Metadata) -> [i64; 4] {
     let inode = i64::from_ne_bytes(metadata.ino().to_ne_bytes());
     let changed = metadata.ctime().wrapping_mul(1_000_000_000).wrapping_add(metadata.ctime_nsec());

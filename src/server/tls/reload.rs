@@ -1,7 +1,7 @@
-//! Follows the files: looks every two seconds whether they are others, and reads them anew then or on SIGHUP.
+//! Follows the files: checks every two seconds whether they changed, and reads them again then or on SIGHUP.
 //!
-//! Looking costs a few system calls and works on every file system, on mounted secrets that are swapped by a symbolic
-//! link, too, where notifications of the kernel would have to be set up for each link of the path.
+//! A check costs a few system calls and works on every file system, including mounted secrets that are swapped by a
+//! symbolic link. Kernel notifications would have to be set up for each link of the path.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,9 +43,9 @@ pub(in crate::server) async fn keep_up(listeners: Vec<Arc<Tls>>, clock: Clock) {
 
 struct Followed {
     tls: Arc<Tls>,
-    /// What was last tried, whether it was taken or not: a broken file is complained of once.
+    /// The state of the last attempt, whether it succeeded or not, so that a broken file is reported only once.
     tried: Stamp,
-    /// What the look before saw.
+    /// The state at the previous check.
     seen: Stamp,
 }
 
@@ -55,8 +55,8 @@ impl Followed {
         Self { tls, tried: stamp.clone(), seen: stamp }
     }
 
-    /// Reads the files when they are others than those last tried and stood still between two looks: a
-    /// certificate and its key are not written in one moment.
+    /// Reads the files if they differ from those last tried and have not changed between two checks, because a
+    /// certificate and its key are not written at the same moment. If `told` is set, they are read in any case.
     async fn look(&mut self, told: bool, clock: &Clock) {
         let tls = Arc::clone(&self.tls);
         let Ok(stamp) = tokio::task::spawn_blocking(move || Stamp::of(&tls.listener)).await else {
@@ -69,7 +69,7 @@ impl Followed {
         }
         self.tried = stamp;
         let tls = Arc::clone(&self.tls);
-        // Parsing a large revocation list takes its time.
+        // Parsing a large revocation list takes time.
         let read = tokio::task::spawn_blocking(move || State::of(&tls.listener)).await;
         let (address, error) = match read {
             Ok(Ok(Some(state))) => {
@@ -87,7 +87,7 @@ impl Followed {
 }
 
 impl Tls {
-    /// Tells metrics how it stands, and the log what needs a hand.
+    /// Updates the metrics, and logs what needs attention.
     fn tell(&self, clock: &Clock, taken: bool) {
         let listener = self.address.to_string();
         let of = |gauge: &metric::Gauge<1>| gauge.with([listener.clone()]);
@@ -113,7 +113,7 @@ impl Tls {
     }
 }
 
-/// Gauges are floating-point numbers; these are exact for 285 million years.
+/// Converts seconds to a gauge's floating-point number, which is exact for 285 million years.
 fn seconds(since_the_epoch: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "times of certificates are far below 2^53")]
     let seconds = since_the_epoch as f64;

@@ -1,9 +1,10 @@
-//! Which revocation lists count, and whether one revokes a client's certificate.
+//! Decides which revocation lists count, and whether one of them revokes a client's certificate.
 //!
-//! Authorities publish a new list before the old one ends, and whoever keeps them in a folder names both. Of one authority's lists the
-//! newest counts: by its number (RFC 5280, section 5.2.3), then by the time it was made. A list belongs to the key that signed it: an
-//! authority that was renewed with a new key under its old name has two lists that count. The library asks the first list of
-//! a name alone, so each choice of keys is a verifier of its own. nginx (OpenSSL) decides likewise.
+//! Authorities publish a new list before the old one expires, so a folder of lists may contain both. Of one authority's
+//! lists the newest counts: by its number (RFC 5280, section 5.2.3), then by its time of issue. A list belongs to the
+//! key that signed it: an authority that was renewed with a new key under its old name has two lists that count. The
+//! library consults only the first list of a name, so each choice of keys gets a verifier of its own. nginx (OpenSSL)
+//! decides likewise.
 
 mod choices;
 mod list;
@@ -22,23 +23,23 @@ use crate::config::ConfigError;
 pub(super) use list::{RevocationList, newest};
 use verifier::AnyChoice;
 
-/// What client certificates are verified with.
+/// The authorities and lists with which client certificates are verified.
 pub(super) struct Authorities {
-    /// The file they came from.
+    /// The file that the authorities were read from.
     pub path: PathBuf,
     pub roots: Arc<RootCertStore>,
     pub lists: Vec<RevocationList>,
 }
 
 impl Authorities {
-    /// When the first of the lists that count is past its next update, seconds since the epoch.
+    /// Returns the earliest next update of the lists that count, in seconds since the epoch.
     pub(super) fn lists_end(&self) -> Option<i64> {
         self.lists.iter().filter_map(|list| list.next_update).min()
     }
 
-    /// Revocation is looked at along the whole chain, for a revoked authority in the middle revokes all that it signed;
-    /// an authority without a list and a list past its next update refuse, as nginx and IIS do it: whoever can
-    /// keep a list from coming could else go on with a stolen certificate.
+    /// Builds the verifier. It checks revocation along the whole chain, because a revoked intermediate authority
+    /// revokes everything that it signed. It refuses an authority without a list and a list past its next update, as
+    /// nginx and IIS do: otherwise anyone who can block the delivery of a list could go on with a stolen certificate.
     pub(super) fn verifier(
         &self,
         provider: &Arc<CryptoProvider>,

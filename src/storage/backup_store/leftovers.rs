@@ -1,5 +1,6 @@
-//! What killed writers leave in a folder of backups: each file is written under a name with `#` and a number behind it,
-//! and gets its own when it is whole. In a bucket a lifecycle rule takes what was begun and not ended.
+//! The files that killed writers leave in a folder of backups. Each file is written under its name followed by `#` and
+//! a number, and is renamed when it is complete. In a bucket, a lifecycle rule removes uploads that were begun and
+//! never completed.
 
 use std::path::Path;
 
@@ -9,10 +10,10 @@ use super::layout::{BLOBS, Notes};
 use crate::storage::StorageError;
 use crate::storage::copying::staged_for;
 
-/// Who writes touches the file: what nobody has touched for so long is nobody's.
+/// The age at which an unfinished file counts as abandoned: a writer that is alive keeps changing its file.
 pub(super) const ABANDONED_AFTER: TimeDelta = TimeDelta::hours(24);
 
-/// Removes what was left longer ago than a day; how many files.
+/// Removes unfinished files that are older than a day and returns how many there were.
 pub(super) fn remove(folder: &Path, now: DateTime<Utc>) -> Result<u64, StorageError> {
     let mut removed = 0;
     let parts = [Notes::Catalogs.name(), Notes::Exports.name()].map(|part| folder.join(part));
@@ -61,7 +62,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::File::create(path).unwrap().set_modified(old).unwrap();
         }
-        // Somebody writes it at the moment.
+        // This file is being written at the moment.
         let young = folder.path().join("exports/x.json#1");
         std::fs::File::options().write(true).open(young).unwrap().set_modified(now.into()).unwrap();
         assert_eq!(remove(folder.path(), now).unwrap(), 2);

@@ -1,10 +1,10 @@
-//! The folders that were made for a place: known, so that what came to no end leaves no empty ones.
+//! The folders that were created for a place. They are recorded so that a failed run leaves no empty ones behind.
 
 use std::path::{Path, PathBuf};
 
 use super::layout::{BLOBS, Notes};
 
-/// Those that were not there before, the innermost first.
+/// The folders that did not exist before, innermost first.
 #[derive(Debug, Clone, Default)]
 pub(super) struct NewFolders(Vec<PathBuf>);
 
@@ -15,7 +15,7 @@ impl NewFolders {
         Self(missing.map(Path::to_owned).collect())
     }
 
-    /// What has something in it stays: the system removes empty folders alone.
+    /// Removes those of the new place's folders that are empty; the system refuses to remove the others.
     pub(super) fn remove_empty(&self, folder: &Path) {
         if self.0.is_empty() {
             return;
@@ -42,7 +42,7 @@ mod tests {
         for part in ["blobs/ab", "catalogs", "exports"] {
             std::fs::create_dir_all(place.join(part)).unwrap();
         }
-        // Made by somebody before: only what is new goes.
+        // The folder exists before this one is created, so nothing is removed.
         NewFolders::before_making(&place).remove_empty(&place);
         assert!(place.join("blobs/ab").exists());
         std::fs::write(place.join("exports/x.json"), "x").unwrap();

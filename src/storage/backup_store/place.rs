@@ -1,5 +1,5 @@
-//! How a place of backups is written: a folder of this machine, or a bucket. Nothing else is one: what is not known here
-//! would be a folder with a strange name on the same disk.
+//! The notation of a place of backups: a folder of this machine, or a bucket. Anything else is refused, because it
+//! would become a folder with a strange name on the same disk.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,19 +9,19 @@ use url::Url;
 
 use crate::model::local_folder::local_folder;
 
-/// The schemes of buckets.
+/// The URL schemes of buckets.
 const BUCKETS: [&str; 3] = ["s3", "az", "gs"];
 
 const FORMS: &str = "a place is a folder (/backup, file:///backup) or a bucket (s3://BUCKET/PREFIX, az://CONTAINER/PREFIX, gs://BUCKET/PREFIX)";
 
-/// Where backups and exports lie.
+/// The location of backups and exports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     Folder(PathBuf),
     Bucket(Url),
 }
 
-/// Why a text names no place.
+/// The reason why a text names no place.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}; {FORMS}")]
 pub struct UnknownPlace(String);

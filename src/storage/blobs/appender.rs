@@ -1,11 +1,10 @@
-//! Appending to a blob: bytes are hashed and written at the same time, piece by piece, in bounded
-//! memory, and sent to where they stay while more arrive: the disk of a [folder](in_folder), or a
-//! [bucket](in_bucket).
+//! Appending to a blob. Bytes are hashed and written at the same time, piece by piece, in bounded memory, and sent to
+//! their final place while more arrive: the disk of a [folder](in_folder), or a [bucket](in_bucket).
 //!
-//! Three offsets follow one another. `taken`: bytes that were handed in. `settled`: bytes that the
-//! system has, with the digest up to there. [`Kept`]: bytes on stable storage, the only ones that may be
-//! acknowledged. What fails falls back to the offset before, so that after a full disk everything up
-//! to the last whole piece is still good.
+//! There are three offsets, from the highest to the lowest. `taken`: bytes that were handed in. `settled`: bytes that
+//! the operating system has, with the digest up to there. [`Kept`]: bytes on stable storage, the only ones that may be
+//! acknowledged. After a failure, writing falls back to the next lower offset, so that after a full disk everything up
+//! to the last whole piece is still valid.
 
 mod blocking_task;
 mod in_bucket;
@@ -49,7 +48,7 @@ enum Place {
     Bucket(Box<InBucket>),
 }
 
-/// The part that is on its way while the next one is collected.
+/// The part that is being written while the next one is collected.
 struct InFlight {
     length: u64,
     written: Pending<std::io::Result<()>>,
@@ -57,8 +56,8 @@ struct InFlight {
 }
 
 impl Appender {
-    /// Opens a file at the end of what was kept; under its final name, `complete`, where a crash came
-    /// between that and the row.
+    /// Opens a file at the end of what was kept. After a crash between the final rename and the update of the row, the
+    /// file is found under its final name, `complete`.
     pub(super) async fn in_folder(
         path: PathBuf,
         complete: PathBuf,
@@ -84,30 +83,30 @@ impl Appender {
         Self { place, part, settled, hash, in_flight: None, _share: share }
     }
 
-    /// Where the next byte goes.
+    /// Returns the offset of the next byte.
     pub fn taken(&self) -> u64 {
         self.begun() + self.part.len()
     }
 
-    /// Where the part begins that is being collected.
+    /// Returns the offset at which the part that is being collected begins.
     fn begun(&self) -> u64 {
         self.settled + self.in_flight.as_ref().map_or(0, |part| part.length)
     }
 
-    /// Whether nothing is lost when it is kept open between two pieces: in a bucket the bytes that are
-    /// short of a part would stay on this machine.
+    /// Reports whether the appender can be kept open between two pieces without losing anything. In a bucket, the bytes
+    /// that do not fill a part would stay on this machine.
     pub const fn may_rest(&self) -> bool {
         matches!(self.place, Place::Folder(_))
     }
 
-    /// Whoever sends is going to wait for an answer at `end`, as far as is known now.
+    /// Announces that the sender is going to wait for an answer at `end`, as far as is known now.
     pub fn expect_end(&mut self, end: u64) {
         if let Place::Folder(place) = &mut self.place {
             place.expect_end(end);
         }
     }
 
-    /// The blob has this length: to be told before the [last sync](Self::sync) of one whose length was unknown.
+    /// Sets the length of the blob. To be called before the [last sync](Self::sync) of a blob whose length was unknown.
     pub fn set_end(&mut self, end: u64) {
         match &mut self.place {
             Place::Folder(place) => place.expect_end(end),
@@ -115,7 +114,7 @@ impl Appender {
         }
     }
 
-    /// Makes sure of what the next bytes are put behind. `TailChanged` where that is not what was kept.
+    /// Verifies the bytes that the next ones are appended to. Returns `TailChanged` if they are not what was kept.
     pub async fn prepare(&mut self) -> Result<(), StorageError> {
         match &mut self.place {
             Place::Folder(_) => Ok(()),
@@ -123,7 +122,7 @@ impl Appender {
         }
     }
 
-    /// Takes the next bytes; waits when a whole part is collected and the one before is not written.
+    /// Takes the next bytes. Waits if a whole part is collected and the one before it is not written yet.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StorageError> {
         while !bytes.is_empty() {
             let room = self.place.room(self.begun()).min(Share::size());
@@ -135,7 +134,7 @@ impl Appender {
         Ok(())
     }
 
-    /// What has reached stable storage by itself since the last call.
+    /// Returns what has reached stable storage by itself since the last call.
     pub fn kept_meanwhile(&mut self) -> Option<Kept> {
         match &mut self.place {
             Place::Folder(place) => place.kept(),
@@ -143,22 +142,23 @@ impl Appender {
         }
     }
 
-    /// So many bytes are acknowledged: the catalog has the parts.
+    /// Notes that the bytes up to `received` are acknowledged: the catalog has recorded their parts.
     pub fn noted(&mut self, received: u64) {
         if let Place::Bucket(place) = &mut self.place {
             place.noted(received);
         }
     }
 
-    /// So many bytes have reached stable storage and will not be asked for after a kill.
+    /// Releases the local copies of the bytes up to `kept`: they are on stable storage and will not be needed after a
+    /// kill.
     pub async fn let_go(&self, kept: u64) {
         if let Place::Bucket(place) = &self.place {
             Box::pin(place.let_go(kept)).await;
         }
     }
 
-    /// Everything that was taken is on stable storage when this returns. After a failure what could be
-    /// written is, and the next call says how much that was.
+    /// Brings everything that was taken to stable storage. After a failure, whatever could be written is written, and
+    /// the next call reports how much that was; only a sync that failed in a folder is never repeated.
     pub async fn sync(&mut self) -> Result<Kept, StorageError> {
         if let Place::Bucket(place) = &self.place
             && let Some(kept) = place.after_failure()
@@ -175,11 +175,10 @@ impl Appender {
         }
     }
 
-    /// Lets go of what was not written yet and waits for what is on its way: afterwards nothing more
-    /// is written.
+    /// Drops what is not written yet and waits for what is being written. Nothing more is written afterwards.
     pub async fn stop(&mut self) {
         self.part = Part::default();
-        // A failure leaves the part out, which is all that is wanted here.
+        // A failure drops the part, which is all that is wanted here.
         let _moot = self.settle().await;
         if let Place::Bucket(place) = &mut self.place {
             place.stop().await;
@@ -207,12 +206,12 @@ impl Appender {
         Ok(())
     }
 
-    /// Waits for the part in flight; one that failed is as if it had never been taken.
+    /// Waits for the part in flight. A part that failed counts as never taken.
     async fn settle(&mut self) -> Result<(), StorageError> {
         let Some(part) = &mut self.in_flight else { return Ok(()) };
         part.written.ended().await;
         part.hashed.ended().await;
-        // From here on nothing waits, so that no part is forgotten by a request that is dropped.
+        // Nothing is awaited from here on, so that a dropped request cannot lose a part.
         let Some(InFlight { length, written, hashed }) = self.in_flight.take() else {
             return Ok(());
         };
@@ -228,7 +227,7 @@ impl Appender {
                 Ok(())
             }
             Err(error) => {
-                // What was collected behind it has lost its place.
+                // The bytes collected behind it have lost their place.
                 self.part = Part::default();
                 Err(error)
             }
@@ -237,7 +236,7 @@ impl Appender {
 }
 
 impl Place {
-    /// How many bytes may be written together from `at` on.
+    /// Returns how many bytes may be written together from `at` on.
     fn room(&self, at: u64) -> u64 {
         match self {
             Self::Folder(_) => u64::MAX,
@@ -252,7 +251,7 @@ impl Place {
         }
     }
 
-    /// The file for the bytes at `at`, and where in it they go.
+    /// Returns the file for the bytes at `at`, and their offset in it.
     async fn file(&mut self, at: u64) -> Result<(Arc<File>, u64), StorageError> {
         match self {
             Self::Folder(place) => Ok((place.file(), at)),

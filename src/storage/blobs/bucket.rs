@@ -1,13 +1,12 @@
-//! A bucket of an object store: where a blob grows as a multipart upload.
+//! A bucket of an object store, in which a blob grows as a multipart upload.
 //!
-//! What S3, Azure and Google Cloud Storage have in common, and what nothing here needs: reading parts
-//! back, listing multipart uploads, conditional writes (some stores ignore the condition without a word).
-//! Objects are never overwritten with other bytes. Which parts make a blob stands in the catalog.
+//! This module uses only what S3, Azure and Google Cloud Storage have in common. It does not need to read parts back,
+//! to list multipart uploads, or conditional writes (some stores silently ignore the condition). Objects are never
+//! overwritten with other bytes. The catalog records which parts make up a blob.
 //!
-//! Nobody can note a multipart upload before its id is known: a kill in that moment leaves one that
-//! nobody knows of. It has no parts, so it costs nothing but its name, and a lifecycle rule of the
-//! bucket (abort incomplete multipart uploads after some weeks) is what takes such away. The same rule is
-//! the answer to a store that lets a part land after the abort.
+//! A multipart upload can only be recorded once its id is known, so a kill at that moment leaves one that nobody knows
+//! of. It has no parts and costs nothing but its name. A lifecycle rule of the bucket (abort incomplete multipart
+//! uploads after some weeks) removes it, and also any part that a store accepts after the abort.
 
 pub(in crate::storage) mod client;
 pub(in crate::storage) mod probe;
@@ -42,27 +41,27 @@ use crate::storage::error::{StorageError, away, lost};
 use client::{Client, Service};
 use time_limits::{COMPLETING, PART_TIME, in_time};
 
-/// S3 takes 10,000 parts at most; a store that counts otherwise takes more.
+/// The largest number of parts of a blob. S3 accepts 10,000 at most; stores with another limit accept more.
 const MOST_PARTS: u64 = 9_000;
 
 const MIB: u64 = 1024 * 1024;
 
-/// Small enough that a broken append sends little again, large enough for files of 140 GiB; larger
-/// files get larger parts.
+/// The size of a part: small enough that little is sent again after a broken append, and large enough for files of 140
+/// GiB. Larger files get larger parts.
 pub(super) const PART_SIZE: u64 = 16 * MIB;
 
-/// The parts that are in memory at once, of all uploads together, in MiB: with fifty uploads that
-/// collect 2 MiB each this stays well below 200 MiB.
+/// The memory for parts that are being sent, for all uploads together, in MiB. With fifty uploads that collect 2 MiB
+/// each, the total stays well below 200 MiB.
 const MEMORY: u32 = 48;
 
-/// Where a bucket's service finds a blob that it is to copy.
+/// The location at which a bucket's service finds a blob that it has to copy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopySource {
     pub bucket: String,
     pub location: Path,
 }
 
-/// What a bucket says of a blob to whoever fetches it there.
+/// The properties that a bucket reports of a blob to clients that fetch it there.
 #[derive(Debug, Clone)]
 pub struct StoredObject {
     /// Its entity tag, without quotes.
@@ -70,20 +69,20 @@ pub struct StoredObject {
     pub last_modified: DateTime<Utc>,
 }
 
-/// Cheap to clone; all clones share the memory for parts.
+/// A bucket with its limits. Cheap to clone; all clones share the memory for parts.
 #[derive(Clone)]
 pub(super) struct Bucket {
     pub(super) client: Client,
-    /// Where the part that is arriving is collected.
+    /// The folder in which the arriving part is collected.
     pub(super) spool: PathBuf,
     pub(super) part_size: u64,
     memory: Arc<Semaphore>,
-    /// Parts are sent while the next is collected, by tasks that no worker's end takes along.
+    /// The runtime of the tasks that send parts while the next ones are collected. They do not end with a worker.
     pub(super) runtime: Handle,
 }
 
 impl Bucket {
-    /// To be called within the runtime that lives as long as the server.
+    /// Opens a bucket. To be called within the runtime that lives as long as the server.
     pub(super) fn open(
         url: &Url,
         options: impl IntoIterator<Item = (String, String)>,
@@ -99,7 +98,7 @@ impl Bucket {
         CopySource { bucket: self.client.bucket.clone(), location: self.location(key) }
     }
 
-    /// An address at which whoever has it may GET or HEAD the blob, for so long.
+    /// Returns a signed URL with which anyone may GET or HEAD the blob for the given time.
     pub(super) async fn signed_url(
         &self,
         key: &str,
@@ -110,7 +109,7 @@ impl Bucket {
         in_time(self.client.signer.signed_url(method, &self.location(key), good_for)).await
     }
 
-    /// The tag without its quotes, and the date; none where it has no strong tag.
+    /// Returns the tag, without its quotes, and the date; none if the object has no strong tag.
     pub(super) async fn stored_object(
         &self,
         key: &str,
@@ -125,7 +124,7 @@ impl Bucket {
         Arc::clone(&self.client.objects)
     }
 
-    /// Two letters of the key make a folder, as on a disk.
+    /// Returns the object's path. The first two letters of the key form a folder, as on a disk.
     pub(super) fn location(&self, key: &str) -> Path {
         self.client.prefix.clone().join(key.get(..2).unwrap_or("__")).join(key)
     }
@@ -134,8 +133,8 @@ impl Bucket {
         self.location(&format!("{key}.tails"))
     }
 
-    /// What blobs say of themselves, for those who are sent to them; copies keep it. Azure takes none with a multipart
-    /// upload.
+    /// Returns the attributes of a blob's object, for clients that are redirected to it; copies keep them. Azure
+    /// accepts none with a multipart upload.
     pub(super) fn attributes(&self) -> Attributes {
         match self.client.service {
             Service::S3 | Service::Google => of_a_file(),
@@ -143,7 +142,7 @@ impl Bucket {
         }
     }
 
-    /// Begins the multipart upload of a blob. To be noted before anything is sent to it.
+    /// Begins the multipart upload of a blob. The caller has to record it before anything is sent to it.
     pub(super) async fn begin(&self, key: &str, size: u64) -> Result<Multipart, StorageError> {
         let part_size = self.part_size.max(size.div_ceil(MOST_PARTS).next_multiple_of(MIB));
         let location = self.location(key);
@@ -153,7 +152,7 @@ impl Bucket {
         Ok(Multipart { id, part_size })
     }
 
-    /// Sends the first `length` bytes of a file as a part. Its id.
+    /// Sends the first `length` bytes of a file as a part and returns the part's id.
     pub(super) async fn put_part(
         &self,
         key: &str,
@@ -174,7 +173,8 @@ impl Bucket {
         Ok(part.await?.content_id)
     }
 
-    /// Puts the first `length` bytes of a file as a tail. Its name, which begins with `name` and has their digest.
+    /// Stores the first `length` bytes of a file as a tail. Returns its name, which begins with `name` and contains
+    /// their digest.
     pub(super) async fn put_tail(
         &self,
         key: &str,
@@ -194,7 +194,7 @@ impl Bucket {
         .await
     }
 
-    /// `Damaged` where it is gone, `TailChanged` where it is not what was put there.
+    /// Fetches a tail. Returns `Damaged` if it is gone, and `TailChanged` if it is not what was stored.
     pub(super) async fn fetch_tail(
         &self,
         key: &str,
@@ -214,7 +214,7 @@ impl Bucket {
             return Err(StorageError::TailChanged(detail));
         }
         let (digest, bytes) = digest_of(bytes).await?;
-        // Those that a program before this one put have no digest in their names.
+        // Tails that were stored by an earlier version of the program have no digest in their names.
         match name.split('-').nth(2) {
             Some(noted) if noted != digest => {
                 Err(StorageError::TailChanged(format!("{location} has other bytes")))
@@ -227,15 +227,15 @@ impl Bucket {
         self.delete(&self.tails(key).join(name)).await
     }
 
-    /// Makes the blob of its parts. May be repeated: whether it was done is seen by the object, for
-    /// nothing else ever puts one of this name.
+    /// Makes the blob from its parts. May be repeated: the object shows that it was already done, because nothing else
+    /// ever creates an object of this name.
     pub(super) async fn complete(&self, whole: &Complete) -> Result<(), StorageError> {
         let location = self.location(&whole.key);
         let done = match &whole.multipart {
             None if whole.size == 0 => {
                 in_time(self.client.objects.put(&location, PutPayload::new())).await.map(drop)
             }
-            // Begun before it was known that nothing comes: no service joins no parts.
+            // Begun before it was known that no bytes would come. No service completes an upload without parts.
             Some(multipart) if whole.size == 0 => {
                 let put = self.client.objects.put(&location, PutPayload::new());
                 in_time(put).await?;
@@ -270,7 +270,7 @@ impl Bucket {
         joined.map(drop).map_err(|error| unless_gone(&whole.key, error))
     }
 
-    /// Removes whatever there is of a blob. To be repeated until it succeeds.
+    /// Deletes everything that exists of a blob. To be repeated until it succeeds.
     pub(super) async fn remove(
         &self,
         key: &str,
@@ -283,7 +283,7 @@ impl Bucket {
         self.delete(&self.location(key)).await
     }
 
-    /// Takes a multipart upload and its parts away. That there is none is fine.
+    /// Aborts a multipart upload, which deletes its parts. A missing one is no error.
     pub(super) async fn abort(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
         let (location, id) = (self.location(key), multipart.to_owned());
         match in_time(self.client.multiparts.abort_multipart(&location, &id)).await {
@@ -308,12 +308,12 @@ impl Bucket {
         }
     }
 
-    /// The bytes in memory, when there is room for them.
+    /// Reads the bytes into memory as soon as enough of the memory for parts is free.
     async fn read_back(
         &self,
         (file, length): (Arc<File>, u64),
     ) -> Result<(OwnedSemaphorePermit, Bytes), StorageError> {
-        // A part larger than all of it takes it all.
+        // A part larger than the whole budget takes all of it.
         let wanted = u32::try_from(length.div_ceil(MIB)).unwrap_or(MEMORY).clamp(1, MEMORY);
         let memory = Arc::clone(&self.memory).acquire_many_owned(wanted).await;
         let memory = memory.map_err(|_| away("the server stops"))?;
@@ -338,22 +338,22 @@ fn check_parts(whole: &Complete, multipart: &Multipart) -> Result<(), StorageErr
     Ok(())
 }
 
-/// The first half of it is enough to tell one content from another.
+/// Computes the first half of the SHA-256, which is enough to tell one content from another.
 async fn digest_of(bytes: Bytes) -> Result<(String, Bytes), StorageError> {
     let computed = spawn_blocking(move || (hex::encode(&Sha256::digest(&bytes)[..16]), bytes));
     computed.await.map_err(|error| lost(&error))
 }
 
-/// The words of S3 and Azure for parts of an upload that are not there, or not as they were sent.
+/// The error codes of S3 and Azure for parts of an upload that are missing or not as they were sent.
 const GONE: [&str; 5] =
     ["NoSuchUpload", "InvalidPart", "InvalidPartOrder", "EntityTooSmall", "InvalidBlockList"];
 
-/// `Damaged` where what an upload was to go on with is gone: no repeat brings it back.
+/// Converts an error, to `Damaged` if what an upload would continue from is gone: no repeat brings it back.
 fn unless_gone(key: &str, error: object_store::Error) -> StorageError {
     let text = error.to_string();
     let is_absent = matches!(error, object_store::Error::NotFound { .. });
     let is_gone = is_absent || GONE.iter().any(|word| text.contains(word));
-    // A bucket that is gone as a whole may come back.
+    // A bucket that is missing as a whole may come back.
     if is_gone && !text.contains("NoSuchBucket") {
         StorageError::Damaged(format!("what was sent of {key} is gone from the bucket: {error}"))
     } else {
@@ -361,7 +361,7 @@ fn unless_gone(key: &str, error: object_store::Error) -> StorageError {
     }
 }
 
-/// What the object of a revision's file says of itself, as the server says it.
+/// Returns the attributes of the object of a revision's file, which are the same that the server sends.
 pub(in crate::storage) fn of_a_file() -> Attributes {
     let mut attributes = Attributes::new();
     attributes.insert(Attribute::ContentType, "application/octet-stream".into());

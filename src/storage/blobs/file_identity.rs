@@ -1,4 +1,5 @@
-//! Which file of this machine a blob is, whatever its names: files that are read already become blobs by a hard link.
+//! The identity of the local file that a blob is, whatever its names: files that were already read become blobs by a
+//! hard link.
 
 use std::collections::HashMap;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
@@ -13,7 +14,7 @@ use crate::storage::disk::sync_folder;
 use crate::storage::error::StorageError;
 
 impl Blobs {
-    /// The blobs by what their files are; nothing where the store is a bucket.
+    /// Returns the blobs by the identity of their files; nothing if the store is a bucket.
     pub async fn identities(&self) -> Result<Identities, StorageError> {
         let Place::Folder { path, .. } = &self.0 else { return Ok(Identities::new()) };
         let root = path.clone();
@@ -23,8 +24,8 @@ impl Blobs {
         found.map_err(StorageError::file(what))
     }
 
-    /// Makes a file of this machine a blob, by another name of the same file. False where the store is a bucket or on another
-    /// disk, or the file is another's or has changed since it was read.
+    /// Makes a local file a blob, by giving the same file another name. Returns false if the store is a bucket or on
+    /// another disk, or if the file has another owner or has changed since it was read.
     pub async fn link(
         &self,
         file: &Path,
@@ -42,13 +43,13 @@ impl Blobs {
     }
 }
 
-/// What files are, whatever their names: device and number, and the key of the blob that it is.
+/// The key of each blob by the identity of its file, whatever the file's names: device and inode number.
 pub type Identities = HashMap<(u64, u64), String>;
 
 fn identities(root: &Path) -> io::Result<Identities> {
     let mut known = Identities::new();
     for key in list_folder(root)?.into_keys() {
-        // One that is growing has no such name yet.
+        // A blob that is still growing has no such name yet.
         if let Ok(found) = fs::metadata(root.join(&key[..2]).join(&key)) {
             known.insert((found.dev(), found.ino()), key);
         }
@@ -56,7 +57,7 @@ fn identities(root: &Path) -> io::Result<Identities> {
     Ok(known)
 }
 
-/// A file of this machine at the moment at which its bytes were read.
+/// The identity of a local file at the moment when its bytes were read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReadFile {
     device: u64,
@@ -76,10 +77,10 @@ impl ReadFile {
     }
 }
 
-/// Says whether the file has the blob's name from now on, too. Not where it is another's, whom nobody keeps from writing,
-/// lies on another disk, or has changed since it was read.
+/// Gives the file the blob's name as well, and reports whether it could. It cannot if the file has another owner, who
+/// could still write to it, is on another disk, or has changed since it was read.
 fn link(root: &Path, file: &Path, blob: &Path, read: &ReadFile) -> io::Result<bool> {
-    // Through symbolic links: a link to one would be no file.
+    // Symbolic links are resolved first: a hard link to one would not be a regular file.
     let target = file.canonicalize()?;
     let open = fs::File::open(&target)?;
     let metadata = open.metadata()?;

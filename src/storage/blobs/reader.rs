@@ -1,8 +1,8 @@
-//! Reading a blob's bytes: ranges of it, one after the other, as a stream that no memory has to hold.
+//! Reading a blob's bytes: ranges of it, one after the other, as a stream that never has to fit into memory.
 //!
-//! One reader serves local files, objects in a store, bytes at hand and any of them in a row, so that whoever answers
-//! a request need not know where a blob lies. A blob that turns out shorter than its size ends in an
-//! error, never in padding: the receiver sees a broken transfer instead of a broken image.
+//! One reader serves local files, objects in a store, bytes in memory and any sequence of these, so that the code that
+//! answers a request need not know where a blob is. A blob that turns out shorter than its size ends in an error, never
+//! in padding: the receiver sees a broken transfer instead of a broken image.
 
 mod batch;
 mod local;
@@ -23,7 +23,7 @@ use self::piece::too_short;
 pub use self::piece::{BlobStream, Piece};
 use crate::storage::error::{StorageError, away};
 
-/// A blob opened for reading. Cheap to clone; every stream of it stands on its own.
+/// A blob opened for reading. Cheap to clone; its streams are independent of each other.
 #[derive(Debug, Clone)]
 pub struct BlobReader {
     source: Source,
@@ -39,40 +39,40 @@ enum Source {
 }
 
 impl BlobReader {
-    /// A file on a local disk, `size` bytes long.
+    /// Creates the reader of a file on a local disk, `size` bytes long.
     pub fn local(file: Arc<File>, size: u64) -> Self {
         Self { source: Source::Local(file), size }
     }
 
-    /// An object, `size` bytes long.
+    /// Creates the reader of an object, `size` bytes long.
     pub fn remote(store: Arc<dyn ObjectStore>, path: Path, size: u64) -> Self {
         Self { source: Source::Remote(store, path), size }
     }
 
-    /// Bytes at hand, for small files that are made rather than stored.
+    /// Creates the reader of bytes in memory, for small files that are made rather than stored.
     pub fn bytes(bytes: Bytes) -> Self {
         let size = bytes.len() as u64;
         Self { source: Source::Memory(bytes), size }
     }
 
-    /// Several, one after the other.
+    /// Creates the reader of several blobs, one after the other.
     pub fn joined(parts: Vec<Self>) -> Self {
         let size = parts.iter().map(|part| part.size).sum();
         Self { source: Source::Joined(parts.into()), size }
     }
 
-    /// The whole length in bytes.
+    /// Returns the whole length in bytes.
     pub fn size(&self) -> u64 {
         self.size
     }
 
-    /// The bytes of `range`. A range that leaves the blob ends in `UnexpectedEof`.
+    /// Streams the bytes of `range`. A range that exceeds the blob ends in `UnexpectedEof`.
     pub fn stream(&self, range: Range<u64>) -> BlobStream {
         self.stream_pieces(std::iter::once(Piece::Range(range)))
     }
 
-    /// As [`Self::stream_pieces`], once the first bytes are there: that a store is away is found out while whoever
-    /// asked can still be told so.
+    /// Does the same as [`Self::stream_pieces`], but waits for the first bytes, so that an unreachable store is noticed
+    /// while it can still be reported to the client.
     pub async fn begin(
         &self,
         pieces: impl Iterator<Item = Piece> + Send + 'static,
@@ -82,7 +82,7 @@ impl BlobReader {
             return Ok(stream);
         }
         let mut begun = Vec::new();
-        // The first piece may be text, which no store is asked for.
+        // The first piece may be text, which is not requested from the store.
         while begun.len() < 2
             && let Some(chunk) = stream.try_next().await.map_err(|error| away(error.to_string()))?
         {
@@ -91,8 +91,8 @@ impl BlobReader {
         Ok(stream::iter(begun).chain(stream).boxed())
     }
 
-    /// Several ranges and the text between them as one stream. Small neighbours are read together:
-    /// 500 ranges of a few KiB cost a handful of reads' waiting, not 500.
+    /// Streams several ranges and the text between them. Small neighbours are read together: 500 ranges of a few KiB
+    /// wait for a handful of reads, not for 500.
     pub fn stream_pieces(
         &self,
         pieces: impl Iterator<Item = Piece> + Send + 'static,
@@ -127,7 +127,7 @@ fn from_memory(bytes: &Bytes, piece: Piece) -> io::Result<Bytes> {
     }
 }
 
-/// Each part is opened for reading when its turn comes.
+/// Streams the pieces of several blobs. Each blob is opened for reading when its turn comes.
 fn joined(
     parts: Arc<[BlobReader]>,
     pieces: impl Iterator<Item = Piece> + Send + 'static,
@@ -143,7 +143,7 @@ fn joined(
     stream::iter(streams).flat_map(read).boxed()
 }
 
-/// What of each part is in the range; none where it leaves the last one.
+/// Returns the section of each part that is in the range, and none at the end if the range exceeds the last part.
 fn within(parts: &[BlobReader], range: Range<u64>) -> Vec<Option<(BlobReader, Range<u64>)>> {
     let (mut found, mut begins) = (Vec::new(), 0);
     for part in parts {

@@ -1,29 +1,29 @@
-//! SHA-256 that can be put down and taken up again: an upload that goes on after a restart does not
-//! read again what came before.
+//! A SHA-256 that can be saved and restored: an upload that continues after a restart does not read again what came
+//! before.
 
 use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
 use sha2::{Digest as _, Sha256};
 
 use crate::model::Digest;
 
-/// SHA-256 over the bytes so far.
+/// The SHA-256 over the bytes so far.
 #[derive(Clone, Default)]
 pub struct RunningHash(Sha256);
 
-/// The text is not one that [`RunningHash::save`] gave.
+/// The error for a text that [`RunningHash::save`] did not produce.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the saved state of the digest cannot be read")]
 pub struct BrokenState;
 
 impl RunningHash {
-    /// Takes up what [`Self::save`] put down.
+    /// Restores the state that [`Self::save`] returned.
     pub fn restore(saved: &str) -> Result<Self, BrokenState> {
         let mut state = SerializedState::<Sha256>::default();
         hex::decode_to_slice(saved, &mut state).map_err(|_| BrokenState)?;
         Sha256::deserialize(&state).map(Self).map_err(|_| BrokenState)
     }
 
-    /// In hex: the state proper, the bytes short of a block, and their count.
+    /// Returns the hash in hex: its state proper, the bytes that do not fill a block, and their count.
     pub fn save(&self) -> String {
         hex::encode(self.0.serialize())
     }

@@ -1,9 +1,8 @@
-//! The file in which a blob grows, beside its final name: writes at an offset, syncs, and at the end
-//! takes the name.
+//! The file in which a blob grows, beside its final name: it is written at an offset, synced, and renamed at the end.
 //!
-//! What is past the offset that the catalog knows was written and never acknowledged. After a crash of
-//! the server alone the system still has it, and it is taken in ([`StagedFile::read_tail`]); after a
-//! crash of the machine nobody knows what it is, and it is cut off.
+//! Bytes past the offset that the catalog knows were written and never acknowledged. After a crash of the server alone,
+//! the operating system still has them, and they are taken in ([`StagedFile::read_tail`]). After a crash of the
+//! machine, nobody knows what they are, and they are cut off.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -17,17 +16,17 @@ use super::running_hash::RunningHash;
 use crate::storage::disk;
 use crate::storage::error::StorageError;
 
-/// Bytes to read at once when what a crash left is taken in.
+/// The bytes to read at once when taking in what a crash left.
 const READ: usize = 1024 * 1024;
 
-/// Where a blob grows until it is complete.
+/// Returns the path at which a blob grows until it is complete.
 pub(super) fn staged_path(path: &Path) -> PathBuf {
     let mut staged = path.as_os_str().to_owned();
     staged.push(".part");
     staged.into()
 }
 
-/// Takes away what has grown of a blob. That there is nothing is fine.
+/// Deletes what has grown of a blob. A missing file is no error.
 pub(super) fn remove_staged(path: &Path) -> Result<(), StorageError> {
     match std::fs::remove_file(staged_path(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -44,8 +43,8 @@ pub(super) struct StagedFile {
 }
 
 impl StagedFile {
-    /// Opens it, under its final name if it has that already. One that has nothing yet is made if need be,
-    /// and its name made durable; `Damaged` where bytes were acknowledged and there is no file.
+    /// Opens the file, under its final name if it has that already. A blob without any bytes gets a new file if need
+    /// be, and its name is made durable. Returns `Damaged` if bytes were acknowledged and there is no file.
     pub(super) fn open(
         path: PathBuf,
         complete: &Path,
@@ -79,7 +78,7 @@ impl StagedFile {
         Arc::clone(&self.file)
     }
 
-    /// Takes in what was written past `from`, up to `limit`, and makes it durable; returns where it ends.
+    /// Takes in what was written past `from`, up to `limit`, makes it durable, and returns where it ends.
     pub(super) fn read_tail(
         &self,
         from: u64,
@@ -104,7 +103,7 @@ impl StagedFile {
         read().map_err(StorageError::file(self.path.display().to_string()))
     }
 
-    /// Cuts off what is past `length`; `Damaged` where the file is shorter than what was acknowledged.
+    /// Cuts off what is past `length`. Returns `Damaged` if the file is shorter than what was acknowledged.
     pub(super) fn cut(&self, length: u64) -> Result<(), StorageError> {
         let present =
             self.file.metadata().map_err(StorageError::file(self.path.display().to_string()))?;
@@ -145,7 +144,7 @@ pub(super) fn write_at(file: &File, pieces: &[Bytes], mut offset: u64) -> io::Re
     Ok(())
 }
 
-/// A shard's folder comes with its first blob.
+/// Creates the folder of a shard, unless an earlier blob of the shard has done so.
 fn make_folder(of: &Path) -> io::Result<()> {
     match std::fs::create_dir(of.parent().unwrap_or(Path::new("/"))) {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
@@ -153,8 +152,8 @@ fn make_folder(of: &Path) -> io::Result<()> {
     }
 }
 
-/// Makes the name durable, and its folder's. Also where both are there already: a kill may have come
-/// between their making and this.
+/// Makes the names of the file and of its folder durable, even if both exist already: a kill may have come between
+/// their creation and this.
 fn sync_name(path: &Path) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("/"));
     disk::sync_folder(folder)?;

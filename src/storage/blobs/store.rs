@@ -1,6 +1,7 @@
-//! The store itself: a folder or a bucket, where in it a key lies, and what is done with a whole blob.
+//! The store itself: a folder or a bucket, the location of a key in it, and the operations on a whole blob.
 //!
-//! How a blob grows is in `upload`, what is there at all in [`listing`](super::listing).
+//! The operations on a growing blob are in `upload`, and the listing of what is stored is in
+//! [`listing`](super::listing).
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,10 +24,9 @@ use crate::model::Digest;
 use crate::storage::error::StorageError;
 use crate::storage::{copying, disk, instance};
 
-/// Where the bytes of all files lie.
+/// The store of the bytes of all files.
 ///
-/// What goes to a bucket is boxed: the futures of its client are of several KiB, and would be part of
-/// those of all requests.
+/// Futures for a bucket are boxed: those of its client have several KiB, and would be part of those of all requests.
 #[derive(Clone)]
 pub struct Blobs(pub(super) Place);
 
@@ -36,7 +36,7 @@ pub(super) enum Place {
     Bucket(Bucket),
 }
 
-/// Whether a bucket's URL and options are understood. Nobody is asked.
+/// Checks that a bucket's URL and options are understood. Sends no request.
 pub fn check_bucket(
     url: &Url,
     options: impl IntoIterator<Item = (String, String)>,
@@ -45,9 +45,8 @@ pub fn check_bucket(
 }
 
 impl Blobs {
-    /// Opens `file:///…`, `s3://bucket/prefix`, `az://…` or `gs://…`; options are `object_store`'s own.
-    /// `spool` is a folder for what is on its way into a bucket. To be called within the runtime that
-    /// lives as long as the server.
+    /// Opens `file:///…`, `s3://bucket/prefix`, `az://…` or `gs://…`; options are `object_store`'s own. `spool` is a
+    /// folder for parts on their way into a bucket. To be called within the runtime that lives as long as the server.
     pub fn open(
         url: &Url,
         options: impl IntoIterator<Item = (String, String)>,
@@ -63,7 +62,7 @@ impl Blobs {
         Ok(Self(Place::Bucket(Bucket::open(url, options, spool.to_owned())?)))
     }
 
-    /// A local folder, made if absent. Files and folders are synced before a write is acknowledged.
+    /// Opens a local folder, which is created if absent. Files and folders are synced before a write is acknowledged.
     pub fn open_folder(folder: &Path) -> Result<Self, StorageError> {
         instance::make_folder(folder, instance::PRIVATE)?;
         let path =
@@ -72,7 +71,7 @@ impl Blobs {
         Ok(Self(Place::Folder { path, store }))
     }
 
-    /// Smaller parts than a bucket has otherwise, for tests.
+    /// Sets a smaller part size for a bucket, for tests.
     #[cfg(test)]
     pub(crate) fn with_parts_of(mut self, bytes: u64) -> Self {
         if let Place::Bucket(bucket) = &mut self.0 {
@@ -85,16 +84,16 @@ impl Blobs {
         matches!(self.0, Place::Folder { .. })
     }
 
-    /// The file that holds a blob, where the store is a folder.
+    /// Returns the file that holds a blob; none if the store is a bucket.
     pub fn local_path(&self, key: &str) -> Option<PathBuf> {
         match &self.0 {
-            // Two letters of the key make a folder, so that none grows past what listing tools bear.
+            // The first two letters of the key form a folder, so that no folder grows too large for listing tools.
             Place::Folder { path, .. } => Some(path.join(key.get(..2).unwrap_or("__")).join(key)),
             Place::Bucket(_) => None,
         }
     }
 
-    /// Where the blob is for the bucket's own service; none where the store is a folder.
+    /// Returns the location of the blob for the bucket's own service; none if the store is a folder.
     pub fn copy_source(&self, key: &str) -> Option<CopySource> {
         match &self.0 {
             Place::Folder { .. } => None,
@@ -102,8 +101,8 @@ impl Blobs {
         }
     }
 
-    /// An address of the bucket's at which whoever has it may GET or HEAD the blob, for so long; none where the store is a
-    /// folder.
+    /// Returns a signed URL of the bucket with which anyone may GET or HEAD the blob for the given time; none if the
+    /// store is a folder.
     pub async fn signed_url(
         &self,
         key: &str,
@@ -118,7 +117,7 @@ impl Blobs {
         }
     }
 
-    /// What the bucket says of a blob; none where the store is a folder.
+    /// Returns what the bucket reports of a blob; none if the store is a folder, or the object has no strong tag.
     pub async fn stored_object(&self, key: &str) -> Result<Option<StoredObject>, StorageError> {
         match &self.0 {
             Place::Folder { .. } => Ok(None),
@@ -126,7 +125,7 @@ impl Blobs {
         }
     }
 
-    /// Tries what a bucket does, with a blob that is to be removed; none where the store is a folder.
+    /// Tests a bucket with a blob that the caller has to remove; none if the store is a folder.
     pub(in crate::storage) async fn probe(
         &self,
         key: &str,
@@ -138,7 +137,7 @@ impl Blobs {
         }
     }
 
-    /// Room for more, where the store can tell.
+    /// Returns the free space for more blobs; none if the store cannot tell.
     pub fn free_bytes(&self) -> Result<Option<u64>, StorageError> {
         match &self.0 {
             Place::Folder { path, .. } => free_bytes(path).map(Some),
@@ -146,7 +145,7 @@ impl Blobs {
         }
     }
 
-    /// What is left of the disk that appends write to.
+    /// Returns the free space of the disk that appends write to.
     pub fn free_bytes_of_disk(&self) -> Result<u64, StorageError> {
         match &self.0 {
             Place::Folder { path, .. } => free_bytes(path),
@@ -169,7 +168,7 @@ impl Blobs {
         Ok(BlobReader::local(Arc::new(file), size))
     }
 
-    /// Writes a whole blob, compared with its digest: it is there with these bytes, or not at all.
+    /// Writes a whole blob and compares it with its digest: afterwards it is stored with these bytes, or not at all.
     pub async fn put_whole(
         &self,
         key: &str,
@@ -187,7 +186,7 @@ impl Blobs {
         Box::pin(copying::copy(reader, &store, &location, digest, attributes)).await
     }
 
-    /// Removes a blob's bytes, finished or not. That there are none is fine.
+    /// Deletes a blob's bytes, complete or not. Missing ones are no error.
     pub async fn remove(&self, key: &str, multipart: Option<&str>) -> Result<(), StorageError> {
         match &self.0 {
             Place::Bucket(bucket) => {

@@ -19,13 +19,13 @@ use super::Blobs;
 
 const BUCKET: &str = "depot";
 
-/// A folder of its own in the bucket.
+/// The bucket, limited to a prefix of the test's own.
 pub(crate) struct TestBucket {
     store: AmazonS3,
     prefix: String,
 }
 
-/// What somebody does to a tail.
+/// A change to a tail that a test makes without the server's knowledge.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Meddling {
     Flip,
@@ -48,12 +48,12 @@ impl TestBucket {
         bucket
     }
 
-    /// The store with the smallest parts that S3 takes.
+    /// Opens the store with the smallest parts that S3 accepts.
     pub(crate) fn blobs(&self, spool: &Path) -> Blobs {
         self.blobs_at(endpoint(), spool)
     }
 
-    /// The same at an address where nobody answers.
+    /// Opens the same store at an address where nothing answers.
     pub(crate) fn blobs_away(&self, spool: &Path) -> Blobs {
         self.blobs_at("http://127.0.0.1:9", spool)
     }
@@ -71,7 +71,7 @@ impl TestBucket {
         Blobs::open(&url, options, spool).unwrap().with_parts_of(5 * 1024 * 1024)
     }
 
-    /// Whatever there is: objects, and multipart uploads that are neither complete nor aborted.
+    /// Lists everything that exists: objects, and multipart uploads that are neither complete nor aborted.
     pub(crate) async fn contents(&self) -> Vec<String> {
         let prefix = StorePath::from(self.prefix.as_str());
         let objects: Vec<_> = self.store.list(Some(&prefix)).try_collect().await.unwrap();
@@ -83,7 +83,7 @@ impl TestBucket {
         found
     }
 
-    /// Changes one byte of the only tail, or takes the tail away.
+    /// Changes one byte of the only tail, or deletes the tail.
     pub(crate) async fn meddle_with_tail(&self, meddling: Meddling) {
         let prefix = StorePath::from(self.prefix.as_str());
         let objects: Vec<_> = self.store.list(Some(&prefix)).try_collect().await.unwrap();
@@ -101,7 +101,7 @@ impl TestBucket {
         }
     }
 
-    /// Asks for what the store's client has no words for.
+    /// Sends a request that the store's client has no method for.
     async fn request(&self, method: Method, query: &[(&str, &str)]) -> String {
         let options = SignedUrlOptions::default().with_query(query.iter().copied());
         let expires = Duration::from_mins(1);
@@ -115,7 +115,7 @@ impl TestBucket {
     }
 }
 
-/// Starts the server when nobody has yet, and keeps it for the life of this process.
+/// Starts the server if it is not running yet, and keeps it for the life of this process.
 fn endpoint() -> &'static str {
     static SERVER: OnceLock<(String, File)> = OnceLock::new();
     let (endpoint, _) = SERVER.get_or_init(|| {
@@ -134,7 +134,7 @@ fn endpoint() -> &'static str {
     endpoint
 }
 
-/// Cargo tells it to integration tests only; this program lies in `debug/deps` below it.
+/// Returns Cargo's target folder. Cargo passes it only to integration tests; this program is in `debug/deps` below it.
 fn target_folder() -> PathBuf {
     std::env::current_exe().unwrap().ancestors().nth(3).unwrap().to_owned()
 }

@@ -1,4 +1,4 @@
-//! What the catalog asks of the store while a blob grows, from the multipart upload's beginning to the final name.
+//! The operations that the catalog needs while a blob grows, from the start of the multipart upload to the final name.
 
 use tokio::task::spawn_blocking;
 
@@ -9,8 +9,8 @@ use super::store::{Blobs, Place};
 use crate::storage::error::StorageError;
 
 impl Blobs {
-    /// Begins the multipart upload of a blob where it needs one. To be noted before anything is
-    /// appended; one that cannot be noted is to be [aborted](Self::abort_multipart).
+    /// Begins the multipart upload of a blob that needs one. The caller has to record it before anything is appended,
+    /// and to [abort](Self::abort_multipart) one that cannot be recorded.
     pub async fn begin_multipart(
         &self,
         key: &str,
@@ -22,7 +22,7 @@ impl Blobs {
         }
     }
 
-    /// Takes a multipart upload away without the blob's other bytes.
+    /// Aborts a multipart upload without deleting the blob's other bytes.
     pub async fn abort_multipart(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
         match &self.0 {
             Place::Bucket(bucket) => Box::pin(bucket.abort(key, multipart)).await,
@@ -54,7 +54,7 @@ impl Blobs {
         named.await.map_err(|error| StorageError::Unavailable(error.to_string()))?
     }
 
-    /// Removes a tail that another one or a whole part has replaced.
+    /// Deletes a tail that another one or a whole part has replaced.
     pub async fn remove_tail(&self, key: &str, tail: &str) -> Result<(), StorageError> {
         match &self.0 {
             Place::Bucket(bucket) => Box::pin(bucket.remove_tail(key, tail)).await,
@@ -62,8 +62,8 @@ impl Blobs {
         }
     }
 
-    /// Whether a growing blob has nothing past `received`. A bucket's writers keep apart what they have
-    /// not sent.
+    /// Reports whether a growing blob has nothing past `received`. Always true for a bucket, whose writers keep apart
+    /// what they have not sent.
     pub fn ends_at(&self, key: &str, received: u64) -> bool {
         let Some(path) = self.local_path(key) else { return true };
         let length = match std::fs::metadata(staged_path(&path)) {
@@ -73,7 +73,7 @@ impl Blobs {
         length == received
     }
 
-    /// The blobs of which something is on its way through this machine.
+    /// Lists the keys of the blobs that have bytes on their way through this machine.
     pub fn spooled(&self) -> Result<Vec<String>, StorageError> {
         match &self.0 {
             Place::Bucket(bucket) => spool::keys(&bucket.spool),
@@ -81,7 +81,7 @@ impl Blobs {
         }
     }
 
-    /// Takes away what is on its way of a blob that goes on elsewhere, or not at all.
+    /// Deletes the local bytes of a blob that continues on another server, or not at all.
     pub fn clear_spool(&self, key: &str) -> Result<(), StorageError> {
         match &self.0 {
             Place::Bucket(bucket) => spool::remove(&bucket.spool.join(key)),

@@ -1,7 +1,7 @@
-//! Reading stored bytes again: are they still what they were?
+//! Reading stored bytes again, to find out whether they are still intact.
 //!
-//! A file is read past the page cache (`O_DIRECT`), for it is the disk that is asked, and what downloads use is to stay in
-//! the cache. Where the file system has no such thing, it is read as usual.
+//! A file is read past the page cache (`O_DIRECT`), because the disk is to be checked, and what downloads use should
+//! stay in the cache. If the file system does not support this, the file is read as usual.
 
 use std::fs::File;
 use std::io;
@@ -24,32 +24,32 @@ use super::store::{Blobs, Place};
 use crate::model::Digest;
 use crate::storage::error::{StorageError, away, is_about_the_file};
 
-/// Read at once, in bytes.
+/// The number of bytes to read at once.
 const PIECE: usize = 4 * 1024 * 1024;
 
-/// What `O_DIRECT` wants addresses and lengths to be multiples of.
+/// The number that addresses and lengths have to be multiples of for `O_DIRECT`.
 const ALIGNMENT: usize = 4096;
 
-/// What was found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
     Sound,
-    /// In what way, for people.
+    /// Damaged, with a description for people.
     Damaged(String),
 }
 
-/// How a file is read.
+/// A way of reading a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
     PastCache,
     AsUsual,
 }
 
-/// How fast to read; no limit without one.
+/// A limit for the speed of reading.
 #[derive(Debug, Clone, Copy)]
 pub struct Pace {
     began: Instant,
-    /// Bytes a second.
+    /// The limit in bytes a second; none for full speed.
     rate: Option<u64>,
     read: u64,
 }
@@ -59,7 +59,7 @@ impl Pace {
         Self { began: Instant::now(), rate, read: 0 }
     }
 
-    /// Waits until so many more bytes are due.
+    /// Waits until the given number of further bytes is due.
     async fn take(&mut self, bytes: u64) {
         self.read += bytes;
         if let Some(rate) = self.rate.filter(|rate| *rate > 0) {
@@ -72,7 +72,8 @@ impl Pace {
 }
 
 impl Blobs {
-    /// Compares a stored blob with its size and digest. An error says that it could not be done, and nothing of the blob.
+    /// Compares a stored blob with its size and digest. An error means that this was not possible, and says nothing
+    /// about the blob.
     pub async fn examine(
         &self,
         key: &str,
@@ -84,7 +85,7 @@ impl Blobs {
             Place::Folder { .. } => {
                 let path = self.local_path(key).unwrap_or_default();
                 match examine_file(path.clone(), size, digest, pace, Way::PastCache).await {
-                    // Opened so, and not read so: some file systems are like that.
+                    // Some file systems let a file be opened this way, but not read.
                     Err(StorageError::File { source, .. })
                         if source.kind() == io::ErrorKind::InvalidInput =>
                     {
@@ -100,7 +101,7 @@ impl Blobs {
     }
 }
 
-/// The digest of all that a reader gives.
+/// Computes the digest of everything that a reader returns.
 pub async fn digest_of(reader: &BlobReader, pace: &mut Pace) -> io::Result<Digest> {
     let mut hash = RunningHash::default();
     let mut stream = reader.stream(0..reader.size());
@@ -197,7 +198,7 @@ async fn examine_file(
     Ok(compare(&hash.finish(), digest))
 }
 
-/// Whole pieces but for the last: `O_DIRECT` wants every read to begin at a multiple, too.
+/// Reads one piece. All pieces but the last are whole, because `O_DIRECT` requires aligned offsets as well.
 fn read_piece(file: &File, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
     loop {
         match file.read_at(buffer, offset) {
@@ -216,7 +217,7 @@ fn open_past_cache(path: &std::path::Path) -> io::Result<File> {
     }
 }
 
-/// What an error says of the file; nothing where it may pass.
+/// Returns the verdict on the file that an error implies, or the error itself if it may pass.
 fn about(error: io::Error) -> io::Result<Verdict> {
     if error.kind() == io::ErrorKind::NotFound {
         return Ok(damaged("it is not in the store"));

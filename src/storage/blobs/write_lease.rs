@@ -1,8 +1,7 @@
-//! For how long a writer may believe that a blob is its own.
+//! The time for which a writer may assume that a blob is its own.
 //!
-//! A request that is under way when the time is up is dropped: the store has not got all of it then, so
-//! it cannot land after what a newer writer sends. Renewing is the catalog's, whose rows say who
-//! writes.
+//! A request that is in progress when the time is up is dropped: the store has not received all of it then, so it
+//! cannot take effect after what a newer writer sends. The catalog renews the time, because its rows record who writes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,7 +11,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::storage::error::{StorageError, away};
 
-/// The end of the time for which requests may be under way. Clones see each other's renewals.
+/// The end of the time for which requests may be in progress. Clones share renewals.
 #[derive(Debug, Clone)]
 pub struct Hold {
     length: Duration,
@@ -20,7 +19,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// Lasts `length` from `begun`, which is before whoever decides was asked.
+    /// Creates a hold that lasts `length` from `begun`, which has to be a time before the database was asked for it.
     pub fn new(begun: Instant, length: Duration) -> Self {
         Self { length, until: Arc::new(watch::Sender::new(begun + length)) }
     }
@@ -29,17 +28,17 @@ impl Hold {
         self.until.send_replace(begun + self.length);
     }
 
-    /// The blob is somebody else's, or nobody's.
+    /// Ends the hold: the blob belongs to another writer, or to none.
     pub fn end(&self) {
         self.until.send_replace(Instant::now());
     }
 
-    /// How long ago it was renewed.
+    /// Returns the time since the last renewal.
     pub fn age(&self) -> Duration {
         self.length.saturating_sub(self.until.borrow().saturating_duration_since(Instant::now()))
     }
 
-    /// Does the work, unless the time is up before.
+    /// Does the work, unless the time is up first.
     pub(super) async fn during<T>(
         &self,
         work: impl Future<Output = Result<T, StorageError>>,

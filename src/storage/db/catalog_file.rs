@@ -1,7 +1,7 @@
-//! SQLite's file as it was opened: whether it is still the one under its name, and that one server alone has it.
+//! SQLite's file as it was opened: checks that it is still the one under its name, and that only one server uses it.
 //!
-//! A file that was removed goes on to exist for whoever has it open: changes would be acknowledged and gone with the process. Two servers
-//! would each believe to be the only one that cleans up.
+//! A deleted file continues to exist for a process that has it open: changes would be acknowledged, and lost with the
+//! process. Two servers would each assume that it is the only one that cleans up.
 
 use std::fs::{self, File, TryLockError};
 use std::os::unix::fs::MetadataExt as _;
@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::storage::error::StorageError;
 
-/// Which file it is.
+/// The identity of the file.
 #[derive(Debug, Clone)]
 pub struct CatalogFile {
     path: PathBuf,
@@ -25,7 +25,7 @@ impl CatalogFile {
         Ok(Self { path, device: about.dev(), inode: about.ino() })
     }
 
-    /// An error where another file stands under the name now, or none.
+    /// Fails if the name belongs to another file now, or to none.
     pub fn must_be_there(&self) -> Result<(), StorageError> {
         let there = fs::metadata(&self.path);
         if there.is_ok_and(|there| (there.dev(), there.ino()) == (self.device, self.inode)) {
@@ -38,7 +38,7 @@ impl CatalogFile {
         )))
     }
 
-    /// Keeps other servers from the same catalog for as long as the result lives.
+    /// Keeps other servers from using the same catalog for as long as the result lives.
     pub(super) fn hold(&self) -> Result<File, StorageError> {
         let mut name = self.path.clone().into_os_string();
         name.push("-server");

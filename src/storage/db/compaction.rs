@@ -1,28 +1,29 @@
-//! SQLite's file becomes smaller again: pages that nothing uses go back to the disk.
+//! Shrinking SQLite's file: unused pages are given back to the file system.
 //!
-//! Rejected: `vacuum` by itself, which writes the whole file anew, takes as much room once more, and lets nobody write
-//! meanwhile. New catalogs are made with `auto_vacuum = incremental`; older ones become so by [`Db::vacuum`]. PostgreSQL
-//! does it by itself.
+//! Rejected: `vacuum` at regular times, which writes the whole file again, needs as much disk space once more, and lets
+//! nobody else write meanwhile. New catalogs are created with `auto_vacuum = incremental`; older ones become so by
+//! [`Db::vacuum`]. PostgreSQL does it by itself.
 
 use sqlx::SqlitePool;
 
 use super::database::Db;
 use crate::storage::error::StorageError;
 
-/// Fewer unused pages (of 4 KiB) are left for what comes next.
+/// The largest number of unused pages (of 4 KiB) that are left in the file for new rows.
 const MANY: i64 = 1024;
 
-/// So are those that are a smaller share of the file than one of so many.
+/// The largest share of unused pages, one page in so many, that is left in the file.
 const SHARE: i64 = 10;
 
-/// Steps of one round; the next goes on.
+/// The number of steps in one round; the next round continues.
 const STEPS: usize = 256;
 
-/// What `pragma auto_vacuum` says.
+/// The value of `pragma auto_vacuum` for the incremental mode.
 const INCREMENTAL: i64 = 2;
 
 impl Db {
-    /// Gives pages back where many are unused; how many were. In steps of 1 MiB, between which others write.
+    /// Gives unused pages back if there are many, and returns how many it gave back. It works in steps of 1 MiB,
+    /// between which others can write.
     pub async fn give_pages_back(&self) -> Result<i64, StorageError> {
         let Self::Sqlite { writer, .. } = self else { return Ok(0) };
         let all = number(writer, "pragma page_count").await?;
@@ -40,13 +41,13 @@ impl Db {
                 break;
             }
         }
-        // The file itself becomes shorter when the log is written into it.
+        // The file itself becomes shorter only when the log is written into it.
         sqlx::query("pragma wal_checkpoint(passive)").fetch_all(writer).await?;
         Ok(unused - left)
     }
 
-    /// Writes SQLite's file anew without any unused page, and so that it becomes smaller by itself from then on. Takes as
-    /// much room once more; nobody else can write meanwhile.
+    /// Writes SQLite's file again without any unused page, and so that it shrinks by itself from then on. Needs as much
+    /// disk space once more; nobody else can write meanwhile.
     pub async fn vacuum(&self) -> Result<(), StorageError> {
         let Self::Sqlite { writer, .. } = self else {
             return Err(StorageError::Unusable(
@@ -55,7 +56,7 @@ impl Db {
         };
         self.check_room()?;
         let mut connection = writer.acquire().await?;
-        // Of a catalog that was made without it.
+        // For a catalog that was created without it.
         sqlx::query("pragma auto_vacuum = incremental").execute(&mut *connection).await?;
         sqlx::query("vacuum").execute(&mut *connection).await?;
         drop(connection);
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
     use crate::storage::db::CONNECTIONS;
 
-    /// 32 MB.
+    /// A statement that inserts 32 MB.
     const FILL: &str = "insert into filler (text) \
         with recursive count(n) as (select 1 union all select n + 1 from count where n < 16000) \
         select hex(randomblob(1000)) from count";

@@ -17,27 +17,28 @@ use crate::storage::ballast::{Ballast, Room};
 use crate::storage::error::StorageError;
 use crate::storage::instance;
 
-/// SQLite readers beside the one writer. Readers do not block in WAL mode; more than cores gain nothing.
+/// The number of SQLite readers beside the one writer. Readers do not block in WAL mode; more readers than cores gain
+/// nothing.
 const SQLITE_READERS: u32 = 4;
 
-/// What SQLite's log keeps of its file when it is used anew: what it takes as a rule.
+/// The size to which SQLite's log is cut when it is reused, which is the size that it usually needs.
 const LOG_KEPT: &str = "4194304";
 
-/// What a transaction that changes rows is for, as far as that counts on a full disk.
+/// The purpose of a transaction that changes rows, as far as it matters on a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// Refused where the disk of SQLite's catalog is full.
+    /// Any other change. Refused if the disk of SQLite's catalog is full.
     Change,
-    /// Frees room, shuts somebody out, or does what that needs. Also what changes a row in its place, such as who is at
-    /// which work: refused, it would keep those waiting who free room.
+    /// A change that frees disk space, locks a caller out, or is needed for that. Also one that only updates a row in
+    /// place, such as the holder of a job: refusing it would delay the work that frees disk space.
     Freeing,
 }
 
 /// The database, SQLite or PostgreSQL.
 #[derive(Clone)]
 pub enum Db {
-    /// SQLite has one writer at a time: one connection that all changes queue for is fair, where
-    /// several would fight for the file's lock.
+    /// SQLite, which has one writer at a time. A single connection that all changes queue for is fair, whereas several
+    /// would compete for the file's lock.
     Sqlite {
         writer: SqlitePool,
         readers: SqlitePool,
@@ -48,12 +49,12 @@ pub enum Db {
 }
 
 impl Db {
-    /// Whether several servers may be on it; SQLite has [one](Self::hold_for_server).
+    /// Reports whether several servers may use the database; SQLite has [one](Self::hold_for_server).
     pub const fn may_be_shared(&self) -> bool {
         matches!(self, Self::Postgres(_))
     }
 
-    /// Whether an address is understood; nobody is asked.
+    /// Checks that an address is understood. Opens no connection.
     pub fn check_url(url: &str) -> Result<(), StorageError> {
         if url.strip_prefix("sqlite:").is_some_and(|path| !path.is_empty()) {
             return Ok(());
@@ -61,33 +62,35 @@ impl Db {
         postgres_url::options(url).map(drop)
     }
 
-    /// Opens `sqlite:PATH` (the file is made if absent) or `postgres://…` with so many connections at most.
+    /// Opens `sqlite:PATH` (the file is created if absent) or `postgres://…` with the given number of connections at
+    /// most.
     pub async fn open(url: &str, connections: u32) -> Result<Self, StorageError> {
         if let Some(path) = url.strip_prefix("sqlite:") {
             instance::make_private_file(Path::new(path))?;
             let options = SqliteConnectOptions::new()
                 .filename(path)
                 .foreign_keys(true)
-                // One large change, and the log would have its size for good.
+                // Without a limit, one large change would leave the log at its size for good.
                 .pragma("journal_size_limit", LOG_KEPT)
                 .journal_mode(SqliteJournalMode::Wal)
                 // A commit that was acknowledged survives a power cut; NORMAL would lose the last ones.
                 .synchronous(SqliteSynchronous::Full)
                 .busy_timeout(PATIENCE)
-                // The name that PostgreSQL has for the order of bytes, which is SQLite's own: one text for both.
+                // The name that PostgreSQL has for byte order, which is SQLite's own order, so that both databases take
+                // the same text.
                 .collation("C", str::cmp)
                 .disable_statement_logging();
             if std::fs::metadata(path).is_ok_and(|file| file.len() == 0) {
-                // Before the first table, and only then: said to a file that has some, it writes with each connection.
+                // Only before the first table: for a file that has tables, this would make every new connection write.
                 let new = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
                 new.connect().await?.close().await?;
             }
-            // A commit that fails for a full disk ends SQLite's transaction and not sqlx's count of it:
-            // such a connection is closed and not used again.
+            // A commit that fails because of a full disk ends SQLite's transaction but not sqlx's count of it. Such a
+            // connection is closed and not used again.
             let writer = SqlitePoolOptions::new()
                 .max_connections(1)
                 .acquire_timeout(PATIENCE)
-                // A file needs no asking whether it is still there.
+                // A connection to a file need not be tested before it is used.
                 .test_before_acquire(false)
                 .before_acquire(|connection, _| {
                     let is_stuck = connection.is_in_transaction();
@@ -113,7 +116,7 @@ impl Db {
         }
     }
 
-    /// A transaction that reads one moment of the database.
+    /// Begins a transaction that sees a single state of the database.
     pub async fn read(&self) -> Result<Tx, StorageError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => {
@@ -125,7 +128,7 @@ impl Db {
         })
     }
 
-    /// For one statement that reads. Of two, each would see another moment.
+    /// Returns a connection for one statement that reads. Two statements might see different states of the database.
     pub async fn look(&self) -> Result<Tx, StorageError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => {
@@ -137,25 +140,25 @@ impl Db {
         })
     }
 
-    /// A transaction that changes rows; `RoomKept` on a full disk.
+    /// Begins a transaction that changes rows. Returns `RoomKept` on a full disk.
     pub async fn write(&self) -> Result<Tx, StorageError> {
         self.write_for(Purpose::Change).await
     }
 
-    /// The same for what frees room or shuts somebody out, which is taken on a full disk, too.
+    /// Begins a transaction that frees disk space or locks a caller out, which is possible on a full disk, too.
     pub async fn write_to_free(&self) -> Result<Tx, StorageError> {
         self.write_for(Purpose::Freeing).await
     }
 
-    /// On SQLite it takes the write lock at once: a transaction that read first and asked for the lock later would fail
-    /// when another had written in between.
+    /// Begins a transaction for the given purpose. On SQLite it takes the write lock at once: a transaction that reads
+    /// first and asks for the lock later fails if another has written in between.
     pub async fn write_for(&self, purpose: Purpose) -> Result<Tx, StorageError> {
         Ok(match self {
             Self::Sqlite { writer, ballast, file, .. } => {
                 file.must_be_there()?;
                 check(ballast, purpose)?;
                 let begun = writer.begin_with("begin immediate").await?;
-                // Those who were before it in the queue have written meanwhile.
+                // The transactions before it in the queue have written meanwhile.
                 check(ballast, purpose)?;
                 Either::Sqlite(HeldFile::InTransaction(begun)).into()
             }
@@ -165,7 +168,8 @@ impl Db {
         })
     }
 
-    /// Keeps other servers from the same catalog, where two would not know of each other; PostgreSQL is made for several.
+    /// Keeps other servers from using the same SQLite catalog, because they would not know of each other. PostgreSQL is
+    /// made for several.
     pub fn hold_for_server(&self) -> Result<Option<std::fs::File>, StorageError> {
         match self {
             Self::Sqlite { file, .. } => file.hold().map(Some),
@@ -173,7 +177,7 @@ impl Db {
         }
     }
 
-    /// `RoomKept` where changes are refused for a full disk.
+    /// Returns `RoomKept` if changes are refused because of a full disk.
     pub fn check_room(&self) -> Result<(), StorageError> {
         match self {
             Self::Sqlite { ballast, .. } => check(ballast, Purpose::Change),

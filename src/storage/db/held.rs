@@ -1,9 +1,9 @@
 //! A connection to PostgreSQL that the pool has lent, for one statement or for a transaction.
 //!
-//! A database may take a question and never answer it: stopped, or behind a line that has gone. So each question has a
-//! time limit, and a connection on which an answer is still to come when it is given back is closed: the pool would
-//! wait for that answer, and lend the connection to nobody in the meantime. sqlx's own transactions cannot be told so,
-//! which is why this begins and ends them itself.
+//! A database may accept a query and never answer it, because it was suspended or its network connection has failed. So
+//! each query has a time limit. A connection that still has to receive an answer when it is given back is closed:
+//! otherwise the pool would wait for that answer, and lend the connection to nobody in the meantime. sqlx's own
+//! transactions cannot be told this, so this module begins and ends them itself.
 
 use std::time::Duration;
 
@@ -13,30 +13,31 @@ use tokio::time::timeout;
 
 use crate::storage::error::StorageError;
 
-/// How long the database may take for one statement: longer than it waits for a lock (`lock_timeout`), which it tells itself.
+/// The time limit for one statement. It is longer than `lock_timeout`, so that the database itself reports a lock that
+/// it did not get.
 const STATEMENT: Duration = Duration::from_secs(25);
 
-/// How long the pool may take to see that a connection still lives.
+/// The time limit for the pool to see that a connection still lives.
 const GIVING_BACK: Duration = Duration::from_secs(2);
 
-/// How long the end of a transaction may take that was given up.
+/// The time limit for rolling back a transaction that was given up.
 const ROLLING_BACK: Duration = Duration::from_secs(5);
 
 pub struct Held {
-    /// Until it is dropped.
+    /// The connection, which is present until this is dropped.
     connection: Option<PoolConnection<Postgres>>,
     in_transaction: bool,
-    /// What was asked last is not answered.
+    /// Set while the last query has no answer.
     is_waiting: bool,
 }
 
 impl Held {
-    /// For one statement: a transaction around it would be two more questions to the database.
+    /// Holds a connection for one statement: a transaction around it would be two more queries to the database.
     pub(super) const fn bare(connection: PoolConnection<Postgres>) -> Self {
         Self { connection: Some(connection), in_transaction: false, is_waiting: false }
     }
 
-    /// In a transaction that `statement` begins.
+    /// Begins a transaction with `statement`.
     pub(super) async fn begin(
         connection: PoolConnection<Postgres>,
         statement: &'static str,
@@ -51,7 +52,7 @@ impl Held {
         self.end("commit").await
     }
 
-    /// Dropping it does the same a little later.
+    /// Rolls the transaction back. Dropping it does the same a little later.
     pub(super) async fn roll_back(self) -> Result<(), StorageError> {
         self.end("rollback").await
     }
@@ -64,7 +65,7 @@ impl Held {
         Ok(())
     }
 
-    /// A statement of which only the effect counts.
+    /// Runs a statement of which only the effect matters.
     pub(in crate::storage) async fn run<'q>(
         &mut self,
         statement: impl Execute<'q, Postgres> + 'q,
@@ -74,7 +75,7 @@ impl Held {
         Ok(answer.map(drop)?)
     }
 
-    /// Asks something; to be followed by [`Self::has_answered`].
+    /// Returns the connection for a query; to be followed by [`Self::has_answered`].
     pub(in crate::storage) fn ask(&mut self) -> &mut PgConnection {
         self.is_waiting = true;
         match &mut self.connection {
@@ -87,12 +88,12 @@ impl Held {
         self.is_waiting = matches!(answer, Err(error) if is_silence(error));
     }
 
-    /// It is not used again.
+    /// Keeps the connection from being used again.
     pub(super) fn distrust(&mut self) {
         self.is_waiting = true;
     }
 
-    /// All of an answer in many pieces has come.
+    /// Notes that an answer in many pieces has arrived completely.
     pub(in crate::storage) fn has_answered_whole(&mut self) {
         self.is_waiting = false;
     }
@@ -111,7 +112,8 @@ impl Drop for Held {
                 connection.close_on_drop();
                 return;
             }
-            // The pool asks whether it still lives, and by itself would wait for the answer without end. Cut off, it is closed.
+            // The pool tests whether the connection still lives, and would wait for the answer without end. A
+            // connection for which this times out is closed.
             let _given_back_or_closed = timeout(GIVING_BACK, connection.return_to_pool()).await;
         });
     }
@@ -121,7 +123,7 @@ async fn rolls_back(connection: &mut PgConnection) -> bool {
     matches!(timeout(ROLLING_BACK, connection.execute("rollback")).await, Ok(Ok(_)))
 }
 
-/// The answer to a statement, or an error where it does not come.
+/// Waits for the answer to a statement. Fails if it does not come in time.
 pub(in crate::storage) async fn in_time<T>(
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {

@@ -1,26 +1,26 @@
-//! The files of `migrations/` as they are in the binary, in their order: `build.rs` lists them, `migrations` runs them, and
-//! `migrations/README.md` says how one is written.
+//! The files of `migrations/` as they are in the binary, in their order. `build.rs` lists them, `migrations` runs them,
+//! and `migrations/README.md` describes how one is written.
 //!
-//! Not sqlx's macro, for the reason that `model::row` gives.
+//! sqlx's macro is not used, for the reason that `model::row` gives.
 
 use std::sync::LazyLock;
 
 use sqlx::SqlStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
 
-/// Names, without `.sql`, and texts.
+/// The names, without `.sql`, and the texts of the files.
 const FILES: &[(&str, &str)] = &include!(concat!(env!("OUT_DIR"), "/migrations.rs"));
 
-/// What runs them. Catalogs remember the number and the checksum of each.
+/// The migrator. Catalogs record the number and the checksum of each migration.
 pub(super) static MIGRATIONS: LazyLock<Migrator> =
     LazyLock::new(|| Migrator::with_migrations(FILES.iter().filter_map(migration).collect()));
 
-/// The number of the newest: the schema that this program works with.
+/// Returns the number of the newest migration, which is the schema that this program works with.
 pub fn newest_schema() -> i64 {
     FILES.last().and_then(|(name, _)| name.split_once('_')?.0.parse().ok()).unwrap_or(0)
 }
 
-/// None of a name without a number, which the tests find.
+/// Creates a migration from a file. Returns none for a name without a number, which a test finds.
 fn migration(&(name, sql): &(&str, &'static str)) -> Option<Migration> {
     let (version, what) = name.split_once('_')?;
     let what = what.replace('_', " ").into();
@@ -47,7 +47,7 @@ mod tests {
         );
     }
 
-    /// As sqlx's own macro has made them in catalogs that are there already.
+    /// Checks the checksum that sqlx's own macro has recorded in existing catalogs.
     #[test]
     fn the_first_is_the_one_that_catalogs_remember() {
         let first = MIGRATIONS.iter().next().unwrap();

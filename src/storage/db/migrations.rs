@@ -1,4 +1,4 @@
-//! The schema, and bringing it up to this program's version. Its steps are in `migration_list`.
+//! The schema, and bringing it up to this program's version. The migrations are in `migration_list`.
 
 use sqlx::migrate::MigrateError;
 
@@ -6,7 +6,7 @@ use super::database::Db;
 use super::migration_list::MIGRATIONS;
 use crate::storage::error::StorageError;
 
-/// The order of bytes, whatever language the database was made for.
+/// The indexes in byte order, regardless of the language that the database was created for.
 const ORDERS: [(&str, &str); 2] = [
     ("image_order", "create index if not exists image_order on image (name_key collate \"C\")"),
     (
@@ -16,7 +16,7 @@ const ORDERS: [(&str, &str); 2] = [
 ];
 
 impl Db {
-    /// Whether there is a catalog in the database.
+    /// Reports whether there is a catalog in the database.
     pub async fn has_schema(&self) -> Result<bool, StorageError> {
         let known: i64 = match self {
             Self::Sqlite { writer, .. } => {
@@ -32,7 +32,7 @@ impl Db {
         Ok(known > 0)
     }
 
-    /// Whether there is a schema, and an older one than this program's.
+    /// Reports whether there is a schema that is older than this program's.
     pub async fn is_behind(&self) -> Result<bool, StorageError> {
         if !self.has_schema().await? {
             return Ok(false);
@@ -42,7 +42,7 @@ impl Db {
         Ok(there > 0 && newest.is_some_and(|newest| there < newest))
     }
 
-    /// Brings the schema up to this program's version; `Unusable` where it is newer: an older program
+    /// Brings the schema up to this program's version. Returns `Unusable` if it is newer, because an older program
     /// would misread it.
     pub async fn migrate(&self) -> Result<(), StorageError> {
         let migrated = match self {
@@ -56,7 +56,7 @@ impl Db {
             other => other.into(),
         })?;
         self.make_orders().await?;
-        // Looked at first: a start waits for nobody's change once there is a chain.
+        // Read before anything is written: once there is a chain, a start does not have to wait for other changes.
         if self.look().await?.audit_head().await?.is_some_and(|head| head.sequence > 0) {
             return Ok(());
         }
@@ -65,8 +65,8 @@ impl Db {
         tx.commit().await
     }
 
-    /// The indexes that lists are read by. Not among the migrations, which both databases share: SQLite orders by bytes as it is, and
-    /// other programs could not write to a file that names the order `C`.
+    /// Creates the indexes that lists are read by. They are not among the migrations, which both databases share:
+    /// SQLite orders by bytes anyway, and other programs could not write to a file that names the order `C`.
     async fn make_orders(&self) -> Result<(), StorageError> {
         let Self::Postgres(pool) = self else { return Ok(()) };
         for (name, index) in ORDERS {

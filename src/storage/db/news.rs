@@ -1,4 +1,4 @@
-//! News of changes by other processes, where the database tells of them.
+//! The news of changes by other processes, if the database sends them.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use super::database::Db;
 
-/// PostgreSQL's name for the news that the catalog changed.
+/// The name of PostgreSQL's notification channel for changes of the catalog.
 pub const CHANNEL: &str = "imagedepot_catalog";
 
-/// How often it is tried to listen, where that failed.
+/// The interval between attempts to listen after a failure.
 const TRY_EVERY: Duration = Duration::from_secs(10);
 
-/// How long that may take.
+/// The time limit for one attempt.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Where the database tells of other processes' changes by itself.
+/// The source of news of changes by other processes.
 pub enum News {
-    /// SQLite does not: whoever wants to know asks.
+    /// SQLite sends no news: a caller that wants to know has to look.
     None,
     Postgres(Ear),
 }
 
-/// A connection of PostgreSQL's that listens, if there is one now.
+/// The connection to PostgreSQL that listens, if there is one now.
 pub struct Ear {
     pool: PgPool,
     listener: Option<Box<PgListener>>,
@@ -31,8 +31,8 @@ pub struct Ear {
 }
 
 impl News {
-    /// Returns when something changed, or after `at_most`. Without an ear it is the same as silence: whoever waits looks by
-    /// itself then.
+    /// Returns when something has changed, or after `at_most`. Without a connection that listens it waits for all of
+    /// that time, after which the caller looks by itself.
     pub async fn wait(&mut self, at_most: Duration) {
         let started = Instant::now();
         let heard = match self {
@@ -46,7 +46,7 @@ impl News {
 }
 
 impl Ear {
-    /// Whether something was heard in this time.
+    /// Reports whether any news came in this time.
     async fn hears(&mut self, at_most: Duration) -> bool {
         if self.listener.is_none() && self.try_at <= Instant::now() {
             self.try_at = Instant::now() + TRY_EVERY;
@@ -56,7 +56,7 @@ impl Ear {
         let Some(listener) = &mut self.listener else { return false };
         match timeout(at_most, listener.try_recv()).await {
             Ok(Ok(Some(_))) => true,
-            // The connection is lost: it is opened anew above, with the time that this takes.
+            // The connection is lost. The next call opens another one, and spends part of its own time on that.
             Ok(Ok(None) | Err(_)) => {
                 self.listener = None;
                 false
@@ -74,7 +74,7 @@ async fn listen(pool: &PgPool) -> Option<PgListener> {
 }
 
 impl Db {
-    /// News of changes by other processes.
+    /// Starts listening for changes by other processes.
     pub async fn news(&self) -> News {
         match self {
             Self::Sqlite { .. } => News::None,

@@ -1,8 +1,8 @@
-//! PostgreSQL's pool: how many connections, what each is told first, and which are trusted no more.
+//! PostgreSQL's pool: the number of connections, what is set on each first, and which are no longer trusted.
 //!
-//! A failover leaves connections behind that look well and refuse every change: to a server that is a standby now, or opened while the
-//! database was only to be read. So a transaction that is to change something asks first, and connections from before such a finding
-//! are closed instead of used again.
+//! A failover leaves connections behind that look healthy and refuse every change: they lead to a server that is a
+//! standby now, or were opened while the database was read-only. So a transaction that is to change something checks
+//! this first, and connections from before such a finding are closed instead of used again.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,34 +16,36 @@ use super::held::{Held, in_time};
 use super::postgres_url::options;
 use crate::storage::error::StorageError;
 
-/// Where the database gives fewer connections than the pool wants, one that is given back goes to whoever waits this long for a
-/// new one.
+/// The interval at which a caller that waits for a new connection also looks for one that was given back. It matters if
+/// the database grants fewer connections than the pool wants.
 const LOOK_FOR_FREE: Duration = Duration::from_millis(20);
 
-/// How often a transaction is begun: the connections that look free first may be to a server that is a standby now.
+/// The number of attempts to begin a transaction: the connections that look free first may lead to a server that is a
+/// standby now.
 const TRIES: u32 = 3;
 
-/// How soon such a server refuses.
+/// The time within which a failure counts as the refusal of a standby, so that another connection is tried.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// How long a connection may take to show that the database still listens on it.
+/// The time limit for a connection to show that the database still responds on it.
 const PING: Duration = Duration::from_secs(2);
 
-/// Connections that were opened before are not used again. Of this process alone: each pool finds out for itself.
+/// The time of the last finding: connections that were opened before it are not used again. It is per process: each
+/// pool finds out for itself.
 static DISTRUSTED_BEFORE: Mutex<Option<Instant>> = Mutex::new(None);
 
-/// Refuses a database that cannot hold what the catalog writes.
+/// Opens the pool. Refuses a database whose encoding cannot hold what the catalog writes.
 pub(super) async fn open(url: &str, connections: u32) -> Result<PgPool, StorageError> {
     let options = options(url)?
         .application_name("imagedepot")
-        // Poolers refuse what they do not know of a connection's start, and the catalog has no such numbers.
+        // Poolers refuse start-up parameters that they do not know, and the catalog has no floating-point numbers.
         .extra_float_digits(None)
         .disable_statement_logging();
     let pool = PgPoolOptions::new()
         .max_connections(connections)
         .acquire_timeout(PATIENCE)
         .after_connect(|connection, _| Box::pin(greet(connection)))
-        // By hand, below: the pool's own test waits for an answer without end.
+        // Tested below instead: the pool's own test waits for an answer without end.
         .test_before_acquire(false)
         .before_acquire(|connection, about| {
             let is_trusted = is_trusted(about.age);
@@ -61,9 +63,9 @@ pub(super) async fn open(url: &str, connections: u32) -> Result<PgPool, StorageE
     Ok(pool)
 }
 
-/// PostgreSQL waits for locks without end, and a replica whose machine vanished inside of a transaction keeps its locks for
-/// hours. A role's default may be `serializable`, under which half of the changes would fail. Set here and not in the
-/// connection's start-up, which poolers refuse.
+/// Sets up a new connection. PostgreSQL waits for locks without end, and a replica whose machine vanished during a
+/// transaction keeps its locks for hours. A role's default isolation level may be `serializable`, under which half of
+/// the changes would fail. All this is set here and not in the connection's start-up, where poolers refuse it.
 async fn greet(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     connection
         .execute(
@@ -86,7 +88,7 @@ pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, S
             acquired = &mut acquiring => return Ok(acquired?),
             () = tokio::time::sleep(LOOK_FOR_FREE) => {
                 if let Some(mut free) = pool.try_acquire() {
-                    // Nobody has asked it yet.
+                    // This connection has not been tested yet.
                     if answers(&mut free).await {
                         return Ok(free);
                     }
@@ -97,19 +99,20 @@ pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, S
     }
 }
 
-/// A transaction that only reads.
+/// Begins a transaction that only reads.
 pub(super) async fn begin_reading(pool: &PgPool) -> Result<Held, StorageError> {
     begin_on_a_good_connection(|| begin(pool, "begin isolation level repeatable read read only"))
         .await
 }
 
-/// A transaction that may change something.
+/// Begins a transaction that may change something.
 pub(super) async fn begin_writing(pool: &PgPool) -> Result<Held, StorageError> {
     begin_on_a_good_connection(|| try_writing(pool)).await
 }
 
-/// One that could not begin has had no effect, so another connection is tried: those from before a failover refuse at once. A
-/// database that is away or silent is not waited for a second time.
+/// Begins a transaction, on another connection if the first one fails: an attempt that failed has had no effect, and
+/// connections from before a failover refuse at once. A database that is unreachable or does not respond is not waited
+/// for a second time.
 async fn begin_on_a_good_connection<F: Future<Output = Result<Held, StorageError>>>(
     begin: impl Fn() -> F,
 ) -> Result<Held, StorageError> {
@@ -126,8 +129,9 @@ async fn begin_on_a_good_connection<F: Future<Output = Result<Held, StorageError
 }
 
 async fn try_writing(pool: &PgPool) -> Result<Held, StorageError> {
-    /// And how long the database keeps what the transaction has locked when this server has gone silent. Those that only
-    /// read may pause for longer, while what they have read is sent to a slow place of backups.
+    /// Asks whether the transaction may only read. Also limits how long the database keeps the transaction's locks when
+    /// this server stops responding. Transactions that only read may pause for longer, while what they have read is
+    /// sent to a slow place of backups.
     const MAY_WRITE: &str = "select current_setting('transaction_read_only')::boolean \
         from set_config('idle_in_transaction_session_timeout', '10s', true)";
     let mut begun = begin(pool, "begin").await?;
@@ -150,7 +154,8 @@ fn is_trusted(age: Duration) -> bool {
     before.is_none_or(|before| age < before.elapsed())
 }
 
-/// Of changes that were asked for at the same time one does so for all: the others find connections that were opened since.
+/// Stops trusting all current connections, unless that was done since `asked`. Of several changes that were requested
+/// at the same time, one does this for all: the others find connections that were opened since.
 fn distrust_connections_unless_since(asked: Instant) {
     let mut before = DISTRUSTED_BEFORE.lock().unwrap_or_else(PoisonError::into_inner);
     if before.is_none_or(|before| before < asked) {

@@ -1,5 +1,5 @@
-//! PostgreSQL's address: which forms and parameters are understood. sqlx takes a parameter that it does not know for a slip
-//! and writes it into the log, value and all: a misspelt password would be told.
+//! The address of a PostgreSQL database: which forms and parameters are understood. sqlx takes an unknown parameter for
+//! a typing error and writes it into the log with its value, which would disclose the value of a misspelt `password`.
 
 use std::str::FromStr as _;
 
@@ -8,7 +8,7 @@ use url::Url;
 
 use crate::storage::error::StorageError;
 
-/// What sqlx knows (`PgConnectOptions`), as libpq calls it.
+/// The parameters that sqlx knows (`PgConnectOptions`), by their names in libpq.
 const PARAMETERS: [&str; 17] = [
     "host",
     "hostaddr",
@@ -29,7 +29,7 @@ const PARAMETERS: [&str; 17] = [
     "statement-cache-capacity",
 ];
 
-/// `Unusable` for what is no address of PostgreSQL. No part of it is told but the names of parameters.
+/// Parses an address of PostgreSQL. Returns `Unusable` for any other text, without any credentials from it.
 pub(super) fn options(text: &str) -> Result<PgConnectOptions, StorageError> {
     let unusable =
         |why: &dyn std::fmt::Display| StorageError::Unusable(format!("catalog.url: {why}"));
@@ -58,8 +58,8 @@ pub(super) fn options(text: &str) -> Result<PgConnectOptions, StorageError> {
     })
 }
 
-/// libpq takes `USER:PASSWORD@/DATABASE?host=/run/postgresql`, which is no URL: a user without a host. The two go to the
-/// parameters then, where they mean the same.
+/// Moves the user and the password of an address without a host to the parameters, where they mean the same. libpq
+/// accepts `USER:PASSWORD@/DATABASE?host=/run/postgresql`, which is not a URL.
 fn without_empty_host(rest: &str) -> String {
     let (authority, path) = rest.split_at(rest.find(['/', '?']).unwrap_or(rest.len()));
     let Some(user_info) = authority.strip_suffix('@') else { return rest.to_owned() };

@@ -1,4 +1,4 @@
-//! A transaction on either database, and what is done with the connection of whichever it is.
+//! A transaction on either database, and the macros that use its connection.
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
@@ -10,10 +10,10 @@ use crate::storage::error::StorageError;
 /// A transaction on either database.
 pub struct Tx {
     pub(in crate::storage) on: Either,
-    /// Rows for the audit, which are chained at the very end: their lock is the last that is taken, so
-    /// that no two transactions wait for each other.
+    /// The rows for the audit. They are chained at the very end, so that their lock is the last one taken and no two
+    /// transactions wait for each other.
     unchained: Vec<AuditRow>,
-    /// It is this one that freezes the catalog, or takes that back.
+    /// Set in a transaction that freezes the catalog or ends the freeze.
     pub(in crate::storage) is_freezing: bool,
 }
 
@@ -32,7 +32,7 @@ impl From<Either> for Tx {
 /// A connection to SQLite's file.
 pub(in crate::storage) enum HeldFile {
     InTransaction(Transaction<'static, Sqlite>),
-    /// For one statement.
+    /// A connection for one statement.
     Bare(PoolConnection<Sqlite>),
 }
 
@@ -53,7 +53,7 @@ impl HeldFile {
 }
 
 impl Tx {
-    /// A row for the audit: it gets its place in the chain when the transaction is committed.
+    /// Adds a row for the audit, which gets its place in the chain when the transaction is committed.
     pub fn note_for_audit(&mut self, row: AuditRow) {
         self.unchained.push(row);
     }
@@ -72,8 +72,8 @@ impl Tx {
     }
 }
 
-/// Evaluates the body, one statement, for the database at hand, with `$conn` bound to the transaction's connection. One that
-/// is not answered in time fails, and its connection is not used again.
+/// Evaluates the body, one statement, for the database in use, with `$conn` bound to the transaction's connection. A
+/// statement that is not answered in time fails, and its connection is not used again.
 macro_rules! on {
     ($tx:expr, $conn:ident => $body:expr) => {
         match &mut $tx.on {
@@ -92,7 +92,7 @@ macro_rules! on {
 }
 pub(crate) use on;
 
-/// As [`on`], for what comes in many pieces, each of which the body waits for by itself.
+/// Does the same as [`on`], for an answer in many pieces, with a time limit for each that the body sets itself.
 macro_rules! stream_on {
     ($tx:expr, $conn:ident => $body:expr) => {
         match &mut $tx.on {

@@ -1,4 +1,4 @@
-//! Whether the database would take a change now: everything that a change does, up to its commit.
+//! A test of whether the database would accept a change now: everything that a change does, up to its commit.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,15 +9,15 @@ use crate::storage::disk;
 use crate::storage::error::StorageError;
 
 impl Db {
-    /// Begins a change that changes nothing, and takes it back. Waits for a connection and for the write lock as changes do: the
-    /// caller bounds how long.
+    /// Begins a change that changes nothing, and rolls it back. It waits for a connection and for the write lock as
+    /// changes do; the caller limits the time.
     pub async fn try_write(&self) -> Result<(), StorageError> {
         self.check_file().await?;
         self.look().await?.frozen().await?.map_or(Ok(()), |why| Err(StorageError::Frozen(why)))?;
         let mut tx = self.write().await?;
-        // A standby, and a database that was set to be read, refuse the statement and not the transaction.
+        // A standby, or a database that was made read-only, refuses the statement and not the transaction.
         tx.change_nothing().await?;
-        // Here and not by dropping it: the connection is free for the next change at once.
+        // Rolled back here and not by dropping it, so that the connection is free for the next change at once.
         match tx.on {
             Either::Sqlite(HeldFile::InTransaction(begun)) => begun.rollback().await?,
             Either::Sqlite(HeldFile::Bare(_)) => {}
@@ -26,15 +26,16 @@ impl Db {
         Ok(())
     }
 
-    /// `SQLite`'s file is where it was, on a disk that takes changes: whoever has it open goes on writing into a file that
-    /// nobody will find again. Whether it is the very file that was opened asks each change (`catalog_file`).
+    /// Checks that SQLite's file exists, on a disk that is not read-only: a process that has a deleted file open
+    /// continues to write to it, and nobody can find it again. Each change checks that the file is the one that was
+    /// opened (`catalog_file`).
     async fn check_file(&self) -> Result<(), StorageError> {
         let Some(file) = self.file() else { return Ok(()) };
         let looked = tokio::task::spawn_blocking(move || look_at(&file));
         looked.await.map_err(|error| StorageError::Unavailable(error.to_string()))?
     }
 
-    /// What is left of the disk that the catalog's file lies on; none where a server of databases has it.
+    /// Returns the free space of the disk with the catalog's file; none if the catalog is on a database server.
     pub fn free_bytes(&self) -> Result<Option<u64>, StorageError> {
         let Some(file) = self.file() else { return Ok(None) };
         disk::free_bytes(&file).map(Some).map_err(StorageError::file(file.display().to_string()))

@@ -1,7 +1,8 @@
-//! What a row that comes in may hold: a backup lies where others may write, and its rows become keys of the store, paths of
-//! the tree and names in answers.
+//! The values that a loaded row may have: others may be able to write to the place of a backup, and its rows become
+//! keys of the store, paths of the tree and names in answers.
 //!
-//! Each is held to the types that the API's values go through. What is not named here goes nowhere but into answers, as JSON.
+//! Each value is checked with the types that the API uses. Columns that are not named here only appear in answers, as
+//! JSON.
 
 use serde_json::{Map, Value};
 
@@ -15,13 +16,13 @@ use crate::model::{
     image, publication,
 };
 
-/// Of sizes and versions, too.
+/// The largest number, also for sizes and versions.
 const LARGEST: i64 = LARGEST_NUMBER;
 
-/// More than any text of a row has.
+/// The largest length of a text in bytes, which is more than any text in a row has.
 const LONGEST: usize = 1 << 20;
 
-/// The name of the first column that holds what it cannot, and what it should be.
+/// Returns the first column with an invalid value, and what the value should be.
 pub(super) fn misfit(table: &str, row: &Map<String, Value>) -> Option<(String, &'static str)> {
     let wrong = row.iter().find_map(|(column, value)| {
         let rule = wrong_in_any(value)
@@ -44,7 +45,7 @@ fn wrong_in_any(value: &Value) -> Option<&'static str> {
     }
 }
 
-/// Of columns that hold JSON, which a server reads when it starts.
+/// Checks the columns with JSON that a server reads when it starts.
 fn wrong_structure(table: &str, column: &str, value: &Value) -> Option<&'static str> {
     let (fits, rule) = match (table, column) {
         ("channel", "promoters") | ("account" | "api_token", "roles") => {
@@ -98,7 +99,7 @@ fn wrong_in(table: &str, column: &str, value: &Value) -> Option<&'static str> {
     (!fits).then_some(rule)
 }
 
-/// Names are looked up by their keys.
+/// Checks that keys belong to their names, because names are looked up by their keys.
 fn other_key(row: &Map<String, Value>) -> Option<(String, &'static str)> {
     let other = |of: &str, key: &str| {
         let (name, key) = (row.get(of)?.as_str()?, row.get(key)?.as_str()?);

@@ -8,7 +8,7 @@ use super::statement::{all, columns, execute, insert, optional, value};
 use crate::model::{Account, AccountName, Role};
 use crate::storage::{StorageError, Tx};
 
-/// What an [`Account`] is read from.
+/// Lists the columns that an [`Account`] is read from.
 macro_rules! account_columns {
     ($name:ident) => {
         columns!(
@@ -20,7 +20,7 @@ macro_rules! account_columns {
 #[cfg(test)]
 pub(super) use account_columns;
 
-/// What a new user starts with.
+/// The initial values of a new user.
 pub struct NewAccount<'a> {
     pub id: Uuid,
     pub name: &'a AccountName,
@@ -31,7 +31,7 @@ pub struct NewAccount<'a> {
 }
 
 impl Tx {
-    /// `Duplicate` where the name is taken.
+    /// Inserts a user. Returns `Duplicate` if the name is taken.
     pub async fn insert_account(&mut self, new: &NewAccount<'_>) -> Result<(), StorageError> {
         insert!(self, "account", {
             id: new.id,
@@ -107,7 +107,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Whether the hash was still the one that is to be replaced.
+    /// Replaces the password hash if it is still `from`, and reports whether it was.
     pub async fn replace_password_hash(
         &mut self,
         id: Uuid,

@@ -4,7 +4,7 @@ use super::statement::{all, columns, execute, insert, optional, value};
 use crate::storage::audit_row::{AuditHead, AuditRow};
 use crate::storage::{StorageError, Tx};
 
-/// What an [`AuditRow`] is read from.
+/// Lists the columns that an [`AuditRow`] is read from.
 macro_rules! audit_columns {
     ($name:ident) => {
         columns!(
@@ -21,14 +21,14 @@ impl Tx {
         optional!(self, "select sequence, hash from audit_head where id = 1")
     }
 
-    /// The last row that was pruned; 0 where none was. It stands beside the newest row, so that whatever carries that one
-    /// carries it, too.
+    /// Returns the last row that was pruned, with the sequence 0 if there is none. It is stored beside the newest row,
+    /// so that everything that includes that one includes it, too.
     pub async fn audit_anchor(&mut self) -> Result<AuditHead, StorageError> {
         let anchor = optional!(self, "select sequence, hash from audit_head where id = 2")?;
         Ok(anchor.unwrap_or_default())
     }
 
-    /// Removes the chain's rows up to this one, which is the anchor then.
+    /// Deletes the rows of the chain up to `anchor`, which becomes the last pruned row.
     pub async fn prune_audit(&mut self, anchor: &AuditHead) -> Result<(), StorageError> {
         let before = self.audit_anchor().await?;
         execute!(
@@ -46,7 +46,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Whether this very row is in the chain.
+    /// Reports whether exactly this row is in the chain.
     pub async fn has_audit_row(&mut self, sequence: i64, hash: &str) -> Result<bool, StorageError> {
         let found: i64 = value!(
             self,
@@ -57,14 +57,14 @@ impl Tx {
         Ok(found > 0)
     }
 
-    /// Nobody else appends until this transaction's end.
+    /// Keeps others from appending until the end of this transaction.
     pub async fn lock_audit(&mut self) -> Result<(), StorageError> {
         execute!(self, "update audit_head set sequence = sequence where id = 1")?;
         Ok(())
     }
 
-    /// Chains rows behind the newest one, which is locked: whoever appends next waits for this
-    /// transaction's end.
+    /// Chains rows behind the newest one, which stays locked: the next transaction that appends waits for the end of
+    /// this one.
     pub(in crate::storage) async fn append_to_audit(
         &mut self,
         rows: Vec<AuditRow>,
@@ -80,7 +80,8 @@ impl Tx {
         self.set_audit_head(&head).await
     }
 
-    /// Asked under the lock on the newest row, which whoever freezes takes, too: no change slips past.
+    /// Fails if the catalog is frozen. Checked under the lock on the newest row, which freezing takes, too, so that no
+    /// change slips past.
     async fn must_take_changes(&mut self) -> Result<(), StorageError> {
         if self.is_freezing {
             return Ok(());
@@ -88,14 +89,14 @@ impl Tx {
         self.frozen().await?.map_or(Ok(()), |why| Err(StorageError::Frozen(why)))
     }
 
-    /// Why the catalog takes no changes; none where it does.
+    /// Returns why the catalog accepts no changes; none if it does.
     pub async fn frozen(&mut self) -> Result<Option<String>, StorageError> {
         let frozen: Option<(Option<String>,)> =
             optional!(self, "select frozen from catalog_state where id = 1")?;
         Ok(frozen.and_then(|(why,)| why))
     }
 
-    /// Has all changes refused from the commit on, or taken again.
+    /// Makes the catalog refuse all changes from the commit on, or accept them again.
     pub async fn set_frozen(&mut self, why: Option<&str>) -> Result<(), StorageError> {
         self.is_freezing = true;
         execute!(self, "update catalog_state set frozen = $1 where id = 1", why)?;
@@ -112,8 +113,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Gives the rows of versions that had no chain their places in it; only while it is empty, or whoever
-    /// slipped a row in would have it chained.
+    /// Gives the rows of versions that had no chain their places in it. It does so only while the chain is empty:
+    /// otherwise a row that an attacker inserts would be chained.
     pub(in crate::storage) async fn chain_older_rows(&mut self) -> Result<(), StorageError> {
         execute!(self, "update audit_head set sequence = sequence where id = 1")?;
         let Some(mut head) = self.audit_head().await?.filter(|head| head.sequence == 0) else {
@@ -144,7 +145,8 @@ impl Tx {
         }
     }
 
-    /// Rows that have no place in the chain: there are none, unless somebody put them there.
+    /// Counts the rows that have no place in the chain, or one that was pruned. There are none, unless somebody
+    /// inserted rows into the database directly.
     pub async fn unchained_audit_rows(&mut self) -> Result<i64, StorageError> {
         let anchor = self.audit_anchor().await?;
         let query = "select count(*) from audit where sequence is null or sequence <= $1";
@@ -169,7 +171,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Newest first, those before the sequence `before`: by the chain and not by the clock, which may have gone wrong.
+    /// Lists the rows before the sequence `before`, newest first: by the chain and not by the clock, which may have
+    /// been wrong.
     pub async fn audit_before(
         &mut self,
         before: i64,
@@ -187,7 +190,7 @@ impl Tx {
         )
     }
 
-    /// Rows of the chain in its order, those after `after`.
+    /// Lists the rows of the chain after `after`, in its order.
     pub async fn audit_chain_after(
         &mut self,
         after: i64,

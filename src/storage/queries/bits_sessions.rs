@@ -1,4 +1,4 @@
-//! Sessions of BITS, and the drafts that their files may go to.
+//! BITS sessions, and the drafts that their files may go to.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use crate::model::{BitsSession, FileRole, Revision};
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
-/// What a [`BitsSession`] is read from.
+/// Lists the columns that a [`BitsSession`] is read from.
 macro_rules! bits_session_columns {
     ($name:ident) => {
         columns!(
@@ -48,7 +48,7 @@ impl Tx {
         )
     }
 
-    /// As [`Self::bits_session`], kept from other changes until the commit.
+    /// Does the same as [`Self::bits_session`], and locks the row against other changes until the commit.
     pub async fn locked_bits_session(
         &mut self,
         id: Uuid,
@@ -60,7 +60,7 @@ impl Tx {
         self.bits_session(id).await
     }
 
-    /// Writes what can change of a session.
+    /// Updates the fields of a session that can change.
     pub async fn update_bits_session(&mut self, session: &BitsSession) -> Result<(), StorageError> {
         execute!(
             self,
@@ -79,8 +79,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Lets one transaction at a time count a caller's sessions and add one. SQLite's writer is alone
-    /// as it is.
+    /// Lets one transaction at a time count a caller's sessions and add one. SQLite has only one writer anyway.
     pub async fn lock_bits_sessions(&mut self) -> Result<(), StorageError> {
         const BITS_SESSIONS: i64 = 0x696d_6467_0002;
         if let Either::Postgres(tx) = &mut self.on {
@@ -89,7 +88,7 @@ impl Tx {
         Ok(())
     }
 
-    /// A caller's sessions that wait for bytes.
+    /// Counts a caller's sessions that wait for bytes.
     pub async fn count_open_bits_sessions(
         &mut self,
         created_by: &str,
@@ -101,9 +100,8 @@ impl Tx {
         )
     }
 
-    /// Drafts of an image that have neither a file in the role nor one on its way there, the oldest
-    /// first. What is on its way is an upload of any protocol, or a BITS session that is about to
-    /// have one.
+    /// Lists a caller's drafts of an image that have no file in the role and none on its way, oldest first. A file is
+    /// on its way if there is an upload of any protocol, or a BITS session that is about to have one.
     pub async fn drafts_lacking(
         &mut self,
         image: Uuid,
@@ -128,7 +126,7 @@ impl Tx {
         )
     }
 
-    /// Those of a caller that is gone; the uploads behind them go by themselves.
+    /// Deletes the sessions of a caller that no longer exists. Their uploads are deleted separately.
     pub async fn delete_bits_sessions_by(&mut self, creator: &str) -> Result<(), StorageError> {
         execute!(self, "delete from bits_session where created_by = $1", creator)?;
         Ok(())
@@ -152,8 +150,9 @@ impl Tx {
         )
     }
 
-    /// Sessions whose upload is complete while they do not know: a server was killed in between. Those
-    /// unchanged since are no request's that is just about to tell them.
+    /// Lists up to 100 sessions whose upload is complete but which do not know it, because a server was killed in
+    /// between. The uploads must be unchanged since `unchanged_since`, so that no request is just about to update the
+    /// session.
     pub async fn unconcluded_bits_sessions(
         &mut self,
         unchanged_since: DateTime<Utc>,
@@ -171,8 +170,8 @@ impl Tx {
         )
     }
 
-    /// Forgets sessions that were closed before the first time, those that made no progress since the
-    /// second, and those whose upload is gone.
+    /// Deletes sessions that were closed before `closed_before`, those without progress since `idle_since`, and those
+    /// whose upload is gone.
     pub async fn forget_bits_sessions(
         &mut self,
         closed_before: DateTime<Utc>,

@@ -1,4 +1,4 @@
-//! Blobs: reservations of bytes that arrive, stored bytes, and garbage.
+//! Blobs: reservations for bytes that arrive, stored bytes, and garbage.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
 impl Tx {
-    /// Reserves `size` bytes for what is about to arrive.
+    /// Reserves `size` bytes for a blob that is about to arrive.
     pub async fn insert_arriving_blob(
         &mut self,
         id: Uuid,
@@ -32,10 +32,10 @@ impl Tx {
         Ok(())
     }
 
-    /// Bytes that are promised to uploads under way and not on the disk yet.
+    /// Returns the bytes that are reserved for uploads in progress and are not on the disk yet.
     pub async fn reserved_bytes(&mut self) -> Result<i64, StorageError> {
-        // sum() of bigints is numeric on PostgreSQL. SQLite takes the index of what is not stored only where those very
-        // words are in the query, here and below.
+        // sum() of bigints is numeric on PostgreSQL. SQLite uses the partial index on blobs that are not stored only
+        // for a query that contains exactly the index's condition, here and below.
         value!(
             self,
             "select cast(coalesce(sum(size - received), 0) as bigint) from blob \
@@ -43,7 +43,8 @@ impl Tx {
         )
     }
 
-    /// What one caller's uploads have reserved, and what of it has come: bytes that are no files yet.
+    /// Returns the bytes that one caller's uploads have reserved, and how many of them have arrived. None of these are
+    /// files yet.
     pub async fn reserved_by(&mut self, creator: &str) -> Result<(i64, i64), StorageError> {
         let row: Option<(i64, i64)> = optional!(
             self,
@@ -54,8 +55,7 @@ impl Tx {
         Ok(row.unwrap_or_default())
     }
 
-    /// Lets one transaction at a time compare free space with what is reserved. SQLite's writer is
-    /// alone as it is.
+    /// Lets one transaction at a time compare the free space with the reservations. SQLite has only one writer anyway.
     pub async fn lock_reservations(&mut self) -> Result<(), StorageError> {
         const RESERVATIONS: i64 = 0x696d_6467_0001;
         if let Either::Postgres(tx) = &mut self.on {
@@ -64,7 +64,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Notes progress; says whether the reservation is still there.
+    /// Records progress, and reports whether the reservation still exists.
     pub(super) async fn note_kept(
         &mut self,
         id: Uuid,
@@ -91,12 +91,12 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// The parts of a blob in a bucket, in their order: number and id.
+    /// Lists the parts of a blob in a bucket, in their order: number and id.
     pub async fn parts_of(&mut self, id: Uuid) -> Result<Vec<(i64, String)>, StorageError> {
         all!(self, "select number, part from blob_part where blob_id = $1 order by number", id)
     }
 
-    /// Says whether the reservation was still there to be fulfilled.
+    /// Marks a blob as stored, and reports whether its reservation still existed.
     pub async fn settle_blob(
         &mut self,
         id: Uuid,
@@ -113,7 +113,7 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// Gives up a blob that no file refers to any more; one that is shared stays. Its bytes go `remove_after`.
+    /// Gives up a blob that no file refers to any more; a shared one stays. Its bytes are deleted after `remove_after`.
     pub async fn discard_blob(
         &mut self,
         id: Uuid,
@@ -131,8 +131,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Gives up bytes that were arriving. One that was stored meanwhile stays: a commit of which the
-    /// news was lost may have made it a file's.
+    /// Gives up bytes that were arriving. A blob that was stored meanwhile stays: a commit whose result was lost may
+    /// have made it the blob of a file.
     pub async fn discard_arriving(
         &mut self,
         id: Uuid,
@@ -147,7 +147,8 @@ impl Tx {
         Ok(())
     }
 
-    /// What a stopped server of this instance left arriving becomes garbage.
+    /// Makes garbage of the reservations without an upload session that a stopped server of this instance left, and
+    /// returns how many there were.
     pub async fn discard_arriving_of(
         &mut self,
         instance: Uuid,
@@ -162,7 +163,8 @@ impl Tx {
         )
     }
 
-    /// Uploads of any instance that made no progress for so long that their writer must be gone.
+    /// Makes garbage of the reservations of any instance that have no upload session and made no progress since
+    /// `idle_since`: their writer must be gone.
     pub async fn discard_arriving_before(
         &mut self,
         idle_since: DateTime<Utc>,
@@ -177,14 +179,15 @@ impl Tx {
         )
     }
 
-    /// Whether a blob of this key is growing.
+    /// Reports whether a blob with this key is growing.
     pub async fn is_arriving(&mut self, key: &str) -> Result<bool, StorageError> {
         let found: i64 =
             value!(self, "select count(*) from blob where key = $1 and state = 'arriving'", key)?;
         Ok(found > 0)
     }
 
-    /// Garbage that nothing in the tree was made from and whose time has come at `due`, what was tried last at the end.
+    /// Lists garbage that is due at `due` and that no file in the tree was made from. What was tried last comes at the
+    /// end.
     pub async fn removable_blobs(
         &mut self,
         due: DateTime<Utc>,
@@ -205,15 +208,15 @@ impl Tx {
         optional!(self, "select id, key, state, size, multipart from blob where id = $1", id)
     }
 
-    /// The sizes of all garbage.
+    /// Lists the sizes of all garbage.
     pub async fn garbage(&mut self) -> Result<Vec<u64>, StorageError> {
         let sizes: Vec<(i64,)> =
             all!(self, "select size from blob where state = 'garbage' and state <> 'stored'")?;
         Ok(sizes.into_iter().map(|(size,)| size.unsigned_abs()).collect())
     }
 
-    /// The keys of all blobs, whatever their state, and whether their bytes are expected to be there: of what is damaged that is
-    /// known.
+    /// Lists the keys of all blobs in any state, and whether their bytes are expected to exist. Bytes that are known to
+    /// be damaged are not.
     pub async fn blob_keys(&mut self) -> Result<Vec<(String, bool)>, StorageError> {
         all!(
             self,
@@ -222,7 +225,7 @@ impl Tx {
         )
     }
 
-    /// How many files refer to a blob whose bytes are not complete or given up: never any.
+    /// Counts the files whose blob is not complete or was given up. There must be none.
     pub async fn count_files_without_blob(&mut self) -> Result<i64, StorageError> {
         value!(
             self,
@@ -230,12 +233,12 @@ impl Tx {
         )
     }
 
-    /// The revisions that have a blob among their files.
+    /// Lists the revisions that have the blob among their files.
     pub async fn revisions_with_blob(&mut self, id: Uuid) -> Result<Vec<(Uuid,)>, StorageError> {
         all!(self, "select distinct revision_id from file where blob_id = $1", id)
     }
 
-    /// Takes what no row knew into the books as garbage; says whether it still was unknown.
+    /// Records stored bytes that no row knew as garbage, and reports whether they were still unknown.
     pub async fn insert_orphan(
         &mut self,
         id: Uuid,
@@ -258,7 +261,7 @@ impl Tx {
         Ok(inserted == 1)
     }
 
-    /// Garbage that could not be removed lets others go first.
+    /// Puts garbage that could not be removed behind the rest.
     pub async fn postpone_garbage(
         &mut self,
         id: Uuid,
@@ -273,7 +276,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets a blob whose bytes are gone.
+    /// Deletes the row of a garbage blob whose bytes are gone.
     pub async fn delete_blob(&mut self, id: Uuid) -> Result<(), StorageError> {
         execute!(
             self,

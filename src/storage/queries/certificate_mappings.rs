@@ -1,4 +1,4 @@
-//! Which user a client certificate stands for.
+//! The mappings from client certificates to users.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,7 +12,7 @@ use crate::model::row::from_row;
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 use crate::storage::{StorageError, Tx};
 
-/// What a [`Row`] is read from; the user's name comes from beside it.
+/// Lists the columns that a [`Row`] is read from; the user's name comes from another table.
 macro_rules! certificate_mapping_columns {
     ($name:ident) => {
         columns!(
@@ -23,7 +23,7 @@ macro_rules! certificate_mapping_columns {
 #[cfg(test)]
 pub(super) use certificate_mapping_columns;
 
-/// What a new mapping starts with.
+/// The initial values of a new mapping.
 pub struct NewCertificateMapping<'a> {
     pub id: Uuid,
     pub name: &'a MappingName,
@@ -34,7 +34,7 @@ pub struct NewCertificateMapping<'a> {
     pub now: DateTime<Utc>,
 }
 
-/// A mapping as its row has it.
+/// A mapping as it is stored in its row.
 struct Row {
     id: Uuid,
     name: MappingName,
@@ -108,7 +108,7 @@ fn read_all(rows: Vec<Row>) -> Result<Vec<CertificateMapping>, StorageError> {
 }
 
 impl Tx {
-    /// `Duplicate` where the name or the certificate is taken.
+    /// Inserts a mapping. Returns `Duplicate` if the name or the certificate is taken.
     pub async fn insert_certificate_mapping(
         &mut self,
         new: &NewCertificateMapping<'_>,
@@ -146,7 +146,7 @@ impl Tx {
         row.map(Row::read).transpose()
     }
 
-    /// The mapping of this very certificate.
+    /// Returns the mapping of exactly this certificate.
     pub async fn mapping_of_certificate(
         &mut self,
         certificate: &Certificate,
@@ -159,7 +159,7 @@ impl Tx {
         Ok(found.map(|(name,)| name))
     }
 
-    /// In the order in which they are asked.
+    /// Lists all mappings in the order in which they are tried.
     pub async fn certificate_mappings(&mut self) -> Result<Vec<CertificateMapping>, StorageError> {
         read_all(all!(self, mappings!("order by m.position, m.name_key collate \"C\""))?)
     }
@@ -182,12 +182,12 @@ impl Tx {
         )?)
     }
 
-    /// The last position that a mapping with rules has; 0 where there is none.
+    /// Returns the last position of a mapping with rules; 0 if there is none.
     pub async fn last_mapping_position(&mut self) -> Result<i64, StorageError> {
         value!(self, "select coalesce(max(position), 0) from certificate_mapping")
     }
 
-    /// Makes room at a position, or closes the gap behind it: those from there on move by `by`.
+    /// Moves the mappings from position `from` on by `by`, to open a gap at a position or to close the gap behind it.
     pub async fn move_mappings(&mut self, from: i64, by: i64) -> Result<(), StorageError> {
         execute!(
             self,
@@ -203,7 +203,7 @@ impl Tx {
         Ok(())
     }
 
-    /// The mappings that let certificates in as this user.
+    /// Lists the mappings that let certificates authenticate as this user.
     pub async fn mappings_of(&mut self, account: Uuid) -> Result<Vec<MappingName>, StorageError> {
         let rows: Vec<(MappingName,)> = all!(
             self,
@@ -213,7 +213,7 @@ impl Tx {
         Ok(rows.into_iter().map(|(name,)| name).collect())
     }
 
-    /// Takes the user out of mappings that deny; says whether there were any.
+    /// Removes the user from mappings that deny, and reports whether there were any.
     pub async fn forget_account_in_mappings(
         &mut self,
         account: Uuid,

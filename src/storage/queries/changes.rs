@@ -1,5 +1,4 @@
-//! The number that every visible change raises, what the change was about, and how other processes
-//! hear of it.
+//! The number that every visible change raises, the subject of a change, and the notification of other processes.
 
 use uuid::Uuid;
 
@@ -8,12 +7,12 @@ use crate::model::row::from_row;
 use crate::storage::db::{CHANNEL, Either};
 use crate::storage::{StorageError, Tx};
 
-/// What a change was about: as much as has to be read again.
+/// The subject of a change: the part of the catalog that has to be read again.
 #[derive(Debug, Clone, Copy)]
 pub enum Change {
     /// One image, or what it offers in some channel. The caller holds the image's lock.
     Image(Uuid),
-    /// Channels: they concern every image.
+    /// Channels, which concern every image.
     Channels,
     /// Users, which are read again with every change: there are few.
     Accounts,
@@ -23,7 +22,7 @@ pub enum Change {
     CertificateMappings,
 }
 
-/// How far the catalog has come.
+/// The versions of the catalog and of its parts.
 #[derive(Debug, Clone, Copy)]
 pub struct CatalogState {
     pub version: i64,
@@ -38,7 +37,7 @@ pub struct CatalogState {
 from_row!(CatalogState { version, channels_changed_in, tokens_changed_in, mappings_changed_in });
 
 impl Tx {
-    /// To be called by every transaction that changes what the snapshot shows.
+    /// Raises the catalog's version. To be called by every transaction that changes what the snapshot shows.
     pub async fn raise_catalog_version(&mut self, change: Change) -> Result<(), StorageError> {
         let version: i64 = value!(
             self,
@@ -72,17 +71,17 @@ impl Tx {
             Change::Accounts => {}
         }
         if let Either::Postgres(tx) = &mut self.on {
-            // Sent by the commit, not before.
+            // PostgreSQL sends it with the commit, not before.
             tx.run(sqlx::query("select pg_notify($1, '')").bind(CHANNEL)).await?;
         }
         Ok(())
     }
 
-    /// Keeps everybody else out who takes this lock or raises the version, until the commit. SQLite's
-    /// writer is alone as it is.
+    /// Locks the catalog's version until the commit: others that lock or raise it have to wait. SQLite has only one
+    /// writer anyway.
     ///
-    /// Taken after the locks of an image and of channels, never before them: the order in which all
-    /// changes lock is image, channels, this.
+    /// The lock is taken after those of an image and of channels, never before: all changes lock in the order image,
+    /// channels, version.
     pub async fn lock_catalog_version(&mut self) -> Result<(), StorageError> {
         if let Either::Postgres(tx) = &mut self.on {
             tx.run(sqlx::query("select 1 from catalog_state where id = 1 for update")).await?;
@@ -96,18 +95,18 @@ impl Tx {
             "select version, channels_changed_in, tokens_changed_in, mappings_changed_in from catalog_state \
              where id = 1"
         )?;
-        // The first migration puts the one row there, and nothing takes it away.
+        // The first migration inserts the one row, and nothing deletes it.
         state.ok_or_else(|| StorageError::Unusable("the catalog has lost its state".to_owned()))
     }
 
-    /// Which catalog this is; none before somebody has said so.
+    /// Returns the identity of the catalog; none if it has not been set yet.
     pub async fn identity(&mut self) -> Result<Option<Uuid>, StorageError> {
         let found: Option<(Option<Uuid>,)> =
             optional!(self, "select identity from catalog_state where id = 1")?;
         Ok(found.and_then(|(identity,)| identity))
     }
 
-    /// Which catalog this is: `fresh` if nobody has said so yet.
+    /// Returns the identity of the catalog, after setting it to `fresh` if it has not been set yet.
     pub async fn identity_or(&mut self, fresh: Uuid) -> Result<Uuid, StorageError> {
         value!(
             self,
@@ -116,7 +115,7 @@ impl Tx {
         )
     }
 
-    /// Whether nobody has put anything into the catalog yet.
+    /// Reports whether the catalog is still empty.
     pub async fn is_blank(&mut self) -> Result<bool, StorageError> {
         let rows: i64 = value!(
             self,
@@ -126,18 +125,18 @@ impl Tx {
         Ok(rows == 0)
     }
 
-    /// A change of no row, for who asks whether changes can be made.
+    /// Runs an update that changes no row, to test whether changes can be made.
     pub async fn change_nothing(&mut self) -> Result<(), StorageError> {
         execute!(self, "update catalog_state set id = id where id = 0")?;
         Ok(())
     }
 
-    /// The newest migration that was applied.
+    /// Returns the number of the newest migration that was applied.
     pub async fn schema_version(&mut self) -> Result<i64, StorageError> {
         value!(self, "select coalesce(max(version), 0) from _sqlx_migrations")
     }
 
-    /// The images that changed after `version`, deleted ones too.
+    /// Lists the images that changed after `version`, including deleted ones.
     pub async fn images_changed_after(
         &mut self,
         version: i64,

@@ -10,7 +10,7 @@ use crate::model::channel::date_of_next;
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
-/// What a [`Channel`] is read from.
+/// Lists the columns that a [`Channel`] is read from.
 macro_rules! channel_columns {
     ($name:ident) => {
         columns!(
@@ -24,7 +24,7 @@ macro_rules! channel_columns {
 pub(super) use channel_columns;
 
 impl Tx {
-    /// `Duplicate` where the name or the folder is taken.
+    /// Inserts a channel. Returns `Duplicate` if the name or the folder is taken.
     pub async fn insert_channel(&mut self, channel: &Channel) -> Result<(), StorageError> {
         insert!(self, "channel", {
             id: channel.id,
@@ -62,7 +62,7 @@ impl Tx {
         )
     }
 
-    /// Keeps other changes of the channel out until the commit. SQLite's writer is alone as it is.
+    /// Locks the channel against other changes until the commit. SQLite has only one writer anyway.
     pub async fn lock_channel(&mut self, channel: Uuid) -> Result<(), StorageError> {
         if let Either::Postgres(tx) = &mut self.on {
             tx.run(sqlx::query("select 1 from channel where id = $1 for update").bind(channel))
@@ -105,7 +105,8 @@ impl Tx {
         Ok(())
     }
 
-    /// What the channel offers has changed: its manifest gets the number that is answered, and a date of its own.
+    /// Gives the channel's manifest the next number, which is returned, and a new date, because the channel's offers
+    /// have changed.
     pub async fn raise_channel_sequence(
         &mut self,
         channel: Uuid,
@@ -121,12 +122,12 @@ impl Tx {
         )
     }
 
-    /// The highest number that any manifest ever had, those of deleted channels included.
+    /// Returns the highest number that any manifest ever had, including those of deleted channels.
     pub async fn highest_channel_sequence(&mut self) -> Result<i64, StorageError> {
         value!(self, "select coalesce(max(sequence), 0) from channel")
     }
 
-    /// Frees the channel's name and folder; its history stays.
+    /// Deletes a channel and its assignments, and frees its name and folder; its history stays.
     pub async fn delete_channel(
         &mut self,
         channel: Uuid,
@@ -144,7 +145,7 @@ impl Tx {
         Ok(())
     }
 
-    /// How many images have an assignment in the channel.
+    /// Counts the images that have an assignment in the channel.
     pub async fn count_assigned(&mut self, channel: Uuid) -> Result<i64, StorageError> {
         value!(self, "select count(*) from assignment where channel_id = $1", channel)
     }

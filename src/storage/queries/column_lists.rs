@@ -1,5 +1,5 @@
-//! That the lists of columns and the tables are the same: a column that a migration adds is read, or said to be of no
-//! interest to its record. No statement is here; the lists stand beside those of their tables.
+//! Tests that the lists of columns match the tables: a column that a migration adds is read, or listed as one that its
+//! record does not need. There are no statements here; the lists are beside those of their tables.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use super::statement::columns;
 use super::tokens::api_token_columns;
 use crate::storage::{CONNECTIONS, Db};
 
-/// Each table with its list, and the columns that its statements use and its record does not have.
+/// The list of each table, and the columns that its statements use and its record does not have.
 const LISTS: [(&str, &str, &[&str]); 10] = [
     ("account", account_columns!(account), &["name_key"]),
     ("api_token", api_token_columns!(api_token), &["name_key"]),

@@ -1,4 +1,4 @@
-//! What dashboards count, and the newest backup.
+//! The numbers that dashboards show, and the newest backup.
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +7,7 @@ use crate::model::{Backup, PublicationState, RevisionState};
 use crate::storage::{StorageError, Tx};
 
 impl Tx {
-    /// Bytes that the store holds: stored, arrived so far, and about to be removed.
+    /// Returns the bytes that the store holds: stored, arrived so far, and about to be deleted.
     pub async fn used_bytes(&mut self) -> Result<i64, StorageError> {
         // sum() of bigints is numeric on PostgreSQL.
         value!(
@@ -17,7 +17,7 @@ impl Tx {
         )
     }
 
-    /// Bytes that have come for uploads under way.
+    /// Returns the bytes that have arrived for uploads in progress.
     pub async fn arrived_bytes(&mut self) -> Result<i64, StorageError> {
         value!(
             self,
@@ -26,12 +26,12 @@ impl Tx {
         )
     }
 
-    /// How many revisions there are in each state that has any.
+    /// Counts the revisions in each state that has any.
     pub async fn revisions_by_state(&mut self) -> Result<Vec<(RevisionState, i64)>, StorageError> {
         all!(self, "select state, count(*) from revision group by state")
     }
 
-    /// Every path of the tree that is imagedepot's, with how its file stands.
+    /// Lists every path in the tree that belongs to imagedepot, with the state of its file.
     pub async fn published_paths(
         &mut self,
     ) -> Result<Vec<(String, PublicationState)>, StorageError> {
@@ -45,7 +45,7 @@ impl Tx {
         )
     }
 
-    /// Notes a backup that was taken, in the place of those before it.
+    /// Records a backup that was taken, in place of those before it.
     pub async fn note_backup(
         &mut self,
         name: &str,

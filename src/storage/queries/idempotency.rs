@@ -1,4 +1,4 @@
-//! Answers that were given under an `Idempotency-Key`.
+//! The answers that were given under an `Idempotency-Key`.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -17,12 +17,12 @@ pub struct RememberedAnswer {
     pub body: String,
 }
 
-/// What is known of a key.
+/// The record of a key.
 #[derive(Debug, Clone)]
 pub struct Remembered {
-    /// Digest of the request that came with the key.
+    /// The digest of the request that came with the key.
     pub fingerprint: String,
-    /// None while the first request is under way, and for good if its server was stopped.
+    /// The answer; none while the first request is in progress, and forever if its server was stopped.
     pub answer: Option<Json<RememberedAnswer>>,
     pub instance: Uuid,
 }
@@ -30,7 +30,7 @@ pub struct Remembered {
 from_row!(Remembered { fingerprint, answer, instance });
 
 impl Tx {
-    /// `Duplicate` where the caller used the key before.
+    /// Claims a key for a request. Returns `Duplicate` if the caller has used the key before.
     pub async fn claim_idempotency_key(
         &mut self,
         caller: &str,
@@ -49,7 +49,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets all but the newest `kept` keys of a caller.
+    /// Forgets all but the newest `kept` + 1 keys of a caller.
     pub async fn forget_answers_but(
         &mut self,
         caller: &str,
@@ -64,7 +64,7 @@ impl Tx {
         )
     }
 
-    /// For a caller who is gone or shut out.
+    /// Forgets all answers to a caller that was deleted or locked out.
     pub async fn forget_answers_of(&mut self, caller: &str) -> Result<u64, StorageError> {
         execute!(self, "delete from idempotency where caller = $1", caller)
     }

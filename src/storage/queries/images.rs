@@ -9,7 +9,7 @@ use crate::model::{Image, ImageKind, ImageName, Labels, OfferedImage};
 use crate::storage::db::Either;
 use crate::storage::{StorageError, Tx};
 
-/// What an [`Image`] is read from.
+/// Lists the columns that an [`Image`] is read from.
 macro_rules! image_columns {
     ($name:ident) => {
         columns!(
@@ -21,7 +21,7 @@ macro_rules! image_columns {
 #[cfg(test)]
 pub(super) use image_columns;
 
-/// What a new image starts with.
+/// The initial values of a new image.
 pub struct NewImage<'a> {
     pub id: Uuid,
     pub name: &'a ImageName,
@@ -35,13 +35,13 @@ pub struct NewImage<'a> {
 }
 
 impl Tx {
-    /// The number that the next revision gets.
+    /// Returns the number that the next revision gets.
     pub async fn next_revision(&mut self, image: Uuid) -> Result<i64, StorageError> {
         value!(self, "select next_revision from image where id = $1", image)
     }
 
-    /// Skips numbers of all images, and sequences of all manifests and epochs of all assignments, that may have been given
-    /// out after a backup: clients may have the first, and refuse lower ones of the others.
+    /// Skips revision numbers of all images, sequences of all manifests and epochs of all assignments that may have
+    /// been given out after a backup: clients may have those revisions, and refuse lower sequences and epochs.
     pub async fn leave_numbers_out(
         &mut self,
         count: i64,
@@ -59,13 +59,13 @@ impl Tx {
         self.leave_epochs_out(count).await
     }
 
-    /// Changes it.
+    /// Sets the number that the next revision gets.
     pub async fn set_next_revision(&mut self, image: Uuid, next: i64) -> Result<(), StorageError> {
         execute!(self, "update image set next_revision = $2 where id = $1", image, next)?;
         Ok(())
     }
 
-    /// `Duplicate` where the name is taken, also by a deleted image.
+    /// Inserts an image. Returns `Duplicate` if the name is taken, even by a deleted image.
     pub async fn insert_image(&mut self, new: &NewImage<'_>) -> Result<(), StorageError> {
         insert!(self, "image", {
             id: new.id,
@@ -86,7 +86,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes a deleted image's name into use again; its revision counter goes on.
+    /// Reuses the name of a deleted image; its revision counter continues.
     pub async fn revive_image(&mut self, id: Uuid, new: &NewImage<'_>) -> Result<(), StorageError> {
         execute!(
             self,
@@ -106,7 +106,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Also finds an image that was deleted.
+    /// Returns an image by its key, even if it is deleted.
     pub async fn image_by_key(&mut self, name_key: &str) -> Result<Option<Image>, StorageError> {
         optional!(
             self,
@@ -119,7 +119,7 @@ impl Tx {
         optional!(self, concat!("select ", image_columns!(image), " from image where id = $1"), id)
     }
 
-    /// In the order of their names, those behind `after`.
+    /// Lists images after `after`, in the order of their names.
     pub async fn images_after(
         &mut self,
         after: &str,
@@ -138,12 +138,12 @@ impl Tx {
         )
     }
 
-    /// What the snapshot keeps of all living images.
+    /// Lists what the snapshot keeps of all images that are not deleted.
     pub async fn offered_images(&mut self) -> Result<Vec<OfferedImage>, StorageError> {
         all!(self, "select id, name from image where deleted_at is null")
     }
 
-    /// The same of one; none where it was deleted.
+    /// Returns the same for one image; none if it is deleted.
     pub async fn offered_image(&mut self, id: Uuid) -> Result<Option<OfferedImage>, StorageError> {
         optional!(self, "select id, name from image where id = $1 and deleted_at is null", id)
     }
@@ -164,7 +164,8 @@ impl Tx {
         Ok(())
     }
 
-    /// The image's next revision number, never given out twice: the row stays locked until the commit.
+    /// Returns and takes the image's next revision number. None is given out twice: the row stays locked until the
+    /// commit.
     pub async fn take_revision_number(&mut self, image: Uuid) -> Result<i64, StorageError> {
         value!(
             self,
@@ -173,14 +174,14 @@ impl Tx {
         )
     }
 
-    /// As [`Self::lock_image`], for the image that a revision belongs to; answers which it is.
+    /// Does the same as [`Self::lock_image`] for the image of a revision, and returns that image.
     pub async fn lock_image_of(&mut self, revision: Uuid) -> Result<Uuid, StorageError> {
         let image = value!(self, "select image_id from revision where id = $1", revision)?;
         self.lock_image(image).await?;
         Ok(image)
     }
 
-    /// Keeps other changes of the image out until the commit. SQLite's writer is alone as it is.
+    /// Locks the image against other changes until the commit. SQLite has only one writer anyway.
     pub async fn lock_image(&mut self, image: Uuid) -> Result<(), StorageError> {
         if let Either::Postgres(tx) = &mut self.on {
             tx.run(sqlx::query("select 1 from image where id = $1 for update").bind(image)).await?;

@@ -1,4 +1,4 @@
-//! Who is at which job, and when it is due again.
+//! The holder of each job, and when the job is due again.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -16,9 +16,9 @@ impl Tx {
         )
     }
 
-    /// Gives the job to a server if nobody else has it, or whoever had it is gone; says whether it did.
+    /// Gives the job to a server if no other has it or its holder is gone, and reports whether it did.
     ///
-    /// A time further off than `longest` was written by a clock that has been set back since.
+    /// A hold that ends after `longest` was written by a clock that has been set back since.
     pub async fn take_job(
         &mut self,
         job: Job,
@@ -41,7 +41,7 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// Tells that the holder is at work; says whether it still has the job, and the catalog takes changes.
+    /// Records that the holder is working, and reports whether it still has the job and the catalog accepts changes.
     pub async fn renew_job(
         &mut self,
         job: Job,
@@ -59,7 +59,7 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// How many jobs a server is at that is not gone.
+    /// Counts the jobs with a holder that is not gone.
     pub async fn count_held_jobs(
         &mut self,
         now: DateTime<Utc>,
@@ -73,13 +73,13 @@ impl Tx {
         )
     }
 
-    /// Gives back whatever a server has.
+    /// Gives all jobs of a server back.
     pub async fn leave_jobs(&mut self, holder: Uuid) -> Result<(), StorageError> {
         execute!(self, "update job set holder = null where holder = $1", holder)?;
         Ok(())
     }
 
-    /// Gives the job back. `version` is what the round has brought about; none where it failed.
+    /// Gives the job back. `version` is the one that the round has completed; none if the round failed.
     pub async fn give_job_back(
         &mut self,
         job: Job,

@@ -1,7 +1,7 @@
-//! What every channel offers: the rows that the snapshot and the tree are made of.
+//! The offers of every channel: the rows that the snapshot and the tree are made of.
 //!
-//! Each for all images, as a server reads them once at its start, and for one, as every change needs
-//! them: with a long history the first takes most of a second.
+//! Each query is for all images, as a server reads them once at its start, and for one, as every change needs it: with
+//! a long history, all images take most of a second.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -43,7 +43,7 @@ from_row!(OfferedFile {
     digest,
 });
 
-/// A file that stands in the tree, offered or about to go: those who fetch it may finish.
+/// A file in the tree, offered or about to be removed: clients that are fetching it may finish.
 #[derive(Debug, Clone)]
 pub struct LingeringFile {
     pub path: String,
@@ -79,14 +79,14 @@ pub struct RevokedFile {
 
 from_row!(RevokedFile { channel_id, image_id, revision, extension, role });
 
-/// Which images a query is about.
+/// The images that a query is about.
 #[derive(Debug, Clone, Copy)]
 pub enum Scope {
     All,
     Image(Uuid),
 }
 
-/// Runs a query for all images or for one; `$filter` stands where the one is named.
+/// Runs a query for all images or for one; `$filter` is the condition for one.
 macro_rules! scoped {
     ($tx:expr, $scope:expr, $before:expr, $filter:literal, $after:literal) => {
         match $scope {
@@ -97,7 +97,7 @@ macro_rules! scoped {
 }
 
 impl Tx {
-    /// Every promotion in force.
+    /// Lists every promotion in force.
     pub async fn promotions_in_force(
         &mut self,
         scope: Scope,
@@ -117,7 +117,7 @@ impl Tx {
         )
     }
 
-    /// Every withdrawal that nothing was promoted after.
+    /// Lists every withdrawal after which nothing was promoted.
     pub async fn withdrawals_in_force(
         &mut self,
         scope: Scope,
@@ -138,8 +138,8 @@ impl Tx {
         )
     }
 
-    /// The files of every assigned revision and of the `keep_old` distinct revisions assigned before
-    /// it that are ready and were not rolled back. An assigned revision in quarantine keeps its place and offers nothing.
+    /// Lists the files of every assigned revision and of the `keep_old` distinct revisions assigned before it that are
+    /// ready and were not rolled back. An assigned revision in quarantine keeps its place and offers nothing.
     pub async fn offered_files(&mut self, scope: Scope) -> Result<Vec<OfferedFile>, StorageError> {
         scoped!(
             self,
@@ -173,8 +173,8 @@ impl Tx {
         )
     }
 
-    /// What stands in the tree, without index files: those go at once, so that nobody begins to
-    /// fetch. Nor what was found to be bad, or damaged.
+    /// Lists the files in the tree without index files, which are removed at once so that no client begins to fetch.
+    /// Files that are damaged or were found to be bad are left out, too.
     pub async fn lingering_files(
         &mut self,
         scope: Scope,
@@ -196,7 +196,7 @@ impl Tx {
         )
     }
 
-    /// The files of revoked revisions, in the channels that they were ever promoted to.
+    /// Lists the files of revoked revisions, in the channels that they were ever promoted to.
     pub async fn revoked_files(&mut self, scope: Scope) -> Result<Vec<RevokedFile>, StorageError> {
         scoped!(
             self,
@@ -209,7 +209,7 @@ impl Tx {
         )
     }
 
-    /// The numbers of the revoked revisions of every image.
+    /// Lists the numbers of the revoked revisions, with their images.
     pub async fn revoked_revisions(
         &mut self,
         scope: Scope,

@@ -9,7 +9,7 @@ use crate::model::row::from_row;
 use crate::model::{ChannelName, Departure, Promotion};
 use crate::storage::{StorageError, Tx};
 
-/// What a [`Promotion`] is read from; its revision's number comes from beside it.
+/// Lists the columns that a [`Promotion`] is read from; its revision's number comes from another table.
 macro_rules! promotion_columns {
     ($name:ident) => {
         columns!(
@@ -20,7 +20,7 @@ macro_rules! promotion_columns {
 }
 pub(super) use promotion_columns;
 
-/// A promotion with its revision's number beside it.
+/// Builds a query for promotions with their revisions' numbers.
 macro_rules! promotion {
     ($rest:literal) => {
         concat!(
@@ -40,11 +40,12 @@ struct WithChannel {
 
 from_row!(WithChannel { promotion: flatten, channel_name, place });
 
-/// Where a promotion stands among an image's: its number (0 for those from before there were any), then its time and id.
+/// The place of a promotion in an image's history: its number (0 if it is from before there were any), then its time
+/// and id.
 pub type HistoryPlace = (i64, DateTime<Utc>, Uuid);
 
 impl Tx {
-    /// The promotion that is in force.
+    /// Returns the promotion that is in force.
     pub async fn assigned(
         &mut self,
         image: Uuid,
@@ -60,7 +61,7 @@ impl Tx {
         )
     }
 
-    /// The promotions in force for an image, one for each channel that has one.
+    /// Lists the promotions in force for an image, one for each channel that has one.
     pub async fn assigned_everywhere(
         &mut self,
         image: Uuid,
@@ -74,7 +75,7 @@ impl Tx {
         )
     }
 
-    /// The names of the channels that are assigned to a revision.
+    /// Lists the names of the channels that a revision is assigned in.
     pub async fn channels_assigned_to(
         &mut self,
         revision: Uuid,
@@ -88,7 +89,7 @@ impl Tx {
         Ok(names.into_iter().map(|(name,)| name).collect())
     }
 
-    /// Whether the revision was ever assigned in the channel.
+    /// Reports whether the revision was ever assigned in the channel.
     pub async fn was_assigned(
         &mut self,
         revision: Uuid,
@@ -103,7 +104,7 @@ impl Tx {
         Ok(found.is_some())
     }
 
-    /// Adds to the history and puts the promotion in force.
+    /// Adds the promotion to the history and puts it in force.
     pub async fn assign(&mut self, promotion: &Promotion) -> Result<(), StorageError> {
         self.insert_promotion(promotion, None).await?;
         execute!(
@@ -117,7 +118,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Adds to the history that the image was withdrawn: nothing is in force from then on.
+    /// Adds the withdrawal of an image to the history: nothing is in force from then on.
     pub async fn withdraw(
         &mut self,
         withdrawal: &Promotion,
@@ -138,7 +139,7 @@ impl Tx {
         promotion: &Promotion,
         withdrawal: Option<Departure>,
     ) -> Result<(), StorageError> {
-        // The image is locked.
+        // The caller has locked the image, so nobody else takes this number.
         let number: i64 = value!(
             self,
             "select coalesce(max(number), 0) + 1 from promotion where image_id = $1",
@@ -164,7 +165,7 @@ impl Tx {
         Ok(())
     }
 
-    /// The withdrawal that nothing was promoted after.
+    /// Returns the withdrawal after which nothing was promoted.
     pub async fn withdrawn(
         &mut self,
         image: Uuid,
@@ -181,7 +182,7 @@ impl Tx {
         )
     }
 
-    /// The highest epoch that the image ever had in the channel, or may have had; 0 before the first.
+    /// Returns the highest epoch that the image ever had in the channel, or may have had; 0 before the first.
     pub async fn last_epoch(&mut self, image: Uuid, channel: Uuid) -> Result<i64, StorageError> {
         value!(
             self,
@@ -195,8 +196,8 @@ impl Tx {
         )
     }
 
-    /// Skips epochs that may have been given out after what this catalog knows: clients are told them
-    /// as ever growing.
+    /// Skips epochs that may have been given out after the state that this catalog knows: clients expect them to grow
+    /// only.
     pub async fn leave_epochs_out(&mut self, count: i64) -> Result<(), StorageError> {
         if count > 0 {
             execute!(
@@ -214,7 +215,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Marks every promotion of a revision in a channel as turned away from.
+    /// Marks every promotion of a revision in a channel as rolled back.
     pub async fn mark_rolled_back(
         &mut self,
         image: Uuid,
@@ -232,7 +233,7 @@ impl Tx {
         Ok(())
     }
 
-    /// The newest earlier promotion to another revision that is ready and was not rolled back.
+    /// Returns the newest earlier promotion to another revision that is ready and was not rolled back.
     pub async fn rollback_target(
         &mut self,
         current: &Promotion,
@@ -250,7 +251,7 @@ impl Tx {
         )
     }
 
-    /// A revision's promotions, newest first.
+    /// Lists a revision's promotions with their channels, newest first.
     pub async fn promotions_of(
         &mut self,
         revision: Uuid,
@@ -269,7 +270,7 @@ impl Tx {
         Ok(rows.into_iter().map(|row| (row.promotion, row.channel_name)).collect())
     }
 
-    /// An image's history, newest first, those behind (`before`, `before_id`).
+    /// Lists an image's history before the given place, newest first.
     pub async fn promotions_before(
         &mut self,
         image: Uuid,

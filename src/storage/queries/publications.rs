@@ -1,4 +1,4 @@
-//! What imagedepot put into the tree.
+//! The files that imagedepot has put into the tree.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use crate::model::row::from_row;
 use crate::model::{Publication, PublicationState};
 use crate::storage::{StorageError, Tx};
 
-/// What a [`Publication`] is read from.
+/// Lists the columns that a [`Publication`] is read from.
 macro_rules! publication_columns {
     ($name:ident) => {
         columns!($name: path, channel_id, revision_id, role, blob_id, digest, state, withdraw_at)
@@ -17,8 +17,8 @@ macro_rules! publication_columns {
 #[cfg(test)]
 pub(super) use publication_columns;
 
-/// Whether the publication `p` of the revision `r` is to leave the tree without grace: it was found to be bad, is nobody's
-/// any more, or was withdrawn so and not promoted to the channel again.
+/// Builds the condition that the publication `p` of the revision `r` has to leave the tree without grace: the revision
+/// was found to be bad or deleted, or it was withdrawn at once and not promoted to the channel again.
 macro_rules! goes_at_once {
     () => {
         "(r.state in ('quarantined', 'revoked', 'deleted') or exists (select 1 from promotion w \
@@ -29,18 +29,18 @@ macro_rules! goes_at_once {
 }
 pub(super) use goes_at_once;
 
-/// A publication with what its file must be like.
+/// A publication, with the properties that its file must have.
 #[derive(Debug, Clone)]
 pub struct KnownFile {
     pub publication: Publication,
     pub blob_key: String,
     pub size: u64,
     pub sealed_at: DateTime<Utc>,
-    /// What a bucket calls the bytes that were published; none in a folder, and while they are on their way.
+    /// The bucket's tag of the published bytes; none in a folder, and while they are being copied.
     pub tag: Option<String>,
-    /// It was damaged, or found to be bad: no grace is due to it.
+    /// Set if the file is removed without grace: its blob is damaged, or `goes_at_once!` applies.
     pub goes_at_once: bool,
-    /// Until then it is left where it is, for the repair to read.
+    /// The time until which a damaged file stays in place, so that the repair can read it.
     pub rescue_until: Option<DateTime<Utc>>,
 }
 
@@ -55,7 +55,7 @@ from_row!(KnownFile {
 });
 
 impl Tx {
-    /// Everything that imagedepot put into the tree, in the order of the paths.
+    /// Lists everything that imagedepot has put into the tree, in the order of the paths.
     pub async fn known_files(&mut self) -> Result<Vec<KnownFile>, StorageError> {
         all!(
             self,
@@ -72,7 +72,7 @@ impl Tx {
         )
     }
 
-    /// Where a blob's published forms are.
+    /// Lists the paths at which a blob is published.
     pub async fn publications_of(&mut self, blob: Uuid) -> Result<Vec<(String,)>, StorageError> {
         all!(
             self,
@@ -81,7 +81,7 @@ impl Tx {
         )
     }
 
-    /// In the order of the paths, those behind `after`.
+    /// Lists publications after `after`, in the order of the paths.
     pub async fn publications_after(
         &mut self,
         after: &str,
@@ -99,12 +99,13 @@ impl Tx {
         )
     }
 
-    /// The documents that imagedepot wrote into channels' folders. The table has the name of the first of them.
+    /// Lists the documents that imagedepot wrote into channels' folders. The table is named after the first kind of
+    /// them.
     pub async fn known_documents(&mut self) -> Result<Vec<(String,)>, StorageError> {
         all!(self, "select path from manifest")
     }
 
-    /// Notes that the document under `path`, about to be written, is imagedepot's.
+    /// Records that the document at `path`, which is about to be written, belongs to imagedepot.
     pub async fn put_document(&mut self, path: &str) -> Result<(), StorageError> {
         execute!(
             self,
@@ -119,7 +120,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Inserts the row, or changes what it says.
+    /// Inserts the row, or updates it.
     pub async fn put_publication(&mut self, publication: &Publication) -> Result<(), StorageError> {
         insert!(self, "publication", {
             path: &publication.path,
@@ -139,7 +140,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Takes the HTTP names of all that a channel's folder holds of an image; the files go with the next reconciliation.
+    /// Takes everything that a channel's folder holds of an image off HTTP; the next reconciliation removes the files.
     pub async fn begin_removal(
         &mut self,
         image: Uuid,
@@ -158,7 +159,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Notes by what a published object is known; none while it is on its way, and in a folder.
+    /// Records the tag that identifies a published object; none while it is being copied, and in a folder.
     pub async fn put_publication_tag(
         &mut self,
         path: &str,
@@ -178,7 +179,7 @@ impl Tx {
         Ok(())
     }
 
-    /// How many of a revision's files stand in a channel's folder.
+    /// Counts a revision's files that are published in a channel's folder.
     pub async fn count_published(
         &mut self,
         channel: Uuid,

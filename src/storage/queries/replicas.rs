@@ -1,5 +1,5 @@
-//! The servers on this catalog, and what each of them answers from. Times are the database's: the clocks of several
-//! machines differ.
+//! The servers on this catalog, and the version of it that each of them answers from. Times are those of the database,
+//! because the clocks of several machines differ.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -9,12 +9,12 @@ use crate::model::replica::Replica;
 use crate::storage::{StorageError, Tx};
 
 impl Tx {
-    /// The time by the database's clock.
+    /// Returns the time by the database's clock.
     pub async fn database_time(&mut self) -> Result<DateTime<Utc>, StorageError> {
         value!(self, "select current_timestamp")
     }
 
-    /// Tells of a server that it lives, and what it answers from.
+    /// Records that a server is alive, and the version that it answers from.
     pub async fn tell_of_replica(&mut self, replica: &Replica) -> Result<(), StorageError> {
         execute!(
             self,
@@ -28,7 +28,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Those that have told of themselves since.
+    /// Lists the servers that have been recorded as alive since `since`.
     pub async fn replicas_since(
         &mut self,
         since: DateTime<Utc>,
@@ -41,7 +41,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Those that ended without a word.
+    /// Deletes the rows of servers that ended without deleting them.
     pub async fn forget_replicas_before(
         &mut self,
         before: DateTime<Utc>,

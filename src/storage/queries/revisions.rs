@@ -9,7 +9,7 @@ use crate::model::row::from_row;
 use crate::model::{File, FileRole, Revision, RevisionState};
 use crate::storage::{StorageError, Tx};
 
-/// What a [`Revision`] is read from.
+/// Lists the columns that a [`Revision`] is read from.
 macro_rules! revision_columns {
     ($name:ident) => {
         columns!(
@@ -20,16 +20,16 @@ macro_rules! revision_columns {
 }
 pub(super) use revision_columns;
 
-/// A sealed revision, as retention looks at it.
+/// A sealed revision, as retention sees it.
 #[derive(Debug, Clone)]
 pub struct RetainedRevision {
     pub id: Uuid,
     pub number: i64,
     pub state: RevisionState,
     pub protected: bool,
-    /// A channel is assigned to it, or one of its files stands in the tree.
+    /// Set if it is assigned in a channel, or one of its files is in the tree.
     pub held: bool,
-    /// Of its files together.
+    /// The size of its files together.
     pub bytes: u64,
 }
 
@@ -79,7 +79,7 @@ impl Tx {
         )
     }
 
-    /// Newest first, those below `before`, without tombstones.
+    /// Lists the revisions below `before`, without tombstones, newest first.
     pub async fn revisions_before(
         &mut self,
         image: Uuid,
@@ -129,7 +129,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Unprotected drafts that nobody touched or uploads to since `untouched_since`, the oldest 100.
+    /// Lists the oldest 100 unprotected drafts that were not changed since `untouched_since` and have no upload in
+    /// progress.
     pub async fn stale_drafts(
         &mut self,
         untouched_since: DateTime<Utc>,
@@ -147,7 +148,7 @@ impl Tx {
         )
     }
 
-    /// The images that have more sealed revisions than they are to keep.
+    /// Lists the images that have more sealed revisions than they should keep.
     pub async fn images_with_surplus(&mut self) -> Result<Vec<(Uuid,)>, StorageError> {
         all!(
             self,
@@ -157,7 +158,7 @@ impl Tx {
         )
     }
 
-    /// The sealed revisions of an image, newest first.
+    /// Lists the sealed revisions of an image, newest first.
     pub async fn retained_revisions(
         &mut self,
         image: Uuid,
@@ -210,7 +211,7 @@ impl Tx {
         )
     }
 
-    /// Puts a file in its role; one that had the role before must have been taken away.
+    /// Inserts a file in its role. A file that had the role before must have been deleted.
     pub async fn insert_file(
         &mut self,
         revision: Uuid,

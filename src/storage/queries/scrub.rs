@@ -1,4 +1,4 @@
-//! Which stored bytes were read when, and what was found damaged.
+//! The times at which stored bytes were last verified, and the damage that was found.
 
 use chrono::{DateTime, Utc};
 use sqlx::AssertSqlSafe;
@@ -8,7 +8,7 @@ use super::statement::{all, execute, optional, value};
 use crate::model::{Coverage, DamagedFile, Digest, RevisionState, StoredBlob};
 use crate::storage::{StorageError, Tx};
 
-/// The columns of [`StoredBlob`], of all that a file refers to.
+/// Builds a query for [`StoredBlob`], for all blobs that a file refers to.
 macro_rules! stored_blobs {
     ($rest:literal) => {
         concat!(
@@ -20,21 +20,22 @@ macro_rules! stored_blobs {
     };
 }
 
-/// Which blobs are to be read.
+/// The blobs that are to be read.
 #[derive(Debug, Clone, Copy)]
 pub struct ScrubDue {
-    /// Those that were not read since then.
+    /// A blob that was last read before this time is due.
     pub older_than: DateTime<Utc>,
-    /// Damaged ones that were not looked at since then.
+    /// A damaged blob that was last read before this time is due as well.
     pub damaged_before: DateTime<Utc>,
-    /// But not those that since then could not be read.
+    /// A blob that could not be read since this time is left out.
     pub tried_since: DateTime<Utc>,
-    /// What was read later than this was read by a clock that has been set back since.
+    /// The latest credible time of a reading: a later one was written by a clock that has been set back since.
     pub latest: DateTime<Utc>,
 }
 
 impl Tx {
-    /// Blobs that somebody wants to be read, or that are due; first what is wanted, then what waits longest.
+    /// Lists blobs that were requested to be read or are due: first the requested ones, then those that have waited
+    /// longest.
     pub async fn blobs_to_scrub(
         &mut self,
         due: ScrubDue,
@@ -59,12 +60,12 @@ impl Tx {
         )
     }
 
-    /// Every stored blob that a file refers to, what came first first.
+    /// Lists every stored blob that a file refers to, oldest first.
     pub async fn stored_blobs(&mut self) -> Result<Vec<StoredBlob>, StorageError> {
         all!(self, stored_blobs!("order by b.created_at, b.id"))
     }
 
-    /// Marks all stored blobs, or those of one revision or image, as wanted to be read; how many.
+    /// Marks all stored blobs, or those of one revision or image, as requested to be read, and returns how many.
     pub async fn want_scrub(
         &mut self,
         image: Option<Uuid>,
@@ -82,7 +83,7 @@ impl Tx {
         )
     }
 
-    /// Notes that a blob was looked at.
+    /// Records that a blob was read.
     pub async fn note_scrubbed(
         &mut self,
         id: Uuid,
@@ -98,7 +99,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Notes that a blob could not be read.
+    /// Records that a blob could not be read.
     pub async fn note_unread(&mut self, id: Uuid, now: DateTime<Utc>) -> Result<(), StorageError> {
         execute!(
             self,
@@ -110,12 +111,12 @@ impl Tx {
         Ok(())
     }
 
-    /// How many blobs could not be read since then.
+    /// Counts the blobs that could not be read since `since`.
     pub async fn count_unread(&mut self, since: DateTime<Utc>) -> Result<i64, StorageError> {
         value!(self, "select count(*) from unread where tried_at >= $1", since)
     }
 
-    /// Since when every blob was read at least once, or has arrived; none without blobs.
+    /// Returns the time since which every blob was read at least once, or has arrived; none if there are no blobs.
     pub async fn oldest_reading(&mut self) -> Result<Option<DateTime<Utc>>, StorageError> {
         let oldest: Vec<(DateTime<Utc>,)> = all!(
             self,
@@ -145,7 +146,7 @@ impl Tx {
         Ok(())
     }
 
-    /// The copies in the tree are of no use.
+    /// Ends the rescue of a blob: the copies of it in the tree are of no use.
     pub async fn end_rescue(&mut self, blob: Uuid) -> Result<(), StorageError> {
         execute!(self, "update damage set rescue_until = null where blob_id = $1", blob)?;
         Ok(())
@@ -161,7 +162,7 @@ impl Tx {
         Ok(found > 0)
     }
 
-    /// Every file whose bytes are damaged, in the order of images, revisions and roles.
+    /// Lists every file whose bytes are damaged, in the order of images, revisions and roles.
     pub async fn damaged_files(&mut self) -> Result<Vec<DamagedFile>, StorageError> {
         all!(
             self,
@@ -172,7 +173,7 @@ impl Tx {
         )
     }
 
-    /// Damaged blobs of an image that have these very bytes, but for one.
+    /// Lists the damaged blobs of an image that have the given bytes, except for one.
     pub async fn damaged_twins(
         &mut self,
         image: Uuid,
@@ -192,13 +193,13 @@ impl Tx {
         )
     }
 
-    /// All files that have one blob have another from now on.
+    /// Makes all files that refer to one blob refer to another from now on.
     pub async fn replace_blob(&mut self, old: Uuid, new: Uuid) -> Result<(), StorageError> {
         execute!(self, "update file set blob_id = $2 where blob_id = $1", old, new)?;
         Ok(())
     }
 
-    /// How many of a revision's files are damaged.
+    /// Counts a revision's damaged files.
     pub async fn count_damaged(&mut self, revision: Uuid) -> Result<i64, StorageError> {
         value!(
             self,
@@ -224,7 +225,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Ends a quarantine; what the revision was before.
+    /// Ends a quarantine, and returns the state that the revision had before.
     pub async fn end_quarantine(
         &mut self,
         revision: Uuid,
@@ -237,7 +238,7 @@ impl Tx {
         Ok(before.map(|(state,)| state))
     }
 
-    /// Makes quarantine what the damage says: in are sealed revisions with a damaged file, and no others.
+    /// Adjusts quarantine to the damage: exactly the sealed revisions with a damaged file are in it.
     pub async fn settle_quarantine(&mut self, now: DateTime<Utc>) -> Result<(), StorageError> {
         const DAMAGED: &str =
             "select f.revision_id from file f join damage d on d.blob_id = f.blob_id";
@@ -260,7 +261,7 @@ impl Tx {
         Ok(())
     }
 
-    /// How far the scrub has come; what was read since `since` counts as verified.
+    /// Returns how far the scrub has come. A blob counts as verified if it was read since `since`.
     pub async fn coverage(&mut self, since: DateTime<Utc>) -> Result<Coverage, StorageError> {
         // sum() of bigints is numeric on PostgreSQL.
         let found: Option<Coverage> = optional!(

@@ -1,20 +1,20 @@
-//! Running one SQL statement on the database at hand, by what is wanted of its answer.
+//! The macros that run one SQL statement on the database in use, by the kind of answer.
 
-/// One row or none.
+/// Runs a statement and returns one row or none.
 macro_rules! optional {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         $crate::storage::db::on!($tx, conn => sqlx::query_as($sql)$(.bind($bind))*.fetch_optional(conn).await)
             .map_err($crate::storage::StorageError::from)
     };
 }
-/// All rows.
+/// Runs a statement and returns all rows.
 macro_rules! all {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         $crate::storage::db::on!($tx, conn => sqlx::query_as($sql)$(.bind($bind))*.fetch_all(conn).await)
             .map_err($crate::storage::StorageError::from)
     };
 }
-/// How many rows were changed.
+/// Runs a statement and returns how many rows were changed.
 macro_rules! execute {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         $crate::storage::db::on!($tx, conn => {
@@ -23,15 +23,15 @@ macro_rules! execute {
         .map_err($crate::storage::StorageError::from)
     };
 }
-/// The first column of one row, which must be there.
+/// Runs a statement and returns the first column of one row, which must exist.
 macro_rules! value {
     ($tx:expr, $sql:expr $(, $bind:expr)* $(,)?) => {
         $crate::storage::db::on!($tx, conn => sqlx::query_scalar($sql)$(.bind($bind))*.fetch_one(conn).await)
             .map_err($crate::storage::StorageError::from)
     };
 }
-/// A new row; how many were inserted. Each column stands beside its value, so that none can come to another's place. What
-/// else the statement says follows.
+/// Inserts a row and returns how many were inserted. Each column is written beside its value, so that no value gets
+/// into another column. The rest of the statement follows.
 macro_rules! insert {
     ($tx:expr, $table:literal, { $($row:tt)+ }) => {
         $crate::storage::queries::statement::insert!($tx, $table, { $($row)+ }, "")
@@ -52,17 +52,17 @@ macro_rules! insert {
         )
     };
 }
-/// One place for each column.
+/// Lists one placeholder for each column.
 macro_rules! places {
     ([] [$($spare:literal)*]) => { "" };
     ([$column:ident $($columns:ident)*] [$place:literal $($spare:literal)*]) => {
         concat!($place, $crate::storage::queries::statement::places!([$($columns)*] [$($spare)*]))
     };
 }
-/// A table's columns for a `select`, with the table's name, or what it goes by in the statement, before each.
+/// Lists a table's columns for a `select`, each with the table's name, or its alias in the statement, before it.
 ///
-/// Each table that is read as a record has one list, beside its statements. None selects `*`: servers of this version go
-/// on while a later one's migration adds columns.
+/// Each table that is read as a record has one list, beside its statements. No statement selects `*`, because servers
+/// of this version continue to run while a later version's migration adds columns.
 macro_rules! columns {
     ($name:ident: $first:ident $(, $column:ident)* $(,)?) => {
         concat!(stringify!($name), ".", stringify!($first)$(, ", ", stringify!($name), ".", stringify!($column))*)

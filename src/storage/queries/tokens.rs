@@ -8,7 +8,7 @@ use super::statement::{all, columns, execute, insert, optional, value};
 use crate::model::{ApiToken, Role, SigningKey, TokenFilter, TokenName};
 use crate::storage::{StorageError, Tx};
 
-/// What an [`ApiToken`] is read from.
+/// Lists the columns that an [`ApiToken`] is read from.
 macro_rules! api_token_columns {
     ($name:ident) => {
         columns!(
@@ -20,7 +20,7 @@ macro_rules! api_token_columns {
 #[cfg(test)]
 pub(super) use api_token_columns;
 
-/// What a new token starts with.
+/// The initial values of a new token.
 pub struct NewToken<'a> {
     pub id: Uuid,
     pub name: &'a TokenName,
@@ -32,7 +32,7 @@ pub struct NewToken<'a> {
     pub expires_at: DateTime<Utc>,
 }
 
-/// What a new key starts with.
+/// The initial values of a new key.
 pub struct NewSigningKey<'a> {
     pub id: Uuid,
     pub issuer: &'a str,
@@ -57,7 +57,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Whatever has become of it.
+    /// Returns a token, even if it has expired or was revoked.
     pub async fn token(&mut self, id: Uuid) -> Result<Option<ApiToken>, StorageError> {
         optional!(
             self,
@@ -66,7 +66,7 @@ impl Tx {
         )
     }
 
-    /// The token that goes by the name now; of the dead there may be many.
+    /// Returns the valid token with the name. There may be many that are no longer valid.
     pub async fn live_token_by_key(
         &mut self,
         name_key: &str,
@@ -96,7 +96,7 @@ impl Tx {
         )
     }
 
-    /// Newest first, those before `before`.
+    /// Lists tokens before `before`, newest first.
     pub async fn tokens_before(
         &mut self,
         before: Uuid,
@@ -126,7 +126,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Notes a use, unless one was noted since `since`.
+    /// Records a use, unless one was recorded since `since`.
     pub async fn note_token_use(
         &mut self,
         id: Uuid,
@@ -143,7 +143,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Forgets tokens that have been void since before `since`.
+    /// Forgets tokens that expired or were revoked before `since`.
     pub async fn forget_tokens_before(&mut self, since: DateTime<Utc>) -> Result<(), StorageError> {
         execute!(self, "delete from api_token where revoked_at < $1 or expires_at < $1", since)?;
         Ok(())
@@ -163,7 +163,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Keys whose tokens are good, the newest first.
+    /// Lists the keys whose tokens are valid, newest first.
     pub async fn signing_keys(&mut self) -> Result<Vec<SigningKey>, StorageError> {
         all!(
             self,
@@ -172,8 +172,8 @@ impl Tx {
         )
     }
 
-    /// The key that signs, if there is one yet; no other has a private half. Not "the newest": ids of
-    /// replicas whose clocks differ do not sort.
+    /// Returns the key that signs, if there is one yet; no other has a private half. It is not found as the newest key,
+    /// because ids from replicas whose clocks differ do not sort.
     pub async fn key_that_signs(&mut self) -> Result<Option<SigningKey>, StorageError> {
         optional!(
             self,
@@ -182,12 +182,12 @@ impl Tx {
         )
     }
 
-    /// Its private half.
+    /// Returns the private half of a key.
     pub async fn private_key(&mut self, id: Uuid) -> Result<String, StorageError> {
         value!(self, "select private_key from signing_key where id = $1", id)
     }
 
-    /// Takes the private halves of all keys but one away: they sign nothing any more.
+    /// Deletes the private halves of all keys but one, so that those can no longer sign anything.
     pub async fn forget_private_keys_but(&mut self, id: Uuid) -> Result<(), StorageError> {
         execute!(
             self,
@@ -197,7 +197,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Retires all keys but one and revokes their tokens; says how many tokens.
+    /// Retires all keys but one, revokes their tokens, and returns how many tokens that were.
     pub async fn retire_signing_keys_but(
         &mut self,
         id: Uuid,

@@ -1,4 +1,4 @@
-//! Who of several writers has an upload, and what the one that has it notes.
+//! The writers of an upload: which of several has it, and what that one records.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -7,7 +7,7 @@ use super::statement::{execute, optional};
 use crate::model::Upload;
 use crate::storage::{StorageError, Tx};
 
-/// Who writes from now on.
+/// The writer that has an upload from now on.
 pub struct Holder<'a> {
     pub claim: i64,
     pub instance: Uuid,
@@ -15,14 +15,14 @@ pub struct Holder<'a> {
     pub until: DateTime<Utc>,
 }
 
-/// What a writer tells of its progress.
+/// The progress that a writer records.
 pub struct Progress<'a> {
     pub claim: i64,
     pub received: i64,
     pub hash_state: &'a str,
-    /// At the end of the last whole part, with its offset, where that is news.
+    /// The digest's state at the end of the last whole part, with its offset, if that is new.
     pub part_hash_state: Option<String>,
-    /// Parts in a bucket that were not noted before: number and id.
+    /// The parts in a bucket that were not recorded before: number and id.
     pub parts: Vec<(i64, &'a str)>,
     pub tail: Option<&'a str>,
     pub held_until: DateTime<Utc>,
@@ -30,8 +30,8 @@ pub struct Progress<'a> {
 }
 
 impl Tx {
-    /// Draws the next number for a writer; none where the session does not receive (any more). Keeps
-    /// the row from other changes until the commit.
+    /// Draws the next number for a writer; none if the session is not receiving (any more). Locks the row against other
+    /// changes until the commit.
     pub async fn draw_claim(&mut self, id: Uuid) -> Result<Option<i64>, StorageError> {
         let row: Option<(i64,)> = optional!(
             self,
@@ -42,7 +42,7 @@ impl Tx {
         Ok(row.map(|(claim,)| claim))
     }
 
-    /// Gives the session to the writer, unless a newer one has drawn a number.
+    /// Gives the session to the writer, unless a newer one has drawn a number. Reports whether it did.
     pub async fn hold_upload(
         &mut self,
         id: Uuid,
@@ -61,7 +61,8 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// From now on bytes past the offset may be believed, under this start of the machine.
+    /// Records the machine's current boot: bytes past the offset may be trusted from now on, as long as the boot is the
+    /// same.
     pub async fn note_boot(
         &mut self,
         id: Uuid,
@@ -78,7 +79,7 @@ impl Tx {
         Ok(())
     }
 
-    /// The writer lives, and asks for the newest number; none where the session is not its any more.
+    /// Records that the writer is alive, and returns the newest number; none if the session is no longer the writer's.
     pub async fn renew_hold(
         &mut self,
         id: Uuid,
@@ -96,8 +97,7 @@ impl Tx {
         Ok(row.map(|(newest,)| newest))
     }
 
-    /// Notes what is on stable storage; the newest number, or none where the session is not the writer's
-    /// any more.
+    /// Records what is on stable storage, and returns the newest number; none if the session is no longer the writer's.
     pub async fn note_upload(
         &mut self,
         upload: &Upload,
@@ -119,7 +119,8 @@ impl Tx {
         Ok(there.then_some(newest))
     }
 
-    /// What is reserved for an upload, and whether its length is still unknown; says whether the session is the writer's.
+    /// Sets the bytes that are reserved for an upload, and whether its length is still unknown. Reports whether the
+    /// session is the writer's and no more bytes have arrived than that.
     pub async fn resize_upload(
         &mut self,
         upload: &Upload,
@@ -143,7 +144,8 @@ impl Tx {
         Ok(changed == 1 && resized == 1)
     }
 
-    /// Notes the multipart upload in which the blob grows; says whether the session is the writer's.
+    /// Records the multipart upload in which the blob grows. Reports whether the session is the writer's and had none
+    /// before.
     pub async fn note_multipart(
         &mut self,
         upload: &Upload,
@@ -163,7 +165,7 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// The writer has ended.
+    /// Releases the session of a writer that has ended.
     pub async fn release_upload(&mut self, id: Uuid, claim: i64) -> Result<(), StorageError> {
         execute!(
             self,

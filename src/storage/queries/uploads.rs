@@ -1,4 +1,4 @@
-//! Uploads: resumable sessions. Who of several writers has one stands in [`super::upload_writers`].
+//! Uploads: resumable sessions. [`super::upload_writers`] has the statements on which of several writers has one.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -8,7 +8,7 @@ use super::upload_writers::Holder;
 use crate::model::{FileRole, Upload, UploadProtocol, UploadState};
 use crate::storage::{StorageError, Tx};
 
-/// What a new session starts with; its blob's row must be there.
+/// The initial values of a new session; its blob's row must exist.
 pub struct NewUpload<'a> {
     pub id: Uuid,
     pub revision_id: Uuid,
@@ -24,7 +24,7 @@ pub struct NewUpload<'a> {
     pub now: DateTime<Utc>,
 }
 
-/// The columns of [`Upload`], from the session, its target and its blob.
+/// Builds a query for [`Upload`], from the session, its target and its blob.
 macro_rules! uploads {
     ($rest:literal) => {
         concat!(
@@ -39,7 +39,7 @@ macro_rules! uploads {
 }
 
 impl Tx {
-    /// A new session, held by its first writer if there is one.
+    /// Inserts a session, held by its first writer if there is one.
     pub async fn insert_upload(
         &mut self,
         new: &NewUpload<'_>,
@@ -74,7 +74,7 @@ impl Tx {
         optional!(self, uploads!("where u.id = $1"), id)
     }
 
-    /// Sessions that receive, the oldest first.
+    /// Lists sessions that are receiving after `after`, oldest first.
     pub async fn uploads_after(
         &mut self,
         after: Uuid,
@@ -88,7 +88,7 @@ impl Tx {
         )
     }
 
-    /// Sessions that receive and made no progress since.
+    /// Lists up to 100 sessions that are receiving and have made no progress since `since`, the longest idle first.
     pub async fn idle_uploads(
         &mut self,
         since: DateTime<Utc>,
@@ -102,7 +102,7 @@ impl Tx {
         )
     }
 
-    /// Sessions that have not brought a byte.
+    /// Does the same as [`Self::idle_uploads`], only for sessions that have not received a byte.
     pub async fn empty_uploads(
         &mut self,
         since: DateTime<Utc>,
@@ -117,7 +117,7 @@ impl Tx {
         )
     }
 
-    /// As [`Self::idle_uploads`], only whole-file uploads.
+    /// Does the same as [`Self::idle_uploads`], only for whole-file uploads.
     pub async fn idle_puts(&mut self, since: DateTime<Utc>) -> Result<Vec<Upload>, StorageError> {
         all!(
             self,
@@ -129,7 +129,7 @@ impl Tx {
         )
     }
 
-    /// Whole-file uploads of a server, which end with their request.
+    /// Lists the whole-file uploads of a server, which end with their request.
     pub async fn puts_of(&mut self, instance: Uuid) -> Result<Vec<Upload>, StorageError> {
         all!(self, uploads!("where u.protocol = 'put' and u.holder = $1"), instance)
     }
@@ -147,12 +147,12 @@ impl Tx {
         )
     }
 
-    /// Sessions that receive, and bytes that they have and will have.
+    /// Counts the sessions that are receiving.
     pub async fn count_uploads(&mut self) -> Result<i64, StorageError> {
         value!(self, "select count(*) from upload where state = 'receiving'")
     }
 
-    /// Bytes of an image's files and of those that are arriving, but for one role of one revision.
+    /// Returns the bytes of an image's files, except for one role of one revision, and of its uploads in progress.
     pub async fn bytes_of_image(
         &mut self,
         image: Uuid,
@@ -173,7 +173,7 @@ impl Tx {
         )
     }
 
-    /// Whether somebody uploads to a revision.
+    /// Reports whether a revision has uploads in progress.
     pub async fn has_open_uploads(&mut self, revision: Uuid) -> Result<bool, StorageError> {
         let open: i64 = value!(
             self,
@@ -183,7 +183,7 @@ impl Tx {
         Ok(open > 0)
     }
 
-    /// The open sessions of a revision that takes no more files; the blobs that they were filling.
+    /// Deletes the open sessions of a revision that accepts no more files. Returns the blobs that they were filling.
     pub async fn delete_open_uploads_of(
         &mut self,
         revision: Uuid,
@@ -196,7 +196,7 @@ impl Tx {
         Ok(rows.into_iter().map(|(blob,)| blob).collect())
     }
 
-    /// The open sessions of a caller that is gone; the blobs that they were filling.
+    /// Deletes the open sessions of a caller that no longer exists. Returns the blobs that they were filling.
     pub async fn delete_open_uploads_by(
         &mut self,
         creator: &str,
@@ -209,7 +209,8 @@ impl Tx {
         Ok(rows.into_iter().map(|(blob,)| blob).collect())
     }
 
-    /// Its bytes are a file's; says whether the session was still the writer's.
+    /// Marks the session as complete, because its bytes belong to a file now. Reports whether it was still the
+    /// writer's.
     pub async fn complete_upload(
         &mut self,
         id: Uuid,
@@ -232,8 +233,8 @@ impl Tx {
         Ok(())
     }
 
-    /// Whole files that are still being sent for the same role, and were begun before: a later one has come whole. The blobs
-    /// that they were filling.
+    /// Deletes the whole-file uploads for the same role that are still receiving and began before `later`, which has
+    /// arrived completely. Returns the blobs that they were filling.
     pub async fn delete_puts_before(&mut self, later: &Upload) -> Result<Vec<Uuid>, StorageError> {
         let rows: Vec<(Uuid,)> = all!(
             self,
@@ -246,14 +247,14 @@ impl Tx {
         Ok(rows.into_iter().map(|(blob,)| blob).collect())
     }
 
-    /// The sessions of a revision that goes; the blobs that they were filling.
+    /// Deletes the sessions of a revision that is being deleted. Returns the blobs that they were filling.
     pub async fn delete_uploads_of(&mut self, revision: Uuid) -> Result<Vec<Uuid>, StorageError> {
         let rows: Vec<(Uuid,)> =
             all!(self, "delete from upload where revision_id = $1 returning blob_id", revision)?;
         Ok(rows.into_iter().map(|(blob,)| blob).collect())
     }
 
-    /// Complete ones that nobody will ask about any more.
+    /// Deletes complete sessions that no client will ask about any more.
     pub async fn forget_complete_uploads(
         &mut self,
         before: DateTime<Utc>,

@@ -14,7 +14,7 @@ use crate::model::FolderDocument;
 use crate::storage::blobs::{BlobReader, Blobs, connect};
 use crate::storage::error::StorageError;
 
-/// Where published files lie. Cheap to clone.
+/// The place of published files. Cheap to clone.
 #[derive(Clone)]
 pub enum Tree {
     Folder(TreeFolder),
@@ -37,7 +37,7 @@ impl Tree {
         TreeFolder::open(path).map(Self::Folder)
     }
 
-    /// What is in one folder of the tree, without what is in folders below; one that is not there is empty.
+    /// Lists one folder of the tree, without the folders below it. A folder that does not exist is empty.
     pub async fn list(&self, folder: &str) -> Result<Entries, StorageError> {
         match self {
             Self::Folder(tree) => {
@@ -49,7 +49,7 @@ impl Tree {
         }
     }
 
-    /// The folders below the root.
+    /// Lists the folders below the root.
     pub async fn folders(&self) -> Result<Vec<String>, StorageError> {
         match self {
             Self::Folder(tree) => {
@@ -60,7 +60,7 @@ impl Tree {
         }
     }
 
-    /// The file of a published file, where the tree is a folder.
+    /// Returns the local path of a published file; none if the tree is a bucket.
     pub fn local_path(&self, path: &str) -> Option<PathBuf> {
         match self {
             Self::Folder(tree) => Some(tree.root().join(path)),
@@ -68,8 +68,8 @@ impl Tree {
         }
     }
 
-    /// Whether a file found in the tree is a blob's published form. `tag` is what was kept of its publication. Blocks
-    /// for some file's metadata where the tree is a folder.
+    /// Reports whether a file found in the tree is a blob's published form. `tag` is what was recorded of its
+    /// publication. Blocks to read a file's metadata if the tree is a folder.
     pub fn is_published(
         found: &Entry,
         original: &Original,
@@ -86,8 +86,8 @@ impl Tree {
         }
     }
 
-    /// Makes a blob appear under `path`. What is to be kept of it, by which it is known again; none in a folder,
-    /// where a file is known by itself.
+    /// Makes a blob appear under `path`. Returns the tag to record, by which the copy is recognised; none in a folder,
+    /// where the file itself shows it.
     pub async fn publish(
         &self,
         path: &str,
@@ -108,7 +108,7 @@ impl Tree {
         }
     }
 
-    /// Opens a published file of so many bytes.
+    /// Opens a published file of `size` bytes.
     pub async fn reader(&self, path: &str, size: u64) -> Result<BlobReader, StorageError> {
         match self {
             Self::Folder(tree) => {
@@ -123,7 +123,7 @@ impl Tree {
         }
     }
 
-    /// Whether a published file has bytes of its own: a hard link is the blob itself.
+    /// Reports whether a published file has bytes of its own: a hard link is the blob itself.
     pub async fn is_copy(
         &self,
         path: &str,
@@ -139,7 +139,7 @@ impl Tree {
         }
     }
 
-    /// Writes a document of a channel's folder whole. A bucket keeps what is to be said of it with it.
+    /// Writes a document of a channel's folder as a whole. A bucket stores the document's headers with it.
     pub async fn write(
         &self,
         path: &str,
@@ -155,7 +155,7 @@ impl Tree {
         }
     }
 
-    /// Reads a small file, if it is there.
+    /// Reads a small file; none if it does not exist.
     pub async fn read(&self, path: &str) -> Result<Option<Bytes>, StorageError> {
         match self {
             Self::Folder(tree) => {
@@ -166,7 +166,7 @@ impl Tree {
         }
     }
 
-    /// Takes a file out of the tree, and its folder where nothing else is in it. That it is gone already is fine.
+    /// Removes a file from the tree, and also its folder if nothing else is in it. A missing file is no error.
     pub async fn remove(&self, path: &str) -> Result<(), StorageError> {
         match self {
             Self::Folder(tree) => {

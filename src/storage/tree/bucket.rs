@@ -1,10 +1,10 @@
 //! The tree in a bucket, which a bucket's own site or a CDN may serve.
 //!
-//! Files appear by copies that the service makes from the blobs, with the type, the cache rules and the digest that
-//! the server sends with them. An object appears whole or not at all, so there are no temporary names.
+//! Files appear as copies that the service makes from the blobs, with the content type, the cache rules and the digest
+//! that the server sends with them. An object appears whole or not at all, so there are no temporary names.
 //!
-//! The client offers a plain copy only, which keeps what the blob's object says of itself and in S3 ends at 5 GB. The
-//! services' own requests are signed by it and sent from here.
+//! The client offers only a plain copy, which keeps the attributes of the blob's object and is limited to 5 GB in S3.
+//! The services' own requests are therefore signed by the client and sent from here.
 
 mod azure;
 mod s3;
@@ -27,7 +27,7 @@ use crate::storage::blobs::{
 };
 use crate::storage::error::{StorageError, away};
 
-/// A folder of the tree, page by page: a thousand files take a tenth of a second.
+/// The time limit for listing a folder of the tree, page by page: a thousand files take a tenth of a second.
 const LISTING: Duration = Duration::from_mins(2);
 
 /// The name of the digest in an object's metadata, as `x-amz-meta-sha256`.
@@ -36,7 +36,7 @@ const DIGEST: &str = "sha256";
 #[derive(Clone)]
 pub struct TreeBucket {
     client: Client,
-    /// Larger blobs are copied in parts of this size, in bytes.
+    /// The size in bytes above which blobs are copied in parts, and that of these parts.
     copy_above: u64,
 }
 
@@ -92,7 +92,7 @@ impl TreeBucket {
                     within(COPYING, self.client.objects.copy(&source.location, &location)).await?;
                     self.describe_in_azure(&location, original).await?;
                 }
-                // The copy keeps what the blob's object says of itself.
+                // The copy keeps the attributes of the blob's object.
                 Service::Google => {
                     within(COPYING, self.client.objects.copy(&source.location, &location)).await?;
                 }
@@ -162,19 +162,19 @@ fn value(text: &str) -> Result<HeaderValue, StorageError> {
     HeaderValue::from_str(text).map_err(|error| StorageError::Unusable(error.to_string()))
 }
 
-/// What the service will say again, and what may pass.
+/// Returns the error for a refusal: `Unusable` if the service will repeat it, another one if it may pass.
 fn refused(detail: String, status: reqwest::StatusCode) -> StorageError {
     let may_pass = [408, 409, 429].contains(&status.as_u16());
     let is_for_good = status.is_client_error() || status == reqwest::StatusCode::NOT_IMPLEMENTED;
     if is_for_good && !may_pass { StorageError::Unusable(detail) } else { away(detail) }
 }
 
-/// Azure writes a tag with quotation marks in an answer and without in a listing.
+/// Removes the quotation marks of a tag, which Azure writes in an answer and not in a listing.
 fn plain(tag: &str) -> String {
     tag.trim_matches('"').to_owned()
 }
 
-/// What an object says of itself.
+/// Returns the attributes of the object of a revision's file.
 fn of_revision(original: &Original) -> Attributes {
     let mut attributes = of_a_file();
     let digest: AttributeValue = original.digest.to_hex().into();

@@ -1,4 +1,4 @@
-//! What stands in the tree, and what it is made from.
+//! The entries of the tree, and the blobs that they are made from.
 
 use std::collections::BTreeMap;
 
@@ -16,21 +16,21 @@ pub struct Original {
     pub sealed_at: DateTime<Utc>,
 }
 
-/// What stands under a name in the tree.
+/// An entry under a name in the tree.
 #[derive(Debug, Clone)]
 pub enum Entry {
     File(std::fs::Metadata),
     Object {
         size: u64,
-        /// When the bucket made it.
+        /// The time at which the bucket made it.
         modified: DateTime<Utc>,
-        /// What the bucket calls these very bytes.
+        /// The bucket's tag for exactly these bytes.
         tag: Option<String>,
     },
 }
 
 impl Entry {
-    /// When it was written, as the tree's own dates have it.
+    /// Returns the time at which the entry was written, by the tree's own dates.
     pub fn modified(&self) -> Option<DateTime<Utc>> {
         match self {
             Self::File(metadata) => metadata.modified().ok().map(DateTime::from),

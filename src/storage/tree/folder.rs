@@ -1,4 +1,4 @@
-//! The tree in a folder, which nginx, IIS or a file share may serve as it stands. Everything here blocks.
+//! The tree in a folder, which nginx, IIS or a file share may serve as it is. Everything here blocks.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, Permissions};
@@ -13,10 +13,10 @@ use super::entry::Original;
 use crate::storage::disk::sync_folder;
 use crate::storage::error::StorageError;
 
-/// Names of files that are being made begin so; a crash may leave one, a later look removes it.
+/// The prefix of the names of files that are being made. A crash may leave one, and a later listing removes it.
 const TEMPORARY: &str = ".imagedepot-";
 
-/// What a writer that was killed has left is taken away after so long.
+/// The age at which files that a killed writer left are deleted.
 const LEFT_FOR: Duration = Duration::from_mins(10);
 
 /// The folder at the root of the tree.
@@ -26,7 +26,7 @@ pub struct TreeFolder {
 }
 
 impl TreeFolder {
-    /// Opens the folder, made (0755) if absent.
+    /// Opens the folder, which is created (0755) if absent.
     pub fn open(root: &Path) -> Result<Self, StorageError> {
         make_folder(root).map_err(StorageError::file(root.display().to_string()))?;
         let root = root.canonicalize().map_err(StorageError::file(root.display().to_string()))?;
@@ -37,9 +37,9 @@ impl TreeFolder {
         &self.root
     }
 
-    /// The files in one folder of the tree by name, without those of folders below; a folder that
-    /// does not exist, or is somebody's file, is empty. What an earlier crash has
-    /// left is removed on the way.
+    /// Lists the files in one folder of the tree by name, without those of folders below it. It is empty if the folder
+    /// does not exist, or if its name belongs to a file that imagedepot did not make. What an earlier crash left is
+    /// deleted on the way.
     pub fn list(&self, folder: &str) -> Result<BTreeMap<String, fs::Metadata>, StorageError> {
         let path = self.root.join(folder);
         let fail = StorageError::file(path.display().to_string());
@@ -50,7 +50,7 @@ impl TreeFolder {
         }
     }
 
-    /// The folders below the root, by name.
+    /// Lists the folders below the root by name.
     pub fn folders(&self) -> Result<Vec<String>, StorageError> {
         let list = || {
             let mut folders = Vec::new();
@@ -66,15 +66,15 @@ impl TreeFolder {
         list().map_err(StorageError::file(self.root.display().to_string()))
     }
 
-    /// Whether a file found in the tree is a blob's published form: the same file by hard link, or
-    /// a copy with its size and date.
+    /// Reports whether a file found in the tree is a blob's published form: the same file by a hard link, or a copy
+    /// with its size and date.
     pub fn is_published(found: &fs::Metadata, blob: &Path, original: &Original) -> bool {
         let linked = fs::metadata(blob)
             .is_ok_and(|blob| (blob.dev(), blob.ino()) == (found.dev(), found.ino()));
         linked || (found.len() == original.size && found.mtime() == original.sealed_at.timestamp())
     }
 
-    /// Makes a blob appear under `path`, by hard link or, where links cannot be, by copy.
+    /// Makes a blob appear under `path`, by a hard link or, where links are impossible, by a copy.
     pub fn publish(
         &self,
         path: &str,
@@ -107,7 +107,7 @@ impl TreeFolder {
         sync_folder(folder)
     }
 
-    /// Writes a small file whole.
+    /// Writes a small file as a whole.
     pub fn write(&self, path: &str, content: &[u8]) -> Result<(), StorageError> {
         let target = self.root.join(path);
         self.write_at(&target, content).map_err(StorageError::file(target.display().to_string()))
@@ -126,7 +126,7 @@ impl TreeFolder {
         sync_folder(folder)
     }
 
-    /// Reads a small file, if it is there.
+    /// Reads a small file; none if it does not exist.
     pub fn read(&self, path: &str) -> Result<Option<Vec<u8>>, StorageError> {
         let target = self.root.join(path);
         match fs::read(&target) {
@@ -136,7 +136,7 @@ impl TreeFolder {
         }
     }
 
-    /// Takes a file out of the tree. That it is gone already is fine.
+    /// Removes a file from the tree. A missing file is no error.
     pub fn remove(&self, path: &str) -> Result<(), StorageError> {
         let target = self.root.join(path);
         remove_if_there(&target)
@@ -147,23 +147,23 @@ impl TreeFolder {
             .map_err(StorageError::file(target.display().to_string()))
     }
 
-    /// Removes a folder of a channel that is gone, if nothing else is in it.
+    /// Removes a folder below the root if it is empty, such as that of a deleted channel.
     pub fn remove_folder_if_empty(&self, folder: &str) {
         if !folder.is_empty() {
-            // Not empty, or gone: both are fine.
+            // The folder is not empty, or already gone: both are fine.
             let _kept = fs::remove_dir(self.root.join(folder));
         }
     }
 }
 
-/// Whether there is a file, and it is not another name of the blob.
+/// Reports whether there is a file that is not just another name of the blob.
 pub(super) fn are_two_files(path: &Path, blob: Option<&Path>) -> bool {
     let identity = |file: fs::Metadata| (file.dev(), file.ino());
     let blob = blob.and_then(|blob| fs::metadata(blob).ok()).map(identity);
     fs::symlink_metadata(path).is_ok_and(|file| Some(identity(file)) != blob)
 }
 
-/// Nothing is there: also where the way to it leads through a file.
+/// Reports whether nothing is there, which is also the case if the path leads through a file.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }
@@ -179,7 +179,7 @@ fn list_files(folder: &Path) -> io::Result<BTreeMap<String, fs::Metadata>> {
             }
             continue;
         }
-        // Of the entry itself: a symbolic link is somebody's own and no file of ours.
+        // This is the metadata of the entry itself: a symbolic link is not a file that imagedepot made.
         match entry.metadata() {
             Ok(metadata) if !metadata.is_dir() => {
                 files.insert(name, metadata);
@@ -192,14 +192,14 @@ fn list_files(folder: &Path) -> io::Result<BTreeMap<String, fs::Metadata>> {
     Ok(files)
 }
 
-/// Whether nobody writes it any more, or is about to rename it. By the time of its last change of any kind: a link has the
-/// date of what it leads to. Whoever publishes the same file again overwrites it anyway.
+/// Reports whether the file is no longer being written and will not be renamed. This depends on the time of its last
+/// change of any kind, because a link has the date of the blob. Publishing the same file again overwrites it anyway.
 fn is_left_over(file: &fs::Metadata) -> bool {
     let changed = UNIX_EPOCH + Duration::from_secs(file.ctime().unsigned_abs());
     changed.elapsed().is_ok_and(|age| age >= LEFT_FOR)
 }
 
-/// Read-only for all, and dated at the sealing.
+/// Makes a file read-only for all and dates it at the sealing.
 fn dress(file: &File, sealed_at: DateTime<Utc>) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o444))?;
     file.set_modified(sealed_at.into())

@@ -1,7 +1,8 @@
 //! Restoring: a backup becomes a catalog, a store and, by the next server's reconciliation, a tree.
 //!
-//! Into what is empty only: nothing is overwritten. Bytes first, then all rows at once; cut off in between, it is begun again
-//! and finds its bytes there. A file that the backup lacks, or has damaged, is in quarantine afterwards.
+//! The targets must be empty: nothing is overwritten. Bytes come first, then all rows at once. An interrupted restore
+//! is started again and finds its bytes there. A file that is missing or damaged in the backup is in quarantine
+//! afterwards.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader, Seek as _, Write as _};
@@ -20,7 +21,7 @@ use crate::storage::blobs::verify::{Pace, Verdict};
 use crate::storage::blobs::{Listing, RunningHash};
 use crate::storage::dump::{self, Loader};
 
-/// What was done.
+/// The result of a restore.
 #[derive(Debug, Clone)]
 pub struct Restored {
     pub name: String,
@@ -28,20 +29,20 @@ pub struct Restored {
     pub rows: u64,
     pub blobs: u64,
     pub bytes: u64,
-    /// Files in quarantine, for the backup has no sound bytes of them.
+    /// Files in quarantine, because the backup has no intact bytes of them.
     pub lost: Vec<Digest>,
 }
 
-/// How a backup is restored.
+/// The options of a restore.
 #[derive(Debug, Clone, Copy)]
 pub struct RestoreOrder {
-    /// The bytes are those that the store has.
+    /// Restores the rows only; the bytes are those in the store.
     pub rows_only: bool,
-    /// For revisions that were made after the backup: clients may have them.
+    /// The number of revision numbers to skip: clients may have revisions that were made after the backup.
     pub numbers_left_out: i64,
 }
 
-/// A blob as the rows of a backup have it.
+/// A blob in the rows of a backup.
 struct SavedBlob {
     id: Uuid,
     key: String,
@@ -51,8 +52,8 @@ struct SavedBlob {
 impl Catalog {
     /// Restores the backup of this name into a catalog and a store that are empty.
     ///
-    /// With `rows_only` the bytes are those that the store has, which may be in use: nothing is copied, and what is lost in
-    /// between is in quarantine.
+    /// With `rows_only`, the bytes are those in the store, which may be in use: nothing is copied, and files that were
+    /// lost since the backup are in quarantine.
     pub async fn restore(
         &self,
         backup_store: &BackupStore,
@@ -79,7 +80,7 @@ impl Catalog {
         if let Some(stranger) = there.keys().find(|key| !keys.contains(key)) {
             return Err(unusable(format!("the store is not empty: it has {stranger}")));
         }
-        // First: killed in between, no server begins a catalog of its own with it.
+        // Set the owner first: if the process is killed in between, no server starts a new catalog with this store.
         self.blobs.set_owner(note.identity).await?;
         let (mut bytes, mut lost) = (0, Vec::new());
         for blob in &blobs {
@@ -133,12 +134,12 @@ impl Catalog {
         )))
     }
 
-    /// Refuses where something would be overwritten.
+    /// Fails if rows would be overwritten.
     pub(in crate::upkeep) async fn must_have_no_rows(&self) -> Result<()> {
         if self.db.read().await?.is_blank().await? { Ok(()) } else { Err(not_empty()) }
     }
 
-    /// Refuses where files would be mixed up with others.
+    /// Fails if the tree has files, because they would be mixed up with others.
     pub(in crate::upkeep) async fn must_have_empty_tree(&self) -> Result<()> {
         let mut folders = self.tree.folders().await?;
         folders.push(String::new());
@@ -152,7 +153,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Says whether the bytes are there now, and what they should be.
+    /// Puts a blob's bytes into the store. Reports whether the store has them now, with the right digest.
     async fn bring_back(
         &self,
         backup_store: &BackupStore,
@@ -178,7 +179,7 @@ impl Catalog {
         }
     }
 
-    /// All at once, into what is empty.
+    /// Loads all rows at once into an empty catalog.
     pub(in crate::upkeep) async fn load_rows(
         &self,
         rows: &std::fs::File,
@@ -188,7 +189,7 @@ impl Catalog {
         let now = self.clock.now();
         let mut tx = self.db.write().await?;
         tx.lock_catalog_version().await?;
-        // Asked again: copying took its time, and a server may have been started meanwhile.
+        // Check again: copying takes long, and a server may have been started meanwhile.
         if !tx.is_blank().await? {
             return Err(not_empty());
         }
@@ -199,7 +200,7 @@ impl Catalog {
             count += 1;
         }
         if load.were_bytes_read {
-            // What was damaged then and could be brought back is sound now.
+            // Files that were damaged at the time of the backup and could be restored are intact now.
             for file in tx.damaged_files().await? {
                 if !lost.iter().any(|(blob, _)| *blob == file.blob_id) {
                     tx.delete_damage(file.blob_id).await?;
@@ -217,18 +218,18 @@ impl Catalog {
         }
         tx.settle_quarantine(now).await?;
         tx.leave_numbers_out(load.numbers_left_out, now).await?;
-        // Taken while it was being moved.
+        // The rows may have been dumped while the catalog was being moved.
         tx.set_frozen(None).await?;
         tx.commit().await?;
         Ok(count)
     }
 }
 
-/// How rows are loaded.
+/// The options for loading rows.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::upkeep) struct Load {
     pub(in crate::upkeep) numbers_left_out: i64,
-    /// All bytes were compared with their digests on the way.
+    /// Set if all bytes were compared with their digests on the way.
     pub(in crate::upkeep) were_bytes_read: bool,
 }
 
@@ -238,7 +239,7 @@ fn not_empty() -> crate::catalog::Error {
     )
 }
 
-/// The rows, compared with their digest, in a file without a name.
+/// Copies the rows into an unnamed file and compares them with their digest.
 async fn fetch_rows(
     backup_store: &BackupStore,
     name: &str,
@@ -277,7 +278,7 @@ fn saved_blobs(rows: &std::fs::File) -> Result<Vec<SavedBlob>> {
     let (mut blobs, mut digests) = (Vec::new(), BTreeMap::new());
     for line in lines(rows)? {
         let line = line?;
-        // Before anything is done with any of them: keys and paths come out of these rows.
+        // Check every row before any of them is used: keys and paths come from these rows.
         dump::must_be_ours(&line)?;
         let row = &line["row"];
         match line["table"].as_str() {
@@ -301,7 +302,7 @@ fn saved_blobs(rows: &std::fs::File) -> Result<Vec<SavedBlob>> {
     known.collect()
 }
 
-/// `place` is the table and the column, as whoever reads of it knows them.
+/// Reads a text from a row. `place` is the table and the column, for the error message.
 fn text<'a>(row: &'a Value, place: &str) -> Result<&'a str> {
     Ok(column(row, place).as_str().ok_or_else(|| broken(place))?)
 }

@@ -1,8 +1,9 @@
-//! What the store has and no row knows: left by a kill in the wrong moment, or by a catalog that was set back.
+//! Orphans: blobs in the store that no row knows, left by a kill at the wrong moment or by a catalog that was set back.
 //!
-//! Where servers write, a row is there before its first byte and goes after its last one, so whatever was listed and has no
-//! row afterwards is nobody's, however young it is. (What fills an empty catalog writes bytes first, and nobody collects there.) It is the other way round that needs care: a store whose catalog is another one, or
-//! much older, is full of strangers, and they are all that somebody has.
+//! Servers insert a blob's row before its first byte and delete it after its last one. So a blob that was listed and
+//! has no row afterwards belongs to nothing, however young it is. (An empty catalog is filled bytes first, but nothing
+//! collects garbage there.) The opposite case needs care: if the store belongs to another catalog, or the catalog is
+//! much older, the store is full of unknown blobs, and they may be the only copies.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::atomic::Ordering;
@@ -15,10 +16,10 @@ use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::storage::StorageError;
 
-/// So many strangers are few, whatever else there is.
+/// The number of unknown blobs that counts as few, however many others there are.
 const FEW: usize = 20;
 
-/// Bytes without a row.
+/// A blob without a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Orphan {
     pub(super) key: String,
@@ -26,7 +27,7 @@ pub(super) struct Orphan {
 }
 
 impl Catalog {
-    /// Which catalog this is. Said once, and only read from then on.
+    /// Returns the catalog's identity. It is created once, and only read from then on.
     pub(in crate::upkeep) async fn identity(&self) -> Result<Uuid> {
         if let Some(identity) = self.db.look().await?.identity().await? {
             return Ok(identity);
@@ -37,8 +38,11 @@ impl Catalog {
         Ok(identity)
     }
 
-    /// Says whose the store is, where nobody has yet. To be called at the start; refuses to begin a new catalog where the
-    /// store has another's bytes.
+    /// Records this catalog as the store's owner if the store has none. Must be called at startup.
+    ///
+    /// # Errors
+    ///
+    /// Fails if the catalog is new and the store belongs to another one.
     pub async fn claim_store(&self) -> Result<()> {
         let owner = self.blobs.owner().await?;
         if owner.is_some()
@@ -48,7 +52,7 @@ impl Catalog {
             return Err(lost());
         }
         let identity = self.identity().await?;
-        // From now on a store without its mark is a disk that is not mounted.
+        // From now on, a store without its mark is a disk that is not mounted.
         self.shared.store_is_marked.store(true, Ordering::Relaxed);
         match owner {
             None if self.is_missing_its_store().await? => {
@@ -67,7 +71,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Whether there should be bytes, and are none: an empty place is no store that has lost everything.
+    /// Reports whether the store should have bytes but has none: probably it is a disk that is not mounted.
     async fn is_missing_its_store(&self) -> Result<bool> {
         let known = self.db.read().await?.stored_blobs().await?;
         if known.is_empty() {
@@ -77,7 +81,7 @@ impl Catalog {
         Ok(!known.iter().any(|blob| listing.contains_key(&blob.key)))
     }
 
-    /// Compares store and catalog; refuses where something speaks against removing anything.
+    /// Compares store and catalog. Fails if anything indicates that nothing should be removed.
     pub(super) async fn find_orphans(&self, order: CollectionOrder) -> Result<Vec<Orphan>> {
         self.check_owner().await?;
         let mut tx = self.db.read().await?;
@@ -117,7 +121,7 @@ impl Catalog {
         Ok(orphans)
     }
 
-    /// Refuses where the store is not the catalog's, or is not there: a folder without its disk is empty.
+    /// Fails if the store is not the catalog's, or is missing: the mount point of an unmounted disk is an empty folder.
     pub(in crate::upkeep) async fn check_owner(&self) -> Result<()> {
         let identity = self.identity().await?;
         match self.blobs.owner().await? {
@@ -129,7 +133,7 @@ impl Catalog {
         }
     }
 
-    /// Takes them into the books, as garbage.
+    /// Records the orphans as garbage.
     pub(super) async fn give_up_orphans(&self, orphans: &[Orphan]) -> Result<Amount> {
         let mut given_up = Amount::default();
         for some in orphans.chunks(100) {

@@ -1,5 +1,5 @@
-//! Random lives of images: whatever is uploaded, promoted, rolled back, revoked, deleted and collected, in whatever order,
-//! no byte that something refers to ever goes, and all others do.
+//! Random lives of images: whatever is uploaded, promoted, rolled back, revoked, deleted and collected, in whatever
+//! order, no byte that something refers to is ever removed, and all others are.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ const IMAGES: [&str; 3] = ["one", "two", "three"];
 const CHANNELS: [&str; 2] = ["test", "production"];
 const MINUTE: u64 = 60_000_000;
 
-/// What happens to the images. Revisions are picked among those there are.
+/// One step in the lives of the images. Revisions are picked among the existing ones.
 #[derive(Debug, Clone)]
 enum Step {
     Upload {
@@ -66,14 +66,14 @@ enum Step {
     },
     Reconcile,
     Sweep,
-    /// What the dry run tells is what the run does.
+    /// A collection; the dry run must report what the run does.
     Collect {
         immediately: bool,
     },
     Pass {
         minutes: u64,
     },
-    /// Bytes that no row knows.
+    /// Adds bytes that no row knows.
     Stranger,
     Restart,
 }
@@ -105,7 +105,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// A catalog whose clock stands still, and its administrator.
+/// A catalog with a clock that only the test moves, and its administrator.
 struct Trial {
     catalog: Catalog,
     actor: Actor,
@@ -176,7 +176,7 @@ impl Trial {
             Step::Stranger => return self.put_stranger(),
             Step::Restart => return self.restart().await,
         };
-        // Refusals are fine; what cannot be done at all is not.
+        // Refusals are allowed, but failures are not.
         assert!(!matches!(done, Err(Error::Storage(_) | Error::JobTaken)), "{step:?}: {done:?}");
     }
 
@@ -214,7 +214,7 @@ impl Trial {
         self.catalog.promote(context, &image, &channel, order).await.map(drop)
     }
 
-    /// Mostly one of the newest.
+    /// Picks a revision, mostly one of the newest.
     async fn pick(&self, image: usize, pick: usize) -> Option<i64> {
         let revisions = self.catalog.revisions(&name(image), i64::MAX, 50).await.unwrap();
         let count = revisions.len().clamp(1, 20);
@@ -269,7 +269,7 @@ impl Trial {
         }
     }
 
-    /// What stands in the tree was made from bytes that are there.
+    /// Checks that every file in the tree was made from bytes that are there.
     async fn nothing_published_is_lost(&self) {
         let stored = self.stored();
         for file in self.catalog.db.read().await.unwrap().known_files().await.unwrap() {
@@ -277,7 +277,7 @@ impl Trial {
         }
     }
 
-    /// The keys of all that is stored.
+    /// Returns the keys of all stored blobs.
     fn stored(&self) -> BTreeSet<String> {
         let shards = std::fs::read_dir(self.folder.path().join("blobs")).unwrap();
         let shards = shards.map(|shard| shard.unwrap().path()).filter(|path| path.is_dir());
@@ -285,7 +285,7 @@ impl Trial {
         files.map(|file| file.unwrap().file_name().into_string().unwrap()).collect()
     }
 
-    /// When all grace is over, exactly what revisions have is stored.
+    /// Checks that after all grace periods exactly the revisions' bytes are stored.
     async fn end(self) {
         for _ in 0..2 {
             self.catalog.reconcile().await.unwrap();
@@ -323,7 +323,7 @@ async fn open(folder: &TempDir, now: &Arc<AtomicU64>) -> Catalog {
     test_catalog::open(folder.path(), rules, now).await
 }
 
-/// A revision's bytes that the tree was given for another one, which is deleted since.
+/// Covers a revision's bytes that were published for another revision, which is deleted since.
 #[tokio::test]
 async fn a_dry_run_knows_what_the_tree_still_needs() {
     let mut trial = Trial::begin().await;
@@ -351,7 +351,7 @@ async fn a_dry_run_knows_what_the_tree_still_needs() {
     trial.end().await;
 }
 
-/// Ten thousand steps in all.
+/// Runs ten thousand steps in all.
 #[test]
 fn whatever_happens_to_images_their_bytes_stay_and_all_others_go() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();

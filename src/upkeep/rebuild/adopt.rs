@@ -1,4 +1,4 @@
-//! Published files become stored bytes again: by another name of the same file where that can be, else by a copy.
+//! Turns published files into stored bytes again: by a hard link if possible, else by a copy.
 
 use std::collections::HashMap;
 
@@ -11,14 +11,14 @@ use crate::model::{Digest, FileRole};
 use crate::storage::blobs::Identities;
 use crate::storage::blobs::verify::{Pace, digest_of};
 
-/// What was found and made.
+/// The result of a rebuild.
 #[derive(Debug, Clone, Default)]
 pub struct Rebuilt {
     pub channels: usize,
     pub images: usize,
     pub revisions: usize,
     pub bytes: u64,
-    /// What could not be used, and why; it is left where it is.
+    /// Files that could not be used, and why. They stay where they are.
     pub left: Vec<String>,
 }
 
@@ -38,12 +38,12 @@ pub(super) struct Adopted {
     pub(super) size: u64,
     pub(super) digest: Digest,
     pub(super) modified: DateTime<Utc>,
-    /// Where in the tree it stands.
+    /// The folders of the tree that contain it.
     pub(super) folders: Vec<String>,
 }
 
 impl Catalog {
-    /// Adopts the files of every revision that has all of its files.
+    /// Adopts the files of every revision that is complete.
     pub(super) async fn adopt_all(
         &self,
         survey: &Survey,
@@ -83,7 +83,7 @@ impl Catalog {
         Ok(wholes)
     }
 
-    /// The first of its places that has the right bytes; none where no place has.
+    /// Adopts the first of the file's places that has the right bytes. Returns none if no place has.
     async fn adopt(
         &self,
         role: FileRole,
@@ -114,7 +114,7 @@ impl Catalog {
                 continue;
             }
             let key = self.make_blob(place, &found, known).await?;
-            // Revisions that were made of another have the same file.
+            // A revision that was made from another one shares its files.
             let blob = *blobs.entry(key.clone()).or_insert_with(|| self.ids.next());
             return Ok(Some(Adopted {
                 blob,

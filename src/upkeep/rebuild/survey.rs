@@ -1,4 +1,4 @@
-//! What the tree tells by itself: its manifests, and the names of its files.
+//! Collects what the tree says by itself: its manifests, and the names of its files.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::os::unix::fs::MetadataExt as _;
@@ -18,11 +18,11 @@ use crate::model::{
 use crate::storage::blobs::ReadFile;
 use crate::storage::tree::Entry;
 
-/// The whole of it.
+/// The findings about the whole tree.
 #[derive(Default)]
 pub(super) struct Survey {
     pub(super) channels: Vec<FoundChannel>,
-    /// In the order in which they were met; others name them by their place.
+    /// The images in the order in which they were found. Other types refer to them by index.
     pub(super) images: Vec<FoundImage>,
     files: BTreeMap<(usize, i64, FileRole), FoundFile>,
     pub(super) left: Vec<String>,
@@ -31,7 +31,7 @@ pub(super) struct Survey {
 pub(super) struct FoundChannel {
     pub(super) name: ChannelName,
     pub(super) folder: String,
-    /// The paths of those that stand in it.
+    /// The paths of the documents in the folder.
     pub(super) documents: Vec<String>,
     pub(super) sequence: i64,
     pub(super) issued: DateTime<Utc>,
@@ -55,11 +55,11 @@ pub(super) struct FoundImage {
     pub(super) revoked: BTreeSet<i64>,
 }
 
-/// A revision's file, which may stand in several folders.
+/// A revision's file, which may be in several folders.
 #[derive(Default)]
 pub(super) struct FoundFile {
     pub(super) places: Vec<Place>,
-    /// As a manifest has it.
+    /// The digest from a manifest.
     pub(super) digest: Option<Digest>,
 }
 
@@ -68,20 +68,20 @@ pub(super) struct Place {
     pub(super) path: String,
     pub(super) size: u64,
     pub(super) modified: DateTime<Utc>,
-    /// Which file it is, whatever its names, and as it was when it was met; none in a bucket.
+    /// The file's device and inode, and (`read`) its state when it was found; none in a bucket.
     pub(super) identity: Option<(u64, u64)>,
     pub(super) read: Option<ReadFile>,
-    /// What a bucket calls the bytes.
+    /// The bucket's `ETag` of the bytes.
     tag: Option<String>,
 }
 
 impl Survey {
-    /// All files, those of one revision behind one another.
+    /// Returns all files. Those of one revision follow each other.
     pub(super) fn files(&self) -> impl Iterator<Item = (&(usize, i64, FileRole), &FoundFile)> {
         self.files.iter()
     }
 
-    /// Every number of an image that anything tells of.
+    /// Returns every number of an image that occurs anywhere.
     pub(super) fn numbers_of(&self, image: usize) -> impl Iterator<Item = i64> {
         let of_files = self.files.keys().filter(move |key| key.0 == image).map(|key| key.1);
         let assignments = self.channels.iter().flat_map(|channel| &channel.assignments);
@@ -90,7 +90,7 @@ impl Survey {
         of_files.chain(assigned.map(|assignment| assignment.revision)).chain(revoked)
     }
 
-    /// Where a file stands in a channel's folder, and by which tag it is known there.
+    /// Returns the paths of a file in a channel's folder, with its tag there.
     pub(super) fn paths_in(
         &self,
         folder: &str,
@@ -130,7 +130,7 @@ impl Survey {
                 let name = file.path.strip_suffix(".index").unwrap_or(&file.path);
                 name.rsplit_once('.').map(|(_, extension)| extension.to_owned())
             });
-            // A manifest may be anybody's.
+            // Anybody may have written the manifest, so the extension is checked.
             let extension = extension.filter(|extension| is_extension(extension));
             let index = self.image(&image.image, extension.as_deref().unwrap_or("ckm"));
             let revoked = image.revoked.into_iter();
@@ -161,7 +161,7 @@ impl Survey {
 }
 
 impl Catalog {
-    /// Looks through every folder of the tree; first the manifests, which say what names mean.
+    /// Reads every folder of the tree: first the manifests, which say what the names mean.
     pub(super) async fn survey(&self) -> Result<Survey> {
         let mut survey = Survey::default();
         let mut folders = vec![String::new()];
@@ -203,7 +203,7 @@ impl Catalog {
         let Some(named) = self.rules().pattern.read(name) else {
             return survey.left.push(format!("{path}: no name of a published file"));
         };
-        // A name alone makes no image: it may be anybody's file.
+        // A name alone does not make an image: the file may have nothing to do with the depot.
         let known = survey.images.iter().position(|image| image.name.key() == named.image.key());
         let Some(image) = known else {
             return survey.left.push(format!("{path}: no manifest has an image of this name"));
@@ -234,7 +234,7 @@ impl Catalog {
     }
 }
 
-/// The role of a published file, by its name's end.
+/// Returns the role of a published file by its name's ending.
 pub(super) fn role_of(is_index: bool, extension: &str) -> FileRole {
     match (is_index, extension) {
         (true, _) => FileRole::Index,

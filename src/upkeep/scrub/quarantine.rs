@@ -1,7 +1,8 @@
 //! Quarantine: a revision with damaged bytes is kept from clients until it is healed.
 //!
-//! It keeps its channels. Who has it already has it whole, for every client compares digests; who asks for it is told to
-//! wait. Drafts have no quarantine: their damaged file goes, and is to be uploaded again.
+//! It stays assigned to its channels. Clients that already have it have it intact, because every client compares
+//! digests; clients that ask for it are told to wait. Drafts have no quarantine: their damaged file is deleted, and has
+//! to be uploaded again.
 
 use serde_json::json;
 
@@ -11,11 +12,12 @@ use crate::catalog::{Actor, Catalog, Result};
 use crate::model::{Image, Revision, RevisionState, StoredBlob, metric};
 use crate::storage::Tx;
 
-/// How long copies in the tree are left for [`rescue`](super::rescue), which says itself when it is done: for good.
+/// The time for which copies in the tree are kept for [`rescue`](super::rescue): practically without limit, because it
+/// reports itself when it is done.
 const RESCUE: chrono::TimeDelta = chrono::TimeDelta::days(3650);
 
 impl Catalog {
-    /// Keeps from clients whatever has these bytes. Done again, it changes nothing.
+    /// Puts everything that has these bytes into quarantine. Doing it again changes nothing.
     pub(super) async fn quarantine(&self, blob: &StoredBlob, what: &str) -> Result<()> {
         let copies = self.copies_of(blob).await?;
         let now = self.clock.now();
@@ -25,7 +27,7 @@ impl Catalog {
         // Only revisions of one image share bytes.
         let image_id = tx.lock_image_of(*first).await?;
         let Some(image) = tx.image_by_id(image_id).await? else { return Ok(()) };
-        // Deleted while this waited for the lock.
+        // They may have been deleted while this waited for the lock.
         let holders = tx.revisions_with_blob(blob.id).await?;
         if holders.is_empty() {
             return Ok(());
@@ -38,12 +40,12 @@ impl Catalog {
             self.take_out_of_use(&mut tx, &image, &mut revision, blob, what).await?;
         }
         if tx.revisions_with_blob(blob.id).await?.is_empty() {
-            // It was drafts' alone.
+            // Only drafts had it.
             tx.delete_damage(blob.id).await?;
             tx.discard_blob(blob.id, now, now).await?;
         }
         if blob.is_damaged {
-            // Seen before, and shown then.
+            // The damage is known, and was published when it was found.
             return Ok(tx.commit().await?);
         }
         self.show_change_of(&mut tx, &image).await?;
@@ -92,7 +94,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// The bytes are sound again where they lie.
+    /// Ends the quarantine of bytes that are intact again in their place.
     pub(super) async fn heal_in_place(&self, blob: &StoredBlob) -> Result<()> {
         let actor = Actor::system("scrub");
         let mut tx = self.db.write_to_free().await?;

@@ -1,4 +1,4 @@
-//! Rescue: what is damaged in the store may be sound in the tree, where that has a copy and not another name of the same file.
+//! Rescue: a file that is damaged in the store may be intact in the tree, if that has a copy and not a hard link.
 
 use futures_util::StreamExt as _;
 
@@ -10,7 +10,7 @@ use crate::storage::backup_store::BackupStore;
 use crate::storage::blobs::BlobReader;
 
 impl Catalog {
-    /// Where in the tree there are copies of a blob.
+    /// Returns the paths of a blob's copies in the tree.
     pub(super) async fn copies_of(&self, blob: &StoredBlob) -> Result<Vec<String>> {
         let paths = self.db.read().await?.publications_of(blob.id).await?;
         let mut copies = Vec::new();
@@ -22,7 +22,7 @@ impl Catalog {
         Ok(copies)
     }
 
-    /// Heals a blob by the first copy that is sound. None is no error: then a person has to do something.
+    /// Heals a blob by the first intact copy. It is not an error if there is none: then an administrator has to act.
     pub(super) async fn rescue(&self, blob: &StoredBlob) -> Result<()> {
         let damaged = self.db.read().await?.damaged_files().await?;
         let Some(file) = damaged.into_iter().find(|file| file.blob_id == blob.id) else {
@@ -48,7 +48,7 @@ impl Catalog {
             }
         }
         if !is_decided {
-            // It may be the only sound one that there is: it stays until the next look at the damage has read it.
+            // It may be the only intact copy. It stays until the next reading of the damaged blob has read it.
             return Ok(());
         }
         let mut tx = self.db.write_to_free().await?;
@@ -58,11 +58,11 @@ impl Catalog {
         Ok(())
     }
 
-    /// Heals what a place of backups has sound bytes of; the others stay as they are.
+    /// Heals all files of which a place of backups has intact bytes. The others stay as they are.
     pub async fn heal_from_backup(&self, actor: &Actor, backup_store: &BackupStore) -> Result<()> {
         for file in self.db.read().await?.damaged_files().await? {
             if !self.db.read().await?.is_damaged(file.blob_id).await? {
-                // Healed with another that has the same bytes.
+                // Healed together with another file that has the same bytes.
                 continue;
             }
             let reader = backup_store.reader(&file.digest, file.size);
@@ -78,7 +78,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// Uploads a damaged file's bytes once more, from somewhere else; they are compared with its digest.
+    /// Uploads a damaged file's bytes again from another source. They are compared with the file's digest.
     pub async fn heal_from(
         &self,
         actor: &Actor,
@@ -114,7 +114,7 @@ impl Catalog {
     }
 }
 
-/// Whether a copy was read, and is not what it should be; anything else may pass.
+/// Reports whether the copy was read and is wrong. Any other error may be temporary.
 fn is_about_the_copy(error: &Error) -> bool {
     match error {
         Error::DigestMismatch { .. } | Error::Truncated { .. } | Error::OtherBytes { .. } => true,

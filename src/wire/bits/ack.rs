@@ -1,4 +1,4 @@
-//! What a client is told: an Ack, whatever the status, in headers and without a body.
+//! The answer to a client: always an Ack, whatever the status, in headers and without a body.
 
 use std::fmt;
 
@@ -11,13 +11,13 @@ use super::{
     UPLOAD_PROTOCOL,
 };
 
-/// A code of Windows for what went wrong. Clients compare its digits as text, so it is always written as
-/// `0x` and eight upper-case digits.
+/// A Windows error code. Clients compare its digits as text, so it is always written as `0x` and eight upper-case
+/// digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct HResult(pub u32);
 
 impl HResult {
-    /// 0, which goes with a wrong offset: the client goes on from the one it is told.
+    /// The code 0, sent with a wrong offset: the client continues from the offset in the answer.
     pub const NONE: Self = Self(0);
     /// `E_FAIL`
     pub const FAILED: Self = Self(0x8000_4005);
@@ -25,12 +25,12 @@ impl HResult {
     pub const ACCESS_DENIED: Self = Self(0x8007_0005);
     /// `E_INVALIDARG`
     pub const INVALID_ARGUMENT: Self = Self(0x8007_0057);
-    /// Win32's `ERROR_DISK_FULL` (112). MC-BUP prints 0x80070112, in which the decimal number stands
-    /// where a hexadecimal one belongs; clients only pass the code on to people, who look this one up.
+    /// Win32's `ERROR_DISK_FULL` (112). MC-BUP prints 0x80070112, which has the decimal number in the place of a
+    /// hexadecimal one. Clients only show the code to people, who look this one up.
     pub const DISK_FULL: Self = Self(0x8007_0070);
-    /// Win32's `ERROR_BUSY` (170): for a while, with 503.
+    /// Win32's `ERROR_BUSY` (170): temporary, sent with 503.
     pub const BUSY: Self = Self(0x8007_00AA);
-    /// `BG_E_SESSION_NOT_FOUND`: the client begins anew with Create-Session (section 3.1.5.2.1).
+    /// `BG_E_SESSION_NOT_FOUND`: the client starts again with Create-Session (section 3.1.5.2.1).
     pub const SESSION_NOT_FOUND: Self = Self(0x8020_001F);
     /// `BG_E_TOO_LARGE`: the client gives up.
     pub const TOO_LARGE: Self = Self(0x8020_0020);
@@ -42,12 +42,12 @@ impl fmt::Display for HResult {
     }
 }
 
-/// Which part of the server failed.
+/// The part of the server that failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Context {
-    /// The one that speaks this protocol, `BG_ERROR_CONTEXT_REMOTE_FILE`.
+    /// The part that speaks this protocol, `BG_ERROR_CONTEXT_REMOTE_FILE`.
     Server,
-    /// What stands behind it, `BG_ERROR_CONTEXT_REMOTE_APPLICATION`.
+    /// The part behind it, `BG_ERROR_CONTEXT_REMOTE_APPLICATION`.
     BackEnd,
 }
 
@@ -60,7 +60,7 @@ impl Context {
     }
 }
 
-/// An answer. Turning it into a response is left to who knows the framework's.
+/// An answer. Another module turns it into the framework's response.
 #[derive(Debug, Clone)]
 pub struct Ack {
     pub status: StatusCode,
@@ -68,12 +68,12 @@ pub struct Ack {
 }
 
 impl Ack {
-    /// 200.
+    /// Returns a 200.
     pub fn ok() -> Self {
         Self::with_status(StatusCode::OK)
     }
 
-    /// To Create-Session. Not 201, which the documents allow too: IIS says 200.
+    /// Returns the answer to Create-Session. Its status is 200 as with IIS, and not 201, which the documents allow too.
     pub fn created(session: Uuid) -> Self {
         Self::ok()
             .of_session(session)
@@ -81,19 +81,19 @@ impl Ack {
             .field(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"))
     }
 
-    /// To a Fragment: the bytes before `next` are safe, and the client goes on there.
+    /// Returns the answer to a Fragment: the bytes before `next` are stored safely, and the client continues there.
     pub fn received(session: Uuid, next: u64) -> Self {
         Self::ok().of_session(session).field(RECEIVED_CONTENT_RANGE, next.into())
     }
 
-    /// 416: the fragment does not begin at `next`, where the client is to go on.
+    /// Returns a 416: the fragment does not begin at `next`, where the client has to continue.
     pub fn out_of_order(session: Uuid, next: u64) -> Self {
         Self::refused(StatusCode::RANGE_NOT_SATISFIABLE, HResult::NONE, Context::Server)
             .of_session(session)
             .field(RECEIVED_CONTENT_RANGE, next.into())
     }
 
-    /// A refusal with its code, which may only stand beside a status that is not 2xx.
+    /// Returns a refusal with its code. The code is only allowed with a status other than 2xx.
     pub fn refused(status: StatusCode, code: HResult, context: Context) -> Self {
         let code = HeaderValue::try_from(code.to_string());
         let mut ack = Self::with_status(status);
@@ -103,7 +103,7 @@ impl Ack {
         ack.field(ERROR_CONTEXT, HeaderValue::from_static(context.code()))
     }
 
-    /// An answer that says all in its status: 401, 413.
+    /// Returns an answer that says everything by its status: 401, 413.
     pub fn with_status(status: StatusCode) -> Self {
         let fields = vec![
             (PACKET_TYPE, HeaderValue::from_static("Ack")),
@@ -112,7 +112,7 @@ impl Ack {
         Self { status, fields }
     }
 
-    /// IIS 6 leaves the session out of most answers; the protocol asks for it in all.
+    /// Adds the session. IIS 6 leaves it out of most answers, but the protocol demands it in all.
     #[must_use]
     pub fn of_session(self, session: Uuid) -> Self {
         let name = session.braced().to_string().to_ascii_uppercase();

@@ -1,20 +1,20 @@
-//! The `Content-Range` of a Fragment: which bytes of the file its body is.
+//! The `Content-Range` of a Fragment: the bytes of the file that its body contains.
 
-/// A stretch of a file whose size is known. Never empty, never past the end.
+/// A range of a file of known size. It is never empty and never beyond the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FragmentRange {
-    /// Offset of the first byte.
+    /// The offset of the first byte.
     pub first: u64,
-    /// In bytes, at least 1.
+    /// The length in bytes, at least 1.
     pub length: u64,
     /// The size of the whole file in bytes.
     pub total: u64,
 }
 
 impl FragmentRange {
-    /// Reads `bytes FIRST-LAST/TOTAL`. The unit stands in any case (documents print `Bytes`), with any
-    /// white space behind it and around the numbers. A total of `*` is refused, since what cannot be
-    /// reserved cannot be received; so is the empty file, which no range can name.
+    /// Reads `bytes FIRST-LAST/TOTAL`. The unit may have any case (documents print `Bytes`), with any white space after
+    /// it and around the numbers. A total of `*` is refused, because disk space must be reserved for it. The empty file
+    /// is refused too, because no range can express it.
     pub fn parse(field: &str) -> Option<Self> {
         let (unit, rest) = field.trim_matches(WHITESPACE).split_once(WHITESPACE)?;
         if !unit.eq_ignore_ascii_case("bytes") {
@@ -26,7 +26,7 @@ impl FragmentRange {
         (first <= last && last < total).then(|| Self { first, length: last - first + 1, total })
     }
 
-    /// The offset behind the last byte.
+    /// Returns the offset after the last byte.
     pub fn end(&self) -> u64 {
         self.first + self.length
     }
@@ -34,7 +34,7 @@ impl FragmentRange {
 
 const WHITESPACE: [char; 2] = [' ', '\t'];
 
-/// Digits only: `str::parse` would take a plus sign.
+/// Reads a number of digits only: `str::parse` would accept a plus sign.
 fn number(text: &str) -> Option<u64> {
     let digits = text.trim_matches(WHITESPACE);
     let all_digits = !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,29 +1,29 @@
-//! What a client sends: the packets, read from the headers alone.
+//! The packets that clients send, read from the headers alone.
 //!
-//! Values are compared as the sources disagree: in any case, with any spacing. What is not understood
-//! is ignored; what is and cannot be right is refused, and so are two values where one is meant, of which
-//! a proxy in front may have believed the other.
+//! Values are accepted in any case and spacing, because the sources disagree. Unknown headers are ignored. Known
+//! headers with impossible values are refused. So are two values in place of one, of which a proxy in front may have
+//! used the other.
 
 use actix_web::http::header::{self, HeaderMap, HeaderName};
 use uuid::Uuid;
 
 use super::{FragmentRange, PACKET_TYPE, SESSION_ID, SUPPORTED_PROTOCOLS, UPLOAD_PROTOCOL};
 
-/// The longest value of a header, in bytes (Windows answers 400 past it).
+/// The longest value of a header, in bytes (Windows answers 400 to longer ones).
 const LONGEST_VALUE: usize = 4096;
 
-/// The longest name of a session that is legal, in characters.
+/// The longest valid session name, in characters.
 const LONGEST_SESSION_ID: usize = 100;
 
-/// The most protocols that a client may offer.
+/// The largest number of protocols that a client may offer.
 const MOST_PROTOCOLS: usize = 100;
 
 /// A client's packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Packet {
-    /// Asks for nothing but an answer: it opens and authenticates a connection before large bodies.
+    /// Asks only for an answer: it opens and authenticates a connection before large bodies.
     Ping,
-    /// Wants a session, in the one protocol that both sides speak.
+    /// Asks for a session, in the one protocol that both sides speak.
     CreateSession,
     Fragment {
         session: SessionId,
@@ -37,16 +37,16 @@ pub enum Packet {
     },
 }
 
-/// The name of a session as the client has it.
+/// The name of a session as the client sent it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SessionId {
-    /// A GUID, as every session of this server is named.
+    /// A GUID, which is the form of this server's session names.
     Guid(Uuid),
-    /// Another legal text: some other server's.
+    /// Another valid text, from another server.
     Foreign,
 }
 
-/// Why a packet is none.
+/// The reasons for which a packet is malformed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     #[error("the value of a header is longer than {LONGEST_VALUE} bytes")]
@@ -72,8 +72,8 @@ pub enum Malformed {
 }
 
 impl Packet {
-    /// Reads the headers of a request. The length of its body is checked apart, by
-    /// [`Self::check_length`], because rights come before it (section 3.2.5).
+    /// Reads the headers of a request. [`Self::check_length`] checks the length of the body separately, because rights
+    /// are checked before it (section 3.2.5).
     pub fn read(headers: &HeaderMap) -> Result<Self, Malformed> {
         check_values(headers)?;
         let kind = single(headers, &PACKET_TYPE)?.ok_or(Malformed::PacketType)?;
@@ -99,8 +99,8 @@ impl Packet {
         }
     }
 
-    /// Checks `Content-Length`, which every packet has. Without one the framework takes the body for
-    /// empty, so that nobody else would notice.
+    /// Checks `Content-Length`, which every packet has. Without it the framework takes the body for empty, so nothing
+    /// else would notice.
     pub fn check_length(&self, headers: &HeaderMap) -> Result<(), Malformed> {
         let length = single(headers, &header::CONTENT_LENGTH)?.ok_or(Malformed::NoLength)?;
         let length: u64 = length.parse().map_err(|_| Malformed::WrongLength)?;
@@ -123,7 +123,8 @@ impl SessionId {
     }
 }
 
-/// Credentials are left out: a Kerberos ticket may be longer, and is none of this protocol's.
+/// Checks the lengths of all values except credentials: a Kerberos ticket may be longer, and does not belong to this
+/// protocol.
 fn check_values(headers: &HeaderMap) -> Result<(), Malformed> {
     let own =
         |name: &HeaderName| *name != header::AUTHORIZATION && *name != header::PROXY_AUTHORIZATION;
@@ -131,7 +132,7 @@ fn check_values(headers: &HeaderMap) -> Result<(), Malformed> {
     if longest.unwrap_or(0) > LONGEST_VALUE { Err(Malformed::LongHeader) } else { Ok(()) }
 }
 
-/// The value of a header that stands once or not at all.
+/// Returns the value of a header that may occur at most once.
 fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a str>, Malformed> {
     let mut values = headers.get_all(name);
     let Some(value) = values.next() else { return Ok(None) };
@@ -141,8 +142,8 @@ fn single<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Result<Option<&'a st
     value.to_str().map(|text| Some(text.trim())).map_err(|_| Malformed::NoText)
 }
 
-/// Protocols are separated by spaces or commas, and may stand on several lines. Those past the
-/// hundredth are not looked at.
+/// Reports whether the client offers this protocol. Protocols are separated by spaces or commas, and may be on several
+/// lines. Only the first hundred are checked.
 fn offers_upload(headers: &HeaderMap) -> Result<bool, Malformed> {
     let mut offered = 0;
     for line in headers.get_all(&SUPPORTED_PROTOCOLS) {

@@ -1,35 +1,35 @@
-//! What a BITS client is to do when it is refused, and the status and code that make it do so.
+//! The reaction that a refusal should cause in a BITS client, and the status and code that cause it.
 //!
-//! A client gives up upon 4xx, except 408 and 409, and 501 and 505; it tries again upon other 5xx. So
-//! what passes by itself is always 503, and what the client can mend has the code that makes it do so.
+//! A client gives up after 4xx (except 408 and 409), 501 and 505; it tries again after other 5xx. Therefore temporary
+//! conditions are always 503, and what the client can fix has the code that makes it do so.
 
 use actix_web::http::StatusCode;
 
 use super::ack::{Ack, Context, HResult};
 
-/// What a client that is refused is to do.
+/// The reaction of a client that is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reaction {
-    /// What it asks for is wrong and stays so.
+    /// Give up: the request is wrong and stays wrong.
     GiveUp,
-    /// It has no right to it.
+    /// Give up: the client has no right to do this.
     NotAllowed,
-    /// The status says all by itself; the listener adds the challenges.
+    /// Log in. The status says everything; the listener adds the challenges.
     LogIn,
-    /// The session is gone, or the draft that it was for: the file goes into the next one.
+    /// Start again: the session is gone, or the draft that it was for. The file goes into the next one.
     BeginAnew,
-    /// To send the same again: it is not to give up for a line that is slow or broke.
+    /// Send the same again. A slow or broken connection is no reason to give up.
     SendAgain,
-    /// To wait: sessions end by themselves, closed, cancelled or expired. Refused for good the client would give
-    /// up, and ending the newest ones instead, as IIS does, would throw away what they sent.
+    /// Wait: sessions end by themselves when they are closed, cancelled or expired. After a permanent refusal the
+    /// client would give up. Ending the newest sessions instead, as IIS does, would throw away what they have sent.
     Wait,
-    /// To wait for something behind the server.
+    /// Wait for something behind the server.
     WaitForBackEnd,
-    /// To report a full disk.
+    /// Report a full disk.
     ReportFullDisk,
-    /// To report a file that is too large.
+    /// Report a file that is too large.
     ReportTooLarge,
-    /// To try again after a failure of what stands behind the server.
+    /// Try again after a failure of something behind the server.
     TryAgain,
 }
 

@@ -1,8 +1,8 @@
-//! Where a body of chunks ends (RFC 9112 section 7.1).
+//! Finds the end of a chunked body (RFC 9112 section 7.1).
 //!
-//! Only ends are looked for; what is in the chunks, the parser reads.
+//! Only the end is determined; the parser reads the content of the chunks.
 
-/// A size of more digits is none (`u64`).
+/// The largest number of digits of a chunk's size (`u64`).
 const MOST_DIGITS: u32 = 16;
 
 #[derive(Debug)]
@@ -13,20 +13,20 @@ pub(super) struct Chunks {
 
 #[derive(Debug, Clone, Copy)]
 enum At {
-    /// In the line of a chunk's size; the second is what has come of its digits, the third whether they are over.
+    /// In the line with a chunk's size: the size so far, its number of digits, and whether the digits are complete.
     Size(u64, u32, bool),
-    /// So many bytes of a chunk, and the line end behind it.
+    /// In a chunk, with this many bytes left, including the line end after it.
     Data(u64),
-    /// In a line of the trailer that has so many bytes so far.
+    /// In a line of the trailer, which has this many bytes so far.
     Trailer(u32),
     End,
     Irregular,
 }
 
-/// How a body has ended.
+/// The way in which a body has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
-    /// Of a request after which others may come.
+    /// The body of a request after which others may come.
     NotLast,
     Last,
     Irregular,
@@ -37,7 +37,7 @@ impl Chunks {
         Self { at: At::Size(0, 0, false), is_last }
     }
 
-    /// Of the last request on the connection.
+    /// Marks the body as that of the connection's last request.
     pub(super) fn are_last(&mut self) {
         self.is_last = true;
     }
@@ -51,7 +51,7 @@ impl Chunks {
         }
     }
 
-    /// How many bytes of `input` are of the body.
+    /// Returns how many bytes of `input` belong to the body.
     pub(super) fn take(&mut self, input: &[u8]) -> usize {
         let mut taken = 0;
         while taken < input.len() && self.end().is_none() {
@@ -94,7 +94,7 @@ fn in_size(byte: u8, size: u64, digits: u32, over: bool) -> At {
         }
         (b'\n', _) if digits == 0 => At::Irregular,
         (b'\n', _) if size == 0 => At::Trailer(0),
-        // With the line end behind it.
+        // Including the line end after the chunk.
         (b'\n', _) => size.checked_add(2).map_or(At::Irregular, At::Data),
         (b';' | b'\r' | b' ' | b'\t', _) if digits > 0 => At::Size(size, digits, true),
         _ if over => At::Size(size, digits, true),

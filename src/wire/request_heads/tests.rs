@@ -1,8 +1,8 @@
-//! What the parser reads of what clients send.
+//! Tests of what the parser gets to read of what clients send.
 
 use super::*;
 
-/// What the parser reads where all comes at once; the same where it comes in pieces of any size.
+/// Returns what the parser reads if everything arrives at once. Checks that it is the same for pieces of any size.
 fn read(sent: &str) -> String {
     let at_once = read_in_pieces(sent, sent.len());
     for size in 1..sent.len().min(40) {
@@ -75,7 +75,7 @@ fn an_expectation_is_told_here_and_not_to_the_parser() {
     assert_eq!(output, b"PUT / HTTP/1.1\r\nContent-Length: 2\r\n\r\n");
     assert!(heads.take_expectation());
     assert!(!heads.take_expectation());
-    // Of another expectation, and of HTTP/1.0, the parser decides.
+    // Other expectations, and those of HTTP/1.0, are left to the parser.
     let other = "PUT / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n";
     assert_eq!(read(other), other);
 }

@@ -1,7 +1,7 @@
-//! Bodies that are held in memory until they are whole: bounded each, and all together.
+//! Bodies that are held in memory until they are complete, with a limit for each and one for all together.
 //!
-//! Whoever sends half of a body and waits holds what came so far. Without a bound over all requests a few hundred connections of
-//! nobody in particular would take gigabytes.
+//! A client that sends half of a body and then waits occupies memory for that half. Without a limit for all requests, a
+//! few hundred anonymous connections would take gigabytes.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,18 +14,19 @@ use futures_util::StreamExt as _;
 
 use crate::api::conventions::problem::{Code, Problem};
 
-/// What all requests together may hold, in bytes. Of this process: it is this machine's memory that is spared.
+/// The limit for all requests together, in bytes. It applies to this process, because it protects this machine's
+/// memory.
 const ALL_TOGETHER: usize = 32 << 20;
 
 static HELD: AtomicUsize = AtomicUsize::new(0);
 
-/// A whole body. Its bytes count until it is dropped.
+/// A complete body. Its bytes count towards the limit until it is dropped.
 pub struct HeldBody {
     pub bytes: Bytes,
     _held: Held,
 }
 
-/// So many bytes of those that may be held.
+/// The number of bytes that count towards the limit.
 struct Held(usize);
 
 impl Held {
@@ -48,7 +49,7 @@ impl Drop for Held {
     }
 }
 
-/// Reads a body of at most `most` bytes. One that says beforehand that it is longer is not begun.
+/// Reads a body of at most `most` bytes. A body whose `Content-Length` is larger is refused before it is read.
 pub async fn collect(
     request: &HttpRequest,
     payload: &mut Payload,

@@ -1,18 +1,17 @@
-//! Texts with a NUL in them: JSON allows it as `\u0000`, PostgreSQL cannot store it, and no name, note
-//! or label of people's own has one. It is refused for all bodies here, or SQLite would take what
-//! PostgreSQL fails on.
+//! Texts that contain a NUL: JSON allows it as `\u0000`, PostgreSQL cannot store it, and no name, note or label that
+//! people write contains one. It is refused in every body, or else SQLite would accept what PostgreSQL fails on.
 
 use std::fmt;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-/// Any JSON, as long as no text in it holds a NUL.
+/// Any JSON value in which no text contains a NUL.
 struct WithoutNul;
 
-/// Whether a text or a key in this well-formed JSON holds a NUL.
+/// Reports whether a text or a key in this well-formed JSON contains a NUL.
 pub(super) fn is_in(json: &[u8]) -> bool {
-    // Nearly no body has the escape at all; one that has may still have escaped its backslash.
+    // Hardly any body contains the escape at all. If one does, the backslash may still be an escaped one.
     json.windows(6).any(|escape| escape == br"\u0000")
         && serde_json::from_slice::<WithoutNul>(json).is_err_and(|error| error.is_data())
 }

@@ -1,26 +1,27 @@
-//! JSON as its schema has it, where Serde takes more: an array in place of an object, by the order of the fields; and where it takes
-//! less: a whole number that is written with a fraction of zero, which JSON Schema calls an integer (2020-12, section 6.1.1).
+//! JSON as its schema describes it, where Serde differs. Serde accepts more: an array in place of an object, with the
+//! fields in order. And it accepts less: it refuses a whole number that is written with a fraction of zero, which JSON
+//! Schema calls an integer (2020-12, section 6.1.1).
 
 use serde::de::value::{MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error as _, IntoDeserializer, Unexpected, Visitor};
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Number, Value};
 
-/// The largest number that JSON has exactly in every reader.
+/// The largest number up to which every JSON reader represents all integers exactly.
 const LARGEST: f64 = 9_007_199_254_740_992.0;
 
-/// A JSON value, of which an array is no object.
+/// A JSON value in which an array does not count as an object.
 pub(super) struct Strict(Value);
 
 impl Strict {
-    /// The second says whether a number was written otherwise.
+    /// Returns the strict value, and whether a number in it was rewritten.
     pub(super) fn of(mut value: Value) -> (Self, bool) {
         let has_changed = make_whole(&mut value);
         (Self(value), has_changed)
     }
 }
 
-/// `1.0` becomes `1`.
+/// Rewrites whole numbers such as `1.0` as `1`, and reports whether there were any.
 fn make_whole(value: &mut Value) -> bool {
     match value {
         Value::Number(number) => {
@@ -30,7 +31,7 @@ fn make_whole(value: &mut Value) -> bool {
             *number = whole;
             true
         }
-        // Not `any`, which ends with the first.
+        // `any` would stop at the first one.
         Value::Array(items) => {
             items.iter_mut().filter_map(|item| make_whole(item).then_some(())).count() > 0
         }

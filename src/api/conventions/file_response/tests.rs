@@ -18,7 +18,7 @@ use super::{Identity, ServedFile, respond};
 use crate::model::Digest;
 use crate::storage::blobs::BlobReader;
 
-/// Longer than two reads, so that ranges cross the borders between them.
+/// Longer than two reads, so that ranges cross the boundaries between them.
 static CONTENT: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let mut state = 1_u32;
     let next = || {
@@ -46,7 +46,8 @@ fn on_disk(content: &[u8]) -> Arc<File> {
     Arc::new(file)
 }
 
-/// The same file from a disk, from a store, from memory, and from a disk that lost its end.
+/// Starts a server with the same file from a disk, from a store and from memory, and truncated on a disk and in a
+/// store.
 async fn start() -> Client {
     let store = Arc::new(InMemory::new());
     let path = path::Path::from("blob");

@@ -1,15 +1,15 @@
-//! A pace: so many bytes a second, shared by all who send under it.
+//! A pace: a number of bytes a second that all senders share.
 //!
-//! The line is a queue of time: every chunk takes its share of it, and who has sent waits until the
-//! line is free again. A chunk is never cut, so a pace holds on average, not within a chunk.
+//! The line is a queue of time: every chunk takes its share of it, and its sender waits until the line is free again. A
+//! chunk is never split, so a pace holds on average, not within a chunk.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Unused time that may be made up for: small files go out at once on an idle line.
+/// The unused time that senders may make up for, so that small files are sent at once on an idle line.
 const BURST: Duration = Duration::from_millis(250);
 
-/// The time at which the line is free again.
+/// A number of bytes a second, and the time at which the line is free again.
 #[derive(Debug)]
 pub struct Pace {
     bytes_per_second: u64,
@@ -17,12 +17,12 @@ pub struct Pace {
 }
 
 impl Pace {
-    /// None where there is no limit.
+    /// Returns a pace, or none if there is no limit.
     pub fn new(bytes_per_second: u64, now: Instant) -> Option<Self> {
         (bytes_per_second > 0).then(|| Self { bytes_per_second, free_at: Mutex::new(now) })
     }
 
-    /// Takes the line for `bytes`; answers how long to wait before the next ones.
+    /// Takes the line for `bytes`, and returns the time to wait before the next ones.
     pub fn take(&self, bytes: u64, now: Instant) -> Duration {
         let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(self.bytes_per_second);
         let share = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
@@ -32,7 +32,7 @@ impl Pace {
         free_at.saturating_duration_since(now)
     }
 
-    /// How much is queued before the line.
+    /// Returns the time until the line is free.
     pub fn backlog(&self, now: Instant) -> Duration {
         self.free_at.lock().unwrap_or_else(PoisonError::into_inner).saturating_duration_since(now)
     }

@@ -1,14 +1,14 @@
-//! The table of refusals: for each its code, status, meaning, and what a BITS client makes of it.
+//! The table of refusals: for each its code, its status, its meaning, and what a BITS client is to do.
 //!
-//! A [`super::Problem`] is made with a code of this table and with nothing else. A new refusal is a line here, and
-//! where the catalog has it, a variant of its `Error`, which the line names. The columns are:
+//! A [`super::Problem`] can only be made with a code of this table. A new refusal is a new line here and, if it comes
+//! from the catalog, a variant of its `Error`, which the line names. The columns are:
 //!
-//! 1. the variant, the status, and the code that programs compare: it never changes its meaning;
-//! 2. what a BITS client is to do ([`Reaction`]);
-//! 3. `retry`: the seconds of `Retry-After`, where they are always the same;
-//! 4. `catalog` and `access`: the errors of these rooms that are told with this code. An error without a line
-//!    does not compile, nor does a line that nothing gives;
-//! 5. what `/docs/problems` says of it ([`super::page`]).
+//! 1. the variant, the status, and the code that programs compare, whose meaning never changes;
+//! 2. the reaction of a BITS client ([`Reaction`]);
+//! 3. `retry`: the seconds of `Retry-After`, if they are always the same;
+//! 4. `catalog` and `access`: the errors of these modules that are reported with this code. An error without a line
+//!    does not compile, nor does a line whose code is never used;
+//! 5. the text for `/docs/problems` ([`super::page`]).
 
 #[cfg(test)]
 mod tests;
@@ -31,7 +31,7 @@ pub(super) struct Refusal {
     variant: &'static str,
 }
 
-/// What stands in a column that may be empty.
+/// Converts a column that may be empty.
 macro_rules! column {
     () => {
         None
@@ -47,13 +47,14 @@ macro_rules! refusals {
         $(, retry $seconds:literal)? $(, catalog $error:pat)? $(, access $denied:pat)?,
         $meaning:literal;
     )+) => {
-        /// Why a request was refused, for programs. Not public: so the compiler tells of a code that nothing gives.
+        /// The reason why a request was refused, for programs. It is not public, so that the compiler reports a code
+        /// that is never used.
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Code {
             $($variant,)+
         }
 
-        /// In the order of [`Code`].
+        /// The table, in the order of [`Code`].
         pub(super) const TABLE: &[Refusal] = &[$(
             Refusal {
                 code: $code,
@@ -67,7 +68,8 @@ macro_rules! refusals {
         )+];
 
         impl Code {
-            /// The code of a refusal of the catalog's. Failures below it have words of their own.
+            /// Returns the code for a refusal by the catalog. A failure of the storage below it is returned as the
+            /// error, because it has texts of its own.
             pub(crate) fn of_catalog(error: &Error) -> Result<Self, &StorageError> {
                 Ok(match error {
                     Error::Storage(storage) => return Err(storage),
@@ -99,12 +101,12 @@ impl Code {
         self.line().status
     }
 
-    /// What a BITS client that is refused so is to do.
+    /// Returns what a BITS client is to do after this refusal.
     pub(crate) const fn reaction(self) -> Reaction {
         self.line().reaction
     }
 
-    /// In seconds.
+    /// Returns the seconds of `Retry-After`, if they are always the same.
     pub(super) const fn retry_after(self) -> Option<u16> {
         self.line().retry_after
     }
@@ -312,7 +314,7 @@ refusals! {
     DigestMismatch: UNPROCESSABLE_ENTITY, "digest_mismatch", GiveUp, catalog Error::DigestMismatch { .. },
         "Other bytes came than the digest names; nothing was kept.";
 
-    // These say nothing of the request: it may come again as it is.
+    // These say nothing about the request: it may be repeated unchanged.
     Internal: INTERNAL_SERVER_ERROR, "internal", TryAgain,
         "Something went wrong in the server; its log says what, under the request_id.";
     TooManyConnections: SERVICE_UNAVAILABLE, "too_many_connections", WaitForBackEnd, retry 10,

@@ -1,4 +1,4 @@
-//! `/docs/problems`: the page that the `type` of problems leads to.
+//! `/docs/problems`: the page that the `type` of problems links to.
 
 use std::fmt::Write as _;
 
@@ -7,7 +7,7 @@ use actix_web::http::header::ContentType;
 
 use super::code::{Refusal, TABLE};
 
-/// `/docs/problems`: an anchor for each code.
+/// Serves the table of refusals, with an anchor for each code.
 pub async fn page() -> HttpResponse {
     let mut rows = String::new();
     for Refusal { code, status, meaning, .. } in TABLE {

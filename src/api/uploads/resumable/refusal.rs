@@ -1,4 +1,4 @@
-//! How the IETF's draft says no.
+//! Refusals in the format of the IETF draft.
 
 use actix_web::http::StatusCode;
 
@@ -7,7 +7,7 @@ use crate::api::uploads::limits::limits;
 use crate::api::uploads::session::Call;
 use crate::wire::resumable as fields;
 
-/// What the draft wants in refusals: its problem types, the limits, and whether the upload has ended.
+/// Adds to a refusal what the draft requires: its problem types, the limits, and whether the upload is complete.
 pub fn in_words_of_the_draft(call: &Call, problem: Problem) -> Problem {
     let problem = match problem.code() {
         Code::BeyondEnd => inconsistent(),
@@ -32,7 +32,7 @@ pub fn inconsistent() -> Problem {
     Problem::new(Code::InconsistentUploadLength, detail).with_type(fields::INCONSISTENT_LENGTH)
 }
 
-/// 415 to a PATCH that neither protocol has sent.
+/// Returns the 415 for a PATCH of neither protocol.
 pub fn partial_upload_expected() -> Problem {
     let detail = "bytes are appended as application/partial-upload with Upload-Complete and Upload-Offset, or as tus has it, with Tus-Resumable";
     Problem::new(Code::PartialUploadExpected, detail)

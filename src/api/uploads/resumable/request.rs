@@ -1,4 +1,4 @@
-//! What requests of the IETF's draft say: of the upload that they begin, of the bytes that they bring.
+//! The content of requests of the IETF draft: about the upload that they begin, and about the bytes that they bring.
 
 use actix_web::web::Query;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::wire::digest_fields::{CONTENT_DIGEST, REPR_DIGEST};
 use crate::wire::promised_digests::Algorithm;
 use crate::wire::resumable as fields;
 
-/// The file that an upload is to become.
+/// The file that an upload will become.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Target {
     pub image: ImageName,
@@ -24,7 +24,7 @@ pub struct Target {
 }
 
 impl Target {
-    /// From the query of `POST /uploads`.
+    /// Reads the target from the query of `POST /uploads`.
     pub fn in_query(call: &Call) -> Result<Self, Problem> {
         let query = Query::<Self>::from_query(call.request.query_string());
         query.map(Query::into_inner).map_err(|error| {
@@ -34,14 +34,14 @@ impl Target {
     }
 }
 
-/// What a request that begins an upload says.
+/// The content of a request that begins an upload.
 pub struct Creation {
-    /// Of the whole file, in bytes; none where only its end will tell.
+    /// The size of the whole file in bytes; none if only its end shows it.
     pub size: Option<u64>,
     pub digest: Option<Digest>,
-    /// The bytes that came with it, if any.
+    /// The bytes in the same request, if any.
     pub first: Option<Append>,
-    /// Whether they are the whole file.
+    /// True if these bytes are the whole file.
     pub complete: bool,
 }
 
@@ -59,8 +59,8 @@ impl Creation {
         if body.zip(size).is_some_and(|(body, size)| body > size) {
             return Err(inconsistent());
         }
-        // Of a whole file both digests say the same; as its digest it does not cost what came
-        // before a broken line, as a checksum of this request's bytes would.
+        // For a whole file, both digests mean the same. Taken as the file's digest, it does not discard the bytes that
+        // arrived before a connection broke, as a checksum of this request's bytes would.
         let (digest, checksum) = if complete {
             (digest_of_whole(&call.request)?, None)
         } else {
@@ -76,16 +76,17 @@ impl Creation {
     }
 }
 
-/// What a request that goes on with an upload says.
+/// The content of a request that continues an upload.
 pub struct Continuation {
     pub append: Append,
-    /// Whether the bytes end the file.
+    /// True if the bytes end the file.
     pub complete: bool,
 }
 
 impl Continuation {
     pub fn read(call: &Call, upload: &Upload) -> Result<Self, Problem> {
-        // What generated clients send of every file, a type for bytes or none, is no less clear: the headers say where they go.
+        // Generated clients send a general type for bytes, or none, with every file. That is clear enough, because the
+        // headers say where the bytes belong.
         let known = [fields::CONTENT_TYPE, "application/octet-stream"];
         if call.content_type().is_some_and(|essence| !known.contains(&essence.as_str())) {
             return Err(partial_upload_expected());

@@ -1,5 +1,5 @@
-//! The plan, case by case and by its properties: what is right stays, what is foreign stays, and a run
-//! that is cut off anywhere is finished by the next.
+//! The plan, case by case and by its properties: correct and foreign files stay, and the next run finishes a run that
+//! was interrupted at any point.
 
 use super::*;
 
@@ -112,8 +112,8 @@ fn what_has_lost_its_name_already_gets_it_back_only_if_it_is_wanted_again() {
 
 use proptest::prelude::*;
 
-/// A path of the tree: what is wanted there, what is recorded, what is found. An index or a
-/// big file by its name.
+/// A path of the tree: whether it is wanted, what is recorded, and what is found. Its number determines whether it is
+/// an index or a large file.
 type Place = (bool, Option<Option<i64>>, Found);
 
 fn place() -> impl Strategy<Value = Place> {
@@ -146,7 +146,7 @@ fn plan_of(places: &[Place], now: i64) -> Plan {
     plan(all_wanted, all_known, at(now), TimeDelta::seconds(5))
 }
 
-/// What the world is like after the first `steps` steps of a plan.
+/// Returns the state of tree and records after the first `steps` steps of a plan.
 fn carried_out(places: &[Place], plan: &Plan, steps: usize) -> Vec<Place> {
     let mut places = places.to_vec();
     for step in plan.steps.iter().take(steps) {

@@ -1,5 +1,5 @@
-//! What only a bucket can do to an upload: be away, keep what was abandoned, and lose the answer to the
-//! last request.
+//! Failures of an upload that only a bucket can cause: it is unreachable, keeps what was abandoned, or loses the answer
+//! to the last request.
 
 use std::time::{Duration, Instant};
 
@@ -52,7 +52,7 @@ fn a_bucket_that_is_away_is_a_clear_error_soon_and_the_upload_goes_on_later() {
         let begun = Instant::now();
         trial.catalog = environment.catalog_without_store().await;
         let start = StartAt::Exactly(7_000_000);
-        // The bytes that are short of a part are there alone.
+        // The bytes that do not fill a part are only there.
         assert!(is_store_away(&trial.open(start, 1_000_000, None).await.map(drop)));
         assert!(begun.elapsed() < Duration::from_secs(40), "{:?}", begun.elapsed());
         trial.catalog = environment.catalog(1).await;
@@ -153,7 +153,7 @@ fn a_file_whose_length_nobody_said_is_there_whole_of_any_length() {
     });
 }
 
-/// As after a clock that jumped or a machine that slept: nothing held the older writer back.
+/// Simulates a clock that jumped or a machine that was suspended: nothing held the older writer back.
 #[test]
 fn a_writer_that_was_taken_over_and_goes_on_can_spoil_an_upload_and_never_a_file() {
     let environment = Environment::bucket();
@@ -171,7 +171,7 @@ fn a_writer_that_was_taken_over_and_goes_on_can_spoil_an_upload_and_never_a_file
         let finished = trial.catalog.finish_upload(&trial.actor, trial.upload).await;
         assert!(matches!(finished, Err(Error::UploadNotFound)), "{finished:?}");
         trial.gone = true;
-        // What the older one has in its spool folder goes when its server starts.
+        // The older writer's spool folder is emptied when its server starts.
         environment.catalog(1).await.recover().await.unwrap();
         trial.end().await;
     });
@@ -204,7 +204,7 @@ fn a_byte_that_changed_when_all_had_come_is_not_made_a_file() {
         environment.bucket.as_ref().unwrap().meddle_with_tail(Meddling::Flip).await;
         let ended = trial.catalog.end_upload_at(&trial.actor, trial.upload, 7_000_000).await;
         assert!(matches!(ended, Err(Error::OffsetMismatch { .. })), "{ended:?}");
-        // It is in the first part: those of unknown length have larger ones.
+        // It is in the first part, because uploads of unknown length have larger parts.
         trial.acknowledged = 0;
         trial.end().await;
     });
@@ -214,7 +214,7 @@ fn a_byte_that_changed_when_all_had_come_is_not_made_a_file() {
 fn an_upload_whose_bytes_are_gone_from_the_bucket_ends_and_can_be_begun_anew() {
     let environment = Environment::bucket();
     environment.runtime.block_on(async {
-        // A lifecycle rule takes multipart uploads and objects that are some days old.
+        // A lifecycle rule deletes multipart uploads and objects that are some days old.
         let mut trial = Trial::begin(&environment, SIZE).await;
         trial.append_all(7_000_000).await;
         environment.bucket.as_ref().unwrap().meddle_with_tail(Meddling::Remove).await;

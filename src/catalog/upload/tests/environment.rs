@@ -1,5 +1,5 @@
-//! Where the sessions of tests live: a catalog in a folder, and the bytes in another one or in a bucket
-//! of a real S3 server.
+//! The environment of test sessions: a catalog in a folder, and the bytes in another folder or in a bucket of a real S3
+//! server.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -51,7 +51,7 @@ impl Environment {
         self.catalog(1).await.create_image(&Actor::system("tester"), &image).await.unwrap();
     }
 
-    /// A server that has just been started.
+    /// Opens the catalog of a server that has just started.
     pub(super) async fn catalog(&self, instance: u128) -> Catalog {
         let blobs = match &self.bucket {
             Some(bucket) => bucket.blobs(&self.spool(instance)),
@@ -60,7 +60,7 @@ impl Environment {
         self.catalog_with(blobs, instance).await
     }
 
-    /// One whose bucket does not answer.
+    /// Opens a catalog whose bucket does not answer.
     pub(super) async fn catalog_without_store(&self) -> Catalog {
         let blobs = self.bucket.as_ref().unwrap().blobs_away(&self.spool(1));
         self.catalog_with(blobs, 1).await
@@ -82,7 +82,7 @@ impl Environment {
         self.folder.path().join(format!("spool-{instance}"))
     }
 
-    /// The machine's disk after it went down: what was not synced is garbage.
+    /// Simulates the disk after a power loss: what was not synced is garbage.
     pub(super) fn lose_what_was_not_synced(&self, catalog: &Catalog, upload: &Upload) {
         match catalog.blobs.local_path(&upload.blob_key) {
             Some(path) => spoil(&path.with_extension("part"), upload.received),

@@ -1,4 +1,4 @@
-//! Who has a session next: pieces that follow at once, and requests that wait for one another.
+//! The order of writers: pieces that follow at once, and requests that wait for one another.
 
 use super::*;
 
@@ -16,7 +16,7 @@ fn pieces_that_follow_at_once_go_on_under_one_claim_and_others_get_the_session_w
         }
         assert_eq!(trial.offset().await, Some(2000));
         assert_eq!(claims(&trial).await, 2);
-        // The last rest is over, and nobody holds the session.
+        // The session is not kept open any more, and nobody holds it.
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         let left = trial.catalog.upload(&trial.actor, trial.upload).await.unwrap();
         assert_eq!(left.holder, None);

@@ -1,4 +1,4 @@
-//! Where a push is remembered: the folder, the file's name, the lock, writing that survives a power cut.
+//! The file in which a push is recorded: its folder, name and lock, and writes that survive a power failure.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
@@ -15,10 +15,10 @@ use super::super::super::locked_file;
 use super::super::image::Image;
 use super::super::source::Source;
 
-/// The paths in it are nobody else's business.
+/// The file mode: the paths in the file are private to the user.
 const OWNER_ONLY: u32 = 0o600;
 
-/// Held by this process while it exists.
+/// The place of a record, held by this process while this value exists.
 #[derive(Debug)]
 pub struct Place {
     record: PathBuf,
@@ -26,9 +26,8 @@ pub struct Place {
     _held: File,
 }
 
-/// `IMAGEDEPOT_STATE_DIR`, else `imagedepot` in `XDG_STATE_HOME` or in `~/.local/state`. None when the
-/// environment has none of them. A relative `XDG_STATE_HOME` does not count, as its specification
-/// demands.
+/// Returns `IMAGEDEPOT_STATE_DIR`, else `imagedepot` in `XDG_STATE_HOME` or in `~/.local/state`, or none if the
+/// environment has none of them. A relative `XDG_STATE_HOME` is ignored, as its specification demands.
 pub fn folder(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let path = |name| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from);
     path("IMAGEDEPOT_STATE_DIR").or_else(|| {
@@ -40,7 +39,7 @@ pub fn folder(environment: &dyn Fn(&str) -> Option<OsString>) -> Option<PathBuf>
 }
 
 impl Place {
-    /// None when another process holds it.
+    /// Opens the place, or returns `None` if another process holds it.
     pub fn open(folder: &Path, key: &str) -> io::Result<Option<Self>> {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         let lock = folder.join(format!("{key}.lock"));
@@ -55,12 +54,12 @@ impl Place {
         &self.record
     }
 
-    /// What cannot be read is as good as nothing: the server removes the draft in time.
+    /// Reads the record. A record that cannot be read is ignored: the server removes the draft in time.
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&fs::read(&self.record).ok()?).ok()
     }
 
-    /// The old record or the new one, whenever the power fails.
+    /// Replaces the record. After a power failure, the file is either the old record or the new one.
     pub fn write(&self, record: &impl Serialize) -> io::Result<()> {
         let new = self.record.with_extension("new");
         let mut options = OpenOptions::new();
@@ -82,7 +81,8 @@ impl Place {
 }
 
 impl Drop for Place {
-    /// A lock beside no record is of no use to anybody. Whoever waits for it notices that it is gone.
+    /// Removes the lock if there is no record: it is of no use then. A process that waits for the lock notices the
+    /// removal.
     fn drop(&mut self) {
         if !self.record.exists() {
             // If it stays, the next push of these files takes it.
@@ -91,7 +91,7 @@ impl Drop for Place {
     }
 }
 
-/// The same for the same command line in the same folder, and for no other.
+/// Returns a key that is the same only for the same command line in the same folder.
 pub fn key(server: &str, image: &Image, sources: &[Source]) -> String {
     let mut hasher = Sha256::new();
     let mut add = |part: &[u8]| {

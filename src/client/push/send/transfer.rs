@@ -1,4 +1,4 @@
-//! The bytes of one file to the server: session, requests, and what to do when one breaks.
+//! Transfers the bytes of one file to the server: session, requests, and recovery when a connection breaks.
 
 use std::error::Error;
 use std::time::Duration;
@@ -17,19 +17,20 @@ use super::super::source::{Source, Unreadable};
 use crate::client::error::Failure;
 use crate::client::push::resume_state::Memory;
 
-/// After the last byte the server still has to bring all of them to its disk.
+/// The factor by which the wait for the answer is longer: after the last byte, the server still has to flush all to
+/// disk.
 const STALLS_FOR_THE_ANSWER: u32 = 10;
 
-/// How far the sending is.
+/// The progress of a transfer.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Course {
-    /// No byte beyond has been read yet.
+    /// The number of bytes read or acknowledged so far; no byte beyond it has been read yet.
     pub furthest: u64,
-    /// Handed to the network, repetitions included.
+    /// The number of bytes given to the network, repetitions included.
     bytes_sent: u64,
 }
 
-/// One file, its session, and the bar that shows it.
+/// One file, its session, and its progress bar.
 pub struct Transfer<'a> {
     connection: &'a Connection,
     draft: &'a Draft<'a>,
@@ -54,8 +55,8 @@ impl<'a> Transfer<'a> {
         self.course.subscribe()
     }
 
-    /// Until the server has the whole; answers how many bytes that took. Getting further than ever renews
-    /// the patience.
+    /// Sends until the server has the whole file. Returns the number of bytes sent. Progress beyond the furthest point
+    /// so far resets the retries.
     pub async fn bring(&self) -> Result<u64, Failure> {
         let mut attempts = Attempts::new(self.connection.transfers);
         let mut furthest = 0;
@@ -81,7 +82,8 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// The session and how far it is, made if there is none; `None` when the draft has the file.
+    /// Returns the session and its offset. Creates a session if there is none. Returns `None` if the draft has the
+    /// file.
     async fn session(&self) -> Result<Option<(String, u64)>, Setback> {
         let (role, size) = (self.source.role, self.source.size());
         if let Some(id) = self.memory.session(role) {
@@ -91,7 +93,7 @@ impl<'a> Transfer<'a> {
                 Standing::Gone => self.memory.set_session(role, None),
             }
         }
-        // A server need not know the session of a file that it has whole for ever.
+        // The server may have forgotten the session of a file that is complete.
         if self.draft.look().await.map_err(Setback::of_call)?.holds(role, size) {
             return Ok(None);
         }
@@ -100,7 +102,7 @@ impl<'a> Transfer<'a> {
         Ok(Some((id, 0)))
     }
 
-    /// One request with everything that is missing.
+    /// Sends one request with everything that is missing.
     async fn send_from(&self, id: &str, offset: u64) -> Result<(), Setback> {
         self.bar.set_message("");
         self.bar.set_position(offset);
@@ -116,7 +118,7 @@ impl<'a> Transfer<'a> {
         Err(session::setback(response).await)
     }
 
-    /// A few pieces are read ahead, no more.
+    /// Returns the request's body. Only a few pieces are read ahead.
     fn body(&self, offset: u64) -> Body {
         let mut pieces = self.source.pieces(offset);
         let (course, bar) = (self.course.clone(), self.bar.clone());
@@ -137,7 +139,7 @@ impl<'a> Transfer<'a> {
         })
     }
 
-    /// The answer, unless the network takes no byte for too long.
+    /// Waits for the answer. Fails if the network takes no byte for too long.
     async fn unless_stalled(
         &self,
         answer: impl Future<Output = reqwest::Result<Response>>,
@@ -157,7 +159,7 @@ impl<'a> Transfer<'a> {
         }
     }
 
-    /// A reading error breaks the request too; it is the one to tell then.
+    /// Returns the cause of a broken request. A failed read of the file breaks the request too, and is reported then.
     fn broken(&self, error: &reqwest::Error) -> Setback {
         let mut cause: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(current) = cause {

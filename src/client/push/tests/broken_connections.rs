@@ -1,4 +1,4 @@
-//! Lines that break while a push is under way, and files that travel side by side.
+//! Tests of connections that break during a push, and of files that are sent in parallel.
 
 use std::io::Write as _;
 use std::sync::Arc;
@@ -24,7 +24,7 @@ async fn a_broken_upload_goes_on_from_the_servers_offset() {
 
 #[tokio::test]
 async fn getting_further_renews_the_patience() {
-    // Each alone within the four attempts of a test's connection, all together far beyond.
+    // Each cut alone is within the four attempts of a test's connection; all together are far beyond.
     let faults = [("image", Fault::Cut { after: 500_000 }); 12];
     let (connection, _) = depot(Depot { faults: faults.into(), ..Depot::default() }).await;
     let computer = Computer::new();
@@ -91,7 +91,7 @@ async fn a_server_that_takes_nothing_more_counts_as_a_broken_line() {
     connection.stall = Duration::from_millis(300);
     let computer = Computer::new();
     let (path, _) = computer.file("disk.vhdx");
-    // Larger than what the system's buffers take of a line at which nobody reads.
+    // Larger than what the system buffers for a connection from which nobody reads.
     fs::write(&path, vec![7; 40_000_000]).unwrap();
     computer.push(&connection, &["disk", &path]).await.unwrap();
 }
@@ -108,7 +108,7 @@ async fn a_file_that_changes_on_the_way_is_not_sealed() {
     };
     let change = async {
         held.notified().await;
-        // In place: a file that is short for a moment would be told otherwise.
+        // Written in place: a file that is short for a moment would give another error.
         fs::OpenOptions::new().write(true).open(&path).unwrap().write_all(&bytes).unwrap();
         release.notify_one();
     };

@@ -1,4 +1,4 @@
-//! A depot as the contract has it, for one image: with what it was asked and what it holds.
+//! A depot that follows the API's contract for one image. It records what it was asked and what it holds.
 
 mod state;
 mod uploads;
@@ -13,7 +13,7 @@ use self::uploads::append;
 use super::super::super::connection::Connection;
 use super::super::super::test_server::{problem, serve};
 
-/// Starts it.
+/// Starts the depot.
 pub async fn depot(depot: Depot) -> (Connection, Shared) {
     let shared = Arc::new(Mutex::new(depot));
     let kept = shared.clone();

@@ -1,4 +1,4 @@
-//! A push that ended early, and the same command again.
+//! Tests of a push that ended early and of the same command afterwards.
 
 use std::os::unix::fs::PermissionsExt as _;
 
@@ -7,7 +7,7 @@ use super::*;
 
 const STOP: Fault = Fault::Hold { after: 5_000_000 };
 
-/// A push of one file that was killed when the server had five of its nine million bytes.
+/// Kills a push of one file when the server has five of its nine million bytes.
 async fn killed_push() -> (Computer, Connection, Shared, String) {
     let faults = vec![("image", STOP)];
     let (connection, depot) = depot(Depot { faults, ..Depot::default() }).await;
@@ -89,7 +89,7 @@ async fn a_push_that_ended_between_sealing_and_forgetting_is_finished_without_se
         let none = depot.asked.len();
         depot.asked.drain(..none);
     }
-    // Its session is not complete in this depot, so it is asked as if it were forgotten.
+    // Its session is not complete in this depot, so the test removes it, as if it were forgotten.
     connection.delete_once(connection.api(&["uploads", "upload-1"]).unwrap()).await.unwrap();
     let ready = computer.push(&connection, &["disk", &path]).await.unwrap();
     assert_eq!((ready.revision, ready.bytes_sent()), (7, 0));

@@ -1,4 +1,5 @@
-//! Whether what the settings name could be opened by a server: looked at as the server does, and nothing is made or changed.
+//! Checks whether a server could open what the settings name, in the way in which the server does. Nothing is made or
+//! changed.
 
 use std::fs::FileType;
 use std::io;
@@ -11,7 +12,7 @@ use rustix::fs::{Access, access};
 use crate::config::Config;
 use crate::{server, telemetry};
 
-/// All that could not be, each said with its key.
+/// Returns all that could not be opened, each with its key.
 pub(super) fn mistakes(config: &Config, data: &Path) -> Vec<String> {
     let local = |url: &Option<url::Url>| url.as_ref().and_then(|url| url.to_file_path().ok());
     let mut found = Vec::new();
@@ -31,7 +32,7 @@ pub(super) fn mistakes(config: &Config, data: &Path) -> Vec<String> {
     found
 }
 
-/// Port 0: whether the address is one of this machine, also while a server has the port.
+/// Returns a mistake if the address is not one of this machine. Binding port 0 works also while a server has the port.
 fn foreign(key: &str, address: IpAddr) -> Option<String> {
     let bound = TcpListener::bind((address, 0));
     bound.err().map(|error| format!("{key}: {address} is no address of this machine: {error}"))
@@ -41,14 +42,14 @@ fn catalog(config: &Config, data: &Path) -> Option<String> {
     let url = config.catalog.url.as_deref().unwrap_or_default();
     let path = PathBuf::from(url.strip_prefix("sqlite:")?);
     let data = std::path::absolute(data).ok()?;
-    // The data folder is made by the server.
+    // The server makes the data folder.
     if path.parent() == Some(&data) && !path.exists() {
         return None;
     }
     new_or_file("catalog.url", &path)
 }
 
-/// A file that is there and may be written, or that can be made.
+/// Returns a mistake unless the path is a file that may be written, or one that can be made.
 fn new_or_file(key: &str, path: &Path) -> Option<String> {
     let wrong =
         |path: &Path, why: &dyn std::fmt::Display| Some(format!("{key}: {} {why}", path.display()));
@@ -71,7 +72,7 @@ fn new_or_file(key: &str, path: &Path) -> Option<String> {
     }
 }
 
-/// A folder that is there and may be written, or that can be made.
+/// Returns a mistake unless the path is a folder that may be written, or one that can be made.
 fn folder(key: &str, path: &Path) -> Option<String> {
     let path = std::path::absolute(path).ok()?;
     for part in path.ancestors() {
@@ -88,7 +89,7 @@ fn folder(key: &str, path: &Path) -> Option<String> {
     None
 }
 
-/// Below a file there is nothing; the file is told when its turn comes.
+/// Reports whether the path does not exist. Nothing exists below a file either; the file itself is checked in its turn.
 fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
 }

@@ -1,4 +1,5 @@
-//! `imagedepot import --dry-run`: what there is, without a catalog. Whether a number is taken there the import itself says.
+//! `imagedepot import --dry-run`: lists what there is, without a catalog. Only the import itself can tell whether a
+//! number is already taken there.
 
 use serde_json::json;
 

@@ -1,14 +1,14 @@
-//! Choices of one key for each authority's name.
+//! Choices of one signing key for each authority's name.
 
 use std::collections::BTreeMap;
 
 use super::list::{RevocationList, Signer};
 
-/// Each is a verifier that a client certificate may have to pass.
+/// The most choices. Each is a verifier that a client certificate may have to pass.
 const MOST: usize = 64;
 
-/// Every choice of one key for each name, with its lists. Most often there is one: each authority has one key. None where there would
-/// be more than 64.
+/// Returns every choice of one key for each name, with the lists of these keys. Usually there is one choice, because
+/// each authority has one key. Returns none if there would be more than 64.
 pub(super) fn of_keys(lists: &[RevocationList]) -> Option<Vec<Vec<&RevocationList>>> {
     let mut names: BTreeMap<&[u8], BTreeMap<&Signer, Vec<&RevocationList>>> = BTreeMap::new();
     for list in lists {

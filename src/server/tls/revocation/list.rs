@@ -1,4 +1,4 @@
-//! A revocation list, whose it is, and how new (RFC 5280, section 5).
+//! A revocation list: who signed it, and how new it is (RFC 5280, section 5).
 
 use std::path::PathBuf;
 
@@ -9,20 +9,21 @@ use x509_parser::num_bigint::BigUint;
 use x509_parser::oid_registry::OID_X509_EXT_ISSUER_DISTRIBUTION_POINT;
 use x509_parser::prelude::{CertificateRevocationList, FromDer as _, X509Certificate};
 
-/// A list, read.
+/// A parsed revocation list.
 #[derive(Debug, Clone)]
 pub(in crate::server::tls) struct RevocationList {
-    /// Where it came from.
+    /// The file that it was read from.
     pub file: PathBuf,
     pub der: CertificateRevocationListDer<'static>,
-    /// Seconds since the epoch; none says nothing of it.
+    /// The next update in seconds since the epoch, if the list states one.
     pub next_update: Option<i64>,
     pub(super) issuer: Vec<u8>,
     pub(super) signer: Signer,
-    /// The part of the authority's certificates that it is about, where it is not all (`issuingDistributionPoint`).
+    /// The part of the authority's certificates that the list covers (`issuingDistributionPoint`); none if it covers
+    /// all.
     scope: Option<Vec<u8>>,
     number: BigUint,
-    /// Seconds since the epoch.
+    /// The time of issue, in seconds since the epoch.
     made: i64,
 }
 
@@ -31,13 +32,13 @@ pub(in crate::server::tls) struct RevocationList {
 pub(super) enum Signer {
     /// A public key of one of the listener's authorities.
     Known(Vec<u8>),
-    /// As the list names it, of an authority whose certificate the clients bring themselves.
+    /// The key identifier that the list names, of an authority whose certificate the clients bring themselves.
     Named(Vec<u8>),
     Unnamed,
 }
 
 impl RevocationList {
-    /// `authorities` are those whose keys may have signed it.
+    /// Parses a list. `authorities` are the certificates whose keys may have signed it.
     pub(in crate::server::tls) fn read(
         file: PathBuf,
         der: CertificateRevocationListDer<'static>,
@@ -65,7 +66,7 @@ impl RevocationList {
         })
     }
 
-    /// Whether both say something of the same certificates, so that the newer one alone counts.
+    /// Reports whether both lists cover the same certificates, so that only the newer one counts.
     fn replaces(&self, other: &Self) -> bool {
         (&self.issuer, &self.signer, &self.scope) == (&other.issuer, &other.signer, &other.scope)
     }
@@ -75,7 +76,7 @@ impl RevocationList {
     }
 }
 
-/// The lists that count: the newest of each authority, key and part.
+/// Returns the lists that count: the newest for each authority, key and scope.
 pub(in crate::server::tls) fn newest(lists: Vec<RevocationList>) -> Vec<RevocationList> {
     let mut newest: Vec<RevocationList> = Vec::new();
     for list in lists {
@@ -111,7 +112,7 @@ fn signer(
     named.map_or(Signer::Unnamed, Signer::Named)
 }
 
-/// Which algorithm it was is not asked: with any other one it fails.
+/// Reports whether the key signed the list. All algorithms are tried: any but the right one fails.
 fn has_signed(key: &[u8], list: &CertificateRevocationList<'_>, provider: &CryptoProvider) -> bool {
     let (message, signature) = (list.tbs_cert_list.as_ref(), &list.signature_value.data);
     let algorithms = provider.signature_verification_algorithms.all;

@@ -10,20 +10,21 @@ use rustls::{
     SignatureScheme,
 };
 
-/// A certificate is let in that one choice lets in and none revokes. A list is only believed where the key of the certificate's own
-/// authority has signed it, so the choice that lets in has the right lists.
+/// A verifier that accepts a certificate if one choice accepts it and no choice reports it as revoked. A list is
+/// believed only if the key of the certificate's own authority signed it, so the choice that accepts has the right
+/// lists.
 #[derive(Debug)]
 pub(super) struct AnyChoice {
     choices: Vec<Arc<dyn ClientCertVerifier>>,
 }
 
 impl AnyChoice {
-    /// Not of none.
+    /// Combines choices; there must be at least one.
     pub(super) fn of(choices: Vec<Arc<dyn ClientCertVerifier>>) -> Self {
         Self { choices }
     }
 
-    /// They differ in their lists alone.
+    /// Returns the first choice. The choices differ only in their lists.
     fn first(&self) -> &dyn ClientCertVerifier {
         &*self.choices[0]
     }
@@ -43,7 +44,7 @@ impl ClientCertVerifier for AnyChoice {
                 Err(revoked @ Error::InvalidCertificate(CertificateError::Revoked)) => {
                     return Err(revoked);
                 }
-                // Says no more than that this was not the choice with the right list.
+                // This only says that the choice does not have the right list.
                 Err(Error::InvalidCertRevocationList(CertRevocationListError::BadSignature))
                     if refusal.is_some() => {}
                 Err(error) => refusal = Some(error),

@@ -1,7 +1,7 @@
-//! Work on a blocking thread whose result is not lost when the one who waits for it is.
+//! Work on a blocking thread whose result survives the future that waits for it.
 //!
-//! A request's future may be dropped at any await. Taking a `JoinHandle` out first and awaiting it then
-//! would forget a write that is still on its way, and the next one would take its place in the file.
+//! A request's future may be dropped at any await. If the `JoinHandle` were taken out first and awaited then, a write
+//! in progress would be forgotten, and the next one would take its place in the file.
 
 use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
@@ -15,7 +15,7 @@ impl<T: Send + 'static> Pending<T> {
         Self::Running(spawn_blocking(work))
     }
 
-    /// Waits for the end. May be given up and called again.
+    /// Waits for the end. The call may be dropped and repeated.
     pub(super) async fn ended(&mut self) {
         if let Self::Running(task) = self {
             let result = task.await;
@@ -23,7 +23,7 @@ impl<T: Send + 'static> Pending<T> {
         }
     }
 
-    /// The result; an error where it has not ended, which only a defect here brings about.
+    /// Returns the result, or an error if the work has not ended, which only a defect here can cause.
     pub(super) fn result(self) -> Result<T, String> {
         match self {
             Self::Ended(result) => result.map_err(|error| error.to_string()),

@@ -1,13 +1,13 @@
-//! A blob that grows in a bucket: whole parts of a multipart upload, and what is short of one as a tail
-//! object, from which any server goes on.
+//! A blob that grows in a bucket: whole parts of a multipart upload, and a tail object with the bytes that do not fill
+//! a part, from which any server can continue.
 //!
-//! A part is collected in the [`Spool`] and sent while the next one is collected. The last part ends with
-//! the file and may be shorter, so a file that has all come has no tail.
+//! A part is collected in the [`Spool`] and sent while the next one is collected. The last part ends with the file and
+//! may be shorter, so a file that has arrived completely has no tail.
 //!
-//! A part request of a writer that was taken over from may end after the new writer's (a server that
-//! was suspended; [`Hold`](crate::storage::blobs::Hold) keeps it from beginning any). It cannot spoil
-//! the file: parts are named by the ids that the store gave for their content, and completing with a part
-//! that was replaced by other bytes fails. A tail has its writer's number in its name.
+//! A part request of a writer that was taken over may end after the new writer's request, for example on a server that
+//! was suspended; [`Hold`](crate::storage::blobs::Hold) only keeps that writer from beginning another. It cannot
+//! corrupt the file: parts are named by the ids that the store gave for their content, and completing with a part that
+//! was replaced by other bytes fails. A tail has its writer's number in its name.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -27,19 +27,19 @@ pub(super) struct InBucket {
     growing: Growing,
     part_size: u64,
     spool: Spool,
-    /// The file of the part that is being collected, and its number.
+    /// The number and the file of the part that is being collected.
     file: Option<(u64, Arc<File>)>,
-    /// The tail object with the first bytes of that part, until it is in the file.
+    /// The tail object with the first bytes of that part, until they are in the file.
     to_fetch: Option<String>,
     sending: Option<Sending>,
-    /// Where the last part that was sent, or is on its way, ends.
+    /// The end of the last part that was sent or is being sent.
     sent: u64,
     kept: Kept,
     is_news: bool,
     failed: bool,
 }
 
-/// The part that is on its way while the next one is collected.
+/// The part that is being sent while the next one is collected.
 struct Sending {
     number: u64,
     end: u64,
@@ -48,8 +48,8 @@ struct Sending {
 }
 
 impl InBucket {
-    /// Opens it at the end of what was kept. What the bucket has is fetched with the first byte, for
-    /// most who open a session only ask.
+    /// Opens the blob at the end of what was kept. Bytes that only the bucket has are fetched with the first new byte,
+    /// because most clients that open a session only ask for its state.
     pub(super) async fn open(bucket: Bucket, growing: Growing) -> Result<Self, StorageError> {
         let before = match growing.tail {
             Tail::TakeIn { of_writer } => Some(of_writer),
@@ -62,7 +62,8 @@ impl InBucket {
             growing.multipart.as_ref().map_or(bucket.part_size, |multipart| multipart.part_size);
         let part_size = part_size.max(1);
         let (kept, to_fetch) = (growing.kept.clone(), growing.kept.tail.clone());
-        // Bytes in a tail are still to be sent as a part: also those of a file that ends where nobody knew it would.
+        // Bytes in a tail still have to be sent as a part, even in a file of unknown length that turned out to end
+        // there.
         let is_whole = growing.size == Some(kept.received) && kept.tail.is_none();
         let sent = if is_whole { kept.received } else { kept.received / part_size * part_size };
         Ok(Self {
@@ -80,23 +81,23 @@ impl InBucket {
         })
     }
 
-    /// The blob ends here: the part that ends with it may be short.
+    /// Sets where the blob ends: the part that ends there may be short.
     pub(super) fn set_end(&mut self, end: u64) {
         self.growing.size = Some(end);
     }
 
-    /// Bytes from `at` to the end of its part.
+    /// Returns the number of bytes from `at` to the end of its part.
     pub(super) fn room(&self, at: u64) -> u64 {
         let end = (at / self.part_size + 1) * self.part_size;
         end.min(self.end()).saturating_sub(at).max(1)
     }
 
-    /// Where the blob ends; of unknown length, past everything.
+    /// Returns where the blob ends, or `u64::MAX` if its length is unknown.
     fn end(&self) -> u64 {
         self.growing.size.unwrap_or(u64::MAX)
     }
 
-    /// Takes in what a writer before had received past `at`. Where that ends.
+    /// Takes in what an earlier writer had received past `at`, and returns where that ends.
     pub(super) async fn take_in_all(
         &mut self,
         mut at: u64,
@@ -113,7 +114,7 @@ impl InBucket {
         }
     }
 
-    /// As [`Self::take_in_all`], but not more than to the end of a part.
+    /// Does the same as [`Self::take_in_all`], but only to the end of a part.
     async fn take_in(
         &mut self,
         at: u64,
@@ -128,15 +129,15 @@ impl InBucket {
         });
         let (end, hash) = read.await.map_err(|error| lost(&error))??;
         if let Some(end) = end {
-            // The file has the bytes of the tail object as well.
+            // The file also has the bytes of the tail object.
             self.to_fetch = None;
             return Ok((at - from + end, hash));
         }
         Ok((at, hash))
     }
 
-    /// Fetches what comes before `at` in its part, if it is in the bucket alone: whether it is still what was put there is
-    /// found out before any bytes are taken.
+    /// Fetches the bytes before `at` in its part if only the bucket has them, so that a changed tail is found out
+    /// before any bytes are taken.
     pub(super) async fn prepare(&mut self, at: u64) -> Result<(), StorageError> {
         match self.to_fetch {
             Some(_) => self.file(at).await.map(drop),
@@ -144,8 +145,8 @@ impl InBucket {
         }
     }
 
-    /// The file for the bytes at `at`, with what comes before them in their part; and where in it they
-    /// go.
+    /// Returns the file for the bytes at `at`, which contains the bytes before them in their part, and their offset in
+    /// it.
     pub(super) async fn file(&mut self, at: u64) -> Result<(Arc<File>, u64), StorageError> {
         let (number, from) = (at / self.part_size, at % self.part_size);
         if let Some((open, file)) = &self.file
@@ -156,7 +157,7 @@ impl InBucket {
         let head = match self.to_fetch.take() {
             Some(tail) => {
                 let fetched = self.bucket.fetch_tail(&self.growing.key, &tail, from).await;
-                // Whoever tries again has to fetch it again.
+                // The next attempt has to fetch it again.
                 self.to_fetch = fetched.is_err().then_some(tail);
                 Some(fetched?)
             }
@@ -184,7 +185,7 @@ impl InBucket {
         Ok((file, from))
     }
 
-    /// To be told whenever more has settled; a part that is whole is sent when the one before it is.
+    /// Handles newly settled bytes: a whole part is sent as soon as the one before it is.
     pub(super) async fn arrived(
         &mut self,
         settled: u64,
@@ -202,17 +203,17 @@ impl InBucket {
         Ok(())
     }
 
-    /// What has reached the bucket since the last call.
+    /// Returns what has reached the bucket since the last call.
     pub(super) fn kept(&mut self) -> Option<Kept> {
         std::mem::take(&mut self.is_news).then(|| self.kept.clone())
     }
 
-    /// What counts after a failure: up to the last part that arrived.
+    /// Returns what counts after a failure: everything up to the last part that arrived. None without a failure.
     pub(super) fn after_failure(&self) -> Option<Kept> {
         self.failed.then(|| self.kept.clone())
     }
 
-    /// Everything that has settled is in the bucket when this returns.
+    /// Brings everything that has settled into the bucket.
     pub(super) async fn finish(
         &mut self,
         settled: u64,
@@ -226,17 +227,17 @@ impl InBucket {
         Ok(self.kept.clone())
     }
 
-    /// Waits for what is on its way; whether it arrived makes no difference.
+    /// Waits for the part that is being sent, regardless of whether it arrives.
     pub(super) async fn stop(&mut self) {
         let _moot = self.wait().await;
     }
 
-    /// The catalog has these parts by now.
+    /// Drops the parts that the catalog has recorded by now.
     pub(super) fn noted(&mut self, received: u64) {
         self.kept.parts.retain(|part| part.end > received);
     }
 
-    /// What is in the bucket is not needed here any more.
+    /// Removes the local copies of parts that are in the bucket.
     pub(super) async fn let_go(&self, sent: u64) {
         let (spool, number) = (self.spool.clone(), sent / self.part_size);
         let is_whole = sent == self.end();
@@ -250,12 +251,12 @@ impl InBucket {
         let first = self.sent;
         let number = first / self.part_size;
         if self.to_fetch.is_some() {
-            // The file ends with a tail, and nothing was written behind it.
+            // The blob ends with its tail, and nothing was appended to it: the tail still has to be fetched.
             self.file(end).await?;
         }
         let file = match &self.file {
             Some((open, file)) if *open == number => Arc::clone(file),
-            // Taken in after a kill, it was not opened yet.
+            // The part was taken in after a kill and is not opened yet.
             _ => {
                 let spool = self.spool.clone();
                 let opened = spawn_blocking(move || spool.part(number));

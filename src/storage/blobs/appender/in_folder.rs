@@ -1,4 +1,4 @@
-//! A blob that grows in a folder: one file, brought to the disk while it is written.
+//! A blob that grows in a folder: one file that is synced to the disk while it is written.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -18,7 +18,7 @@ pub(super) struct InFolder {
 }
 
 impl InFolder {
-    /// Opens it at the end of what was kept; also where that now is, and the digest up to there.
+    /// Opens the file at the end of what was kept. Also returns where that is now, and the digest up to there.
     pub(super) async fn open(
         path: PathBuf,
         complete: PathBuf,

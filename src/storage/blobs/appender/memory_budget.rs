@@ -1,19 +1,20 @@
-//! How much each of the appenders that are open may collect: together they have a budget, so that memory
-//! does not grow with their number.
+//! The limit of what each open appender may collect. All of them share one budget, so that memory does not grow with
+//! their number.
 //!
-//! The count is this process's own, and decides nothing but speed.
+//! The count is per process and affects nothing but speed.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-/// What all may collect together, in bytes; as much again is on its way to the disk.
+/// The bytes that all appenders may collect together; as many again may be on their way to the disk.
 const BUDGET: u64 = 8 * 1024 * 1024;
 
-/// However many there are: below it the hops between threads cost more than the work.
+/// The smallest share, however many appenders there are: below it, handing work to other threads costs more than the
+/// work.
 const LEAST: u64 = 64 * 1024;
 
 static OPEN: AtomicU64 = AtomicU64::new(0);
 
-/// One appender's share, until it is dropped.
+/// One appender's share, which counts until it is dropped.
 pub(super) struct Share(());
 
 impl Share {
@@ -22,7 +23,7 @@ impl Share {
         Self(())
     }
 
-    /// In bytes.
+    /// Returns the size of a share in bytes.
     pub(super) fn size() -> u64 {
         share_of(OPEN.load(Ordering::Relaxed))
     }

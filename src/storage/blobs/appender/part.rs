@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-/// Large enough that the hop to a blocking thread costs little beside the copy, small enough to stay
-/// in the processor's cache between hashing and writing, and that a kill of the server costs little.
-/// Where many collect at once, each has less: see `share`.
+/// The size of a whole part. It is large enough that handing it to a blocking thread costs little compared with the
+/// copy, and small enough that it stays in the processor's cache between hashing and writing, and that a kill of the
+/// server loses little. When many appenders collect at once, each has less: see `memory_budget`.
 const WHOLE: usize = 512 * 1024;
 
-/// Pieces smaller than this are copied together: each would keep the whole buffer alive that it was
-/// read into, and a client that sends byte by byte would fill the memory with them.
+/// The size below which pieces are copied together. Each piece would otherwise keep alive the whole buffer that it was
+/// read into, and a client that sends byte by byte would fill the memory with such buffers.
 const SMALL: usize = 16 * 1024;
 
 #[derive(Default)]
@@ -22,7 +22,7 @@ pub(super) struct Part {
 }
 
 impl Part {
-    /// Takes as much of `bytes` as belongs to this part, which may have `room` bytes if it begins here.
+    /// Takes as much of `bytes` as belongs to this part. A part that begins here may have at most `room` bytes.
     pub(super) fn push(&mut self, bytes: &mut Bytes, room: u64) {
         if self.length == 0 {
             self.whole = usize::try_from(room).map_or(WHOLE, |room| room.min(WHOLE));
@@ -45,7 +45,7 @@ impl Part {
         self.length > 0 && self.length == self.whole
     }
 
-    /// The pieces in their order; the part is empty afterwards.
+    /// Returns the pieces in their order and leaves the part empty.
     pub(super) fn take(&mut self) -> Arc<[Bytes]> {
         self.close_small();
         self.length = 0;

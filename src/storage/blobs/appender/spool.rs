@@ -1,9 +1,9 @@
-//! The parts of one blob that are on their way into a bucket, each in a file of this machine: fifty
-//! uploads hold their parts here and not in memory.
+//! The parts of one blob that are on their way into a bucket, each in a local file, so that fifty uploads hold their
+//! parts on disk and not in memory.
 //!
-//! A folder for each writer, named after its number, and in it a file for each part, named after its
-//! number: what a writer before has left is never taken for this one's. Nothing here is synced: a
-//! crash of the machine costs the bytes, and none of them was acknowledged.
+//! Each writer has a folder named after its number, and in it a file for each part, named after the part's number. So
+//! what an earlier writer left is never mistaken for this writer's. Nothing here is synced: a crash of the machine
+//! loses the bytes, and none of them was acknowledged.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -15,18 +15,18 @@ use crate::storage::blobs::running_hash::RunningHash;
 use crate::storage::error::StorageError;
 use crate::storage::instance;
 
-/// Bytes to read at once when what a kill left is taken in.
+/// The bytes to read at once when taking in what a kill left.
 const READ: usize = 1024 * 1024;
 
-/// Files of one writer. All methods block.
+/// The files of one writer. All methods block.
 #[derive(Debug, Clone)]
 pub(super) struct Spool {
     folder: PathBuf,
 }
 
 impl Spool {
-    /// The writer's folder, which need not be there, in that of the blob. What the writer `before` left
-    /// becomes its own; what any other left goes.
+    /// Opens the writer's folder, which need not exist, in that of the blob. What the writer `before` left becomes its
+    /// own; what any other writer left is deleted.
     pub(super) fn open(
         of_blob: &Path,
         writer: i64,
@@ -52,7 +52,7 @@ impl Spool {
         Ok(Self { folder })
     }
 
-    /// Opens a part's file, or makes it. How long it is.
+    /// Opens or creates a part's file, and returns it with its length.
     pub(super) fn part(&self, number: u64) -> Result<(Arc<File>, u64), StorageError> {
         let path = self.path(number);
         let open = || {
@@ -72,8 +72,8 @@ impl Spool {
         Ok((Arc::new(file), length))
     }
 
-    /// Reads a part's bytes from `from` to its end, or to `limit`; where they end. `None` where the
-    /// file is not there or does not reach `from`.
+    /// Reads a part's bytes from `from` to its end, or to `limit`, and returns where they end. Returns `None` if the
+    /// file does not exist or does not reach `from`.
     pub(super) fn read_on(
         &self,
         number: u64,
@@ -102,7 +102,7 @@ impl Spool {
         read().map_err(StorageError::file(path.display().to_string()))
     }
 
-    /// Lets go of the parts before `number`.
+    /// Deletes the parts before `number`.
     pub(super) fn remove_before(&self, number: u64) -> Result<(), StorageError> {
         let remove = || {
             let entries = absent_is_none(std::fs::read_dir(&self.folder))?;
@@ -123,13 +123,13 @@ impl Spool {
     }
 }
 
-/// Everything that is left of a blob here.
+/// Deletes everything that is left of a blob here.
 pub(in crate::storage::blobs) fn remove(of_blob: &Path) -> Result<(), StorageError> {
     absent_is_fine(std::fs::remove_dir_all(of_blob))
         .map_err(StorageError::file(of_blob.display().to_string()))
 }
 
-/// The blobs of which there is something here.
+/// Lists the keys of the blobs of which there is something here.
 pub(in crate::storage::blobs) fn keys(spool: &Path) -> Result<Vec<String>, StorageError> {
     let list = || {
         let entries = absent_is_none(std::fs::read_dir(spool))?;

@@ -1,4 +1,4 @@
-//! What a writer in a folder may rely on: what is kept, what goes on after a kill, and what is cut off.
+//! Tests of what a writer in a folder may rely on: what is kept, what continues after a kill, and what is cut off.
 
 use std::path::Path;
 use std::time::Duration;
@@ -32,7 +32,8 @@ fn nothing() -> Kept {
     Kept::at(0, RunningHash::default().save())
 }
 
-/// What an earlier writer was told is kept, after it wrote `sent` bytes and was told of the first `kept`.
+/// Writes `sent` bytes as an earlier writer that was killed, and returns the state after the first `kept` bytes, which
+/// is the last one that it was told.
 async fn left_by_a_kill(folder: &Path, kept: usize, sent: usize) -> Kept {
     let mut appender = open(folder, nothing(), Tail::CutOff).await.unwrap();
     appender.write(Bytes::copy_from_slice(&bytes()[..kept])).await.unwrap();

@@ -1,9 +1,9 @@
-//! Sending a growing file to the disk while more of it arrives.
+//! Syncing a growing file to the disk while more of it arrives.
 //!
-//! Left to itself the system keeps gigabytes in memory until the final sync, which then waits for all
-//! of them at once: an upload of 2 GiB took 2.8 s, and takes 2.2 s so. What a sync has covered may be
-//! acknowledged; and a sync that failed is never repeated, for the system reports a lost page once
-//! and calls the file sound afterwards.
+//! By itself, the operating system keeps gigabytes in memory until the final sync, which then waits for all of them at
+//! once: an upload of 2 GiB took 2.8 s that way, and takes 2.2 s this way. What a sync has covered may be acknowledged.
+//! A sync that failed is never repeated, because the system reports a lost page once and treats the file as intact
+//! afterwards.
 
 use std::fs::File;
 use std::io;
@@ -16,21 +16,21 @@ use crate::storage::blobs::growing::Kept;
 use crate::storage::blobs::running_hash::RunningHash;
 use crate::storage::error::{StorageError, lost};
 
-/// Bytes between two beginnings: enough to keep the file system's journal out of the way.
+/// The bytes between the beginnings of two syncs: enough to avoid waiting for the file system's journal.
 const EVERY: u64 = 4 * 1024 * 1024;
 
-/// The fewest, where the end is near. A client of BITS sends nothing more until its fragment of 13 MB is
-/// acknowledged, and would wait for a sync of 4 MiB that has just begun, and then for one of the rest.
+/// The smallest such distance, used near the end. A BITS client sends nothing more until its fragment of 13 MB is
+/// acknowledged. It would otherwise wait for a sync of 4 MiB that has just begun, and then for one of the rest.
 const EVERY_AT_LEAST: u64 = 512 * 1024;
 
 pub(super) struct WriteBack {
     file: Arc<File>,
-    /// How much had settled when the last sync began.
+    /// The number of settled bytes when the last sync began.
     begun_at: u64,
-    /// Where bytes are going to end, for now; the last ones are synced in ever smaller pieces.
+    /// The offset at which the bytes are expected to end for now; the last ones are synced in ever smaller pieces.
     end: u64,
     running: Option<Running>,
-    /// What the last sync that ended has covered, until it is asked for.
+    /// The state that the last completed sync has covered, until it is asked for.
     kept: Option<Kept>,
     failed: bool,
 }
@@ -45,12 +45,12 @@ impl WriteBack {
         Self { file, begun_at: from, end: u64::MAX, running: None, kept: None, failed: false }
     }
 
-    /// Whoever sends is going to wait for an answer at `end`.
+    /// Announces that the sender is going to wait for an answer at `end`.
     pub(super) fn expect_end(&mut self, end: u64) {
         self.end = end;
     }
 
-    /// To be told whenever more has settled; begins when it is worth it and never waits.
+    /// Handles newly settled bytes: begins a sync if it is worth it, and never waits.
     pub(super) fn arrived(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
         if let Some(ended) =
             self.running.as_mut().and_then(|running| (&mut running.task).now_or_never())
@@ -64,12 +64,12 @@ impl WriteBack {
         Ok(())
     }
 
-    /// What has reached stable storage since the last call.
+    /// Returns what has reached stable storage since the last call.
     pub(super) fn kept(&mut self) -> Option<Kept> {
         self.kept.take()
     }
 
-    /// Everything that has settled is on stable storage when this returns.
+    /// Brings everything that has settled to stable storage.
     pub(super) async fn finish(
         &mut self,
         settled: u64,

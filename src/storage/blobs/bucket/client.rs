@@ -1,8 +1,8 @@
-//! The client of an object store, by the scheme of its URL.
+//! The client of an object store, chosen by the scheme of its URL.
 //!
-//! `object_store::parse_url_opts` gives no [`MultipartStore`] and ignores options that it does not
-//! know, so the three builders are called here. What the environment says (such as `AWS_REGION`)
-//! counts where the settings say nothing.
+//! `object_store::parse_url_opts` returns no [`MultipartStore`] and ignores options that it does not know, so the three
+//! builders are called here. Environment variables (such as `AWS_REGION`) apply to everything that the settings leave
+//! out.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -23,12 +23,12 @@ use url::Url;
 use super::time_limits::PART_TIME;
 use crate::storage::error::{StorageError, away};
 
-/// A client keeps trying for this long; longer, and its own caller would have hung up.
+/// The time for which a client retries. With a longer time, its own caller would have given up.
 const TRY_FOR: Duration = Duration::from_secs(10);
 const RETRIES: usize = 4;
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// Whose requests a bucket takes beside those that all services have.
+/// The service of a bucket, for requests that not all services have in common.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Service {
     S3,
@@ -50,23 +50,23 @@ pub struct Client {
     pub prefix: Path,
 }
 
-/// How objects are encrypted by the service.
+/// The way in which the service encrypts objects.
 pub enum Encryption {
-    /// By its own rules, or as these headers say of requests that make an object.
+    /// By its own rules, or as these headers request when an object is created.
     Ordered(HeaderMap),
-    /// With a key of the client's own (`sse-c`), without which nobody can read them.
+    /// With a key of the client's own (`sse-c`), without which nobody can read the objects.
     WithOwnKey,
 }
 
-/// What a service answered to a request that was signed by hand.
+/// The answer of a service to a request that was signed by hand.
 pub struct Answer {
     pub status: reqwest::StatusCode,
     pub body: Bytes,
 }
 
 impl Client {
-    /// Sends a request that `object_store` has signed and has no words of its own for: over its connections, so through the
-    /// same proxies and with the same authorities. `url` is a permission, and never told.
+    /// Sends a request that `object_store` has signed but has no method for. It uses the client's connections, so the
+    /// same proxies and certificate authorities apply. `url` is a credential and must never be shown.
     pub async fn send(
         &self,
         method: Method,
@@ -93,8 +93,8 @@ impl Client {
     }
 }
 
-/// Makes the connections of a client, and keeps them for requests that it has no words for. The client's are the last that
-/// it asks for: those before are for credentials.
+/// The connector of a client. It keeps the connections for requests that the client has no method for. The client's own
+/// connections are the last that it asks for; those before are for credentials.
 #[derive(Debug, Clone, Default)]
 struct Connections(Arc<Mutex<Option<HttpClient>>>);
 
@@ -115,7 +115,7 @@ impl Connections {
     }
 }
 
-/// `Unusable` for a scheme or an option that is not known.
+/// Creates the client of a bucket. Returns `Unusable` for an unknown scheme or option.
 pub fn connect(
     url: &Url,
     options: impl IntoIterator<Item = (String, String)>,
@@ -177,7 +177,7 @@ pub fn connect(
     })
 }
 
-/// As `object_store` writes them into its own requests, and tells nobody.
+/// Reads the encryption headers. `object_store` writes the same ones into its own requests, but does not expose them.
 fn encryption_of(builder: &AmazonS3Builder) -> Result<Encryption, StorageError> {
     let mut headers = HeaderMap::new();
     for (option, header) in [
@@ -197,7 +197,8 @@ fn encryption_of(builder: &AmazonS3Builder) -> Result<Encryption, StorageError> 
     Ok(Encryption::Ordered(headers))
 }
 
-/// Before the client sees it: of some it makes no address until it sends, and ends the process there.
+/// Checks an endpoint before the client sees it. The client parses some endpoints only when it sends a request, and a
+/// wrong one would end the process then.
 fn check_endpoint(option: &str, value: Option<String>) -> Result<(), StorageError> {
     let Some(value) = value else { return Ok(()) };
     let refuse = |why: &dyn std::fmt::Display| {
@@ -215,7 +216,7 @@ fn check_endpoint(option: &str, value: Option<String>) -> Result<(), StorageErro
     if url.query().is_some() || url.fragment().is_some() {
         return Err(refuse(&"nothing may stand behind its path"));
     }
-    // What `Url` mends as it reads, the client takes as it stands.
+    // `Url` corrects such characters as it parses; the client uses the text as it is.
     if value.chars().any(|c| !c.is_ascii_graphic() || "<>\"{}|\\^`".contains(c)) {
         return Err(refuse(&"it has characters that no address has"));
     }
@@ -236,7 +237,8 @@ fn retry() -> RetryConfig {
     }
 }
 
-/// A time-out for whole requests would cut long downloads off; writes have limits of their own.
+/// Returns the client's options. A time limit for whole requests would cut off long downloads; writes have limits of
+/// their own.
 fn client_options() -> ClientOptions {
     ClientOptions::new().with_timeout_disabled().with_read_timeout(PART_TIME)
 }

@@ -1,8 +1,9 @@
-//! What a bucket really does, tried with an object of its own.
+//! A test of what a bucket really does, with an object that is made for it.
 //!
 //! imagedepot relies on little: that what was written is read back, whole and in ranges, and that a listing shows it at
-//! once. A store that does otherwise would lose data, and is refused. What nothing here relies on (conditional writes,
-//! which some stores ignore without a word, and checksums that are compared) is found out for people to know.
+//! once. A store that does otherwise would lose data and is refused. Features that nothing here relies on (conditional
+//! writes, which some stores silently ignore, and checksums that are verified) are only tested to report them to the
+//! administrator.
 
 use std::time::Duration;
 
@@ -17,24 +18,25 @@ use super::client::Service;
 use super::time_limits::{SIGNED_FOR, in_time};
 use crate::storage::error::StorageError;
 
-/// How long the address of the wrong checksum is good.
+/// The time limit for the request with the wrong checksum.
 const TRYING: Duration = Duration::from_secs(15);
 
-/// Of no bytes at all: wrong for any others.
+/// The checksum of no bytes at all, which is wrong for any others.
 const WRONG_CHECKSUM: HeaderValue =
     HeaderValue::from_static("47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=");
 
-/// What a bucket honours beside what is relied on.
+/// The features that a bucket has beyond those that are relied on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Findings {
-    /// A write that is only to make a new object does not replace one.
+    /// A write that may only create a new object does not replace an existing one.
     pub conditional_writes: bool,
     /// A write whose checksum (SHA-256) is wrong is refused.
     pub checksums: bool,
 }
 
 impl Bucket {
-    /// Leaves a blob of these bytes under the key. `Unusable` for a store that would lose data.
+    /// Tests the bucket and leaves a blob of these bytes under the key. Returns `Unusable` for a store that would lose
+    /// data.
     pub(in crate::storage::blobs) async fn probe(
         &self,
         key: &str,
@@ -85,7 +87,7 @@ impl Bucket {
         }
     }
 
-    /// S3 only: the others take no such header.
+    /// Reports whether a wrong checksum is refused. Only S3 is tested: the other services have no such header.
     async fn honours_checksums(&self, location: &Path) -> Result<bool, StorageError> {
         if self.client.service != Service::S3 {
             return Ok(false);
@@ -102,7 +104,7 @@ impl Bucket {
         if status.is_success() {
             in_time(self.client.objects.delete(&beside)).await?;
         }
-        // 403 would be about who may, not about what.
+        // 403 would be about permissions, not about the checksum.
         Ok(status == reqwest::StatusCode::BAD_REQUEST)
     }
 }

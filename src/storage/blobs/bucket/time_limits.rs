@@ -1,4 +1,4 @@
-//! For how long a bucket is waited for, by what it is asked.
+//! The time limits for requests to a bucket, by kind of request.
 
 use std::time::Duration;
 
@@ -6,18 +6,19 @@ use tokio::time::timeout;
 
 use crate::storage::error::{StorageError, away};
 
-/// What sending one part may take, and what completing may: stores copy for as long.
+/// The time limit for sending one part.
 pub(super) const PART_TIME: Duration = Duration::from_mins(1);
+/// The time limit for completing a multipart upload, in which some stores copy the parts.
 pub(super) const COMPLETING: Duration = Duration::from_mins(2);
 
-/// A copy within the service that is one request; of 5 GB it takes S3 about a minute.
+/// The time limit for one request that copies within the service. S3 takes about a minute for 5 GB.
 pub(in crate::storage) const COPYING: Duration = Duration::from_mins(5);
 
-/// How long a request is good for that is signed and sent by hand: its life begins with this machine's clock, and services
-/// take clocks that are a quarter of an hour off.
+/// The time for which a request that is signed and sent by hand is valid. It begins by this machine's clock, and
+/// services accept clocks that are a quarter of an hour off.
 pub(in crate::storage) const SIGNED_FOR: Duration = Duration::from_hours(1);
 
-/// A request that moves no bytes.
+/// The time limit for a request that moves no bytes.
 const SMALL_REQUEST: Duration = Duration::from_secs(15);
 
 pub(in crate::storage) async fn in_time<T>(

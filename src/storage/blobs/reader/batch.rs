@@ -6,25 +6,25 @@ use super::piece::Piece;
 #[derive(Debug)]
 pub(super) struct Batch {
     pub(super) pieces: Vec<Piece>,
-    /// The bytes of all of them.
+    /// The length of all pieces together.
     pub(super) length: usize,
 }
 
-/// Pieces cut where they are longer than a batch, joined where they are shorter.
+/// The batches of a sequence of pieces, which are cut if they are longer than a batch and joined if they are shorter.
 pub(super) struct Batches<I> {
     pieces: I,
-    /// What is left of a range that was cut.
+    /// The rest of a range that was cut.
     rest: Option<Piece>,
     limit: usize,
 }
 
 impl<I: Iterator<Item = Piece>> Batches<I> {
-    /// Batches of at most `limit` bytes; only text may overshoot it, since it is never cut.
+    /// Creates batches of at most `limit` bytes. Only text may exceed the limit, because it is never cut.
     pub(super) fn new(pieces: I, limit: usize) -> Self {
         Self { pieces, rest: None, limit }
     }
 
-    /// Batches from the next one on.
+    /// Sets the limit of the batches from the next one on.
     pub(super) fn limit_to(&mut self, limit: usize) {
         self.limit = limit;
     }

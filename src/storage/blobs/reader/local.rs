@@ -1,9 +1,9 @@
-//! Streaming a local file as fast as the page cache or the disk gives it.
+//! Streaming a local file as fast as the page cache or the disk delivers it.
 //!
-//! What the page cache holds is read on the spot: `RWF_NOWAIT` promises not to wait for the disk,
-//! and the bytes are still in this core's cache when they are written to the socket. Only what it
-//! does not hold goes to the blocking pool, two reads at a time so that the disk never idles.
-//! Sending every read to the pool instead gave 0.8 times the rate for 1.4 times the CPU.
+//! What the page cache holds is read on the spot: `RWF_NOWAIT` guarantees not to wait for the disk, and the bytes are
+//! still in this core's cache when they are written to the socket. Only what it does not hold is read by the blocking
+//! pool, with two reads at a time so that the disk is never idle. Sending every read to the pool instead gave 0.8 times
+//! the rate for 1.4 times the CPU time.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -21,43 +21,43 @@ use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 use super::batch::{Batch, Batches};
 use super::piece::{Piece, too_short};
 
-/// Bytes of one read. 512 KiB and more are slower by a quarter, since the server copies a chunk
-/// and the response's head into one buffer, which has to fit the allocator's 512 KiB class; 256 KiB
-/// and less wake the receiver too often.
+/// The bytes of one read. 512 KiB and more are slower by a quarter, because the server copies a chunk and the
+/// response's head into one buffer, which has to fit the allocator's 512 KiB class. 256 KiB and less wake the receiver
+/// too often.
 const BATCH: usize = 500 * 1024;
 
-/// What all streams together may have read ahead, in bytes: whoever asks for hundreds of files and reads none of them must not fill the
-/// memory. With more streams than fit, each reads less at a time.
+/// The bytes that all streams together may have read ahead: a client that asks for hundreds of files and reads none of
+/// them must not fill the memory. With more streams than fit, each reads less at a time.
 const ALL_TOGETHER: usize = 24 << 20;
 const SMALLEST_BATCH: usize = 64 * 1024;
 
-/// Streams of this process that are open.
+/// The number of open streams in this process.
 static OPEN: AtomicUsize = AtomicUsize::new(0);
 
 fn batch_now() -> usize {
     (ALL_TOGETHER / OPEN.load(Ordering::Relaxed).max(1)).clamp(SMALLEST_BATCH, BATCH)
 }
 
-/// Reads under way when the page cache has nothing.
+/// The number of reads in progress when the page cache has nothing.
 const IN_FLIGHT: usize = 2;
 
-/// Batches to read through the pool after a miss before the page cache is tried again.
+/// The number of batches to read through the pool after a miss before the page cache is tried again.
 const AFTER_MISS: usize = 16;
 
-/// Bytes read on the spot before other tasks of the thread get their turn: a third of a millisecond.
-/// Where the receiver is so fast that the socket never fills, they waited 16 ms without it.
+/// The bytes read on the spot before other tasks of the thread get their turn: a third of a millisecond. Without this
+/// limit they waited 16 ms if the receiver was so fast that the socket never filled.
 const TURN: usize = 2 * BATCH;
 
 pub(super) struct LocalStream<I> {
     file: Arc<File>,
     batches: Batches<I>,
     in_flight: VecDeque<JoinHandle<io::Result<Bytes>>>,
-    /// How many more batches go to the pool without asking the page cache.
+    /// The number of batches that still go to the pool without asking the page cache.
     misses: usize,
-    /// The chunk given last. Once its receiver has let go of it, its memory serves again: that
-    /// spares a fresh, zeroed buffer for each read.
+    /// The last chunk given out. Once its receiver has dropped it, its memory is reused, which saves a new, zeroed
+    /// buffer for each read.
     given: Option<Bytes>,
-    /// Bytes read on the spot in this turn.
+    /// The bytes read on the spot in this turn.
     turn: usize,
 }
 
@@ -83,8 +83,8 @@ impl<I: Iterator<Item = Piece>> LocalStream<I> {
         }
     }
 
-    /// The next batch if the page cache has it. If not, it is under way in the pool afterwards;
-    /// `None` and nothing under way is the end.
+    /// Returns the next batch if the page cache has it. If not, the pool is reading it afterwards. `None` with nothing
+    /// being read is the end.
     fn read_on_the_spot(&mut self) -> Option<Bytes> {
         let batch = self.next_batch()?;
         let mut buffer = self.buffer(batch.length);
@@ -120,7 +120,7 @@ impl<I: Iterator<Item = Piece>> LocalStream<I> {
         }
     }
 
-    /// `length` bytes to read into.
+    /// Returns a buffer of `length` bytes to read into.
     fn buffer(&mut self, length: usize) -> BytesMut {
         match self.given.take().map(Bytes::try_into_mut) {
             Some(Ok(buffer)) if buffer.len() == length => buffer,
@@ -142,8 +142,8 @@ impl<I: Iterator<Item = Piece>> Stream for LocalStream<I> {
         if this.in_flight.is_empty() && this.misses == 0 {
             if this.turn >= TURN {
                 this.turn = 0;
-                // A wake-up of its own would be served before the sockets are looked at again;
-                // `yield_now` comes after them.
+                // Waking this task directly would run it again before the sockets are looked at; `yield_now` runs it
+                // after them.
                 ready!(pin!(yield_now()).poll(context));
             }
             if let Some(chunk) = this.read_on_the_spot() {
@@ -185,8 +185,8 @@ fn fill(
     Ok(())
 }
 
-/// Fills `target` without waiting for the disk, or fails. Which failure it was does not matter:
-/// the pool tries the same again and meets the real one.
+/// Fills `target` without waiting for the disk, or fails. The kind of failure does not matter: the pool tries the same
+/// read again and returns the real error.
 #[cfg(target_os = "linux")]
 fn read_cached(file: &File, target: &mut [u8], offset: u64) -> io::Result<()> {
     use rustix::io::{ReadWriteFlags, preadv2};
@@ -196,7 +196,7 @@ fn read_cached(file: &File, target: &mut [u8], offset: u64) -> io::Result<()> {
     if read == wanted { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
 }
 
-/// Other systems have no read that refuses to wait: everything goes through the pool.
+/// Fails: other systems have no read that refuses to wait, so everything goes through the pool.
 #[cfg(not(target_os = "linux"))]
 fn read_cached(_: &File, _: &mut [u8], _: u64) -> io::Result<()> {
     Err(io::ErrorKind::WouldBlock.into())
@@ -210,7 +210,7 @@ mod tests {
 
     use super::*;
 
-    /// Five batches, each byte telling its offset.
+    /// Returns five batches, in which each byte depends on its offset.
     fn content() -> Vec<u8> {
         (0..5 * BATCH as u64).map(|offset| (offset % 251).to_le_bytes()[0]).collect()
     }

@@ -13,17 +13,17 @@ use tokio::time::timeout;
 
 use super::piece::{BlobStream, Piece, too_short};
 
-/// Ranges up to this long are fetched whole, a few at a time and ahead of their turn; a longer one
-/// is a request of its own whose body flows through as it comes.
+/// The length up to which a range is fetched whole, a few at a time and ahead of their turn. A longer range is a
+/// request of its own, the body of which is passed on as it arrives.
 const SMALL: u64 = 256 * 1024;
 
-/// Small ranges under way at once: enough to hide a store's latency, at most 2 MiB in memory.
+/// The number of small ranges that are fetched at once: enough to hide a store's latency, with at most 2 MiB in memory.
 ///
-/// `ObjectStore::get_ranges` would do it alike, but joins ranges less than 1 MiB apart into one
-/// fetch without a limit: 500 scattered ranges could become half a gigabyte in memory.
+/// `ObjectStore::get_ranges` would do the same, but joins ranges less than 1 MiB apart into one fetch without a limit:
+/// 500 scattered ranges could become half a gigabyte in memory.
 const AHEAD: usize = 8;
 
-/// What a store may take until the first byte; the body has the client's own time-out between two reads.
+/// The time limit until a store's first byte. The body has the client's own time limit between two reads.
 const UNTIL_IT_ANSWERS: Duration = Duration::from_secs(15);
 
 pub(super) fn stream(
@@ -57,7 +57,7 @@ async fn fetch(
             let chunks: Vec<Bytes> = object.open(range).await?.try_collect().await?;
             Ok(stream::iter(chunks).map(Ok).boxed())
         }
-        // Asked for only at its turn: opened ahead it would idle, and the store would hang up.
+        // Requested only when its turn comes: a request opened ahead would be idle, and the store would close it.
         Piece::Range(range) => {
             Ok(stream::once(async move { object.open(range).await }).try_flatten().boxed())
         }
@@ -70,7 +70,7 @@ impl Object {
             GetOptions { range: Some(GetRange::Bounded(range.clone())), ..GetOptions::default() };
         let answer = timeout(UNTIL_IT_ANSWERS, self.store.get_opts(&self.path, options)).await;
         let answer = answer.map_err(|_| no_answer())?.map_err(as_of_a_file)?;
-        // A store cuts a range at the end of the object without a word.
+        // A store silently cuts a range at the end of the object.
         if answer.meta.size != self.size || answer.range != range {
             return Err(too_short());
         }
@@ -78,7 +78,7 @@ impl Object {
     }
 }
 
-/// That there is none says something of the object, and anything else of the way to it.
+/// Converts a store's error: `NotFound` concerns the object, anything else the way to it.
 fn as_of_a_file(error: object_store::Error) -> io::Error {
     match error {
         object_store::Error::NotFound { .. } => io::Error::new(io::ErrorKind::NotFound, error),
@@ -90,7 +90,7 @@ fn no_answer() -> io::Error {
     io::Error::new(io::ErrorKind::TimedOut, "the store does not answer")
 }
 
-/// The same chunks; an error where the body ends before `length` bytes have come.
+/// Passes the chunks on, with an error if the body has fewer or more than `length` bytes.
 fn whole(
     body: BoxStream<'static, io::Result<Bytes>>,
     length: u64,

@@ -1,6 +1,6 @@
-//! What a copy in Azure says of itself: `Copy Blob` takes it from the source, so it is told afterwards.
+//! The attributes of a copy in Azure: `Copy Blob` takes them from the source, so they are set afterwards.
 //!
-//! For that moment the object is there under its name without its cache rules; its bytes are whole from the start.
+//! In the meantime the object exists under its name without its cache rules; its bytes are complete from the start.
 
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use crate::storage::blobs::{SIGNED_FOR, in_time};
 use crate::storage::error::StorageError;
 use crate::storage::tree::Original;
 
-/// What one small request may take.
+/// The time limit for one small request.
 const TELLING: Duration = Duration::from_secs(15);
 
 impl TreeBucket {
-    /// `Set Blob Properties` and `Set Blob Metadata`, with the permission that a signed address is.
+    /// Sends `Set Blob Properties` and `Set Blob Metadata`, each authorised by a signed URL.
     pub(super) async fn describe_in_azure(
         &self,
         location: &Path,

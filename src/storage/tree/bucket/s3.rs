@@ -1,4 +1,4 @@
-//! Copies within S3: `CopyObject` (with other metadata than the source's) and, for what is larger than it takes,
+//! Copies within S3: `CopyObject` (with other metadata than the source's) and, for objects that are too large for it,
 //! `UploadPartCopy`.
 
 use std::ops::Range;
@@ -16,17 +16,17 @@ use crate::storage::blobs::{Answer, COPYING, CopySource, Encryption, SIGNED_FOR,
 use crate::storage::error::StorageError;
 use crate::storage::tree::Original;
 
-/// Of a part but the last (S3: 5 MiB).
+/// The smallest size of a part other than the last (S3: 5 MiB).
 const SMALLEST_PART: u64 = 5 * 1024 * 1024;
-/// S3 takes 10,000.
+/// The largest number of parts; S3 accepts 10,000.
 const MOST_PARTS: u64 = 9_000;
 
-/// How a key stands in `x-amz-copy-source`.
+/// The characters of a key that are escaped in `x-amz-copy-source`.
 const IN_SOURCE: AsciiSet =
     NON_ALPHANUMERIC.remove(b'/').remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
-/// `CopyObjectResult` and `CopyPartResult`. S3 may answer 200 before it knows how a copy ends, and tell of an error
-/// in the body: that has no tag.
+/// The answers `CopyObjectResult` and `CopyPartResult`. S3 may answer 200 before it knows how a copy ends, and report
+/// an error in the body, which then has no tag.
 #[derive(Deserialize)]
 struct Copied {
     #[serde(rename = "ETag")]
@@ -58,7 +58,7 @@ impl TreeBucket {
         let parts = match self.copy_parts(location, &id, original.size, &source).await {
             Ok(parts) => parts,
             Err(error) => {
-                // A lifecycle rule of the bucket takes what stays all the same.
+                // If this fails, a lifecycle rule of the bucket removes the parts.
                 let aborted = self.client.multiparts.abort_multipart(location, &id);
                 if let Err(error) = in_time(aborted).await {
                     tracing::warn!(%error, %location, "an abandoned copy stays in the bucket");
@@ -90,7 +90,7 @@ impl TreeBucket {
         Ok(parts)
     }
 
-    /// Sends a request that the client has signed; the tag of what it made.
+    /// Sends a request that the client has signed, and returns the tag of what it made.
     async fn send(
         &self,
         location: &Path,
@@ -121,7 +121,7 @@ impl TreeBucket {
     }
 }
 
-/// Ranges of one size, but the last.
+/// Returns ranges of one size, except for the last.
 fn parts_of(size: u64, above: u64) -> impl Iterator<Item = Range<u64>> {
     let part = above.max(SMALLEST_PART).max(size.div_ceil(MOST_PARTS));
     (0..size.div_ceil(part)).map(move |number| number * part..size.min((number + 1) * part))

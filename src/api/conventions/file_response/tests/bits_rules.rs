@@ -1,13 +1,13 @@
-//! What BITS requires of downloads, one by one: D1 to D8 sum up Microsoft's "HTTP Requirements for
-//! BITS Downloads", "File Transfer Consistency" and "MC-BUP" 3.5.5.
-//! D7 (one total in all parts) is checked wherever parts are read.
+//! The requirements of BITS for downloads, one by one: D1 to D8 sum up Microsoft's "HTTP Requirements for BITS
+//! Downloads", "File Transfer Consistency" and "MC-BUP" 3.5.5. D7 (the same total in all parts) is checked wherever
+//! parts are read.
 
 use reqwest::{Response, Version};
 
 use super::{CONTENT, SEALED, SOURCES, etag, field, start};
 use crate::model::Digest;
 
-/// The parts of a `multipart/byteranges` body: the header of each, and its bytes.
+/// Splits a `multipart/byteranges` body into its parts: the header and the bytes of each.
 fn parts(media_type: &str, body: &[u8]) -> Vec<(String, Vec<u8>)> {
     let boundary = media_type.strip_prefix("multipart/byteranges; boundary=").unwrap();
     let mut rest = body;
@@ -112,7 +112,7 @@ async fn d5_last_modified_is_the_time_of_the_content_and_head_equals_get() {
 #[actix_web::test]
 async fn d6_500_ranges_come_in_the_order_asked_never_merged() {
     let client = start().await;
-    // 1367 steps through 500 places in shuffled order; every fourth touches or overlaps the next.
+    // Steps of 1367 visit all 500 places in shuffled order. Every fourth range overlaps the next place.
     let ranges: Vec<_> = (0..500_usize)
         .map(|index| {
             let first = (index * 1367 % 500) * 2600;

@@ -1,4 +1,4 @@
-//! What RFC 9110 says beyond BITS's needs, and what happens when the bytes are not there.
+//! The rules of RFC 9110 beyond the needs of BITS, and the behaviour when bytes are missing.
 
 use actix_web::http::header::{self, HeaderMap};
 use bytes::Bytes;
@@ -97,10 +97,10 @@ async fn a_blob_shorter_than_its_record_breaks_the_transfer_instead_of_padding_i
     for (source, range) in
         [("torn", ""), ("torn", "bytes=899990-900010"), ("torn-remote", "bytes=0-9")]
     {
-        // The head of the answer may be lost as well, where the first read already fails.
+        // If the first read fails, the head of the response may be lost as well.
         let received =
             match client.try_send(reqwest::Method::GET, source, &[("range", range)]).await {
-                // Where it was found out in time, there is an answer that says so.
+                // If the failure was noticed in time, the response is a 503.
                 Ok(response) if response.status() == 503 => continue,
                 Ok(response) => response.bytes().await,
                 Err(broken) => Err(broken),

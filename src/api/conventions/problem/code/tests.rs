@@ -1,4 +1,4 @@
-//! That the table of refusals is what programs and documents go by.
+//! Tests that the documents and the table of refusals agree.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -46,7 +46,7 @@ fn refusals_that_documents_name_are_of_the_table() {
     assert!(found > 3, "only {found} were found");
 }
 
-/// Its answers are by status, and name codes.
+/// The responses of the OpenAPI document are listed by status, and their descriptions name codes.
 #[test]
 fn refusals_that_the_description_names_are_of_the_table() {
     let text = std::fs::read(root().join("openapi/imagedepot.json")).unwrap();

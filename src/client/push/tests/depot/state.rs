@@ -1,4 +1,4 @@
-//! What the depot holds, what it was asked, and what is to go wrong with it.
+//! The depot's contents, the requests it received, and the faults it is to have.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -9,18 +9,18 @@ use tokio::sync::{Barrier, Notify};
 #[derive(Debug)]
 pub struct Depot {
     pub image: Option<Value>,
-    /// Of the newest revision.
+    /// The number of the newest revision.
     pub number: u64,
     pub state: &'static str,
     pub files: Vec<Value>,
     pub asked: Vec<String>,
-    /// Each once, for the role named, in this order.
+    /// The faults. Each happens once, to an upload of its role, in this order.
     pub faults: Vec<(&'static str, Fault)>,
-    /// Stores something else than what arrived.
+    /// Stores other bytes than those that arrived.
     pub corrupt: bool,
-    /// Takes bytes only when so many uploads are under way.
+    /// Takes bytes only when this many uploads are under way.
     pub together: Option<Arc<Barrier>>,
-    /// A fault holds an upload.
+    /// Notified when a fault holds an upload.
     pub held: Arc<Notify>,
     pub release: Arc<Notify>,
     pub sessions: BTreeMap<String, Session>,
@@ -47,7 +47,7 @@ impl Default for Depot {
 }
 
 impl Depot {
-    /// How often this was asked.
+    /// Returns how often a request with this beginning was received.
     pub fn count(&self, request: &str) -> usize {
         self.asked.iter().filter(|asked| asked.starts_with(request)).count()
     }
@@ -57,10 +57,10 @@ impl Depot {
     }
 }
 
-/// What happens to a PATCH, after the bytes that it says are taken.
+/// A fault of a PATCH, which happens after the given number of bytes was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// The line breaks.
+    /// The connection breaks.
     Cut {
         after: usize,
     },
@@ -68,15 +68,15 @@ pub enum Fault {
     Hold {
         after: usize,
     },
-    /// All but the first bytes are lost, as by a power cut; the answer names the offset.
+    /// All but the first bytes are lost, as by a power failure; the answer contains the offset.
     FallBack {
         to: usize,
     },
     /// The session is forgotten.
     Lose,
-    /// The whole is taken, and the answer does not arrive.
+    /// The whole file is taken, and the answer does not arrive.
     DropAnswer,
-    /// The same, and the session is forgotten afterwards.
+    /// The whole file is taken, the answer does not arrive, and the session is forgotten afterwards.
     DropAnswerAndSession,
     Refuse(u16, &'static str),
 }

@@ -1,5 +1,4 @@
-//! Resumable uploads as the draft of the IETF has them, as far as `push` speaks it, and everything that
-//! can go wrong with one.
+//! Resumable uploads by the IETF draft, as far as `push` uses it, with everything that can go wrong.
 
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use super::super::super::super::test_server::problem;
 use super::state::{Depot, Fault, Session, Shared};
 use crate::model::Digest;
 
-/// As the draft of the IETF has it, one chunk after the other, with the faults wanted.
+/// Answers a PATCH by the IETF draft, one chunk after the other, with the requested faults.
 pub async fn append(
     depot: &Shared,
     id: &str,
@@ -145,7 +144,7 @@ impl Depot {
     }
 }
 
-/// As a proxy says it whose server went away.
+/// The error of a proxy whose server has gone.
 #[derive(Debug, thiserror::Error)]
 #[error("cut")]
 struct LineCut;
