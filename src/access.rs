@@ -13,6 +13,7 @@
 //! for; the signature of an operation in the API says which right it needs.
 
 pub mod address_range;
+pub mod authentication_method;
 pub mod authenticator;
 pub mod basic;
 pub mod bearer;
@@ -28,16 +29,15 @@ pub mod password;
 pub mod permission;
 pub mod principal;
 pub mod token;
-pub mod way_in;
 
 use std::time::Duration;
 
+pub use authentication_method::AuthenticationMethod;
 pub use authenticator::Authenticator;
 pub use bearer::TokenReader;
 pub use identity::Identity;
 pub use origin::{Origin, TrustedProxies};
 pub use permission::Permission;
-pub use way_in::WayIn;
 
 /// The reason why a caller is turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

@@ -16,7 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::basic::Credentials;
 use super::login_throttle::{Attempt, Guard, Limits};
 use super::password::{self, UnfitPassword};
-use super::{Denied, Identity, WayIn};
+use super::{AuthenticationMethod, Denied, Identity};
 use crate::catalog::Catalog;
 use crate::model::{Account, Ids};
 
@@ -106,7 +106,9 @@ impl Authenticator {
             // Equal checks at the same time are one: a client that opens eight connections pays once.
             self.remembered.try_get_with(key, checking).await.map_err(|denied| *denied)?;
         }
-        account.map(|account| Identity::user(account, WayIn::Basic)).ok_or(Denied::WrongCredentials)
+        account
+            .map(|account| Identity::user(account, AuthenticationMethod::Basic))
+            .ok_or(Denied::WrongCredentials)
     }
 
     /// Returns the key of a remembered log-in. It contains the name, because all names that do not exist share the

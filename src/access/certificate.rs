@@ -2,7 +2,7 @@
 //!
 //! The TLS handshake, here or at a trusted proxy, has already verified that a certificate is genuine.
 
-use super::{Denied, Identity, WayIn};
+use super::{AuthenticationMethod, Denied, Identity};
 use crate::catalog::Snapshot;
 use crate::model::Certificate;
 use crate::model::certificate_mapping::Outcome;
@@ -22,7 +22,7 @@ pub fn judge(snapshot: &Snapshot, der: &[u8]) -> Result<Identity, Denied> {
         Some(Outcome::Allow(user)) => {
             let account = snapshot.account(user).filter(|account| !account.disabled);
             let account = account.ok_or(Denied::CertificateOfDisabled)?;
-            Ok(Identity::user(account.clone(), WayIn::Certificate))
+            Ok(Identity::user(account.clone(), AuthenticationMethod::Certificate))
         }
     }
 }

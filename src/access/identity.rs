@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::WayIn;
+use super::AuthenticationMethod;
 use crate::model::pattern::{self, matches_any_case};
 use crate::model::{Account, ApiToken, ImageName, Role};
 
@@ -12,7 +12,7 @@ use crate::model::{Account, ApiToken, ImageName, Role};
 #[derive(Debug, Clone)]
 pub struct Identity {
     who: Who,
-    way: WayIn,
+    way: AuthenticationMethod,
 }
 
 #[derive(Debug, Clone)]
@@ -33,18 +33,18 @@ struct Outsider {
 }
 
 impl Identity {
-    pub(super) fn user(account: Arc<Account>, way: WayIn) -> Self {
+    pub(super) fn user(account: Arc<Account>, way: AuthenticationMethod) -> Self {
         Self { who: Who::User(account), way }
     }
 
     pub(super) fn token(token: Arc<ApiToken>) -> Self {
         let name = token.caller_name().into();
-        Self { who: Who::Token(token, name), way: WayIn::Bearer }
+        Self { who: Who::Token(token, name), way: AuthenticationMethod::Bearer }
     }
 
     pub(super) fn outsider(name: String, roles: Vec<Role>, images: Vec<String>) -> Self {
         let outsider = Outsider { name, roles, images };
-        Self { who: Who::Outsider(outsider.into()), way: WayIn::Bearer }
+        Self { who: Who::Outsider(outsider.into()), way: AuthenticationMethod::Bearer }
     }
 
     /// Returns the name that logs and the audit contain, and to which uploads and repeats of requests are bound. Users'
@@ -84,7 +84,7 @@ impl Identity {
         (id, self.roles().to_vec(), self.images().to_vec())
     }
 
-    pub fn way(&self) -> WayIn {
+    pub fn way(&self) -> AuthenticationMethod {
         self.way
     }
 

@@ -144,7 +144,7 @@ impl Guard {
     /// Refuses with `Slowed` after mistakes, and for many different passwords of one account at once. Refuses with
     /// `Busy` if an address without mistakes has as many checks in progress as it may. Such callers only have to wait
     /// for each other, and BITS tries again after a 503, whereas a 429 ends its job.
-    pub fn begin(&self, attempt: Attempt, now: Instant) -> Result<Turn, Denied> {
+    pub fn begin(&self, attempt: Attempt, now: Instant) -> Result<PasswordCheck, Denied> {
         let pair = self.record(Key::Pair(attempt.account, attempt.address));
         let address = self.record(Key::Address(attempt.address));
         {
@@ -162,7 +162,7 @@ impl Guard {
             pair.pending += 1;
             address.pending += 1;
         }
-        Ok(Turn { guard: self.clone(), attempt, pair, address, decided: false })
+        Ok(PasswordCheck { guard: self.clone(), attempt, pair, address, decided: false })
     }
 
     /// Notes a correct password that needed no turn.
@@ -237,7 +237,7 @@ impl Record {
 
 /// An attempt whose password is being checked. If it is dropped undecided, it counts as failed: a client that
 /// disconnects before the answer must not guess for free.
-pub struct Turn {
+pub struct PasswordCheck {
     guard: Guard,
     attempt: Attempt,
     pair: Arc<Mutex<Record>>,
@@ -245,7 +245,7 @@ pub struct Turn {
     decided: bool,
 }
 
-impl Turn {
+impl PasswordCheck {
     /// Notes a correct password. Only the mistakes of this address with this account are forgotten, or else an account
     /// of one's own would buy guesses at others.
     pub fn succeeded(mut self, now: Instant) {
@@ -281,7 +281,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for PasswordCheck {
     fn drop(&mut self) {
         if !self.decided {
             self.fail(Instant::now());

@@ -20,7 +20,7 @@ use libgssapi::oid::{GSS_MECH_KRB5, GSS_MECH_SPNEGO, OidSet};
 use tokio::sync::Semaphore;
 
 use super::principal::Principals;
-use super::{Denied, Identity, WayIn};
+use super::{AuthenticationMethod, Denied, Identity};
 use crate::catalog::Catalog;
 
 /// The number of tokens that are checked at once. Each takes a third of a millisecond of a thread, and only one at a
@@ -101,7 +101,7 @@ impl Negotiate {
         let name = self.principals.user_of(principal)?.parse().ok()?;
         let find = || {
             let account = self.catalog.snapshot().account(&name).cloned()?;
-            (!account.disabled).then(|| Identity::user(account, WayIn::Negotiate))
+            (!account.disabled).then(|| Identity::user(account, AuthenticationMethod::Negotiate))
         };
         match find() {
             // Another process may just have created the user.

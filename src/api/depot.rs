@@ -6,7 +6,7 @@ use std::sync::Arc;
 use metrics_exporter_prometheus::PrometheusHandle;
 use url::Url;
 
-use super::conventions::limits::Brakes;
+use super::conventions::limits::DownloadLimits;
 use super::conventions::listener::Listeners;
 use super::tree::redirect::Redirects;
 use crate::access::{Authenticator, TokenReader};
@@ -23,7 +23,7 @@ pub struct Depot {
     pub negotiate: Option<crate::access::negotiate::Negotiate>,
     pub listeners: Listeners,
     pub links: Links,
-    pub brakes: Brakes,
+    pub brakes: DownloadLimits,
     /// The redirects to the bucket; none if this server sends all downloads itself.
     pub redirects: Option<Redirects>,
     pub metrics: PrometheusHandle,

@@ -22,7 +22,7 @@ use crate::catalog::upload::{Announcement, Incoming};
 use crate::catalog::{Catalog, Error};
 use crate::model::{Digest, FileRole, ImageName, RevisionState, UploadProtocol};
 use crate::wire::digest_fields::{self, REPR_DIGEST};
-use crate::wire::promised_digests::{Broken, Witness};
+use crate::wire::promised_digests::{Broken, DigestCheck};
 use crate::wire::resumable;
 
 /// Upload a file
@@ -165,7 +165,7 @@ async fn served_file(
         // Not for a draft, because its file may change within a second.
         last_modified: details.revision.sealed_at,
         content_type: "application/octet-stream".into(),
-        cache_control: caching::KEPT_BY_NOBODY,
+        cache_control: caching::NO_CACHING,
     })
 }
 
@@ -179,7 +179,7 @@ fn known_role(text: &str) -> Result<FileRole, Problem> {
 async fn take_whole(
     mut incoming: Incoming,
     mut body: Body,
-    mut witnesses: Vec<Witness>,
+    mut witnesses: Vec<DigestCheck>,
 ) -> Result<Incoming, Problem> {
     loop {
         let refused = match next_chunk(&mut body, OnBreak::Dropped).await {
@@ -203,7 +203,7 @@ async fn take_whole(
     }
 }
 
-fn must_be_kept(witnesses: Vec<Witness>) -> Result<(), Problem> {
+fn must_be_kept(witnesses: Vec<DigestCheck>) -> Result<(), Problem> {
     for witness in witnesses {
         let Err(Broken { expected, actual }) = witness.judge() else { continue };
         return Err(Error::DigestMismatch { expected, actual }.into());
@@ -217,7 +217,7 @@ struct ArrivingFile {
     size: Option<u64>,
     digest: Option<Digest>,
     /// The checks of the digests that the store does not compute.
-    witnesses: Vec<Witness>,
+    witnesses: Vec<DigestCheck>,
 }
 
 fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {

@@ -17,7 +17,7 @@ use super::conventions::sample;
 use super::conventions::triable_change::TriableChange;
 use super::depot::Depot;
 use crate::access::permission::{Administer, Publish, Read};
-use crate::catalog::image::{ImageChange, ImageDraft};
+use crate::catalog::image::{ImageChange, ImageDefinition};
 use crate::model::{Image, ImageKind, ImageName, Labels};
 
 /// An image.
@@ -147,7 +147,7 @@ pub async fn create(
 ) -> Result<Resource<ImageBody>, Problem> {
     let new = new.read()?;
     caller.may_create(&new.name)?;
-    let draft = ImageDraft {
+    let draft = ImageDefinition {
         name: new.name,
         kind: new.kind,
         extension: new.extension,

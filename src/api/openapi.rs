@@ -69,9 +69,9 @@ pub fn document() -> OpenApi {
 /// it.
 fn finish(schemas: &mut Schemas) {
     schemas.values_mut().for_each(flattened::write_out);
-    choices::write_as_one(schemas);
-    references::name_what_has_a_name(schemas);
-    enum_names::tell_apart(schemas);
+    choices::merge_choices(schemas);
+    references::use_references(schemas);
+    enum_names::disambiguate(schemas);
     schemas.values_mut().for_each(names::limit);
 }
 

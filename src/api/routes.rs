@@ -109,13 +109,13 @@ pub fn files_and_pages(config: &mut web::ServiceConfig, links: &Links) {
                 .route(web::get().to(tree::serve))
                 .route(web::head().to(tree::serve))
                 .route(bits_post())
-                .default_service(web::to(fallback::nothing_here)),
+                .default_service(web::to(fallback::not_found_anywhere)),
         )
         .service(
             // The tree's root is not a destination for uploads either, and BITS needs that refusal in its own format.
             web::resource(format!("/{alias}"))
                 .route(bits_post())
-                .default_service(web::to(fallback::nothing_here)),
+                .default_service(web::to(fallback::not_found_anywhere)),
         )
         .configure(|config| documentation::pages(config, links.public_path()));
 }

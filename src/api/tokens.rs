@@ -114,7 +114,7 @@ pub struct NewToken {
 /// The query parameters of the list of tokens.
 #[derive(Debug, Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct Which {
+pub struct TokensQuery {
     /// Return revoked tokens as well, which are kept for 90 days.
     #[serde(default)]
     #[param(default = false)]
@@ -124,7 +124,7 @@ pub struct Which {
 /// List API tokens
 ///
 /// Returns valid and expired tokens, newest first, and on request also revoked ones.
-#[utoipa::path(tag = "access", operation_id = "list_tokens", params(PageQuery, Which),
+#[utoipa::path(tag = "access", operation_id = "list_tokens", params(PageQuery, TokensQuery),
     responses((status = 200, description = "A page of tokens, without the tokens themselves", body = Page<TokenBody>), ReadRefusals)
 )]
 #[get("/tokens")]
@@ -132,7 +132,7 @@ pub async fn list(
     caller: Caller<Administer>,
     depot: Data<Depot>,
     page: Query<PageQuery>,
-    which: Query<Which>,
+    which: Query<TokensQuery>,
 ) -> Result<Page<TokenBody>, Problem> {
     let which = if which.revoked { TokenFilter::All } else { TokenFilter::NotRevoked };
     let from = |after, limit| depot.catalog.tokens(after, which, limit);

@@ -12,12 +12,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::conventions::caching;
 use super::conventions::caller::Visitor;
 use super::conventions::file_response::{self, Identity, ServedFile};
-use super::conventions::limits::Braked;
+use super::conventions::limits::LimitedBody;
 use super::conventions::problem::{Code, Problem};
 use super::depot::Depot;
 use crate::catalog::Error;
 use crate::catalog::snapshot::{ChannelOffer, TreeEntry, TreeFile, WrittenDocument};
-use crate::model::publication::FOR_GOOD;
+use crate::model::publication::CACHE_IMMUTABLE;
 use crate::storage::blobs::BlobReader;
 
 /// Answers a GET or HEAD.
@@ -62,7 +62,7 @@ pub async fn serve(
             }
             let turn = depot.brakes.admit(&request)?;
             let response = file_response::respond(&request, served).await?;
-            Ok(response.map_body(|_, body| Braked::new(body, turn)).map_into_boxed_body())
+            Ok(response.map_body(|_, body| LimitedBody::new(body, turn)).map_into_boxed_body())
         }
     }
 }
@@ -75,7 +75,7 @@ async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {
         identity: Identity::Bytes(file.digest),
         last_modified: Some(file.sealed_at),
         content_type: "application/octet-stream".into(),
-        cache_control: caching::of_channel(file.read_access, FOR_GOOD),
+        cache_control: caching::of_channel(file.read_access, CACHE_IMMUTABLE),
     })
 }
 

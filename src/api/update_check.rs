@@ -151,7 +151,7 @@ pub async fn check(
     let answer = question.answer(&visitor, &snapshot, &depot.links)?;
     let wait = question.wait(&depot, client_address::of(&request));
     let (tag, body) = answer.with_tag(wait)?;
-    let kept = if visitor.is_known() { caching::KEPT_BY_NOBODY } else { "private, no-cache" };
+    let kept = if visitor.is_known() { caching::NO_CACHING } else { "private, no-cache" };
     let known = request.headers().get(header::IF_NONE_MATCH);
     let unchanged = known.is_some_and(|known| {
         known.as_bytes().windows(tag.len()).any(|candidate| candidate == tag.as_bytes())

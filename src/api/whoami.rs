@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::conventions::caller::Caller;
 use super::conventions::problem::ReadRefusals;
-use crate::access::WayIn;
+use crate::access::AuthenticationMethod;
 use crate::access::permission::BeKnown;
 use crate::model::Role;
 
@@ -22,7 +22,7 @@ pub struct WhoAmI {
     /// Patterns of the images that the caller is confined to; an empty list means all images.
     images: Vec<String>,
     /// The authentication method that the caller used.
-    way_in: WayIn,
+    way_in: AuthenticationMethod,
     /// The id of the API token that the caller used, if it is one of this server.
     #[schema(required = true)]
     token: Option<Uuid>,
@@ -37,7 +37,7 @@ impl WhoAmI {
             name: "packer".to_owned(),
             roles: vec![Role::Publisher],
             images: vec!["win7-*".to_owned()],
-            way_in: WayIn::Basic,
+            way_in: AuthenticationMethod::Basic,
             token: None,
             expires_at: None,
         }

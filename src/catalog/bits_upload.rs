@@ -32,7 +32,7 @@ const ATTEMPTS: u32 = 5;
 
 /// The unit of the waits after an interfering request, which only has to finish what is there. Two requests that
 /// retried at once would keep overtaking each other.
-const STEP_BACK: Duration = Duration::from_millis(30);
+const RETRY_WAIT: Duration = Duration::from_millis(30);
 
 impl Catalog {
     /// Opens a session. Returns `TooManyUploads` if the caller has as many as are allowed.
@@ -156,7 +156,7 @@ impl Catalog {
         for attempt in 1..=ATTEMPTS {
             match self.append(actor, session.id, piece).await {
                 Err(Error::UploadTakenOver) if self.upload(actor, session.id).await?.is_full() => {
-                    tokio::time::sleep(STEP_BACK * 2 * attempt).await;
+                    tokio::time::sleep(RETRY_WAIT * 2 * attempt).await;
                 }
                 other => return other,
             }

@@ -8,7 +8,7 @@ use crate::model::Blob;
 const AT_ONCE: i64 = 500;
 
 /// The number of consecutive failures after which the store counts as unreachable, and the other blobs have to wait.
-const STORE_IS_AWAY: usize = 2;
+const FAILURES_UNTIL_UNREACHABLE: usize = 2;
 
 impl Catalog {
     /// Removes the bytes of blobs that nothing refers to, in a bucket including their parts. A blob that cannot be
@@ -19,7 +19,7 @@ impl Catalog {
         let mut failures = 0;
         for blob in garbage {
             failures = if self.remove_or_postpone(&blob).await? { 0 } else { failures + 1 };
-            if failures == STORE_IS_AWAY {
+            if failures == FAILURES_UNTIL_UNREACHABLE {
                 break;
             }
         }
@@ -29,7 +29,7 @@ impl Catalog {
     /// Removes a blob and reports whether it is gone. If it is not, it comes last from now on.
     pub(crate) async fn remove_or_postpone(&self, blob: &Blob) -> Result<bool> {
         let Err(error) = self.remove_blob(blob).await else { return Ok(true) };
-        if error.is_database_away() {
+        if error.is_database_unreachable() {
             return Err(error);
         }
         tracing::warn!(%error, blob.key = blob.key, "garbage stays until the next sweep");

@@ -167,7 +167,7 @@ impl Error {
     }
 
     /// Reports whether the database is unreachable. Anything else would fail in the same way, after a wait of its own.
-    pub(crate) fn is_database_away(&self) -> bool {
+    pub(crate) fn is_database_unreachable(&self) -> bool {
         matches!(self, Self::Storage(StorageError::Unavailable(_)))
     }
 

@@ -7,11 +7,11 @@ use super::audit::{Entry, NOTHING};
 use super::{Actor, Catalog, ChangeContext, Error, Precondition, Result};
 use crate::model::image::is_extension;
 use crate::model::{Image, ImageKind, ImageName, Labels, Role};
-use crate::storage::{Change, NewImage, Tx};
+use crate::storage::{Change, ImageRecord, Tx};
 
 /// The properties of a new image.
 #[derive(Debug, Clone, Serialize)]
-pub struct ImageDraft {
+pub struct ImageDefinition {
     pub name: ImageName,
     pub kind: ImageKind,
     /// The extension for kind `single`; none means `img`.
@@ -21,7 +21,7 @@ pub struct ImageDraft {
     pub keep_revisions: Option<i64>,
 }
 
-impl ImageDraft {
+impl ImageDefinition {
     /// Returns a draft with nothing but a name and a kind.
     pub fn bare(name: ImageName, kind: ImageKind) -> Self {
         let (extension, description, labels) = (None, String::new(), Labels::new());
@@ -49,10 +49,10 @@ impl Image {
 }
 
 impl Catalog {
-    pub async fn create_image(&self, actor: &Actor, draft: &ImageDraft) -> Result<Image> {
+    pub async fn create_image(&self, actor: &Actor, draft: &ImageDefinition) -> Result<Image> {
         let extension = checked_extension(draft.kind, draft.extension.as_deref())?;
         check_description(&draft.description, &draft.labels, draft.keep_revisions)?;
-        let new = NewImage {
+        let new = ImageRecord {
             id: self.ids.next(),
             name: &draft.name,
             kind: draft.kind,
@@ -133,7 +133,7 @@ impl Catalog {
         let mut image = locked_image(&mut tx, name).await?;
         condition.check(Some(&image.tag()))?;
         for mut revision in tx.living_revisions(image.id).await? {
-            self.bury(&mut tx, &mut revision).await?;
+            self.make_tombstone(&mut tx, &mut revision).await?;
         }
         image.version += 1;
         image.updated_at = self.clock.now();

@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 
 /// The condition for a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
+pub(crate) enum Trigger {
     /// A round is wanted when it is due.
     AtItsTime,
     /// A round is also wanted if the last one has not put this version of the catalog into effect.
@@ -69,7 +69,7 @@ impl Catalog {
     pub(crate) async fn do_round<T>(
         &self,
         job: Job,
-        wanted: Wanted,
+        wanted: Trigger,
         retry_after: Duration,
         work: impl Future<Output = Result<Done<T>>>,
     ) -> Result<Round<T>> {
@@ -107,16 +107,16 @@ impl Catalog {
     fn not_before(
         &self,
         state: &JobState,
-        wanted: Wanted,
+        wanted: Trigger,
         now: DateTime<Utc>,
     ) -> Option<DateTime<Utc>> {
         let is_held = state.holder.is_some_and(|holder| holder != self.instance)
             && (now..=now + HOLD * 2).contains(&state.held_until);
         let is_due = match wanted {
-            Wanted::Now => true,
-            Wanted::For { version } if state.done_version < version => true,
+            Trigger::Now => true,
+            Trigger::For { version } if state.done_version < version => true,
             // A later time was written by a clock that has been set back since.
-            Wanted::For { .. } | Wanted::AtItsTime => {
+            Trigger::For { .. } | Trigger::AtItsTime => {
                 state.due_at <= now || state.due_at > now + LONGEST_PAUSE
             }
         };
@@ -139,7 +139,7 @@ impl Catalog {
             if let Some(why) = self.db.look().await?.frozen().await? {
                 return Err(StorageError::Frozen(why).into());
             }
-            match self.do_round(job, Wanted::Now, retry_after, work()).await? {
+            match self.do_round(job, Trigger::Now, retry_after, work()).await? {
                 Round::Done(result) => return Ok(result),
                 Round::NotBefore(_) if tokio::time::Instant::now() > patience => {
                     return Err(Error::JobTaken);

@@ -147,7 +147,7 @@ impl Catalog {
             revision = self.reissue(&mut tx, context.actor, &image, &revision).await?;
         }
         let place = Place { actor: context.actor, image: &image, channel: &channel };
-        let promotion = self.turn_back(&mut tx, place, &latest, &revision, order.note).await?;
+        let promotion = self.assign_earlier(&mut tx, place, &latest, &revision, order.note).await?;
         self.conclude(tx, promotion, context.execution).await
     }
 
@@ -165,11 +165,11 @@ impl Catalog {
         let current = tx.assigned(image.id, channel.id).await?.ok_or(Error::NothingAssigned)?;
         let revision = rollback_revision(tx, &current).await?;
         let place = Place { actor, image, channel: &channel };
-        self.turn_back(tx, place, &current, &revision, note.to_owned()).await?;
+        self.assign_earlier(tx, place, &current, &revision, note.to_owned()).await?;
         Ok(())
     }
 
-    async fn turn_back(
+    async fn assign_earlier(
         &self,
         tx: &mut Tx,
         place: Place<'_>,

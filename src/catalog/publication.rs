@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::job::{Done, Round, Wanted};
+use super::job::{Done, Round, Trigger};
 use super::{Catalog, Result};
 use crate::model::{Job, Publication, metric};
 use plan::{Plan, Step};
@@ -33,7 +33,7 @@ impl Catalog {
     /// Keeps the tree up to date with the catalog, until cancelled. Of several servers, one does it.
     pub async fn keep_publishing(&self) {
         // The first round is at once, because the tree may have changed while no server was running.
-        let mut wanted = Wanted::Now;
+        let mut wanted = Trigger::Now;
         loop {
             let round = self.do_round(Job::Publish, wanted, RETRY_AFTER, self.reconcile_once());
             let wait = match round.await {
@@ -49,7 +49,7 @@ impl Catalog {
                 }
             };
             let _either = tokio::time::timeout(wait, self.shared.tree_is_due.notified()).await;
-            wanted = Wanted::For { version: self.snapshot().version() };
+            wanted = Trigger::For { version: self.snapshot().version() };
         }
     }
 
@@ -75,7 +75,7 @@ impl Catalog {
         match &done {
             Ok(done) => self.note_publication(in_the_way(&done.result)),
             // That is a problem of the catalog, not of the tree.
-            Err(error) if error.is_database_away() => {}
+            Err(error) if error.is_database_unreachable() => {}
             Err(_) => {
                 let what = "the last look at the tree left something undone; the log says what";
                 self.note_publication(Some(what.to_owned()));

@@ -36,19 +36,19 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// The last report of this server, or attempt at one.
-pub(super) struct Told {
+pub(super) struct LastReport {
     version: Option<i64>,
     /// The time of the next report, or of the next attempt after a failure.
     next: Instant,
 }
 
-impl Default for Told {
+impl Default for LastReport {
     fn default() -> Self {
         Self { version: None, next: Instant::now() }
     }
 }
 
-impl Told {
+impl LastReport {
     fn is_due(&self, version: i64) -> bool {
         self.version != Some(version) || self.next <= Instant::now()
     }
@@ -56,18 +56,18 @@ impl Told {
 
 impl Catalog {
     /// Reports the snapshot that this server answers from to the other servers, if there may be any.
-    pub(super) async fn tell_of_itself(&self, told: &mut Told) {
+    pub(super) async fn report_itself(&self, told: &mut LastReport) {
         let version = self.snapshot().version();
         if !self.db.may_be_shared() || !told.is_due(version) {
             return;
         }
         match timeout(TELLING, self.try_telling(version)).await {
             Ok(Ok(())) => {
-                *told = Told { version: Some(version), next: Instant::now() + TELL_EVERY }
+                *told = LastReport { version: Some(version), next: Instant::now() + TELL_EVERY }
             }
             failed => {
                 tracing::debug!(?failed, "the other servers could not be told");
-                *told = Told { version: Some(version), next: Instant::now() + TELLING };
+                *told = LastReport { version: Some(version), next: Instant::now() + TELLING };
             }
         }
     }
@@ -75,7 +75,7 @@ impl Catalog {
     async fn try_telling(&self, loaded: i64) -> Result<()> {
         let (instance, program) = (self.instance, program::VERSION.to_owned());
         let mut tx = self.db.write_to_free().await?;
-        tx.tell_of_replica(&Replica { instance, program, loaded }).await?;
+        tx.record_replica(&Replica { instance, program, loaded }).await?;
         Ok(tx.commit().await?)
     }
 

@@ -27,7 +27,7 @@ mod writer_queue;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-pub use self::discard::{Untold, begin_at_zero};
+pub use self::discard::{CancelUnlessAnnounced, begin_at_zero};
 pub use self::whole_file::Incoming;
 pub(super) use self::writer_queue::Turns;
 use super::{Actor, Catalog, Error, Precondition, Result};

@@ -33,7 +33,7 @@ pub async fn named(
     };
     // A caller who may not list anything gets no suggestion.
     let known = names(connection, list).await.unwrap_or_default();
-    failure.said_as(absent(what, name, known))
+    failure.with_message(absent(what, name, known))
 }
 
 async fn names(connection: &Connection, list: &str) -> Result<Vec<String>, Failure> {

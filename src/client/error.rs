@@ -113,7 +113,7 @@ impl Failure {
 
     /// Replaces the message.
     #[must_use]
-    pub fn said_as(self, message: impl Into<String>) -> Self {
+    pub fn with_message(self, message: impl Into<String>) -> Self {
         Self { message: message.into(), ..self }
     }
 

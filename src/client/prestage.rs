@@ -23,7 +23,7 @@ use super::exit_code::{EXIT_CODES, Exit};
 use super::folder::folder;
 use super::output::Output;
 use super::progress::Progress;
-use super::pull::download::{self, Fetched, WhatIsThere};
+use super::pull::download::{self, ExistingFiles, Fetched};
 use super::pull::target::{Target, TargetFile, Wanted};
 use crate::prestage::location::Location;
 use crate::prestage::rights::UsersMay;
@@ -137,7 +137,7 @@ async fn fetch(
     let bar = progress.file(file.name(), file.size());
     let mut sum = Fetched::default();
     for source in target.files.iter().filter(|source| source.name == file.name()) {
-        sum = download::fetch(connection, source, &folder, WhatIsThere::ReadAgain, &bar)
+        sum = download::fetch(connection, source, &folder, ExistingFiles::Reread, &bar)
             .await
             .map_err(|failure| failure.while_doing(file.name()))?;
     }

@@ -17,7 +17,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use self::download::{Fetched, WhatIsThere};
+use self::download::{ExistingFiles, Fetched};
 use self::target::{Target, Wanted};
 use super::connection::Connection;
 use super::credentials::ServerArgs;
@@ -63,7 +63,7 @@ async fn run_to_end(args: Args) -> Result<(), Failure> {
     let started = Instant::now();
     let target = args.wanted.target(&connection).await?;
     let progress = Progress::for_output(args.output);
-    let what_is_there = if args.check { WhatIsThere::ReadAgain } else { WhatIsThere::AsNoted };
+    let what_is_there = if args.check { ExistingFiles::Reread } else { ExistingFiles::TrustNote };
     let fetched = pull(&connection, &target, &args.to, what_is_there, &progress).await?;
     let seconds = started.elapsed().as_secs_f64();
     args.output.result(
@@ -77,7 +77,7 @@ async fn pull(
     connection: &Connection,
     target: &Target,
     folder: &Path,
-    what_is_there: WhatIsThere,
+    what_is_there: ExistingFiles,
     progress: &Progress,
 ) -> Result<Fetched, Failure> {
     std::fs::create_dir_all(folder).map_err(|error| Failure::local("make", folder, &error))?;

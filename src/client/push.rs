@@ -35,7 +35,7 @@ pub use self::args::Args;
 use self::draft::Draft;
 use self::outcome::Ready;
 use self::previous_push::{IfUnfinished, PreviousPush};
-use self::resume_state::Memory;
+use self::resume_state::PushRecord;
 use self::sent::Sent;
 use self::source::Source;
 use super::absent;
@@ -105,7 +105,7 @@ async fn upload(
     // From here on there is work to lose.
     let connection = &connection.patient();
     let server = connection.server();
-    let memory = Memory::open(state, server, &image, &sources, progress)?;
+    let memory = PushRecord::open(state, server, &image, &sources, progress)?;
     let image_name = image.name.as_str();
     if !args.always && !image.is_new {
         let found = already_there::find(connection, image_name, &sources, progress).await?;
@@ -128,12 +128,12 @@ async fn upload(
             let (image, revision) = (image.name.clone(), draft.number());
             Ok(Ready { image, revision, files, was_there: false })
         }
-        Err(failure) => Err(keep_or_take_away(connection, &draft, &memory, failure).await),
+        Err(failure) => Err(keep_or_delete_draft(connection, &draft, &memory, failure).await),
     }
 }
 
 /// Cleans up after an interrupted push of the same files: it has nothing left to do.
-async fn forget_unfinished(connection: &Connection, image: &str, found: u64, memory: &Memory) {
+async fn forget_unfinished(connection: &Connection, image: &str, found: u64, memory: &PushRecord) {
     let Some(record) = memory.record() else { return };
     let draft = Draft::numbered(connection, image, record.revision);
     if record.revision == found {
@@ -146,7 +146,7 @@ async fn forget_unfinished(connection: &Connection, image: &str, found: u64, mem
 
 async fn fill_and_seal(
     draft: &Draft<'_>,
-    memory: &Memory,
+    memory: &PushRecord,
     sources: &[Source],
     notes: Option<&str>,
     progress: &Progress,
@@ -167,10 +167,10 @@ async fn fill_and_seal(
 }
 
 /// Keeps the draft if the same command can continue with it, and deletes it otherwise.
-async fn keep_or_take_away(
+async fn keep_or_delete_draft(
     connection: &Connection,
     draft: &Draft<'_>,
-    memory: &Memory,
+    memory: &PushRecord,
     failure: Failure,
 ) -> Failure {
     let may_pass = match failure.exit() {

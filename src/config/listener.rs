@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
-use crate::access::WayIn;
+use crate::access::AuthenticationMethod;
 
 /// `[[listener]]`, any number of them.
 #[derive(Debug, Clone, Deserialize)]
@@ -19,7 +19,7 @@ pub struct Listener {
     pub key: Option<PathBuf>,
     /// The authentication methods that callers may use here.
     #[serde(default = "ways_in")]
-    pub ways_in: Vec<WayIn>,
+    pub ways_in: Vec<AuthenticationMethod>,
     /// The requirement of a client certificate. There is no "optional", because BITS jobs without a certificate fail if
     /// a server asks for one.
     #[serde(default)]
@@ -44,8 +44,8 @@ pub enum ClientCertificates {
     Required,
 }
 
-fn ways_in() -> Vec<WayIn> {
-    vec![WayIn::Basic, WayIn::Bearer]
+fn ways_in() -> Vec<AuthenticationMethod> {
+    vec![AuthenticationMethod::Basic, AuthenticationMethod::Bearer]
 }
 
 impl Listener {

@@ -8,7 +8,7 @@ use super::error::ConfigError;
 use super::listener::ClientCertificates;
 use super::location::Sources;
 use super::settings::{Config, LogFormat};
-use crate::access::WayIn;
+use crate::access::AuthenticationMethod;
 use crate::catalog::rules::Commit;
 use crate::model::Role;
 
@@ -71,7 +71,7 @@ fn possible_values(what: &str) -> Option<String> {
     let told = match name {
         "LogFormat" => refusal::<LogFormat>(asked),
         "Commit" => refusal::<Commit>(asked),
-        "WayIn" => refusal::<WayIn>(asked),
+        "AuthenticationMethod" => refusal::<AuthenticationMethod>(asked),
         "ClientCertificates" => refusal::<ClientCertificates>(asked),
         "Role" => refusal::<Role>(asked),
         _ => None,

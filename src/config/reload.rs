@@ -4,7 +4,7 @@ use super::settings::Config;
 
 impl Config {
     /// Returns the settings that differ and that only a restart can apply.
-    pub fn left_for_a_start(&self, new: &Self) -> Vec<&'static str> {
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
         let text = |value: &dyn std::fmt::Debug| format!("{value:?}");
         let differences = [
             ("[server]", text(&self.server) != text(&new.server)),

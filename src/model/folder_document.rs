@@ -3,7 +3,7 @@
 //! The snapshot, the publication, the tree in a folder or a bucket, HTTP, the rebuild, and the check of folder names
 //! all use this list. The content of a document is created in `catalog/snapshot/documents.rs`.
 
-use super::publication::{A_SHORT_WHILE, in_folder};
+use super::publication::{CACHE_BRIEFLY, in_folder};
 
 /// Declares the documents, each with its name, its content type, and its cache control, which are the same wherever the
 /// document is served from.
@@ -34,7 +34,7 @@ macro_rules! folder_documents {
 
 folder_documents! {
     /// The contents of the folder, for readers that have nothing but the tree.
-    Manifest: "channel.json", "application/json", A_SHORT_WHILE;
+    Manifest: "channel.json", "application/json", CACHE_BRIEFLY;
 }
 
 impl FolderDocument {

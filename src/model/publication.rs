@@ -46,10 +46,10 @@ from_row!(Publication { path, channel_id, revision_id, role, blob_id, digest, st
 /// The `Cache-Control` of a revision's file that everyone may read, wherever it is served from: the file never changes
 /// under its name. One day, because a cache may serve a file that was revoked for that long. `no-transform`: a proxy
 /// that changed its encoding would break ranges and digests.
-pub const FOR_GOOD: &str = "public, max-age=86400, immutable, no-transform";
+pub const CACHE_IMMUTABLE: &str = "public, max-age=86400, immutable, no-transform";
 
 /// The `Cache-Control` of the manifest, which may change at any moment; a proxy may absorb bursts of requests.
-pub const A_SHORT_WHILE: &str = "public, max-age=15, no-transform";
+pub const CACHE_BRIEFLY: &str = "public, max-age=15, no-transform";
 
 /// Returns a path below the tree's root. Channels that publish at the root have an empty folder.
 pub fn in_folder(folder: &str, name: &str) -> String {

@@ -15,16 +15,16 @@ use utoipa_actix_web::AppExt as _;
 
 use super::error::ServerError;
 use super::start::Opened;
-use crate::access::{Authenticator, TokenReader};
 #[cfg(feature = "negotiate")]
-use crate::access::{WayIn, negotiate::Negotiate};
+use crate::access::{AuthenticationMethod, negotiate::Negotiate};
+use crate::access::{Authenticator, TokenReader};
 use crate::api::conventions::browser::let_in_pages_of;
 use crate::api::conventions::documentation::DocumentText;
 use crate::api::conventions::documented_routes::Routes;
 use crate::api::conventions::fallback;
-use crate::api::conventions::limits::{Brakes, Limits};
+use crate::api::conventions::limits::{DownloadLimits, Limits};
 use crate::api::conventions::listener::Listeners;
-use crate::api::conventions::listener_headers::speak_for_listener;
+use crate::api::conventions::listener_headers::add_listener_headers;
 use crate::api::conventions::problem::{Code, Problem};
 use crate::api::conventions::{
     below_public_url, body, cross_site, expectation, idempotency, slow_body, tree_paths,
@@ -61,7 +61,7 @@ pub(super) fn depot(
             alias: config.tree.alias.clone(),
             origins: config.access.cors.as_slice().into(),
         },
-        brakes: Brakes::new(limits(config)),
+        brakes: DownloadLimits::new(limits(config)),
         redirects: config.tree.redirect.then(Redirects::default),
         metrics: opened.metrics.clone(),
     })
@@ -70,7 +70,7 @@ pub(super) fn depot(
 #[cfg(feature = "negotiate")]
 fn negotiate(config: &Config, opened: &Opened) -> Result<Option<Negotiate>, ServerError> {
     let mut ways_in = config.listener.iter().flat_map(|listener| &listener.ways_in);
-    if !ways_in.any(|way| *way == WayIn::Negotiate) {
+    if !ways_in.any(|way| *way == AuthenticationMethod::Negotiate) {
         return Ok(None);
     }
     Ok(Some(Negotiate::new(opened.catalog.clone(), config.principals()?)?))
@@ -158,15 +158,15 @@ pub(super) fn app(
         .configure(routes::operations)
         .into_app()
         .configure(|config| routes::files_and_pages(config, &links))
-        .default_service(web::to(fallback::nothing_here))
+        .default_service(web::to(fallback::not_found_anywhere))
         .wrap(from_fn(idempotency::answer_repeats))
-        .wrap(from_fn(put_right_or_refuse))
+        .wrap(from_fn(normalize_or_refuse))
         .wrap(from_fn(speak_tus))
         .wrap(from_fn(slow_body::watch))
         .wrap(from_fn(expectation::ask_when_read))
-        .wrap(from_fn(speak_for_listener))
+        .wrap(from_fn(add_listener_headers))
         .wrap(Condition::new(!shared.cors.is_empty(), let_in_pages_of(&shared.cors)))
-        .wrap(Condition::new(below_a_path, from_fn(below_public_url::put_in_front)))
+        .wrap(Condition::new(below_a_path, from_fn(below_public_url::prefix_paths)))
         .wrap(from_fn(request::observe))
 }
 
@@ -180,7 +180,7 @@ fn of_query(error: &QueryPayloadError) -> Problem {
 
 /// Handles in one step everything that depends on the head of a request alone. Each further middleware would cost every
 /// request as much as its routing does.
-async fn put_right_or_refuse(
+async fn normalize_or_refuse(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {

@@ -18,7 +18,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use tokio_rustls::server::TlsStream;
 
 use super::connection_limit::Place;
-use super::handshake::Standing;
+use super::handshake::CertificateStanding;
 use super::incoming::Incoming;
 use super::refusal::{self, Refusals};
 use super::stream::Stream;
@@ -38,7 +38,7 @@ pub(super) const HEAD_TIME: Duration = Duration::from_secs(10);
 
 pub(super) struct Connection {
     stream: Stream,
-    standing: Option<Standing>,
+    standing: Option<CertificateStanding>,
     /// The requests on this connection that are being answered.
     under_way: UnderWay,
     next_look: Pin<Box<Sleep>>,
@@ -62,14 +62,19 @@ impl Connection {
     /// Wraps a TLS connection. It has a standing if the listener requires client certificates.
     pub(super) fn tls(
         stream: TlsStream<TcpStream>,
-        standing: Option<Standing>,
+        standing: Option<CertificateStanding>,
         place: Place,
         refusals: Refusals,
     ) -> Self {
         Self::new(Stream::Tls(Box::new(stream)), standing, place, refusals)
     }
 
-    fn new(stream: Stream, standing: Option<Standing>, place: Place, refusals: Refusals) -> Self {
+    fn new(
+        stream: Stream,
+        standing: Option<CertificateStanding>,
+        place: Place,
+        refusals: Refusals,
+    ) -> Self {
         Self {
             stream,
             standing,

@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-pub(super) use self::certificate_lifetime::Standing;
+pub(super) use self::certificate_lifetime::CertificateStanding;
 use super::per_address::PerAddress;
 use super::tls::{State, Tls};
 use crate::catalog::Catalog;
@@ -77,7 +77,7 @@ pub(super) async fn take(
     tls: &Tls,
     under_way: &Rc<UnderWay>,
     catalog: &Catalog,
-) -> Result<(TlsStream<TcpStream>, Arc<State>), Untaken> {
+) -> Result<(TlsStream<TcpStream>, Arc<State>), RefusedConnection> {
     let state = tls.current();
     let taken = match under_way.enter(client.ip()) {
         Some(_entered) => match timeout(TIME, shake_hands(io, &state, catalog.clock())).await {
@@ -88,13 +88,13 @@ pub(super) async fn take(
     };
     let stream = taken.map_err(|Refused { refusal, cause, plain }| {
         tell(refusal, client, cause.as_ref(), catalog);
-        Untaken { error: io::Error::other(refusal.text()), plain }
+        RefusedConnection { error: io::Error::other(refusal.text()), plain }
     })?;
     Ok((stream, state))
 }
 
 /// A connection that was refused.
-pub(super) struct Untaken {
+pub(super) struct RefusedConnection {
     pub(super) error: io::Error,
     /// The connection, if it speaks HTTP without TLS and so understands an answer.
     pub(super) plain: Option<TcpStream>,

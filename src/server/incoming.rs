@@ -57,7 +57,7 @@ impl Incoming {
 
     /// Makes the request that is being answered the last one: nothing that comes after it is answered.
     pub(super) fn answer_is_last(&mut self) {
-        self.heads.request_is_last();
+        self.heads.mark_request_last();
     }
 
     /// Reports whether the parser may have refused a head, given that the application has seen `begun` requests.

@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use super::app::{self, Shared};
 use super::connection::{Connection, HEAD_TIME};
 use super::connection_limit::ConnectionLimit;
-use super::handshake::{self, Standing, UnderWay, Untaken};
+use super::handshake::{self, CertificateStanding, RefusedConnection, UnderWay};
 use super::refusal::{Refusals, as_answer};
 use super::tls::Tls;
 use crate::api::conventions::listener::PeerCertificate;
@@ -80,7 +80,7 @@ pub(super) fn service(
         .local_addr(address)
         .on_connect_ext(describe)
         .finish(app);
-    let taking = Rc::new(Taking {
+    let taking = Rc::new(Acceptor {
         tls: serving.tls.clone(),
         catalog: serving.catalog.clone(),
         under_way: Rc::default(),
@@ -102,7 +102,7 @@ pub(super) fn service(
 }
 
 /// The state with which one worker takes connections.
-struct Taking {
+struct Acceptor {
     tls: Option<Arc<Tls>>,
     catalog: Catalog,
     under_way: Rc<UnderWay>,
@@ -113,7 +113,7 @@ struct Taking {
     address: SocketAddr,
 }
 
-impl Taking {
+impl Acceptor {
     async fn take(&self, stream: TcpStream, client: SocketAddr) -> io::Result<Connection> {
         let Some(place) = self.limit.enter(client.ip()) else {
             if self.tls.is_none() {
@@ -128,14 +128,14 @@ impl Taking {
         let taken = handshake::take(stream, client, tls, &self.under_way, &self.catalog).await;
         let (stream, state) = match taken {
             Ok(taken) => taken,
-            Err(Untaken { error, plain }) => {
+            Err(RefusedConnection { error, plain }) => {
                 if let Some(stream) = plain {
                     self.tell_and_part(stream, tls_expected()).await;
                 }
                 return Err(error);
             }
         };
-        let standing = Standing::of(tls, state, client, &self.catalog);
+        let standing = CertificateStanding::of(tls, state, client, &self.catalog);
         Ok(Connection::tls(stream, standing, place, refusals))
     }
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::app;
-use crate::api::conventions::limits::Brakes;
+use crate::api::conventions::limits::DownloadLimits;
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError};
 use crate::telemetry;
@@ -19,7 +19,7 @@ pub type Reread = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 /// The parts of the server that new settings apply to.
 pub(super) struct Concerned {
     pub(super) catalog: Catalog,
-    pub(super) brakes: Brakes,
+    pub(super) brakes: DownloadLimits,
     pub(super) reread: Reread,
 }
 
@@ -52,7 +52,7 @@ fn take(started: &Config, concerned: &Concerned) -> Result<(), ConfigError> {
     concerned.catalog.set_rules(rules);
     concerned.brakes.change(app::limits(&new));
     tracing::info!("SIGHUP: the settings were read anew");
-    let left = started.left_for_a_start(&new);
+    let left = started.needs_restart(&new);
     if !left.is_empty() {
         tracing::warn!("changed, and taken by the next start only: {}", left.join(", "));
     }

@@ -103,7 +103,7 @@ async fn try_store(catalog: &Catalog) -> Result<(), ServerError> {
             tracing::info!(conditional_writes, checksums, copies = true, "the store was tried");
             Ok(())
         }
-        Err(error) if error.is_passing() => {
+        Err(error) if error.is_temporary() => {
             tracing::warn!(%error, "the store could not be tried, and is used all the same");
             Ok(())
         }
@@ -114,7 +114,7 @@ async fn try_store(catalog: &Catalog) -> Result<(), ServerError> {
 /// Claims the store for this catalog. An unreachable store is claimed at the next start.
 async fn claim_store(catalog: &Catalog) -> Result<(), ServerError> {
     match catalog.claim_store().await {
-        Err(crate::catalog::Error::Storage(error)) if error.is_passing() => Ok(()),
+        Err(crate::catalog::Error::Storage(error)) if error.is_temporary() => Ok(()),
         other => Ok(other?),
     }
 }

@@ -4,7 +4,7 @@
 //! Uploads keep `store.min_free` bytes of their disk free, but they are not the only ones that write to it. So a file
 //! beside SQLite's catalog occupies some space. It is deleted before the last byte is used, and created again when
 //! there is enough space. While the file is gone and the disk has less free than is to be kept, only changes that free
-//! disk space or lock a caller out are accepted ([`Room`]). If any change were accepted, the next notes that somebody
+//! disk space or lock a caller out are accepted ([`DiskSpace`]). If any change were accepted, the next notes that somebody
 //! writes would use the space up, and no deletion could be committed any more.
 
 use std::fs::OpenOptions;
@@ -29,7 +29,7 @@ const COMES_BACK_ABOVE: u64 = 8 * SIZE;
 
 /// The changes for which there is disk space.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
+pub enum DiskSpace {
     ForAll,
     /// Only changes that free disk space or lock a caller out.
     ForFreeing {
@@ -57,8 +57,8 @@ impl Ballast {
 
     /// Checks the disk, and deletes or creates the file accordingly. To be called before each write. A failure here is
     /// ignored, because the write itself will report it.
-    pub fn look(&self) -> Room {
-        let Ok(free) = disk::free_bytes(&self.folder) else { return Room::ForAll };
+    pub fn look(&self) -> DiskSpace {
+        let Ok(free) = disk::free_bytes(&self.folder) else { return DiskSpace::ForAll };
         let path = self.folder.join("ballast");
         if free < GIVES_WAY_BELOW {
             if std::fs::remove_file(path).is_ok() {
@@ -67,12 +67,16 @@ impl Ballast {
                     "the disk is full; the room set aside for the catalog is in use, for what frees some"
                 );
             }
-            return Room::ForFreeing { free };
+            return DiskSpace::ForFreeing { free };
         }
         if free > COMES_BACK_ABOVE && !is_whole(&path) {
             set_aside(&path);
         }
-        if free < KEPT && !is_whole(&path) { Room::ForFreeing { free } } else { Room::ForAll }
+        if free < KEPT && !is_whole(&path) {
+            DiskSpace::ForFreeing { free }
+        } else {
+            DiskSpace::ForAll
+        }
     }
 }
 

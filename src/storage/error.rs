@@ -18,7 +18,7 @@ pub enum StorageError {
         "the catalog's disk has {free} bytes left, which are for what frees room or shuts somebody out: delete revisions \
          or cancel uploads (POST /api/v1/gc?immediately=true removes their bytes at once), or make room on the disk"
     )]
-    RoomKept { free: u64 },
+    SpaceReserved { free: u64 },
     #[error("database: {0}")]
     Database(sqlx::Error),
     #[error("migrations: {0}")]
@@ -81,10 +81,10 @@ impl StorageError {
     }
 
     /// Reports whether the error may pass by itself, without a change of a setting and without a repair.
-    pub fn is_passing(&self) -> bool {
+    pub fn is_temporary(&self) -> bool {
         use object_store::Error as E;
         match self {
-            Self::Unavailable(_) | Self::NoRoom(_) | Self::RoomKept { .. } => true,
+            Self::Unavailable(_) | Self::NoRoom(_) | Self::SpaceReserved { .. } => true,
             Self::Store(error) => !matches!(
                 error,
                 E::NotFound { .. }
@@ -150,7 +150,7 @@ const POSTGRES_POOLED: [&str; 2] = ["42P05", "26000"];
 const POSTGRES_CANCELED: &str = "57014";
 /// PostgreSQL's codes for connection exceptions, a read-only database (a standby before it takes over), a session that
 /// was idle in its transaction, too many connections, shutting down, and starting up.
-const POSTGRES_AWAY: [&str; 9] =
+const POSTGRES_UNAVAILABLE: [&str; 9] =
     ["08000", "08003", "08006", "25006", "25P03", "53300", "57P01", "57P02", "57P03"];
 
 impl From<sqlx::Error> for StorageError {
@@ -171,7 +171,7 @@ impl From<sqlx::Error> for StorageError {
                 } else if SQLITE_BUSY.contains(&code)
                     || code == POSTGRES_CANCELED
                     || POSTGRES_RETRY.contains(&code)
-                    || POSTGRES_AWAY.contains(&code)
+                    || POSTGRES_UNAVAILABLE.contains(&code)
                 {
                     Self::Unavailable(error.to_string())
                 } else if POSTGRES_POOLED.contains(&code) {

@@ -139,7 +139,7 @@ pub async fn observe<B: MessageBody>(
     let id = given_id(request.headers())
         .unwrap_or_else(|| observer.as_ref().map(new_id).unwrap_or_default());
     let started = Instant::now();
-    let origin = observer.as_ref().and_then(|observer| told_origin(observer, &request));
+    let origin = observer.as_ref().and_then(|observer| origin_by_proxy(observer, &request));
     if let Some(origin) = origin {
         request.extensions_mut().insert(origin);
     }
@@ -177,7 +177,7 @@ fn given_id(headers: &HeaderMap) -> Option<String> {
 }
 
 /// Returns the origin of the request, if a trusted proxy reports it.
-fn told_origin(observer: &Observer, request: &ServiceRequest) -> Option<Origin> {
+fn origin_by_proxy(observer: &Observer, request: &ServiceRequest) -> Option<Origin> {
     observer.proxies.origin(request.peer_addr()?.ip(), request.headers())
 }
 

@@ -19,7 +19,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::retention::Surplus;
-use crate::catalog::job::{Done, Round, Wanted};
+use crate::catalog::job::{Done, Round, Trigger};
 use crate::catalog::revision::end::end_of_time;
 use crate::catalog::{Catalog, Execution, Result};
 use crate::model::Job;
@@ -81,7 +81,7 @@ impl Catalog {
         loop {
             let order = CollectionOrder::default();
             let work = Box::pin(self.collect_once(order));
-            let round = self.do_round(Job::Collect, Wanted::AtItsTime, RETRY_AFTER, work);
+            let round = self.do_round(Job::Collect, Trigger::AtItsTime, RETRY_AFTER, work);
             let wait = match Box::pin(round).await {
                 Ok(Round::Done(collected)) => {
                     tracing::info!(

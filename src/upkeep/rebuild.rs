@@ -21,10 +21,10 @@ use crate::model::{
     Channel, Promotion, PromotionKind, Publication, PublicationState, ReadAccess, Revision,
     RevisionState, Role, Terms,
 };
-use crate::storage::{Change, NewImage, StorageError, Tx};
+use crate::storage::{Change, ImageRecord, StorageError, Tx};
 use adopt::Adopted;
+use adopt::AdoptedRevision;
 pub use adopt::Rebuilt;
-use adopt::Whole;
 use survey::{FoundAssignment, FoundChannel, FoundImage, Survey};
 
 /// The number of revision numbers to skip: the tree does not show all that were given out, and clients may know them.
@@ -56,7 +56,7 @@ impl Catalog {
         for channel in &survey.channels {
             self.insert_found_channel(&mut tx, channel, &survey, (&images, &wholes)).await?;
         }
-        tx.leave_epochs_out(numbers_left_out).await?;
+        tx.skip_epochs(numbers_left_out).await?;
         let actor = Actor::system("rebuild");
         let entry =
             Entry { action: "catalog.rebuild", subject: "catalog".to_owned(), actor: &actor };
@@ -74,7 +74,7 @@ impl Catalog {
         &self,
         tx: &mut Tx,
         survey: &Survey,
-        wholes: &[Whole],
+        wholes: &[AdoptedRevision],
         numbers_left_out: i64,
     ) -> Result<Vec<Uuid>> {
         let (now, mut ids) = (self.clock.now(), Vec::new());
@@ -103,7 +103,7 @@ impl Catalog {
         &self,
         tx: &mut Tx,
         image: Uuid,
-        whole: &Whole,
+        whole: &AdoptedRevision,
         state: RevisionState,
     ) -> Result<()> {
         let now = self.clock.now();
@@ -142,7 +142,12 @@ impl Catalog {
     }
 
     /// Returns the revision of this number, or inserts a tombstone if its files are of no use.
-    async fn bare(&self, tx: &mut Tx, image: Uuid, number: i64) -> Result<Uuid> {
+    async fn find_or_insert_tombstone(
+        &self,
+        tx: &mut Tx,
+        image: Uuid,
+        number: i64,
+    ) -> Result<Uuid> {
         match tx.revision(image, number).await? {
             Some(known) => Ok(known.id),
             None => self.insert_bare(tx, image, number, RevisionState::Deleted).await,
@@ -154,7 +159,7 @@ impl Catalog {
         tx: &mut Tx,
         found: &FoundChannel,
         survey: &Survey,
-        (images, wholes): (&[Uuid], &[Whole]),
+        (images, wholes): (&[Uuid], &[AdoptedRevision]),
     ) -> Result<()> {
         let channel = channel_of(self.ids.next(), found, self.clock.now());
         tx.insert_channel(&channel).await?;
@@ -162,14 +167,14 @@ impl Catalog {
             tx.put_document(path).await?;
         }
         for assignment in &found.assignments {
-            let of_image = |whole: &&Whole| whole.image == assignment.image;
+            let of_image = |whole: &&AdoptedRevision| whole.image == assignment.image;
             let image = images[assignment.image];
             let assigned =
                 wholes.iter().filter(of_image).find(|whole| whole.number == assignment.revision);
             let revision = match assigned {
                 Some(whole) => whole.id,
                 // Its files are damaged or gone. Epochs continue after it, and clients wait for another promotion.
-                None => self.bare(tx, image, assignment.revision).await?,
+                None => self.find_or_insert_tombstone(tx, image, assignment.revision).await?,
             };
             // Other revisions in the folder were assigned before it, the one with the highest number last.
             let mut kept: Vec<_> = wholes
@@ -206,14 +211,14 @@ impl Catalog {
     }
 }
 
-impl Whole {
+impl AdoptedRevision {
     fn is_in(&self, folder: &str) -> bool {
         self.files.iter().all(|file| file.folders.iter().any(|other| other == folder))
     }
 }
 
-fn new_image(id: Uuid, image: &FoundImage, now: DateTime<Utc>) -> NewImage<'_> {
-    NewImage {
+fn new_image(id: Uuid, image: &FoundImage, now: DateTime<Utc>) -> ImageRecord<'_> {
+    ImageRecord {
         id,
         name: &image.name,
         kind: image.kind,
@@ -295,7 +300,12 @@ fn promotion_of(
     }
 }
 
-fn publication_of(path: &str, channel_id: Uuid, whole: &Whole, file: &Adopted) -> Publication {
+fn publication_of(
+    path: &str,
+    channel_id: Uuid,
+    whole: &AdoptedRevision,
+    file: &Adopted,
+) -> Publication {
     Publication {
         path: path.to_owned(),
         channel_id,

@@ -18,7 +18,7 @@ use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{Digest, StoredBlob};
 use crate::storage::blobs::Listing;
-use crate::storage::blobs::verify::{Pace, Verdict};
+use crate::storage::blobs::verify::{ReadPace, Verdict};
 use crate::storage::dump::TreeRows;
 use crate::storage::{AuditHead, StorageError, Tx};
 
@@ -75,7 +75,7 @@ impl Catalog {
             ));
         }
         let identity = self.identity().await?;
-        if frozen.as_deref() == Some(MOVING) && self.has_come_to(target).await? {
+        if frozen.as_deref() == Some(MOVING) && self.has_arrived_at(target).await? {
             self.freeze(MOVED).await?;
             return Ok(Moved::default());
         }
@@ -90,7 +90,7 @@ impl Catalog {
         if !shared.tree {
             target.must_have_empty_tree().await?;
         }
-        target.be_owned_by(identity, shared.store).await?;
+        target.set_store_owner(identity, shared.store).await?;
         let mut moved = Moved::default();
         if !shared.store {
             for _ in 0..PASSES {
@@ -114,14 +114,14 @@ impl Catalog {
 
     /// Reports whether the target has this catalog's rows up to the newest, from a run that was interrupted at its end.
     /// An older copy, for example from a backup, does not.
-    async fn has_come_to(&self, target: &Self) -> Result<bool> {
+    async fn has_arrived_at(&self, target: &Self) -> Result<bool> {
         let Some(head) = self.db.read().await?.audit_head().await? else { return Ok(false) };
         Ok(target.db.read().await?.has_audit_row(head.sequence, &head.hash).await?)
     }
 
     /// Records the store's owner before there are any rows, so that the catalog owns its store even if the process is
     /// killed in between.
-    async fn be_owned_by(&self, identity: Uuid, is_shared: bool) -> Result<()> {
+    async fn set_store_owner(&self, identity: Uuid, is_shared: bool) -> Result<()> {
         match self.blobs.owner().await? {
             Some(owner) if owner == identity => Ok(()),
             Some(owner) => {
@@ -184,7 +184,7 @@ impl Catalog {
                 moved.seen.insert(blob.key.clone());
                 continue;
             }
-            target.check_room(&mut target.db.read().await?, blob.size).await?;
+            target.check_free_space(&mut target.db.read().await?, blob.size).await?;
             let put = match self.blobs.reader(&blob.key, blob.size).await {
                 Ok(reader) => target.blobs.put_whole(&blob.key, &reader, &blob.digest).await,
                 Err(error) => Err(error),
@@ -267,7 +267,7 @@ async fn is_moved(target: &Catalog, blob: &StoredBlob, there: &Listing) -> Resul
     if there.get(&blob.key).and_then(|stored| stored.size) != Some(blob.size) {
         return Ok(false);
     }
-    let mut pace = Pace::new(None);
+    let mut pace = ReadPace::new(None);
     let examined = target.blobs.examine(&blob.key, blob.size, &blob.digest, &mut pace).await?;
-    Ok(examined == Verdict::Sound)
+    Ok(examined == Verdict::Intact)
 }

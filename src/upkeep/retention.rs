@@ -94,7 +94,7 @@ impl Catalog {
         batch.truncate(BATCH);
         for surplus in &batch {
             let Some(mut revision) = tx.revision_by_id(surplus.id).await? else { continue };
-            self.bury(&mut tx, &mut revision).await?;
+            self.make_tombstone(&mut tx, &mut revision).await?;
             let subject = format!("images/{}/revisions/{}", image.name, revision.number);
             let entry = Entry { action: "revision.expire", subject, actor: &actor };
             self.audit(&mut tx, entry, NOTHING, NOTHING);

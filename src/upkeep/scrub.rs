@@ -15,10 +15,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::image::living_image;
-use crate::catalog::job::{Done, Round, Wanted};
+use crate::catalog::job::{Done, Round, Trigger};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{Coverage, DamagedFile, ImageName, Job, StoredBlob, metric};
-use crate::storage::blobs::verify::{Pace, Verdict};
+use crate::storage::blobs::verify::{ReadPace, Verdict};
 use crate::storage::{ScrubDue, StorageError};
 
 /// The longest time that one server reads in a round.
@@ -78,14 +78,14 @@ struct Scrubbed {
 impl Catalog {
     /// Reads the blobs that are due, until cancelled. With several servers, one of them does it.
     pub async fn keep_scrubbing(&self) {
-        let mut wanted = Wanted::AtItsTime;
+        let mut wanted = Trigger::AtItsTime;
         loop {
             let since = self.clock.now() - UNREAD_AGAIN;
             let work = Box::pin(self.scrub_once(since, Bandwidth::Enough, &|_| {}));
             let round = self.do_round(Job::Scrub, wanted, RETRY_AFTER, work);
             let wait = match Box::pin(round).await {
                 Ok(Round::Done(done)) => {
-                    wanted = if done.is_cut_off { Wanted::Now } else { Wanted::AtItsTime };
+                    wanted = if done.is_cut_off { Trigger::Now } else { Trigger::AtItsTime };
                     if done.is_cut_off { Duration::ZERO } else { LOOK_EVERY }
                 }
                 Ok(Round::NotBefore(at)) => self.until(at),
@@ -96,7 +96,7 @@ impl Catalog {
             };
             let bell = self.shared.scrub_is_due.notified();
             if tokio::time::timeout(wait.min(LOOK_EVERY), bell).await.is_ok() {
-                wanted = Wanted::Now;
+                wanted = Trigger::Now;
             }
         }
     }
@@ -142,7 +142,7 @@ impl Catalog {
         let began = self.clock.now();
         loop {
             let work = Box::pin(self.scrub_once(began, bandwidth, read));
-            let round = self.do_round(Job::Scrub, Wanted::Now, RETRY_AFTER, work);
+            let round = self.do_round(Job::Scrub, Trigger::Now, RETRY_AFTER, work);
             match Box::pin(round).await? {
                 Round::NotBefore(at) => tokio::time::sleep(self.until(at)).await,
                 Round::Done(Scrubbed { is_cut_off: true, .. }) => continue,
@@ -175,7 +175,7 @@ impl Catalog {
     ) -> Result<Done<Scrubbed>> {
         // A disk that is not mounted has lost nothing.
         self.check_owner().await?;
-        let mut pace = Pace::new(match bandwidth {
+        let mut pace = ReadPace::new(match bandwidth {
             Bandwidth::Enough => Some(self.scrub_rate().await?),
             Bandwidth::AtMost(rate) => Some(rate),
             Bandwidth::All => None,
@@ -188,7 +188,7 @@ impl Catalog {
             }
             for blob in due {
                 if let Err(error) = self.scrub_blob(&blob, &mut pace).await {
-                    self.leave_unread(&blob, error).await?;
+                    self.note_unreadable(&blob, error).await?;
                 }
                 read(&blob);
                 done.blobs += 1;
@@ -203,8 +203,8 @@ impl Catalog {
     }
 
     /// Notes that one blob could not be read and continues, unless the whole store is unreachable.
-    async fn leave_unread(&self, blob: &StoredBlob, error: Error) -> Result<()> {
-        if error.is_database_away() {
+    async fn note_unreadable(&self, blob: &StoredBlob, error: Error) -> Result<()> {
+        if error.is_database_unreachable() {
             return Err(error);
         }
         self.check_owner().await?;
@@ -236,7 +236,7 @@ impl Catalog {
     }
 
     /// Reads one blob and acts on the result.
-    async fn scrub_blob(&self, blob: &StoredBlob, pace: &mut Pace) -> Result<()> {
+    async fn scrub_blob(&self, blob: &StoredBlob, pace: &mut ReadPace) -> Result<()> {
         let mut verdict = self.examine(blob, pace).await?;
         if matches!(verdict, Verdict::Damaged(_)) && !blob.is_damaged {
             verdict = self.examine(blob, pace).await?;
@@ -249,8 +249,8 @@ impl Catalog {
                 self.quarantine(blob, &what).await?;
                 self.rescue(blob).await
             }
-            Verdict::Sound if blob.is_damaged => self.heal_in_place(blob).await,
-            Verdict::Sound => {
+            Verdict::Intact if blob.is_damaged => self.heal_in_place(blob).await,
+            Verdict::Intact => {
                 let mut tx = self.db.write_to_free().await?;
                 tx.note_scrubbed(blob.id, self.clock.now()).await?;
                 Ok(tx.commit().await?)
@@ -258,7 +258,7 @@ impl Catalog {
         }
     }
 
-    async fn examine(&self, blob: &StoredBlob, pace: &mut Pace) -> Result<Verdict> {
+    async fn examine(&self, blob: &StoredBlob, pace: &mut ReadPace) -> Result<Verdict> {
         Ok(Box::pin(self.blobs.examine(&blob.key, blob.size, &blob.digest, pace)).await?)
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::TimeDelta;
 
 use crate::catalog::audit::{Entry, NOTHING};
-use crate::catalog::job::{Done, Round, Wanted};
+use crate::catalog::job::{Done, Round, Trigger};
 use crate::catalog::{Actor, Catalog, Result};
 use crate::model::{Job, RevisionState};
 
@@ -46,24 +46,24 @@ impl Catalog {
     /// Sweeps whenever something was left behind, until cancelled. With several servers, one of them does it.
     pub async fn keep_sweeping(&self) {
         // The first sweep runs at once: leftovers from a time without a server have triggered nothing.
-        let mut wanted = Wanted::Now;
+        let mut wanted = Trigger::Now;
         loop {
             let round =
                 self.do_round(Job::Sweep, wanted, SWEEP_EVERY, Box::pin(self.sweep_once())).await;
             let wait = match round {
                 Ok(Round::NotBefore(at)) => self.until(at).min(SWEEP_EVERY),
                 Ok(Round::Done(())) => {
-                    wanted = Wanted::AtItsTime;
+                    wanted = Trigger::AtItsTime;
                     SWEEP_EVERY
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the sweep stopped early and will be repeated");
-                    wanted = Wanted::AtItsTime;
+                    wanted = Trigger::AtItsTime;
                     SWEEP_EVERY
                 }
             };
             if tokio::time::timeout(wait, self.shared.sweep_is_due.notified()).await.is_ok() {
-                wanted = Wanted::Now;
+                wanted = Trigger::Now;
             }
         }
     }
@@ -112,7 +112,7 @@ impl Catalog {
             let Some(image) = tx.image_by_id(draft.image_id).await?.filter(|_| untouched) else {
                 continue;
             };
-            self.bury(&mut tx, &mut draft).await?;
+            self.make_tombstone(&mut tx, &mut draft).await?;
             let subject = format!("images/{}/revisions/{}", image.name, draft.number);
             let entry = Entry { action: "revision.expire", subject, actor: &actor };
             self.audit(&mut tx, entry, NOTHING, NOTHING);

@@ -18,7 +18,7 @@ use crate::catalog::{Catalog, Result};
 use crate::file_system;
 use crate::model::{FileRole, ImageKind, ImageName, Labels, NamePattern};
 use crate::storage::StorageError;
-use crate::storage::blobs::verify::{Pace, digest_of};
+use crate::storage::blobs::verify::{ReadPace, digest_of};
 use crate::storage::blobs::{BlobReader, ReadFile};
 
 /// The rules for reading a folder.
@@ -162,7 +162,7 @@ impl Catalog {
             let file = file_system::open(path).map_err(fail())?;
             let metadata = file.metadata().map_err(fail())?;
             let reader = BlobReader::local(Arc::new(file), metadata.len());
-            let digest = digest_of(&reader, &mut Pace::new(None)).await.map_err(fail())?;
+            let digest = digest_of(&reader, &mut ReadPace::new(None)).await.map_err(fail())?;
             let modified: DateTime<Utc> = metadata.modified().map_err(fail())?.into();
             // The large file's date: BITS uses it to decide if it can resume.
             if *role != FileRole::Index {

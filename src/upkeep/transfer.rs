@@ -11,7 +11,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::catalog::audit::{Entry, NOTHING};
-use crate::catalog::image::{ImageDraft, check_labels, living_image, locked_image};
+use crate::catalog::image::{ImageDefinition, check_labels, living_image, locked_image};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::revision::LARGEST_NUMBER;
 use crate::model::{
@@ -118,9 +118,9 @@ impl Catalog {
             }
             Err(Error::ImageNotFound) => {
                 drop(tx);
-                let draft = ImageDraft {
+                let draft = ImageDefinition {
                     extension: Some(incoming.extension.clone()),
-                    ..ImageDraft::bare(incoming.image.clone(), incoming.kind)
+                    ..ImageDefinition::bare(incoming.image.clone(), incoming.kind)
                 };
                 self.create_image(actor, &draft).await?;
                 Ok(None)
@@ -177,7 +177,7 @@ impl Catalog {
         let mut tx = self.db.write().await?;
         if needed > 0 {
             tx.lock_reservations().await?;
-            self.check_room(&mut tx, needed).await?;
+            self.check_free_space(&mut tx, needed).await?;
         }
         tx.insert_arriving_blob(blob, &key, size, self.instance, self.clock.now()).await?;
         tx.commit().await?;

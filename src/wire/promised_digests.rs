@@ -35,7 +35,7 @@ pub struct Promise {
 
 /// The reasons for which a promise cannot be checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum Unkept {
+pub enum Unsupported {
     #[error("{0} cannot be read: the digest is not written as its standard has it")]
     Malformed(String),
     #[error(
@@ -78,14 +78,14 @@ const FIELDS: [(&str, Form); 15] = [
 ];
 
 /// Returns the digests that the fields of a request promise for its body.
-pub fn promised(headers: &HeaderMap) -> Result<Vec<Promise>, Unkept> {
+pub fn promised(headers: &HeaderMap) -> Result<Vec<Promise>, Unsupported> {
     let mut promises = Vec::new();
     for (name, form) in FIELDS {
         let mut compared = 0;
         let mut present = false;
         for line in headers.get_all(name) {
             present = true;
-            let malformed = || Unkept::Malformed(name.to_owned());
+            let malformed = || Unsupported::Malformed(name.to_owned());
             let line = line.to_str().map_err(|_| malformed())?;
             for promise in read(form, line).ok_or_else(malformed)? {
                 compared += 1;
@@ -95,7 +95,7 @@ pub fn promised(headers: &HeaderMap) -> Result<Vec<Promise>, Unkept> {
             }
         }
         if present && compared == 0 {
-            return Err(Unkept::Unknown(name.to_owned()));
+            return Err(Unsupported::Unknown(name.to_owned()));
         }
     }
     Ok(promises)
@@ -173,7 +173,7 @@ impl Algorithm {
 }
 
 /// A check of one promise: it hashes bytes as they arrive and compares the digest at their end.
-pub struct Witness {
+pub struct DigestCheck {
     promise: Promise,
     hash: Hash,
 }
@@ -192,7 +192,7 @@ pub struct Broken {
     pub actual: String,
 }
 
-impl Witness {
+impl DigestCheck {
     pub fn of(promise: Promise) -> Self {
         let hash = match promise.algorithm {
             Algorithm::Md5 => Hash::Md5(Md5::new()),
@@ -236,7 +236,7 @@ mod tests {
     const MD5: &str = "XrY7u+Ae7tCTyyK7j1rNww==";
     const SHA1: &str = "2aae6c35c94fcfb415dbe95f408b9ce91ee846ed";
 
-    fn of(name: &'static str, value: &str) -> Result<Vec<Promise>, Unkept> {
+    fn of(name: &'static str, value: &str) -> Result<Vec<Promise>, Unsupported> {
         let mut headers = HeaderMap::new();
         headers.insert(HeaderName::from_static(name), value.parse().unwrap());
         promised(&headers)
@@ -244,7 +244,7 @@ mod tests {
 
     fn is_kept(name: &'static str, value: &str) -> bool {
         let promise = of(name, value).unwrap().remove(0);
-        let mut witness = Witness::of(promise);
+        let mut witness = DigestCheck::of(promise);
         witness.see(b"hello ");
         witness.see(b"world");
         witness.judge().is_ok()
@@ -271,7 +271,7 @@ mod tests {
             ("digest", "crc32c=AAAAAA=="),
             ("upload-checksum", "crc32 AAAAAA=="),
         ] {
-            assert_eq!(of(name, value), Err(Unkept::Unknown(name.to_owned())));
+            assert_eq!(of(name, value), Err(Unsupported::Unknown(name.to_owned())));
         }
         for (name, value) in [
             ("content-md5", "abc"),
@@ -279,7 +279,7 @@ mod tests {
             ("repr-digest", "sha-256=abc"),
             ("upload-checksum", "sha1"),
         ] {
-            assert_eq!(of(name, value), Err(Unkept::Malformed(name.to_owned())));
+            assert_eq!(of(name, value), Err(Unsupported::Malformed(name.to_owned())));
         }
     }
 }

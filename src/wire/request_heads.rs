@@ -134,11 +134,11 @@ impl RequestHeads {
     }
 
     /// Ignores everything after the last request: its answer closes the connection (RFC 9112 section 9.6).
-    pub fn request_is_last(&mut self) {
+    pub fn mark_request_last(&mut self) {
         match &mut self.state {
             State::Between => self.state = State::Over,
             State::Body { is_last, .. } => *is_last = true,
-            State::Chunked(chunks) => chunks.are_last(),
+            State::Chunked(chunks) => chunks.mark_last(),
             State::Head(_) | State::Over | State::Untouched => {}
         }
     }

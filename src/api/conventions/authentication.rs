@@ -11,7 +11,7 @@ use super::listener::PeerCertificate;
 use super::listener::ServerProof;
 use super::problem::Problem;
 use crate::access::address_range::subscriber;
-use crate::access::{Denied, Identity, WayIn, basic, certificate};
+use crate::access::{AuthenticationMethod, Denied, Identity, basic, certificate};
 use crate::api::depot::Depot;
 use crate::catalog::audit::refused_logins::RefusedLogin;
 use crate::model::metric;
@@ -19,15 +19,15 @@ use crate::telemetry::request::{self, CallerName};
 use crate::wire::client_cert;
 
 /// Reports whether a request may contain credentials; if not, [`identify`] would find none.
-pub(super) fn may_be_known(request: &HttpRequest) -> bool {
+pub(super) fn may_have_credentials(request: &HttpRequest) -> bool {
     let depot = request.app_data::<web::Data<Depot>>();
-    let asks_certificates =
-        depot.is_some_and(|depot| depot.listeners.offer(request, WayIn::Certificate));
+    let asks_certificates = depot
+        .is_some_and(|depot| depot.listeners.offer(request, AuthenticationMethod::Certificate));
     asks_certificates || request.headers().contains_key(header::AUTHORIZATION)
 }
 
 /// Reports whether a request contains credentials.
-pub(super) fn brings_proof(request: &HttpRequest) -> bool {
+pub(super) fn has_credentials(request: &HttpRequest) -> bool {
     let depot = request.app_data::<web::Data<Depot>>();
     let has_certificate =
         depot.is_some_and(|depot| !matches!(certificate(request, depot), Ok(None)));
@@ -86,7 +86,7 @@ const fn is_for_the_record(denied: Denied) -> bool {
 /// Returns the user whose name was sent with a password, or none if there is no such user.
 fn named_user(request: &HttpRequest, depot: &Depot) -> Option<String> {
     let (scheme, encoded) = authorization(request).ok()??;
-    if !matches!(way_of(scheme), Ok(WayIn::Basic)) {
+    if !matches!(way_of(scheme), Ok(AuthenticationMethod::Basic)) {
         return None;
     }
     let name = basic::parse(encoded).ok()?.name.parse().ok()?;
@@ -119,16 +119,16 @@ async fn recognise(request: &HttpRequest, depot: &Depot) -> Result<Option<Identi
     };
     match way_of(scheme)? {
         way if !depot.listeners.offer(request, way) => Err(Denied::NotOffered),
-        WayIn::Basic => by_password(depot, rest, request).await.map(Some),
-        WayIn::Bearer => depot.tokens.authenticate(rest).await.map(Some),
-        WayIn::Negotiate => by_ticket(depot, rest, request).await.map(Some),
-        WayIn::Certificate => Err(Denied::NotOffered),
+        AuthenticationMethod::Basic => by_password(depot, rest, request).await.map(Some),
+        AuthenticationMethod::Bearer => depot.tokens.authenticate(rest).await.map(Some),
+        AuthenticationMethod::Negotiate => by_ticket(depot, rest, request).await.map(Some),
+        AuthenticationMethod::Certificate => Err(Denied::NotOffered),
     }
 }
 
 /// Returns the DER of the client's certificate, if its listener asks for one.
 fn certificate(request: &HttpRequest, depot: &Depot) -> Result<Option<Arc<[u8]>>, Denied> {
-    if !depot.listeners.offer(request, WayIn::Certificate) {
+    if !depot.listeners.offer(request, AuthenticationMethod::Certificate) {
         return Ok(None);
     }
     // A trusted proxy may have a certificate of its own, which says nothing about the client.
@@ -149,11 +149,11 @@ fn authorization(request: &HttpRequest) -> Result<Option<(&str, &str)>, Denied> 
     Ok(Some((scheme, rest.trim())))
 }
 
-fn way_of(scheme: &str) -> Result<WayIn, Denied> {
+fn way_of(scheme: &str) -> Result<AuthenticationMethod, Denied> {
     match scheme.to_ascii_lowercase().as_str() {
-        "basic" => Ok(WayIn::Basic),
-        "bearer" => Ok(WayIn::Bearer),
-        "negotiate" => Ok(WayIn::Negotiate),
+        "basic" => Ok(AuthenticationMethod::Basic),
+        "bearer" => Ok(AuthenticationMethod::Bearer),
+        "negotiate" => Ok(AuthenticationMethod::Negotiate),
         _ => Err(Denied::Unreadable),
     }
 }

@@ -11,7 +11,7 @@ use crate::api::depot::Depot;
 
 const WITH_PATHS: [HeaderName; 2] = [header::LOCATION, header::LINK];
 
-pub async fn put_in_front<B: MessageBody>(
+pub async fn prefix_paths<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {

@@ -8,17 +8,17 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use crate::model::ReadAccess;
 
 /// The value for responses that no cache may store, least of all a shared one.
-pub const KEPT_BY_NOBODY: &str = "private, no-store";
+pub const NO_CACHING: &str = "private, no-store";
 
 /// The value for pages of the documentation, which caches may store but have to revalidate each time.
-const ASKED_AFTER: HeaderValue = HeaderValue::from_static("no-cache");
+const REVALIDATE: HeaderValue = HeaderValue::from_static("no-cache");
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// Returns `open` if everyone may read the channel, and otherwise forbids caching.
 pub const fn of_channel(access: ReadAccess, open: &'static str) -> &'static str {
     match access {
         ReadAccess::Everyone => open,
-        ReadAccess::Authenticated => KEPT_BY_NOBODY,
+        ReadAccess::Authenticated => NO_CACHING,
     }
 }
 
@@ -34,7 +34,7 @@ pub(super) fn complete(is_page: bool, status: StatusCode, headers: &mut HeaderMa
     if refused {
         headers.insert(header::CACHE_CONTROL, NO_STORE);
     } else if !headers.contains_key(header::CACHE_CONTROL) {
-        let value = if is_page { ASKED_AFTER } else { HeaderValue::from_static(KEPT_BY_NOBODY) };
+        let value = if is_page { REVALIDATE } else { HeaderValue::from_static(NO_CACHING) };
         headers.insert(header::CACHE_CONTROL, value);
     }
 }

@@ -8,7 +8,7 @@ use std::pin::Pin;
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest};
 
-use super::authentication::{identify, may_be_known};
+use super::authentication::{identify, may_have_credentials};
 use super::client_address;
 use super::problem::{Code, Problem};
 use crate::access::{Denied, Identity, Permission};
@@ -160,7 +160,7 @@ impl FromRequest for Visitor {
     type Future = Extracting<Self>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        if !may_be_known(request) {
+        if !may_have_credentials(request) {
             return Box::pin(std::future::ready(Ok(Self(None))));
         }
         let request = request.clone();

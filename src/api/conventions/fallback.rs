@@ -11,7 +11,7 @@ use super::documented_routes::Routes;
 use super::problem::{Code, Problem};
 
 /// Answers requests that no route fits.
-pub async fn nothing_here(
+pub async fn not_found_anywhere(
     request: HttpRequest,
     routes: web::Data<Routes>,
 ) -> Result<HttpResponse, Problem> {

@@ -9,7 +9,7 @@ use super::problem::{Code, Problem};
 use crate::model::Digest;
 use crate::wire::digest_fields::{self, CONTENT_DIGEST, REPR_DIGEST};
 use crate::wire::promised_digests::{
-    Algorithm, Promise, Unkept, WANT_REPR_DIGEST, WANTED, Witness, promised,
+    Algorithm, DigestCheck, Promise, Unsupported, WANT_REPR_DIGEST, WANTED, promised,
 };
 
 /// The raw bytes of a file.
@@ -61,12 +61,14 @@ pub fn digest_in(
 
 /// Returns the digests of the whole file in a request: the SHA-256 digest, which the catalog stores, and the others
 /// that have to be compared.
-pub fn promises_of_whole(request: &HttpRequest) -> Result<(Option<Digest>, Vec<Witness>), Problem> {
+pub fn promises_of_whole(
+    request: &HttpRequest,
+) -> Result<(Option<Digest>, Vec<DigestCheck>), Problem> {
     let digest = digest_of_whole(request)?;
     let known = digest.map(|digest| digest.as_bytes().to_vec());
     let is_other = |promise: &Promise| Some(&promise.digest) != known.as_ref();
     let others = promised(request.headers()).map_err(|unkept| unkept_promise(&unkept))?;
-    Ok((digest, others.into_iter().filter(is_other).map(Witness::of).collect()))
+    Ok((digest, others.into_iter().filter(is_other).map(DigestCheck::of).collect()))
 }
 
 /// Refuses digests of algorithms that are not in `compared`. Where bytes come in pieces, each piece may have a digest
@@ -88,10 +90,10 @@ pub fn must_promise_no_other(request: &HttpRequest, compared: &[Algorithm]) -> R
     })
 }
 
-fn unkept_promise(unkept: &Unkept) -> Problem {
+fn unkept_promise(unkept: &Unsupported) -> Problem {
     let code = match unkept {
-        Unkept::Malformed(_) => Code::MalformedDigest,
-        Unkept::Unknown(_) => Code::DigestNotCompared,
+        Unsupported::Malformed(_) => Code::MalformedDigest,
+        Unsupported::Unknown(_) => Code::DigestNotCompared,
     };
     let problem = Problem::new(code, unkept.to_string());
     problem.with_header(WANT_REPR_DIGEST.clone(), HeaderValue::from_static(WANTED))

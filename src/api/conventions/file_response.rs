@@ -98,7 +98,7 @@ pub fn is_known(request: &HttpRequest, file: &ServedFile) -> bool {
 
 /// Reports whether the whole file or a single range of it has to be sent, after all conditions in the request were
 /// checked. A bucket can serve such a request as well.
-pub fn is_for_whoever_has_the_bytes(request: &HttpRequest, file: &ServedFile) -> bool {
+pub fn can_be_redirected(request: &HttpRequest, file: &ServedFile) -> bool {
     let (headers, validators) = (request.headers(), file.validators());
     let verdict = preconditions::evaluate(request.method(), headers, &validators);
     let Some(range) = headers.get(header::RANGE) else { return verdict == Verdict::Proceed };

@@ -15,7 +15,7 @@ use actix_web::{Error, HttpMessage as _, HttpResponse, ResponseError as _, web};
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
-use super::authentication::{brings_proof, identify};
+use super::authentication::{has_credentials, identify};
 use super::body::{LARGE, held};
 use super::documented_routes::{DRY_RUN, Routes};
 use super::problem::{Code, Problem};
@@ -59,7 +59,7 @@ pub async fn answer_repeats(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     // A key belongs to its caller. An anonymous caller has no keys, and therefore writes no rows.
-    let has_key = request.headers().contains_key(KEY) && brings_proof(request.request());
+    let has_key = request.headers().contains_key(KEY) && has_credentials(request.request());
     if !has_key || !may_change_something(&request) {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
     }

@@ -40,31 +40,31 @@ pub struct Limits {
 
 /// The counter of current downloads, which enforces the limits. It is cheap to clone and shared by all workers.
 #[derive(Clone, Default)]
-pub struct Brakes {
+pub struct DownloadLimits {
     inner: Arc<Inner>,
 }
 
 #[derive(Default)]
 struct Inner {
-    force: ArcSwap<Force>,
-    under_way: Mutex<UnderWay>,
+    force: ArcSwap<LimitsInForce>,
+    under_way: Mutex<DownloadsInProgress>,
 }
 
 /// The limits that are in force now.
 #[derive(Default)]
-struct Force {
+struct LimitsInForce {
     limits: Limits,
     pace: Option<Arc<Pace>>,
 }
 
-impl Force {
+impl LimitsInForce {
     fn of(limits: Limits) -> Self {
         Self { limits, pace: Pace::new(limits.bandwidth, Instant::now()).map(Arc::new) }
     }
 }
 
 #[derive(Default)]
-struct UnderWay {
+struct DownloadsInProgress {
     all: usize,
     by_client: HashMap<IpAddr, Client>,
 }
@@ -75,7 +75,7 @@ struct Client {
     pace: Option<Arc<Pace>>,
 }
 
-impl Brakes {
+impl DownloadLimits {
     pub fn new(limits: Limits) -> Self {
         let brakes = Self::default();
         brakes.change(limits);
@@ -84,11 +84,11 @@ impl Brakes {
 
     /// Changes the limits, for downloads that begin from now on.
     pub fn change(&self, limits: Limits) {
-        self.inner.force.store(Arc::new(Force::of(limits)));
+        self.inner.force.store(Arc::new(LimitsInForce::of(limits)));
     }
 
     /// Returns a turn to download, which is held until the body is sent. A HEAD costs nothing and needs none.
-    pub fn admit(&self, request: &HttpRequest) -> Result<Option<Turn>, Problem> {
+    pub fn admit(&self, request: &HttpRequest) -> Result<Option<DownloadPermit>, Problem> {
         if *request.method() == Method::HEAD {
             return Ok(None);
         }
@@ -98,12 +98,12 @@ impl Brakes {
         })
     }
 
-    fn take_turn(&self, address: IpAddr, now: Instant) -> Option<Turn> {
+    fn take_turn(&self, address: IpAddr, now: Instant) -> Option<DownloadPermit> {
         let full = |count: usize, limit: usize| limit != 0 && count >= limit;
         let crowded =
             |pace: &Option<Arc<Pace>>| pace.as_ref().is_some_and(|pace| pace.backlog(now) > FULL);
         let force = self.inner.force.load();
-        let Force { limits, pace } = &**force;
+        let LimitsInForce { limits, pace } = &**force;
         let mut under_way = self.lock();
         if full(under_way.all, limits.downloads) || crowded(pace) {
             return None;
@@ -120,23 +120,23 @@ impl Brakes {
         paces.extend(client.pace.clone());
         under_way.all += 1;
         metric::DOWNLOADS.increment();
-        Some(Turn { brakes: self.clone(), address, paces })
+        Some(DownloadPermit { brakes: self.clone(), address, paces })
     }
 
     // The counts are consistent at every moment, even if a thread panicked while it held the lock.
-    fn lock(&self) -> MutexGuard<'_, UnderWay> {
+    fn lock(&self) -> MutexGuard<'_, DownloadsInProgress> {
         self.inner.under_way.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A download that was admitted. It ends when it is dropped.
-pub struct Turn {
-    brakes: Brakes,
+pub struct DownloadPermit {
+    brakes: DownloadLimits,
     address: IpAddr,
     paces: Vec<Arc<Pace>>,
 }
 
-impl Turn {
+impl DownloadPermit {
     /// Returns the time to wait before the first bytes may be sent.
     fn backlog(&self) -> Duration {
         let now = Instant::now();
@@ -153,7 +153,7 @@ impl Turn {
     }
 }
 
-impl Drop for Turn {
+impl Drop for DownloadPermit {
     fn drop(&mut self) {
         let mut under_way = self.brakes.lock();
         under_way.all = under_way.all.saturating_sub(1);
@@ -169,23 +169,23 @@ impl Drop for Turn {
 
 pin_project_lite::pin_project! {
     /// A body that holds its turn, and keeps to its pace, until it is sent.
-    pub struct Braked<B> {
+    pub struct LimitedBody<B> {
         #[pin]
         body: B,
-        turn: Option<Turn>,
+        turn: Option<DownloadPermit>,
         pause: Option<Pin<Box<Sleep>>>,
     }
 }
 
-impl<B> Braked<B> {
-    pub fn new(body: B, turn: Option<Turn>) -> Self {
+impl<B> LimitedBody<B> {
+    pub fn new(body: B, turn: Option<DownloadPermit>) -> Self {
         // Waits behind the earlier downloads. Otherwise many small files would be sent without any pace.
-        let wait = turn.as_ref().map(Turn::backlog).filter(|wait| !wait.is_zero());
+        let wait = turn.as_ref().map(DownloadPermit::backlog).filter(|wait| !wait.is_zero());
         Self { body, turn, pause: wait.map(|wait| Box::pin(tokio::time::sleep(wait))) }
     }
 }
 
-impl<B: MessageBody> MessageBody for Braked<B> {
+impl<B: MessageBody> MessageBody for LimitedBody<B> {
     type Error = B::Error;
 
     fn size(&self) -> BodySize {
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_turn_is_free_again_when_its_download_ends() {
         let limits = Limits { downloads: 2, downloads_per_client: 1, ..Limits::default() };
-        let (brakes, now) = (Brakes::new(limits), Instant::now());
+        let (brakes, now) = (DownloadLimits::new(limits), Instant::now());
         let first = brakes.take_turn(ALICE, now);
         assert!(first.is_some());
         assert!(brakes.take_turn(ALICE, now).is_none(), "one for each client");
@@ -236,7 +236,7 @@ mod tests {
 
     #[test]
     fn a_full_line_takes_no_more_downloads_until_it_is_free() {
-        let brakes = Brakes::new(Limits { bandwidth: 1_000, ..Limits::default() });
+        let brakes = DownloadLimits::new(Limits { bandwidth: 1_000, ..Limits::default() });
         let now = Instant::now();
         let turn = brakes.take_turn(ALICE, now).unwrap();
         assert!(!turn.sent(10_000).is_zero());
@@ -246,7 +246,8 @@ mod tests {
 
     #[test]
     fn one_client_at_its_pace_leaves_the_line_to_others() {
-        let brakes = Brakes::new(Limits { bandwidth_per_client: 1_000, ..Limits::default() });
+        let brakes =
+            DownloadLimits::new(Limits { bandwidth_per_client: 1_000, ..Limits::default() });
         let now = Instant::now();
         let turn = brakes.take_turn(ALICE, now).unwrap();
         turn.sent(10_000);

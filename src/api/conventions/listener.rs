@@ -10,7 +10,7 @@ use actix_web::dev::AppConfig;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 
-use crate::access::WayIn;
+use crate::access::AuthenticationMethod;
 
 /// The value that makes browsers stay with TLS for a year after they have used it once (RFC 6797).
 const STAY_WITH_TLS: HeaderValue = HeaderValue::from_static("max-age=31536000");
@@ -26,7 +26,7 @@ pub struct ServerProof(pub String);
 /// The properties in which listeners differ once a connection is established.
 #[derive(Debug, Clone)]
 pub struct Listener {
-    pub ways_in: Vec<WayIn>,
+    pub ways_in: Vec<AuthenticationMethod>,
     pub tls: bool,
 }
 
@@ -44,7 +44,7 @@ impl Listeners {
     }
 
     /// Reports whether the listener of a request offers this authentication method.
-    pub fn offer(&self, request: &HttpRequest, way: WayIn) -> bool {
+    pub fn offer(&self, request: &HttpRequest, way: AuthenticationMethod) -> bool {
         self.at(request.app_config()).is_some_and(|listener| listener.ways_in.contains(&way))
     }
 
@@ -52,7 +52,7 @@ impl Listeners {
     /// it asks for.
     pub fn know_only_certificates(&self, request: &HttpRequest) -> bool {
         let ways_in = self.at(request.app_config()).map(|listener| listener.ways_in.as_slice());
-        ways_in == Some(&[WayIn::Certificate])
+        ways_in == Some(&[AuthenticationMethod::Certificate])
     }
 }
 
@@ -70,7 +70,8 @@ impl Listener {
         }
         let mut refused_token = brought.into_iter().next();
         for way in &self.ways_in {
-            let reason = if *way == WayIn::Bearer { refused_token.take() } else { None };
+            let reason =
+                if *way == AuthenticationMethod::Bearer { refused_token.take() } else { None };
             let value = reason.or_else(|| way.challenge().map(HeaderValue::from_static));
             if let Some(value) = value {
                 headers.append(header::WWW_AUTHENTICATE, value);

@@ -11,12 +11,12 @@ use super::browser::protect;
 use super::caching;
 use super::client_address;
 use super::listener::ServerProof;
-use crate::access::WayIn;
+use crate::access::AuthenticationMethod;
 use crate::api::depot::Depot;
 
 /// Adds the headers of the listener (the challenges of a 401, `Strict-Transport-Security`), and those for browsers and
 /// caches.
-pub async fn speak_for_listener<B: MessageBody>(
+pub async fn add_listener_headers<B: MessageBody>(
     request: ServiceRequest,
     next: Next<B>,
 ) -> Result<ServiceResponse<B>, Error> {
@@ -31,7 +31,7 @@ pub async fn speak_for_listener<B: MessageBody>(
     if let Some(listener) = listener {
         let by_tls = listener.tls || client_address::came_by_tls(response.request());
         listener.complete(status, by_tls, response.headers_mut());
-        if listener.ways_in.contains(&WayIn::Negotiate) {
+        if listener.ways_in.contains(&AuthenticationMethod::Negotiate) {
             prove_server(&mut response);
         }
     }

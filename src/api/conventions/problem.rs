@@ -221,7 +221,7 @@ impl Problem {
                 let detail = "the server's disk is full; nothing was changed";
                 Self::new(Code::NoRoom, detail)
             }
-            StorageError::RoomKept { .. } => {
+            StorageError::SpaceReserved { .. } => {
                 tracing::warn!(%error, request.id = request_id, "the disk is full");
                 Self::new(Code::NoRoom, format!("{error}; nothing was changed"))
             }

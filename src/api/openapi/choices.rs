@@ -11,7 +11,7 @@ use super::parts::Schemas;
 
 const SCHEMAS: &str = "#/components/schemas/";
 
-pub(super) fn write_as_one(schemas: &mut Schemas) {
+pub(super) fn merge_choices(schemas: &mut Schemas) {
     let one = |(name, schema)| Some((String::clone(name), one_object(schema, schemas)?));
     let choices: Vec<_> = schemas.iter().filter_map(one).collect();
     for (name, object) in choices {

@@ -12,7 +12,7 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::parts::Schemas;
 
-pub(super) fn tell_apart(schemas: &mut Schemas) {
+pub(super) fn disambiguate(schemas: &mut Schemas) {
     let mut uses = BTreeMap::<String, usize>::new();
     for value in schemas.values().flat_map(values) {
         *uses.entry(value).or_default() += 1;

@@ -7,7 +7,7 @@ use utoipa::openapi::{Ref, RefOr, Schema};
 
 use super::parts::{self, Schemas};
 
-pub(super) fn name_what_has_a_name(schemas: &mut Schemas) {
+pub(super) fn use_references(schemas: &mut Schemas) {
     let is_object = |schema: &RefOr<Schema>| matches!(schema, RefOr::T(Schema::Object(object)) if !object.properties.is_empty());
     let mut named = schemas.clone();
     named.retain(|_, schema| is_object(schema));

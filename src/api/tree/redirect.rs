@@ -14,7 +14,7 @@ use moka::sync::Cache;
 use url::Url;
 
 use crate::api::conventions::caching;
-use crate::api::conventions::file_response::{Identity, ServedFile, is_for_whoever_has_the_bytes};
+use crate::api::conventions::file_response::{Identity, ServedFile, can_be_redirected};
 use crate::api::conventions::problem::Problem;
 use crate::catalog::snapshot::TreeFile;
 use crate::catalog::{Catalog, Error};
@@ -22,7 +22,7 @@ use crate::storage::blobs::StoredObject;
 
 /// The validity of a signed URL, as long as the credentials are valid themselves. It is longer than the pause of BITS
 /// between two requests of a running job.
-const GOOD_FOR: Duration = Duration::from_hours(1);
+const URL_VALID_FOR: Duration = Duration::from_hours(1);
 
 /// The number of files for which the bucket's answer is remembered. This is possible because a blob's object never
 /// changes.
@@ -77,16 +77,16 @@ impl Redirects {
         served: &ServedFile,
         request: &HttpRequest,
     ) -> Result<Option<HttpResponse>, Problem> {
-        if !is_for_whoever_has_the_bytes(request, served) {
+        if !can_be_redirected(request, served) {
             return Ok(None);
         }
         let method = request.method().as_str();
-        let signed = catalog.blobs().signed_url(&file.blob_key, method, GOOD_FOR).await;
+        let signed = catalog.blobs().signed_url(&file.blob_key, method, URL_VALID_FOR).await;
         let answer = |url: Url| {
             let mut answer = HttpResponse::TemporaryRedirect();
             answer.insert_header((header::LOCATION, url.as_str()));
             // A proxy that stored it would send it even after the URL has expired.
-            answer.insert_header((header::CACHE_CONTROL, caching::KEPT_BY_NOBODY)).finish()
+            answer.insert_header((header::CACHE_CONTROL, caching::NO_CACHING)).finish()
         };
         Ok(signed.map_err(Error::from)?.map(answer))
     }

@@ -17,7 +17,7 @@ use actix_web::web::Payload;
 use actix_web::{HttpResponse, HttpResponseBuilder};
 use uuid::Uuid;
 
-use self::refusal::{in_words_of_the_draft, inconsistent};
+use self::refusal::{as_draft_refusal, inconsistent};
 pub use self::request::Target;
 use self::request::{Continuation, Creation};
 use super::limits::limits;
@@ -41,7 +41,7 @@ pub async fn create_for_query(
 ) -> Result<HttpResponse, Problem> {
     match Target::in_query(call) {
         Ok(target) => create(call, target, condition, payload).await,
-        Err(problem) => Err(in_words_of_the_draft(call, problem)),
+        Err(problem) => Err(as_draft_refusal(call, problem)),
     }
 }
 
@@ -53,7 +53,7 @@ pub async fn create(
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let created = try_create(call, target, condition, payload).await;
-    created.map_err(|problem| in_words_of_the_draft(call, problem))
+    created.map_err(|problem| as_draft_refusal(call, problem))
 }
 
 async fn try_create(
@@ -82,7 +82,7 @@ async fn try_create(
 
 /// Returns the offset at which the client has to continue.
 pub async fn head(call: &Call, id: Uuid) -> Result<HttpResponse, Problem> {
-    let upload = call.halted_session(id).await?;
+    let upload = call.session_after_stopping_writer(id).await?;
     let mut response = progress(call, HttpResponse::NoContent(), &upload);
     if let Some(length) = upload.length().and_then(fields::write_number) {
         response.insert_header((fields::UPLOAD_LENGTH.clone(), length));
@@ -93,7 +93,7 @@ pub async fn head(call: &Call, id: Uuid) -> Result<HttpResponse, Problem> {
 
 pub async fn append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpResponse, Problem> {
     let appended = try_append(call, id, payload).await;
-    appended.map_err(|problem| in_words_of_the_draft(call, problem))
+    appended.map_err(|problem| as_draft_refusal(call, problem))
 }
 
 async fn try_append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpResponse, Problem> {
@@ -121,7 +121,7 @@ async fn ends_the_file(call: &Call, upload: &Upload, append: Append) -> Result<(
         return Ok(());
     }
     // A wrong offset is reported first, because the lengths follow from it.
-    let now = call.halted_session(upload.id).await?;
+    let now = call.session_after_stopping_writer(upload.id).await?;
     if now.received != append.offset {
         return Err(Error::OffsetMismatch { expected: now.received, given: append.offset }.into());
     }

@@ -126,7 +126,7 @@ impl Call {
 
     /// Returns the session like [`Self::session`], with the offset to continue from. A request that is still writing is
     /// asked to stop first.
-    pub async fn halted_session(&self, id: Uuid) -> Result<Upload, Problem> {
+    pub async fn session_after_stopping_writer(&self, id: Uuid) -> Result<Upload, Problem> {
         self.session(id).await?;
         let upload = self.depot.catalog.halt_upload(&self.caller.actor(), id).await?;
         self.may_know(upload)

@@ -38,7 +38,7 @@ pub async fn create(
 /// Returns the offset at which the client has to continue. If the last response of a full session was lost in a crash,
 /// the session is completed first.
 pub async fn head(call: &Call, id: Uuid) -> Result<HttpResponse, Problem> {
-    let upload = finished_if_full(call, call.halted_session(id).await?).await?;
+    let upload = finished_if_full(call, call.session_after_stopping_writer(id).await?).await?;
     let mut response = progress(call, HttpResponse::Ok(), &upload);
     match upload.length() {
         Some(length) => response.insert_header((tus::UPLOAD_LENGTH.clone(), length)),

@@ -6,7 +6,7 @@ use crate::model::{ImageName, Role, pattern, token};
 use crate::storage::Tx;
 
 /// The current rights of a caller.
-struct Standing {
+struct CurrentRights {
     roles: Vec<Role>,
     images: Vec<String>,
 }
@@ -22,13 +22,13 @@ impl Catalog {
     ) -> Result<()> {
         let standing = if let Some(name) = actor.name.strip_prefix(token::CALLER_PREFIX) {
             let token = tx.live_token_by_key(&name.to_ascii_lowercase(), self.clock.now()).await?;
-            token.map(|token| Standing { roles: token.roles, images: token.images })
+            token.map(|token| CurrentRights { roles: token.roles, images: token.images })
         } else if actor.name.contains(':') {
             return Ok(());
         } else {
             let account = tx.account_by_key(&actor.name.to_ascii_lowercase()).await?;
             let account = account.filter(|account| !account.disabled);
-            account.map(|account| Standing { roles: account.roles, images: account.images })
+            account.map(|account| CurrentRights { roles: account.roles, images: account.images })
         };
         if standing.is_some_and(|standing| standing.may_publish(image)) {
             return Ok(());
@@ -39,7 +39,7 @@ impl Catalog {
     }
 }
 
-impl Standing {
+impl CurrentRights {
     fn may_publish(&self, image: &ImageName) -> bool {
         let may = self.roles.iter().any(|role| matches!(role, Role::Publisher | Role::Admin));
         may && pattern::covers(&self.images, image)

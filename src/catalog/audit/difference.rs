@@ -16,7 +16,7 @@ const LONGEST_TEXT: usize = 256;
 const START: usize = 128;
 
 /// The size limit for each state as JSON, so that a row has at most 4 KiB.
-const ROOM: usize = 1600;
+const STATE_LIMIT: usize = 1600;
 
 /// The maximum size of a note about what was left out.
 const NOTE: usize = 160;
@@ -53,7 +53,7 @@ fn leave_equal_out(before: &mut Value, after: &mut Value) {
 }
 
 fn bounded(state: &Value) -> Value {
-    let mut room = ROOM;
+    let mut room = STATE_LIMIT;
     fit(state, &mut room).unwrap_or_else(|| whole_left_out(state))
 }
 
@@ -186,7 +186,7 @@ mod tests {
         let lists = json!(vec![vec!["\u{1}".repeat(250); 9]; 99]);
         for state in [json!(labels), nested, json!(long_keys), lists, json!("\u{1}".repeat(9999))] {
             let kept = bounded(&state).to_string();
-            assert!(kept.len() <= ROOM, "{} bytes: {kept}", kept.len());
+            assert!(kept.len() <= STATE_LIMIT, "{} bytes: {kept}", kept.len());
             assert!(kept.contains("sha256"), "{kept}");
         }
         let state = bounded(&json!({"labels": labels, "state": "ready", "list": vec!["x"; 2000]}));

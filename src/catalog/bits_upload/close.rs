@@ -142,7 +142,7 @@ impl Catalog {
         for session in left {
             let owner = self.owner_of(&session);
             if let Err(error) = self.conclude_bits_session(&owner, &session).await {
-                if error.is_database_away() {
+                if error.is_database_unreachable() {
                     return Err(error);
                 }
                 tracing::warn!(%error, bits.session = %session.id, "a draft stays unsealed until the next sweep");

@@ -3,7 +3,7 @@
 
 use uuid::Uuid;
 
-use super::{ATTEMPTS, STEP_BACK};
+use super::{ATTEMPTS, RETRY_WAIT};
 use crate::catalog::image::living_image;
 use crate::catalog::promotion::PromotionOrder;
 use crate::catalog::{Actor, Catalog, ChangeContext, Error, Execution, Precondition, Result};
@@ -22,7 +22,7 @@ impl Catalog {
             match self.finish_upload(actor, session.id).await {
                 Ok(_) => return self.conclude_bits_session(actor, session).await,
                 // Another request of the session has come just as far.
-                Err(Error::UploadTakenOver) => tokio::time::sleep(STEP_BACK * attempt).await,
+                Err(Error::UploadTakenOver) => tokio::time::sleep(RETRY_WAIT * attempt).await,
                 Err(error) => return Err(self.lost_with_its_draft(actor, session, error).await),
             }
         }

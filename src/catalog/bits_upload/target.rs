@@ -4,7 +4,7 @@
 //! at once, each sees what the other has taken. After a crash in between, the client's next fragment continues with the
 //! same draft.
 
-use crate::catalog::image::{ImageDraft, locked_image};
+use crate::catalog::image::{ImageDefinition, locked_image};
 use crate::catalog::revision::RevisionChange;
 use crate::catalog::upload::Announcement;
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
@@ -72,7 +72,7 @@ impl Catalog {
         if quota > 0 && size > quota {
             return Err(Error::QuotaExceeded { used: 0, size, limit: quota });
         }
-        self.check_room(&mut self.db.read().await?, size).await
+        self.check_free_space(&mut self.db.read().await?, size).await
     }
 
     /// Creates the image, if necessary, for a file of `size` bytes. The first fragment does this, not the opening of a
@@ -87,7 +87,7 @@ impl Catalog {
             Err(Error::ImageNotFound) => self.check_beforehand(size).await?,
             found => return found.map(drop),
         }
-        let draft = ImageDraft::bare(name.clone(), ImageKind::Medv);
+        let draft = ImageDefinition::bare(name.clone(), ImageKind::Medv);
         match self.create_image(actor, &draft).await {
             // The index arrives at the same time as the `.ckm`, and was faster.
             Ok(_) | Err(Error::NameTaken(_)) => Ok(()),

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalog::channel::ChannelSettings;
-use crate::catalog::image::ImageDraft;
+use crate::catalog::image::ImageDefinition;
 use crate::catalog::revision::RevisionChange;
 use crate::catalog::revision::end::IfAssigned;
 use crate::catalog::{Precondition, Rules, test_catalog};
@@ -36,7 +36,7 @@ impl Trial {
             now,
             _folder: folder,
         };
-        let draft = ImageDraft::bare(trial.image.clone(), ImageKind::Single);
+        let draft = ImageDefinition::bare(trial.image.clone(), ImageKind::Single);
         trial.catalog.create_image(&trial.actor, &draft).await.unwrap();
         for number in 1..=4 {
             let words = RevisionChange::default();

@@ -20,9 +20,9 @@ impl Catalog {
             if failed.holds_up(step) {
                 continue;
             }
-            match self.take(step).await {
+            match self.perform(step).await {
                 Ok(()) => {}
-                Err(error) if error.is_database_away() => return Err(error),
+                Err(error) if error.is_database_unreachable() => return Err(error),
                 Err(error) => failed.note(step, error),
             }
             if failed.is_store_away() {
@@ -37,7 +37,7 @@ impl Catalog {
         failed.first.map_or(Ok(()), Err)
     }
 
-    async fn take(&self, step: &Step) -> Result<()> {
+    async fn perform(&self, step: &Step) -> Result<()> {
         match step {
             Step::Publish { publication, wanted } => {
                 self.note_publishing(publication).await?;
@@ -164,7 +164,7 @@ struct Failed {
 
 /// The number of failures after which a bucket counts as unreachable: each of the other steps would wait as long, and
 /// fail the same way.
-const STORE_IS_AWAY: usize = 3;
+const FAILURES_UNTIL_UNREACHABLE: usize = 3;
 
 impl Failed {
     fn note(&mut self, step: &Step, error: Error) {
@@ -174,7 +174,7 @@ impl Failed {
             self.files.push(publication.clone());
         }
         if let Error::Storage(storage @ StorageError::Store(_)) = &error
-            && storage.is_passing()
+            && storage.is_temporary()
         {
             self.by_store += 1;
         }
@@ -182,7 +182,7 @@ impl Failed {
     }
 
     fn is_store_away(&self) -> bool {
-        self.by_store >= STORE_IS_AWAY
+        self.by_store >= FAILURES_UNTIL_UNREACHABLE
     }
 
     /// Reports whether a failure blocks a step: an index, or a document, must not refer to a file that is not there.

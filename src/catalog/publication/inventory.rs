@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, Utc};
 
 use super::apply::folder_of;
-use super::plan::{self, Found, Known, Plan, Wanted, WantedDocument};
+use super::plan::{self, Found, Known, Plan, WantedDocument, WantedFile};
 use crate::catalog::snapshot::ChannelOffer;
 use crate::catalog::{Catalog, Result};
 use crate::model::channel::date_of_next;
@@ -30,7 +30,7 @@ impl Catalog {
             .chain(known.iter().map(|file| &file.publication.path))
             .chain(documents.keys())
             .chain(&known_documents);
-        let eye = Eye {
+        let eye = TreeView {
             folders: self.look_into_folders_of(paths).await?,
             tags: known.iter().filter_map(tag_of).collect(),
             blobs: self.blobs.clone(),
@@ -81,7 +81,7 @@ impl Catalog {
 
     async fn read_plan_rows(
         &self,
-    ) -> Result<(BTreeMap<String, Wanted>, Vec<KnownFile>, BTreeSet<String>)> {
+    ) -> Result<(BTreeMap<String, WantedFile>, Vec<KnownFile>, BTreeSet<String>)> {
         let mut tx = self.db.read().await?;
         let channels: BTreeMap<_, _> =
             tx.channels().await?.into_iter().map(|channel| (channel.id, channel.folder)).collect();
@@ -96,7 +96,7 @@ impl Catalog {
             };
             let name =
                 self.rules().pattern.file_name(image, file.revision, &file.extension, file.role);
-            wanted.insert(in_folder(folder, &name), Wanted::of(file));
+            wanted.insert(in_folder(folder, &name), WantedFile::of(file));
         }
         let documents = tx.known_documents().await?.into_iter().map(|(path,)| path).collect();
         Ok((wanted, tx.known_files().await?, documents))
@@ -125,14 +125,14 @@ fn tag_of(file: &KnownFile) -> Option<(String, String)> {
 }
 
 /// The observed state of the tree.
-struct Eye {
+struct TreeView {
     blobs: Blobs,
     folders: BTreeMap<String, Entries>,
     /// The tags that identify published objects, by path.
     tags: BTreeMap<String, String>,
 }
 
-impl Eye {
+impl TreeView {
     fn entry(&self, path: &str) -> Option<&Entry> {
         let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
         self.folders.get(folder)?.get(name)
@@ -148,7 +148,7 @@ impl Eye {
         }
     }
 
-    fn wanted(&self, path: String, wanted: Wanted) -> (String, Wanted, Found) {
+    fn wanted(&self, path: String, wanted: WantedFile) -> (String, WantedFile, Found) {
         let found = self.found(&path, &wanted.original());
         (path, wanted, found)
     }

@@ -15,7 +15,7 @@ use crate::storage::tree::Original;
 
 /// A file that a channel's folder should hold.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wanted {
+pub struct WantedFile {
     pub channel_id: Uuid,
     pub revision_id: Uuid,
     pub role: FileRole,
@@ -26,7 +26,7 @@ pub struct Wanted {
     pub sealed_at: DateTime<Utc>,
 }
 
-impl Wanted {
+impl WantedFile {
     pub(super) fn of(file: OfferedFile) -> Self {
         Self {
             channel_id: file.channel_id,
@@ -98,7 +98,7 @@ pub enum Step {
     /// Makes the file appear, or replaces a damaged one.
     Publish {
         publication: Publication,
-        wanted: Wanted,
+        wanted: WantedFile,
     },
     /// Brings the record up to date. The file itself is correct.
     Acknowledge {
@@ -213,7 +213,7 @@ impl Plan {
 
 /// Compares what is wanted with what is known and found.
 pub fn plan(
-    wanted: Vec<(String, Wanted, Found)>,
+    wanted: Vec<(String, WantedFile, Found)>,
     known: Vec<Known>,
     now: DateTime<Utc>,
     grace: TimeDelta,
@@ -241,7 +241,7 @@ pub fn plan(
 
 fn step_for_wanted(
     path: &str,
-    wanted: Wanted,
+    wanted: WantedFile,
     found: Found,
     record: Option<&Known>,
 ) -> Option<Step> {

@@ -119,7 +119,7 @@ impl Catalog {
             ));
         }
         let before = details.shown();
-        self.bury(&mut tx, &mut details.revision).await?;
+        self.make_tombstone(&mut tx, &mut details.revision).await?;
         self.audit(&mut tx, details.entry("revision.delete", actor), Some(&before), NOTHING);
         tx.raise_catalog_version(Change::Image(details.image.id)).await?;
         if execution.is_dry_run() {
@@ -133,7 +133,7 @@ impl Catalog {
     }
 
     /// Turns a revision into a tombstone, and its bytes into garbage.
-    pub(crate) async fn bury(&self, tx: &mut Tx, revision: &mut Revision) -> Result<()> {
+    pub(crate) async fn make_tombstone(&self, tx: &mut Tx, revision: &mut Revision) -> Result<()> {
         let channels = tx.channels_assigned_to(revision.id).await?;
         if !channels.is_empty() {
             return Err(Error::RevisionAssigned { number: revision.number, channels });

@@ -7,7 +7,7 @@ use tokio::time::{Instant, timeout};
 
 use super::load;
 use super::picture::Snapshot;
-use crate::catalog::replicas::Told;
+use crate::catalog::replicas::LastReport;
 use crate::catalog::{Catalog, Result};
 use crate::storage::StorageError;
 
@@ -86,9 +86,9 @@ impl Catalog {
     /// regular reading makes up for lost notifications.
     pub async fn follow(&self) {
         let mut news = self.db.news().await;
-        let mut told = Told::default();
+        let mut told = LastReport::default();
         loop {
-            self.tell_of_itself(&mut told).await;
+            self.report_itself(&mut told).await;
             news.wait(LOOK_EVERY).await;
             let before = self.snapshot().version();
             self.refresh().await;

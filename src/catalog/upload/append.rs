@@ -154,7 +154,7 @@ impl Open {
 
     pub(super) async fn write(&mut self, bytes: Bytes) -> Result<()> {
         let end = self.appender.taken() + bytes.len() as u64;
-        self.make_room(end).await?;
+        self.reserve_up_to(end).await?;
         if self.floor_checked_at.is_none_or(|at| end - at >= FLOOR_EVERY) {
             self.floor_checked_at = Some(end);
             self.catalog.check_floor()?;
@@ -173,7 +173,7 @@ impl Open {
         }
         written?;
         match self.appender.kept_meanwhile() {
-            Some(kept) if self.check.is_some() => self.appender.let_go(kept.received).await,
+            Some(kept) if self.check.is_some() => self.appender.release_spool(kept.received).await,
             Some(kept) if self.noted.is_due(&kept) => self.note(&kept).await?,
             _ => {}
         }
@@ -181,7 +181,7 @@ impl Open {
     }
 
     /// Reserves what an upload of unknown length needs. Refuses bytes beyond the end of one of known length.
-    async fn make_room(&mut self, end: u64) -> Result<()> {
+    async fn reserve_up_to(&mut self, end: u64) -> Result<()> {
         match self.upload.length() {
             Some(size) if end > size => Err(Error::BeyondEnd { size, end }),
             None if end >= self.upload.size => {
@@ -209,7 +209,7 @@ impl Open {
         let newest = catalog.note_progress(&mut self.upload, claim, &self.hold, kept).await?;
         self.noted = Noted { received: kept.received, at: Instant::now() };
         self.appender.noted(kept.received);
-        self.appender.let_go(kept.received).await;
+        self.appender.release_spool(kept.received).await;
         if newest > claim { Err(Error::UploadTakenOver) } else { Ok(()) }
     }
 
@@ -263,7 +263,7 @@ impl Open {
         }
         if let Ok(kept) = &first
             && !proven
-            && self.may_rest(kept)
+            && self.may_stay_open(kept)
         {
             let kept = kept.clone();
             return Box::pin(self.note_and_rest(&kept)).await;

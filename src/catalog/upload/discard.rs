@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use uuid::Uuid;
 
 use super::EMPTY_KEPT;
-use super::lease::Unnoted;
+use super::lease::Unrecorded;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{Upload, UploadState, metric};
@@ -28,16 +28,16 @@ pub fn begin_at_zero() {
 }
 
 /// A guard that ends the session when it is dropped, as requests are when their clients disconnect.
-pub struct Untold(Option<(Catalog, Actor, Uuid)>);
+pub struct CancelUnlessAnnounced(Option<(Catalog, Actor, Uuid)>);
 
-impl Untold {
+impl CancelUnlessAnnounced {
     /// Disarms the guard, because the client gets an answer that names the session.
     pub fn is_told(mut self) {
         self.0 = None;
     }
 }
 
-impl Drop for Untold {
+impl Drop for CancelUnlessAnnounced {
     fn drop(&mut self) {
         let Some((catalog, actor, id)) = self.0.take() else { return };
         let (runtime, saving) = (catalog.runtime.clone(), catalog.shared.saving.clone());
@@ -65,7 +65,7 @@ impl Catalog {
         if upload.state == UploadState::Complete || upload.holder.is_none() {
             return Ok(upload);
         }
-        let mut claimed = self.claim(&mut turn, id, Unnoted::Count, &|_| Ok(())).await?;
+        let mut claimed = self.claim(&mut turn, id, Unrecorded::Count, &|_| Ok(())).await?;
         let opened = self.open_claimed(&mut claimed).await;
         self.release(&mut claimed.upload, claimed.number, None).await?;
         opened?;
@@ -81,8 +81,8 @@ impl Catalog {
     }
 
     /// Returns a guard for a session that its client does not know of yet.
-    pub fn untold(&self, actor: Actor, id: Uuid) -> Untold {
-        Untold(Some((self.clone(), actor, id)))
+    pub fn untold(&self, actor: Actor, id: Uuid) -> CancelUnlessAnnounced {
+        CancelUnlessAnnounced(Some((self.clone(), actor, id)))
     }
 
     /// Ends a session if it is `as_expected` at the moment of its end: another server may have advanced it.

@@ -5,7 +5,7 @@
 
 use uuid::Uuid;
 
-use super::lease::{Claimed, Unnoted};
+use super::lease::{Claimed, Unrecorded};
 use super::open_blob::multipart_of;
 use super::{Received, as_stored};
 use crate::catalog::audit::NOTHING;
@@ -29,7 +29,7 @@ impl Catalog {
             return self.received_before(&upload).await;
         }
         let mut turn = self.shared.turns.take(id).await?;
-        let mut claimed = match self.claim(&mut turn, id, Unnoted::Count, &|_| Ok(())).await {
+        let mut claimed = match self.claim(&mut turn, id, Unrecorded::Count, &|_| Ok(())).await {
             // Another request has just finished it.
             Err(Error::UploadComplete) => {
                 return self.received_before(&self.upload(actor, id).await?).await;

@@ -22,9 +22,9 @@ const REST: Duration = Duration::from_millis(100);
 
 impl Open {
     /// Reports whether the session may be kept open for the next piece.
-    pub(super) fn may_rest(&self, kept: &Kept) -> bool {
+    pub(super) fn may_stay_open(&self, kept: &Kept) -> bool {
         Some(kept.received) != self.upload.length()
-            && self.appender.may_rest()
+            && self.appender.may_stay_open()
             && !self.turn.is_wanted()
     }
 

@@ -40,7 +40,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The handling of bytes that were written but not recorded before a crash.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Unnoted {
+pub(super) enum Unrecorded {
     Count,
     /// They have to match a checksum first.
     AreNothing,
@@ -67,7 +67,7 @@ impl Catalog {
         &self,
         turn: &mut Turn,
         id: Uuid,
-        unnoted: Unnoted,
+        unnoted: Unrecorded,
         may_have_it: &(impl Fn(&Upload) -> Result<()> + Sync),
     ) -> Result<Claimed> {
         let mut number = None;
@@ -94,7 +94,7 @@ impl Catalog {
                 let tail = self.tail_of(&upload);
                 let sound =
                     tail != Tail::CutOff || self.blobs.ends_at(&upload.blob_key, upload.received);
-                let wanted = (unnoted == Unnoted::Count).then(boot_id).flatten();
+                let wanted = (unnoted == Unrecorded::Count).then(boot_id).flatten();
                 let boot = wanted.filter(|_| sound);
                 let holder =
                     Holder { claim: mine, instance: self.instance, boot, until: self.held_until() };

@@ -4,7 +4,7 @@
 use uuid::Uuid;
 
 use super::append::{Appending, Open};
-use super::lease::{Claimed, Unnoted};
+use super::lease::{Claimed, Unrecorded};
 use super::{Piece, StartAt, takes_files};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::Upload;
@@ -38,7 +38,8 @@ impl Catalog {
         {
             return Ok(Appending(Some(Open::new(self, actor, claimed, appender, turn))));
         }
-        let unnoted = if piece.checksum.is_some() { Unnoted::AreNothing } else { Unnoted::Count };
+        let unnoted =
+            if piece.checksum.is_some() { Unrecorded::AreNothing } else { Unrecorded::Count };
         let may_append = |upload: &Upload| self.may_append(actor, upload);
         let mut claimed = self.claim(&mut turn, id, unnoted, &may_append).await?;
         match self.open_for_piece(actor, &mut claimed, &piece).await {

@@ -22,7 +22,7 @@ const LARGEST_STEP: u64 = 256 * 1024 * 1024;
 const LARGEST_OPEN_ENDED_IN_BUCKET: u64 = 256 * 1024 * 1024 * 1024;
 
 /// The file that an upload is for: image, revision, role.
-pub(super) type Target = (Uuid, Uuid, FileRole);
+pub(super) type FileSlot = (Uuid, Uuid, FileRole);
 
 /// The space to reserve for an upload, in bytes.
 #[derive(Debug, Clone, Copy)]
@@ -48,11 +48,11 @@ impl Catalog {
         &self,
         tx: &mut Tx,
         actor: &Actor,
-        target: Target,
+        target: FileSlot,
         size: u64,
     ) -> Result<()> {
         self.check_quota(tx, target, size).await?;
-        self.check_room(tx, size).await?;
+        self.check_free_space(tx, size).await?;
         self.check_share(tx, actor, size).await
     }
 
@@ -142,7 +142,7 @@ impl Catalog {
     async fn check_quota(
         &self,
         tx: &mut Tx,
-        (image, revision, role): Target,
+        (image, revision, role): FileSlot,
         size: u64,
     ) -> Result<()> {
         let limit = self.rules().uploads.image_quota.as_u64();
@@ -173,7 +173,7 @@ impl Catalog {
         Ok(())
     }
 
-    pub(crate) async fn check_room(&self, tx: &mut Tx, needed: u64) -> Result<()> {
+    pub(crate) async fn check_free_space(&self, tx: &mut Tx, needed: u64) -> Result<()> {
         let Some(free) = self.blobs.free_bytes()? else { return Ok(()) };
         let reserved = u64::try_from(tx.reserved_bytes().await?).unwrap_or(0);
         let available = free.saturating_sub(reserved).saturating_sub(self.rules().min_free);
@@ -191,6 +191,6 @@ impl Catalog {
             return Err(Error::FloorReached { free, floor });
         }
         // The catalog may be on another disk. If that is full, what has arrived could not become a file.
-        Ok(self.db.check_room()?)
+        Ok(self.db.check_free_space()?)
     }
 }

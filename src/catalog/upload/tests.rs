@@ -356,7 +356,7 @@ impl<'a> Trial<'a> {
     async fn kill_claiming(&mut self) {
         let mut turn = self.catalog.shared.turns.take(self.upload).await.unwrap();
         let claiming =
-            self.catalog.claim(&mut turn, self.upload, lease::Unnoted::Count, &|_| Ok(()));
+            self.catalog.claim(&mut turn, self.upload, lease::Unrecorded::Count, &|_| Ok(()));
         std::mem::forget(claiming.await.unwrap());
         drop(turn);
         self.catalog = self.environment.catalog(1).await;
@@ -367,7 +367,7 @@ impl<'a> Trial<'a> {
     async fn kill_settling(&mut self, size: u64) {
         let mut turn = self.catalog.shared.turns.take(self.upload).await.unwrap();
         let claiming =
-            self.catalog.claim(&mut turn, self.upload, lease::Unnoted::Count, &|_| Ok(()));
+            self.catalog.claim(&mut turn, self.upload, lease::Unrecorded::Count, &|_| Ok(()));
         let mut claimed = claiming.await.unwrap();
         let (upload, number) = (&mut claimed.upload, claimed.number);
         self.catalog.settle_length(&self.actor, upload, number, size).await.unwrap();

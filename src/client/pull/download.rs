@@ -33,25 +33,25 @@ pub struct Fetched {
 
 /// The evidence that is required to trust a file from an earlier pull.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum WhatIsThere {
+pub enum ExistingFiles {
     /// The note that it was verified, if its size and date are still the same.
-    AsNoted,
+    TrustNote,
     /// Its bytes, which are read again.
-    ReadAgain,
+    Reread,
 }
 
 fn is_there(
     path: &Path,
     size: u64,
     digest: Digest,
-    what_is_there: WhatIsThere,
+    what_is_there: ExistingFiles,
 ) -> Result<bool, Failure> {
-    if what_is_there == WhatIsThere::AsNoted && verified::is_as_noted(path, size, &digest) {
+    if what_is_there == ExistingFiles::TrustNote && verified::is_as_noted(path, size, &digest) {
         return Ok(true);
     }
     let is_right = digest_of(path, size)? == Some(digest);
     if is_right {
-        verified::note_of(path, &digest);
+        verified::write_note(path, &digest);
     }
     Ok(is_right)
 }
@@ -64,7 +64,7 @@ pub async fn fetch(
     connection: &Connection,
     file: &TargetFile,
     folder: &Path,
-    what_is_there: WhatIsThere,
+    what_is_there: ExistingFiles,
     bar: &ProgressBar,
 ) -> Result<Fetched, Failure> {
     bar.set_message("(looking what is there)");
@@ -85,7 +85,7 @@ pub async fn fetch(
             let path = folder.join(&file.name);
             blocking(move || {
                 partial.finish()?;
-                verified::note_of(&path, &digest);
+                verified::write_note(&path, &digest);
                 Ok(())
             })
             .await?;

@@ -53,7 +53,7 @@ impl Partial {
             etag: None,
         };
         partial.take_up(size).map_err(|error| Failure::local("read", &path, &error))?;
-        partial.must_have_room(size)?;
+        partial.check_disk_space(size)?;
         Ok(partial)
     }
 
@@ -148,7 +148,7 @@ impl Partial {
     }
 
     /// Fails if the disk is too small. It is better to know that now than after twenty gigabytes.
-    fn must_have_room(&self, size: u64) -> Result<(), Failure> {
+    fn check_disk_space(&self, size: u64) -> Result<(), Failure> {
         let room = rustix::fs::fstatvfs(&self.file)
             .map_err(|error| self.failed("measure the room for", &error.into()))?;
         let free = room.f_bavail.saturating_mul(room.f_frsize);

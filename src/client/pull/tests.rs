@@ -80,7 +80,7 @@ fn rest(from: usize) -> HttpResponse {
 
 async fn pull_into(connection: &Connection, folder: &Path) -> Result<Fetched, Failure> {
     let target = target::offered(connection, "win7", "production", None).await?;
-    pull(connection, &target, folder, WhatIsThere::AsNoted, &Progress::hidden()).await
+    pull(connection, &target, folder, ExistingFiles::TrustNote, &Progress::hidden()).await
 }
 
 fn names_in(folder: &Path) -> Vec<String> {
@@ -276,9 +276,10 @@ async fn a_revision_by_number_comes_from_the_api_with_the_index_last() {
     .await;
     let target = target::by_number(&connection, "Win7", 3).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
-    let sum = pull(&connection, &target, folder.path(), WhatIsThere::AsNoted, &Progress::hidden())
-        .await
-        .unwrap();
+    let sum =
+        pull(&connection, &target, folder.path(), ExistingFiles::TrustNote, &Progress::hidden())
+            .await
+            .unwrap();
     assert_eq!(names_in(folder.path()), ["win7_3.ckm", "win7_3.ckm.index"]);
 
     let document = document(&target, folder.path(), sum, 1.5);

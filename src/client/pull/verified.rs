@@ -33,7 +33,7 @@ pub fn is_as_noted(path: &Path, size: u64, digest: &Digest) -> bool {
 }
 
 /// Writes the note. If it cannot be written, there is none.
-pub fn note_of(path: &Path, digest: &Digest) {
+pub fn write_note(path: &Path, digest: &Digest) {
     let write = || -> io::Result<()> {
         let file: File = file_system::open(path)?;
         let note = note(&file.metadata()?, digest);

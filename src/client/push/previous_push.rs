@@ -4,7 +4,7 @@ use super::super::connection::Connection;
 use super::super::exit_code::Exit;
 use super::super::progress::Progress;
 use super::draft::Draft;
-use super::resume_state::{Memory, Record};
+use super::resume_state::{PushRecord, Record};
 use super::session;
 use super::source::Source;
 use crate::client::error::Failure;
@@ -20,7 +20,7 @@ pub enum IfUnfinished {
 pub struct PreviousPush<'a> {
     pub connection: &'a Connection,
     pub image: &'a str,
-    pub memory: &'a Memory,
+    pub memory: &'a PushRecord,
     pub progress: &'a Progress,
 }
 
@@ -72,7 +72,7 @@ async fn reason_to_begin_anew(
 pub async fn clear_away(
     connection: &Connection,
     draft: &Draft<'_>,
-    memory: &Memory,
+    memory: &PushRecord,
 ) -> Result<(), Failure> {
     for id in memory.record().iter().flat_map(Record::sessions) {
         // A session that is complete or gone cannot be cancelled, and need not be.

@@ -52,14 +52,14 @@ struct FileRecord {
 
 /// The record of one push and the place where it is kept.
 #[derive(Debug)]
-pub struct Memory {
+pub struct PushRecord {
     record: RefCell<Option<Record>>,
     /// The place of the record, or none if it cannot be kept.
     place: Option<Place>,
     progress: Progress,
 }
 
-impl Memory {
+impl PushRecord {
     /// Reads the record of this push and locks it.
     ///
     /// # Errors

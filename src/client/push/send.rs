@@ -16,7 +16,7 @@ use self::transfer::{Course, Transfer};
 use super::super::exit_code::Exit;
 use super::super::progress::Progress;
 use super::draft::Draft;
-use super::resume_state::Memory;
+use super::resume_state::PushRecord;
 use super::sent::Sent;
 use super::source::Source;
 use crate::client::error::Failure;
@@ -28,7 +28,7 @@ const STRIDE: u64 = 16 * 1024 * 1024;
 /// Sends the part of the file that the server does not have yet, and hashes the whole file.
 pub async fn send(
     draft: &Draft<'_>,
-    memory: &Memory,
+    memory: &PushRecord,
     source: &Source,
     progress: &Progress,
 ) -> Result<Sent, Failure> {

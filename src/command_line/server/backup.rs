@@ -9,7 +9,7 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
-use super::data::{DataArgs, must_be_beside};
+use super::data::{DataArgs, must_be_outside_store_and_tree};
 use super::refusal::Incomplete;
 use crate::catalog::Catalog;
 use crate::client::output::{Output, complain};
@@ -108,8 +108,8 @@ fn say_backed_up(
 pub fn open_backup_store(place: &Place, config: &Config) -> anyhow::Result<BackupStore> {
     if let Place::Folder(folder) = place {
         // The place keeps the files' bytes in `blobs`, as the data folder does.
-        must_be_beside(folder, config)?;
-        must_be_beside(&folder.join("blobs"), config)?;
+        must_be_outside_store_and_tree(folder, config)?;
+        must_be_outside_store_and_tree(&folder.join("blobs"), config)?;
     }
     BackupStore::open(place, options_for(place, config)).with_context(|| place.to_string())
 }

@@ -71,7 +71,7 @@ fn no_catalog(place: &str) -> Failure {
 /// Refuses to write to a service's data as another user, usually root, because the service could not read what was
 /// written. The catalog's file, the store's folder and the data folder must belong to the current user, as far as they
 /// exist.
-pub(super) fn must_be_own(config: &Config, data: &Path) -> Result<(), Failure> {
+pub(super) fn must_belong_to_current_user(config: &Config, data: &Path) -> Result<(), Failure> {
     use std::os::unix::fs::MetadataExt as _;
     let catalog = config.catalog.url.as_deref().and_then(|url| url.strip_prefix("sqlite:"));
     let store = config.store.url.as_ref().and_then(|url| url.to_file_path().ok());
@@ -92,7 +92,7 @@ pub(super) fn must_be_own(config: &Config, data: &Path) -> Result<(), Failure> {
 
 /// Refuses a folder within the store or the tree: its files would be taken for theirs, served with the tree, and
 /// deleted with them.
-pub(super) fn must_be_beside(folder: &Path, config: &Config) -> anyhow::Result<()> {
+pub(super) fn must_be_outside_store_and_tree(folder: &Path, config: &Config) -> anyhow::Result<()> {
     let folder = resolved(folder)?;
     for (name, url) in [("store", &config.store.url), ("tree", &config.tree.url)] {
         let own = url.as_ref().and_then(|url| url.to_file_path().ok());
@@ -122,7 +122,7 @@ pub(super) async fn open_to_fill(
     config: &Config,
     data: &Path,
 ) -> anyhow::Result<(Catalog, Instance)> {
-    must_be_own(config, data)?;
+    must_belong_to_current_user(config, data)?;
     let instance = Instance::take(data, Ids)?;
     let db = server::open_database(config).await.context("the catalog")?;
     server::migrate(&db, data).await?;

@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::absent::named;
 use super::backup::open_written_backup_store;
-use super::data::{CATALOG_NOT_FOUND, DataArgs, must_be_own, open_to_fill};
+use super::data::{CATALOG_NOT_FOUND, DataArgs, must_belong_to_current_user, open_to_fill};
 use super::refusal::Incomplete;
 use crate::catalog::promotion::PromotionOrder;
 use crate::catalog::{Actor, Catalog, ChangeContext};
@@ -102,7 +102,7 @@ pub async fn run(args: ImportArgs, file: Option<&Path>) -> anyhow::Result<()> {
         let (numbering, output) = (args.numbering(), args.data.output);
         return Ok(dry_run::say(note.as_ref(), found.as_ref(), numbering, output)?);
     }
-    must_be_own(&config, &args.data.data)?;
+    must_belong_to_current_user(&config, &args.data.data)?;
     let (catalog, _held) = open_or_begin(&args, &config, file).await?;
     let done = Box::pin(take_all(&catalog, &args, backup_store.as_ref(), found)).await;
     catalog.close().await;

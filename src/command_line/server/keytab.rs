@@ -12,7 +12,7 @@ use std::process::Command;
 
 use anyhow::Context as _;
 
-use crate::access::WayIn;
+use crate::access::AuthenticationMethod;
 use crate::config::Config;
 
 const KEYTAB: &str = "KRB5_KTNAME";
@@ -22,8 +22,10 @@ const REPLAY_CACHES: [&str; 2] = ["KRB5RCACHENAME", "KRB5RCACHEDIR"];
 
 /// Starts the program again with the keytab. Returns only if the environment is already right, or no keytab is needed.
 pub fn start_again_with_keytab(config: &Config, data: &Path) -> anyhow::Result<()> {
-    let offered =
-        config.listener.iter().any(|listener| listener.ways_in.contains(&WayIn::Negotiate));
+    let offered = config
+        .listener
+        .iter()
+        .any(|listener| listener.ways_in.contains(&AuthenticationMethod::Negotiate));
     let Some(keytab) = config.access.kerberos.keytab.as_ref().filter(|_| offered) else {
         return Ok(());
     };

@@ -47,7 +47,7 @@ fn failure(error: &anyhow::Error) -> Failure {
             .or_else(|| cause.downcast_ref::<ConfigError>().map(|_| other(Exit::Usage)))
             .or_else(|| cause.downcast_ref::<std::io::Error>().map(|_| other(Exit::Storage)))
     });
-    known.unwrap_or_else(|| Failure::new(Exit::Other, "")).said_as(in_full(error))
+    known.unwrap_or_else(|| Failure::new(Exit::Other, "")).with_message(in_full(error))
 }
 
 fn of_server(error: &ServerError) -> Failure {
@@ -70,11 +70,11 @@ fn of_catalog(error: &catalog::Error) -> Failure {
 
 fn of_storage(error: &StorageError) -> Failure {
     let exit = match error {
-        StorageError::NoRoom(_) | StorageError::RoomKept { .. } | StorageError::File { .. } => {
-            Exit::Storage
-        }
+        StorageError::NoRoom(_)
+        | StorageError::SpaceReserved { .. }
+        | StorageError::File { .. } => Exit::Storage,
         StorageError::Unavailable(_) | StorageError::Frozen(_) => Exit::Unreachable,
-        StorageError::Store(_) if error.is_passing() => Exit::Unreachable,
+        StorageError::Store(_) if error.is_temporary() => Exit::Unreachable,
         _ => Exit::Other,
     };
     Failure::new(exit, "")

@@ -8,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 use url::Url;
 
-use super::data::{DataArgs, must_be_beside, open_to_fill};
+use super::data::{DataArgs, must_be_outside_store_and_tree, open_to_fill};
 use super::refusal::Incomplete;
 use crate::client::folder::folder;
 use crate::client::output::Output;
@@ -47,7 +47,7 @@ pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
             .result("changes are taken again", &json!({"given_up": true}))?);
     };
     let old = args.data.config(file)?;
-    must_be_beside(to_data, &old)?;
+    must_be_outside_store_and_tree(to_data, &old)?;
     let new = Config::read_file(to_config)?.complete(to_data, None)?;
     if old.catalog.url == new.catalog.url {
         bail!("both settings name the same catalog");

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::absent;
 use super::backup::open_written_backup_store;
-use super::data::{DataArgs, must_be_own};
+use super::data::{DataArgs, must_belong_to_current_user};
 use crate::api::scrub::ScrubBody;
 use crate::catalog::Actor;
 use crate::client::progress::Progress;
@@ -43,7 +43,7 @@ pub async fn run(args: ScrubArgs, file: Option<&Path>) -> anyhow::Result<ExitCod
     let backup_store = match &args.heal_from {
         Some(place) => {
             let config = args.data.config(file)?;
-            must_be_own(&config, &args.data.data)?;
+            must_belong_to_current_user(&config, &args.data.data)?;
             Some(open_written_backup_store(place, &config)?)
         }
         None => None,

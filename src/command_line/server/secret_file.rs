@@ -32,7 +32,7 @@ pub(super) fn take_away(path: &Path) {
 }
 
 /// Warns if standard output is a file that others may read, because the shell made it as its umask says.
-pub(super) fn warn_of_others_eyes() {
+pub(super) fn warn_if_others_may_read() {
     let Ok(about) = fstat(std::io::stdout()) else { return };
     let is_file = rustix::fs::FileType::from_raw_mode(about.st_mode).is_file();
     if is_file && about.st_mode & 0o077 != 0 {

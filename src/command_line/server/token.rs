@@ -145,7 +145,7 @@ async fn create(
         if output == Output::Text {
             complain(&format!("{} was created and is good until {}", made.id, made.expires_at));
         }
-        secret_file::warn_of_others_eyes();
+        secret_file::warn_if_others_may_read();
         text.expose_secret().to_owned()
     };
     let mut document = serde_json::to_value(TokenBody::from(made))?;

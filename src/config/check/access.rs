@@ -2,7 +2,7 @@
 
 use url::Url;
 
-use crate::access::WayIn;
+use crate::access::AuthenticationMethod;
 use crate::access::oidc::settings::Oidc;
 use crate::access::principal::Principals;
 use crate::config::error::ConfigError;
@@ -27,7 +27,8 @@ impl Config {
         self.access.tokens.check()?;
         self.access.oidc.as_ref().map_or(Ok(()), Oidc::check).map_err(ConfigError::new)?;
         self.principals()?;
-        let offered = |listener: &Listener| listener.ways_in.contains(&WayIn::Negotiate);
+        let offered =
+            |listener: &Listener| listener.ways_in.contains(&AuthenticationMethod::Negotiate);
         let Some(number) = self.listener.iter().position(offered).map(|index| index + 1) else {
             return Ok(());
         };

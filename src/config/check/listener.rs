@@ -1,7 +1,7 @@
 //! Checks which settings of a listener may be combined: nothing may send passwords in the clear or break BITS. The
 //! server checks the contents of the files that the settings name when it sets up TLS.
 
-use crate::access::WayIn;
+use crate::access::AuthenticationMethod;
 use crate::config::listener::{ClientCertificates, Listener};
 use crate::config::settings::Config;
 
@@ -41,7 +41,7 @@ fn check_client_certificates(listener: &Listener) -> Result<(), String> {
 
 fn check_ways_in(listener: &Listener, config: &Config) -> Result<(), String> {
     let offers = |way| listener.ways_in.contains(&way);
-    if offers(WayIn::Basic)
+    if offers(AuthenticationMethod::Basic)
         && listener.certificate.is_none()
         && !listener.address.ip().to_canonical().is_loopback()
         && !listener.allow_plain_passwords
@@ -53,7 +53,10 @@ fn check_ways_in(listener: &Listener, config: &Config) -> Result<(), String> {
         ));
     }
     let required = listener.client_certificates == ClientCertificates::Required;
-    if offers(WayIn::Certificate) && !required && !config.certificates_come_by_proxy() {
+    if offers(AuthenticationMethod::Certificate)
+        && !required
+        && !config.certificates_come_by_proxy()
+    {
         return Err(
             "the way in certificate needs client_certificates = \"required\" and client_ca"
                 .to_owned(),

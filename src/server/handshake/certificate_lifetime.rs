@@ -13,7 +13,7 @@ use crate::catalog::Catalog;
 use crate::server::tls::{State, Tls};
 
 /// The right of a connection to continue, which ends when its client's certificate is no longer valid.
-pub(in crate::server) struct Standing {
+pub(in crate::server) struct CertificateStanding {
     tls: Arc<Tls>,
     catalog: Catalog,
     client: SocketAddr,
@@ -22,9 +22,9 @@ pub(in crate::server) struct Standing {
 }
 
 /// The time for which a verified certificate is trusted while no file has changed.
-const GOOD_FOR: Duration = Duration::from_mins(1);
+const VERIFY_EVERY: Duration = Duration::from_mins(1);
 
-impl Standing {
+impl CertificateStanding {
     /// Returns the standing of a new connection, or none if no certificate is required.
     pub(in crate::server) fn of(
         tls: &Arc<Tls>,
@@ -47,7 +47,7 @@ impl Standing {
         let now = Instant::now();
         let current = self.tls.current();
         if Arc::ptr_eq(&current, &self.verified_with)
-            && now.duration_since(self.verified_at) < GOOD_FOR
+            && now.duration_since(self.verified_at) < VERIFY_EVERY
         {
             return true;
         }

@@ -85,17 +85,17 @@ impl Appender {
 
     /// Returns the offset of the next byte.
     pub fn taken(&self) -> u64 {
-        self.begun() + self.part.len()
+        self.batch_start() + self.part.len()
     }
 
     /// Returns the offset at which the part that is being collected begins.
-    fn begun(&self) -> u64 {
+    fn batch_start(&self) -> u64 {
         self.settled + self.in_flight.as_ref().map_or(0, |part| part.length)
     }
 
     /// Reports whether the appender can be kept open between two pieces without losing anything. In a bucket, the bytes
     /// that do not fill a part would stay on this machine.
-    pub const fn may_rest(&self) -> bool {
+    pub const fn may_stay_open(&self) -> bool {
         matches!(self.place, Place::Folder(_))
     }
 
@@ -125,7 +125,7 @@ impl Appender {
     /// Takes the next bytes. Waits if a whole part is collected and the one before it is not written yet.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StorageError> {
         while !bytes.is_empty() {
-            let room = self.place.room(self.begun()).min(Share::size());
+            let room = self.place.room(self.batch_start()).min(Share::size());
             self.part.push(&mut bytes, room);
             if self.part.is_whole() {
                 self.send_part().await?;
@@ -151,9 +151,9 @@ impl Appender {
 
     /// Releases the local copies of the bytes up to `kept`: they are on stable storage and will not be needed after a
     /// kill.
-    pub async fn let_go(&self, kept: u64) {
+    pub async fn release_spool(&self, kept: u64) {
         if let Place::Bucket(place) = &self.place {
-            Box::pin(place.let_go(kept)).await;
+            Box::pin(place.release_spool(kept)).await;
         }
     }
 
@@ -187,7 +187,7 @@ impl Appender {
 
     async fn send_part(&mut self) -> Result<(), StorageError> {
         self.settle().await?;
-        self.place.arrived(self.settled, &self.hash).await?;
+        self.place.on_settled(self.settled, &self.hash).await?;
         let (file, offset) = self.place.file(self.settled).await?;
         let length = self.part.len();
         let pieces = self.part.take();
@@ -244,10 +244,10 @@ impl Place {
         }
     }
 
-    async fn arrived(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
+    async fn on_settled(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
         match self {
-            Self::Folder(place) => place.arrived(settled, hash),
-            Self::Bucket(place) => Box::pin(place.arrived(settled, hash)).await,
+            Self::Folder(place) => place.on_settled(settled, hash),
+            Self::Bucket(place) => Box::pin(place.on_settled(settled, hash)).await,
         }
     }
 

@@ -36,7 +36,7 @@ use url::Url;
 
 use super::growing::{Complete, Multipart};
 use super::write_lease::Hold;
-use crate::model::publication::FOR_GOOD;
+use crate::model::publication::CACHE_IMMUTABLE;
 use crate::storage::error::{StorageError, away, lost};
 use client::{Client, Service};
 use time_limits::{COMPLETING, PART_TIME, in_time};
@@ -365,7 +365,7 @@ fn unless_gone(key: &str, error: object_store::Error) -> StorageError {
 pub(in crate::storage) fn of_a_file() -> Attributes {
     let mut attributes = Attributes::new();
     attributes.insert(Attribute::ContentType, "application/octet-stream".into());
-    attributes.insert(Attribute::CacheControl, FOR_GOOD.into());
+    attributes.insert(Attribute::CacheControl, CACHE_IMMUTABLE.into());
     attributes
 }
 

@@ -33,28 +33,28 @@ const ALIGNMENT: usize = 4096;
 /// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Verdict {
-    Sound,
+    Intact,
     /// Damaged, with a description for people.
     Damaged(String),
 }
 
 /// A way of reading a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Way {
+enum ReadMode {
     PastCache,
     AsUsual,
 }
 
 /// A limit for the speed of reading.
 #[derive(Debug, Clone, Copy)]
-pub struct Pace {
+pub struct ReadPace {
     began: Instant,
     /// The limit in bytes a second; none for full speed.
     rate: Option<u64>,
     read: u64,
 }
 
-impl Pace {
+impl ReadPace {
     pub fn new(rate: Option<u64>) -> Self {
         Self { began: Instant::now(), rate, read: 0 }
     }
@@ -79,17 +79,17 @@ impl Blobs {
         key: &str,
         size: u64,
         digest: &Digest,
-        pace: &mut Pace,
+        pace: &mut ReadPace,
     ) -> Result<Verdict, StorageError> {
         match &self.0 {
             Place::Folder { .. } => {
                 let path = self.local_path(key).unwrap_or_default();
-                match examine_file(path.clone(), size, digest, pace, Way::PastCache).await {
+                match examine_file(path.clone(), size, digest, pace, ReadMode::PastCache).await {
                     // Some file systems let a file be opened this way, but not read.
                     Err(StorageError::File { source, .. })
                         if source.kind() == io::ErrorKind::InvalidInput =>
                     {
-                        examine_file(path, size, digest, pace, Way::AsUsual).await
+                        examine_file(path, size, digest, pace, ReadMode::AsUsual).await
                     }
                     examined => examined,
                 }
@@ -102,7 +102,7 @@ impl Blobs {
 }
 
 /// Computes the digest of everything that a reader returns.
-pub async fn digest_of(reader: &BlobReader, pace: &mut Pace) -> io::Result<Digest> {
+pub async fn digest_of(reader: &BlobReader, pace: &mut ReadPace) -> io::Result<Digest> {
     let mut hash = RunningHash::default();
     let mut stream = reader.stream(0..reader.size());
     while let Some(bytes) = stream.next().await {
@@ -123,7 +123,7 @@ fn wrong_length(found: u64, size: u64) -> Verdict {
 
 fn compare(found: &Digest, digest: &Digest) -> Verdict {
     if found == digest {
-        Verdict::Sound
+        Verdict::Intact
     } else {
         damaged(format!("the bytes have the digest {found}"))
     }
@@ -134,7 +134,7 @@ async fn examine_object(
     bucket: &Bucket,
     (key, size): (&str, u64),
     digest: &Digest,
-    pace: &mut Pace,
+    pace: &mut ReadPace,
 ) -> Result<Verdict, StorageError> {
     let head = in_time(bucket.client.objects.head(&bucket.location(key))).await;
     match head {
@@ -154,14 +154,14 @@ async fn examine_file(
     path: PathBuf,
     size: u64,
     digest: &Digest,
-    pace: &mut Pace,
-    way: Way,
+    pace: &mut ReadPace,
+    way: ReadMode,
 ) -> Result<Verdict, StorageError> {
     let what = path.display().to_string();
     let opened = off_thread(move || {
         let file = match way {
-            Way::PastCache => open_past_cache(&path)?,
-            Way::AsUsual => File::open(&path)?,
+            ReadMode::PastCache => open_past_cache(&path)?,
+            ReadMode::AsUsual => File::open(&path)?,
         };
         let length = file.metadata()?.len();
         Ok((file, length))
@@ -242,7 +242,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("blob");
         std::fs::write(&path, bytes).unwrap();
-        examine_file(path, size, &digest, &mut Pace::new(None), Way::PastCache).await.unwrap()
+        examine_file(path, size, &digest, &mut ReadPace::new(None), ReadMode::PastCache)
+            .await
+            .unwrap()
     }
 
     #[tokio::test]
@@ -250,7 +252,7 @@ mod tests {
         for length in [0, 1, 511, 4095, 4096, 4097, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE + 77] {
             let bytes: Vec<u8> = (0..251).cycle().take(length).collect();
             let digest = Digest::of(&bytes);
-            assert_eq!(examined(&bytes, length as u64, digest).await, Verdict::Sound, "{length}");
+            assert_eq!(examined(&bytes, length as u64, digest).await, Verdict::Intact, "{length}");
             if let Some(last) = length.checked_sub(1) {
                 let mut flipped = bytes.clone();
                 flipped[last] ^= 1;
@@ -268,9 +270,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("blob");
         std::fs::write(&path, &bytes).unwrap();
-        let mut pace = Pace::new(Some(6 * PIECE as u64));
+        let mut pace = ReadPace::new(Some(6 * PIECE as u64));
         let size = bytes.len() as u64;
-        examine_file(path, size, &Digest::of(&bytes), &mut pace, Way::PastCache).await.unwrap();
+        examine_file(path, size, &Digest::of(&bytes), &mut pace, ReadMode::PastCache)
+            .await
+            .unwrap();
         assert!(began.elapsed() >= Duration::from_millis(490), "{:?}", began.elapsed());
     }
 }

@@ -54,7 +54,7 @@ impl Db {
                 "PostgreSQL sees to its files by itself: there is nothing to vacuum".to_owned(),
             ));
         };
-        self.check_room()?;
+        self.check_free_space()?;
         let mut connection = writer.acquire().await?;
         // For a catalog that was created without it.
         sqlx::query("pragma auto_vacuum = incremental").execute(&mut *connection).await?;

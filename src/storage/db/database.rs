@@ -13,7 +13,7 @@ use super::catalog_file::CatalogFile;
 use super::held::Held;
 use super::transaction::{Either, HeldFile, Tx};
 use super::{PATIENCE, postgres, postgres_url};
-use crate::storage::ballast::{Ballast, Room};
+use crate::storage::ballast::{Ballast, DiskSpace};
 use crate::storage::error::StorageError;
 use crate::storage::instance;
 
@@ -140,7 +140,7 @@ impl Db {
         })
     }
 
-    /// Begins a transaction that changes rows. Returns `RoomKept` on a full disk.
+    /// Begins a transaction that changes rows. Returns `SpaceReserved` on a full disk.
     pub async fn write(&self) -> Result<Tx, StorageError> {
         self.write_for(Purpose::Change).await
     }
@@ -177,8 +177,8 @@ impl Db {
         }
     }
 
-    /// Returns `RoomKept` if changes are refused because of a full disk.
-    pub fn check_room(&self) -> Result<(), StorageError> {
+    /// Returns `SpaceReserved` if changes are refused because of a full disk.
+    pub fn check_free_space(&self) -> Result<(), StorageError> {
         match self {
             Self::Sqlite { ballast, .. } => check(ballast, Purpose::Change),
             Self::Postgres(_) => Ok(()),
@@ -198,7 +198,9 @@ impl Db {
 
 fn check(ballast: &Ballast, purpose: Purpose) -> Result<(), StorageError> {
     match (ballast.look(), purpose) {
-        (Room::ForFreeing { free }, Purpose::Change) => Err(StorageError::RoomKept { free }),
+        (DiskSpace::ForFreeing { free }, Purpose::Change) => {
+            Err(StorageError::SpaceReserved { free })
+        }
         _ => Ok(()),
     }
 }

@@ -20,11 +20,11 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub enum News {
     /// SQLite sends no news: a caller that wants to know has to look.
     None,
-    Postgres(Ear),
+    Postgres(NewsListener),
 }
 
 /// The connection to PostgreSQL that listens, if there is one now.
-pub struct Ear {
+pub struct NewsListener {
     pool: PgPool,
     listener: Option<Box<PgListener>>,
     try_at: Instant,
@@ -45,7 +45,7 @@ impl News {
     }
 }
 
-impl Ear {
+impl NewsListener {
     /// Reports whether any news came in this time.
     async fn hears(&mut self, at_most: Duration) -> bool {
         if self.listener.is_none() && self.try_at <= Instant::now() {
@@ -81,7 +81,7 @@ impl Db {
             Self::Postgres(pool) => {
                 let listener = timeout(PATIENCE, listen(pool)).await.ok().flatten().map(Box::new);
                 let try_at = Instant::now() + TRY_EVERY;
-                News::Postgres(Ear { pool: pool.clone(), listener, try_at })
+                News::Postgres(NewsListener { pool: pool.clone(), listener, try_at })
             }
         }
     }

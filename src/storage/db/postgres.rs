@@ -101,19 +101,18 @@ pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, S
 
 /// Begins a transaction that only reads.
 pub(super) async fn begin_reading(pool: &PgPool) -> Result<Held, StorageError> {
-    begin_on_a_good_connection(|| begin(pool, "begin isolation level repeatable read read only"))
-        .await
+    begin_with_retries(|| begin(pool, "begin isolation level repeatable read read only")).await
 }
 
 /// Begins a transaction that may change something.
 pub(super) async fn begin_writing(pool: &PgPool) -> Result<Held, StorageError> {
-    begin_on_a_good_connection(|| try_writing(pool)).await
+    begin_with_retries(|| try_writing(pool)).await
 }
 
 /// Begins a transaction, on another connection if the first one fails: an attempt that failed has had no effect, and
 /// connections from before a failover refuse at once. A database that is unreachable or does not respond is not waited
 /// for a second time.
-async fn begin_on_a_good_connection<F: Future<Output = Result<Held, StorageError>>>(
+async fn begin_with_retries<F: Future<Output = Result<Held, StorageError>>>(
     begin: impl Fn() -> F,
 ) -> Result<Held, StorageError> {
     let asked = Instant::now();

@@ -22,7 +22,7 @@ macro_rules! image_columns {
 pub(super) use image_columns;
 
 /// The initial values of a new image.
-pub struct NewImage<'a> {
+pub struct ImageRecord<'a> {
     pub id: Uuid,
     pub name: &'a ImageName,
     pub kind: ImageKind,
@@ -42,7 +42,7 @@ impl Tx {
 
     /// Skips revision numbers of all images, sequences of all manifests and epochs of all assignments that may have
     /// been given out after a backup: clients may have those revisions, and refuse lower sequences and epochs.
-    pub async fn leave_numbers_out(
+    pub async fn skip_numbers(
         &mut self,
         count: i64,
         now: DateTime<Utc>,
@@ -56,7 +56,7 @@ impl Tx {
                 now
             )?;
         }
-        self.leave_epochs_out(count).await
+        self.skip_epochs(count).await
     }
 
     /// Sets the number that the next revision gets.
@@ -66,7 +66,7 @@ impl Tx {
     }
 
     /// Inserts an image. Returns `Duplicate` if the name is taken, even by a deleted image.
-    pub async fn insert_image(&mut self, new: &NewImage<'_>) -> Result<(), StorageError> {
+    pub async fn insert_image(&mut self, new: &ImageRecord<'_>) -> Result<(), StorageError> {
         insert!(self, "image", {
             id: new.id,
             name: new.name,
@@ -87,7 +87,11 @@ impl Tx {
     }
 
     /// Reuses the name of a deleted image; its revision counter continues.
-    pub async fn revive_image(&mut self, id: Uuid, new: &NewImage<'_>) -> Result<(), StorageError> {
+    pub async fn revive_image(
+        &mut self,
+        id: Uuid,
+        new: &ImageRecord<'_>,
+    ) -> Result<(), StorageError> {
         execute!(
             self,
             "update image set name = $2, kind = $3, extension = $4, description = $5, labels = $6, \

@@ -198,7 +198,7 @@ impl Tx {
 
     /// Skips epochs that may have been given out after the state that this catalog knows: clients expect them to grow
     /// only.
-    pub async fn leave_epochs_out(&mut self, count: i64) -> Result<(), StorageError> {
+    pub async fn skip_epochs(&mut self, count: i64) -> Result<(), StorageError> {
         if count > 0 {
             execute!(
                 self,

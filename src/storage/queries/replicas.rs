@@ -15,7 +15,7 @@ impl Tx {
     }
 
     /// Records that a server is alive, and the version that it answers from.
-    pub async fn tell_of_replica(&mut self, replica: &Replica) -> Result<(), StorageError> {
+    pub async fn record_replica(&mut self, replica: &Replica) -> Result<(), StorageError> {
         execute!(
             self,
             "insert into replica (instance, program, loaded, seen_at) values ($1, $2, $3, current_timestamp) \

@@ -90,7 +90,7 @@ impl TreeFolder {
         let folder = target.parent().unwrap_or(&self.root);
         make_folder(folder)?;
         let blob = File::open(path)?;
-        dress(&blob, original.sealed_at)?;
+        set_mode_and_date(&blob, original.sealed_at)?;
         let temporary = temporary_beside(target);
         remove_if_there(&temporary)?;
         // Renaming a new link over the target replaces a damaged file in one step.
@@ -200,7 +200,7 @@ fn is_left_over(file: &fs::Metadata) -> bool {
 }
 
 /// Makes a file read-only for all and dates it at the sealing.
-fn dress(file: &File, sealed_at: DateTime<Utc>) -> io::Result<()> {
+fn set_mode_and_date(file: &File, sealed_at: DateTime<Utc>) -> io::Result<()> {
     file.set_permissions(Permissions::from_mode(0o444))?;
     file.set_modified(sealed_at.into())
 }
@@ -208,7 +208,7 @@ fn dress(file: &File, sealed_at: DateTime<Utc>) -> io::Result<()> {
 fn copy(mut blob: File, temporary: &Path, sealed_at: DateTime<Utc>) -> io::Result<()> {
     let mut copy = File::create_new(temporary)?;
     io::copy(&mut blob, &mut copy)?;
-    dress(&copy, sealed_at)?;
+    set_mode_and_date(&copy, sealed_at)?;
     copy.sync_all()
 }
 

@@ -17,7 +17,7 @@ use crate::catalog::{Catalog, Result};
 use crate::model::Digest;
 use crate::storage::StorageError;
 use crate::storage::backup_store::BackupStore;
-use crate::storage::blobs::verify::{Pace, Verdict};
+use crate::storage::blobs::verify::{ReadPace, Verdict};
 use crate::storage::blobs::{Listing, RunningHash};
 use crate::storage::dump::{self, Loader};
 
@@ -162,12 +162,12 @@ impl Catalog {
     ) -> Result<bool> {
         let SavedBlob { key, file: SavedFile { digest, size }, .. } = blob;
         if is_there {
-            let verdict = self.blobs.examine(key, *size, digest, &mut Pace::new(None)).await?;
-            if verdict == Verdict::Sound {
+            let verdict = self.blobs.examine(key, *size, digest, &mut ReadPace::new(None)).await?;
+            if verdict == Verdict::Intact {
                 return Ok(true);
             }
         }
-        self.check_room(&mut self.db.read().await?, *size).await?;
+        self.check_free_space(&mut self.db.read().await?, *size).await?;
         let reader = backup_store.reader(digest, *size)?;
         match self.blobs.put_whole(key, &reader, digest).await {
             Ok(()) => Ok(true),
@@ -217,7 +217,7 @@ impl Catalog {
             .await?;
         }
         tx.settle_quarantine(now).await?;
-        tx.leave_numbers_out(load.numbers_left_out, now).await?;
+        tx.skip_numbers(load.numbers_left_out, now).await?;
         // The rows may have been dumped while the catalog was being moved.
         tx.set_frozen(None).await?;
         tx.commit().await?;

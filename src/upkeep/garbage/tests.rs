@@ -12,7 +12,7 @@ use proptest::test_runner::{Config, TestRunner};
 use tempfile::TempDir;
 
 use super::*;
-use crate::catalog::image::{ImageChange, ImageDraft};
+use crate::catalog::image::{ImageChange, ImageDefinition};
 use crate::catalog::promotion::{PromotionOrder, RollbackOrder};
 use crate::catalog::revision::end::IfAssigned;
 use crate::catalog::revision::{RevisionChange, RevisionDetails};
@@ -123,7 +123,7 @@ impl Trial {
         catalog.claim_store().await.unwrap();
         let trial = Self { catalog, actor: Actor::system("tester"), now, folder };
         for name in IMAGES {
-            let image = ImageDraft::bare(name.parse().unwrap(), ImageKind::Single);
+            let image = ImageDefinition::bare(name.parse().unwrap(), ImageKind::Single);
             trial.catalog.create_image(&trial.actor, &image).await.unwrap();
         }
         trial

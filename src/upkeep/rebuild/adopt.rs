@@ -9,7 +9,7 @@ use super::survey::{FoundFile, Place, Survey};
 use crate::catalog::{Catalog, Result};
 use crate::model::{Digest, FileRole};
 use crate::storage::blobs::Identities;
-use crate::storage::blobs::verify::{Pace, digest_of};
+use crate::storage::blobs::verify::{ReadPace, digest_of};
 
 /// The result of a rebuild.
 #[derive(Debug, Clone, Default)]
@@ -23,7 +23,7 @@ pub struct Rebuilt {
 }
 
 /// A revision with its bytes in the store.
-pub(super) struct Whole {
+pub(super) struct AdoptedRevision {
     pub(super) id: Uuid,
     pub(super) image: usize,
     pub(super) number: i64,
@@ -48,8 +48,8 @@ impl Catalog {
         &self,
         survey: &Survey,
         rebuilt: &mut Rebuilt,
-    ) -> Result<Vec<Whole>> {
-        let mut wholes: Vec<Whole> = Vec::new();
+    ) -> Result<Vec<AdoptedRevision>> {
+        let mut wholes: Vec<AdoptedRevision> = Vec::new();
         let (known, mut blobs) = (self.blobs.identities().await?, HashMap::new());
         for ((image, number, role), file) in survey.files() {
             let Some(adopted) = self.adopt(*role, file, (&known, &mut blobs), rebuilt).await?
@@ -63,7 +63,7 @@ impl Catalog {
                 }
                 _ => {
                     let (id, files) = (self.ids.next(), vec![adopted]);
-                    wholes.push(Whole { id, image: *image, number: *number, files });
+                    wholes.push(AdoptedRevision { id, image: *image, number: *number, files });
                 }
             }
         }
@@ -99,7 +99,7 @@ impl Catalog {
                     continue;
                 }
             };
-            let found = match digest_of(&reader, &mut Pace::new(None)).await {
+            let found = match digest_of(&reader, &mut ReadPace::new(None)).await {
                 Ok(found) => found,
                 Err(error) => {
                     rebuilt.left.push(format!("{}: {error}", place.path));

@@ -38,7 +38,7 @@ impl Chunks {
     }
 
     /// Marks the body as that of the connection's last request.
-    pub(super) fn are_last(&mut self) {
+    pub(super) fn mark_last(&mut self) {
         self.is_last = true;
     }
 

@@ -8,7 +8,7 @@ use crate::api::uploads::session::Call;
 use crate::wire::resumable as fields;
 
 /// Adds to a refusal what the draft requires: its problem types, the limits, and whether the upload is complete.
-pub fn in_words_of_the_draft(call: &Call, problem: Problem) -> Problem {
+pub fn as_draft_refusal(call: &Call, problem: Problem) -> Problem {
     let problem = match problem.code() {
         Code::BeyondEnd => inconsistent(),
         Code::UploadComplete => problem.with_type(fields::COMPLETED_UPLOAD),

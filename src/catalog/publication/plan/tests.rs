@@ -7,8 +7,8 @@ fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(second, 0).unwrap()
 }
 
-fn wanted(role: FileRole) -> Wanted {
-    Wanted {
+fn wanted(role: FileRole) -> WantedFile {
+    WantedFile {
         channel_id: Uuid::nil(),
         revision_id: Uuid::nil(),
         role,

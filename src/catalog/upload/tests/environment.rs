@@ -9,7 +9,7 @@ use futures_util::TryStreamExt as _;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use crate::catalog::image::ImageDraft;
+use crate::catalog::image::ImageDefinition;
 use crate::catalog::{Actor, Catalog, CatalogParts, Rules};
 use crate::model::{Clock, File, Ids, ImageKind, Upload};
 use crate::storage::blobs::test_bucket::TestBucket;
@@ -47,7 +47,7 @@ impl Environment {
     }
 
     async fn prepare(&self) {
-        let image = ImageDraft::bare(IMAGE.parse().unwrap(), ImageKind::Medv);
+        let image = ImageDefinition::bare(IMAGE.parse().unwrap(), ImageKind::Medv);
         self.catalog(1).await.create_image(&Actor::system("tester"), &image).await.unwrap();
     }
 

@@ -64,7 +64,7 @@ async fn an_append_waits_while_its_upload_is_finished(environment: &Environment)
     };
     turn.is_over().await;
     let mut claimed =
-        catalog.claim(&mut turn, id, lease::Unnoted::Count, &|_| Ok(())).await.unwrap();
+        catalog.claim(&mut turn, id, lease::Unrecorded::Count, &|_| Ok(())).await.unwrap();
     catalog.open_claimed(&mut claimed).await.unwrap();
     catalog
         .finish_claimed(&trial.actor, &claimed.upload, claimed.number, &claimed.hold)

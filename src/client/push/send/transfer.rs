@@ -15,7 +15,7 @@ use super::super::draft::Draft;
 use super::super::session::{self, Standing};
 use super::super::source::{Source, Unreadable};
 use crate::client::error::Failure;
-use crate::client::push::resume_state::Memory;
+use crate::client::push::resume_state::PushRecord;
 
 /// The factor by which the wait for the answer is longer: after the last byte, the server still has to flush all to
 /// disk.
@@ -34,7 +34,7 @@ pub struct Course {
 pub struct Transfer<'a> {
     connection: &'a Connection,
     draft: &'a Draft<'a>,
-    memory: &'a Memory,
+    memory: &'a PushRecord,
     source: &'a Source,
     course: watch::Sender<Course>,
     bar: &'a ProgressBar,
@@ -43,7 +43,7 @@ pub struct Transfer<'a> {
 impl<'a> Transfer<'a> {
     pub fn new(
         draft: &'a Draft<'a>,
-        memory: &'a Memory,
+        memory: &'a PushRecord,
         source: &'a Source,
         bar: &'a ProgressBar,
     ) -> Self {

@@ -132,7 +132,7 @@ async fn a_file_that_shrinks_on_the_way_is_told_as_such() {
     let draft = Draft::open(&connection, "disk").await.unwrap();
     let image = image::find_or_make(&connection, &args(&["disk", &path])).await.unwrap();
     let progress = Progress::hidden();
-    let memory = Memory::open(None, "server", &image, &[], &progress).unwrap();
+    let memory = PushRecord::open(None, "server", &image, &[], &progress).unwrap();
     let failure = send::send(&draft, &memory, &source, &progress).await.unwrap_err();
     assert_eq!(failure.exit(), Exit::Storage, "{failure}");
     assert!(failure.to_string().contains("cannot read"), "{failure}");

@@ -110,7 +110,7 @@ impl InBucket {
                 return Ok((at, hash));
             }
             at = end;
-            self.arrived(at, &hash).await?;
+            self.on_settled(at, &hash).await?;
         }
     }
 
@@ -186,7 +186,7 @@ impl InBucket {
     }
 
     /// Handles newly settled bytes: a whole part is sent as soon as the one before it is.
-    pub(super) async fn arrived(
+    pub(super) async fn on_settled(
         &mut self,
         settled: u64,
         hash: &RunningHash,
@@ -219,7 +219,7 @@ impl InBucket {
         settled: u64,
         hash: &RunningHash,
     ) -> Result<Kept, StorageError> {
-        self.arrived(settled, hash).await?;
+        self.on_settled(settled, hash).await?;
         self.wait().await?;
         if settled > self.kept.received {
             self.put_tail(settled, hash).await.inspect_err(|_| self.failed = true)?;
@@ -238,7 +238,7 @@ impl InBucket {
     }
 
     /// Removes the local copies of parts that are in the bucket.
-    pub(super) async fn let_go(&self, sent: u64) {
+    pub(super) async fn release_spool(&self, sent: u64) {
         let (spool, number) = (self.spool.clone(), sent / self.part_size);
         let is_whole = sent == self.end();
         let removed = spawn_blocking(move || spool.remove_before(number + u64::from(is_whole)));

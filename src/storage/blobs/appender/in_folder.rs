@@ -50,8 +50,12 @@ impl InFolder {
         self.write_back.expect_end(end);
     }
 
-    pub(super) fn arrived(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
-        self.write_back.arrived(settled, hash)
+    pub(super) fn on_settled(
+        &mut self,
+        settled: u64,
+        hash: &RunningHash,
+    ) -> Result<(), StorageError> {
+        self.write_back.on_settled(settled, hash)
     }
 
     pub(super) fn kept(&mut self) -> Option<Kept> {

@@ -51,7 +51,11 @@ impl WriteBack {
     }
 
     /// Handles newly settled bytes: begins a sync if it is worth it, and never waits.
-    pub(super) fn arrived(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
+    pub(super) fn on_settled(
+        &mut self,
+        settled: u64,
+        hash: &RunningHash,
+    ) -> Result<(), StorageError> {
         if let Some(ended) =
             self.running.as_mut().and_then(|running| (&mut running.task).now_or_never())
         {

@@ -9,7 +9,7 @@ use object_store::path::Path;
 use object_store::signer::{HeaderMap, HeaderName, HeaderValue, Method};
 
 use super::{TreeBucket, refused, value};
-use crate::model::publication::FOR_GOOD;
+use crate::model::publication::CACHE_IMMUTABLE;
 use crate::storage::blobs::{SIGNED_FOR, in_time};
 use crate::storage::error::StorageError;
 use crate::storage::tree::Original;
@@ -27,7 +27,7 @@ impl TreeBucket {
         let digest = original.digest.to_hex();
         let properties = [
             ("x-ms-blob-content-type", "application/octet-stream"),
-            ("x-ms-blob-cache-control", FOR_GOOD),
+            ("x-ms-blob-cache-control", CACHE_IMMUTABLE),
         ];
         let properties = properties
             .map(|(name, text)| (HeaderName::from_static(name), HeaderValue::from_static(text)));

@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 /// An authentication method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum WayIn {
+pub enum AuthenticationMethod {
     /// A user's name and password (RFC 7617).
     Basic,
     /// A token of this server or of an outside issuer (RFC 6750).
@@ -17,7 +17,7 @@ pub enum WayIn {
     Certificate,
 }
 
-impl WayIn {
+impl AuthenticationMethod {
     pub const ALL: [Self; 4] = [Self::Basic, Self::Bearer, Self::Negotiate, Self::Certificate];
 
     /// Returns the challenge in a 401 for clients that could use this method. There is none for certificates, which are
