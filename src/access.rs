@@ -42,23 +42,23 @@ pub use permission::Permission;
 /// The reason why a caller is turned away.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
-    #[error("this needs credentials")]
+    #[error("the request needs credentials")]
     Anonymous,
     #[error("the name or the password is wrong, or the user is disabled")]
     WrongCredentials,
     #[error(
-        "the Authorization header is not one that this server reads: send credentials of a kind that \
-         WWW-Authenticate names, once"
+        "this server cannot read the Authorization header: send it once, with credentials of a type that \
+         WWW-Authenticate names"
     )]
     Unreadable,
     #[error(
-        "the name and the password are not in UTF-8, which the challenge asks for (RFC 7617 section 2.1): older clients send \
-         Latin-1, of which only ASCII is the same"
+        "the name and the password are not encoded in UTF-8, which the challenge asks for (RFC 7617 section 2.1): \
+         older clients send Latin-1, which is the same only for ASCII characters"
     )]
     NotUtf8,
     /// Other listeners may offer this authentication method.
     #[error(
-        "this address of the server does not take credentials of this kind; WWW-Authenticate names those that it takes"
+        "this address of the server does not accept credentials of this type; WWW-Authenticate names the accepted types"
     )]
     NotOffered,
     /// The reason is safe to disclose to the sender: it reveals nothing about other tokens.
@@ -66,55 +66,56 @@ pub enum Denied {
     BadToken(&'static str),
     #[error("the token has expired")]
     ExpiredToken,
-    #[error(
-        "the token is good, but nothing in it gives its holder a right here (access.oidc.grant)"
-    )]
+    #[error("the token is valid, but no entry of access.oidc.grant gives its holder a right")]
     NoGrant,
     /// The caller's account may have changed since.
     #[error(
-        "the database has not answered for some time, so nobody is logged in from what this server knew before; try again"
+        "the database has not answered for longer than access.stale_after, so this server cannot check who may log \
+         in; try again"
     )]
     Stale,
-    #[error("the keys of the token's issuer are not at hand at the moment")]
+    #[error("the keys of the token's issuer are not available at the moment; try again")]
     IssuerAway,
     /// A certificate mapping refuses it.
-    #[error("this certificate is refused by a certificate mapping; an administrator knows why")]
+    #[error("a certificate mapping refuses this certificate; ask an administrator")]
     CertificateRefused,
     #[error(
-        "no certificate mapping fits this certificate, so it stands for nobody: an administrator may make one, the \
-         server's log describes the certificate under this request_id"
+        "no certificate mapping matches this certificate, so it identifies no user: an administrator can create one; \
+         the server's log describes the certificate under this request_id"
     )]
     CertificateNotMapped,
-    #[error("the user whom this certificate is mapped to is disabled")]
+    #[error("the user that this certificate is mapped to is disabled")]
     CertificateOfDisabled,
     #[error(
-        "the names in this certificate cannot be read, so nothing says whom it stands for; have another one issued"
+        "the names in this certificate cannot be read, so it identifies no user; have another certificate issued"
     )]
     CertificateUnreadable,
-    #[error("this address of the server is for those who have a client certificate, and none came")]
+    #[error("this address of the server requires a client certificate, and the client sent none")]
     CertificateMissing,
     /// The header comes from a trusted proxy.
     #[error(
-        "the proxy's Client-Cert header is no certificate, or came twice: the proxy has to set it, and take away what \
-         the client sent under this name"
+        "the proxy's Client-Cert header is not a certificate, or was sent twice: the proxy has to set this header, \
+         and to remove it from the client's request"
     )]
     CertificateHeader,
     /// Wrong passwords were sent before, so this one was not checked.
-    #[error("wrong passwords came from here; try again later")]
+    #[error("wrong passwords were sent before; try again later")]
     Slowed { wait: Duration },
     /// Only the log says which of these it is.
-    #[error("the ticket was not taken: it has expired, was used before or is for another server")]
+    #[error(
+        "the Kerberos ticket was not accepted: it has expired, was used before, or is for another server"
+    )]
     WrongTicket,
     #[error(
-        "the token is NTLM, and this server takes Kerberos: the client has no ticket for HTTP/ and the name \
-         that it calls the server by; it needs to be logged in to the domain and to use the server's full name"
+        "the token is NTLM, but this server accepts only Kerberos: the client has no ticket for HTTP/ and the name by \
+         which it calls the server; log in to the domain and use the server's full name"
     )]
     Ntlm,
-    #[error("the exchange of tokens would take several requests, and this server takes one")]
+    #[error("the exchange of tokens would need several requests, but this server accepts only one")]
     TooManySteps,
-    #[error("the ticket's owner is no user here, or a disabled one")]
+    #[error("the ticket's principal is not a user here, or the user is disabled")]
     NoSuchPrincipal,
     /// Too many passwords are being checked already.
-    #[error("too many log-ins at once")]
+    #[error("too many log-ins are in progress; try again")]
     Busy,
 }

@@ -194,12 +194,12 @@ impl Bound {
         for url in urls {
             tracing::info!("listening on {url}");
         }
-        let result = server.run().await.map_err(fail("serving ended"));
+        let result = server.run().await.map_err(fail("the server stopped unexpectedly"));
         tracing::info!("stopped serving, closing the catalog");
         // A database that no longer answers must not delay the stop: whatever was acknowledged is durable.
         let deadline = *stopped_at.get_or_init(Instant::now) + grace + CLOSING;
         if timeout_at(deadline, close(&opened.catalog, metrics_server, background)).await.is_err() {
-            tracing::warn!("the catalog could not be closed in time; ends all the same");
+            tracing::warn!("the catalog could not be closed in time; exiting anyway");
         }
         if let Some(log) = access_log {
             log.flush();
@@ -300,7 +300,7 @@ async fn without_end<F: Future<Output = ()>>(name: &'static str, work: impl Fn()
         tracing::error!(
             task = name,
             panicked = ended.is_err(),
-            "background work ended; begun anew"
+            "background work ended and was restarted"
         );
         tokio::time::sleep(BEFORE_NEXT_TRY).await;
     }

@@ -30,7 +30,7 @@ pub fn filter(settings: &Log) -> Result<EnvFilter, ConfigError> {
         let level = part.rsplit_once('=').map_or(part, |(_, level)| level);
         if level.parse::<LevelFilter>().is_err() {
             return Err(ConfigError::new(format!(
-                "log.level: {level} is none of off, error, warn, info, debug and trace"
+                "log.level: {level} is not one of off, error, warn, info, debug and trace"
             )));
         }
     }

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 /// An authentication method.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(as = WayIn)]
 pub enum AuthenticationMethod {
     /// A user's name and password (RFC 7617).
     Basic,

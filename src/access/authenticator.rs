@@ -175,7 +175,7 @@ impl Authenticator {
             let Ok(Some(hash)) = made else { return };
             match authenticator.catalog.renew_password_hash(&account, &hash).await {
                 Ok(renewed) => {
-                    tracing::info!(user = %account.name, renewed, "a password hash of less effort was found");
+                    tracing::info!(user = %account.name, renewed, "an outdated password hash was found");
                 }
                 Err(error) => {
                     tracing::warn!(user = %account.name, %error, "a password hash could not be renewed");

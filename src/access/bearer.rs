@@ -66,7 +66,7 @@ impl TokenReader {
         }
         match &self.issuer {
             Some(issuer) => issuer.authenticate(text, &head).await,
-            None => Err(Denied::BadToken("it is not of this depot")),
+            None => Err(Denied::BadToken("it was not issued by this depot")),
         }
     }
 

@@ -47,7 +47,7 @@ pub fn install_cryptography() {
 
 /// Reads the head of a token.
 pub fn head(token: &str) -> Result<Head, Denied> {
-    const MALFORMED: Denied = Denied::BadToken("it is no JWT with a signature");
+    const MALFORMED: Denied = Denied::BadToken("it is not a signed JWT");
     if token.len() > LONGEST {
         return Err(Denied::BadToken("it is longer than 16 KiB"));
     }
@@ -61,7 +61,7 @@ pub fn head(token: &str) -> Result<Head, Denied> {
     let head: Head = serde_json::from_slice(&bytes).map_err(|_| MALFORMED)?;
     if head.crit.is_some() {
         return Err(Denied::BadToken(
-            "it asks for extensions (crit) that this server does not know",
+            "it requires extensions (crit) that this server does not support",
         ));
     }
     if head.kid.as_ref().is_some_and(|kid| kid.len() > LONGEST_KEY_ID) {
@@ -101,10 +101,10 @@ pub fn verify<C: DeserializeOwned>(
             ErrorKind::InvalidIssuer => Denied::BadToken("it is from another issuer"),
             ErrorKind::InvalidAudience => Denied::BadToken("it is meant for another audience"),
             ErrorKind::MissingRequiredClaim(_) | ErrorKind::InvalidClaimFormat(_) => {
-                Denied::BadToken("it lacks one of exp, iss, aud and sub, or one cannot be read")
+                Denied::BadToken("it lacks exp, iss, aud or sub, or one of these cannot be read")
             }
             ErrorKind::Json(_) | ErrorKind::Utf8(_) => {
-                Denied::BadToken("its claims cannot be read, or one is there twice")
+                Denied::BadToken("its claims cannot be read, or one of them occurs twice")
             }
             _ => Denied::BadToken("its signature is wrong"),
         }),

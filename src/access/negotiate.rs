@@ -40,7 +40,7 @@ pub enum UnusableKeytab {
     #[error("access.kerberos.keytab: {0}")]
     Refused(String),
     #[error(
-        "access.kerberos.keytab: the realm of its keys cannot be told; set access.kerberos.principals"
+        "access.kerberos.keytab: the realm of its keys cannot be determined; set access.kerberos.principals"
     )]
     NoRealm,
 }
@@ -67,7 +67,7 @@ impl Negotiate {
         let principals = if principals.is_default() {
             let own = keys.name().and_then(|name| text(&name)).unwrap_or_default();
             let (service, realm) = own.rsplit_once('@').ok_or(UnusableKeytab::NoRealm)?;
-            tracing::info!(service, realm, "tickets of this realm are taken");
+            tracing::info!(service, realm, "tickets of this realm are accepted");
             principals.or_those_of(realm)
         } else {
             principals
@@ -91,7 +91,7 @@ impl Negotiate {
         let (principal, answer) =
             tokio::task::spawn_blocking(step).await.map_err(|_| Denied::Busy)??;
         let identity = self.identity_of(&principal).await.ok_or_else(|| {
-            tracing::info!(principal, "a ticket's principal is no user here, or a disabled one");
+            tracing::info!(principal, "the principal of a ticket is not an enabled user here");
             Denied::NoSuchPrincipal
         })?;
         Ok(Accepted { identity, token: answer.map(|answer| STANDARD.encode(answer)) })

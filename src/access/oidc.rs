@@ -54,14 +54,14 @@ impl Issuer {
         head: &jwt::Head,
     ) -> Result<Identity, Denied> {
         if head.kind().is_some_and(|kind| !KINDS.contains(&kind.as_str())) {
-            return Err(Denied::BadToken("it is a token for another use"));
+            return Err(Denied::BadToken("it is a token for another purpose"));
         }
         let algorithm = head
             .alg
             .parse()
             .ok()
             .filter(|algorithm| self.algorithms.contains(algorithm))
-            .ok_or(Denied::BadToken("its algorithm is not one that is accepted here"))?;
+            .ok_or(Denied::BadToken("its algorithm is not accepted here"))?;
         let candidates = self.keys.find(head.kid.as_deref(), algorithm).await?;
         let expected = jwt::Expected {
             issuer: &self.settings.issuer,
@@ -79,7 +79,7 @@ impl Issuer {
         let name = claims
             .text(&self.settings.name_claim)
             .filter(|name| is_fit(name))
-            .ok_or(Denied::BadToken("the claim with its holder's name is missing or unfit"))?;
+            .ok_or(Denied::BadToken("the claim with its holder's name is missing or not valid"))?;
         let (roles, images) = self.rights(&claims.values(&self.settings.roles_claim));
         if roles.is_empty() {
             return Err(Denied::NoGrant);

@@ -94,10 +94,14 @@ impl<'de> Deserialize<'de> for TrustedProxies {
 fn network(text: &str) -> Result<IpNet, String> {
     let network = text.parse().or_else(|_| text.parse().map(|ip: IpAddr| ip.to_canonical().into()));
     let network: IpNet = network.map_err(|_| {
-        format!("trusted_proxies: {text:?} is no address (192.0.2.7) and no network (192.0.2.0/24)")
+        format!(
+            "trusted_proxies: {text:?} is not an address (192.0.2.7) or a network (192.0.2.0/24)"
+        )
     })?;
     if network.prefix_len() == 0 {
-        return Err(format!("trusted_proxies: {text:?} is everybody, who would be whom they say"));
+        return Err(format!(
+            "trusted_proxies: {text:?} covers all addresses: any client could pose as another"
+        ));
     }
     Ok(network)
 }

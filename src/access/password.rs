@@ -16,13 +16,11 @@ static COMMON: LazyLock<HashSet<&str>> = LazyLock::new(|| {
 /// The reason why a password was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum UnfitPassword {
-    #[error("a password has 8 to 1,000 bytes")]
+    #[error("a password must have 8 to 1,000 bytes")]
     Length,
-    #[error("a password is not the user's name")]
+    #[error("a password must not be the user's name")]
     Name,
-    #[error(
-        "this password is one of the first that are tried; several words in a row are good ones"
-    )]
+    #[error("this password is one of the first that attackers try; use several words in a row")]
     Common,
 }
 

@@ -63,17 +63,17 @@ impl Principals {
 
 impl PrincipalRule {
     fn check(&self) -> Result<(), &'static str> {
-        let (name, realm) = self.principal.rsplit_once('@').ok_or("a principal names its realm")?;
+        let (name, realm) = self.principal.rsplit_once('@').ok_or("a principal needs a realm")?;
         if name.is_empty() || realm.is_empty() || name.contains('@') {
-            return Err("a principal is written NAME@REALM");
+            return Err("a principal must have the form NAME@REALM");
         }
         if realm.contains('*') {
-            return Err("a realm is named whole: whoever runs another one could be anybody here");
+            return Err("a realm must not contain *: anyone who runs a realm could be any user");
         }
         match (name.matches('*').count(), self.user.matches('*').count()) {
             (0, 0) | (1, 0 | 1) => Ok(()),
-            (0, _) => Err("user has a * and principal has none"),
-            _ => Err("one * at most"),
+            (0, _) => Err("user has a *, but principal has none"),
+            _ => Err("at most one * is allowed"),
         }
     }
 

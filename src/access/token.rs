@@ -30,7 +30,8 @@ const AUDIENCE: &str = "imagedepot";
 const ALGORITHM: Algorithm = Algorithm::EdDSA;
 
 /// The refusal of a token that this depot does not know, or no longer knows.
-pub(super) const UNKNOWN: Denied = Denied::BadToken("it was revoked, or is not of this depot");
+pub(super) const UNKNOWN: Denied =
+    Denied::BadToken("it was revoked, or was not issued by this depot");
 
 #[derive(Serialize, Deserialize)]
 struct Claims {
@@ -56,8 +57,8 @@ pub async fn issue(
 
 /// Generates a key.
 pub fn new_key() -> Result<KeyDraft, Error> {
-    let pair = Ed25519KeyPair::generate().map_err(|_| broken("no key could be made"))?;
-    let private = pair.to_pkcs8v1().map_err(|_| broken("no key could be made"))?;
+    let pair = Ed25519KeyPair::generate().map_err(|_| broken("no key could be generated"))?;
+    let private = pair.to_pkcs8v1().map_err(|_| broken("no key could be generated"))?;
     Ok(KeyDraft {
         private_key: URL_SAFE_NO_PAD.encode(private.as_ref()).into(),
         public_key: URL_SAFE_NO_PAD.encode(pair.public_key().as_ref()),

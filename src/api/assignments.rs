@@ -141,7 +141,7 @@ impl NewPromotion {
         if rollout != Rollout::default() {
             return Err(Error::invalid(
                 "rollout.percent",
-                "promotions reach all clients at once for now: 100",
+                "must be 100: promotions always reach all clients at once for now",
             )
             .into());
         }

@@ -146,12 +146,13 @@ impl NewMapping {
             (true, user) => Outcome::Deny(user),
             (false, Some(user)) => Outcome::Allow(user),
             (false, None) => {
-                return Err(Error::invalid("user", "name the user, or say deny"));
+                return Err(Error::invalid("user", "name the user, or set deny"));
             }
         };
         let criterion = match (self.certificate, self.rules) {
             (Some(_), None) if self.position.is_some() => {
-                let reason = "only rules have one: a certificate of its own comes before them all";
+                let reason =
+                    "only mappings with rules have a position; single certificates come first";
                 return Err(Error::invalid("position", reason));
             }
             (Some(pem), None) => {
@@ -164,7 +165,7 @@ impl NewMapping {
                 CriterionDraft::Rules { rules: read_rules(written)?, position: self.position }
             }
             _ => {
-                let reason = "give a certificate or rules, one of the two";
+                let reason = "give either a certificate or rules";
                 return Err(Error::invalid("certificate", reason));
             }
         };
@@ -185,7 +186,7 @@ fn read_rules(written: Vec<WrittenRule>) -> Result<Rules, Error> {
 
 /// List certificate mappings
 #[utoipa::path(tag = "access", operation_id = "list_certificate_mappings", params(PageQuery),
-    description = "Returns them in the order in which they are tried: single certificates, then rules by position.",
+    description = "Returns the mappings in the order of their use: single certificates first, then rules by position.",
     responses((status = 200, description = "A page of mappings", body = Page<MappingBody>), ReadRefusals)
 )]
 #[get("/certificate-mappings")]

@@ -155,7 +155,7 @@ impl TryFrom<ChannelWords> for ChannelSettings {
     fn try_from(words: ChannelWords) -> Result<Self, Problem> {
         if words.approvals.is_some_and(|approvals| approvals != 0) {
             return Err(
-                Error::invalid("approvals", "promotions need no second person yet: 0").into()
+                Error::invalid("approvals", "must be 0: approvals are not supported yet").into()
             );
         }
         Ok(Self {

@@ -226,13 +226,14 @@ fn read_headers(request: &HttpRequest) -> Result<ArrivingFile, Problem> {
     };
     must_be_plain_bytes(request)?;
     if text(header::CONTENT_RANGE).is_some() {
-        let detail = "a PUT sends the whole file (RFC 9110 section 14.5)";
+        let detail =
+            "a PUT must send the whole file, without Content-Range (RFC 9110 section 14.5)";
         return Err(Problem::new(Code::ContentRangeRefused, detail));
     }
     let size = body_length(request)?;
     // By RFC 9112 (6.3) such a request has no body, which is never the intention of a client that sends a file.
     if size == Some(0) && !request.headers().contains_key(header::CONTENT_LENGTH) {
-        let detail = "the request brings no body; an empty file is sent with Content-Length: 0";
+        let detail = "the request has no body; send an empty file with Content-Length: 0";
         return Err(Problem::new(Code::LengthRequired, detail));
     }
     let (digest, witnesses) = promises_of_whole(request)?;

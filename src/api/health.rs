@@ -54,7 +54,7 @@ pub async fn livez() -> &'static str {
 ))]
 #[get("/readyz")]
 pub async fn readyz(depot: Data<Depot>) -> HttpResponse {
-    let ready = depot.catalog.snapshot().is_loaded();
+    let ready = depot.catalog.is_ready();
     let parts = depot.catalog.parts();
     let degraded = parts.iter().filter(|state| state.trouble.is_some());
     let degraded = degraded.map(|state| state.part.as_str()).collect();

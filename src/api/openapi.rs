@@ -33,15 +33,15 @@ answer. Files travel as raw `application/octet-stream`, never as forms.";
 const TAGS: [(&str, &str); 11] = [
     ("images", "Named things that have revisions"),
     ("revisions", "Immutable versions of an image: drafted, sealed, revoked, deleted"),
-    ("files", "Their bytes, in and out"),
-    ("uploads", "Files that arrive in pieces: tus 1.0 and the IETF's resumable uploads"),
-    ("channels", "The rings through which a revision goes, each with a folder of the tree"),
-    ("promotion", "Assigning a revision to a channel, and taking it back"),
-    ("updates", "What client machines ask every 15 minutes"),
-    ("publication", "The tree as it should be and is"),
-    ("maintenance", "What keeps the store clean and sound, and who changed what"),
-    ("access", "Users, tokens, certificates, and who the caller is"),
-    ("health", "For whoever watches the server"),
+    ("files", "The bytes of revisions: upload and download"),
+    ("uploads", "Files that arrive in pieces: tus 1.0 and the IETF draft"),
+    ("channels", "The rings that revisions are promoted to, each with a folder of the tree"),
+    ("promotion", "The assignment of revisions to channels: promotion, rollback and withdrawal"),
+    ("updates", "Update checks of client machines"),
+    ("publication", "The intended and the actual state of the tree"),
+    ("maintenance", "Garbage collection, scrub and the audit"),
+    ("access", "Users, tokens, certificate mappings, and the caller's identity"),
+    ("health", "Monitoring of the server"),
 ];
 
 /// Generates the document from the operations.

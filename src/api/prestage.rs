@@ -33,7 +33,7 @@ pub struct PrestageQuery {
     #[serde(default)]
     #[param(default = "C:\\", example = "D:\\Virtual Machines")]
     location: Option<String>,
-    /// Let users append in `PrestagedImages` as well, as the later edition of MED-V's document says.
+    /// Let users append in `PrestagedImages` as well, as in the later of MED-V's two documents.
     #[serde(default)]
     #[param(default = false)]
     users_may_append: bool,

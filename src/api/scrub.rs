@@ -158,7 +158,7 @@ pub async fn request(
     caller.sees_all_images()?;
     let ScrubQuery { image, revision } = query.into_inner();
     if revision.is_some() && image.is_none() {
-        let detail = "a revision is one of an image: name that, too";
+        let detail = "the parameter revision needs the parameter image";
         return Err(Problem::new(Code::BadQuery, detail));
     }
     depot.catalog.request_scrub(&caller.actor(), image.as_ref(), revision).await?;

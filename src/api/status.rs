@@ -167,7 +167,7 @@ impl StatusBody {
             |figures: &Figures| UploadsBody { count: figures.uploads, bytes: figures.arrived };
         Self {
             version: VersionBody::of_program(),
-            ready: depot.catalog.snapshot().is_loaded(),
+            ready: depot.catalog.is_ready(),
             degraded,
             parts,
             storage,

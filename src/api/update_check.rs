@@ -230,13 +230,13 @@ impl Question {
         links: &Links,
     ) -> Result<UpdateAnswer<'a>, Problem> {
         if !snapshot.is_loaded() {
-            return Err(Problem::new(Code::Starting, "the server has only just started"));
+            return Err(Problem::new(Code::Starting, "the server has just started; try again"));
         }
         let current = self.revision.unwrap_or(0);
         if current < 0 {
             return Err(Error::invalid(
                 "revision",
-                "0 for none, or the number of the one installed",
+                "must be the number of the installed revision, or 0 for none",
             )
             .into());
         }

@@ -111,7 +111,7 @@ impl Catalog {
         range: FragmentRange,
     ) -> Result<Option<Appending>> {
         if session.size.is_some_and(|size| size != range.total) {
-            return Err(Error::invalid("Content-Range", "another size than before"));
+            return Err(Error::invalid("Content-Range", "must name the same size as before"));
         }
         match session.state {
             State::Closed => return Err(Error::UploadNotFound),

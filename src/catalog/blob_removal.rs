@@ -32,7 +32,7 @@ impl Catalog {
         if error.is_database_unreachable() {
             return Err(error);
         }
-        tracing::warn!(%error, blob.key = blob.key, "garbage stays until the next sweep");
+        tracing::warn!(%error, blob.key = blob.key, "garbage could not be removed; the next sweep tries again");
         let mut tx = self.db.write_to_free().await?;
         tx.postpone_garbage(blob.id, self.clock.now()).await?;
         tx.commit().await?;

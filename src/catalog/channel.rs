@@ -203,20 +203,20 @@ async fn check(tx: &mut Tx, channel: &Channel) -> Result<()> {
         folder.parse::<ChannelName>().map_err(|_| {
             Error::invalid(
                 "folder",
-                "empty for the tree's root, or one plain folder name without slashes",
+                "must be empty for the tree's root, or one plain folder name without slashes",
             )
         })?;
         if is_file_like(folder) {
-            return Err(Error::invalid("folder", "ends like a file of the tree"));
+            return Err(Error::invalid("folder", "must not end like a file in the tree"));
         }
     }
     for other in tx.channels().await? {
         if other.id != channel.id && other.folder.eq_ignore_ascii_case(folder) {
-            return Err(Error::NameTaken(format!("folder {folder:?}")));
+            return Err(Error::NameTaken(format!("of the folder {folder:?}")));
         }
     }
     if !(0..=1000).contains(&channel.keep_old) {
-        return Err(Error::invalid("keep_old", "0 to 1,000"));
+        return Err(Error::invalid("keep_old", "must be from 0 to 1,000"));
     }
     if let Some(required) = &channel.requires_channel {
         let known = tx
@@ -224,7 +224,7 @@ async fn check(tx: &mut Tx, channel: &Channel) -> Result<()> {
             .await?
             .is_some_and(|required| required.id != channel.id);
         if !known {
-            return Err(Error::invalid("requires_channel", "another channel that exists"));
+            return Err(Error::invalid("requires_channel", "must be another existing channel"));
         }
     }
     Ok(())

@@ -39,117 +39,126 @@ pub enum Error {
     #[error("an image of kind {kind} has no file in the role {role}")]
     RoleUnknown { kind: &'static str, role: FileRole },
 
-    #[error("revision {0} is sealed: its bytes never change; make a new revision")]
+    #[error("revision {0} is sealed: its bytes never change; create a new revision")]
     RevisionSealed(i64),
-    #[error("revision {number} is {}, and this needs one that is ready", state.as_str())]
+    #[error("revision {number} is {}, but this operation needs one that is ready", state.as_str())]
     RevisionNotReady { number: i64, state: RevisionState },
-    #[error("the revision cannot be sealed: {} missing", list(missing))]
+    #[error("the revision cannot be sealed: missing files: {}", list(missing))]
     RevisionIncomplete { missing: Vec<FileRole> },
-    #[error("the file {0} has no byte, and no machine starts from that: send it again, then seal")]
+    #[error(
+        "the file {0} is empty, so no machine could start from it: send it again, then seal the revision"
+    )]
     EmptyFile(FileRole),
     #[error(
-        "the upload was closed before a byte of the file came: nothing was kept, begin it again"
+        "the upload was closed before any byte of the file arrived; nothing was kept: start it again"
     )]
     NothingCame,
     #[error(
-        "channels are assigned to revision {number}: {}; promote another one there first, or withdraw it",
+        "revision {number} is assigned to channels: {}; promote another revision there first, or withdraw it",
         list(channels)
     )]
     RevisionAssigned { number: i64, channels: Vec<ChannelName> },
-    #[error("revision {0} is protected; take the protection away first")]
+    #[error("revision {0} is protected; remove the protection first")]
     RevisionProtected(i64),
     #[error(
-        "there is no earlier revision of this channel that is ready and was not rolled back or withdrawn"
+        "the channel has no earlier revision that is ready and was not rolled back or withdrawn"
     )]
     NothingToRollBackTo,
     #[error("revision {revision} has to be promoted to {channel} first")]
     ChannelRequired { revision: i64, channel: ChannelName },
     #[error(
-        "{images} images are promoted to the channel; ?withdraw=true takes them out of the tree"
+        "{images} images are promoted to the channel; delete it with ?withdraw=true to take them out of the tree"
     )]
     ChannelInUse { images: i64 },
-    #[error("the channel {by} requires it; change that first")]
+    #[error("the channel {by} requires this channel; change {by} first")]
     ChannelIsRequired { by: ChannelName },
-    #[error("the last administrator cannot be deleted, disabled or lose the role")]
+    #[error("the last administrator cannot be deleted or disabled, and cannot lose the role")]
     LastAdministrator,
     #[error(
-        "certificates are mapped to the user: {}; delete these mappings first, for the next that fits would take \
-         their certificates over",
+        "certificates are mapped to the user: {}; delete these mappings first, because the next mapping that matches \
+         would take over their certificates",
         list(mappings)
     )]
     AccountMapped { mappings: Vec<MappingName> },
-    #[error("the certificate has a mapping, {0}; delete that first")]
+    #[error("the certificate already has the mapping {0}; delete it first")]
     CertificateMapped(MappingName),
-    #[error("it was changed in the meantime; read it again and repeat with the new ETag")]
+    #[error(
+        "the resource was changed in the meantime; read it again and repeat the request with the new ETag"
+    )]
     Stale,
-    #[error("the upload was given up in the meantime; send the file again")]
+    #[error("the upload was discarded in the meantime; send the file again")]
     UploadLost,
     #[error(
         "there is no such upload: it was cancelled, it has expired, or its draft was sealed or deleted; begin a new one"
     )]
     UploadNotFound,
-    #[error("the upload has {expected} bytes, so the next ones begin there and not at {given}")]
+    #[error(
+        "the upload has {expected} bytes, so the next bytes must begin there and not at {given}"
+    )]
     OffsetMismatch { expected: u64, given: u64 },
     #[error("the upload is complete: its bytes are the draft's file")]
     UploadComplete,
-    #[error("the upload is not complete: {received} of {size} bytes have come")]
+    #[error("the upload is not complete: {received} of {size} bytes have arrived")]
     UploadIncomplete { received: u64, size: u64 },
-    #[error("these bytes would end at {end}, and the file has {size}")]
+    #[error("these bytes would end at offset {end}, but the file has {size} bytes")]
     BeyondEnd { size: u64, end: u64 },
-    #[error("the file's length was said to be {known} before, and is now said to be {given}")]
+    #[error(
+        "the length of the file was stated as {known} bytes before, and is now stated as {given} bytes"
+    )]
     OtherLength { known: u64, given: u64 },
     #[error(
-        "the bytes do not have the checksum that came with them; nothing of them was kept, send them again"
+        "the bytes do not have the checksum that came with them; none of them were kept: send them again"
     )]
     ChecksumMismatch,
     #[error(
-        "a newer request has taken the upload over, or it was ended; ask for the offset and go on where it says"
+        "a newer request has taken over the upload, or it has ended; ask for the offset and continue there"
     )]
     UploadTakenOver,
-    #[error("an older request still writes to the upload and does not let go; try again")]
+    #[error("an older request is still writing to the upload; try again")]
     UploadBusy,
-    #[error("{open} uploads of yours are open, and {limit} may be; finish or delete some")]
+    #[error("you have {open} open uploads, and the limit is {limit}; finish or delete some")]
     TooManyUploads { open: i64, limit: i64 },
     #[error(
-        "the image has {used} bytes, {size} more are past its limit uploads.image_quota of {limit}"
+        "the image has {used} bytes, and {size} more would exceed the limit uploads.image_quota of {limit}"
     )]
     QuotaExceeded { used: u64, size: u64, limit: u64 },
     #[error(
-        "your uploads have reserved {reserved} bytes, and {size} more are past the {limit} that one caller may have of the \
-         free room (uploads.caller_share): finish or cancel some first"
+        "your uploads have reserved {reserved} bytes, and {size} more would exceed the {limit} bytes of free disk \
+         space that one caller may have (uploads.caller_share): finish or cancel some first"
     )]
     CallerShareExceeded { reserved: u64, size: u64, limit: u64 },
     #[error("{0}")]
     Forbidden(&'static str),
     #[error(
-        "{0}; nothing was removed. `imagedepot scrub` tells which files are damaged; if the catalog was set back to a backup, see docs/operations.md"
+        "{0}; nothing was removed. `imagedepot scrub` lists the damaged files; if the catalog was restored from a \
+         backup, see docs/operations.md"
     )]
     ReferencesIncomplete(String),
-    #[error("another server is at it and has not ended; try again")]
+    #[error("another server is doing the same work and has not finished; try again")]
     JobTaken,
 
     #[error(
-        "revision {revision} is sealed and this file of it damaged: only bytes with the digest {digest} heal it"
+        "revision {revision} is sealed and this file is damaged: only bytes with the digest {digest} can heal it"
     )]
     OtherBytes { revision: i64, digest: Digest },
-    #[error("the bytes have the digest {actual}, but {expected} was named")]
+    #[error("the bytes have the digest {actual}, but the request named {expected}")]
     DigestMismatch { expected: String, actual: String },
-    #[error("{received} of {announced} bytes came; nothing was kept, send the file again")]
+    #[error("only {received} of {announced} bytes arrived; nothing was kept: send the file again")]
     Truncated { announced: u64, received: u64 },
-    #[error("the file has {size} bytes and the limit uploads.max_size is {limit}")]
+    #[error("the file has {size} bytes, but the limit uploads.max_size is {limit}")]
     TooLarge { size: u64, limit: u64 },
     #[error(
-        "a file whose length is not said before has at most {limit} bytes here; say its length"
+        "a file whose length is not stated in advance may have at most {limit} bytes; state its length"
     )]
     TooLargeUnannounced { limit: u64 },
     #[error(
-        "{needed} bytes do not fit: {available} are free beside what is reserved; what was deleted lately stays for \
-         store.safety_age, unless POST /api/v1/gc?immediately=true removes it"
+        "{needed} bytes do not fit on the disk: {available} are free and not reserved; recently deleted bytes stay \
+         for store.safety_age, unless POST /api/v1/gc?immediately=true removes them"
     )]
     NoRoom { needed: u64, available: u64 },
     #[error(
-        "the disk has {free} bytes left, and store.min_free keeps {floor} of them; what came before is kept, go on \
-         when there is room"
+        "the disk has {free} bytes left, and store.min_free keeps {floor} of them; the bytes that arrived were kept: \
+         continue when there is more space"
     )]
     FloorReached { free: u64, floor: u64 },
 

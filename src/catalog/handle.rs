@@ -58,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// The time when the snapshot was last compared with the catalog.
     pub(super) compared_at: std::sync::Mutex<Option<Instant>>,
+    /// Set once the snapshot is kept up to date.
+    pub(super) is_following: AtomicBool,
     /// Allows one refresh at a time. Callers that wait find that their change is already there.
     pub(crate) refreshing: Mutex<()>,
     /// Allows one round of each [`job`](super::job) at a time in this server. A row does the same among the servers.
@@ -77,12 +79,18 @@ pub(crate) struct Shared {
 }
 
 impl Catalog {
+    /// Shows the store's counters from the start, before anything is counted.
+    pub fn begin_at_zero(&self) {
+        self.blobs.begin_at_zero();
+    }
+
     /// Creates the catalog. Must be called within the runtime that lives as long as the server.
     pub fn new(parts: CatalogParts) -> Self {
         let CatalogParts { db, blobs, tree, rules, clock, ids, instance } = parts;
         let shared = Shared {
             snapshot: ArcSwap::default(),
             compared_at: std::sync::Mutex::default(),
+            is_following: AtomicBool::new(false),
             refreshing: Mutex::default(),
             jobs: Default::default(),
             tree_is_due: Notify::new(),

@@ -106,7 +106,7 @@ impl Catalog {
         condition.check(Some(&image.tag()))?;
         if is_lower(image.keep_revisions, change.keep_revisions) && !actor.holds(Role::Admin) {
             return Err(Error::Forbidden(
-                "who has fewer revisions kept needs the right to delete: an admin",
+                "only an admin may lower keep_revisions, because that deletes revisions",
             ));
         }
         let before = image.shown();
@@ -174,7 +174,7 @@ fn checked_extension(kind: ImageKind, extension: Option<&str>) -> Result<String>
     match (kind, extension) {
         (ImageKind::Medv, None | Some("ckm")) => Ok("ckm".to_owned()),
         (ImageKind::Medv, Some(_)) => {
-            Err(Error::invalid("extension", "images of kind medv have the extension ckm"))
+            Err(Error::invalid("extension", "must be ckm for images of kind medv"))
         }
         (ImageKind::Single, None) => Ok("img".to_owned()),
         (ImageKind::Single, Some(extension)) => {
@@ -186,7 +186,7 @@ fn checked_extension(kind: ImageKind, extension: Option<&str>) -> Result<String>
             } else {
                 Err(Error::invalid(
                     "extension",
-                    "1 to 16 letters and digits, and not ckm, index, chunks, json or jws",
+                    "must be 1 to 16 letters and digits, but not ckm, index, chunks, json or jws",
                 ))
             }
         }
@@ -200,7 +200,7 @@ pub(crate) fn check_labels(labels: &Labels) -> Result<()> {
     } else {
         Err(Error::invalid(
             "labels",
-            "at most 64, with keys up to 100 and values up to 1,000 bytes",
+            "must be at most 64, with keys of up to 100 bytes and values of up to 1,000 bytes",
         ))
     }
 }
@@ -217,10 +217,13 @@ fn check_description(
     keep_revisions: Option<i64>,
 ) -> Result<()> {
     if description.len() > 10_000 {
-        return Err(Error::invalid("description", "at most 10,000 bytes"));
+        return Err(Error::invalid("description", "must have at most 10,000 bytes"));
     }
     if keep_revisions.is_some_and(|keep| !(1..=1_000_000).contains(&keep)) {
-        return Err(Error::invalid("keep_revisions", "1 to 1,000,000, or null to keep all"));
+        return Err(Error::invalid(
+            "keep_revisions",
+            "must be from 1 to 1,000,000, or null to keep all",
+        ));
     }
     check_labels(labels)
 }

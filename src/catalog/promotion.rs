@@ -340,7 +340,7 @@ async fn promotable_channel(tx: &mut Tx, actor: &Actor, name: &ChannelName) -> R
     if actor.may_promote_to(&channel) {
         Ok(channel)
     } else {
-        Err(Error::Forbidden("the channel does not name a role of yours among its promoters"))
+        Err(Error::Forbidden("none of your roles is among the promoters of this channel"))
     }
 }
 
@@ -377,10 +377,14 @@ fn check_deadline(deadline: Option<DateTime<Utc>>) -> Result<()> {
     if deadline.is_none_or(|deadline| (1970..=9999).contains(&deadline.year())) {
         Ok(())
     } else {
-        Err(Error::invalid("deadline", "a year between 1970 and 9999"))
+        Err(Error::invalid("deadline", "must be in a year from 1970 to 9999"))
     }
 }
 
 fn check_note(note: &str) -> Result<()> {
-    if note.len() <= 10_000 { Ok(()) } else { Err(Error::invalid("note", "at most 10,000 bytes")) }
+    if note.len() <= 10_000 {
+        Ok(())
+    } else {
+        Err(Error::invalid("note", "must have at most 10,000 bytes"))
+    }
 }

@@ -44,7 +44,7 @@ impl Catalog {
                     self.until(at).min(LOOK_EVERY)
                 }
                 Err(error) => {
-                    tracing::error!(%error, "the tree could not be brought up to date; trying again");
+                    tracing::error!(%error, "the tree could not be brought up to date; the server tries again");
                     RETRY_AFTER
                 }
             };
@@ -77,7 +77,7 @@ impl Catalog {
             // That is a problem of the catalog, not of the tree.
             Err(error) if error.is_database_unreachable() => {}
             Err(_) => {
-                let what = "the last look at the tree left something undone; the log says what";
+                let what = "the last update of the tree is not complete; the server's log says why";
                 self.note_publication(Some(what.to_owned()));
             }
         }
@@ -104,9 +104,8 @@ impl Catalog {
 /// Describes the conflicts, which only a person can resolve.
 fn in_the_way(plan: &Plan) -> Option<String> {
     let conflicts = plan.steps.iter().filter(|step| matches!(step, Step::Conflict { .. })).count();
-    (conflicts > 0).then(|| {
-        format!("somebody else's files stand where published ones should: {conflicts} of them")
-    })
+    (conflicts > 0)
+        .then(|| format!("{conflicts} files that imagedepot did not make block published files"))
 }
 
 fn steps_due(count: usize) {

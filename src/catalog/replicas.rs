@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::actor::Execution;
@@ -36,7 +37,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const LEAVING: Duration = Duration::from_secs(2);
 
 /// The last report of this server, or attempt at one.
-pub(super) struct LastReport {
+struct LastReport {
     version: Option<i64>,
     /// The time of the next report, or of the next attempt after a failure.
     next: Instant,
@@ -55,10 +56,10 @@ impl LastReport {
 }
 
 impl Catalog {
-    /// Reports the snapshot that this server answers from to the other servers, if there may be any.
-    pub(super) async fn report_itself(&self, told: &mut LastReport) {
+    /// Reports the snapshot that this server answers from to the other servers.
+    async fn report_itself(&self, told: &mut LastReport) {
         let version = self.snapshot().version();
-        if !self.db.may_be_shared() || !told.is_due(version) {
+        if !told.is_due(version) {
             return;
         }
         match timeout(TELLING, self.try_telling(version)).await {
@@ -66,7 +67,10 @@ impl Catalog {
                 *told = LastReport { version: Some(version), next: Instant::now() + TELL_EVERY }
             }
             failed => {
-                tracing::debug!(?failed, "the other servers could not be told");
+                tracing::debug!(
+                    ?failed,
+                    "this server's state could not be recorded for the other servers"
+                );
                 *told = LastReport { version: Some(version), next: Instant::now() + TELLING };
             }
         }
@@ -77,6 +81,21 @@ impl Catalog {
         let mut tx = self.db.write_to_free().await?;
         tx.record_replica(&Replica { instance, program, loaded }).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// Reports this server's state after each change and regularly, until cancelled.
+    pub(super) async fn report_versions(&self, mut loaded: watch::Receiver<i64>) {
+        if !self.db.may_be_shared() {
+            return;
+        }
+        let mut told = LastReport::default();
+        loop {
+            self.report_itself(&mut told).await;
+            tokio::select! {
+                changed = loaded.changed() => if changed.is_err() { return },
+                () = tokio::time::sleep_until(told.next.max(Instant::now() + LOOK_EVERY)) => {}
+            }
+        }
     }
 
     /// Returns the number of servers whose answers include a change that this server has made. Waits until all do, for

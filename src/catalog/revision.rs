@@ -57,7 +57,7 @@ impl RevisionDetails {
             return Ok(());
         }
         Err(Error::Forbidden(
-            "the draft is somebody else's: who made it fills and seals it, or an admin; make one of your own",
+            "the draft belongs to another caller: only its creator or an admin may fill and seal it; create your own",
         ))
     }
 
@@ -168,7 +168,7 @@ impl Catalog {
         let is_given_up = details.revision.protected && change.protected == Some(false);
         if is_given_up && !details.may_be_deleted_by(actor) {
             return Err(Error::Forbidden(
-                "who takes protection away needs the right to delete: an admin",
+                "removing the protection needs the right to delete the revision: ask an admin",
             ));
         }
         let before = details.shown();
@@ -297,7 +297,7 @@ pub(super) async fn locked_details(
 
 fn check_notes(revision: &Revision) -> Result<()> {
     if revision.notes.len() > 100_000 {
-        return Err(Error::invalid("notes", "at most 100,000 bytes"));
+        return Err(Error::invalid("notes", "must have at most 100,000 bytes"));
     }
     check_labels(&revision.labels)
 }

@@ -84,13 +84,13 @@ impl Connection {
     pub fn api(&self, segments: &[&str]) -> Result<Url, Failure> {
         let mut url = self.server.clone();
         url.path_segments_mut()
-            .map_err(|()| Failure::usage("the server's address cannot have paths"))?
+            .map_err(|()| Failure::usage("the server's address cannot be extended by a path"))?
             .pop_if_empty()
             .extend(["api", "v1"])
             .extend(segments);
         // A URL drops segments that are dots, escaped or not, and would name something else.
         if let Some(dots) = segments.iter().find(|segment| matches!(**segment, "" | "." | "..")) {
-            return Err(Failure::usage(format!("`{dots}` cannot be a name")));
+            return Err(Failure::usage(format!("`{dots}` is not a valid name")));
         }
         Ok(url)
     }
@@ -187,7 +187,7 @@ impl Connection {
                 Err(error) if repeat == Repeat::IfUnsent && !error.is_connect() => {
                     Setback::lasting(
                         Failure::line(self.server(), &error)
-                            .with_hint("whether the server still did it is unknown"),
+                            .with_hint("it is unknown if the server carried out the request"),
                     )
                 }
                 Err(error) => self.broken(&error),
@@ -202,7 +202,7 @@ impl Connection {
             response.chunk().await.map_err(|error| Failure::line(self.server(), &error))?
         {
             if body.len() + piece.len() > LARGEST_ANSWER {
-                let why = format!("it has more than {LARGEST_ANSWER} bytes");
+                let why = format!("it is larger than {LARGEST_ANSWER} bytes");
                 return Err(Failure::unreadable("answer", why));
             }
             body.extend_from_slice(&piece);
@@ -218,7 +218,7 @@ pub fn name_in_location(response: &Response) -> Result<&str, Failure> {
     location
         .and_then(|location| location.trim_end_matches('/').rsplit('/').next())
         .filter(|name| !name.is_empty())
-        .ok_or_else(|| Failure::unreadable("answer", "it does not say where the new thing is"))
+        .ok_or_else(|| Failure::unreadable("answer", "it has no Location of the new resource"))
 }
 
 /// Builds the HTTP client without an overall time-out and without `read_timeout`: the latter counts from the start of
@@ -246,10 +246,7 @@ fn http_client(server: &Url, ca: Option<&Path>) -> Result<Client, Failure> {
 fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
     let bytes = fs::read(path).map_err(|error| Failure::local("read", path, &error))?;
     let wrong = |why: &str| {
-        Failure::usage(format!(
-            "{} has no certificates in PEM that can be used: {why}",
-            path.display()
-        ))
+        Failure::usage(format!("{} has no usable certificates in PEM: {why}", path.display()))
     };
     let mut certificates = Vec::new();
     for (line, der) in pem::certificates(&bytes).map_err(|error| wrong(&error.to_string()))? {
@@ -262,7 +259,7 @@ fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
 fn idempotency_key() -> Result<HeaderValue, Failure> {
     let mut bytes = [0; 16];
     let no_randomness = |error: &dyn std::fmt::Display| {
-        Failure::new(Exit::Other, format!("this system gives no random numbers: {error}"))
+        Failure::new(Exit::Other, format!("the system provides no random numbers: {error}"))
     };
     getrandom::fill(&mut bytes).map_err(|error| no_randomness(&error))?;
     HeaderValue::from_str(&hex::encode(bytes)).map_err(|error| no_randomness(&error))

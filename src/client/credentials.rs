@@ -42,8 +42,8 @@ pub struct ServerArgs {
         long,
         value_name = "TEXT",
         conflicts_with = "password_file",
-        help = "The user's password [env: IMAGEDEPOT_PASSWORD]; as a flag, everybody on this \
-                machine can see it in the list of processes"
+        help = "The user's password [env: IMAGEDEPOT_PASSWORD]; as a flag, it is visible \
+                to all users of this machine in the process list"
     )]
     pub password: Option<SecretString>,
 
@@ -58,8 +58,8 @@ pub struct ServerArgs {
         long,
         value_name = "TEXT",
         conflicts_with_all = ["user", "password", "password_file", "token_file"],
-        help = "API token, instead of user and password [env: IMAGEDEPOT_TOKEN]; as visible as \
-                --password is"
+        help = "API token, instead of user and password [env: IMAGEDEPOT_TOKEN]; as a flag, it \
+                is as visible as --password"
     )]
     pub token: Option<SecretString>,
 
@@ -103,14 +103,15 @@ impl ServerArgs {
             return Err(Failure::usage(without_scheme(&text)));
         }
         // The message does not repeat the text: some users write passwords into addresses.
-        let mut url = Url::parse(&text)
-            .map_err(|error| Failure::usage(format!("the server's address is no URL: {error}")))?;
+        let mut url = Url::parse(&text).map_err(|error| {
+            Failure::usage(format!("the server's address is not a URL: {error}"))
+        })?;
         if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-            return Err(Failure::usage("the server's address begins with http:// or https://"));
+            return Err(Failure::usage("the server's address must begin with http:// or https://"));
         }
         if !url.username().is_empty() || url.password().is_some() {
             return Err(Failure::usage(
-                "credentials do not belong into the server's address; use --user and \
+                "the server's address must not contain credentials; use --user and \
                  --password-file, or IMAGEDEPOT_USER and IMAGEDEPOT_PASSWORD",
             ));
         }
@@ -151,11 +152,11 @@ impl ServerArgs {
             (Some(user), Some(password)) => Ok(Credentials::Basic { user, password }),
             (None, None) => Ok(Credentials::Anonymous),
             (Some(_), None) => Err(Failure::usage(
-                "a user without a password: give --password-file or IMAGEDEPOT_PASSWORD",
+                "there is a user but no password: set --password-file or IMAGEDEPOT_PASSWORD",
             )),
-            (None, Some(_)) => {
-                Err(Failure::usage("a password without a user: give --user or IMAGEDEPOT_USER"))
-            }
+            (None, Some(_)) => Err(Failure::usage(
+                "there is a password but no user: set --user or IMAGEDEPOT_USER",
+            )),
         }
     }
 }
@@ -163,7 +164,7 @@ impl ServerArgs {
 fn without_scheme(text: &str) -> String {
     let example = if text.contains('@') { "depot.example:8080" } else { text };
     format!(
-        "the server's address begins with http:// or https://: http://{example} or https://{example}"
+        "the server's address must begin with http:// or https://, as in http://{example} or https://{example}"
     )
 }
 

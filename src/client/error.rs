@@ -68,11 +68,11 @@ impl Failure {
     /// Reports that no answer came, or that the connection broke.
     pub fn line(server: &str, error: &reqwest::Error) -> Self {
         let hint = if is_untrusted_certificate(error) {
-            "; if its authority is a private one, name it with --ca FILE"
+            "; if its certificate is from a private authority, set --ca FILE"
         } else if is_without_tls(error) {
-            "; it speaks no TLS at this port: its address may begin with http:// instead of https://"
+            "; this port does not speak TLS: try http:// instead of https://"
         } else if server.starts_with("http:") && is_cut_off(error) {
-            "; if it speaks TLS at this port, its address begins with https://"
+            "; if this port speaks TLS, use https:// instead of http://"
         } else {
             ""
         };
@@ -158,7 +158,7 @@ fn describe(status: StatusCode, problem: Problem) -> String {
         .unwrap_or_else(|| status.canonical_reason().unwrap_or("no reason given").to_owned());
     let request = problem.request_id.map(|id| format!(" (request {id})")).unwrap_or_default();
     let hint = if status == StatusCode::UNAUTHORIZED {
-        "; credentials come from --user and --password-file, --token-file, or IMAGEDEPOT_USER, \
+        "; set credentials with --user and --password-file, --token-file, or IMAGEDEPOT_USER, \
          IMAGEDEPOT_PASSWORD and IMAGEDEPOT_TOKEN"
     } else {
         ""

@@ -35,11 +35,11 @@ Exit codes:
   1  failed for another reason than those below, or something is damaged or was left out
   2  the command line or the settings are wrong, or the server refuses a value in them
   3  the server, the database or the bucket cannot be reached, or is too busy even after several tries
-  4  refused: the credentials are wrong or do not suffice
+  4  refused: the credentials are wrong or not sufficient
   5  not found: no such image, revision, channel, user or catalog, or nothing is assigned to it
   6  conflict: the state of the image, revision or channel does not allow it
   7  verification failed: the bytes do not match their digest
-  8  no room, or a local file or folder cannot be read or written
+  8  not enough disk space, or a local file or folder cannot be read or written
   130  interrupted with Ctrl-C";
 
 impl Exit {
@@ -61,12 +61,12 @@ impl Exit {
         match self {
             Self::Other => "Failed",
             Self::Usage => "Wrong command line or settings",
-            Self::Unreachable => "Cannot be reached now",
+            Self::Unreachable => "Unreachable",
             Self::Refused => "Refused",
             Self::NotFound => "Not found",
             Self::Conflict => "Conflict",
             Self::Verification => "Verification failed",
-            Self::Storage => "No room, or a file that cannot be read or written",
+            Self::Storage => "Not enough disk space, or a file that cannot be read or written",
             Self::Interrupted => "Interrupted",
         }
     }
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_help_names_every_exit_code() {
+    fn the_help_and_the_reference_name_every_exit_code() {
         let all = [
             Exit::Other,
             Exit::Usage,
@@ -101,8 +101,18 @@ mod tests {
             Exit::Storage,
             Exit::Interrupted,
         ];
+        let reference = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
+        let reference = std::fs::read_to_string(reference).unwrap();
+        let section = reference.split("\n## Exit codes\n").nth(1).unwrap();
+        let rows = section.split("\n## ").next().unwrap().lines();
+        assert_eq!(
+            rows.filter(|line| line.contains("| `")).count(),
+            all.len() + 1,
+            "0 beside them"
+        );
         for (exit, number) in all.into_iter().zip((1..=8).chain([130])) {
             assert_eq!(u8::from(exit), number);
+            assert!(section.contains(&format!("\n| {number} | `{exit:?}` | ")), "{exit:?}");
             assert!(EXIT_CODES.contains(&format!("\n  {number}  ")), "{number}");
         }
     }

@@ -81,7 +81,7 @@ fn kit_of(target: &Target, args: &Args) -> Result<Kit, Failure> {
     if !target.is_ready {
         let (image, revision) = (&target.image, target.revision);
         let message =
-            format!("{image} revision {revision} is revoked or damaged; pre-stage another");
+            format!("{image} revision {revision} is revoked or damaged; choose another revision");
         return Err(Failure::new(Exit::Conflict, message));
     }
     let file = |file: &TargetFile| KitFile::new(&file.name, file.size, file.digest);
@@ -120,7 +120,7 @@ async fn lay_out(
         }
     }
     if !marked {
-        progress.note("the file system keeps no read-only marks: verify is going to say writable");
+        progress.note("the file system does not keep read-only marks: verify will report the files as writable");
     }
     Ok(sum)
 }
@@ -147,8 +147,8 @@ async fn fetch(
 
 fn sentence(target: &Target, args: &Args, sum: Fetched, seconds: f64) -> String {
     format!(
-        "{} revision {} is in {}, verified, for {} of client computers ({} fetched, {} already there, \
-         {seconds:.1} s). Its README.txt says how to go on.",
+        "{} revision {} is in {}, verified, for {} on client computers ({} fetched, {} already there, \
+         {seconds:.1} s). Its README.txt describes the next steps.",
         target.image,
         target.revision,
         args.to.display(),

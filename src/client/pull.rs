@@ -80,7 +80,7 @@ async fn pull(
     what_is_there: ExistingFiles,
     progress: &Progress,
 ) -> Result<Fetched, Failure> {
-    std::fs::create_dir_all(folder).map_err(|error| Failure::local("make", folder, &error))?;
+    std::fs::create_dir_all(folder).map_err(|error| Failure::local("create", folder, &error))?;
     let mut sum = Fetched::default();
     for file in &target.files {
         let bar = progress.file(&file.name, file.size);

@@ -45,7 +45,7 @@ use super::exit_code::Exit;
 use super::interrupt::Interrupt;
 use super::progress::Progress;
 
-const GOES_ON: &str = "the same command goes on where this one stopped";
+const GOES_ON: &str = "the same command continues where this one stopped";
 
 impl Args {
     fn if_unfinished(&self) -> IfUnfinished {
@@ -69,7 +69,8 @@ async fn push(args: Args) -> Result<(), Failure> {
     let ready = interrupt.unless(GOES_ON, uploading).await?;
     let epoch = match &args.channel {
         Some(channel) => {
-            let meaning = format!("{ready} is ready; if it is promoted to {channel} is not known");
+            let meaning =
+                format!("{ready} is ready; it is unknown if it was promoted to {channel}");
             Some(interrupt.unless(&meaning, promote(&connection, &ready, channel)).await?)
         }
         None => None,
@@ -186,7 +187,7 @@ async fn keep_or_delete_draft(
     match previous_push::clear_away(connection, draft, memory).await {
         Ok(()) => failure,
         Err(_) => failure.with_hint(&format!(
-            "draft {} of {} is left on the server, which removes it in time",
+            "draft {} of {} remains on the server until it expires",
             draft.number(),
             draft.image()
         )),

@@ -101,7 +101,7 @@ impl Attempts {
             Again::Never => return Err(setback.failure),
             Again::AfterPause => shortened_at_random(self.pause()),
             Again::After(asked) if asked > LONGEST_OBEYED => {
-                let hint = format!("it asks to come back in {} s", asked.as_secs());
+                let hint = format!("the server asks to try again in {} s", asked.as_secs());
                 return Err(setback.failure.with_hint(&hint));
             }
             Again::After(asked) => asked,
@@ -182,7 +182,7 @@ mod tests {
         let failure = Failure::new(Exit::Unreachable, "busy");
         let setback = Setback { failure, again: Again::After(Duration::from_hours(1)) };
         let given_up = Attempts::new(Patience::CALL).next(setback).await.unwrap_err();
-        assert_eq!(given_up.to_string(), "busy; it asks to come back in 3600 s");
+        assert_eq!(given_up.to_string(), "busy; the server asks to try again in 3600 s");
     }
 
     #[tokio::test]

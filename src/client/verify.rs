@@ -33,7 +33,7 @@ const LARGEST_LIST: u64 = 1 << 20;
 #[command(after_help = "\
 Exit codes:
   0  the kit is as it was laid out
-  7  it is not: what is missing, extra, changed, writable, unpaired or unreadable is said, a line each
+  7  it is not: each missing, extra, changed, writable, unpaired or unreadable file is reported on a line
   8  the folder cannot be read")]
 pub struct Args {
     /// Folder of the kit, which contains SHA256SUMS
@@ -106,8 +106,10 @@ pub async fn run(args: Args) -> Result<(), Failure> {
     match report.findings.len() {
         0 => Ok(()),
         count => {
-            let message =
-                format!("{} is not the kit that was laid out: {count} found", folder.display());
+            let message = format!(
+                "{} differs from the kit that was laid out: {count} findings",
+                folder.display()
+            );
             Err(Failure::new(Exit::Verification, message))
         }
     }
@@ -158,7 +160,11 @@ fn listed(folder: &Path, report: &mut Report) -> Vec<(String, Digest)> {
             })
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            report.add(Kind::Missing, sums::NAME, "the kit was not finished, or this is none");
+            report.add(
+                Kind::Missing,
+                sums::NAME,
+                "the kit is unfinished, or this folder is not a kit",
+            );
             Vec::new()
         }
         Err(error) => {
@@ -207,14 +213,14 @@ fn find_unpaired(there: &[String], listed: &[(String, Digest)], report: &mut Rep
     for path in there {
         if let Some(indexes) = sums::indexes_of(path) {
             if !indexes.iter().any(|index| is_there(index) || known(index)) {
-                report.add(Kind::Unpaired, path, "its index is not there");
+                report.add(Kind::Unpaired, path, "its index is missing");
             }
         } else if sums::is_index(path) {
             let is_of =
                 |ckm: &String| sums::indexes_of(ckm).is_some_and(|indexes| indexes.contains(path));
             let listed = listed.iter().map(|(path, _)| path);
             if !there.iter().chain(listed).any(is_of) {
-                report.add(Kind::Unpaired, path, "its CKM is not there");
+                report.add(Kind::Unpaired, path, "its CKM is missing");
             }
         }
     }
@@ -224,7 +230,7 @@ fn text(report: &Report, folder: &Path) -> String {
     if report.findings.is_empty() {
         let (files, bytes) = (report.files, indicatif::BinaryBytes(report.bytes));
         return format!(
-            "{} is whole: {files} files, {bytes}, all as they were laid out",
+            "{} is intact: {files} files, {bytes}, all as they were laid out",
             folder.display()
         );
     }

@@ -38,21 +38,23 @@ impl Config {
     fn check_alias(&self) -> Result<(), ConfigError> {
         let alias = &self.tree.alias;
         if alias.parse::<ChannelName>().is_err() || alias.eq_ignore_ascii_case("api") {
-            return Err(ConfigError::new("tree.alias: one plain path segment, and not api"));
+            return Err(ConfigError::new(
+                "tree.alias: must be one plain path segment other than api",
+            ));
         }
         Ok(())
     }
 
     fn check_period(&self) -> Result<(), ConfigError> {
         if self.checks.period.as_secs() < 30 {
-            return Err(ConfigError::new("checks.period: at least 30s"));
+            return Err(ConfigError::new("checks.period: must be at least 30s"));
         }
         Ok(())
     }
 
     fn check_catalog(&self) -> Result<(), ConfigError> {
         if self.catalog.connections < FEWEST_CONNECTIONS {
-            return Err(ConfigError::new("catalog.connections: at least 4"));
+            return Err(ConfigError::new("catalog.connections: must be at least 4"));
         }
         let url = self.catalog.url.as_deref().unwrap_or_default();
         Db::check_url(url).map_err(|error| ConfigError(error.to_string()))
@@ -67,7 +69,7 @@ impl Config {
         for (at, address) in addresses.iter().enumerate() {
             if let Some(other) = addresses[..at].iter().find(|other| clash(**other, *address)) {
                 let why =
-                    if other == address { "stands there twice" } else { "is taken along by it" };
+                    if other == address { "is listed twice" } else { "overlaps with the other" };
                 return Err(ConfigError(format!(
                     "listener: {other} and {address}: {address} {why}, among the listeners' addresses and metrics.listen"
                 )));

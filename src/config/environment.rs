@@ -54,7 +54,9 @@ pub(super) fn variables() -> Result<Vec<Variable>, ConfigError> {
 impl Variable {
     fn new(name: &str, words: &str, text: String) -> Result<Self, ConfigError> {
         let key = key(words).ok_or_else(|| {
-            ConfigError::new(format!("{name}: not IMAGEDEPOT__SECTION__KEY, with two underscores"))
+            ConfigError::new(format!(
+                "{name}: must have the form IMAGEDEPOT__SECTION__KEY, with two underscores"
+            ))
         })?;
         let last = key.rsplit('.').next().unwrap_or_default();
         let kind = if LISTS.contains(&last) {
@@ -96,7 +98,7 @@ fn texts() -> Result<Vec<(String, String)>, ConfigError> {
             continue;
         }
         let Ok(value) = value.into_string() else {
-            return Err(ConfigError::new(format!("{name}: not UTF-8")));
+            return Err(ConfigError::new(format!("{name}: the value is not UTF-8")));
         };
         texts.push((name, value));
     }

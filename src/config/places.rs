@@ -123,7 +123,7 @@ pub(super) fn below(bucket: &Url, name: &str) -> Url {
 }
 
 pub(super) fn local_folder(key: &str, url: Option<&Url>) -> Result<PathBuf, ConfigError> {
-    url.filter(|url| url.scheme() == "file")
-        .and_then(|url| url.to_file_path().ok())
-        .ok_or_else(|| ConfigError(format!("{key}: a folder of this machine, as file:///path")))
+    url.filter(|url| url.scheme() == "file").and_then(|url| url.to_file_path().ok()).ok_or_else(
+        || ConfigError(format!("{key}: must be a folder of this machine, written as file:///path")),
+    )
 }

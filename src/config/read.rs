@@ -72,7 +72,7 @@ impl Config {
             .map_err(|error| ConfigError(format!("{}: {error}", data.display())))?;
         let folder_url = |name: &str| {
             Url::from_directory_path(data.join(name))
-                .map_err(|()| ConfigError(format!("{} is no path for a URL", data.display())))
+                .map_err(|()| ConfigError(format!("{} cannot be written as a URL", data.display())))
         };
         if self.catalog.url.is_none() {
             self.catalog.url = Some(format!("sqlite:{}", data.join("catalog.sqlite").display()));

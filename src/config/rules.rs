@@ -19,7 +19,7 @@ impl Config {
             min_free: self.store.min_free.as_u64(),
             safety_age: self.store.safety_age,
             check_period: u32::try_from(self.checks.period.as_secs())
-                .map_err(|_| ConfigError("checks.period: at most 100 years".to_owned()))?,
+                .map_err(|_| ConfigError("checks.period: must be at most 100 years".to_owned()))?,
             scrub: self.scrub.rules()?,
             audit: self.audit,
             stale_after: self.access.stale_after,

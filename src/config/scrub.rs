@@ -28,7 +28,7 @@ impl Default for Scrub {
 impl Scrub {
     pub(super) fn rules(&self) -> Result<ScrubRules, ConfigError> {
         if self.within < Duration::from_mins(1) {
-            return Err(ConfigError::new("scrub.within: at least a minute"));
+            return Err(ConfigError::new("scrub.within: must be at least a minute"));
         }
         let bandwidth = Some(self.bandwidth.as_u64()).filter(|rate| *rate > 0);
         Ok(ScrubRules { within: self.within, bandwidth })

@@ -72,7 +72,7 @@ pub struct NamePattern(Regex);
 pub enum InvalidNamePattern {
     #[error("{0}")]
     Regex(#[from] regex::Error),
-    #[error("it needs the group (?<image>…), which is the image's name")]
+    #[error("it needs the group (?<image>…), which matches the image's name")]
     NoImage,
 }
 

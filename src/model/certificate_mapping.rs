@@ -157,7 +157,7 @@ impl TryFrom<Vec<Rule>> for Rules {
         if (1..=20).contains(&rules.len()) {
             Ok(Self(rules))
         } else {
-            Err(InvalidRule("a mapping has 1 to 20 rules, all of which have to hold".to_owned()))
+            Err(InvalidRule("a mapping has 1 to 20 rules, all of which must match".to_owned()))
         }
     }
 }
@@ -197,7 +197,8 @@ impl Rule {
         if (1..=256).contains(&pattern.len()) && !pattern.chars().any(char::is_control) {
             Ok(Self { place, pattern, case_sensitive })
         } else {
-            let what = "a rule's match has 1 to 256 bytes, and * stands for any characters";
+            let what =
+                "a rule's match must have 1 to 256 bytes, in which * stands for any characters";
             Err(InvalidRule(what.to_owned()))
         }
     }
@@ -242,7 +243,9 @@ impl FromStr for Rule {
 
     fn from_str(text: &str) -> Result<Self, InvalidRule> {
         let unlike = || {
-            InvalidRule(format!("{text:?} is not like subject.OU=Sales*, issuer.CN=… or san.dns=…"))
+            InvalidRule(format!(
+                "{text:?} does not have the form subject.OU=Sales*, issuer.CN=… or san.dns=…"
+            ))
         };
         let (place, pattern) = text.split_once('=').ok_or_else(unlike)?;
         let (field, attribute) = place.split_once('.').ok_or_else(unlike)?;

@@ -11,7 +11,7 @@ pub struct Digest([u8; 32]);
 
 /// The error for a text that is not `sha256:` and 64 hex digits.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("a digest is written sha256: and 64 hexadecimal digits")]
+#[error("a digest must have the form sha256: and 64 hexadecimal digits")]
 pub struct InvalidDigest;
 
 impl Digest {

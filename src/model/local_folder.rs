@@ -6,13 +6,14 @@ use std::path::{Path, PathBuf};
 /// The reason why a text is not accepted as a folder on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum NotLocal {
-    #[error("{0}:// is an address, and this is a folder of this machine")]
+    #[error("{0}:// begins an address, but a folder on this machine is expected")]
     Address(String),
     #[error(
-        "{host}: stands there as the name of a machine, and this is a folder of this one; ./{path} is a folder of that name"
+        "{host}: is the name of another machine, but a folder on this machine is expected; write ./{path} for a \
+         folder of that name"
     )]
     Machine { host: String, path: String },
-    #[error("it is empty")]
+    #[error("the path is empty")]
     Empty,
 }
 

@@ -65,9 +65,9 @@ table! {
     REQUESTS: Counter "imagedepot_requests_total" ["method", "status"] Count,
         "Requests answered, by method and class of status";
     REQUEST_SECONDS: Histogram "imagedepot_http_request_duration_seconds" ["route", "method"] Seconds,
-        "How long requests took until their answer began, by route and method";
+        "Time until the answer to a request began, by route and method";
     SENT_BYTES: Counter "imagedepot_sent_bytes_total" [] Bytes,
-        "Bytes of bodies sent";
+        "Bytes of response bodies that were sent";
     UPDATE_CHECKS: Counter "imagedepot_update_checks_total" ["action"] Count,
         "Update checks answered, by action";
     UPLOADED_BYTES: Counter "imagedepot_uploaded_bytes_total" [] Bytes,
@@ -83,7 +83,7 @@ table! {
     BITS_PROMOTIONS_REFUSED: Counter "imagedepot_bits_promotions_refused_total" [] Count,
         "Revisions that BITS completed and bits.promote_to could not promote";
     REVISIONS: Gauge "imagedepot_revisions" ["state"] Count,
-        "Revisions that the catalog has, by state; what was deleted is a tombstone";
+        "Revisions in the catalog, by state; deleted revisions stay as tombstones";
     REVISIONS_SEALED: Counter "imagedepot_revisions_sealed_total" [] Count,
         "Drafts that were sealed";
     PROMOTIONS: Counter "imagedepot_promotions_total" [] Count,
@@ -91,59 +91,63 @@ table! {
     LOGIN_FAILURES: Counter "imagedepot_login_failures_total" [] Count,
         "Credentials that were refused";
     ACCESS_LOG_LINES_DROPPED: Counter "imagedepot_access_log_lines_dropped_total" [] Count,
-        "Lines of the access log that were lost: too many at once, or the disk took none";
+        "Lines of the access log that were lost: too many at once, or the disk did not accept them";
     TLS_HANDSHAKES_REFUSED: Counter "imagedepot_tls_handshakes_refused_total" ["reason"] Count,
-        "Connections that TLS did not let in, by reason";
+        "Connections that were refused in the TLS handshake, by reason";
     CONNECTIONS_CUT: Counter "imagedepot_connections_cut_total" [] Count,
-        "Connections that were closed because their client kept them for nothing";
+        "Connections that were closed because their client was too slow or idle";
     CONNECTIONS_REFUSED: Counter "imagedepot_connections_refused_total" [] Count,
-        "Connections that found no place: too many of one address, or in all";
+        "Connections that were refused because too many were open, from one address or in all";
     TLS_CERTIFICATE_EXPIRY: Gauge "imagedepot_tls_certificate_expiry_timestamp_seconds" ["listener"] Seconds,
-        "When the first certificate of the listener's chain ends";
+        "Time at which the first certificate of the listener's chain expires";
     TLS_CRL_NEXT_UPDATE: Gauge "imagedepot_tls_crl_next_update_timestamp_seconds" ["listener"] Seconds,
-        "When the first of the listener's revocation lists is past its next update";
+        "Time at which the first of the listener's revocation lists is due for its next update";
     TLS_RELOAD_SUCCESS: Gauge "imagedepot_tls_reload_success" ["listener"] Count,
-        "Whether the listener's TLS files, as they are now, are in force";
+        "1 if the listener uses the current TLS files, 0 if they could not be loaded";
     TLS_RELOAD_SUCCESS_AT: Gauge "imagedepot_tls_reload_success_timestamp_seconds" ["listener"] Seconds,
-        "When the listener's TLS files were last read and taken";
+        "Time at which the listener's TLS files were last loaded successfully";
     SCRUBBED_BYTES: Counter "imagedepot_scrubbed_bytes_total" [] Bytes,
         "Stored bytes that were read again and compared with their digest";
     SCRUB_DAMAGE_FOUND: Counter "imagedepot_scrub_damage_found_total" [] Count,
         "Stored blobs that were found damaged";
     DOWNLOADS: Gauge "imagedepot_downloads" [] Count,
-        "Downloads of files under way";
+        "File downloads in progress";
     SNAPSHOT_VERSION: Gauge "imagedepot_snapshot_version" [] Count,
         "The catalog version that clients see";
     SNAPSHOT_AGE: Gauge "imagedepot_snapshot_age_seconds" [] Seconds,
-        "Since the snapshot was last compared with the catalog.";
+        "Time since the snapshot was last compared with the catalog";
     STORE_FREE_BYTES: Gauge "imagedepot_store_free_bytes" [] Bytes,
         "Free bytes of the store's disk";
+    STORE_REQUESTS: Counter "imagedepot_store_requests_total" ["kind", "outcome"] Count,
+        "Requests to the bucket, repeats included, by kind and outcome";
+    STORE_REQUEST_SECONDS: Histogram "imagedepot_store_request_duration_seconds" ["kind"] Seconds,
+        "Time until the bucket's answer began, or the request was given up, by kind";
     STORED_BYTES: Gauge "imagedepot_stored_bytes" [] Bytes,
-        "Bytes that the store holds, with what is arriving and what is about to be removed";
+        "Bytes in the store, including bytes that are arriving and bytes that are about to be removed";
     TREE_STEPS_DUE: Gauge "imagedepot_tree_steps_due" [] Count,
-        "Steps of this server's last look at the tree that are not done";
+        "Steps that this server's last look at the tree found and that are not done yet";
     PUBLICATION_PENDING_SINCE: Gauge "imagedepot_publication_pending_since_timestamp_seconds" [] Seconds,
-        "Since when the tree is behind the catalog; 0 where it is not";
+        "Time since which the tree has been behind the catalog; 0 if it is not";
     MANIFEST_EXPIRY: Gauge "imagedepot_manifest_expiry_timestamp_seconds" [] Seconds,
-        "When the first of the channels' manifests expires";
+        "Time at which the first of the channels' manifests expires";
     SCRUB_OLDEST_VERIFIED: Gauge "imagedepot_scrub_oldest_verified_timestamp_seconds" [] Seconds,
-        "Every stored file was read again, or has arrived, since then";
+        "Time since which every stored file was verified or has arrived";
     SCRUB_DAMAGED_BLOBS: Gauge "imagedepot_scrub_damaged_blobs" [] Count,
         "Stored blobs whose bytes are damaged";
     NEWEST_BACKUP: Gauge "imagedepot_backup_newest_timestamp_seconds" [] Seconds,
-        "When the newest backup was taken; 0 where none is known";
+        "Time at which the newest backup was taken; 0 if none is known";
     DEGRADED: Gauge "imagedepot_degraded" ["part"] Count,
-        "Whether a part does not work at the moment, as /readyz names it";
+        "1 if the part does not work at the moment, else 0; /readyz names the same parts";
     BUILD_INFO: Gauge "imagedepot_build_info" ["version", "commit"] Count,
-        "Always 1; the labels tell which program this is";
+        "Always 1; the labels identify the program";
     PROCESS_MEMORY: Gauge "process_resident_memory_bytes" [] Bytes,
-        "Memory that the process has in use";
+        "Memory that the process uses";
     PROCESS_OPEN_FILES: Gauge "process_open_fds" [] Count,
         "Files and connections that the process has open";
     PROCESS_MOST_FILES: Gauge "process_max_fds" [] Count,
         "Files and connections that the process may have open";
     PROCESS_STARTED: Gauge "process_start_time_seconds" [] Seconds,
-        "When the process started";
+        "Time at which the process started";
 }
 
 const fn count(labels: &[&str]) -> usize {
@@ -255,6 +259,25 @@ mod tests {
             }
         }
         assert!(named > 50, "only {named} were found");
+    }
+
+    #[test]
+    fn the_reference_has_every_metric_with_its_kind_and_labels() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/reference.md");
+        let text = std::fs::read_to_string(path).unwrap();
+        let section = text.split("\n## Metrics\n").nth(1).unwrap().split("\n## ").next().unwrap();
+        let cells = |line: &str| -> Vec<String> {
+            let cells = line.trim_matches('|').split('|').take(3);
+            cells.map(|cell| cell.trim().replace('`', "")).collect()
+        };
+        let documented: BTreeSet<_> =
+            section.lines().filter(|line| line.starts_with("| `")).map(cells).collect();
+        let real = |metric: &Metric| -> Vec<String> {
+            let labels = metric.labels.join(", ");
+            let labels = if labels.is_empty() { "none".to_owned() } else { labels };
+            vec![metric.name.to_owned(), format!("{:?}", metric.kind).to_lowercase(), labels]
+        };
+        assert_eq!(documented, TABLE.iter().map(real).collect());
     }
 
     fn files_in(folder: &Path) -> Vec<PathBuf> {

@@ -77,16 +77,16 @@ macro_rules! name {
 name!(
     /// The name of an image: `win7-office`.
     ImageName,
-    "an image's name has 1 to 100 letters, digits, '.', '_' or '-', begins with a letter or digit, \
-     ends in no dot and is no Windows device name such as CON",
+    "an image's name must have 1 to 100 letters, digits, '.', '_' or '-', begin with a letter or digit, not end in a \
+     dot, and not be a Windows device name such as CON",
     |text| is_word(text, 100) && !text.ends_with('.') && !is_device_name(text)
 );
 
 name!(
     /// The name of a channel, and of the folder it publishes to: `production`.
     ChannelName,
-    "a channel's name has 1 to 40 letters, digits, '.', '_' or '-', begins with a letter or digit, \
-     ends in no dot and is no Windows device name such as CON",
+    "a channel's name must have 1 to 40 letters, digits, '.', '_' or '-', begin with a letter or digit, not end in a \
+     dot, and not be a Windows device name such as CON",
     |text| is_word(text, 40) && !text.ends_with('.') && !is_device_name(text)
 );
 
@@ -94,28 +94,28 @@ name!(
     /// The name of a user. Mail addresses are allowed. A colon is not, because it would end the name in Basic
     /// credentials.
     AccountName,
-    "a user's name has 1 to 64 letters, digits, '.', '_', '-' or '@' and begins with a letter or digit",
+    "a user's name must have 1 to 64 letters, digits, '.', '_', '-' or '@' and begin with a letter or digit",
     |text| is_word(&text.replace('@', "-"), 64)
 );
 
 name!(
     /// The name of an API token, which names the program that holds it.
     TokenName,
-    "a token's name has 1 to 64 letters, digits, '.', '_' or '-' and begins with a letter or digit",
+    "a token's name must have 1 to 64 letters, digits, '.', '_' or '-' and begin with a letter or digit",
     |text| is_word(text, 64)
 );
 
 name!(
     /// The name of a certificate mapping.
     MappingName,
-    "a mapping's name has 1 to 64 letters, digits, '.', '_' or '-' and begins with a letter or digit",
+    "a mapping's name must have 1 to 64 letters, digits, '.', '_' or '-' and begin with a letter or digit",
     |text| is_word(text, 64)
 );
 
 name!(
     /// The id that a client machine presents.
     ClientId,
-    "a client's id has 1 to 64 letters, digits, '.', '_' or '-'",
+    "a client's id must have 1 to 64 letters, digits, '.', '_' or '-'",
     |text| (1..=64).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 );

@@ -44,12 +44,12 @@ pub enum PemError {
     NoEnd { line: usize, label: String },
     #[error("line {line}: an `END` without its `BEGIN`")]
     NoBegin { line: usize },
-    #[error("line {line}: `BEGIN` or `END` without a label and five dashes behind it")]
+    #[error("line {line}: `BEGIN` or `END` without a label and five dashes after it")]
     NoLabel { line: usize },
-    #[error("line {line}: what stands in `{label}` is not base64")]
+    #[error("line {line}: the contents of `{label}` are not base64")]
     NotBase64 { line: usize, label: String },
     #[error(
-        "line {line}: `{label}` is not read; `CERTIFICATE` is (`openssl x509`, `openssl pkcs7`)"
+        "line {line}: `{label}` is not supported; convert it to `CERTIFICATE` (`openssl x509`, `openssl pkcs7`)"
     )]
     OtherForm { line: usize, label: String },
 }

@@ -74,7 +74,7 @@ pub struct FilePattern(String);
 /// The error for a text that is not a valid file-name pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "a file-name pattern holds {{image}} and {{revision}} once each, ends in .{{ext}}, and otherwise \
+    "a file-name pattern must contain {{image}} and {{revision}} once each, end in .{{ext}}, and otherwise have only \
      letters, digits, '.', '_' and '-'"
 )]
 pub struct InvalidPattern;

@@ -52,7 +52,7 @@ pub(crate) fn number<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Resul
     if (0..=LARGEST_NUMBER).contains(&number) {
         return Ok(number);
     }
-    Err(serde::de::Error::custom("numbers of revisions, epochs and sequences are from 0 to 2^52"))
+    Err(serde::de::Error::custom("numbers of revisions, epochs and sequences must be 0 to 2^52"))
 }
 
 /// An immutable version of an image, or the draft of one.

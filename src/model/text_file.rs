@@ -28,7 +28,7 @@ pub fn text_of(bytes: Vec<u8>) -> io::Result<String> {
         Err(error) => {
             let before = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = before.split(|byte| *byte == b'\n').count();
-            Err(invalid(format!("line {line} is no UTF-8: save the file as UTF-8")))
+            Err(invalid(format!("line {line} is not UTF-8: save the file as UTF-8")))
         }
     }
 }
@@ -41,7 +41,7 @@ mod tests {
     fn text_is_utf_8_or_it_is_said_where_it_is_not() {
         assert_eq!(text_of(b"\xef\xbb\xbfa\r\n".to_vec()).unwrap(), "a\r\n");
         let told = |bytes: &[u8]| text_of(bytes.to_vec()).unwrap_err().to_string();
-        assert_eq!(told(b"a\nb\xfcro\n"), "line 2 is no UTF-8: save the file as UTF-8");
+        assert_eq!(told(b"a\nb\xfcro\n"), "line 2 is not UTF-8: save the file as UTF-8");
         assert!(told(b"\xff\xfea\0").contains("UTF-16"));
         assert!(told(b"\xfe\xff\0a").contains("UTF-16"));
     }

@@ -44,7 +44,7 @@ impl KitFile {
             return Ok(Self { name, size, digest });
         }
         Err(Unfit(format!(
-            "a file called {name:?} cannot be pre-staged: letters, digits, '.', '_' and '-' can, and no '.' or '-' in front"
+            "the file {name:?} cannot be pre-staged: a name may contain only letters, digits, '.', '_' and '-', and may not begin with '.' or '-'"
         )))
     }
 
@@ -95,7 +95,7 @@ impl Kit {
         let over = over.max(length(&folder).saturating_sub(LONGEST_FOLDER));
         if over > 0 {
             return Err(Unfit(format!(
-                "the location is {over} characters too long: Windows takes {LONGEST_PATH} in a file's path"
+                "the location is {over} characters too long: Windows allows {LONGEST_PATH} characters in a file's path"
             )));
         }
         Ok(())

@@ -45,12 +45,14 @@ impl FromStr for Location {
         let text_given = text.replace('/', "\\");
         if text_given.starts_with("\\\\") {
             return refused(
-                "begins with \\\\, on the network or past it; pre-staged images lie on a disk, as C:\\ has it",
+                "begins with \\\\, as network and device paths do; pre-staged images must be on a disk, such as C:\\",
             );
         }
         let mut parts: Vec<&str> = text_given.split('\\').collect();
         if parts.len() < 2 || !is_drive(parts[0]) {
-            return refused("is no absolute path of Windows, such as C:\\ or D:\\Virtual Machines");
+            return refused(
+                "is not an absolute path of Windows, such as C:\\ or D:\\Virtual Machines",
+            );
         }
         if parts.last() == Some(&"") {
             parts.pop();
@@ -89,18 +91,16 @@ fn wrong_with(part: &str) -> Option<&'static str> {
         return Some("has two separators in a row");
     }
     if part.contains(['\u{201c}', '\u{201d}', '\u{201e}', '\u{201f}']) {
-        return Some(
-            "has typographic quotation marks, as texts that were pasted do; leave them out",
-        );
+        return Some("has typographic quotation marks, as pasted texts often do; leave them out");
     }
     if part.contains(['<', '>', ':', '"', '|', '?', '*']) {
-        return Some("has one of < > : \" | ? * in it, which Windows does not take in names");
+        return Some("has one of < > : \" | ? * in it, which Windows does not allow in names");
     }
     if part.contains('%') {
         return Some("has a % in it, which command prompts replace; choose another folder");
     }
     if part.contains(is_unseen) {
-        return Some("has a letter in it that cannot be seen, such as a line's end");
+        return Some("has an invisible character in it, such as a line break");
     }
     if part.ends_with(|letter: char| letter == '.' || letter.is_whitespace()) {
         return Some("has a folder whose name ends in a dot or a space, which Windows drops");
@@ -176,17 +176,17 @@ mod tests {
             ("C:\\a \\b", "space"),
             ("C:\\a\"b", "\" | ?"),
             ("C:\\\u{201c}MED-V Images\u{201d}", "typographic"),
-            ("C:\\a\nb", "cannot be seen"),
-            ("C:\\a\u{202e}b", "cannot be seen"),
+            ("C:\\a\nb", "invisible character"),
+            ("C:\\a\u{202e}b", "invisible character"),
             ("C:\\con\\b", "device"),
             ("C:\\nul.txt", "device"),
             ("C:\\con .txt", "device"),
             ("C:\\com\u{b9}", "device"),
             ("C:\\conin$\\a", "device"),
             ("C:\\a\u{a0}", "space"),
-            ("C:\\a\u{ad}b", "cannot be seen"),
-            ("\\\\?\\C:\\a", "past it"),
-            ("C:\\a:b", "Windows does not take"),
+            ("C:\\a\u{ad}b", "invisible character"),
+            ("\\\\?\\C:\\a", "device paths"),
+            ("C:\\a:b", "Windows does not allow"),
             ("C:\\100%", "command prompts"),
         ] {
             let refused = text.parse::<Location>().unwrap_err().to_string();

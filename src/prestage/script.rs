@@ -14,7 +14,7 @@ use super::template::fill;
 /// left out if the location is ASCII, because Windows XP ends a batch file here.
 const UTF_8: &str = "\
 \"%SystemRoot%\\System32\\chcp.com\" 65001 >nul
-set \"STEP=this system does not read batch files in UTF-8, as the location is written; run prestage.ps1\"
+set \"STEP=this system does not read batch files in UTF-8, which the location needs; run prestage.ps1\"
 set \"LETTER=€\"
 if not \"%LETTER:~1%\"==\"\" goto failed
 ";

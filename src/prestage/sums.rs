@@ -59,7 +59,7 @@ fn entry(line: &str) -> Option<(String, Digest)> {
 }
 
 fn no_entry(line: usize) -> Unfit {
-    Unfit(format!("line {line} of {NAME} is no digest and path of a file beside it"))
+    Unfit(format!("line {line} of {NAME} is not a digest and the path of a file in the kit"))
 }
 
 /// Reports whether the file is in the folder in which clients look for images.

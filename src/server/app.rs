@@ -175,7 +175,7 @@ pub(super) fn app(
 fn of_query(error: &QueryPayloadError) -> Problem {
     let text = error.to_string();
     let code = if text.contains("unknown field") { Code::UnknownParameter } else { Code::BadQuery };
-    Problem::new(code, format!("the query is not understood: {text}"))
+    Problem::new(code, format!("the query is invalid: {text}"))
 }
 
 /// Handles in one step everything that depends on the head of a request alone. Each further middleware would cost every

@@ -56,7 +56,7 @@ pub(super) fn raise_descriptor_limit() -> u64 {
     if current.is_some_and(|current| current < wanted) {
         let raised = Rlimit { current: Some(wanted), maximum };
         if let Err(error) = setrlimit(Resource::Nofile, raised) {
-            tracing::warn!(%error, "the limit of open files stays as it is");
+            tracing::warn!(%error, "the limit of open files could not be raised");
         }
     }
     getrlimit(Resource::Nofile).current.unwrap_or(WITHOUT_LIMIT)
@@ -84,7 +84,7 @@ impl ConnectionLimit {
             metric::CONNECTIONS_REFUSED.increment(1);
             if taken.told_at.is_none_or(|told_at| told_at.elapsed() >= TOLD_EVERY) {
                 taken.told_at = Some(Instant::now());
-                tracing::warn!(%client, from_one, in_all, "an address has too many connections; the next is refused");
+                tracing::warn!(%client, from_one, in_all, "an address has too many connections; further ones are refused");
             }
             return None;
         }

@@ -156,13 +156,12 @@ impl Acceptor {
 }
 
 fn too_many_connections() -> Problem {
-    let detail =
-        "too many connections of this address are open, or of all: close some, or ask later";
+    let detail = "too many connections are open, from this address or in total: close some, or try again later";
     Problem::new(Code::TooManyConnections, detail)
 }
 
 fn tls_expected() -> Problem {
-    let detail = "this address is served by HTTPS alone: write https:// before it";
+    let detail = "this address speaks HTTPS only: use https:// instead of http://";
     Problem::new(Code::TlsExpected, detail)
 }
 

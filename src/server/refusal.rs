@@ -32,22 +32,21 @@ impl Refusals {
         let problem = match status {
             408 => Problem::new(
                 Code::HeadTooSlow,
-                "the head of a request did not come in time: send it without pauses",
+                "the head of the request did not arrive in time: send it without pauses",
             ),
             431 => Problem::new(
                 Code::HeadTooLarge,
-                "the head of the request has more than 128 KiB: send less in its first line and headers",
+                "the head of the request is larger than 128 KiB: shorten its request line and headers",
             ),
             _ => Problem::new(
                 Code::MalformedHead,
-                "this is no request of HTTP/1.1 that the server reads: its first line, a header or the length of its body is \
-                 wrong",
+                "this is not a valid HTTP/1.1 request: its request line, a header or the length of its body is wrong",
             ),
         };
         let id = self.observer.ids.next().simple().to_string();
         let target: String = target.chars().take(LONGEST_TARGET).collect();
         let status = problem.status().as_u16();
-        tracing::warn!(client = %self.client, %method, %target, status, request_id = %id, "a request's head was refused");
+        tracing::warn!(client = %self.client, %method, %target, status, request_id = %id, "the head of a request was refused");
         let (server, client) = (self.server, self.client);
         let head =
             RefusedHead { server, client, method: &method, target: &target, status, id: &id };

@@ -28,7 +28,7 @@ pub(super) async fn keep_up(config: Config, concerned: Arc<Concerned>) {
     let mut asked = match signal(SignalKind::hangup()) {
         Ok(asked) => asked,
         Err(error) => {
-            tracing::error!(%error, "SIGHUP cannot be listened for");
+            tracing::error!(%error, "cannot listen for SIGHUP");
             return;
         }
     };
@@ -37,7 +37,9 @@ pub(super) async fn keep_up(config: Config, concerned: Arc<Concerned>) {
             // Only the first line: those after it may quote the file, and a secret with it.
             let error = error.to_string();
             let reason = error.lines().next().unwrap_or_default();
-            tracing::error!("new settings are not taken, the old ones stay: {reason}");
+            tracing::error!(
+                "the new settings were not applied, the old ones remain in force: {reason}"
+            );
         }
     }
 }
@@ -51,10 +53,10 @@ fn take(started: &Config, concerned: &Concerned) -> Result<(), ConfigError> {
     rules.pattern = concerned.catalog.rules().pattern.clone();
     concerned.catalog.set_rules(rules);
     concerned.brakes.change(app::limits(&new));
-    tracing::info!("SIGHUP: the settings were read anew");
+    tracing::info!("SIGHUP: the settings were reloaded");
     let left = started.needs_restart(&new);
     if !left.is_empty() {
-        tracing::warn!("changed, and taken by the next start only: {}", left.join(", "));
+        tracing::warn!("changed settings that only a restart applies: {}", left.join(", "));
     }
     Ok(())
 }

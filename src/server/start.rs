@@ -62,6 +62,7 @@ pub(super) async fn open(config: &Config, data: &Path) -> Result<Opened, ServerE
     update_check::begin_at_zero();
     upload::begin_at_zero();
     handshake::begin_at_zero();
+    catalog.begin_at_zero();
     Ok(Opened { catalog, metrics, first_admin, _instance: instance, _catalog: held })
 }
 
@@ -75,7 +76,7 @@ pub async fn migrate(db: &Db, data: &Path) -> Result<(), ServerError> {
     if db.is_behind().await? {
         let folder = data.join(SAVED_CATALOGS);
         let name = save_rows(db, &folder, Clock::System.now()).await?;
-        tracing::info!(folder = %folder.display(), name, "the catalog was saved before it is migrated");
+        tracing::info!(folder = %folder.display(), name, "the catalog's rows were saved before the migration");
     }
     Ok(db.migrate().await?)
 }
@@ -100,11 +101,11 @@ async fn try_store(catalog: &Catalog) -> Result<(), ServerError> {
     match catalog.probe_store().await {
         Ok(None) => Ok(()),
         Ok(Some(Findings { conditional_writes, checksums })) => {
-            tracing::info!(conditional_writes, checksums, copies = true, "the store was tried");
+            tracing::info!(conditional_writes, checksums, copies = true, "the store was checked");
             Ok(())
         }
         Err(error) if error.is_temporary() => {
-            tracing::warn!(%error, "the store could not be tried, and is used all the same");
+            tracing::warn!(%error, "the store could not be checked, and is used anyway");
             Ok(())
         }
         Err(error) => Err(error.into()),

@@ -68,7 +68,9 @@ impl BackupStore {
         if let Place::Folder(folder) = place
             && !folder.join(BLOBS).is_dir()
         {
-            return Err(StorageError::Unusable("nothing was written to this place".to_owned()));
+            return Err(StorageError::Unusable(
+                "there are no backups or exports at this place".to_owned(),
+            ));
         }
         Self::open(place, options)
     }
@@ -98,14 +100,18 @@ impl BackupStore {
     pub async fn remove_leftovers(&self, now: DateTime<Utc>) {
         match self.remove_rows_without_note(now).await {
             Ok(0) => {}
-            Ok(files) => tracing::info!(files, "removed rows of backups that came to no end"),
-            Err(error) => tracing::warn!(%error, "rows of backups that came to no end stay"),
+            Ok(files) => tracing::info!(files, "removed the rows of incomplete backups"),
+            Err(error) => {
+                tracing::warn!(%error, "the rows of incomplete backups could not be removed")
+            }
         }
         let Some(folder) = self.folder.clone() else { return };
         match tokio::task::spawn_blocking(move || leftovers::remove(&folder, now)).await {
             Ok(Ok(0)) | Err(_) => {}
-            Ok(Ok(files)) => tracing::info!(files, "removed what killed writers have left"),
-            Ok(Err(error)) => tracing::warn!(%error, "what killed writers have left stays"),
+            Ok(Ok(files)) => tracing::info!(files, "removed files that killed backups left behind"),
+            Ok(Err(error)) => {
+                tracing::warn!(%error, "files that killed backups left behind could not be removed")
+            }
         }
     }
 

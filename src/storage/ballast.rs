@@ -64,7 +64,8 @@ impl Ballast {
             if std::fs::remove_file(path).is_ok() {
                 tracing::error!(
                     free,
-                    "the disk is full; the room set aside for the catalog is in use, for what frees some"
+                    "the disk is full; the space reserved for the catalog is now in use, for operations that free \
+                     disk space"
                 );
             }
             return DiskSpace::ForFreeing { free };
@@ -85,7 +86,7 @@ fn set_aside(path: &Path) {
     if let Err(error) = file.and_then(|file| {
         fallocate(&file, FallocateFlags::empty(), 0, SIZE).map_err(std::io::Error::from)
     }) {
-        tracing::debug!(%error, "no room could be set aside for a full disk");
+        tracing::debug!(%error, "no space could be reserved for when the disk is full");
     }
 }
 

@@ -73,7 +73,11 @@ impl Kind {
             "boolean" => Self::Truth,
             "timestamptz" | "timestamp with time zone" => Self::Time,
             "jsonb" => Self::Json,
-            other => return Err(StorageError::Unusable(format!("columns of type {other}"))),
+            other => {
+                return Err(StorageError::Unusable(format!(
+                    "columns of the type {other} are not supported"
+                )));
+            }
         })
     }
 }
@@ -116,7 +120,7 @@ fn parsed<T: std::str::FromStr>(
     let Some(text) = value.as_str() else { return Ok(None) };
     text.parse()
         .map(Some)
-        .map_err(|_| damaged(&format!("{table}.{column} is not of the column's type")))
+        .map_err(|_| damaged(&format!("{table}.{column} does not have the column's type")))
 }
 
 fn damaged(what: &str) -> StorageError {
@@ -125,8 +129,8 @@ fn damaged(what: &str) -> StorageError {
 
 /// Refuses a line with a row that this program would not write, and names the column.
 pub fn must_be_ours(line: &Value) -> Result<(), StorageError> {
-    let table = line["table"].as_str().ok_or_else(|| damaged("no table"))?;
-    must_fit(table, line["row"].as_object().ok_or_else(|| damaged("no row"))?)
+    let table = line["table"].as_str().ok_or_else(|| damaged("it names no table"))?;
+    must_fit(table, line["row"].as_object().ok_or_else(|| damaged("it has no values"))?)
 }
 
 fn must_fit(table: &str, row: &Map<String, Value>) -> Result<(), StorageError> {
@@ -236,19 +240,19 @@ impl Tx {
 
     /// Inserts a row that [`Self::dump`] has returned.
     pub async fn load(&mut self, loader: &mut Loader, line: &Value) -> Result<(), StorageError> {
-        let table = line["table"].as_str().ok_or_else(|| damaged("no table"))?;
+        let table = line["table"].as_str().ok_or_else(|| damaged("it names no table"))?;
         let table = TABLES.into_iter().chain(OF_TREE).find(|known| *known == table);
-        let table = table.ok_or_else(|| damaged("a table that is not known"))?;
+        let table = table.ok_or_else(|| damaged("its table is not known"))?;
         if loader.table != Some(table) {
             *loader = Loader { table: Some(table), columns: self.columns(table).await? };
         }
-        let row = line["row"].as_object().ok_or_else(|| damaged("no row"))?;
+        let row = line["row"].as_object().ok_or_else(|| damaged("it has no values"))?;
         must_fit(table, row)?;
         if let Some(unknown) =
             row.keys().find(|name| !loader.columns.iter().any(|column| column.name == **name))
         {
             return Err(damaged(&format!(
-                "{table} has no column {unknown}; start the newer program"
+                "{table} has no column {unknown}; use the newer program"
             )));
         }
         // A backup of an older program has fewer columns; the missing ones have a default.

@@ -4,19 +4,20 @@
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
     /// A unique constraint refused the row: the name is taken, or another change was faster.
-    #[error("the row exists already")]
+    #[error("the row already exists")]
     Duplicate,
     /// The database did not provide a connection or its write lock in time; trying again helps.
-    #[error("the database is busy or away: {0}")]
+    #[error("the database is busy or unreachable: {0}")]
     Unavailable(String),
     /// The disk or bucket has no space for the bytes.
-    #[error("no room in the store: {0}")]
+    #[error("no space left in the store: {0}")]
     NoRoom(String),
     /// The disk of the catalog is full, and the rest of it is reserved for changes that free disk space or lock a
     /// caller out.
     #[error(
-        "the catalog's disk has {free} bytes left, which are for what frees room or shuts somebody out: delete revisions \
-         or cancel uploads (POST /api/v1/gc?immediately=true removes their bytes at once), or make room on the disk"
+        "the catalog's disk has {free} bytes left, which are reserved for operations that free space or lock a caller \
+         out: delete revisions or cancel uploads (POST /api/v1/gc?immediately=true removes their bytes at once), or \
+         free space on the disk"
     )]
     SpaceReserved { free: u64 },
     #[error("database: {0}")]
@@ -34,7 +35,7 @@ pub enum StorageError {
     #[error("the last bytes of an upload have changed in the store: {0}")]
     TailChanged(String),
     /// The catalog accepts no changes at the moment.
-    #[error("the catalog takes no changes: {0}")]
+    #[error("the catalog accepts no changes: {0}")]
     Frozen(String),
     /// Another server uses this data folder or catalog.
     #[error("{0}")]
@@ -74,7 +75,7 @@ impl StorageError {
         let known = REFUSALS.iter().find(|(word, _)| text.contains(word));
         known.map(|(_, sentence)| *sentence).or(match error {
             E::PermissionDenied { .. } | E::Unauthenticated { .. } => {
-                Some("the store refuses the server's credentials, or what they may do")
+                Some("the store refuses the server's credentials, or they lack a permission")
             }
             _ => None,
         })
@@ -126,8 +127,8 @@ const REFUSALS: [(&str, &str); 7] = [
     ("ExpiredToken", "the server's credentials for the store have expired"),
     ("InvalidAccessKeyId", "the store does not know the server's credentials"),
     ("SignatureDoesNotMatch", "the store refuses the server's credentials"),
-    ("NoSuchBucket", "the bucket is not there"),
-    ("ContainerNotFound", "the container is not there"),
+    ("NoSuchBucket", "the bucket does not exist"),
+    ("ContainerNotFound", "the container does not exist"),
     (
         "PermanentRedirect",
         "the bucket is in another region or at another address than store.options say",
@@ -176,9 +177,9 @@ impl From<sqlx::Error> for StorageError {
                     Self::Unavailable(error.to_string())
                 } else if POSTGRES_POOLED.contains(&code) {
                     Self::Unusable(
-                        "the database is reached through a pooler that gives each transaction another connection: set it to \
-                         one connection for each session (pgbouncer: pool_mode = session), or name the database itself in \
-                         catalog.url"
+                        "the database is reached through a pooler that gives each transaction another connection: \
+                         configure it to keep one connection for each session (pgbouncer: pool_mode = session), or \
+                         name the database itself in catalog.url"
                             .to_owned(),
                     )
                 } else {

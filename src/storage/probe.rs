@@ -8,7 +8,7 @@ use super::error::StorageError;
 use super::tree::{Original, Tree};
 use crate::model::{Clock, Digest};
 
-const BYTES: &[u8] = b"imagedepot tries what this store does; this object goes in a moment";
+const BYTES: &[u8] = b"imagedepot tests what this store does; this object is removed in a moment";
 
 /// Tests a bucket and the copies within it, and leaves nothing behind. Returns none if the store is a folder.
 ///

@@ -86,7 +86,7 @@ impl AccessLog {
         let (done, flushed) = sync_channel(1);
         if self.0.try_send(Entry::Flush(done)).is_err() || flushed.recv_timeout(LAST_LINES).is_err()
         {
-            tracing::error!("the access log's last lines are lost");
+            tracing::error!("the last lines of the access log were lost");
         }
     }
 }
@@ -144,7 +144,7 @@ impl Writer {
         self.flushed = Instant::now();
         // Logged once a second, not for each request.
         if let Some(error) = self.trouble.take() {
-            tracing::error!(%error, "the access log cannot be written, and lines are lost");
+            tracing::error!(%error, "the access log cannot be written; lines are lost");
         }
         self.file.flush()?;
         let ours = self.file.get_ref().metadata()?;

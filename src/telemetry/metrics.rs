@@ -30,10 +30,7 @@ const NO_ROUTE: &str = "none";
 
 /// Starts counting; the returned handle writes the text that Prometheus reads.
 pub fn start() -> Result<PrometheusHandle, BuildError> {
-    let durations = Matcher::Full(metric::REQUEST_SECONDS.name().to_owned());
-    let handle = PrometheusBuilder::new()
-        .set_buckets_for_metric(durations, &DURATIONS)?
-        .install_recorder()?;
+    let handle = builder()?.install_recorder()?;
     describe();
     metric::begin_at_zero();
     for (method, class) in METHODS.iter().flat_map(|method| CLASSES.map(|class| (*method, class))) {
@@ -43,6 +40,13 @@ pub fn start() -> Result<PrometheusHandle, BuildError> {
     metric::BUILD_INFO.with([program::VERSION, commit]).set(1);
     process::note_start();
     Ok(handle)
+}
+
+fn builder() -> Result<PrometheusBuilder, BuildError> {
+    let durations = |name: &str| Matcher::Full(name.to_owned());
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(durations(metric::REQUEST_SECONDS.name()), &DURATIONS)?
+        .set_buckets_for_metric(durations(metric::STORE_REQUEST_SECONDS.name()), &DURATIONS)
 }
 
 /// Puts durations into their buckets until cancelled, so that they do not pile up if nobody reads the metrics.
@@ -132,11 +136,7 @@ mod tests {
     use super::*;
 
     fn render(count: impl FnOnce()) -> String {
-        let durations = Matcher::Full(metric::REQUEST_SECONDS.name().to_owned());
-        let recorder = PrometheusBuilder::new()
-            .set_buckets_for_metric(durations, &DURATIONS)
-            .unwrap()
-            .build_recorder();
+        let recorder = builder().unwrap().build_recorder();
         metrics::with_local_recorder(&recorder, || {
             describe();
             count();

@@ -127,10 +127,10 @@ impl Catalog {
                     copying.present.insert(hex, blob.size);
                     copying.blobs += 1;
                     copying.bytes += blob.size;
-                    tracing::info!(blob.key = blob.key, bytes = blob.size, "copied");
+                    tracing::info!(blob.key = blob.key, bytes = blob.size, "copied a blob");
                 }
                 Err(error) if error.is_about_the_bytes() => {
-                    tracing::warn!(%error, blob.key = blob.key, "not in the backup");
+                    tracing::warn!(%error, blob.key = blob.key, "the blob is missing from the backup");
                     copying.damaged.insert(blob.id, blob.digest);
                 }
                 Err(error) => return Err(error.into()),
@@ -206,7 +206,7 @@ impl Catalog {
         let is_gone = |file: &&SavedFile| there.get(&file.digest.to_hex()) != Some(&file.size);
         if let Some(gone) = note.blobs.iter().find(is_gone) {
             let detail = format!(
-                "{} was taken away by another backup in the same place; try again",
+                "{} was deleted by another backup in the same place; try again",
                 gone.digest
             );
             return Err(StorageError::Unavailable(detail).into());
@@ -224,7 +224,7 @@ impl Catalog {
             tx.commit().await
         };
         if let Err(error) = noted.await {
-            tracing::warn!(%error, "the servers do not know of this backup");
+            tracing::warn!(%error, "the backup is valid, but could not be recorded in the catalog");
         }
     }
 }
@@ -272,7 +272,7 @@ pub async fn save_rows(db: &Db, folder: &Path, taken_at: DateTime<Utc>) -> Resul
     put_note(&backup_store, &name, &note).await?;
     if let Err(error) = prune(&backup_store, SAVED_ROWS_KEPT, &name).await {
         // The server starts all the same.
-        tracing::warn!(%error, "older saved catalogs stay");
+        tracing::warn!(%error, "older saved catalogs could not be removed");
     }
     Ok(name)
 }
@@ -320,7 +320,9 @@ pub async fn read_note(backup_store: &BackupStore, name: &str) -> Result<BackupN
     let note: BackupNote = serde_json::from_slice(&text)
         .map_err(|error| StorageError::Damaged(format!("{name}.json: {error}")))?;
     if note.format > FORMAT {
-        let detail = format!("the backup {name} is of a newer program; take that to read it");
+        let detail = format!(
+            "the backup {name} was written by a newer program; use that program to read it"
+        );
         return Err(StorageError::Unusable(detail).into());
     }
     Ok(note)

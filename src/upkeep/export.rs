@@ -192,7 +192,9 @@ pub async fn read_export(backup_store: &BackupStore, name: &str) -> Result<Expor
     let note: ExportNote = serde_json::from_slice(&text)
         .map_err(|error| StorageError::Damaged(format!("{name}.json: {error}")))?;
     if note.format > FORMAT {
-        let detail = format!("the export {name} is of a newer program; take that to read it");
+        let detail = format!(
+            "the export {name} was written by a newer program; use that program to read it"
+        );
         return Err(Error::Storage(StorageError::Unusable(detail)));
     }
     Ok(note)

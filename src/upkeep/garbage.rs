@@ -94,7 +94,7 @@ impl Catalog {
                 }
                 Ok(Round::NotBefore(at)) => self.until(at).max(Duration::from_secs(1)),
                 Err(error) => {
-                    tracing::error!(%error, "garbage stays until the next look");
+                    tracing::error!(%error, "garbage could not be collected; it is kept until the next try");
                     RETRY_AFTER
                 }
             };

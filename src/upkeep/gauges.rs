@@ -28,7 +28,7 @@ impl Catalog {
         let mut pending = None;
         loop {
             if let Err(error) = self.measure(&mut pending).await {
-                tracing::debug!(%error, "the gauges stay as they are");
+                tracing::debug!(%error, "the gauges could not be updated");
             }
             tokio::time::sleep(EVERY).await;
         }

@@ -38,7 +38,8 @@ impl Catalog {
         }
         let survey = self.survey().await?;
         if survey.channels.is_empty() {
-            let detail = "the tree has no channel.json: is it the right one (tree.url, --data)?";
+            let detail =
+                "the tree has no channel.json: check that it is the right tree (tree.url, --data)";
             return Err(StorageError::Unusable(detail.to_owned()).into());
         }
         let mut rebuilt = Rebuilt { left: survey.left.clone(), ..Rebuilt::default() };
@@ -249,8 +250,8 @@ fn recovered(image: Uuid, number: i64, state: RevisionState, now: DateTime<Utc>)
 }
 
 fn not_empty() -> Error {
-    let detail = "the catalog is not empty, and nothing is overwritten: a server may have been started on it, and made \
-                  its first channels. If there is nothing in it, take that database away and begin anew";
+    let detail = "the catalog is not empty, and rows are never overwritten: a server may have been started on it and have created \
+                  its first channels. If it contains nothing else, remove that database and start again";
     StorageError::Unusable(detail.to_owned()).into()
 }
 

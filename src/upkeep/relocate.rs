@@ -71,7 +71,7 @@ impl Catalog {
         let frozen = self.db.look().await?.frozen().await?;
         if frozen.as_deref() == Some(MOVED) {
             return Err(unusable(
-                "the catalog has moved already, and is used at its new place".to_owned(),
+                "the catalog was moved already and is in use at its new place".to_owned(),
             ));
         }
         let identity = self.identity().await?;
@@ -81,8 +81,7 @@ impl Catalog {
         }
         if !shared.store && self.blobs.is_same_as(&target.blobs, self.ids.next()).await? {
             return Err(unusable(
-                "both settings name the same store in different words: name it the same way in both (store.url and \
-                 store.options)"
+                "both settings name the same store in different ways: use the same store.url and store.options in both"
                     .to_owned(),
             ));
         }
@@ -128,7 +127,8 @@ impl Catalog {
                 Err(unusable(format!("the new store belongs to another catalog, {owner}")))
             }
             None if is_shared => Err(unusable(
-                "the new settings' store is not this one, though its URL is the same".to_owned(),
+                "the store of the new settings is another one, although its URL is the same"
+                    .to_owned(),
             )),
             None => Ok(self.blobs.set_owner(identity).await?),
         }
@@ -168,7 +168,7 @@ impl Catalog {
             if !moved.seen.remove(stranger) {
                 // A blob that was deleted here since an earlier attempt, or one of somebody else.
                 return Err(unusable(format!(
-                    "the new store has {stranger}, which nobody here knows: empty it first"
+                    "the new store contains {stranger}, which this catalog does not know: empty it first"
                 )));
             }
             // This run copied it, and it was deleted here since.
@@ -194,10 +194,10 @@ impl Catalog {
                     copied += 1;
                     moved.seen.insert(blob.key.clone());
                     moved.copied_bytes += blob.size;
-                    tracing::info!(blob.key = blob.key, bytes = blob.size, "moved");
+                    tracing::info!(blob.key = blob.key, bytes = blob.size, "moved a blob");
                 }
                 Err(error) if error.is_about_the_bytes() => {
-                    tracing::error!(%error, blob.key = blob.key, "damaged here, and not moved");
+                    tracing::error!(%error, blob.key = blob.key, "the blob is damaged and was not moved");
                     moved.lost.push((blob.id, blob.digest));
                 }
                 Err(error) => return Err(error.into()),
@@ -214,8 +214,8 @@ impl Catalog {
         if tx.frozen().await?.as_deref() != Some(MOVING) || tx.audit_head().await?.as_ref() != head
         {
             return Err(unusable(
-                "the move was given up, or begun once more, while it was under way: what has come to the new place is \
-                 not all. Empty the new place and begin anew"
+                "the move was given up or started again while it was running, so the new place is incomplete: empty it \
+                 and start again"
                     .to_owned(),
             ));
         }
@@ -243,7 +243,7 @@ impl Catalog {
             && self.db.look().await?.frozen().await?.as_deref() == Some(MOVED)
         {
             return Err(unusable(
-                "the catalog has moved: changes here would be lost to the new place. --although-moved says that it is not used"
+                "the catalog was moved: changes here would be missing at the new place. Use --although-moved if that is not in use"
                     .to_owned(),
             ));
         }

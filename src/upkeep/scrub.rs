@@ -90,7 +90,7 @@ impl Catalog {
                 }
                 Ok(Round::NotBefore(at)) => self.until(at),
                 Err(error) => {
-                    tracing::error!(%error, "the scrub stopped early and will go on");
+                    tracing::error!(%error, "the scrub stopped early and will continue");
                     RETRY_AFTER
                 }
             };
@@ -208,7 +208,7 @@ impl Catalog {
             return Err(error);
         }
         self.check_owner().await?;
-        tracing::warn!(%error, blob.key = blob.key, "not read, and tried again later");
+        tracing::warn!(%error, blob.key = blob.key, "the blob could not be read and will be tried again later");
         let mut tx = self.db.write().await?;
         tx.note_unread(blob.id, self.clock.now()).await?;
         Ok(tx.commit().await?)

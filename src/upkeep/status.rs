@@ -42,7 +42,7 @@ impl Catalog {
         match tokio::time::timeout(PATIENCE, self.read_figures()).await {
             Ok(Ok(figures)) => Some(figures),
             Ok(Err(error)) => {
-                tracing::debug!(%error, "no figures for the status");
+                tracing::debug!(%error, "the figures for the status could not be read");
                 None
             }
             Err(_) => None,

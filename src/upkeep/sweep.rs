@@ -25,7 +25,10 @@ impl Catalog {
         let left = tx.discard_arriving_of(self.instance, self.clock.now()).await?;
         tx.commit().await?;
         if left > 0 {
-            tracing::info!(reservations = left, "taking away what the last stop cut off");
+            tracing::info!(
+                reservations = left,
+                "removing unfinished bytes that the last stop interrupted"
+            );
         }
         self.discard_broken_puts().await?;
         self.clear_spool().await?;
@@ -85,11 +88,11 @@ impl Catalog {
         self.remove_garbage().await?;
         if let Err(error) = self.prune_audit_by_rule().await {
             // An audit log that was tampered with must not stop the rest of the sweep.
-            tracing::error!(%error, "the audit keeps what audit.keep does not");
+            tracing::error!(%error, "audit rows older than audit.keep could not be removed");
         }
         let pages = self.db.give_pages_back().await?;
         if pages > 0 {
-            tracing::info!(pages, "the catalog's file became smaller");
+            tracing::info!(pages, "the catalog's file was shrunk");
         }
         self.reissue_manifests().await
     }

@@ -63,22 +63,22 @@ pub fn sort(folder: &Path, order: &TakeOver) -> Result<Folder> {
         match std::fs::metadata(entry.path()) {
             Ok(file) if file.is_file() => names.push(name),
             Ok(folder) if folder.is_dir() => {
-                found.left.push(format!(
-                    "{name}: a folder, of which nothing is taken; name it by itself"
-                ));
+                found
+                    .left
+                    .push(format!("{name}: a folder, which is not imported; import it separately"));
             }
-            Ok(_) => found.left.push(format!("{name}: no file")),
+            Ok(_) => found.left.push(format!("{name}: not a file")),
             Err(error) => found.left.push(format!("{name}: {error}")),
         }
     }
     names.sort_unstable();
     for name in names {
         let Some((stem, extension, role)) = order.take_apart(&name) else {
-            found.left.push(format!("{name}: no file of an image"));
+            found.left.push(format!("{name}: not a file of an image"));
             continue;
         };
         let Some((image, number)) = order.pattern.image_and_revision(stem) else {
-            found.left.push(format!("{name}: the pattern finds no image in it"));
+            found.left.push(format!("{name}: the pattern finds no image in this name"));
             continue;
         };
         let key = (image.key(), number.is_none(), number, extension.clone());
@@ -97,7 +97,7 @@ pub fn sort(folder: &Path, order: &TakeOver) -> Result<Folder> {
         } else {
             let names = revision.files.iter().filter_map(|(_, path)| path.file_name());
             let names: Vec<_> = names.map(|name| name.to_string_lossy()).collect();
-            found.left.push(format!("{}: not one .ckm and its .ckm.index", names.join(", ")));
+            found.left.push(format!("{}: must be one .ckm and its .ckm.index", names.join(", ")));
         }
     }
     Ok(found)
@@ -249,9 +249,9 @@ mod tests {
         assert_eq!(
             found.left,
             [
-                "readme.txt: no file of an image",
-                "web.config: no file of an image",
-                "win7_2.ckm: not one .ckm and its .ckm.index"
+                "readme.txt: not a file of an image",
+                "web.config: not a file of an image",
+                "win7_2.ckm: must be one .ckm and its .ckm.index"
             ]
         );
     }

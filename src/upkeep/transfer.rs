@@ -274,7 +274,7 @@ async fn number_for(tx: &mut Tx, image: &Image, incoming: &IncomingRevision) -> 
         return if number >= next {
             Ok(Number::Free(number))
         } else {
-            Err(taken(image, number, "was given out before"))
+            Err(taken(image, number, "was used before"))
         };
     };
     if revision.state == RevisionState::Deleted {
@@ -305,27 +305,27 @@ fn check(incoming: &IncomingRevision) -> Result<()> {
     let mut expected = incoming.kind.roles().to_vec();
     expected.sort_unstable();
     if roles != expected {
-        return refuse("not one file of each role");
+        return refuse("it must have exactly one file of each role");
     }
     if incoming.number.is_some_and(|number| !(1..=LARGEST_NUMBER).contains(&number)) {
-        return refuse("the number is none that a revision can have");
+        return refuse("its number is not a valid revision number");
     }
     if !(1970..=9999).contains(&incoming.sealed_at.year()) {
         return refuse("its date is not between 1970 and 9999");
     }
     let texts = incoming.labels.iter().flat_map(|(key, value)| [key, value]);
     if texts.chain([&incoming.notes, &incoming.created_by]).any(|text| text.contains('\0')) {
-        return refuse("its words have a NUL in them");
+        return refuse("its notes, labels or creator contain a NUL character");
     }
     if incoming.notes.len() > 100_000 || incoming.created_by.len() > 1000 {
-        return refuse("its notes are too long");
+        return refuse("its notes or the name of its creator are too long");
     }
     check_labels(&incoming.labels)
 }
 
 fn taken(image: &Image, number: i64, why: &str) -> Error {
     let detail = format!(
-        "{} revision {number} {why}, and numbers are never used again; take it in as the next",
+        "{} revision {number} {why}, and numbers are never used again; import it with --renumber",
         image.name
     );
     StorageError::Unusable(detail).into()
@@ -336,6 +336,9 @@ fn check_kind(image: &Image, incoming: &IncomingRevision) -> Result<()> {
         return Ok(());
     }
     let (name, extension) = (&image.name, &image.extension);
-    let detail = format!("the image {name} has files {extension} here, not {}", incoming.extension);
+    let detail = format!(
+        "the image {name} has files with the extension {extension} here, not {}",
+        incoming.extension
+    );
     Err(StorageError::Unusable(detail).into())
 }

@@ -112,24 +112,31 @@ impl Catalog {
         }
     }
 
-    /// Compares this machine's clock with the database's. `SQLite` uses this machine's own, so there is nothing to
-    /// compare.
+    /// Compares this machine's clock with the database's and the bucket's. `SQLite` and a folder use this machine's own.
     async fn look_at_clock(&self) -> Found {
-        if !self.db.may_be_shared() {
+        let is_shared = self.db.may_be_shared();
+        if !is_shared && !self.blobs.is_bucket() {
             return Found::NotThere;
         }
         let asked = async { self.db.look().await?.database_time().await };
-        let Ok(database) = asked.await else { return Found::Unknown };
-        let off = self.clock.now() - database;
-        if off.abs() <= CLOCK_MAY_DIFFER {
-            return Found::Well;
+        let database = if is_shared { asked.await.ok() } else { None };
+        let bucket = self.blobs.service_time();
+        if database.is_none() && bucket.is_none() {
+            return Found::Unknown;
         }
-        let what = format!(
-            "this machine's clock is {} s {} the database's",
-            off.num_seconds().abs(),
-            if off > TimeDelta::zero() { "ahead of" } else { "behind" }
-        );
-        Found::Bad { what, cause: None }
+        let now = self.clock.now();
+        let differences =
+            [database.map(|time| (time, "database")), bucket.map(|time| (time, "bucket"))];
+        for (time, whose) in differences.into_iter().flatten() {
+            let off = now - time;
+            if off.abs() > CLOCK_MAY_DIFFER {
+                let direction = if off > TimeDelta::zero() { "ahead of" } else { "behind" };
+                let seconds = off.num_seconds().abs();
+                let what = format!("this machine's clock is {seconds} s {direction} the {whose}'s");
+                return Found::Bad { what, cause: None };
+            }
+        }
+        Found::Well
     }
 
     async fn try_store(&self) -> Result<()> {
@@ -148,10 +155,12 @@ impl Catalog {
         let Ok(Ok((free, beside_catalog))) = looked.await else { return Found::Unknown };
         let what = match beside_catalog {
             _ if free < floor => {
-                format!("it has {free} bytes left, and store.min_free keeps {floor} of them")
+                format!(
+                    "the store's disk has {free} bytes free, less than the {floor} of store.min_free"
+                )
             }
             Some(free) if free < ROOM_FOR_CATALOG => {
-                format!("the catalog's disk has {free} bytes left")
+                format!("the catalog's disk has only {free} bytes free")
             }
             _ => return Found::Well,
         };
@@ -164,7 +173,7 @@ impl Catalog {
         if age <= SNAPSHOT_IS_NEW_FOR {
             return Found::Well;
         }
-        let what = "the database does not answer: clients are answered from what was known before";
+        let what = "the database does not answer: clients are answered from an old snapshot";
         Found::Bad { what: what.to_owned(), cause: None }
     }
 
@@ -177,7 +186,7 @@ impl Catalog {
         }
         match parts.tree_behind_since.load_full() {
             Some(since) if now - *since > TREE_MAY_LAG => {
-                let what = "the tree has not followed the catalog for long".to_owned();
+                let what = "the tree has been behind the catalog for a long time".to_owned();
                 Found::Bad { what, cause: None }
             }
             _ => Found::Well,
@@ -247,13 +256,12 @@ fn bad(what: &str, error: &(impl ToString + ?Sized)) -> Found {
 /// Returns the likely trouble of a part that does not answer.
 const fn silent(part: Part) -> &'static str {
     match part {
-        Part::Catalog => "it does not answer: it is locked, away, or all connections are taken",
-        Part::Snapshot
-        | Part::Clock
-        | Part::Store
-        | Part::Disk
-        | Part::Publication
-        | Part::Backup => "it does not answer",
+        Part::Catalog => {
+            "the database does not answer: it is locked or unreachable, or all connections are in use"
+        }
+        Part::Store => "the store does not answer",
+        Part::Disk => "the disk does not answer",
+        Part::Snapshot | Part::Clock | Part::Publication | Part::Backup => "the check does not end",
     }
 }
 
@@ -262,16 +270,16 @@ fn of_store(error: &crate::catalog::Error) -> &'static str {
         crate::catalog::Error::Storage(error) => error.refusal_of_store(),
         _ => None,
     };
-    refusal.unwrap_or("it does not answer, or is not mounted")
+    refusal.unwrap_or("the store does not answer or is not mounted")
 }
 
 fn of_catalog(error: &StorageError) -> &'static str {
     match error {
-        StorageError::Unavailable(_) => "the database is busy or away",
-        StorageError::NoRoom(_) => "the database has no room",
-        StorageError::Frozen(_) => "it is frozen: it takes no changes",
-        StorageError::File { .. } => "its file is gone, or is not the one that was opened",
-        _ => "it takes no changes",
+        StorageError::Unavailable(_) => "the database is busy or unreachable",
+        StorageError::NoRoom(_) => "the database does not have enough disk space",
+        StorageError::Frozen(_) => "the catalog is frozen and accepts no changes",
+        StorageError::File { .. } => "the catalog's file is missing or was replaced",
+        _ => "the catalog accepts no changes",
     }
 }
 

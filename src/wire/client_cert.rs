@@ -16,7 +16,7 @@ const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 
 /// The header is not a certificate in either form, or occurs several times.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("Client-Cert is no certificate")]
+#[error("Client-Cert is not a certificate")]
 pub struct Malformed;
 
 /// Returns the DER of the certificate, or none if the header is missing or empty.

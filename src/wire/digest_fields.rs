@@ -17,7 +17,7 @@ pub static CONTENT_DIGEST: HeaderName = HeaderName::from_static("content-digest"
 
 /// The field is not a dictionary of byte sequences, or its `sha-256` is not 32 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("a digest field is written sha-256=:<base64 of 32 bytes>:")]
+#[error("a digest field must have the form sha-256=:<base64 of 32 bytes>:")]
 pub struct MalformedDigestField;
 
 /// Returns the `sha-256` in the request's field `name`, if any. All lines of a field form one dictionary, in which the

@@ -36,10 +36,10 @@ pub struct Promise {
 /// The reasons for which a promise cannot be checked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unsupported {
-    #[error("{0} cannot be read: the digest is not written as its standard has it")]
+    #[error("{0} cannot be read: the digest does not have the form of its standard")]
     Malformed(String),
     #[error(
-        "{0} names no digest that is compared here: send sha-256, sha-512, sha-1 or md5, or none"
+        "{0} names no digest that this server checks: send sha-256, sha-512, sha-1 or md5, or none"
     )]
     Unknown(String),
 }

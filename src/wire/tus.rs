@@ -51,21 +51,25 @@ pub const CONTENT_TYPE: &str = "application/offset+octet-stream";
 /// The reasons for which a field cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum MalformedField {
-    #[error("{0} is a whole number of bytes, from 0")]
+    #[error("{0} must be a whole number of bytes, from 0")]
     Number(HeaderName),
-    #[error("{0} comes more than once")]
+    #[error("{0} occurs more than once")]
     Repeated(HeaderName),
-    #[error("Upload-Metadata is a list of keys, each followed by a space and its value in base64")]
+    #[error(
+        "Upload-Metadata must be a list of keys, each followed by a space and its value in base64"
+    )]
     Metadata,
-    #[error("Upload-Metadata has {LONGEST_METADATA} bytes at most")]
+    #[error("Upload-Metadata may have at most {LONGEST_METADATA} bytes")]
     MetadataTooLong,
-    #[error("Upload-Defer-Length is 1 or is not there")]
+    #[error("Upload-Defer-Length must be 1 if it is sent")]
     DeferLength,
     #[error("Upload-Metadata has the key {0} twice")]
     RepeatedKey(String),
-    #[error("Upload-Checksum is the name of an algorithm, a space, and the checksum in base64")]
+    #[error(
+        "Upload-Checksum must be the name of an algorithm, a space, and the checksum in base64"
+    )]
     Checksum,
-    #[error("Upload-Checksum knows the algorithms sha1 and sha256")]
+    #[error("Upload-Checksum supports the algorithms sha1 and sha256")]
     ChecksumAlgorithm,
 }
 

@@ -102,7 +102,7 @@ async fn a_pruned_record_can_still_be_verified(database: Database) {
     let time = rows[1]["at"].as_str().expect("its time").to_owned();
     let said = audit(&depot, &["prune", "--before", &time, "--dry-run"]).await.successful();
     let going = rows.len() - 2;
-    assert!(said.stdout.starts_with(&format!("{going} rows would go")), "{}", said.stdout);
+    assert!(said.stdout.starts_with(&format!("{going} rows would be deleted")), "{}", said.stdout);
     let there = |rows: &[Value]| rows.iter().filter(|row| row["action"] != "audit.prune").count();
     assert_eq!(there(&depot.admin().get("/api/v1/audit?limit=500").await.items()), rows.len());
     audit(&depot, &["prune", "--before", &time]).await.successful();
@@ -112,7 +112,7 @@ async fn a_pruned_record_can_still_be_verified(database: Database) {
     assert_eq!(row["after"]["rows"], going);
     assert_eq!(row["after"]["hash"], rows[2]["hash"]);
     let verified = audit(&depot, &["verify", "--known", &known]).await.successful().stdout;
-    assert!(verified.contains(&format!("begins at its anchor {going}:")), "{verified}");
+    assert!(verified.contains(&format!("begins after its anchor {going}:")), "{verified}");
     // Changes go on, and so does pruning.
     depot.admin().create_image("later").await;
     audit(&depot, &["verify"]).await.successful();
@@ -137,7 +137,7 @@ async fn an_anchor_that_nobody_recorded_is_found(database: Database) {
     tamper(&depot, &forged).await;
     let verified = audit(&depot, &["verify"]).await;
     assert_eq!(verified.code, 1);
-    assert!(verified.stdout.contains("no audit.prune tells of that"), "{}", verified.stdout);
+    assert!(verified.stdout.contains("no audit.prune row records that"), "{}", verified.stdout);
 }
 
 async fn a_record_that_was_tampered_with_is_not_pruned(database: Database) {
@@ -145,7 +145,7 @@ async fn a_record_that_was_tampered_with_is_not_pruned(database: Database) {
     tamper(&depot, &["update audit set caller = 'eve' where sequence = 3"]).await;
     let refused = audit(&depot, &["prune", "--keep", "0s"]).await;
     assert_eq!(refused.code, 1, "{}", refused.stdout);
-    assert!(refused.stderr.contains("behind row 2"), "{}", refused.stderr);
+    assert!(refused.stderr.contains("after row 2"), "{}", refused.stderr);
     let verified = audit(&depot, &["verify"]).await;
     assert!(verified.stdout.contains("row 3 "), "{}", verified.stdout);
 }
@@ -180,7 +180,7 @@ async fn a_backup_carries_where_a_pruned_record_begins(database: Database) {
     let mut verify = imagedepot(["audit", "verify", "--data"]);
     verify.arg(&data);
     let verified = run(verify).await.successful();
-    assert!(verified.stdout.contains("begins at its anchor "), "{}", verified.stdout);
+    assert!(verified.stdout.contains("begins after its anchor "), "{}", verified.stdout);
 }
 
 /// SEQUENCE:HASH as `verify` tells it.
@@ -212,7 +212,7 @@ async fn every_kind_of_tampering_is_found(database: Database) {
             &["insert into audit (id, at, caller, action, subject) \
                select subject_id, at, 'eve', action, subject from audit, \
                (select id as subject_id from image) as other where sequence = 3 limit 1"],
-            "1 rows have no place",
+            "1 rows are not part",
         ),
         (&["update audit set caller = 'eve' where sequence = 3"], "row 3 "),
         (&["update audit set state_after = null where sequence = 3"], "row 3 "),

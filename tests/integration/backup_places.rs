@@ -70,7 +70,7 @@ async fn a_backup_on_the_store_s_own_disk_is_warned_of() {
     let depot = Depot::start(Database::Sqlite).await;
     depot.admin().published_image("win7-office", "production").await;
     let beside = command(&depot, &["backup", "--to", "beside"]).await.successful();
-    assert!(beside.stderr.contains("on the disk of the store"), "{}", beside.stderr);
+    assert!(beside.stderr.contains("on the same disk as the store"), "{}", beside.stderr);
     assert_eq!(beside.last_line()["on_the_stores_disk"], true);
     let disk = SmallDisk::mounted(16);
     let place = disk.path().join("backup").display().to_string();

@@ -214,7 +214,7 @@ async fn a_backup_goes_beside_the_store_and_the_tree() {
         let place = place.display().to_string();
         let refused = command(&depot, &["backup", "--to", &place]).await;
         assert_eq!(refused.code, 1, "{place}: {}", refused.stdout);
-        assert!(refused.stderr.contains("is within the"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("is inside the"), "{}", refused.stderr);
     }
     assert_eq!(files(), before);
     // Beside them is the operator's choice.

@@ -155,7 +155,7 @@ async fn a_promotion_that_is_refused_leaves_the_upload(database: Database) {
     let metrics = admin.get("/metrics").await.expecting(200).text();
     assert!(metrics.contains("imagedepot_bits_promotions_refused_total 1"), "{metrics}");
     assert!(metrics.contains("method=\"BITS_POST\""), "{metrics}");
-    assert!(depot.server.log().contains("bits.promote_to was not followed"));
+    assert!(depot.server.log().contains("was not promoted as bits.promote_to says"));
     // An administrator may: their upload is promoted.
     upload(&depot, &admin, "win7-office.ckm", &ckm(2)).await;
     upload(&depot, &admin, "win7-office.ckm.index", &index(2)).await;

@@ -103,15 +103,15 @@ async fn what_is_no_mapping_is_refused_with_its_reason(database: Database) {
     let cn = |pattern: &str| json!({"field": "subject", "attribute": "CN", "match": pattern});
     let damaged = pem.replacen("MII", "MIJ", 1);
     for (mut mapping, reason) in [
-        (json!({"user": "admin"}), "one of the two"),
-        (json!({"user": "admin", "certificate": pem, "rules": [cn("x")]}), "one of the two"),
+        (json!({"user": "admin"}), "give either"),
+        (json!({"user": "admin", "certificate": pem, "rules": [cn("x")]}), "give either"),
         (json!({"user": "admin", "rules": []}), "1 to 20"),
         (json!({"rules": [cn("x")]}), "name the user"),
         (json!({"user": "nobody", "rules": [cn("x")]}), "no user nobody"),
         (json!({"user": "admin", "certificate": pem, "position": 1}), "position"),
         (json!({"user": "admin", "certificate": format!("{pem}{pem}")}), "several"),
-        (json!({"user": "admin", "certificate": key}), "a key is to stay"),
-        (json!({"user": "admin", "certificate": format!("{pem}{key}")}), "a key is to stay"),
+        (json!({"user": "admin", "certificate": key}), "a private key must stay"),
+        (json!({"user": "admin", "certificate": format!("{pem}{key}")}), "a private key must stay"),
         (json!({"user": "admin", "certificate": damaged}), "malformed"),
         (json!({"user": "admin", "certificate": &pem[..200]}), "does not end"),
         (json!({"user": "admin", "certificate": ""}), "no certificate in it"),

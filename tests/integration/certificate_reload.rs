@@ -77,14 +77,14 @@ async fn a_broken_file_keeps_the_old_one_in_force() {
     // Another's certificate with the old key.
     std::fs::copy(&second.file, &served.file).expect("copy");
     eventually("the log complains", || async {
-        depot.server.log().contains("the old ones stay").then_some(())
+        depot.server.log().contains("the old ones remain in force").then_some(())
     })
     .await;
     assert_eq!(gauge(&depot, "imagedepot_tls_reload_success").await.to_bits(), 0.0_f64.to_bits());
     assert_eq!(clients.ask().await.expect("an answer"), old);
     // Complained of once, not every two seconds.
     tokio::time::sleep(Duration::from_secs(5)).await;
-    assert_eq!(depot.server.log().matches("the old ones stay").count(), 1);
+    assert_eq!(depot.server.log().matches("the old ones remain in force").count(), 1);
     std::fs::copy(&second.key, &served.key).expect("copy");
     eventually("the new certificate is served", || async {
         (clients.ask().await.expect("an answer") == second.der()).then_some(())

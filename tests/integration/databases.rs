@@ -195,7 +195,7 @@ async fn two_servers_do_not_share_an_sqlite_file() {
     let refused = run(second).await;
     assert_eq!(refused.code, 1);
     assert!(
-        refused.stderr.contains("another imagedepot server has the catalog"),
+        refused.stderr.contains("another imagedepot server uses the catalog"),
         "{}",
         refused.stderr
     );

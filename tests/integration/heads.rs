@@ -92,7 +92,7 @@ async fn what_the_parser_refuses_is_told_and_logged() {
     })
     .await;
     assert!(lines.iter().any(|line| line.contains("/no-host a=b")), "{lines:?}");
-    assert!(depot.server.log().contains("a request's head was refused"));
+    assert!(depot.server.log().contains("the head of a request was refused"));
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ async fn a_start_says_what_the_store_does_and_leaves_nothing_in_it() {
     for (store, conditional_writes) in [(Store::S3, true), (Store::Azure, true)] {
         let depot = Depot::on(Database::Sqlite).store(store).start().await;
         let log = depot.server.log();
-        let line = log.lines().find(|line| line.contains("the store was tried")).expect("a line");
+        let line = log.lines().find(|line| line.contains("the store was checked")).expect("a line");
         let said: serde_json::Value = serde_json::from_str(line).expect("JSON");
         assert_eq!(said["conditional_writes"], conditional_writes, "{line}");
         assert_eq!((&said["checksums"], &said["copies"]), (&false.into(), &true.into()), "{line}");

@@ -17,7 +17,7 @@
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
 //!   [`replicas`], [`silent_database`], [`faults`];
-//! - how the code stands: [`layers`], [`schema`].
+//! - how the code stands: [`layers`], [`schema`]; what the documents promise: [`reference`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
 
@@ -89,6 +89,7 @@ mod promotion;
 mod publication;
 mod push_and_pull;
 mod push_resumes;
+mod reference;
 mod relocation;
 mod replicas;
 mod resumable;

@@ -285,7 +285,7 @@ async fn nobody_stays_unknown_where_certificates_are_the_only_way_in() {
         log.contains("CN=who issued by CN=who").then_some(log)
     })
     .await;
-    assert!(log.contains("no certificate mapping fits") && log.contains("none came"), "{log}");
+    assert!(log.contains("no certificate mapping matches") && log.contains("sent none"), "{log}");
 }
 
 #[tokio::test]

@@ -121,7 +121,7 @@ async fn revisions_may_be_named_in_any_order() {
     for arguments in [["import", "--from", &typo], ["restore", "--from", &typo]] {
         let refused = command(&to, &arguments).await;
         assert_eq!(refused.code, 1, "{arguments:?}");
-        assert!(refused.stderr.contains("nothing was written"), "{}", refused.stderr);
+        assert!(refused.stderr.contains("there are no backups"), "{}", refused.stderr);
         assert!(!Path::new(&typo).exists());
     }
     // What could not be taken in is told by the exit code, too, whatever else could.
@@ -132,7 +132,7 @@ async fn revisions_may_be_named_in_any_order() {
     assert_eq!(partly.code, 1, "{}", partly.stdout);
     let told = partly.last_line();
     assert_eq!(told["taken"], json!([{"image": "linux", "revision": 1}]), "{told}");
-    assert!(told["left"][0].as_str().is_some_and(|left| left.contains("was given out before")));
+    assert!(told["left"][0].as_str().is_some_and(|left| left.contains("was used before")));
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Every operation that the API's description names, called by everyone: by nobody in particular, by each role,
 //! by whoever is confined to another image. An operation that [`table`] does not know fails the test.
 
-mod table;
+pub mod table;
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ on_both_databases![every_operation_answers_those_who_may_call_it_and_nobody_else
 const ROLES: [&str; 5] = ["client", "reader", "publisher", "promoter", "admin"];
 
 /// The objects that were made for one call, whose names replace the path's parameters.
-struct Scene {
+pub struct Scene {
     image: String,
     channel: String,
     /// Of a user, a token or a mapping.

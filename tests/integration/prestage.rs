@@ -230,7 +230,7 @@ async fn what_cannot_be_pre_staged_is_refused_with_what_to_do() {
     for (location, word) in [
         ("MED-V Images", "absolute"),
         ("\\\\server\\images", "network"),
-        ("C:\\\"MED-V Images\"", "Windows does not take"),
+        ("C:\\\"MED-V Images\"", "Windows does not allow"),
         ("C:\\\u{201c}MED-V Images\u{201d}", "typographic"),
         (&format!("C:\\{}", "long\\".repeat(50)), "too long"),
     ] {

@@ -161,7 +161,7 @@ async fn an_address_that_cannot_be_right_is_explained() {
             2,
             format!("http://127.0.0.1:{port} or https://127.0.0.1:{port}"),
         ),
-        (format!("https://127.0.0.1:{port}"), 3, "speaks no TLS".to_owned()),
+        (format!("https://127.0.0.1:{port}"), 3, "does not speak TLS".to_owned()),
     ] {
         let pull = imagedepot(["pull", "debian", "--to", "nowhere", "--server", &server]);
         let refused = run(pull).await;

@@ -105,7 +105,7 @@ async fn a_killed_push_goes_on_where_it_stopped(database: Database) {
     assert_eq!(computer.remembered().len(), 2, "{:?}", computer.remembered());
 
     let pushed = run(computer.push(&line.url())).await.successful();
-    assert!(pushed.stderr.contains("going on with revision 1"), "{}", pushed.stderr);
+    assert!(pushed.stderr.contains("continuing with revision 1"), "{}", pushed.stderr);
     let pushed = pushed.last_line();
     computer.its_push_is_complete(&depot, &pushed).await;
     let sent = pushed["bytes_sent"].as_u64().expect("bytes_sent");
@@ -133,7 +133,7 @@ async fn after_ctrl_c_the_same_command_goes_on() {
     let ended = push.wait_with_output().expect("the push's end");
     let told = String::from_utf8_lossy(&ended.stderr);
     assert_eq!(ended.status.code(), Some(130), "{told}");
-    assert!(told.contains("the same command goes on"), "{told}");
+    assert!(told.contains("the same command continues"), "{told}");
     assert_eq!(depot.admin().revision("win7", 1).await["state"], "draft", "taken away");
 
     let pushed = run(computer.push(&line.url())).await.successful().last_line();

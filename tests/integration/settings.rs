@@ -47,19 +47,19 @@ async fn wrong_settings_are_named_with_their_place() {
         ("[bits]\nname_pattern = \"(.*)\"\n", "(?<image>"),
         ("[bits]\npromote_to = \"a/b\"\n", "promote_to"),
         ("[bits]\ncommit = \"sometimes\"\n", "commit"),
-        ("[server]\ntrusted_proxies = [\"0.0.0.0/0\"]\n", "everybody"),
+        ("[server]\ntrusted_proxies = [\"0.0.0.0/0\"]\n", "covers all addresses"),
         ("[log]\nlevel = \"blah==\"\n", "log.level"),
         (
             "[[listener]]\naddress = \"127.0.0.1:1\"\n[metrics]\nlisten = \"127.0.0.1:1\"\n",
-            "127.0.0.1:1 stands there twice",
+            "127.0.0.1:1 is listed twice",
         ),
-        ("[store]\nurl = \"ftp://x/y\"\n", "no folder and no bucket"),
+        ("[store]\nurl = \"ftp://x/y\"\n", "must be a folder or a bucket"),
         ("[store]\nurl = \"s3://x/y\"\n[store.options]\nregoin = \"z\"\n", "store.options.regoin"),
         (
             "[store]\nurl = \"s3://x/y\"\n[tree]\nurl = \"file:///srv/tree\"\n",
             "a bucket of the same service",
         ),
-        ("[store]\nurl = \"s3://x/y\"\n[tree]\nurl = \"s3://x\"\n", "lie below it"),
+        ("[store]\nurl = \"s3://x/y\"\n[tree]\nurl = \"s3://x\"\n", "must not contain store.url"),
         ("[store\n", "1"),
     ] {
         std::fs::write(&file, text).expect("write the settings");
@@ -99,7 +99,7 @@ async fn settings_are_utf_8_however_their_lines_end() {
     run(imagedepot(["check-config", "--config", &file_name])).await.successful();
     let utf_16 = windows.encode_utf16().flat_map(u16::to_le_bytes).collect::<Vec<_>>();
     let latin_1 = b"[log]\naccess = \"/srv/b\xfcro\"\n".to_vec();
-    for (bytes, named) in [(utf_16, "UTF-16"), (latin_1, "line 2 is no UTF-8")] {
+    for (bytes, named) in [(utf_16, "UTF-16"), (latin_1, "line 2 is not UTF-8")] {
         std::fs::write(&file, bytes).expect("write the settings");
         let refused = run(imagedepot(["check-config", "--config", &file_name])).await;
         assert_eq!(refused.code, 2, "{}", refused.stderr);
@@ -266,14 +266,14 @@ async fn what_a_server_would_end_at_check_config_refuses() {
         (endpoint("https://a:hunter2@minio"), "endpoint"),
         ("[catalog]\nurl = \"postgres://a:hunter2@db/x?pasword=hunter2\"\n".to_owned(), "pasword"),
         ("[catalog]\nurl = \"postgres://a:hunter2@db:port/x\"\n".to_owned(), "catalog.url"),
-        (format!("[catalog]\nurl = \"sqlite:{}\"\n", at("no/such.sqlite")), "is not there"),
+        (format!("[catalog]\nurl = \"sqlite:{}\"\n", at("no/such.sqlite")), "does not exist"),
         (format!("[catalog]\nurl = \"sqlite:{}\"\n", at("")), "is a folder"),
-        (format!("[log]\naccess = \"{}\"\n", at("no/access.log")), "is not there"),
+        (format!("[log]\naccess = \"{}\"\n", at("no/access.log")), "does not exist"),
         (format!("[store]\nurl = \"file://{}\"\n", at("file")), "is a file"),
         (format!("[tree]\nurl = \"file://{}\"\n", at("file/tree")), "is a file"),
         (two("0.0.0.0:8081", "127.0.0.1:8081"), "0.0.0.0:8081 and 127.0.0.1:8081"),
         (two("[::]:8081", "[::1]:8081"), "[::]:8081 and [::1]:8081"),
-        (two("127.0.0.1:8081", "192.0.2.1:8082"), "no address of this machine"),
+        (two("127.0.0.1:8081", "192.0.2.1:8082"), "not an address of this machine"),
     ] {
         std::fs::write(&file, &text).expect("write the settings");
         let mut check = imagedepot(["check-config", "--config"]);
@@ -326,7 +326,7 @@ async fn settings_are_read_again_while_the_server_runs() {
         "[uploads]\nmax_size = \"1 kB\"\n[tree]\nalias = \"elsewhere\"\n[metrics]\nlisten = \"127.0.0.1:1\"\n",
     );
     eventually("what only a start takes is named", || async {
-        depot.server.log().contains("the next start only: tree.alias, metrics.listen").then_some(())
+        depot.server.log().contains("restart applies: tree.alias, metrics.listen").then_some(())
     })
     .await;
     assert_eq!(admin.put(&file).body(vec![7; 2000]).await.problem(413), "file_too_large");

@@ -9,7 +9,7 @@ use crate::harness::actions::assignment_path;
 use crate::harness::broken_link::BrokenLink;
 use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::server::Server;
-use crate::harness::{Answer, Database, Depot, Person, Store, eventually};
+use crate::harness::{Answer, Database, Depot, Person, Store, eventually, is_long_run};
 
 /// A depot, a replica that has the database at the end of a line, and that line.
 async fn two_replicas(grace: &str) -> (Depot, Server, BrokenLink) {
@@ -91,6 +91,65 @@ async fn a_replica_whose_database_falls_silent_says_so_and_lets_nobody_in_by_wha
     .await;
     own_admin.create_image("another").await;
     eventually("nothing is wrong", async || degraded(&second).await.is_empty().then_some(())).await;
+}
+
+/// The median of so many checks at a server, and the slowest.
+async fn checks(server: &Server, count: usize) -> (Duration, Duration) {
+    let client = Person::new(&server.url(), None);
+    let mut times = Vec::new();
+    for round in 0..count {
+        let asked = Instant::now();
+        let id = format!("pc-{round}");
+        client.check_for_update("win7-office", "production", 0, &id).await.expecting(200);
+        times.push(asked.elapsed());
+    }
+    times.sort();
+    (times[count / 2], times[count - 1])
+}
+
+/// Five minutes with `--long`.
+#[tokio::test]
+async fn a_long_silence_slows_no_check_at_the_others_and_ends_within_two_seconds() {
+    let (depot, second, line) = two_replicas("30s").await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    let newer = admin.ready_revision("win7-office", 2).await;
+    let token = json!({"name": "ci", "roles": ["reader"]});
+    let token = admin.post("/api/v1/tokens").json(&token).await.expecting(201).json();
+    let holder = Person::with_token(&second.url(), token["token"].as_str().expect("a token"));
+    eventually("the second knows both", async || {
+        (holder.get("/api/v1/images").await.status == 200).then_some(())
+    })
+    .await;
+    let ((before, _), _) = tokio::join!(checks(&depot.server, 2000), checks(&second, 2000));
+    line.falls_silent();
+    let (silent_since, lasts) = (Instant::now(), if is_long_run() { 300 } else { 15 });
+    let id = token["id"].as_str().expect("an id");
+    admin.delete(&format!("/api/v1/tokens/{id}")).await.expecting(204);
+    let mut medians = Vec::new();
+    while silent_since.elapsed() < Duration::from_secs(lasts) {
+        let ((median, _), (_, slowest)) =
+            tokio::join!(checks(&depot.server, 500), checks(&second, 500));
+        medians.push(median);
+        assert!(slowest < Duration::from_secs(2), "a check at the second took {slowest:?}");
+        if silent_since.elapsed() > Duration::from_secs(10) {
+            assert!(degraded(&second).await.contains(&json!("snapshot")));
+            assert_eq!(holder.get("/api/v1/images").await.problem(503), "logins_stale");
+        }
+    }
+    medians.sort();
+    let during = medians[medians.len() / 2];
+    println!("a check took {before:?} before and {during:?} beside {} silent seconds", lasts);
+    assert!(during < before * 2, "{during:?} instead of {before:?}");
+    admin.promote("win7-office", "production", newer).await.expecting(200);
+    line.speaks_again();
+    let speaks_since = Instant::now();
+    eventually("the second is current", async || {
+        (check(&second).await.json()["target"]["revision"] == newer).then_some(())
+    })
+    .await;
+    assert!(speaks_since.elapsed() < Duration::from_secs(2), "{:?}", speaks_since.elapsed());
+    assert_eq!(holder.get("/api/v1/images").await.status, 401);
 }
 
 #[tokio::test]

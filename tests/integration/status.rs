@@ -21,7 +21,7 @@ async fn degraded(depot: &Depot) -> Vec<String> {
     serde_json::from_value(ready["degraded"].clone()).expect("names")
 }
 
-async fn becomes_degraded(depot: &Depot, part: &str) {
+async fn becomes_degraded(depot: &Depot, part: &str) -> Value {
     eventually(&format!("{part} is named"), || async {
         degraded(depot).await.iter().any(|name| name == part).then_some(())
     })
@@ -31,6 +31,7 @@ async fn becomes_degraded(depot: &Depot, part: &str) {
     assert_eq!(state["degraded"], true);
     assert!(state["what"].as_str().is_some_and(|what| !what.contains('/')), "{state}");
     assert!(state["since"].is_string(), "{state}");
+    state
 }
 
 async fn becomes_well(depot: &Depot, part: &str) {
@@ -161,13 +162,45 @@ async fn a_bucket_that_does_not_answer_degrades_the_store() {
         .environment("IMAGEDEPOT__STORE__OPTIONS__ENDPOINT", Some(&endpoint))
         .start()
         .await;
-    for fault in [Fault::Silent, Fault::Refused] {
+    for (fault, outcome) in
+        [(Fault::Silent, "unanswered"), (Fault::Refused, "unanswered"), (Fault::Busy, "failed")]
+    {
+        let before = store_requests(&depot, outcome).await;
         store.fails(fault);
         becomes_degraded(&depot, "store").await;
+        eventually("the metrics count it", || async {
+            (store_requests(&depot, outcome).await > before).then_some(())
+        })
+        .await;
         store.fails(Fault::Nothing);
         becomes_well(&depot, "store").await;
     }
+    assert!(store_requests(&depot, "answered").await > 0.0);
     assert_eq!(status(&depot).await["storage"]["free"], Value::Null, "a bucket has no end");
+}
+
+/// Requests that read an object, as `/metrics` counts them.
+async fn store_requests(depot: &Depot, outcome: &str) -> f64 {
+    let text = depot.admin().get("/metrics").await.expecting(200).text();
+    let series = format!("imagedepot_store_requests_total{{kind=\"get\",outcome=\"{outcome}\"}} ");
+    let value = text.lines().find_map(|line| line.strip_prefix(&series));
+    value.expect("the series is there from the start").parse().expect("a number")
+}
+
+#[tokio::test]
+async fn a_bucket_whose_clock_differs_is_named() {
+    let store = FaultyStore::before(address()).await;
+    let depot = Depot::on(Database::Sqlite)
+        .store(Store::S3)
+        .environment("IMAGEDEPOT__STORE__OPTIONS__ENDPOINT", Some(&store.endpoint()))
+        .start()
+        .await;
+    becomes_well(&depot, "clock").await;
+    store.fails(Fault::Yesterday);
+    let part = becomes_degraded(&depot, "clock").await;
+    assert!(part.to_string().contains("ahead of the bucket's"), "{part}");
+    store.fails(Fault::Nothing);
+    becomes_well(&depot, "clock").await;
 }
 
 #[tokio::test]

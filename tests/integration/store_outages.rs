@@ -114,7 +114,7 @@ async fn a_server_starts_while_its_bucket_is_away() {
     depot.server.restart().await;
     let anyone = depot.anonymous();
     anyone.check_for_update("win7-office", "production", 0, "pc-1").await.expecting(200);
-    assert!(depot.server.log().contains("could not be tried"));
+    assert!(depot.server.log().contains("could not be checked"));
     store.fails(Fault::Nothing);
     let file = anyone.get_tree("win7-office_1.ckm").await.expecting(200);
     assert!(file.body == ckm(1));

@@ -113,7 +113,7 @@ async fn tokens_are_managed_on_the_command_line(database: Database) {
     let me = recognised(&packer).await;
     assert_eq!((&me["name"], &me["images"]), (&json!("token:packer"), &json!(["win7-*"])));
     let list = token_command(&depot, ["list"]).await.successful().stdout;
-    assert!(list.contains("packer") && list.contains("good"), "{list}");
+    assert!(list.contains("packer") && list.contains("valid"), "{list}");
     assert!(!list.contains(&text), "{list}");
     assert_ne!(token_command(&depot, create).await.code, 0, "the name is taken");
     assert_ne!(token_command(&depot, ["revoke", "nobody"]).await.code, 0);

@@ -50,7 +50,7 @@ impl<'de> Deserialize<'de> for Claims {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Unambiguous::deserialize(deserializer)?.0 {
             Value::Object(claims) => Ok(Self(claims)),
-            _ => Err(D::Error::custom("claims are an object")),
+            _ => Err(D::Error::custom("claims must be an object")),
         }
     }
 }
@@ -70,7 +70,7 @@ impl<'de> Visitor<'de> for Reading {
     type Value = Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON that names nothing twice")
+        f.write_str("JSON without duplicate names")
     }
 
     fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
@@ -109,7 +109,7 @@ impl<'de> Visitor<'de> for Reading {
         let mut object = Map::new();
         while let Some((name, Unambiguous(value))) = entries.next_entry::<String, _>()? {
             if object.insert(name, value).is_some() {
-                return Err(A::Error::custom("a name stands twice"));
+                return Err(A::Error::custom("a name occurs twice"));
             }
         }
         Ok(Value::Object(object))

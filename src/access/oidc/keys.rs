@@ -138,7 +138,7 @@ impl KeySource {
             // While no keys are fetched, it is unknown whether the issuer has a new one, so the client has to try
             // again.
             _ if !self.has_keys() || (is_resting && self.may_be_new(id)) => Err(Denied::IssuerAway),
-            _ => Err(Denied::BadToken("its issuer publishes no key of its id and algorithm")),
+            _ => Err(Denied::BadToken("its issuer publishes no key with its id and algorithm")),
         }
     }
 
@@ -179,7 +179,7 @@ impl KeySource {
             .filter_map(|key| usable(key, &self.algorithms))
             .collect();
         if keys.is_empty() {
-            return Err(FetchError::Unfit("it publishes no key for the algorithms that are set"));
+            return Err(FetchError::Unfit("it publishes no key for the configured algorithms"));
         }
         let ids: BTreeSet<_> = keys.iter().filter_map(|key| key.id.as_deref()).collect();
         tracing::debug!(issuer = self.issuer, keys = ?ids, "the issuer's keys were fetched");
@@ -189,13 +189,13 @@ impl KeySource {
     async fn discover(&self) -> Result<Url, FetchError> {
         let address =
             format!("{}/.well-known/openid-configuration", self.issuer.trim_end_matches('/'));
-        let url = address.parse().map_err(|_| FetchError::Unfit("its name is no URL"))?;
+        let url = address.parse().map_err(|_| FetchError::Unfit("its name is not a URL"))?;
         let discovery: Discovery = self.get(url).await?;
         if discovery.issuer != self.issuer {
-            return Err(FetchError::Unfit("its discovery document is another issuer's"));
+            return Err(FetchError::Unfit("its discovery document names another issuer"));
         }
         if !is_safe(&discovery.jwks_uri) {
-            return Err(FetchError::Unfit("its keys have no https address"));
+            return Err(FetchError::Unfit("the address of its keys is not an https URL"));
         }
         Ok(discovery.jwks_uri)
     }
@@ -203,7 +203,7 @@ impl KeySource {
     async fn get<T: serde::de::DeserializeOwned>(&self, url: Url) -> Result<T, FetchError> {
         let mut response = self.http.get(url).send().await?.error_for_status()?;
         if response.status() != reqwest::StatusCode::OK {
-            return Err(FetchError::Unfit("it answers with something else than 200"));
+            return Err(FetchError::Unfit("it answers with a status other than 200"));
         }
         let mut body = Vec::new();
         while let Some(piece) = response.chunk().await? {
@@ -213,7 +213,7 @@ impl KeySource {
             }
         }
         serde_json::from_slice(&body)
-            .map_err(|_| FetchError::Unfit("its answer is not what the standard has"))
+            .map_err(|_| FetchError::Unfit("its answer does not have the format of the standard"))
     }
 }
 

@@ -68,23 +68,25 @@ impl Oidc {
         let fail = |what: &str| Err(format!("access.oidc.{what}"));
         let issuer = Url::parse(&self.issuer).ok();
         if !issuer.is_some_and(|url| is_safe(&url) && url.query().is_none()) {
-            return fail("issuer: an https URL (http only on this machine) without a query");
+            return fail(
+                "issuer: must be an https URL (http only on this machine) without a query",
+            );
         }
         if !self.keys_url.as_ref().is_none_or(is_safe) {
-            return fail("keys_url: an https URL (http only on this machine)");
+            return fail("keys_url: must be an https URL (http only on this machine)");
         }
         if self.keys_kept < SHORTEST_KEPT {
-            return fail("keys_kept: at least 15s");
+            return fail("keys_kept: must be at least 15s");
         }
         if self.audience.is_empty() || self.name_claim.is_empty() || self.roles_claim.is_empty() {
-            return fail("audience, name_claim and roles_claim: not empty");
+            return fail("audience, name_claim and roles_claim: must not be empty");
         }
         let pinned = |name: &String| ASYMMETRIC.contains(&name.as_str());
         if self.algorithms.is_empty() || !self.algorithms.iter().all(pinned) {
-            return fail(&format!("algorithms: some of {}", ASYMMETRIC.join(", ")));
+            return fail(&format!("algorithms: must be one or more of {}", ASYMMETRIC.join(", ")));
         }
         if self.grant.iter().any(|grant| grant.roles.is_empty() || grant.value.is_empty()) {
-            return fail("grant: each has a value and at least one role");
+            return fail("grant: each entry must have a value and at least one role");
         }
         Ok(())
     }

@@ -61,18 +61,18 @@ impl<T: DeserializeOwned, const MOST: usize> JsonBody<T, MOST> {
         if !is_json {
             return Err(Problem::new(
                 Code::JsonExpected,
-                "the body is JSON: say so with Content-Type: application/json",
+                "the body must be JSON: send it with Content-Type: application/json",
             ));
         }
         let malformed = |error: serde_json::Error| {
-            let detail = format!("the body is no JSON: {error}");
+            let detail = format!("the body is not valid JSON: {error}");
             Problem::new(Code::MalformedJson, detail)
         };
         // Parsed twice, because a wrong field would hide that the text behind it is not JSON at all.
         let _well_formed: IgnoredAny = serde_json::from_slice(bytes).map_err(malformed)?;
         let invalid = |detail: String| Problem::new(Code::InvalidValue, detail);
         if nul::is_in(bytes) {
-            return Err(invalid("a text holds a NUL character, \\u0000".to_owned()));
+            return Err(invalid("a text must not contain NUL characters (\\u0000)".to_owned()));
         }
         parse(bytes).map_err(|error| match error.classify() {
             Category::Data => invalid(error.to_string()),

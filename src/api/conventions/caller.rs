@@ -51,7 +51,10 @@ impl<P> Caller<P> {
         if self.identity.covers(image) {
             return Ok(());
         }
-        let detail = format!("{} is confined to other images than {image}", self.identity.name());
+        let detail = format!(
+            "{} is limited to certain images, and {image} is not one of them",
+            self.identity.name()
+        );
         Err(Problem::new(Code::Forbidden, detail))
     }
 
@@ -60,8 +63,10 @@ impl<P> Caller<P> {
         if self.identity.images().is_empty() {
             return Ok(());
         }
-        let detail =
-            format!("{} is confined to some images, and this concerns all", self.identity.name());
+        let detail = format!(
+            "{} is limited to certain images, but this operation concerns all images",
+            self.identity.name()
+        );
         Err(Problem::new(Code::Forbidden, detail))
     }
 
@@ -71,7 +76,7 @@ impl<P> Caller<P> {
             return Ok(());
         }
         let detail = format!(
-            "{} is confined to {} and cannot give rights on other images",
+            "{} is limited to {} and cannot give rights on other images",
             self.identity.name(),
             self.identity.images().join(", ")
         );
@@ -97,7 +102,7 @@ impl<P: Permission> FromRequest for Caller<P> {
                 Ok(Self { identity, address: client_address::of(&request), right: PhantomData })
             } else {
                 let detail = format!(
-                    "this needs the right to {}, which {} does not have",
+                    "this operation needs the right to {}, which {} does not have",
                     P::NAME,
                     identity.name()
                 );
@@ -146,8 +151,10 @@ impl Visitor {
         self.may_enter(access)?;
         match (access, &self.0) {
             (ReadAccess::Authenticated, Some(identity)) if !identity.images().is_empty() => {
-                let detail =
-                    format!("{} is confined to some images, and this shows all", identity.name());
+                let detail = format!(
+                    "{} is limited to certain images, but this document lists all images",
+                    identity.name()
+                );
                 Err(Problem::new(Code::Forbidden, detail))
             }
             _ => Ok(()),

@@ -30,13 +30,13 @@ fn read(request: &HttpRequest) -> Result<Precondition, Problem> {
         return match preconditions::read_named(text) {
             Some(Named::Any) => Ok(Precondition::Exists),
             Some(Named::Tags(tags)) => one_of(tags),
-            None => Err(malformed("If-Match takes * or quoted tags, as ETag gave them")),
+            None => Err(malformed("If-Match must be * or quoted tags, as ETag gave them")),
         };
     }
     match field(header::IF_NONE_MATCH).map(preconditions::read_named) {
         None => Ok(Precondition::None),
         Some(Some(Named::Any)) => Ok(Precondition::Absent),
-        Some(_) => Err(malformed("If-None-Match takes * where something is changed")),
+        Some(_) => Err(malformed("If-None-Match must be * in a request that changes something")),
     }
 }
 
@@ -45,7 +45,8 @@ fn one_of(tags: Vec<EntityTag>) -> Result<Precondition, Problem> {
     if tags.is_empty() {
         return Err(Problem::new(
             Code::PreconditionFailed,
-            "If-Match never matches a weak tag (RFC 9110 section 13.1.1): send it as ETag gave it, without W/, which proxies add",
+            "If-Match never matches a weak tag (RFC 9110 section 13.1.1): send the tag as ETag gave it, without the \
+             W/ that proxies add",
         ));
     }
     Ok(Precondition::OneOf(tags))

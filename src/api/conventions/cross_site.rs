@@ -15,8 +15,7 @@ use crate::api::depot::Depot;
 pub fn refusal(request: &HttpRequest) -> Option<Problem> {
     let changes = !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS);
     (changes && is_of_another_site(request)).then(|| {
-        let detail =
-            "a page of another site has sent this; access.cors lets pages of trusted origins in";
+        let detail = "a page of another site sent this request; access.cors can allow its origin";
         Problem::new(Code::CrossSiteRequest, detail)
     })
 }

@@ -23,7 +23,7 @@ pub async fn not_found_anywhere(
     if allowed.split(", ").any(|method| method == request.method().as_str()) {
         return Err(Problem::not_found());
     }
-    let detail = format!("{} is not possible here; possible are {allowed}", request.method());
+    let detail = format!("this path does not allow {}; it allows {allowed}", request.method());
     let problem = Problem::new(Code::MethodNotAllowed, detail);
     Err(match HeaderValue::from_str(&allowed) {
         Ok(value) => problem.with_header(header::ALLOW, value),

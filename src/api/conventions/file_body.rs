@@ -34,7 +34,7 @@ pub fn must_be_plain_bytes(request: &HttpRequest) -> Result<(), Problem> {
     if essence.is_some_and(|essence| !is_bytes(essence)) {
         return Err(Problem::new(
             Code::RawBytesExpected,
-            "the body is the file itself: send it as application/octet-stream or without a Content-Type (curl -T FILE)",
+            "the body must be the file itself, as application/octet-stream or without a Content-Type (curl -T FILE)",
         ));
     }
     must_be_uncoded(request)
@@ -46,7 +46,7 @@ pub fn must_be_uncoded(request: &HttpRequest) -> Result<(), Problem> {
     if codings.all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity")) {
         return Ok(());
     }
-    let detail = "files are sent as they are, without a content coding";
+    let detail = "send the file as it is, without a content coding";
     Err(Problem::new(Code::ContentCodingRefused, detail))
 }
 
@@ -81,7 +81,7 @@ pub fn must_promise_no_other(request: &HttpRequest, compared: &[Algorithm]) -> R
     let names: Vec<_> = compared.iter().map(|algorithm| algorithm.name()).collect();
     let (name, list) = (other.algorithm.name(), names.join(", "));
     let detail =
-        format!("{name} is not compared where a file may come in pieces: send {list}, or none");
+        format!("{name} is not checked for files that arrive in pieces: send {list}, or none");
     let problem = Problem::new(Code::DigestNotCompared, detail);
     let wanted = names.iter().map(|name| format!("{name}=10")).collect::<Vec<_>>().join(", ");
     Err(match HeaderValue::try_from(wanted) {

@@ -237,9 +237,11 @@ impl ServedFile {
 fn precondition_failed(headers: &HeaderMap) -> Problem {
     let is_weak = |field: &HeaderValue| field.as_bytes().windows(2).any(|two| two == b"W/");
     let detail = if headers.get_all(header::IF_MATCH).any(is_weak) {
-        "If-Match never matches a weak tag (RFC 9110 section 13.1.1). Send the tag as ETag gave it, without W/, which proxies add."
+        "If-Match never matches a weak tag (RFC 9110 section 13.1.1). Send the tag as ETag gave it, without the W/ \
+         that proxies add."
     } else {
-        "The file is not the one that If-Match or If-Unmodified-Since names. Ask again without it to get the current one."
+        "The file is not the one that If-Match or If-Unmodified-Since names. Repeat the request without the condition \
+         to get the current file."
     };
     Problem::new(Code::PreconditionFailed, detail)
 }

@@ -141,12 +141,14 @@ async fn try_claim(request: &mut ServiceRequest) -> Result<Claimed, Problem> {
         Claim::Answered(answer) => Ok(Claimed::Before(answer)),
         Claim::OtherRequest => conflict(
             Code::IdempotencyKeyReused,
-            "the key came with another request, or when its caller had other rights; take a new one",
+            "this Idempotency-Key was used before with another request, or when the caller had other rights; use a \
+             new key",
         ),
         Claim::Unanswered => conflict(
             Code::IdempotencyUnanswered,
-            "the first request with this key has no answer: it is under way, the server was stopped before it \
-             answered, or the answer held a secret, which is shown once. Look whether the change is there; if not, repeat it with a new key",
+            "the first request with this Idempotency-Key has no stored answer: it is still in progress, the server \
+             stopped before it answered, or the answer contained a secret, which is shown only once. Check whether \
+             the change was made; if not, repeat the request with a new key",
         ),
     }
 }
@@ -157,8 +159,8 @@ fn in_one_piece(problem: Problem) -> Problem {
         return problem;
     }
     let detail = format!(
-        "with an Idempotency-Key a request has at most {LARGE} bytes: files are sent without one, and a resumable upload is \
-         begun with an empty body"
+        "a request with an Idempotency-Key may have at most {LARGE} bytes: send files without the key, and begin a \
+         resumable upload with an empty body"
     );
     Problem::new(Code::BodyTooLarge, detail)
 }
@@ -171,7 +173,7 @@ fn read_key(request: &ServiceRequest) -> Result<String, Problem> {
     } else {
         Err(Problem::new(
             Code::BadIdempotencyKey,
-            "Idempotency-Key has 1 to 255 visible characters",
+            "Idempotency-Key must have 1 to 255 visible characters",
         ))
     }
 }
@@ -255,7 +257,7 @@ impl HeldKey {
             catalog.remember(&self.caller, &self.key, &answer).await
         };
         if let Err(error) = noted {
-            tracing::warn!(%error, "an answer could not be kept for repeats of its request");
+            tracing::warn!(%error, "an answer could not be stored for repeats of its request");
         }
         head.set_body(BoxBody::new(bytes))
     }

@@ -93,7 +93,7 @@ impl DownloadLimits {
             return Ok(None);
         }
         self.take_turn(client_address::of(request), Instant::now()).map(Some).ok_or_else(|| {
-            let detail = "as many downloads as the server allows are under way; come back later";
+            let detail = "the server's download limit is reached; try again later";
             Problem::new(Code::TooManyDownloads, detail)
         })
     }

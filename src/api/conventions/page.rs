@@ -44,7 +44,7 @@ impl PageQuery {
     pub fn limit(&self) -> Result<u16, Problem> {
         match self.limit.unwrap_or(DEFAULT_LIMIT) {
             limit @ 1..=LARGEST_LIMIT => Ok(limit),
-            _ => Err(Problem::new(Code::BadLimit, "limit is 1 to 500")),
+            _ => Err(Problem::new(Code::BadLimit, "limit must be from 1 to 500")),
         }
     }
 
@@ -56,7 +56,7 @@ impl PageQuery {
     /// Returns the position at which the previous page ended, in the list's own format, or none for the first page.
     pub fn position<P: DeserializeOwned>(&self) -> Result<Option<P>, Problem> {
         let bad = || {
-            let detail = "the cursor is not one that this list gave; begin again without it";
+            let detail = "the cursor was not issued by this list; start again without a cursor";
             Problem::new(Code::BadCursor, detail)
         };
         let Some(cursor) = self.cursor.as_ref().filter(|cursor| !cursor.is_empty()) else {

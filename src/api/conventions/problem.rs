@@ -208,12 +208,12 @@ impl Problem {
         let request_id = request::current_id().unwrap_or_default();
         match error {
             StorageError::Unavailable(_) => {
-                tracing::warn!(%error, request.id = request_id, "the database keeps requests waiting");
-                let detail = "the database is busy or away; try again";
+                tracing::warn!(%error, request.id = request_id, "the database is busy or unreachable");
+                let detail = "the database is busy or unreachable; try again";
                 Self::new(Code::DatabaseUnavailable, detail)
             }
             StorageError::Frozen(_) => {
-                let detail = format!("{error}; come back when it is at its new place");
+                let detail = format!("{error}; try again when it is at its new location");
                 Self::new(Code::CatalogFrozen, detail)
             }
             StorageError::NoRoom(_) => {
@@ -226,9 +226,9 @@ impl Problem {
                 Self::new(Code::NoRoom, format!("{error}; nothing was changed"))
             }
             StorageError::Store(_) | StorageError::File { .. } => {
-                tracing::error!(%error, request.id = request_id, "the store failed");
+                tracing::error!(%error, request.id = request_id, "the store cannot be used");
                 let refusal = error.refusal_of_store();
-                let detail = refusal.unwrap_or("the store of files does not work at the moment");
+                let detail = refusal.unwrap_or("the store of files is unavailable; try again");
                 Self::new(Code::StoreUnavailable, detail)
             }
             _ => {
@@ -242,7 +242,7 @@ impl Problem {
     pub fn internal() -> Self {
         Self::new(
             Code::Internal,
-            "something went wrong in the server; its log says what, under this request_id",
+            "an internal error occurred; the server's log has the details under this request_id",
         )
     }
 }
@@ -267,16 +267,16 @@ refusals!(
     400 Malformed "The request is malformed: `bad_limit`, `bad_cursor`, `bad_query`",
     401 Unknown "Credentials are missing or wrong; `WWW-Authenticate` has the challenges",
     403 Forbidden "The caller lacks the right",
-    404 NotFound "There is no such thing, or the caller may not know of it",
+    404 NotFound "The resource does not exist, or the caller may not know of it",
     410 Gone "The revision was deleted",
-    429 TooMany "Wrong passwords came before; `Retry-After` says when to ask again",
-    503 Unavailable "The server cannot answer now; `Retry-After` says when to ask again",
+    429 TooMany "Wrong passwords were sent before; `Retry-After` says when to try again",
+    503 Unavailable "The server cannot answer now; `Retry-After` says when to try again",
 );
 
 refusals!(
     /// The refusals of downloads, besides [`ReadRefusals`].
     FileRefusals:
-    409 Conflict "The revision is not in a state to be given out; `code` says which",
+    409 Conflict "The state of the revision does not allow downloads; `code` says why",
     412 PreconditionFailed "`If-Match` or `If-Unmodified-Since` names an older state",
     416 NotSatisfiable "None of the ranges is inside the file; `Content-Range` has its size",
 );
@@ -284,22 +284,22 @@ refusals!(
 refusals!(
     /// The refusals of an operation that checks its query, besides [`ReadRefusals`].
     InvalidQuery:
-    422 Invalid "A parameter is well-formed but wrong; `detail` says which",
+    422 Invalid "A parameter is well-formed but not valid; `detail` names it",
 );
 
 refusals!(
     /// The refusals of a question about an upload in the tus protocol, besides [`ReadRefusals`].
     UnknownTus:
-    412 TusVersion "`Tus-Resumable` names a version that the server does not speak",
+    412 TusVersion "`Tus-Resumable` names a version that the server does not support",
 );
 
 refusals!(
     /// The refusals of an operation that reads a JSON body but changes nothing, besides [`ReadRefusals`].
     BodyRefusals:
-    408 TooSlow "The body stopped coming",
+    408 TooSlow "The body stopped arriving",
     413 TooLarge "The body is larger than the limit that `detail` names",
     415 MediaType "The body is not of the expected type",
-    422 Invalid "Well-formed but wrong: an unknown field, or a value that is not allowed",
+    422 Invalid "The body is well-formed but not valid: an unknown field, or a value that is not allowed",
 );
 
 refusals!(
@@ -308,16 +308,17 @@ refusals!(
     400 Malformed "The request is malformed: `malformed_json`, `body_truncated`, `malformed_digest`",
     401 Unknown "Credentials are missing or wrong; `WWW-Authenticate` has the challenges",
     403 Forbidden "The caller lacks the right",
-    404 NotFound "There is no such thing, or the caller may not know of it",
-    408 TooSlow "The body stopped coming; `detail` says whether what came was kept",
-    409 Conflict "The state of things forbids it; `code` says which and `detail` what to do",
+    404 NotFound "The resource does not exist, or the caller may not know of it",
+    408 TooSlow "The body stopped arriving; `detail` says whether the bytes that arrived were kept",
+    409 Conflict "The current state does not allow it; `code` says why, and `detail` what to do",
     410 Gone "The revision was deleted",
-    411 LengthRequired "An upload says its length, or that it comes later",
-    412 PreconditionFailed "It was changed in the meantime: `If-Match` names an older state",
+    411 LengthRequired "An upload must state its length, or that it follows later",
+    412 PreconditionFailed "The resource was changed in the meantime: `If-Match` names an older state",
     413 TooLarge "The body is larger than the limit that `detail` names",
     415 MediaType "The body is not of the expected type",
-    422 Invalid "Well-formed but wrong: an unknown field, a bad name, another digest than was named",
-    429 TooMany "Too many uploads are open, or wrong passwords came before; `Retry-After` says when to come again",
-    503 Unavailable "The server cannot answer now; `Retry-After` says when to ask again",
-    507 NoRoom "The bytes do not fit on the server's disk, or it is full and takes only what frees room",
+    422 Invalid "The request is not valid: an unknown field, an invalid name, a digest that does not match",
+    429 TooMany "Too many uploads are open, or wrong passwords were sent before; `Retry-After` says when to try again",
+    503 Unavailable "The server cannot answer now; `Retry-After` says when to try again",
+    507 NoRoom "The bytes do not fit on the server's disk, or it is full and only operations that free space are \
+     accepted",
 );

@@ -76,7 +76,7 @@ impl<S: Stream<Item = Result<Bytes, PayloadError>> + Unpin> Stream for Watched<S
             }
             if this.came < LEAST {
                 metric::CONNECTIONS_CUT.increment(1);
-                let late = io::Error::new(io::ErrorKind::TimedOut, "the body comes too slowly");
+                let late = io::Error::new(io::ErrorKind::TimedOut, "the body arrives too slowly");
                 return Poll::Ready(Some(Err(PayloadError::Io(late))));
             }
             (this.came, this.waited, this.waiting_since) = (0, Duration::ZERO, None);

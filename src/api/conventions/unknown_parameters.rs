@@ -32,7 +32,8 @@ pub fn refusal(request: &ServiceRequest) -> Option<Problem> {
         (!known.iter().any(|known| known == name)).then_some(name)
     })?;
     if name == DRY_RUN {
-        let detail = "this operation cannot be tried: leave dry_run out to have it done";
+        let detail =
+            "this operation does not support dry_run: leave it out to carry out the operation";
         return Some(Problem::new(Code::DryRunUnsupported, detail));
     }
     Some(Problem::new(Code::UnknownParameter, refusal_of(name, known)))
@@ -47,11 +48,11 @@ pub fn refusal_of<S: AsRef<str>>(name: &str, known: &[S]) -> String {
         .filter(|(alike, _)| *alike > ALIKE)
         .max_by(|(one, _), (other, _)| one.total_cmp(other));
     let hint = match nearest {
-        Some((_, nearest)) => format!("is {nearest} meant?"),
-        None if known().next().is_none() => "it has none".to_owned(),
-        None => format!("it has {}", known().collect::<Vec<_>>().join(", ")),
+        Some((_, nearest)) => format!("did you mean {nearest}?"),
+        None if known().next().is_none() => "the operation has no parameters".to_owned(),
+        None => format!("its parameters are {}", known().collect::<Vec<_>>().join(", ")),
     };
-    format!("the operation has no parameter {name:?} in its query: {hint}; nothing was done")
+    format!("{name:?} is not a query parameter of this operation ({hint}); nothing was done")
 }
 
 #[cfg(test)]
@@ -61,8 +62,8 @@ mod tests {
     #[test]
     fn the_nearest_name_is_told() {
         let known = ["image", "channel", "revision", "client"];
-        assert!(refusal_of("revison", &known).contains("is revision meant?"));
-        assert!(refusal_of("dry-run", &["dry_run"]).contains("is dry_run meant?"));
-        assert!(refusal_of("zzz", &known).contains("it has image, channel, revision, client"));
+        assert!(refusal_of("revison", &known).contains("did you mean revision?"));
+        assert!(refusal_of("dry-run", &["dry_run"]).contains("did you mean dry_run?"));
+        assert!(refusal_of("zzz", &known).contains("are image, channel, revision, client"));
     }
 }

@@ -31,8 +31,8 @@ pub enum OnBreak {
 impl OnBreak {
     const fn advice(self) -> &'static str {
         match self {
-            Self::Kept => "what came is kept, ask for the offset and go on",
-            Self::Dropped => "nothing was kept, send the file again",
+            Self::Kept => "the bytes that arrived were kept: ask for the offset and continue there",
+            Self::Dropped => "nothing was kept: send the file again",
         }
     }
 }
@@ -142,12 +142,12 @@ pub async fn next_chunk(body: &mut Body, on_break: OnBreak) -> Result<Option<Byt
         Ok(None) => Ok(None),
         Ok(Some(Ok(bytes))) => Ok(Some(bytes)),
         Ok(Some(Err(error))) => {
-            tracing::debug!(%error, "an upload broke off");
-            let detail = format!("the upload broke off; {}", on_break.advice());
+            tracing::debug!(%error, "an upload was interrupted");
+            let detail = format!("the upload was interrupted; {}", on_break.advice());
             Err(Problem::new(Code::BodyTruncated, detail))
         }
         Err(_) => {
-            let detail = format!("no bytes came for five minutes; {}", on_break.advice());
+            let detail = format!("no bytes arrived for five minutes; {}", on_break.advice());
             Err(Problem::new(Code::BodyTooSlow, detail))
         }
     }

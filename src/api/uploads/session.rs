@@ -95,7 +95,7 @@ fn expires_at(depot: &Depot, upload: &Upload) -> Option<DateTime<Utc>> {
 /// of the connection.
 fn broken_off() -> Problem {
     let detail =
-        "the upload broke off before its Location could be told; nothing was kept, begin it again";
+        "the upload was interrupted before its Location was sent; nothing was kept: start it again";
     Problem::new(Code::BodyTruncated, detail)
 }
 
@@ -249,7 +249,7 @@ pub fn body_length(request: &HttpRequest) -> Result<Option<u64>, Problem> {
     };
     let length = field.to_str().ok().and_then(|text| text.parse().ok());
     length.map(Some).ok_or_else(|| {
-        let detail = "Content-Length is a number of bytes";
+        let detail = "Content-Length must be a number of bytes";
         Problem::new(Code::BadLength, detail)
     })
 }

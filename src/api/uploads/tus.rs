@@ -54,10 +54,10 @@ pub async fn append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpRespo
     must_be_bytes(call)?;
     let headers = call.request.headers();
     let offset = tus::number(headers, &tus::UPLOAD_OFFSET)?
-        .ok_or_else(|| malformed("Upload-Offset says where the bytes begin, and is missing"))?;
+        .ok_or_else(|| malformed("Upload-Offset, the offset of the first byte, is missing"))?;
     let told = tus::number(headers, &tus::UPLOAD_LENGTH)?;
     if told.zip(upload.length()).is_some_and(|(told, known)| told != known) {
-        return Err(malformed("Upload-Length is another than the upload was begun with"));
+        return Err(malformed("Upload-Length is not the length that was stated before"));
     }
     let (length, is_end) = (call.body_length()?, offset == upload.size);
     if upload.state == UploadState::Complete && length == Some(0) && is_end {
@@ -75,14 +75,14 @@ pub async fn append(call: &Call, id: Uuid, payload: Payload) -> Result<HttpRespo
 fn announcement(call: &Call, condition: Precondition) -> Result<Announcement, Problem> {
     let headers = call.request.headers();
     if headers.contains_key(&tus::UPLOAD_CONCAT) {
-        return Err(malformed("Upload-Concat: the extension concatenation is not offered"));
+        return Err(malformed("Upload-Concat: the concatenation extension is not supported"));
     }
     let size = match (tus::number(headers, &tus::UPLOAD_LENGTH)?, tus::is_deferred(headers)?) {
         (Some(_), true) => {
             return Err(malformed("Upload-Length and Upload-Defer-Length contradict each other"));
         }
         (None, false) => {
-            let detail = "say how long the file is with Upload-Length, or that it is said later with Upload-Defer-Length: 1";
+            let detail = "state the file's size in Upload-Length, or send Upload-Defer-Length: 1 to state it later";
             return Err(Problem::new(Code::UploadLengthRequired, detail));
         }
         (size, _) => size,
@@ -104,13 +104,11 @@ fn named<T: std::str::FromStr>(metadata: &Metadata, key: &'static str) -> Result
     let text = metadata.text(key).ok_or_else(|| {
         Error::invalid(
             "Upload-Metadata",
-            format!(
-                "{key} is missing or no text; it names the target with image, revision and role"
-            ),
+            format!("{key} is missing or not text; image, revision and role name the target"),
         )
     })?;
     let value = text.parse();
-    value.map_err(|_| Error::invalid("Upload-Metadata", format!("{key} cannot be {text:?}")).into())
+    value.map_err(|_| Error::invalid("Upload-Metadata", format!("invalid {key}: {text:?}")).into())
 }
 
 /// Returns the bytes in the request itself, if any.
@@ -133,7 +131,7 @@ fn must_be_bytes(call: &Call) -> Result<(), Problem> {
         must_promise_no_other(&call.request, &[Algorithm::Sha1, Algorithm::Sha256])?;
         return must_be_uncoded(&call.request);
     }
-    let detail = "tus sends bytes as application/offset+octet-stream";
+    let detail = "a tus request must send its bytes as application/offset+octet-stream";
     Err(Problem::new(Code::OffsetOctetStreamExpected, detail))
 }
 

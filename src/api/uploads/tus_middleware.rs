@@ -61,7 +61,7 @@ fn take_meant_method(request: &mut ServiceRequest) {
 }
 
 fn other_version() -> Problem {
-    let detail = "this server speaks tus 1.0.0";
+    let detail = "this server supports only tus 1.0.0";
     Problem::new(Code::TusVersionUnsupported, detail)
         .with_header(tus::TUS_VERSION.clone(), HeaderValue::from_static(tus::VERSION))
 }

@@ -233,7 +233,7 @@ pub(super) fn check_patterns(patterns: &[String]) -> Result<()> {
     } else {
         Err(Error::invalid(
             "images",
-            "at most 100 patterns of image names, in which * stands for any characters",
+            "must be at most 100 patterns of image names, in which * stands for any characters",
         ))
     }
 }

@@ -64,7 +64,7 @@ impl Catalog {
         if let CriterionDraft::Certificate(certificate) = &criterion
             && certificate.is_version_1()
         {
-            let why = "it is of X.509 version 1, with which no client is let in: have one of version 3 made for it";
+            let why = "X.509 version 1 is not accepted from clients: have one of version 3 issued";
             return Err(Error::invalid("certificate", why));
         }
         // Certificates must be refused however little disk space is left.
@@ -166,7 +166,7 @@ async fn place(tx: &mut Tx, draft: CriterionDraft) -> Result<Criterion> {
             let next = tx.last_mapping_position().await? + 1;
             let position = position.unwrap_or(next);
             if !(1..=next).contains(&position) {
-                return Err(Error::invalid("position", format!("1 to {next}, which is the last")));
+                return Err(Error::invalid("position", format!("must be from 1 to {next}")));
             }
             tx.move_mappings(position, 1).await?;
             Ok(Criterion::Rules { rules, position })

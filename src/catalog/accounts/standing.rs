@@ -34,7 +34,7 @@ impl Catalog {
             return Ok(());
         }
         Err(Error::Forbidden(
-            "the right to publish this image was taken away while the bytes were on their way",
+            "the right to publish this image was removed while the bytes were being uploaded",
         ))
     }
 }

@@ -104,7 +104,7 @@ impl Catalog {
     ) -> Result<Unsigned> {
         check_patterns(&draft.images)?;
         if draft.roles.is_empty() {
-            return Err(Error::invalid("roles", "at least one, or the token opens nothing"));
+            return Err(Error::invalid("roles", "must contain at least one role"));
         }
         let now = self.clock.now();
         let mut expires_at = self.expiry(draft.expires_at, now)?;
@@ -112,7 +112,7 @@ impl Catalog {
             if draft.expires_at.is_some() {
                 return Err(Error::invalid(
                     "expires_at",
-                    format!("the maker itself expires at {end}"),
+                    format!("must not be after {end}, when the token that creates it expires"),
                 ));
             }
             expires_at = end;
@@ -217,7 +217,7 @@ impl Catalog {
         let catalog = self.clone();
         self.runtime.spawn(async move {
             if let Err(error) = catalog.try_note_token_use(id).await {
-                tracing::debug!(%error, token.id = %id, "a token's use was not noted");
+                tracing::debug!(%error, token.id = %id, "a token's use was not recorded");
             }
         });
     }
@@ -265,12 +265,13 @@ impl Catalog {
         let expires_at =
             asked.unwrap_or_else(|| after(self.rules().token_lifetime)).trunc_subsecs(0);
         if expires_at <= now {
-            return Err(Error::invalid("expires_at", "lies in the past"));
+            return Err(Error::invalid("expires_at", "must be in the future"));
         }
         let longest = self.rules().longest_token_lifetime;
         if expires_at > after(longest) {
             let days = longest.as_secs() / 86_400;
-            let reason = format!("at most {days} days from now (access.tokens.longest_lifetime)");
+            let reason =
+                format!("must be at most {days} days from now (access.tokens.longest_lifetime)");
             return Err(Error::invalid("expires_at", reason));
         }
         Ok(expires_at)

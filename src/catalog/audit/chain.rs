@@ -20,22 +20,22 @@ const MOST_FINDINGS: usize = 100;
 /// A fault at one place of the chain.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Finding {
-    #[error("row {0} is not what was written, or the row before it was exchanged")]
+    #[error("row {0} was altered, or the row before it was replaced")]
     Altered(i64),
     /// The first row after them cannot be verified, because its hash is over theirs.
-    #[error("rows {first} to {last} are missing, and the one behind them cannot be verified")]
+    #[error("rows {first} to {last} are missing, and the row after them cannot be verified")]
     Missing { first: i64, last: i64 },
-    #[error("row {0} is the newest by the record of the newest, and is another one")]
+    #[error("row {0} is not the row that the record of the newest row names")]
     NewestDiffers(i64),
-    #[error("the chain begins behind row {0}, and no audit.prune tells of that")]
+    #[error("the chain begins after row {0}, but no audit.prune row records that")]
     Unpruned(i64),
     #[error(
-        "the rows up to {0} were pruned by its audit.prune, and the chain does not begin there"
+        "an audit.prune row records that the rows up to {0} were pruned, but the chain does not begin there"
     )]
     OtherAnchor(i64),
     #[error("there is no record of the newest row")]
     NoHead,
-    #[error("{0} rows have no place in the chain: they were not written by this program")]
+    #[error("{0} rows are not part of the chain: they were not written by this program")]
     Unchained(i64),
 }
 

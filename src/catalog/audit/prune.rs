@@ -79,7 +79,7 @@ impl Catalog {
         }
         let actor = Actor::system("sweep");
         let pruned = self.prune_in_steps(&actor, before, STEPS_OF_A_SWEEP).await?;
-        tracing::info!(rows = pruned.rows, "pruned the audit by audit.keep");
+        tracing::info!(rows = pruned.rows, "pruned the audit as audit.keep says");
         Ok(())
     }
 
@@ -123,7 +123,7 @@ async fn oldest(tx: &mut Tx, anchor: &AuditHead, before: DateTime<Utc>) -> Resul
     for row in page.iter().take_while(|row| row.at < before) {
         oldest.last = oldest.last.if_followed_by(row).ok_or_else(|| {
             StorageError::Damaged(format!(
-                "the audit is not what was written behind row {}, and is not pruned: see `imagedepot audit verify`",
+                "the audit was altered after row {}, so it is not pruned: run `imagedepot audit verify`",
                 oldest.last.sequence
             ))
         })?;

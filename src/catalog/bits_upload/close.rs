@@ -102,7 +102,7 @@ impl Catalog {
         if !draft_is_gone {
             return error;
         }
-        tracing::info!(bits.session = %session.id, "a BITS session ends with its draft: {error}");
+        tracing::info!(bits.session = %session.id, "a BITS session ended because its draft is gone: {error}");
         for ended in
             [self.drop_bytes(actor, session).await, self.forget_bits_session(session).await]
         {
@@ -145,7 +145,8 @@ impl Catalog {
                 if error.is_database_unreachable() {
                     return Err(error);
                 }
-                tracing::warn!(%error, bits.session = %session.id, "a draft stays unsealed until the next sweep");
+                tracing::warn!(%error, bits.session = %session.id,
+                    "a draft could not be sealed; the next sweep tries again");
             }
         }
         Ok(())

@@ -47,7 +47,7 @@ impl Catalog {
         let Some(revision) = revision else { return Ok(()) };
         match self.seal(ChangeContext::unconditional(actor), image, revision.number).await {
             Ok(_) => {
-                tracing::info!(%image, revision = revision.number, "sealed: BITS brought both files");
+                tracing::info!(%image, revision = revision.number, "sealed a revision: BITS has uploaded both files");
             }
             // Sealed by the other file's upload, or before a crash.
             Err(Error::RevisionSealed(_)) => {}
@@ -84,7 +84,7 @@ impl Catalog {
                 Err(refusal) => {
                     metric::BITS_PROMOTIONS_REFUSED.increment(1);
                     tracing::warn!(%image, revision = revision.number, %channel, caller.name = actor.name,
-                        "bits.promote_to was not followed: {refusal}");
+                        "a revision was not promoted as bits.promote_to says: {refusal}");
                     return Ok(());
                 }
             }

@@ -27,12 +27,12 @@ impl Catalog {
     pub fn bits_destination(&self, path: &str) -> Result<Destination> {
         let refused = |reason: &str| Error::invalid("destination", reason);
         if path.len() > LONGEST_NAME || !path.bytes().all(is_plain) || path.starts_with('.') {
-            return Err(refused("one plain file name below the tree's root"));
+            return Err(refused("must be one plain file name below the tree's root"));
         }
         let (name, role) = EXTENSIONS
             .iter()
             .find_map(|(extension, role)| Some((without(path, extension)?, *role)))
-            .ok_or_else(|| refused("NAME.ckm, NAME.ckm.index or NAME.index"))?;
+            .ok_or_else(|| refused("must be NAME.ckm, NAME.ckm.index or NAME.index"))?;
         let image = self.rules().bits.name_pattern.image(name);
         let image = image.ok_or_else(|| refused("bits.name_pattern finds no image in the name"))?;
         Ok(Destination { file_name: path.to_owned(), image, role })

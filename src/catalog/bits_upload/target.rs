@@ -107,7 +107,7 @@ impl Catalog {
         let mut session = locked.ok_or(Error::UploadNotFound)?;
         if let Some(claimed) = session.revision_id {
             if session.size != Some(size) {
-                return Err(Error::invalid("Content-Range", "another size than before"));
+                return Err(Error::invalid("Content-Range", "must name the same size as before"));
             }
             let revision = tx.revision_by_id(claimed).await?.ok_or(Error::UploadNotFound)?;
             return Ok(revision.number);

@@ -72,7 +72,7 @@ impl Catalog {
             Step::Conflict { path } => {
                 tracing::error!(
                     tree.path = path,
-                    "a file that imagedepot did not make stands in the way; move it"
+                    "a file that imagedepot did not make blocks a published file; move it"
                 );
             }
         }
@@ -169,7 +169,8 @@ const FAILURES_UNTIL_UNREACHABLE: usize = 3;
 impl Failed {
     fn note(&mut self, step: &Step, error: Error) {
         // At debug level, because every file fails if the store is unreachable. The caller reports the first error.
-        tracing::debug!(%error, tree.path = step.path(), step = step.verb(), "left for the next round");
+        tracing::debug!(%error, tree.path = step.path(), step = step.verb(),
+            "a step failed; the next round tries it again");
         if let Step::Publish { publication, .. } = step {
             self.files.push(publication.clone());
         }

@@ -115,7 +115,7 @@ impl Catalog {
         condition.check(Some(&details.revision.tag()))?;
         if !details.may_be_deleted_by(actor) {
             return Err(Error::Forbidden(
-                "publishers delete drafts of their own; other revisions need an admin",
+                "publishers may delete only their own drafts; other revisions need an admin",
             ));
         }
         let before = details.shown();

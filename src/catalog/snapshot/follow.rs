@@ -1,13 +1,14 @@
 //! Keeps the snapshot up to date with the catalog, whichever process changes that.
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
 
 use super::load;
 use super::picture::Snapshot;
-use crate::catalog::replicas::LastReport;
 use crate::catalog::{Catalog, Result};
 use crate::storage::StorageError;
 
@@ -27,7 +28,7 @@ impl Catalog {
     /// became unreachable after the commit, [`Self::follow`] shows it later.
     pub async fn refresh(&self) {
         if let Err(error) = self.try_refresh().await {
-            tracing::warn!(%error, "the snapshot could not be refreshed; clients see the state before");
+            tracing::warn!(%error, "the snapshot could not be refreshed; clients still see the previous state");
         }
     }
 
@@ -66,6 +67,12 @@ impl Catalog {
         compared.map(|at| at.elapsed())
     }
 
+    /// Reports whether there is a snapshot, and it is kept up to date. A database that does not answer makes it old, and
+    /// not less ready.
+    pub fn is_ready(&self) -> bool {
+        self.shared.is_following.load(Ordering::Acquire) && self.snapshot().is_loaded()
+    }
+
     /// Reports whether the snapshot is too old for log-ins.
     pub fn is_stale(&self) -> bool {
         self.snapshot_age().is_some_and(|age| age > self.rules().stale_after)
@@ -85,16 +92,25 @@ impl Catalog {
     /// It reads the version number, which is one indexed row. On PostgreSQL a notification wakes it at once, and the
     /// regular reading makes up for lost notifications.
     pub async fn follow(&self) {
-        let mut news = self.db.news().await;
-        let mut told = LastReport::default();
+        let (version, loaded) = watch::channel(self.snapshot().version());
+        // A report waits for the database as a change does; the snapshot must not wait for it.
+        tokio::join!(self.follow_changes(&version), self.report_versions(loaded));
+    }
+
+    async fn follow_changes(&self, version: &watch::Sender<i64>) {
+        // The start may have taken a while since it loaded the snapshot.
+        self.refresh().await;
+        self.shared.is_following.store(true, Ordering::Release);
+        let mut news = self.db.news();
         loop {
-            self.report_itself(&mut told).await;
             news.wait(LOOK_EVERY).await;
             let before = self.snapshot().version();
             self.refresh().await;
-            if self.snapshot().version() != before {
+            let now = self.snapshot().version();
+            if now != before {
                 self.tree_is_due();
             }
+            version.send_if_modified(|sent| std::mem::replace(sent, now) != now);
         }
     }
 }

@@ -291,7 +291,8 @@ impl Open {
         }
         released?;
         if let Err(error) = self.catalog.blobs.clear_spool(&self.upload.blob_key) {
-            tracing::warn!(%error, upload = %self.upload.id, "its spool folder stays until it ends");
+            tracing::warn!(%error, upload = %self.upload.id,
+                "the spool folder of an upload could not be removed; it stays until the upload ends");
         }
         Ok(())
     }
@@ -302,7 +303,8 @@ impl Open {
             && self.upload.tail.as_deref() != Some(tail)
             && let Err(error) = self.catalog.blobs.remove_tail(&self.upload.blob_key, tail).await
         {
-            tracing::warn!(%error, upload = %self.upload.id, tail, "a tail may stay behind");
+            tracing::warn!(%error, upload = %self.upload.id, tail,
+                "the tail of an upload could not be removed and may stay in the store");
         }
         self.catalog.remove_if_forgotten(&self.upload).await;
     }
@@ -321,7 +323,7 @@ impl Open {
         let ended =
             if self.check.is_some() { self.forget().await } else { self.save().await.map(drop) };
         if let Err(error) = ended {
-            tracing::info!(upload = %id, %error, "what a broken line had brought was not saved");
+            tracing::info!(upload = %id, %error, "the bytes of an interrupted request were not saved");
         }
     }
 }

@@ -64,7 +64,8 @@ impl Catalog {
         if let Some(tail) = before.filter(|before| upload.tail.as_ref() != Some(before))
             && let Err(error) = self.blobs.remove_tail(&upload.blob_key, &tail).await
         {
-            tracing::info!(%error, upload = %upload.id, tail, "a tail stays until its upload ends");
+            tracing::info!(%error, upload = %upload.id, tail,
+                "an old tail could not be removed; it stays until its upload ends");
         }
     }
 }

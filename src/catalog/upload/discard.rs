@@ -43,7 +43,8 @@ impl Drop for CancelUnlessAnnounced {
         let (runtime, saving) = (catalog.runtime.clone(), catalog.shared.saving.clone());
         let ending = async move {
             if let Err(error) = catalog.cancel_upload(&actor, id).await {
-                tracing::info!(upload = %id, %error, "an upload that nobody knows of stays until it expires");
+                tracing::info!(upload = %id, %error,
+                    "an upload that its client does not know of could not be cancelled; it stays until it expires");
             }
         };
         saving.spawn_on(ending, &runtime);
@@ -146,14 +147,15 @@ impl Catalog {
         let removed = self.blobs.remove(&upload.blob_key, upload.multipart.as_deref()).await;
         if let Err(error) = removed {
             tracing::warn!(%error, blob.key = upload.blob_key,
-                "what a cancelled upload sent last is left to the bucket's lifecycle rule");
+                "the last bytes of a cancelled upload could not be removed; the bucket's lifecycle rule removes them");
         }
     }
 
     /// Does the same as [`Self::discard_upload`]. After a failure, the sweep finds the upload again.
     pub(super) async fn discard_or_log(&self, upload: &Upload) {
         if let Err(error) = self.discard_upload(upload).await {
-            tracing::warn!(%error, upload = %upload.id, "a broken upload stays until the next sweep");
+            tracing::warn!(%error, upload = %upload.id,
+                "a broken upload could not be discarded; the next sweep tries again");
         }
     }
 
@@ -164,7 +166,7 @@ impl Catalog {
             self.discard_upload(upload).await?;
         }
         if !broken.is_empty() {
-            tracing::info!(uploads = broken.len(), "took away uploads that the last stop cut off");
+            tracing::info!(uploads = broken.len(), "discarded uploads cut off by the last stop");
         }
         Ok(())
     }

@@ -47,7 +47,7 @@ impl Open {
             if let Some(Resting { mut upload, claim, .. }) = turn.rested()
                 && let Err(error) = catalog.release(&mut upload, claim, None).await
             {
-                tracing::debug!(upload = %id, %error, "the session was ended while it rested");
+                tracing::debug!(upload = %id, %error, "an upload session was ended while it was idle");
             }
         };
         saving.spawn_on(ending, &runtime);

@@ -27,7 +27,7 @@ impl Catalog {
         if appender.taken() > upload.received {
             let found = self.holding(id, number, hold, Box::pin(appender.sync())).await?;
             tracing::info!(upload = %id, bytes = found.received - upload.received,
-                "took in what a killed server had received");
+                "recovered bytes that a killed server had received");
             self.note_progress(upload, number, hold, &found).await?;
             appender.noted(found.received);
         }
@@ -69,17 +69,19 @@ impl Catalog {
         let Some(hash_state) = hash_state else {
             return Err(self.end_without_bytes(upload, what).await);
         };
-        tracing::error!(upload = %upload.id, from = upload.received, to = received, "an upload goes back: {what}");
+        tracing::error!(upload = %upload.id, from = upload.received, to = received,
+            "an upload goes back to an earlier offset: {what}");
         self.note_progress(upload, number, hold, &Kept::at(received, hash_state)).await?;
         Ok(())
     }
 
     /// Ends an upload whose bytes are gone, so that its client starts again.
     pub(super) async fn end_without_bytes(&self, upload: &Upload, what: &str) -> Error {
-        tracing::error!(upload = %upload.id, "an upload ends, for its bytes are gone: {what}");
+        tracing::error!(upload = %upload.id, "an upload ends because its bytes are gone: {what}");
         self.discard_or_log(upload).await;
         if let Err(error) = self.blobs.clear_spool(&upload.blob_key) {
-            tracing::warn!(%error, upload = %upload.id, "its spool folder stays until the next start");
+            tracing::warn!(%error, upload = %upload.id,
+                "the spool folder of an upload could not be removed; it stays until the next start");
         }
         Error::UploadNotFound
     }

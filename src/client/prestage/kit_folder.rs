@@ -34,7 +34,7 @@ impl KitFolder {
     /// Makes sure that the folder can become this kit and nothing else, and that it does not look finished from now on:
     /// it has no digests, and no index beside an image that may be damaged.
     pub(super) fn begin(path: &Path, kit: &Kit) -> Result<Self, Failure> {
-        fs::create_dir_all(path).map_err(|error| Failure::local("make", path, &error))?;
+        fs::create_dir_all(path).map_err(|error| Failure::local("create", path, &error))?;
         let folder = Self { path: path.to_owned(), _locked: lock(path)? };
         folder.must_be_of(kit)?;
         folder.remove(sums::NAME)?;
@@ -77,7 +77,7 @@ impl KitFolder {
         });
         let Some(other) = other else { return Ok(()) };
         let message = format!(
-            "{} has something else in it, {other}; choose a folder that is empty or has this kit",
+            "{} contains {other}, which is not part of this kit; choose a folder that is empty or contains this kit",
             self.path.display()
         );
         Err(Failure::new(Exit::Conflict, message))
@@ -97,7 +97,7 @@ impl KitFolder {
         fs::create_dir_all(&folder)
             .and_then(|()| fs::set_permissions(&folder, Permissions::from_mode(FOLDER)))
             .and_then(|()| sync_folder(folder.parent().unwrap_or(&self.path)))
-            .map_err(|error| Failure::local("make", &folder, &error))
+            .map_err(|error| Failure::local("create", &folder, &error))
     }
 
     /// Marks a file read-only, durably. Reports whether the file system keeps the mark: those of USB sticks and network
@@ -158,7 +158,7 @@ fn lock(folder: &Path) -> Result<File, Failure> {
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
-            let message = format!("another prestage works in {}", folder.display());
+            let message = format!("another prestage is running in {}", folder.display());
             Err(Failure::new(Exit::Conflict, message))
         }
         Err(TryLockError::Error(error)) => Err(Failure::local("lock", folder, &error)),

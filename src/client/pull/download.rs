@@ -67,7 +67,7 @@ pub async fn fetch(
     what_is_there: ExistingFiles,
     bar: &ProgressBar,
 ) -> Result<Fetched, Failure> {
-    bar.set_message("(looking what is there)");
+    bar.set_message("(checking existing files)");
     let path = folder.join(&file.name);
     let (size, digest) = (file.size, file.digest);
     if blocking(move || is_there(&path, size, digest, what_is_there)).await? {
@@ -94,11 +94,11 @@ pub async fn fetch(
         if download.sum.reused == 0 {
             let got = partial.digest();
             blocking(move || partial.discard()).await?;
-            let message = format!("the bytes received are not those of {digest}, but of {got}");
+            let message = format!("the bytes received have the digest {got} instead of {digest}");
             return Err(Failure::new(Exit::Verification, message));
         }
         // The bytes left by an earlier pull may be damaged, for example by a power failure.
-        tracing::warn!(name = file.name, "the unfinished file was damaged, starting anew");
+        tracing::warn!(name = file.name, "the unfinished file was damaged, starting again");
         partial.restart(None)?;
         download.sum.reused = 0;
     }
@@ -129,7 +129,7 @@ impl Download<'_> {
                 attempts.renew();
             }
             if let Err(setback) = outcome {
-                bar.set_message("(line broken, going on)");
+                bar.set_message("(connection lost, continuing)");
                 attempts.next(setback).await?;
             }
         }
@@ -167,7 +167,7 @@ impl Download<'_> {
             {
                 partial.restart(None)?;
                 self.sum.reused = 0;
-                let message = "the server could not continue the file";
+                let message = "the server could not resume the download";
                 let setback = Setback::passing(Failure::new(Exit::Unreachable, message));
                 return Ok((partial, Err(setback)));
             }
@@ -195,7 +195,10 @@ impl Download<'_> {
                 Ok(Ok(Some(piece))) => piece,
                 Ok(Ok(None)) if missing == 0 => break Ok(()),
                 Ok(Ok(None)) => {
-                    let short = Failure::new(Exit::Unreachable, "the file broke off");
+                    let short = Failure::new(
+                        Exit::Unreachable,
+                        "the connection ended before the end of the file",
+                    );
                     break Err(Setback::passing(short));
                 }
                 Ok(Err(error)) => break Err(connection.broken(&error)),
@@ -242,7 +245,7 @@ fn must_have_the_size(response: &Response, file: &TargetFile) -> Result<(), Fail
 }
 
 fn wrong_size(expected: u64) -> Failure {
-    let message = format!("the server sends a file of another size than {expected} bytes");
+    let message = format!("the server's file does not have the expected size of {expected} bytes");
     Failure::new(Exit::Verification, message)
 }
 

@@ -70,7 +70,7 @@ impl Partial {
     pub fn restart(&mut self, etag: Option<&str>) -> Result<(), Failure> {
         self.forget().map_err(|error| self.failed("empty", &error))?;
         let Some(etag) = etag else { return Ok(()) };
-        self.write_sidecar(etag).map_err(|error| self.failed("write beside", &error))?;
+        self.write_sidecar(etag).map_err(|error| self.failed("write the ETag of", &error))?;
         self.etag = Some(etag.to_owned());
         Ok(())
     }
@@ -150,14 +150,16 @@ impl Partial {
     /// Fails if the disk is too small. It is better to know that now than after twenty gigabytes.
     fn check_disk_space(&self, size: u64) -> Result<(), Failure> {
         let room = rustix::fs::fstatvfs(&self.file)
-            .map_err(|error| self.failed("measure the room for", &error.into()))?;
+            .map_err(|error| self.failed("measure the free disk space for", &error.into()))?;
         let free = room.f_bavail.saturating_mul(room.f_frsize);
         let needed = size.saturating_sub(self.length);
         if needed <= free {
             return Ok(());
         }
         let folder = self.folder.display();
-        let message = format!("{needed} bytes are still to come, {folder} has room for {free}");
+        let message = format!(
+            "not enough disk space: {needed} bytes are still missing, and {folder} has {free} bytes free"
+        );
         Err(Failure::new(Exit::Storage, message))
     }
 

@@ -29,7 +29,7 @@ pub struct Wanted {
         long,
         value_name = "ID",
         conflicts_with = "revision",
-        help = "Who is asking: a rollout offers its revision to some clients before others \
+        help = "Id of this client; a rollout offers its revision to some clients before others \
                 [env: IMAGEDEPOT_CLIENT] [default: this machine's name]"
     )]
     pub client: Option<ClientId>,
@@ -93,7 +93,7 @@ impl Target {
         mut files: Vec<TargetFile>,
     ) -> Result<Self, Failure> {
         if files.is_empty() {
-            return Err(Failure::unreadable("answer", "it names no files"));
+            return Err(Failure::unreadable("answer", "it lists no files"));
         }
         files.sort_by_key(|file| file.role == "index");
         Ok(Self { image, revision, is_ready, files })
@@ -243,7 +243,7 @@ fn plain(name: String) -> Result<String, Failure> {
     let outside =
         name.contains(|letter: char| matches!(letter, '/' | '\\' | ':') || letter.is_control());
     if outside || matches!(name.as_str(), "" | "." | "..") {
-        return Err(Failure::unreadable("file name", format!("{name:?} is no plain name")));
+        return Err(Failure::unreadable("file name", format!("{name:?} is not a plain file name")));
     }
     Ok(name)
 }

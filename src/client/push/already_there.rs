@@ -82,7 +82,7 @@ pub async fn find(
     let Some(found) = candidates.iter().find(has_all) else { return Ok(None) };
     if found.state == "revoked" {
         let message = format!(
-            "these are the bytes of revision {} of {image}, which was revoked; --always pushes them all the same",
+            "the files are those of revision {} of {image}, which was revoked; use --always to push them anyway",
             found.number
         );
         return Err(Failure::new(Exit::Conflict, message));

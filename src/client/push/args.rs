@@ -8,12 +8,12 @@ use super::super::output::Output;
 use super::files::Kind;
 
 const LONG_ABOUT: &str = "\
-Upload files as a new revision of an image, seal it, and promote it where asked to
+Upload files as a new revision of an image, seal it, and promote it if requested
 
-A push that ends early (a broken line, Ctrl-C, a restart of this computer) is gone on with by the \
-same command, as long as the files are unchanged. Until the revision is sealed, a small file under \
-~/.local/state/imagedepot/push says how; there are no secrets in it. XDG_STATE_HOME moves it as it \
-does everywhere, IMAGEDEPOT_STATE_DIR names another folder instead of ~/.local/state/imagedepot.";
+If a push ends early (a lost connection, Ctrl-C, a restart of this computer), the same command \
+continues it, as long as the files are unchanged. Until the revision is sealed, a small file under \
+~/.local/state/imagedepot/push records the progress; it contains no secrets. XDG_STATE_HOME moves it \
+as usual, and IMAGEDEPOT_STATE_DIR sets another folder instead of ~/.local/state/imagedepot.";
 
 /// Upload files as a new revision of an image, seal it, and promote it if requested
 #[derive(Debug, Clone, clap::Args)]

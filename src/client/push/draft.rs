@@ -109,7 +109,10 @@ impl Revision {
                 let got = arrived.map_or("nothing", |arrived| &arrived.digest);
                 return Err(Failure::new(
                     Exit::Verification,
-                    format!("the {} arrived changed: sent {}, got {got}", file.role, file.digest),
+                    format!(
+                        "the server received other bytes of the {}: sent {}, received {got}",
+                        file.role, file.digest
+                    ),
                 ));
             }
         }

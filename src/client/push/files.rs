@@ -35,7 +35,7 @@ pub struct LocalFile {
     pub path: PathBuf,
 }
 
-const MEDV_WANTS: &str = "an image of kind medv is made of two files: one .ckm and its .ckm.index";
+const MEDV_WANTS: &str = "an image of kind medv consists of two files: one .ckm and its .ckm.index";
 
 /// Checks that all files can be read, before the server is asked to create anything.
 pub fn must_be_readable(paths: &[PathBuf]) -> Result<(), Failure> {
@@ -54,7 +54,7 @@ pub fn guess_kind(paths: &[PathBuf]) -> Result<Kind, Failure> {
         [one] if !is_ckm(one) && !is_index(one) => Ok(Kind::Single),
         [_, _] => in_roles(Kind::Medv, paths).map(|_| Kind::Medv),
         [_] => Err(Failure::usage(MEDV_WANTS)),
-        _ => Err(Failure::usage("an image is made of one file, or of a .ckm and its .ckm.index")),
+        _ => Err(Failure::usage("an image consists of one file, or of a .ckm and its .ckm.index")),
     }
 }
 
@@ -62,7 +62,7 @@ pub fn guess_kind(paths: &[PathBuf]) -> Result<Kind, Failure> {
 pub fn in_roles(kind: Kind, paths: &[PathBuf]) -> Result<Vec<LocalFile>, Failure> {
     match (kind, paths) {
         (Kind::Single, [one]) => Ok(vec![LocalFile { role: "image", path: one.clone() }]),
-        (Kind::Single, _) => Err(Failure::usage("an image of kind single is made of one file")),
+        (Kind::Single, _) => Err(Failure::usage("an image of kind single consists of one file")),
         (Kind::Medv, [ckm, index] | [index, ckm]) if is_ckm(ckm) && is_index(index) => Ok(vec![
             LocalFile { role: "ckm", path: ckm.clone() },
             LocalFile { role: "index", path: index.clone() },

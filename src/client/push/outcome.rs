@@ -52,11 +52,11 @@ impl Ready {
             channel.map(|channel| format!(", promoted to {channel}")).unwrap_or_default();
         if self.was_there {
             return format!(
-                "{self} has these files already{promoted} (nothing was sent, {seconds:.1} s)"
+                "{self} already has these files{promoted} (nothing was sent, {seconds:.1} s)"
             );
         }
         format!(
-            "{self} is ready{promoted} ({}, {} of them sent just now, {seconds:.1} s)",
+            "{self} is ready{promoted} ({}, of which {} were sent now, {seconds:.1} s)",
             indicatif::BinaryBytes(self.bytes_total()),
             indicatif::BinaryBytes(self.bytes_sent()),
         )

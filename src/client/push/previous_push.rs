@@ -36,10 +36,10 @@ impl<'a> PreviousPush<'a> {
         let draft = Draft::numbered(connection, image, record.revision);
         let reason = reason_to_begin_anew(&record, &draft, sources, if_unfinished).await?;
         let Some(reason) = reason else {
-            progress.note(&format!("going on with revision {} of {image}", record.revision));
+            progress.note(&format!("continuing with revision {} of {image}", record.revision));
             return Ok(Some(draft));
         };
-        progress.note(&format!("beginning anew: {reason}"));
+        progress.note(&format!("starting again: {reason}"));
         // If this fails, the server removes the draft in time.
         let _ = clear_away(connection, &draft, memory).await;
         Ok(None)
@@ -55,7 +55,7 @@ async fn reason_to_begin_anew(
     if_unfinished: IfUnfinished,
 ) -> Result<Option<String>, Failure> {
     if if_unfinished == IfUnfinished::BeginAnew {
-        return Ok(Some("as --restart says".to_owned()));
+        return Ok(Some("--restart is set".to_owned()));
     }
     if let Some(source) = record.changed(sources) {
         let path = source.path.display();
@@ -64,7 +64,7 @@ async fn reason_to_begin_anew(
     match draft.look().await {
         Ok(revision) if revision.is_draft() || revision.is_sealed() => Ok(None),
         Err(failure) if failure.exit() != Exit::NotFound => Err(failure),
-        _ => Ok(Some(format!("revision {} is no draft any more", record.revision))),
+        _ => Ok(Some(format!("revision {} is no longer a draft", record.revision))),
     }
 }
 

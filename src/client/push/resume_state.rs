@@ -86,8 +86,8 @@ impl PushRecord {
             }
             Ok(None) => {
                 let name = &image.name;
-                let message = format!("these files are being pushed to {name} already");
-                return Err(Failure::new(Exit::Conflict, message).with_hint("wait for its end"));
+                let message = format!("another push of these files to {name} is running");
+                return Err(Failure::new(Exit::Conflict, message).with_hint("wait until it ends"));
             }
             Err(error) => memory.warn(&format!("{}: {error}", folder.display())),
         }
@@ -152,8 +152,7 @@ impl PushRecord {
     }
 
     fn warn(&self, reason: &str) {
-        let sentence =
-            "this push cannot be remembered, so if it ends early it begins anew next time";
+        let sentence = "the progress of this push cannot be recorded; if it ends early, the next push starts from the beginning";
         self.progress.note(&format!("{sentence} ({reason})"));
     }
 }

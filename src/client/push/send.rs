@@ -54,7 +54,7 @@ async fn digest(
     while position < size {
         let sent = match course.wait_for(|course| course.furthest > position).await {
             Ok(course) => course.furthest,
-            Err(_) => return Err(Failure::new(Exit::Other, "the sending ended early")),
+            Err(_) => return Err(Failure::new(Exit::Other, "the transfer ended early")),
         };
         let behind = sent - position > STRIDE;
         if behind {

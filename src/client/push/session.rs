@@ -99,7 +99,7 @@ pub async fn setback(response: Response) -> Setback {
         }
         // All bytes arrived, but the file is not part of the draft yet.
         _ if status.is_success() => {
-            let reason = "it does not say that the upload is complete";
+            let reason = "it does not report the upload as complete";
             Setback::passing(Failure::unreadable("answer", reason))
         }
         _ => Setback::answered(response).await,
@@ -121,7 +121,7 @@ fn standing(headers: &HeaderMap, size: u64) -> Result<Standing, Failure> {
     }
     match number(headers, UPLOAD_OFFSET) {
         Some(offset) if offset <= size => Ok(Standing::At(offset)),
-        _ => Err(Failure::unreadable("answer", "it does not say how much of the file it has")),
+        _ => Err(Failure::unreadable("answer", "it has no valid Upload-Offset")),
     }
 }
 

@@ -91,7 +91,7 @@ async fn verify(
     let (anchor, newest, rows) = (&verified.anchor, &verified.newest, verified.rows);
     if anchor.sequence > 0 {
         lines.push(format!(
-            "begins at its anchor {}:{}: the rows up to it were pruned",
+            "the record begins after its anchor {}:{}: the rows up to the anchor were pruned",
             anchor.sequence, anchor.hash
         ));
     }
@@ -117,12 +117,12 @@ async fn why_not_in_chain(
     let is_whole =
         |hash: &str| hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
     let Some((sequence, hash)) = parts.filter(|(at, hash)| *at > 0 && is_whole(hash)) else {
-        bail!("--known is SEQUENCE:HASH, as `audit verify` prints it");
+        bail!("--known must be SEQUENCE:HASH, as `audit verify` prints it");
     };
     let anchor = &verified.anchor;
     if sequence < anchor.sequence {
         return Ok(Some(format!(
-            "the row that --known names was pruned, with all up to {}: it tells nothing any more, note the newest anew",
+            "the row of --known was pruned, with all rows up to {}: it proves nothing any more; note the newest row instead",
             anchor.sequence
         )));
     }
@@ -133,7 +133,7 @@ async fn why_not_in_chain(
         rows.first()
             .is_some_and(|row| row.sequence == Some(sequence) && row.hash.as_deref() == Some(hash))
     };
-    let why_not = "the row that --known names is not in the chain: it was written anew";
+    let why_not = "the row of --known is not in the chain: the record was rewritten";
     Ok((!is_there).then(|| why_not.to_owned()))
 }
 
@@ -141,7 +141,7 @@ async fn prune(catalog: &Catalog, which: &PruneArgs, output: Output) -> anyhow::
     let keep = which.keep.map(TimeDelta::from_std).transpose()?;
     let long_ago = keep.and_then(|keep| catalog.clock().now().checked_sub_signed(keep));
     let Some(before) = which.before.or(long_ago) else {
-        bail!("--keep reaches back further than time does");
+        bail!("--keep is too long: it reaches back before the earliest possible date");
     };
     let pruned = if which.dry_run {
         catalog.prunable_audit_rows(before).await?
@@ -150,9 +150,9 @@ async fn prune(catalog: &Catalog, which: &PruneArgs, output: Output) -> anyhow::
     };
     let (rows, last) = (pruned.rows, pruned.anchor.sequence);
     let sentence = if which.dry_run {
-        format!("{rows} rows would go, up to {last}")
+        format!("{rows} rows would be deleted, up to row {last}")
     } else {
-        format!("{rows} rows went; the record begins behind row {last}")
+        format!("{rows} rows were deleted; the record begins after row {last}")
     };
     let document = json!({"rows": rows, "up_to": last, "dry_run": which.dry_run});
     Ok(output.result(&sentence, &document)?)

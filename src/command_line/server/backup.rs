@@ -41,7 +41,7 @@ pub async fn run(args: BackupArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let beside = is_beside_the_store(&args.to, &config);
     if beside {
         complain(&format!(
-            "imagedepot: warning: {} is on the disk of the store: one that fails takes both",
+            "imagedepot: warning: {} is on the same disk as the store: if the disk fails, both are lost",
             args.to
         ));
     }
@@ -96,7 +96,7 @@ fn say_backed_up(
     output.result(&lines.join("\n"), &document)?;
     if !note.damaged.is_empty() {
         let detail = format!(
-            "{} files are damaged in the store and not in the backup; `imagedepot scrub` tells which",
+            "{} files are damaged in the store and missing from the backup; `imagedepot scrub` reports them",
             note.damaged.len()
         );
         return Err(Incomplete(detail).into());

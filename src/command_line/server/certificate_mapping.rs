@@ -31,7 +31,10 @@ enum Action {
     /// List mappings in the order in which they are tried
     List,
     /// Remove a mapping
-    Remove { name: MappingName },
+    Remove {
+        /// Name of the mapping
+        name: MappingName,
+    },
 }
 
 #[derive(Debug, Args)]

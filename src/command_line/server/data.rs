@@ -36,7 +36,7 @@ impl DataArgs {
     pub(super) async fn open_catalog(&self, file: Option<&Path>) -> anyhow::Result<Catalog> {
         let config = self.config(file)?;
         must_be_there(&config)?;
-        let db = server::open_database(&config).await.context("the catalog")?;
+        let db = server::open_database(&config).await.context("cannot open the catalog")?;
         if !db.has_schema().await? {
             db.close().await;
             return Err(no_catalog("in the database").into());
@@ -52,7 +52,7 @@ pub(super) fn must_be_there(config: &Config) -> Result<(), Failure> {
     let url = config.catalog.url.as_deref().unwrap_or_default();
     match url.strip_prefix("sqlite:").map(Path::new) {
         Some(path) if std::fs::metadata(path).is_err_and(|error| error.kind() == NotFound) => {
-            Err(no_catalog(&path.display().to_string()))
+            Err(no_catalog(&format!("at {}", path.display())))
         }
         _ => Ok(()),
     }
@@ -63,7 +63,7 @@ pub(super) const CATALOG_NOT_FOUND: &str = "catalog_not_found";
 
 fn no_catalog(place: &str) -> Failure {
     let message = format!(
-        "there is no catalog {place}: --data and --config are to be those of the server, which makes it at its start"
+        "there is no catalog {place}: set --data and --config as for the server, which creates the catalog when it starts"
     );
     Failure::new(Exit::NotFound, message).with_code(CATALOG_NOT_FOUND)
 }
@@ -80,8 +80,8 @@ pub(super) fn must_belong_to_current_user(config: &Config, data: &Path) -> Resul
         let Ok(owner) = std::fs::metadata(&path).map(|there| there.uid()) else { continue };
         if owner != me {
             let message = format!(
-                "{} belongs to the user with the number {owner}, and this is {me}: the server could not use what was written; \
-                 run it as that user (`sudo -u '#{owner}' imagedepot …`)",
+                "{} belongs to the user with the id {owner}, but this command runs as {me}, and the server could not use the \
+                 files that it writes; run it as that user (`sudo -u '#{owner}' imagedepot …`)",
                 path.display()
             );
             return Err(Failure::new(Exit::Refused, message));
@@ -99,7 +99,7 @@ pub(super) fn must_be_outside_store_and_tree(folder: &Path, config: &Config) -> 
         if let Some(own) = own
             && folder.starts_with(resolved(&own)?)
         {
-            bail!("{} is within the {name}: name a place beside it", folder.display());
+            bail!("{} is inside the {name}: choose a place outside it", folder.display());
         }
     }
     Ok(())
@@ -124,7 +124,7 @@ pub(super) async fn open_to_fill(
 ) -> anyhow::Result<(Catalog, Instance)> {
     must_belong_to_current_user(config, data)?;
     let instance = Instance::take(data, Ids)?;
-    let db = server::open_database(config).await.context("the catalog")?;
+    let db = server::open_database(config).await.context("cannot open the catalog")?;
     server::migrate(&db, data).await?;
     let catalog = server::open_catalog(config, data, db, instance.id())?;
     Ok((catalog, instance))

@@ -45,8 +45,9 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     let data = args.data.unwrap_or_else(|| {
         std::env::temp_dir().join(format!("imagedepot-demo-{}", std::process::id()))
     });
-    std::fs::create_dir(&data)
-        .with_context(|| format!("a demo begins in a fresh folder: {}", data.display()))?;
+    std::fs::create_dir(&data).with_context(|| {
+        format!("cannot create the demo's folder {}, which must not exist yet", data.display())
+    })?;
     let served = Box::pin(serve_demo(args.listen, &data)).await;
     if temporary {
         std::fs::remove_dir_all(&data).with_context(|| data.display().to_string())?;
@@ -91,10 +92,10 @@ struct Tour {
 impl Tour {
     fn of(bound: &Bound, data: &Path) -> anyhow::Result<Self> {
         let admin =
-            bound.opened().first_admin.as_ref().context("the demo's folder was not fresh")?;
+            bound.opened().first_admin.as_ref().context("the demo's folder was not empty")?;
         Ok(Self {
             http: Client::new(),
-            url: bound.urls().into_iter().next().context("the demo does not listen")?,
+            url: bound.urls().into_iter().next().context("the demo has no listener")?,
             password: admin.password.expose_secret().to_owned(),
             tree: data.join("MEDVImages"),
         })
@@ -108,7 +109,7 @@ impl Tour {
             json!({"name": IMAGE, "kind": "medv", "description": "a sample"}),
         )
         .await?;
-        tell!("  1. the image {IMAGE} was made, of kind medv: a .ckm and its .ckm.index");
+        tell!("  1. the image {IMAGE} of kind medv was created: a .ckm and its .ckm.index");
         let first = self.upload_revision().await?;
         tell!("  2. revision {first}: draft, both files uploaded and verified, sealed");
         self.promote("test", first).await?;
@@ -116,26 +117,29 @@ impl Tour {
         tell!("  3. revision {first} was promoted to test, then to production");
         let second = self.upload_revision().await?;
         self.promote("test", second).await?;
-        tell!("  4. revision {second} came after it, and is in test");
+        tell!("  4. revision {second} was uploaded and promoted to test");
         self.show_tree().await?;
         self.check("test", first).await?;
         self.check("production", first).await?;
         let size = self.download(&format!("test/{IMAGE}_{second}.ckm")).await?;
-        tell!("  7. a client fetched revision {second}: {size} bytes, SHA-256 as promised");
+        tell!("  7. a client downloaded revision {second}: {size} bytes with the right SHA-256");
         self.what_next(second)
     }
 
     /// Uploads a draft with both files and seals it; returns its number.
     async fn upload_revision(&self) -> anyhow::Result<u64> {
         let draft = self.json("POST", &format!("images/{IMAGE}/revisions"), json!({})).await?;
-        let number = draft["number"].as_u64().context("a revision has a number")?;
+        let number = draft["number"].as_u64().context("the answer has no revision number")?;
         let revision = format!("images/{IMAGE}/revisions/{number}");
         for (role, size) in [("ckm", CKM_SIZE), ("index", INDEX_SIZE)] {
             let bytes = sample_bytes(size);
             let digest = Digest::of(&bytes).to_string();
             let request = self.http.put(self.api(&format!("{revision}/files/{role}"))).body(bytes);
             let file: Value = self.send(request).await?.json().await?;
-            anyhow::ensure!(file["digest"] == digest, "the server has other bytes than were sent");
+            anyhow::ensure!(
+                file["digest"] == digest,
+                "the server's file differs from the bytes sent"
+            );
         }
         self.json("POST", &format!("{revision}/seal"), json!({})).await?;
         Ok(number)
@@ -153,7 +157,7 @@ impl Tour {
 
     async fn show_tree(&self) -> anyhow::Result<()> {
         self.json("POST", "publications/reconcile", Value::Null).await?;
-        tell!("  5. the tree in {}, for nginx or IIS to serve as it stands:", self.tree.display());
+        tell!("  5. the tree in {}, which nginx or IIS can serve as it is:", self.tree.display());
         let publications = self.json("GET", "publications", Value::Null).await?;
         for publication in publications["items"].as_array().into_iter().flatten() {
             tell!("       {}", publication["path"].as_str().unwrap_or_default());
@@ -167,7 +171,7 @@ impl Tour {
         );
         let answer = self.json("GET", &question, Value::Null).await?;
         tell!(
-            "  6. PC-0815 has revision {revision} and asks {channel}: {} ({}), ask again in {} s",
+            "  6. PC-0815 has revision {revision} and asks for updates in {channel}: {} ({}), next check in {} s",
             answer["action"].as_str().unwrap_or_default(),
             answer["reason"].as_str().unwrap_or_default(),
             answer["check_after_seconds"]
@@ -191,7 +195,7 @@ impl Tour {
         let bytes = response.bytes().await?;
         anyhow::ensure!(
             tag.contains(&Digest::of(&bytes).to_hex()),
-            "other bytes came than were promised"
+            "the downloaded bytes do not match their ETag"
         );
         Ok(bytes.len())
     }
@@ -201,17 +205,17 @@ impl Tour {
         let program = std::env::current_exe().unwrap_or_else(|_| "imagedepot".into());
         let program = program.display();
         tell!(
-            "\nThe server goes on at {url} (Ctrl-C ends it). The API, to browse and try: {url}/docs/\n\
-             Its administrator is admin with the password {password}. What to try next:\n\n\
-             \x20 # what a client machine asks every 15 minutes\n\
+            "\nThe server keeps running at {url} (Ctrl-C ends it). To browse and try the API, open {url}/docs/\n\
+             The administrator is admin with the password {password}. What to try next:\n\n\
+             \x20 # ask for an update, as each client machine does every 15 minutes\n\
              \x20 curl '{url}/api/v1/update-check?image={IMAGE}&channel=production&revision=1&client=PC-0815'\n\n\
-             \x20 # fetch an image, resumable\n\
+             \x20 # download an image; run it again to continue an interrupted download\n\
              \x20 curl --fail -C - -O {url}/MEDVImages/test/{IMAGE}_{revision}.ckm\n\n\
-             \x20 # promote revision {revision} to production, and take it back\n\
+             \x20 # promote revision {revision} to production, and roll back\n\
              \x20 curl -u admin:{password} -X PUT {url}/api/v1/images/{IMAGE}/channels/production \\\n\
              \x20      -H 'Content-Type: application/json' -d '{{\"revision\": {revision}}}'\n\
              \x20 curl -u admin:{password} -X POST {url}/api/v1/images/{IMAGE}/channels/production/rollback\n\n\
-             \x20 # the same with the command line\n\
+             \x20 # upload and download with the command line\n\
              \x20 export IMAGEDEPOT_URL={url} IMAGEDEPOT_USER=admin IMAGEDEPOT_PASSWORD={password}\n\
              \x20 {program} push my-image disk.qcow2 --channel test\n\
              \x20 {program} pull {IMAGE} --channel test --to ."

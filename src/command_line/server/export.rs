@@ -37,9 +37,10 @@ impl FromStr for Chosen {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let (image, number) = match text.split_once(':') {
-            Some((image, number)) => {
-                (image, Some(number.parse().map_err(|_| format!("{number} is no number"))?))
-            }
+            Some((image, number)) => (
+                image,
+                Some(number.parse().map_err(|_| format!("{number} is not a revision number"))?),
+            ),
             None => (text, None),
         };
         let image = image.parse().map_err(|error: crate::model::InvalidName| error.to_string())?;

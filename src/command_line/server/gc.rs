@@ -47,13 +47,13 @@ fn sentence(collected: &Collected, execution: Execution) -> String {
         .iter()
         .map(|surplus| {
             let size = ByteSize::b(surplus.bytes);
-            format!("{} revision {}: {size}, past keep_revisions", surplus.image, surplus.number)
+            format!("{} revision {}: {size}, beyond keep_revisions", surplus.image, surplus.number)
         })
         .collect();
     let amount = |amount: Amount| format!("{} blobs, {}", amount.blobs, ByteSize::b(amount.bytes));
     let removed = if execution.is_dry_run() { "would be removed" } else { "removed" };
     lines.push(format!("unknown to the catalog: {}", amount(collected.orphans)));
     lines.push(format!("{removed}: {}", amount(collected.removed)));
-    lines.push(format!("given up, not removed yet: {}", amount(collected.waiting)));
+    lines.push(format!("waiting for removal: {}", amount(collected.waiting)));
     lines.join("\n")
 }

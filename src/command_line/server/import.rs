@@ -86,7 +86,7 @@ struct Done {
     stuck: Vec<ImageName>,
 }
 
-const BEHIND: &str = "waits for the one before it, whose number could not be given out afterwards";
+const BEHIND: &str = "skipped, because an earlier revision was not imported and could not get its number after this one";
 
 pub async fn run(args: ImportArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
@@ -155,7 +155,7 @@ async fn take_all(
     match (backup_store, found) {
         (Some(backup_store), _) => import_export(catalog, args, backup_store, &mut done).await?,
         (None, Some(found)) => take_over(catalog, args, found, &mut done).await?,
-        (None, None) => bail!("--from or --tree says what is to be taken in"),
+        (None, None) => bail!("set --from or --tree to what is to be imported"),
     }
     if let Some(channel) = &args.promote_to {
         // One after the other, so that the tree keeps the earlier ones and a rollback finds them.
@@ -275,18 +275,20 @@ fn say(done: &Done, output: Output) -> anyhow::Result<()> {
         list.iter().map(|(image, revision)| json!({"image": image, "revision": revision})).collect()
     };
     let taken = done.taken.iter().map(|(image, number)| format!("{image} revision {number}"));
-    let there =
-        done.there.iter().map(|(image, number)| format!("{image} revision {number} was there"));
-    let left = done.left.iter().map(|left| format!("left: {left}"));
+    let there = done
+        .there
+        .iter()
+        .map(|(image, number)| format!("{image} revision {number} already exists"));
+    let left = done.left.iter().map(|left| format!("left out: {left}"));
     let lines: Vec<_> = taken.chain(there).chain(left).collect();
     let document =
         json!({"taken": list(&done.taken), "there": list(&done.there), "left": done.left});
     output.result(&lines.join("\n"), &document)?;
     if done.taken.is_empty() && done.there.is_empty() {
-        return Err(Incomplete("nothing was taken in".to_owned()).into());
+        return Err(Incomplete("nothing was imported".to_owned()).into());
     }
     if done.refused > 0 {
-        return Err(Incomplete(format!("{} revisions were not taken in", done.refused)).into());
+        return Err(Incomplete(format!("{} revisions were not imported", done.refused)).into());
     }
     Ok(())
 }

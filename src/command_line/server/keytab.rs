@@ -34,7 +34,7 @@ pub fn start_again_with_keytab(config: &Config, data: &Path) -> anyhow::Result<(
     if std::env::var_os(KEYTAB).is_some_and(|set| set == *wanted) {
         return Ok(());
     }
-    let program = std::env::current_exe().context("the program's own path")?;
+    let program = std::env::current_exe().context("cannot determine the program's own path")?;
     let mut arguments = std::env::args_os();
     let mut again = Command::new(program);
     if let Some(name) = arguments.next() {
@@ -45,5 +45,5 @@ pub fn start_again_with_keytab(config: &Config, data: &Path) -> anyhow::Result<(
     if REPLAY_CACHES.iter().all(|name| std::env::var_os(name).is_none()) {
         again.env("KRB5RCACHEDIR", std::path::absolute(data)?);
     }
-    Err(again.exec()).context("cannot start again with KRB5_KTNAME set")
+    Err(again.exec()).context("cannot restart the program with KRB5_KTNAME set")
 }

@@ -42,10 +42,11 @@ async fn migrate(db: &Db, args: &MigrateArgs) -> anyhow::Result<()> {
     if args.vacuum {
         db.vacuum().await?;
     }
-    let saved_in =
-        saved.as_ref().map(|saved| format!("its rows before are saved in {}", saved.display()));
-    let migrated = "the catalog has this version's schema".to_owned();
-    let written = args.vacuum.then(|| "its file was written anew".to_owned());
+    let saved_in = saved.as_ref().map(|saved| {
+        format!("the rows from before the migration are saved in {}", saved.display())
+    });
+    let migrated = "the catalog has the schema of this version".to_owned();
+    let written = args.vacuum.then(|| "the catalog's file was rewritten".to_owned());
     let lines: Vec<_> = saved_in.into_iter().chain([migrated]).chain(written).collect();
     let document = json!({
         "migrated": is_behind, "saved_in": saved, "schema": newest_schema(), "vacuumed": args.vacuum,

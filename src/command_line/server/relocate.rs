@@ -44,13 +44,13 @@ pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
         return Ok(args
             .data
             .output
-            .result("changes are taken again", &json!({"given_up": true}))?);
+            .result("the old place accepts changes again", &json!({"given_up": true}))?);
     };
     let old = args.data.config(file)?;
     must_be_outside_store_and_tree(to_data, &old)?;
     let new = Config::read_file(to_config)?.complete(to_data, None)?;
     if old.catalog.url == new.catalog.url {
-        bail!("both settings name the same catalog");
+        bail!("the settings of the old and the new place name the same catalog");
     }
     let is_same = |one: Option<&Url>, other: Option<&Url>| {
         let plain = |url: &Url| url.as_str().trim_end_matches('/').to_owned();
@@ -61,7 +61,7 @@ pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
             && old.store.options == new.store.options,
         tree: is_same(old.tree.url.as_ref(), new.tree.url.as_ref()),
     };
-    let (to, _instance) = open_to_fill(&new, to_data).await.context("the new place")?;
+    let (to, _instance) = open_to_fill(&new, to_data).await.context("cannot open the new place")?;
     let moved = Box::pin(from.move_to(&to, shared, to_data)).await;
     to.close().await;
     from.close().await;
@@ -71,8 +71,8 @@ pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
 fn say(moved: &Moved, output: Output) -> anyhow::Result<()> {
     let Moved { rows, blobs, copied_bytes, lost, .. } = moved;
     let sentence = format!(
-        "moved: {rows} rows, {blobs} blobs, {} copied and compared with their digests. The old place answers checks and \
-         downloads, and takes no changes: start the servers with the new settings, then stop the old ones",
+        "moved {rows} rows and {blobs} blobs; {} were copied and compared with their digests. The old place still answers \
+         checks and downloads, but accepts no changes: start servers with the new settings, then stop the old ones",
         ByteSize::b(*copied_bytes)
     );
     let lost: Vec<_> = lost.iter().map(|(_, digest)| digest).collect();

@@ -43,7 +43,8 @@ pub async fn run(args: RestoreArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let backup_store = open_written_backup_store(&args.from, &config)?;
     let names = backups(&backup_store).await?;
     if args.list {
-        let sentence = if names.is_empty() { "no backups".to_owned() } else { names.join("\n") };
+        let sentence =
+            if names.is_empty() { "there are no backups".to_owned() } else { names.join("\n") };
         return Ok(args.data.output.result(&sentence, &json!({"backups": names}))?);
     }
     let absent = |what: String| Failure::new(Exit::NotFound, format!("{what} in {}", args.from));
@@ -64,7 +65,9 @@ pub async fn run(args: RestoreArgs, file: Option<&Path>) -> anyhow::Result<()> {
 fn say_restored(done: &Restored, rows_only: bool, output: Output) -> anyhow::Result<()> {
     let Restored { name, note, rows, blobs, bytes, lost } = done;
     let what = if rows_only {
-        format!("{blobs} blobs, which the store has by their sizes: `imagedepot scrub` reads them")
+        format!(
+            "{blobs} blobs, compared with the store by their sizes only; `imagedepot scrub` reads them"
+        )
     } else {
         format!("{blobs} blobs, {}; each was compared with its digest", ByteSize::b(*bytes))
     };
@@ -75,7 +78,7 @@ fn say_restored(done: &Restored, rows_only: bool, output: Output) -> anyhow::Res
     output.result(&sentence, &document)?;
     if !lost.is_empty() {
         let detail = format!(
-            "{} files are in quarantine, for the backup has no sound bytes of them; `imagedepot scrub --status` tells which",
+            "{} files are in quarantine, because no intact bytes of them were found; `imagedepot scrub --status` lists them",
             lost.len()
         );
         return Err(Incomplete(detail).into());

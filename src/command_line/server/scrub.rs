@@ -83,11 +83,14 @@ pub async fn run(args: ScrubArgs, file: Option<&Path>) -> anyhow::Result<ExitCod
 fn sentence(status: &ScrubStatus) -> String {
     let damaged = status.damaged.iter().map(|file| {
         let (image, revision, role) = (&file.image, file.revision, file.role);
-        format!("{image} revision {revision}, {role}: {}; {} heals it", file.what, file.digest)
+        format!(
+            "{image} revision {revision}, {role}: {}; upload the bytes of {} to heal it",
+            file.what, file.digest
+        )
     });
     let coverage = &status.coverage;
     let size = ByteSize::b(coverage.bytes.unsigned_abs());
-    let since = coverage.oldest_verified_at.map(|at| format!(", each read since {at}"));
+    let since = coverage.oldest_verified_at.map(|at| format!(", all read since {at}"));
     let count = status.damaged.len();
     let all = format!(
         "{} blobs, {size}{}; {count} damaged files",

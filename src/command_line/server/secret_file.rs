@@ -18,7 +18,7 @@ pub(super) fn create(path: &Path) -> Result<File, Failure> {
         .create_new(true)
         .mode(0o600)
         .open(path)
-        .map_err(|error| Failure::local("make", path, &error))
+        .map_err(|error| Failure::local("create", path, &error))
 }
 
 pub(super) fn write(mut file: File, path: &Path, secret: &SecretString) -> Result<(), Failure> {
@@ -37,7 +37,7 @@ pub(super) fn warn_if_others_may_read() {
     let is_file = rustix::fs::FileType::from_raw_mode(about.st_mode).is_file();
     if is_file && about.st_mode & 0o077 != 0 {
         complain(
-            "imagedepot: warning: others may read the file that this token goes to; --out FILE makes one for its owner alone",
+            "imagedepot: warning: other users may read the file that this token is written to; --out FILE creates one that only its owner can read",
         );
     }
 }

@@ -52,7 +52,7 @@ fn announce_admin(bound: &Bound, passwd: &str) -> Result<(), Failure> {
         && let Some(file) = &admin.file
     {
         say(&format!(
-            "first start: the user admin has the password {}\nit is kept in {} until you delete that file; \
+            "first start: the user admin has the password {}\nthe password is also in {} until you delete that file; \
              `{passwd}` sets another",
             admin.password.expose_secret(),
             file.display()
@@ -97,10 +97,12 @@ pub fn stop_signal() -> anyhow::Result<impl Future<Output = ()> + Send + 'static
     };
     Ok(async move {
         signalled().await;
-        tracing::info!("stopping: downloads and uploads under way may finish");
+        tracing::info!("stopping: waiting for downloads and uploads under way");
         tokio::spawn(async move {
             signalled().await;
-            tracing::warn!("a second signal: ends at once, as by a kill");
+            tracing::warn!(
+                "second signal: exiting at once, without waiting for requests under way"
+            );
             std::process::exit(1);
         });
     })

@@ -109,7 +109,7 @@ async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Resul
             let (key, revoked) =
                 catalog.rotate_signing_key(&actor, &token::new_key()?, older).await?;
             let signed = format!("tokens are signed with the new key {} from now on", key.id);
-            let void = retire.then(|| format!("{revoked} tokens of older keys are void"));
+            let void = retire.then(|| format!("{revoked} tokens of older keys were revoked"));
             let lines: Vec<_> = [signed].into_iter().chain(void).collect();
             output.result(&lines.join("\n"), &json!({"signing_key": key.id, "void": revoked}))?;
         }
@@ -139,11 +139,11 @@ async fn create(
     };
     let shown = if let (Some(file), Some(path)) = (file, &out) {
         secret_file::write(file, path, &text)?;
-        complain(&format!("{} was created and is good until {}", made.id, made.expires_at));
+        complain(&format!("{} was created and is valid until {}", made.id, made.expires_at));
         path.display().to_string()
     } else {
         if output == Output::Text {
-            complain(&format!("{} was created and is good until {}", made.id, made.expires_at));
+            complain(&format!("{} was created and is valid until {}", made.id, made.expires_at));
         }
         secret_file::warn_if_others_may_read();
         text.expose_secret().to_owned()
@@ -165,7 +165,7 @@ fn line(token: &ApiToken, now: DateTime<Utc>) -> anyhow::Result<String> {
     let state = match token.revoked_at {
         Some(_) => "revoked",
         None if token.expires_at <= now => "expired",
-        None => "good",
+        None => "valid",
     };
     let used = token.last_used_at.map_or_else(|| "never".to_owned(), |at| at.to_rfc3339());
     Ok(format!(
@@ -197,10 +197,10 @@ async fn meant(
         let message = match (token, created_by) {
             (Some(token), _) => {
                 let absent = absent("token", token, names);
-                format!("{absent} (one that was revoked before is none any more)")
+                format!("{absent} (revoked tokens are not considered)")
             }
             (None, made_by) => {
-                format!("no token that is good was made by {}", made_by.unwrap_or_default())
+                format!("there is no unrevoked token that {} created", made_by.unwrap_or_default())
             }
         };
         let failure = Failure::new(Exit::NotFound, message).with_code("token_not_found");

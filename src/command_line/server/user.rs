@@ -42,11 +42,20 @@ enum Action {
         images: Vec<String>,
     },
     /// Set a user's password; it is read from `IMAGEDEPOT_NEW_PASSWORD` or standard input
-    Passwd { name: AccountName },
+    Passwd {
+        /// Name of the user
+        name: AccountName,
+    },
     /// Disable a user: log-ins are refused from now on
-    Disable { name: AccountName },
+    Disable {
+        /// Name of the user
+        name: AccountName,
+    },
     /// Enable a disabled user again
-    Enable { name: AccountName },
+    Enable {
+        /// Name of the user
+        name: AccountName,
+    },
     /// Set the roles of a user
     Roles {
         /// Name of the user
@@ -69,7 +78,10 @@ enum Action {
     /// List users
     List,
     /// Delete a user
-    Delete { name: AccountName },
+    Delete {
+        /// Name of the user
+        name: AccountName,
+    },
 }
 
 /// A role as the command line writes it.
@@ -94,7 +106,7 @@ impl From<RoleName> for Role {
     }
 }
 
-const NO_PASSWORD: &str = "no password came: it is read from IMAGEDEPOT_NEW_PASSWORD, the file that IMAGEDEPOT_NEW_PASSWORD_FILE names, or standard input";
+const NO_PASSWORD: &str = "no password was given: set IMAGEDEPOT_NEW_PASSWORD or IMAGEDEPOT_NEW_PASSWORD_FILE, or write the password to standard input";
 
 pub async fn run(args: UserArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let catalog = args.data.open_catalog(file).await?;
@@ -135,11 +147,11 @@ async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Resul
         }
         Action::Roles { name, roles } => {
             let roles = Some(roles.into_iter().map(Role::from).collect());
-            (name, AccountChange { roles, ..unchanged() }, "has other roles")
+            (name, AccountChange { roles, ..unchanged() }, "has new roles")
         }
         Action::Images { name, patterns, all: _ } => {
             let change = AccountChange { images: Some(patterns), ..unchanged() };
-            (name, change, "is confined to other images")
+            (name, change, "has a new scope of images")
         }
     };
     match catalog.change_account(&actor, &name, change, &Precondition::None).await {
@@ -180,7 +192,7 @@ fn new_password() -> anyhow::Result<SecretString> {
     if std::io::stdin().is_terminal() {
         return Ok(dialoguer::Password::new()
             .with_prompt("New password")
-            .with_confirmation("Again", "the two differ")
+            .with_confirmation("New password again", "the passwords differ")
             .interact()?
             .into());
     }

@@ -31,7 +31,7 @@ impl Tokens {
     pub(in crate::config) fn check(&self) -> Result<(), ConfigError> {
         if self.lifetime > self.longest_lifetime || self.lifetime.is_zero() {
             return Err(ConfigError::new(
-                "access.tokens.lifetime: above zero and at most longest_lifetime",
+                "access.tokens.lifetime: must be above zero and at most access.tokens.longest_lifetime",
             ));
         }
         Ok(())

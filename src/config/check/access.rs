@@ -53,12 +53,12 @@ impl Config {
 /// scheme's own. `*` is refused, because it would let every page on the internet into networks that only the browser
 /// reaches.
 fn check_origin(text: &str) -> Result<(), &'static str> {
-    let url: Url = text.parse().map_err(|_| "no origin")?;
+    let url: Url = text.parse().map_err(|_| "not an origin")?;
     if !["http", "https"].contains(&url.scheme()) {
-        return Err("no origin of http or https");
+        return Err("not an origin of http or https");
     }
     if url.origin().ascii_serialization() != text {
-        return Err("not written as browsers send it: scheme, host and port alone");
+        return Err("not in the form that browsers send, which has only scheme, host and port");
     }
     Ok(())
 }

@@ -8,10 +8,10 @@ use crate::config::settings::Config;
 /// Checks a listener; the error says what is wrong and what would be right.
 pub(super) fn check(listener: &Listener, config: &Config) -> Result<(), String> {
     if listener.certificate.is_some() != listener.key.is_some() {
-        return Err("certificate and key go together".to_owned());
+        return Err("certificate and key must be set together".to_owned());
     }
     if listener.ways_in.is_empty() {
-        return Err("ways_in: name at least one, or leave it out".to_owned());
+        return Err("ways_in: list at least one authentication method, or leave it out".to_owned());
     }
     check_client_certificates(listener)?;
     check_ways_in(listener, config)
@@ -31,10 +31,12 @@ fn check_client_certificates(listener: &Listener) -> Result<(), String> {
         return Ok(());
     }
     if listener.client_ca.is_some() {
-        return refuse("client_ca does nothing without client_certificates = \"required\"");
+        return refuse("client_ca has no effect without client_certificates = \"required\"");
     }
     if !listener.crl.is_empty() {
-        return refuse("crl does nothing without client_certificates = \"required\" and client_ca");
+        return refuse(
+            "crl has no effect without client_certificates = \"required\" and client_ca",
+        );
     }
     Ok(())
 }
@@ -47,7 +49,7 @@ fn check_ways_in(listener: &Listener, config: &Config) -> Result<(), String> {
         && !listener.allow_plain_passwords
     {
         return Err(format!(
-            "{} would take passwords without TLS: set certificate and key, take basic out of ways_in, or say \
+            "{} would accept passwords without TLS: set certificate and key, remove basic from ways_in, or set \
              allow_plain_passwords = true",
             listener.address
         ));
@@ -57,10 +59,8 @@ fn check_ways_in(listener: &Listener, config: &Config) -> Result<(), String> {
         && !required
         && !config.certificates_come_by_proxy()
     {
-        return Err(
-            "the way in certificate needs client_certificates = \"required\" and client_ca"
-                .to_owned(),
-        );
+        return Err("ways_in: certificate needs client_certificates = \"required\" and client_ca"
+            .to_owned());
     }
     Ok(())
 }

@@ -20,12 +20,14 @@ impl Config {
         let (Some(store), Some(tree)) = (&self.store.url, &self.tree.url) else { return Ok(()) };
         for (key, url) in [("store.url", store), ("tree.url", tree)] {
             if !["file", "s3", "az", "gs"].contains(&url.scheme()) {
-                return Err(ConfigError(format!("{key}: no folder and no bucket; it is {FORMS}")));
+                return Err(ConfigError(format!(
+                    "{key}: must be a folder or a bucket, written as {FORMS}"
+                )));
             }
         }
         if store.scheme() != tree.scheme() {
             return Err(ConfigError::new(
-                "tree.url: a folder where store.url is one, else a bucket of the same service, such as s3://bucket/MEDVImages",
+                "tree.url: must be a folder if store.url is a folder, else a bucket of the same service, such as s3://bucket/MEDVImages",
             ));
         }
         if store.scheme() == "file" {
@@ -37,12 +39,16 @@ impl Config {
 
     fn check_folders(&self, store: &Url, tree: &Url) -> Result<(), ConfigError> {
         if self.tree.redirect {
-            return Err(ConfigError::new("tree.redirect: a folder has no addresses"));
+            return Err(ConfigError::new(
+                "tree.redirect: needs a bucket, because a folder has no addresses to redirect to",
+            ));
         }
         let tree = local_folder("tree.url", Some(tree))?;
         let store = local_folder("store.url", Some(store))?;
         if store.starts_with(&tree) || tree.starts_with(&store) {
-            return Err(ConfigError::new("store.url and tree.url: neither may lie in the other"));
+            return Err(ConfigError::new(
+                "store.url and tree.url: neither may be inside the other",
+            ));
         }
         Ok(())
     }
@@ -50,7 +56,7 @@ impl Config {
     fn check_buckets(&self, store: &Url, tree: &Url) -> Result<(), ConfigError> {
         if self.store.multipart_copy_above > ByteSize::gib(5) {
             return Err(ConfigError::new(
-                "store.multipart_copy_above: at most 5 GiB, for S3 copies no more at once",
+                "store.multipart_copy_above: must be at most 5 GiB, because S3 copies no more at once",
             ));
         }
         check_bucket(store, self.store.options.clone())
@@ -58,13 +64,13 @@ impl Config {
         let is_same = store.host_str() == tree.host_str();
         if store.scheme() != "s3" && !is_same {
             return Err(ConfigError::new(
-                "tree.url: another prefix of the store's container; only S3 copies from one bucket to another",
+                "tree.url: must be another prefix of the store's container, because only S3 copies from one bucket to another",
             ));
         }
         let prefix = |url: &Url| format!("{}/", url.path().trim_end_matches('/'));
         if is_same && prefix(store).starts_with(&prefix(tree)) {
             return Err(ConfigError::new(
-                "tree.url: the blobs of store.url lie below it, and whoever reads the tree could read them",
+                "tree.url: must not contain store.url, because anyone who reads the tree could read the blobs",
             ));
         }
         Ok(())

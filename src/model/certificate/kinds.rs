@@ -50,7 +50,7 @@ impl AttributeType {
 /// The error for a text that names no attribute type.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "an attribute is CN, OU, O, L, ST (or S), C, STREET, DC, UID, SN, GN, title, initials, serialNumber, \
+    "an attribute must be CN, OU, O, L, ST (or S), C, STREET, DC, UID, SN, GN, title, initials, serialNumber, \
      emailAddress (or E), or an object identifier such as 2.5.4.3"
 )]
 pub struct UnknownAttribute;
@@ -84,7 +84,7 @@ impl fmt::Display for AttributeType {
 
 /// The error for a text that names no kind of alternative name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("an alternative name is dns, email, uri, ip or upn")]
+#[error("an alternative name must be dns, email, uri, ip or upn")]
 pub struct UnknownKind;
 
 impl FromStr for AlternativeKind {

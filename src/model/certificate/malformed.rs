@@ -8,20 +8,18 @@ pub(super) const LARGEST: usize = 64 * 1024;
 pub enum MalformedCertificate {
     #[error("there is no certificate in it: PEM text with one block BEGIN CERTIFICATE is expected")]
     NotThere,
-    #[error("it is no PEM text: a block does not end, or is not base64")]
+    #[error("it is not valid PEM text: a block does not end, or is not base64")]
     BrokenPem,
-    #[error(
-        "there are several certificates in it: only the client's own is meant, without its chain"
-    )]
+    #[error("it contains several certificates: give only the client's own, without its chain")]
     Several,
     #[error(
-        "there is something else than a certificate in it, such as a key: a key is to stay with its owner"
+        "it contains something other than a certificate, such as a key: a private key must stay with its owner"
     )]
     SomethingElse,
-    #[error("a certificate has {LARGEST} bytes at the most")]
+    #[error("a certificate may have at most {LARGEST} bytes")]
     TooLarge,
-    #[error("the certificate is malformed: its DER is not that of X.509, or bytes follow it")]
+    #[error("the certificate is malformed: it is not X.509 in DER, or bytes follow it")]
     Structure,
-    #[error("a name in the certificate is malformed: its text is not what its type says")]
+    #[error("a name in the certificate is malformed: its text does not match its type")]
     Text,
 }

@@ -1,8 +1,8 @@
 @echo off
 rem Sets up {{IMAGE}} revision {{REVISION}} as the first image of this computer.
 rem
-rem Run it in an administrator's command prompt, where the kit lies, on Windows 7 or newer. Again is fine.
-rem It ends with 0 when everything is in place and checked, and with 1 after it has said what failed.
+rem Run it in an administrator's command prompt, in the folder of the kit, on Windows 7 or newer. It can be run again.
+rem The exit code is 0 if everything is in place and checked, and 1 after a failure, which is reported.
 setlocal EnableExtensions DisableDelayedExpansion
 {{CODE_PAGE}}set "KIT=%~dp0MED-V Images\PrestagedImages"
 set "IMAGES={{IMAGES}}"
@@ -11,20 +11,20 @@ set "INDEX={{INDEX}}"
 set "TOOLS=%SystemRoot%\System32"
 
 rem 1. The folders.
-set "STEP=the folders could not be made"
+set "STEP=the folders could not be created"
 if not exist "%PRESTAGED%" mkdir "%PRESTAGED%"
 if not exist "%PRESTAGED%" goto failed
 
-rem 2. Whose they are, and who may do what there: SYSTEM and Administrators everything, Authenticated Users what is
-rem listed. What somebody granted before goes.
-set "STEP=icacls could not set the rights of MED-V Images: not an administrator's prompt, or older than Windows 7"
+rem 2. Their owner and access rights: SYSTEM and Administrators have full access, Authenticated Users the listed rights.
+rem Rights that were granted before are removed.
+set "STEP=icacls could not set the access rights of MED-V Images; use an administrator's prompt and Windows 7 or newer"
 "%TOOLS%\icacls.exe" "%IMAGES%" /setowner "*S-1-5-32-544"
 if not "%errorlevel%"=="0" goto failed
 "%TOOLS%\icacls.exe" "%IMAGES%" /reset
 if not "%errorlevel%"=="0" goto failed
 "%TOOLS%\icacls.exe" "%IMAGES%" {{IMAGES_RIGHTS}}
 if not "%errorlevel%"=="0" goto failed
-set "STEP=icacls could not set the rights of the folder PrestagedImages"
+set "STEP=icacls could not set the access rights of the folder PrestagedImages"
 "%TOOLS%\icacls.exe" "%PRESTAGED%" /setowner "*S-1-5-32-544"
 if not "%errorlevel%"=="0" goto failed
 "%TOOLS%\icacls.exe" "%PRESTAGED%" /reset
@@ -33,7 +33,7 @@ if not "%errorlevel%"=="0" goto failed
 if not "%errorlevel%"=="0" goto failed
 
 rem 3. The files: copied under another name, checked, renamed, marked read-only. The index comes last.
-set "STEP=certutil.exe is missing, without which no digest can be checked"
+set "STEP=certutil.exe is missing, so the digests cannot be checked; try prestage.ps1"
 if not exist "%TOOLS%\certutil.exe" goto failed
 set "STEP=the folder PrestagedImages cannot be opened"
 pushd "%PRESTAGED%"
@@ -41,7 +41,7 @@ if not "%errorlevel%"=="0" goto failed
 {{FILES}}
 popd
 
-rem 4. Where the client looks for them. It is a 32-bit program.
+rem 4. The registry value in which the client looks for them. The client is a 32-bit program.
 set "STEP=the registry value PrestagedImagesPath could not be set"
 set "KEY=HKLM\SOFTWARE\WOW6432Node\Kidaro"
 if /i "%PROCESSOR_ARCHITECTURE%"=="x86" set "KEY=HKLM\SOFTWARE\Kidaro"
@@ -57,18 +57,18 @@ echo prestage: FAILED: %STEP%>&2
 echo prestage: the folder was "%PRESTAGED%">&2
 exit /b 1
 
-rem Puts the file NAME with the digest HASH from the kit into the folder at hand.
+rem Puts the file NAME with the digest HASH from the kit into the current folder.
 :place
 if not exist "%NAME%" goto copy
 set "FILE=%NAME%"
-set "STEP=%NAME% is not the file that was packed: its digest is another"
+set "STEP=%NAME% is not the file that was packed: its digest differs"
 call :hash
 if /i "%FOUND%"=="%HASH%" goto mark
 if /i "%KIT%"=="%PRESTAGED%" exit /b 1
 :copy
 set "STEP=%NAME% could not be copied from the kit"
 if not exist "%KIT%\%NAME%" exit /b 1
-rem An index tells the client that its image is there: not while it is not.
+rem An index tells the client that its image is there, so it is removed until the image is there.
 if "%INDEX%"=="" goto alone
 if not exist "%INDEX%" goto alone
 "%TOOLS%\attrib.exe" -R "%INDEX%"
@@ -78,7 +78,7 @@ if exist "%NAME%.part" del /f /q "%NAME%.part"
 copy /b "%KIT%\%NAME%" "%NAME%.part" >nul
 if not "%errorlevel%"=="0" exit /b 1
 set "FILE=%NAME%.part"
-set "STEP=the copy of %NAME% is not the file that was packed: its digest is another"
+set "STEP=the copy of %NAME% is not the file that was packed: its digest differs"
 call :hash
 if /i "%FOUND%"=="%HASH%" goto rename
 del /f /q "%NAME%.part"
@@ -93,8 +93,8 @@ set "STEP=%NAME% could not be marked read-only"
 "%TOOLS%\attrib.exe" +R "%NAME%"
 exit /b
 
-rem FOUND is the digest of FILE afterwards; empty where there is none. Older systems write it with spaces, and what
-rem went wrong in its place: a digest has 64 digits.
+rem Sets FOUND to the digest of FILE, or to nothing if there is none. Older systems write the digest with spaces, and an
+rem error message in its place: a digest has 64 digits.
 :hash
 set "FOUND="
 for /f "skip=1 delims=" %%H in ('""%TOOLS%\certutil.exe" -hashfile "%FILE%" SHA256"') do if not defined FOUND set "FOUND=%%H"

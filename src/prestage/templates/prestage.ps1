@@ -1,7 +1,7 @@
 # Sets up {{IMAGE}} revision {{REVISION}} as the first image of this computer.
 #
-# Run it as an administrator from the folder in which the kit lies. Again is fine.
-# It ends with 0 when everything is in place and checked, and with 1 after it has said what failed.
+# Run it as an administrator in the folder of the kit. It can be run again.
+# The exit code is 0 if everything is in place and checked, and 1 after a failure, which is reported.
 
 $ErrorActionPreference = 'Stop'
 
@@ -12,7 +12,7 @@ $Files = @(
 {{FILES}}
 )
 
-# The folders are Administrators'. They and SYSTEM may do everything, Authenticated Users what is listed.
+# Administrators own the folders. They and SYSTEM have full access, Authenticated Users the listed rights.
 $ImagesRights = '{{IMAGES_RIGHTS}}'
 $PrestagedRights = '{{PRESTAGED_RIGHTS}}'
 
@@ -23,7 +23,7 @@ function Set-Rights($Folder, $Rights) {
 }
 
 function Get-Digest($Path) {
-    # Of the two that .NET has, the one that is allowed where only approved cryptography is.
+    # Of the two classes that .NET has, this one also works if only approved cryptography is allowed.
     $Sha256 = New-Object Security.Cryptography.SHA256CryptoServiceProvider
     $Stream = [IO.File]::OpenRead($Path)
     try {
@@ -34,7 +34,7 @@ function Get-Digest($Path) {
     }
 }
 
-# Copied under another name, checked, renamed, marked read-only.
+# Copies a file under another name, checks it, renames it and marks it read-only.
 function Copy-Checked($File) {
     $Source = [IO.Path]::Combine($Kit, $File.Name)
     $Target = [IO.Path]::Combine($Prestaged, $File.Name)
@@ -43,10 +43,10 @@ function Copy-Checked($File) {
         return
     }
     if ($Kit -eq $Prestaged) {
-        throw "$($File.Name) is missing, or is not the file that was packed: its digest is another"
+        throw "$($File.Name) is missing, or is not the file that was packed: its digest differs"
     }
     $Copy = "$Target.part"
-    # An index tells the client that its image is there: not while it is not.
+    # An index tells the client that its image is there, so it is removed until the image is there.
     $OfTarget = [IO.Path]::Combine($Prestaged, $Index)
     if ($Index -and [IO.File]::Exists($OfTarget)) {
         [IO.File]::SetAttributes($OfTarget, 'Normal')
@@ -61,20 +61,20 @@ function Copy-Checked($File) {
     [IO.File]::SetAttributes($Copy, 'Normal')
     if ((Get-Digest $Copy) -ne $File.Digest) {
         [IO.File]::Delete($Copy)
-        throw "the copy of $($File.Name) is not the file that was packed: its digest is another"
+        throw "the copy of $($File.Name) is not the file that was packed: its digest differs"
     }
     [IO.File]::Delete($Target)
     [IO.File]::Move($Copy, $Target)
     [IO.File]::SetAttributes($Target, 'ReadOnly')
 }
 
-$Step = 'the folders could not be made'
+$Step = 'the folders could not be created'
 try {
     $Here = Split-Path -Parent $MyInvocation.MyCommand.Path
     $Kit = [IO.Path]::Combine($Here, 'MED-V Images\PrestagedImages')
     [void][IO.Directory]::CreateDirectory($Prestaged)
 
-    $Step = 'the rights of the folders could not be set; is this an administrator?'
+    $Step = 'the access rights of the folders could not be set; run this script as an administrator'
     Set-Rights $Images $ImagesRights
     Set-Rights $Prestaged $PrestagedRights
 
@@ -84,7 +84,7 @@ try {
         Copy-Checked $File
     }
 
-    # Where the client looks for them. It is a 32-bit program.
+    # The registry value in which the client looks for them. The client is a 32-bit program.
     $Step = 'the registry value PrestagedImagesPath could not be set'
     $Key = 'HKEY_LOCAL_MACHINE\SOFTWARE\Kidaro'
     if ([IntPtr]::Size -eq 8) {

@@ -80,18 +80,18 @@ impl Refusal {
             Self::Revoked => "the client's certificate is revoked",
             Self::Expired => "the client's certificate has expired",
             Self::NotYetValid => "the client's certificate is not valid yet",
-            Self::UnknownAuthority => "the client's certificate is of an unknown authority",
-            Self::WrongPurpose => "the client's certificate is not for clients",
+            Self::UnknownAuthority => "the client's certificate was issued by an unknown authority",
+            Self::WrongPurpose => "the client's certificate is not meant for clients",
             Self::RevocationUnknown => {
-                "an authority of the client's certificate has no revocation list here"
+                "there is no revocation list for an authority of the client's certificate"
             }
             Self::RevocationListExpired => {
                 "the revocation list of the client's authority is past its next update"
             }
             Self::Version1 => {
-                "the client's certificate is of X.509 version 1: it needs one of version 3"
+                "the client's certificate is of X.509 version 1; version 3 is required"
             }
-            Self::UnfitCertificate => "the client's certificate is unfit",
+            Self::UnfitCertificate => "the client's certificate is invalid",
             Self::TooSlow => "the handshake took too long",
             Self::TooMany => "too many handshakes at once",
             Self::PlainHttp => "the client spoke HTTP without TLS",

@@ -86,14 +86,17 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, ConfigError
         found.push(der);
     }
     if found.is_empty() {
-        return Err(ConfigError::at(path, &"no certificate (PEM or DER) in it"));
+        return Err(ConfigError::at(path, &"contains no certificate (PEM or DER)"));
     }
     Ok(found)
 }
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
     let wrong = |error: &dyn std::fmt::Display| {
-        ConfigError::at(path, &format!("no private key (PEM or DER, not encrypted) in it: {error}"))
+        ConfigError::at(
+            path,
+            &format!("contains no usable private key (PEM or DER, not encrypted): {error}"),
+        )
     };
     let sections = sections(path, "PRIVATE KEY")?;
     let key = sections.into_iter().find(|section| section.label.ends_with("PRIVATE KEY"));
@@ -104,7 +107,7 @@ fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, ConfigError> {
         Content::Der(der) if label != "ENCRYPTED PRIVATE KEY" => {
             PrivateKeyDer::try_from(der).map_err(|error| wrong(&format!("line {line}: {error}")))
         }
-        _ => Err(wrong(&format!("line {line}: it has a password (`openssl pkey` takes it off)"))),
+        _ => Err(wrong(&format!("line {line}: it has a password (`openssl pkey` removes it)"))),
     }
 }
 
@@ -136,13 +139,13 @@ fn revocation_lists(
     let mut found = Vec::new();
     for Section { label, content, line } in sections(path, "X509 CRL")? {
         let (Content::Der(der), "X509 CRL" | "CRL") = (content, label.as_str()) else {
-            let what = format!("line {line}: `{label}` is no revocation list (`X509 CRL`)");
+            let what = format!("line {line}: `{label}` is not a revocation list (`X509 CRL`)");
             return Err(ConfigError::at(path, &what));
         };
         found.push((line, der.into()));
     }
     if found.is_empty() {
-        return Err(ConfigError::at(path, &"no revocation list (PEM or DER) in it"));
+        return Err(ConfigError::at(path, &"contains no revocation list (PEM or DER)"));
     }
     Ok(found)
 }
@@ -151,7 +154,7 @@ fn valid_until(certificate: &CertificateDer<'_>) -> Result<i64, String> {
     let (rest, parsed) =
         X509Certificate::from_der(certificate).map_err(|error| error.to_string())?;
     if !rest.is_empty() {
-        return Err("something stands behind the certificate".to_owned());
+        return Err("there is extra data after the certificate".to_owned());
     }
     Ok(parsed.validity().not_after.timestamp())
 }

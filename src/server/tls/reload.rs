@@ -19,7 +19,7 @@ pub(in crate::server) async fn keep_up(listeners: Vec<Arc<Tls>>, clock: Clock) {
     let mut asked = match signal(SignalKind::hangup()) {
         Ok(asked) => asked,
         Err(error) => {
-            tracing::error!(%error, "SIGHUP cannot be listened for");
+            tracing::error!(%error, "cannot listen for SIGHUP");
             return;
         }
     };
@@ -33,7 +33,7 @@ pub(in crate::server) async fn keep_up(listeners: Vec<Arc<Tls>>, clock: Clock) {
             () = tokio::time::sleep(LOOK_EVERY) => false,
         };
         if told {
-            tracing::info!("SIGHUP: certificates, keys and revocation lists are read anew");
+            tracing::info!("SIGHUP: certificates, keys and revocation lists are being reloaded");
         }
         for one in &mut followed {
             one.look(told, &clock).await;
@@ -74,14 +74,14 @@ impl Followed {
         let (address, error) = match read {
             Ok(Ok(Some(state))) => {
                 self.tls.current.store(Arc::new(state));
-                tracing::info!(listener = %self.tls.address, "new TLS files are in force");
+                tracing::info!(listener = %self.tls.address, "the new TLS files are in force");
                 return self.tls.tell(clock, true);
             }
             Ok(Ok(None)) => return,
             Ok(Err(error)) => (self.tls.address, error.to_string()),
             Err(error) => (self.tls.address, error.to_string()),
         };
-        tracing::error!(listener = %address, "new TLS files are not taken, the old ones stay: {error}");
+        tracing::error!(listener = %address, "the new TLS files were not applied, the old ones remain in force: {error}");
         self.tls.tell(clock, false);
     }
 }

@@ -47,14 +47,17 @@ impl Authorities {
         for list in &self.lists {
             self.verifier_with(provider, vec![list.der.clone()]).map_err(|error| {
                 let what = format!(
-                    "no revocation list that can be used (it needs X.509 version 2 and a number, and to be a whole \
-                     one of its authority, not a delta): {error}"
+                    "not a usable revocation list (it must be X.509 version 2, have a number, and be a complete list of \
+                     its authority, not a delta): {error}"
                 );
                 ConfigError::at(&list.file, &what)
             })?;
         }
         let choices = choices::of_keys(&self.lists).ok_or_else(|| {
-            ConfigError::at(&self.path, &"too many authorities with lists of several keys each")
+            ConfigError::at(
+                &self.path,
+                &"too many authorities have revocation lists of several keys",
+            )
         })?;
         let mut verifiers = Vec::new();
         for lists in choices {

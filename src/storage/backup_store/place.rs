@@ -37,16 +37,16 @@ impl FromStr for Place {
             Some(scheme) if BUCKETS.contains(&scheme) && is_address(scheme) => {
                 let url = Url::parse(text).map_err(|error| refuse(&error))?;
                 if url.host_str().is_none_or(str::is_empty) {
-                    return Err(refuse(&format!("{scheme}:// without the name of a bucket")));
+                    return Err(refuse(&format!("{scheme}:// needs the name of a bucket")));
                 }
                 Ok(Self::Bucket(url))
             }
             Some("file") if is_address("file") => {
                 let folder = Url::parse(text).ok().and_then(|url| url.to_file_path().ok());
-                folder.map(Self::Folder).ok_or_else(|| refuse(&"file:// of another machine"))
+                folder.map(Self::Folder).ok_or_else(|| refuse(&"file:// names another machine"))
             }
             Some(scheme) if is_address(scheme) => {
-                Err(refuse(&format!("{scheme}:// is not known here")))
+                Err(refuse(&format!("{scheme}:// is not supported")))
             }
             _ => local_folder(text.into()).map(Self::Folder).map_err(|error| refuse(&error)),
         }

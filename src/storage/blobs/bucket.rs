@@ -9,6 +9,7 @@
 //! uploads after some weeks) removes it, and also any part that a store accepts after the abort.
 
 pub(in crate::storage) mod client;
+pub(in crate::storage) mod observed;
 pub(in crate::storage) mod probe;
 pub(in crate::storage) mod time_limits;
 
@@ -188,7 +189,7 @@ impl Bucket {
             let name = format!("{name}-{digest}");
             let location = self.tails(key).join(&*name);
             let sent = self.client.objects.put(&location, bytes.into());
-            timeout(PART_TIME, sent).await.map_err(|_| away("sending took too long"))??;
+            timeout(PART_TIME, sent).await.map_err(|_| away("sending a tail took too long"))??;
             Ok(name)
         })
         .await
@@ -206,18 +207,18 @@ impl Bucket {
         let bytes = match timeout(PART_TIME, fetched).await {
             Ok(Ok(bytes)) => bytes,
             Ok(Err(error)) => return Err(unless_gone(key, error)),
-            Err(_) => return Err(away("fetching took too long")),
+            Err(_) => return Err(away("fetching a tail took too long")),
         };
         let found = bytes.len();
         if found as u64 != length {
-            let detail = format!("{location} has {found} bytes where {length} were acknowledged");
+            let detail = format!("{location} has {found} bytes, but {length} were acknowledged");
             return Err(StorageError::TailChanged(detail));
         }
         let (digest, bytes) = digest_of(bytes).await?;
         // Tails that were stored by an earlier version of the program have no digest in their names.
         match name.split('-').nth(2) {
             Some(noted) if noted != digest => {
-                Err(StorageError::TailChanged(format!("{location} has other bytes")))
+                Err(StorageError::TailChanged(format!("{location} has different bytes")))
             }
             _ => Ok(bytes),
         }
@@ -266,7 +267,7 @@ impl Bucket {
         let parts = whole.parts.iter().map(|(_, id)| PartId { content_id: id.clone() }).collect();
         let joined = self.client.multiparts.complete_multipart(location, &multipart.id, parts);
         let joined = timeout(COMPLETING, joined).await;
-        let joined = joined.map_err(|_| away("completing took too long"))?;
+        let joined = joined.map_err(|_| away("completing a multipart upload took too long"))?;
         joined.map(drop).map_err(|error| unless_gone(&whole.key, error))
     }
 
@@ -316,7 +317,7 @@ impl Bucket {
         // A part larger than the whole budget takes all of it.
         let wanted = u32::try_from(length.div_ceil(MIB)).unwrap_or(MEMORY).clamp(1, MEMORY);
         let memory = Arc::clone(&self.memory).acquire_many_owned(wanted).await;
-        let memory = memory.map_err(|_| away("the server stops"))?;
+        let memory = memory.map_err(|_| away("the server is stopping"))?;
         let read = spawn_blocking(move || {
             let mut bytes = vec![0; usize::try_from(length).map_err(std::io::Error::other)?];
             file.read_exact_at(&mut bytes, 0)?;
@@ -332,7 +333,7 @@ fn check_parts(whole: &Complete, multipart: &Multipart) -> Result<(), StorageErr
     let count = whole.parts.len() as u64;
     if !in_order || count != whole.size.div_ceil(multipart.part_size.max(1)) {
         let (key, size) = (&whole.key, whole.size);
-        let detail = format!("the {count} parts noted for {key} do not make {size} bytes");
+        let detail = format!("the {count} recorded parts of {key} do not add up to {size} bytes");
         return Err(StorageError::Damaged(detail));
     }
     Ok(())
@@ -355,7 +356,7 @@ fn unless_gone(key: &str, error: object_store::Error) -> StorageError {
     let is_gone = is_absent || GONE.iter().any(|word| text.contains(word));
     // A bucket that is missing as a whole may come back.
     if is_gone && !text.contains("NoSuchBucket") {
-        StorageError::Damaged(format!("what was sent of {key} is gone from the bucket: {error}"))
+        StorageError::Damaged(format!("the bytes sent of {key} are gone from the bucket: {error}"))
     } else {
         error.into()
     }

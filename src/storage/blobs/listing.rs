@@ -11,12 +11,14 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use futures_util::TryStreamExt as _;
 use object_store::ObjectStoreExt as _;
 use tokio::task::spawn_blocking;
 use uuid::Uuid;
 
 use super::bucket::Bucket;
+use super::bucket::observed;
 use super::bucket::time_limits::{in_time, within};
 use super::store::{Blobs, Place};
 use crate::storage::copying::staged_for;
@@ -64,7 +66,7 @@ impl Blobs {
     pub async fn owner(&self) -> Result<Option<Uuid>, StorageError> {
         let Some(text) = self.read_note(OWNER).await? else { return Ok(None) };
         let id = std::str::from_utf8(&text).ok().and_then(|text| text.trim().parse().ok());
-        id.map(Some).ok_or_else(|| away(format!("{OWNER} in the store is no id")))
+        id.map(Some).ok_or_else(|| away(format!("{OWNER} in the store is not an id")))
     }
 
     /// Refuses a folder without the mark of its catalog; a bucket is not checked.
@@ -89,6 +91,26 @@ impl Blobs {
             Ok(false) => Ok(()),
             Ok(true) => Err(StorageError::file(what)(io::ErrorKind::ReadOnlyFilesystem.into())),
             Err(error) => Err(StorageError::file(what)(error)),
+        }
+    }
+
+    /// Returns the current time by the bucket's clock; none for a folder, and unless the bucket answered within a minute.
+    pub fn service_time(&self) -> Option<DateTime<Utc>> {
+        match &self.0 {
+            Place::Folder { .. } => None,
+            Place::Bucket(bucket) => bucket.client.time.now(),
+        }
+    }
+
+    /// Reports whether the store is a bucket, which has a clock of its own.
+    pub fn is_bucket(&self) -> bool {
+        matches!(self.0, Place::Bucket(_))
+    }
+
+    /// Shows the counters of requests to a bucket from the start; a folder has none.
+    pub fn begin_at_zero(&self) {
+        if self.is_bucket() {
+            observed::begin_at_zero();
         }
     }
 

@@ -60,7 +60,7 @@ impl StagedFile {
         };
         let file = match present {
             Err(error) if error.kind() == io::ErrorKind::NotFound && received > 0 => {
-                return Err(StorageError::Damaged(format!("{} is not there", wrong())));
+                return Err(StorageError::Damaged(format!("{} is missing", wrong())));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_folder(&path).and_then(|()| open(&path, true))
@@ -109,7 +109,7 @@ impl StagedFile {
             self.file.metadata().map_err(StorageError::file(self.path.display().to_string()))?;
         if present.len() < length {
             return Err(StorageError::Damaged(format!(
-                "{} has {} bytes where {length} were acknowledged",
+                "{} has {} bytes, but {length} were acknowledged",
                 self.path.display(),
                 present.len()
             )));

@@ -54,7 +54,7 @@ impl Blobs {
     ) -> Result<Self, StorageError> {
         if url.scheme() == "file" {
             let folder = url.to_file_path().map_err(|()| {
-                StorageError::Unusable(format!("store.url {url} is no path of this machine"))
+                StorageError::Unusable(format!("store.url {url} is not a path on this machine"))
             })?;
             return Self::open_folder(&folder);
         }

@@ -118,7 +118,7 @@ fn damaged(what: impl Into<String>) -> Verdict {
 }
 
 fn wrong_length(found: u64, size: u64) -> Verdict {
-    damaged(format!("there are {found} bytes, not {size}"))
+    damaged(format!("it has {found} bytes instead of {size}"))
 }
 
 fn compare(found: &Digest, digest: &Digest) -> Verdict {

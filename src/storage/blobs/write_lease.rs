@@ -45,7 +45,7 @@ impl Hold {
     ) -> Result<T, StorageError> {
         tokio::select! {
             biased;
-            () = self.is_over() => Err(away("the writer could not keep its hold on the upload")),
+            () = self.is_over() => Err(away("the writer could not renew its lease on the upload")),
             done = work => done,
         }
     }

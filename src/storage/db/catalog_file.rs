@@ -32,8 +32,8 @@ impl CatalogFile {
             return Ok(());
         }
         Err(StorageError::Unavailable(format!(
-            "{} was removed or replaced while the server runs: changes would be lost. Put it back, or stop the server and restore a \
-             backup",
+            "{} was removed or replaced while the server was running: changes would be lost. Put it back, or stop the \
+             server and restore a backup",
             self.path.display()
         )))
     }
@@ -49,7 +49,7 @@ impl CatalogFile {
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(StorageError::InUse(format!(
-                "another imagedepot server has the catalog {}; servers that share one need PostgreSQL",
+                "another imagedepot server uses the catalog {}; servers that share a catalog need PostgreSQL",
                 self.path.display()
             ))),
             Err(TryLockError::Error(source)) => Err(fail()(source)),

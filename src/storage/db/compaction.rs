@@ -51,7 +51,7 @@ impl Db {
     pub async fn vacuum(&self) -> Result<(), StorageError> {
         let Self::Sqlite { writer, .. } = self else {
             return Err(StorageError::Unusable(
-                "PostgreSQL sees to its files by itself: there is nothing to vacuum".to_owned(),
+                "PostgreSQL maintains its files itself: there is nothing to vacuum".to_owned(),
             ));
         };
         self.check_free_space()?;

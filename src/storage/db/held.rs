@@ -128,7 +128,7 @@ pub(in crate::storage) async fn in_time<T>(
     answer: impl Future<Output = Result<T, sqlx::Error>>,
 ) -> Result<T, sqlx::Error> {
     timeout(STATEMENT, answer).await.unwrap_or_else(|_| {
-        let silence = "the database took a question and does not answer";
+        let silence = "the database accepted a query and does not answer";
         Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, silence)))
     })
 }

@@ -51,7 +51,7 @@ impl Db {
         };
         migrated.map_err(|error| match error {
             MigrateError::VersionMissing(version) => StorageError::Unusable(format!(
-                "the catalog's schema {version} is newer than this program knows; start the newer program"
+                "the catalog's schema {version} is newer than this program supports; use the newer program"
             )),
             other => other.into(),
         })?;

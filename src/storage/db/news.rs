@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgListener, PgPool};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::database::Db;
@@ -27,6 +28,8 @@ pub enum News {
 pub struct NewsListener {
     pool: PgPool,
     listener: Option<Box<PgListener>>,
+    /// The attempt to open it, which nobody waits for: meanwhile the caller looks by itself.
+    attempt: JoinSet<Option<PgListener>>,
     try_at: Instant,
 }
 
@@ -46,17 +49,28 @@ impl News {
 }
 
 impl NewsListener {
+    /// Begins to open the connection if it is time, and reports whether it is open.
+    fn opens(&mut self) -> bool {
+        if self.attempt.is_empty() && self.try_at <= Instant::now() {
+            self.try_at = Instant::now() + TRY_EVERY;
+            let attempt = timeout(PATIENCE, listen(self.pool.clone()));
+            self.attempt.spawn(async move { attempt.await.ok().flatten() });
+        }
+        if let Some(Ok(opened)) = self.attempt.try_join_next() {
+            self.listener = opened.map(Box::new);
+        }
+        self.listener.is_some()
+    }
+
     /// Reports whether any news came in this time.
     async fn hears(&mut self, at_most: Duration) -> bool {
-        if self.listener.is_none() && self.try_at <= Instant::now() {
-            self.try_at = Instant::now() + TRY_EVERY;
-            self.listener =
-                timeout(PATIENCE, listen(&self.pool)).await.ok().flatten().map(Box::new);
+        if self.listener.is_none() && !self.opens() {
+            return false;
         }
         let Some(listener) = &mut self.listener else { return false };
         match timeout(at_most, listener.try_recv()).await {
             Ok(Ok(Some(_))) => true,
-            // The connection is lost. The next call opens another one, and spends part of its own time on that.
+            // The connection is lost. The next call begins to open another one.
             Ok(Ok(None) | Err(_)) => {
                 self.listener = None;
                 false
@@ -66,23 +80,24 @@ impl NewsListener {
     }
 }
 
-async fn listen(pool: &PgPool) -> Option<PgListener> {
-    let mut listener = PgListener::connect_with(pool).await.ok()?;
+async fn listen(pool: PgPool) -> Option<PgListener> {
+    let mut listener = PgListener::connect_with(&pool).await.ok()?;
     listener.eager_reconnect(false);
     listener.listen(CHANNEL).await.ok()?;
     Some(listener)
 }
 
 impl Db {
-    /// Starts listening for changes by other processes.
-    pub async fn news(&self) -> News {
+    /// Returns the source of news about changes by other processes.
+    pub fn news(&self) -> News {
         match self {
             Self::Sqlite { .. } => News::None,
-            Self::Postgres(pool) => {
-                let listener = timeout(PATIENCE, listen(pool)).await.ok().flatten().map(Box::new);
-                let try_at = Instant::now() + TRY_EVERY;
-                News::Postgres(NewsListener { pool: pool.clone(), listener, try_at })
-            }
+            Self::Postgres(pool) => News::Postgres(NewsListener {
+                pool: pool.clone(),
+                listener: None,
+                attempt: JoinSet::new(),
+                try_at: Instant::now(),
+            }),
         }
     }
 }

@@ -56,8 +56,8 @@ pub(super) async fn open(url: &str, connections: u32) -> Result<PgPool, StorageE
     let encoding: String = sqlx::query_scalar("show server_encoding").fetch_one(&pool).await?;
     if encoding != "UTF8" {
         return Err(StorageError::Unusable(format!(
-            "the database's encoding is {encoding}, which cannot hold every name and note: make it anew with `createdb \
-             --encoding=UTF8 --template=template0`"
+            "the database's encoding is {encoding}, which cannot hold every name and note: create it again with \
+             `createdb --encoding=UTF8 --template=template0`"
         )));
     }
     Ok(pool)
@@ -139,7 +139,9 @@ async fn try_writing(pool: &PgPool) -> Result<Held, StorageError> {
     begun.has_answered(&is_read_only);
     if is_read_only? {
         begun.distrust();
-        return Err(StorageError::Unavailable("the database takes no changes now".to_owned()));
+        return Err(StorageError::Unavailable(
+            "the database is read-only at the moment".to_owned(),
+        ));
     }
     Ok(begun)
 }

@@ -36,7 +36,8 @@ pub(super) fn options(text: &str) -> Result<PgConnectOptions, StorageError> {
     let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
     let Some(rest) = rest else {
         return Err(unusable(
-            &"sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE (by a socket postgres:///DATABASE?host=/run/postgresql)",
+            &"must be sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE (through a socket: \
+             postgres:///DATABASE?host=/run/postgresql)",
         ));
     };
     let url = format!("postgres://{}", without_empty_host(rest));
@@ -47,7 +48,7 @@ pub(super) fn options(text: &str) -> Result<PgConnectOptions, StorageError> {
             || (name.starts_with("options[") && name.ends_with(']'));
         if !is_known {
             return Err(unusable(&format!(
-                "the parameter {name:?} is not known; those are {}",
+                "the parameter {name:?} is not known; the known parameters are {}",
                 PARAMETERS.join(", ")
             )));
         }

@@ -74,9 +74,9 @@ fn wrong_in(table: &str, column: &str, value: &Value) -> Option<&'static str> {
             (parses::<ChannelName>(text), "a channel's name")
         }
         ("channel", "folder") => {
-            (text.is_empty() || parses::<ChannelName>(text), "empty, or a plain folder name")
+            (text.is_empty() || parses::<ChannelName>(text), "an empty text or a plain folder name")
         }
-        ("channel", "read_access") => (is_one_of::<ReadAccess>(value), "who may read"),
+        ("channel", "read_access") => (is_one_of::<ReadAccess>(value), "a setting of who may read"),
         ("revision" | "quarantine", "state" | "state_before") => {
             (is_one_of::<RevisionState>(value), "a state of revisions")
         }
@@ -86,7 +86,7 @@ fn wrong_in(table: &str, column: &str, value: &Value) -> Option<&'static str> {
         (_, "digest") => (parses::<Digest>(text), "a digest (`sha256:` and 64 digits)"),
         (_, "role") => (parses::<FileRole>(text), "a file's role"),
         ("promotion", "kind") => (is_one_of::<PromotionKind>(value), "a kind of promotion"),
-        ("promotion", "withdrawal") => (is_one_of::<Departure>(value), "a way out of the tree"),
+        ("promotion", "withdrawal") => (is_one_of::<Departure>(value), "a kind of withdrawal"),
         ("publication", "state") => {
             (is_one_of::<PublicationState>(value), "a state of publications")
         }
@@ -105,7 +105,7 @@ fn other_key(row: &Map<String, Value>) -> Option<(String, &'static str)> {
         let (name, key) = (row.get(of)?.as_str()?, row.get(key)?.as_str()?);
         (name.to_ascii_lowercase() != key).then_some(())
     };
-    let rule = "the name in small letters";
+    let rule = "the name in lower case";
     if other("name", "name_key").is_some() {
         return Some(("name_key".to_owned(), rule));
     }

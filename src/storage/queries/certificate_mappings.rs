@@ -78,18 +78,18 @@ impl Row {
         let damaged = |what: &str| StorageError::Damaged(format!("mapping {}: {what}", self.name));
         let criterion = match (self.certificate, self.rules) {
             (Some(text), None) => {
-                let der = STANDARD.decode(text).map_err(|_| damaged("no base64"))?;
+                let der = STANDARD.decode(text).map_err(|_| damaged("it is not base64"))?;
                 let certificate =
                     Certificate::from_der(&der).map_err(|error| damaged(&error.to_string()))?;
                 Criterion::Certificate(Box::new(certificate))
             }
             (None, Some(Json(rules))) => Criterion::Rules { rules, position: self.position },
-            _ => return Err(damaged("neither a certificate nor rules")),
+            _ => return Err(damaged("it has neither a certificate nor rules")),
         };
         let outcome = match (self.denies, self.user_name) {
             (true, user) => Outcome::Deny(user),
             (false, Some(user)) => Outcome::Allow(user),
-            (false, None) => return Err(damaged("no user")),
+            (false, None) => return Err(damaged("it has no user")),
         };
         Ok(CertificateMapping {
             id: self.id,

@@ -187,7 +187,7 @@ impl Tree {
 }
 
 fn elsewhere() -> StorageError {
-    let detail = "tree.url and store.url: both are folders, or both are buckets of one service";
+    let detail = "tree.url and store.url must both be folders, or both be buckets of one service";
     StorageError::Unusable(detail.to_owned())
 }
 

@@ -43,8 +43,8 @@ pub struct TreeBucket {
 impl TreeBucket {
     pub fn new(client: Client, copy_above: u64) -> Result<Self, StorageError> {
         if matches!(*client.encryption, Encryption::WithOwnKey) {
-            let detail = "what is encrypted with a key of the client's own (sse-c) could be read by nobody else, and is \
-                          not published: choose AES256, aws:kms or the bucket's default";
+            let detail = "objects that are encrypted with a key of the client's own (sse-c) cannot be published, \
+                          because nobody else could read them: choose AES256, aws:kms or the bucket's default";
             let detail = format!("store.options.aws_server_side_encryption: {detail}");
             return Err(StorageError::Unusable(detail));
         }
@@ -105,7 +105,7 @@ impl TreeBucket {
             return Err(away(detail));
         }
         made.e_tag.as_deref().map(plain).ok_or_else(|| {
-            StorageError::Unusable("the bucket gives its objects no tags (ETag)".to_owned())
+            StorageError::Unusable("the bucket gives its objects no tag (ETag)".to_owned())
         })
     }
 

@@ -95,7 +95,7 @@ impl TreeFolder {
         remove_if_there(&temporary)?;
         // Renaming a new link over the target replaces a damaged file in one step.
         if let Err(error) = fs::hard_link(path, &temporary) {
-            tracing::debug!(target = %target.display(), %error, "no hard link, copying");
+            tracing::debug!(target = %target.display(), %error, "a hard link is not possible; the file is copied");
             copy(blob, &temporary, original.sealed_at)?;
         }
         if let Err(error) = fs::rename(&temporary, target) {

@@ -64,7 +64,7 @@ impl Catalog {
         let note = read_note(backup_store, name).await?;
         if note.rows_only && !order.rows_only {
             return Err(unusable(format!(
-                "{name} has rows only: say --rows-only, the store's bytes stay"
+                "{name} has rows only: use --rows-only, which keeps the store's bytes"
             )));
         }
         self.must_know(&note).await?;
@@ -78,7 +78,7 @@ impl Catalog {
         }
         let keys: BTreeSet<_> = blobs.iter().map(|blob| &blob.key).collect();
         if let Some(stranger) = there.keys().find(|key| !keys.contains(key)) {
-            return Err(unusable(format!("the store is not empty: it has {stranger}")));
+            return Err(unusable(format!("the store is not empty: it contains {stranger}")));
         }
         // Set the owner first: if the process is killed in between, no server starts a new catalog with this store.
         self.blobs.set_owner(note.identity).await?;
@@ -130,7 +130,7 @@ impl Catalog {
             return Ok(());
         }
         Err(unusable(format!(
-            "the backup has the schema {theirs}, and this program knows {ours}: take the newer program"
+            "the backup has schema {theirs}, but this program knows only schemas up to {ours}: use the newer program"
         )))
     }
 
@@ -146,7 +146,7 @@ impl Catalog {
         for folder in folders {
             if let Some(file) = self.tree.list(&folder).await?.keys().next() {
                 return Err(unusable(format!(
-                    "the tree is not empty (it has {file}), and nobody could tell its files from others': an empty folder, or another prefix, is needed"
+                    "the tree is not empty (it contains {file}), and its files could be mixed up with others: use an empty folder or another prefix"
                 )));
             }
         }
@@ -172,7 +172,7 @@ impl Catalog {
         match self.blobs.put_whole(key, &reader, digest).await {
             Ok(()) => Ok(true),
             Err(error) if error.is_about_the_bytes() => {
-                tracing::error!(%error, %digest, "the backup has no sound bytes of this file");
+                tracing::error!(%error, %digest, "the backup has no intact bytes of this file");
                 Ok(false)
             }
             Err(error) => Err(error.into()),
@@ -210,7 +210,7 @@ impl Catalog {
         for (blob, _) in lost {
             tx.insert_damage(
                 *blob,
-                "it did not come along when the catalog was restored or moved",
+                "its bytes were missing or damaged when the catalog was restored or moved",
                 None,
                 now,
             )
@@ -235,7 +235,7 @@ pub(in crate::upkeep) struct Load {
 
 fn not_empty() -> crate::catalog::Error {
     unusable(
-        "the catalog is not empty, and nothing is overwritten: name another with --data or --config".to_owned(),
+        "the catalog is not empty, and rows are never overwritten: choose another catalog with --data or --config".to_owned(),
     )
 }
 

@@ -57,14 +57,14 @@ impl Catalog {
         match owner {
             None if self.is_missing_its_store().await? => {
                 tracing::error!(
-                    "the store has none of the catalog's bytes: is its disk mounted, and store.url right? It is not claimed"
+                    "the store has none of the catalog's bytes and is not claimed: check that its disk is mounted and store.url is right"
                 );
             }
             None => self.blobs.set_owner(identity).await?,
             Some(owner) if owner == identity => {}
             Some(_) => {
                 tracing::error!(
-                    "the store says that it belongs to another catalog; nothing that this one does not know is removed"
+                    "the store belongs to another catalog; blobs that this catalog does not know are not removed"
                 );
             }
         }
@@ -87,7 +87,7 @@ impl Catalog {
         let mut tx = self.db.read().await?;
         let broken = tx.count_files_without_blob().await?;
         if broken > 0 {
-            return Err(incomplete(format!("{broken} files have lost the record of their bytes")));
+            return Err(incomplete(format!("{broken} files have no record of their bytes")));
         }
         let before = tx.blob_keys().await?;
         drop(tx);
@@ -158,8 +158,8 @@ impl Catalog {
 }
 
 fn lost() -> Error {
-    let detail = "the catalog is empty, and the store belongs to another one: was its database lost? `imagedepot restore` or \
-                  `imagedepot catalog rebuild` brings it back; a new depot needs an empty store";
+    let detail = "the catalog is empty, but the store belongs to another one. If that catalog's database was lost, recover it with \
+                  `imagedepot restore` or `imagedepot catalog rebuild`; a new depot needs an empty store";
     StorageError::Unusable(detail.to_owned()).into()
 }
 

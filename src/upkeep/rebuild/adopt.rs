@@ -74,7 +74,7 @@ impl Catalog {
                 roles.iter().all(|role| whole.files.iter().any(|file| file.role == *role));
             if !is_whole {
                 rebuilt.left.push(format!(
-                    "{} revision {}: not all of its files",
+                    "{} revision {}: some of its files are missing or damaged",
                     image.name, whole.number
                 ));
             }

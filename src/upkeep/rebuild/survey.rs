@@ -178,7 +178,9 @@ impl Catalog {
             match serde_json::from_slice::<Manifest>(&text) {
                 Ok(manifest) if survey.has_channel(&manifest) => {
                     let channel = &manifest.channel;
-                    survey.left.push(format!("{path}: another folder is that of {channel}, too"));
+                    survey
+                        .left
+                        .push(format!("{path}: the channel {channel} already has another folder"));
                 }
                 Ok(manifest) => survey.add_manifest(&folder, manifest),
                 Err(error) => survey.left.push(format!("{path}: {error}")),
@@ -201,7 +203,7 @@ impl Catalog {
     fn add_file(&self, survey: &mut Survey, folder: &str, name: &str, entry: &Entry) {
         let path = in_folder(folder, name);
         let Some(named) = self.rules().pattern.read(name) else {
-            return survey.left.push(format!("{path}: no name of a published file"));
+            return survey.left.push(format!("{path}: not the name of a published file"));
         };
         // A name alone does not make an image: the file may have nothing to do with the depot.
         let known = survey.images.iter().position(|image| image.name.key() == named.image.key());

@@ -38,12 +38,15 @@ impl Catalog {
             };
             match healed {
                 Ok(()) => {
-                    tracing::info!(tree.path = path, "healed from the copy in the tree");
+                    tracing::info!(
+                        tree.path = path,
+                        "a damaged file was healed from its copy in the tree"
+                    );
                     return Ok(());
                 }
                 Err(error) => {
                     is_decided &= is_about_the_copy(&error);
-                    tracing::warn!(%error, tree.path = path, "not healed from this copy");
+                    tracing::warn!(%error, tree.path = path, "a damaged file could not be healed from this copy");
                 }
             }
         }
@@ -72,7 +75,7 @@ impl Catalog {
             };
             if let Err(error) = healed {
                 let (image, revision) = (&file.image, file.revision);
-                tracing::warn!(%error, %image, revision, "not healed from the backup");
+                tracing::warn!(%error, %image, revision, "a damaged file could not be healed from the backup");
             }
         }
         Ok(())

@@ -51,23 +51,23 @@ pub enum SessionId {
 pub enum Malformed {
     #[error("the value of a header is longer than {LONGEST_VALUE} bytes")]
     LongHeader,
-    #[error("a header stands twice")]
+    #[error("a header occurs twice")]
     Repeated,
     #[error("a header is not plain text")]
     NoText,
     #[error("BITS-Packet-Type is missing or unknown")]
     PacketType,
-    #[error("BITS-Session-Id is missing or no session's name")]
+    #[error("BITS-Session-Id is missing or is not the name of a session")]
     SessionId,
     #[error("BITS-Supported-Protocols does not name {UPLOAD_PROTOCOL}")]
     NoCommonProtocol,
     #[error("Content-Range is missing or malformed")]
     ContentRange,
-    #[error("a fragment has no content coding")]
+    #[error("a fragment must not have a content coding")]
     ContentCoding,
     #[error("Content-Length is missing")]
     NoLength,
-    #[error("Content-Length is not what the packet's bytes come to")]
+    #[error("Content-Length does not match the bytes of the packet")]
     WrongLength,
 }
 

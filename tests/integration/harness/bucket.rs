@@ -117,8 +117,14 @@ impl Bucket {
     pub async fn tree(&self) -> BTreeMap<String, Vec<u8>> {
         let mut tree = BTreeMap::new();
         for name in self.names("MEDVImages").await {
-            let bytes = self.get(&format!("MEDVImages/{name}")).await;
-            tree.insert(name, bytes);
+            match self.store.get(&self.key(&format!("MEDVImages/{name}"))).await {
+                Ok(object) => {
+                    tree.insert(name, object.bytes().await.expect("its bytes").to_vec());
+                }
+                // It was withdrawn since it was listed.
+                Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => panic!("{name}: {error}"),
+            }
         }
         tree
     }

@@ -79,15 +79,17 @@ impl Message {
         let Some(length) = self.header("content-length").and_then(|text| text.parse().ok()) else {
             return;
         };
-        let shorter = u64::saturating_sub(length, 1);
+        self.replace_header("content-length", &u64::saturating_sub(length, 1).to_string());
+        self.body.pop();
+    }
+
+    /// Gives a header that is there another value.
+    pub fn replace_header(&mut self, name: &str, value: &str) {
         let line = |line: &str| match line.split_once(':') {
-            Some((name, _)) if name.eq_ignore_ascii_case("content-length") => {
-                format!("{name}: {shorter}\r\n")
-            }
+            Some((field, _)) if field.eq_ignore_ascii_case(name) => format!("{field}: {value}\r\n"),
             _ => format!("{line}\r\n"),
         };
         self.head = self.head.trim_end().lines().map(line).collect::<String>() + "\r\n";
-        self.body.pop();
     }
 
     pub fn flip_a_bit(&mut self) {

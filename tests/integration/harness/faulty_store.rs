@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, copy_bidirectional};
 use tokio::net::{TcpListener, TcpStream};
@@ -34,6 +34,8 @@ pub enum Fault {
     AnswerLost,
     /// A listing is answered as it was when it was asked for first.
     StaleListing,
+    /// The service's clock is a day behind.
+    Yesterday,
 }
 
 const CUT: u64 = 100_000;
@@ -122,7 +124,8 @@ async fn carry(
         | Fault::Shortened
         | Fault::Flipped
         | Fault::AnswerLost
-        | Fault::StaleListing => exchange(client, store, fault, memory).await,
+        | Fault::StaleListing
+        | Fault::Yesterday => exchange(client, store, fault, memory).await,
     }
 }
 
@@ -151,6 +154,10 @@ async fn exchange(
         Fault::StaleListing if lists => {
             answer =
                 memory.lock().expect("a memory").listings.entry(question).or_insert(answer).clone();
+        }
+        Fault::Yesterday => {
+            let yesterday = SystemTime::now() - Duration::from_hours(24);
+            answer.replace_header("date", &httpdate::fmt_http_date(yesterday));
         }
         _ => {}
     }

@@ -1,5 +1,7 @@
-//! Three replicas, one of them killed every few seconds and the database stopped at times, under uploads, promotions
-//! and checks: nothing acknowledged is lost, no check is answered from an old state, and every check is answered.
+//! Three replicas, one of them killed every few seconds, under uploads, promotions, checks and log-ins. At times the
+//! database stands still, or one replica's line to it falls silent, or the bucket fails: nothing acknowledged is lost, no
+//! check is answered from an old state where the database answers, every check is answered, and nobody logs in by what a
+//! replica knew too long ago.
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -10,8 +12,10 @@ use serde_json::{Value, json};
 
 use super::admin_of;
 use crate::harness::actions::{assignment_path, file_path};
-use crate::harness::bucket::Bucket;
+use crate::harness::broken_link::{self as line, BrokenLink};
+use crate::harness::bucket::{Bucket, address};
 use crate::harness::channel_folder::DOCUMENTS;
+use crate::harness::faulty_store::FaultyStore;
 use crate::harness::own_postgres::OwnPostgres;
 use crate::harness::person::Call;
 use crate::harness::server::Server;
@@ -23,6 +27,15 @@ const STALE: Duration = Duration::from_secs(2);
 /// A check is answered as soon, whatever happens to the database.
 const PROMPT: Duration = Duration::from_secs(5);
 
+/// Nobody logs in at a replica that has not heard from the database for as long.
+const STALE_AFTER: Duration = Duration::from_secs(8);
+
+/// What its first look may take, on a machine that does all this at once.
+const WARMING_UP: Duration = Duration::from_secs(2);
+
+/// The replica whose line to the database fails.
+const BEHIND_THE_LINE: usize = 2;
+
 /// Those that get new revisions all the time, and one whose two revisions are promoted in turns.
 const GROWING: [&str; 2] = ["growing-1", "growing-2"];
 const TURNING: &str = "turning";
@@ -30,21 +43,29 @@ const TURNING: &str = "turning";
 #[tokio::test]
 async fn three_replicas_lose_nothing_while_one_after_the_other_is_killed() {
     let database = OwnPostgres::start();
+    let store = FaultyStore::before(address()).await;
+    let line = BrokenLink::to(database.port(), line::Fault::Nothing).await;
     let mut depot = Depot::on(Database::Sqlite)
         .setting("catalog", "url", &database.url())
         .store(Store::S3)
+        .environment("IMAGEDEPOT__STORE__OPTIONS__ENDPOINT", Some(&store.endpoint()))
         .setting("tree", "grace", "1s")
+        .setting("access", "stale_after", "8s")
         .start()
         .await;
-    let mut others = [depot.replica("second").await, depot.replica("third").await];
+    let by_line = format!("postgres://postgres@127.0.0.1:{}/postgres", line.port());
+    let third = depot.replica_with("third", &[("IMAGEDEPOT__CATALOG__URL", &by_line)]).await;
+    let mut others = [depot.replica("second").await, third];
     let scene = Scene::of([&depot.server, &others[0], &others[1]]);
     scene.prepare(&depot.admin()).await;
-    let lasts = Duration::from_secs(if is_long_run() { 300 } else { 25 });
+    let lasts = Duration::from_secs(if is_long_run() { 1800 } else { 40 });
     let [second, third] = &mut others;
-    let chaos = scene.kill_and_freeze([&mut depot.server, second, third], &database, lasts);
+    let outside = Outside { database, line, store };
+    let chaos = scene.do_harm([&mut depot.server, second, third], &outside, lasts);
     let growing = join_all(GROWING.iter().map(|image| scene.grow(image)));
     let checking = join_all((0..3).map(|replica| scene.check(replica)));
-    tokio::join!(chaos, growing, scene.turn(), checking);
+    let logging_in = join_all((0..3).map(|replica| scene.log_in(replica)));
+    tokio::join!(chaos, growing, scene.turn(), checking, logging_in);
     scene.tell();
     nothing_acknowledged_is_lost(&scene, &depot.admin()).await;
     for server in [&depot.server, &others[0], &others[1]] {
@@ -52,6 +73,16 @@ async fn three_replicas_lose_nothing_while_one_after_the_other_is_killed() {
             .await;
     }
 }
+
+/// What the replicas depend on.
+struct Outside {
+    database: OwnPostgres,
+    line: BrokenLink,
+    store: FaultyStore,
+}
+
+/// A time span; it has no end while it lasts.
+type Span = (Instant, Option<Instant>);
 
 /// What the actors know together.
 struct Scene {
@@ -61,7 +92,15 @@ struct Scene {
     /// The digest of every file that was acknowledged, by path.
     files: RefCell<BTreeMap<String, String>>,
     /// When the database stood still.
-    frozen: RefCell<Vec<(Instant, Option<Instant>)>>,
+    frozen: RefCell<Vec<Span>>,
+    /// When the line to it was silent.
+    silent: RefCell<Vec<Span>>,
+    /// How often the bucket failed.
+    bucket_faults: Cell<u32>,
+    /// A token, and how often it was taken and refused for a state that is too old.
+    token: RefCell<String>,
+    log_ins: Cell<u32>,
+    stale_log_ins: Cell<u32>,
     checks: Cell<u32>,
     checks_while_frozen: Cell<u32>,
     kills: Cell<u32>,
@@ -74,6 +113,8 @@ struct Replica {
     runs: Cell<bool>,
     /// How often it was killed.
     lives: Cell<u32>,
+    /// When it was ready last.
+    ready: Cell<Instant>,
 }
 
 impl Scene {
@@ -82,12 +123,18 @@ impl Scene {
             url: RefCell::new(server.url()),
             runs: Cell::new(true),
             lives: Cell::default(),
+            ready: Cell::new(Instant::now()),
         };
         Self {
             replicas: servers.map(replica),
             promotions: RefCell::default(),
             files: RefCell::default(),
             frozen: RefCell::default(),
+            silent: RefCell::default(),
+            bucket_faults: Cell::default(),
+            token: RefCell::default(),
+            log_ins: Cell::default(),
+            stale_log_ins: Cell::default(),
             checks: Cell::default(),
             checks_while_frozen: Cell::default(),
             kills: Cell::default(),
@@ -102,42 +149,94 @@ impl Scene {
         admin.create_image(TURNING).await;
         admin.ready_revision(TURNING, 1).await;
         admin.ready_revision(TURNING, 2).await;
+        let token = json!({"name": "log-in", "roles": ["reader"]});
+        let token = admin.post("/api/v1/tokens").json(&token).await.expecting(201).json();
+        token["token"].as_str().expect("a token").clone_into(&mut self.token.borrow_mut());
     }
 
-    /// Kills one replica after the other and starts it again; at times the database stands still instead.
-    async fn kill_and_freeze(
-        &self,
-        servers: [&mut Server; 3],
-        database: &OwnPostgres,
-        lasts: Duration,
-    ) {
+    /// Kills one replica after the other and starts it again; at times something else fails.
+    async fn do_harm(&self, mut servers: [&mut Server; 3], outside: &Outside, lasts: Duration) {
         let end = Instant::now() + lasts;
-        for round in 1_u32.. {
+        for round in 0_u32.. {
             tokio::time::sleep(Duration::from_millis(1000 + sample::random_below(2000))).await;
             if Instant::now() > end && self.kills.get() >= 4 {
                 break;
             }
-            if round % 5 == 3 {
-                self.frozen.borrow_mut().push((Instant::now(), None));
-                database.freeze();
-                tokio::time::sleep(Duration::from_secs(5)).await;
-                database.go_on();
-                self.frozen.borrow_mut().last_mut().expect("just put there").1 =
-                    Some(Instant::now());
-                continue;
+            match round % 6 {
+                1 => {
+                    let _span = Lasting::begin(&self.frozen);
+                    outside.database.freeze();
+                    tokio::time::sleep(Duration::from_secs(5)).await;
+                    outside.database.go_on();
+                }
+                3 => {
+                    let _span = Lasting::begin(&self.silent);
+                    outside.line.falls_silent();
+                    tokio::time::sleep(STALE_AFTER + Duration::from_secs(4)).await;
+                    outside.line.speaks_again();
+                }
+                5 => self.let_the_bucket_fail(&outside.store).await,
+                _ => self.kill_one_of(&mut servers).await,
             }
-            let victim = usize::try_from(sample::random_below(3)).expect("one of three");
-            let replica = &self.replicas[victim];
-            replica.runs.set(false);
-            replica.lives.set(replica.lives.get() + 1);
-            servers[victim].kill();
-            self.kills.set(self.kills.get() + 1);
-            tokio::time::sleep(Duration::from_millis(sample::random_below(1000))).await;
-            servers[victim].start_again().await;
-            *replica.url.borrow_mut() = servers[victim].url();
-            replica.runs.set(true);
         }
         self.over.set(true);
+    }
+
+    async fn let_the_bucket_fail(&self, store: &FaultyStore) {
+        use crate::harness::faulty_store::Fault;
+        let faults =
+            [Fault::Silent, Fault::Busy, Fault::Slow, Fault::AnswerLost, Fault::StaleListing];
+        let which = self.bucket_faults.get() as usize % faults.len();
+        self.bucket_faults.set(self.bucket_faults.get() + 1);
+        store.fails(faults[which]);
+        tokio::time::sleep(Duration::from_secs(4)).await;
+        store.fails(Fault::Nothing);
+    }
+
+    async fn kill_one_of(&self, servers: &mut [&mut Server; 3]) {
+        let victim = usize::try_from(sample::random_below(3)).expect("one of three");
+        let (replica, server) = (&self.replicas[victim], &mut servers[victim]);
+        replica.runs.set(false);
+        replica.lives.set(replica.lives.get() + 1);
+        server.kill();
+        self.kills.set(self.kills.get() + 1);
+        tokio::time::sleep(Duration::from_millis(sample::random_below(1000))).await;
+        server.start_again().await;
+        *replica.url.borrow_mut() = server.url();
+        replica.ready.set(Instant::now());
+        replica.runs.set(true);
+    }
+
+    /// Logs in by a token all the time, and is refused where a replica may know too little.
+    async fn log_in(&self, replica: usize) {
+        let of = &self.replicas[replica];
+        while !self.over.get() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            if !of.runs.get() {
+                continue;
+            }
+            let (life, asked) = (of.lives.get(), Instant::now());
+            let holder = Person::with_token(&of.url.borrow(), &self.token.borrow());
+            let answer = holder.get("/api/v1/whoami").try_send().await;
+            if of.lives.get() != life {
+                continue;
+            }
+            let answer = answer.expect("a replica that runs answers");
+            let is_too_old = |spans: &RefCell<Vec<Span>>| {
+                // A look at the database that began before may have ended a little later.
+                let since = asked.checked_sub(STALE_AFTER + Duration::from_secs(2));
+                spans.borrow().iter().any(|(start, end)| {
+                    since.is_some_and(|since| *start < since) && end.is_none_or(|end| end > asked)
+                })
+            };
+            let silent = replica == BEHIND_THE_LINE && is_too_old(&self.silent);
+            match answer.status {
+                200 => assert!(!silent && !is_too_old(&self.frozen), "logged in by an old state"),
+                _ => assert_eq!(answer.problem(503), "logins_stale"),
+            }
+            let counter = if answer.status == 200 { &self.log_ins } else { &self.stale_log_ins };
+            counter.set(counter.get() + 1);
+        }
     }
 
     /// Uploads and promotes new revisions; every request goes to another replica.
@@ -150,7 +249,10 @@ impl Scene {
             self.upload(image, number, &sample::bytes(seed, 2_500_000)).await;
             let index = sample::bytes(seed + 1, 20_000);
             let place = file_path(image, number, "index");
-            self.insist(|person| person.put(&place).body(index.clone())).await;
+            // Where the bucket fails in the middle of it, the answer may be that it is to be sent again.
+            while self.insist(|person| person.put(&place).body(index.clone())).await.status / 100
+                != 2
+            {}
             self.files.borrow_mut().insert(place, sample::digest(&index));
             let seal = format!("{path}/{number}/seal");
             let sealed = self.insist(|person| person.post(&seal)).await;
@@ -244,8 +346,8 @@ impl Scene {
     }
 
     /// Asks one replica for updates all the time, as clients do.
-    async fn check(&self, replica: usize) {
-        let replica = &self.replicas[replica];
+    async fn check(&self, number: usize) {
+        let replica = &self.replicas[number];
         let images = [GROWING[0], GROWING[1], TURNING];
         let mut person: Option<(u32, Person)> = None;
         for round in 0.. {
@@ -268,14 +370,20 @@ impl Scene {
                 continue;
             }
             let answer = answer.expect("a replica that runs answers every check");
-            if answer.status == 404 && self.acknowledged(image, began).is_none() {
+            let since = began.checked_sub(STALE).expect("later than the start");
+            // Its first look goes over new connections, each of them a dozen questions through the relay.
+            let just_started = since < replica.ready.get() + WARMING_UP;
+            let may_be_old_alone = lasted_since(&self.silent, since) || just_started;
+            let may_be_old = lasted_since(&self.frozen, since)
+                || (number == BEHIND_THE_LINE && may_be_old_alone);
+            if answer.status == 404 && (may_be_old || self.acknowledged(image, began).is_none()) {
                 // Nobody was offered it yet.
                 continue;
             }
             let answer = answer.expecting(200);
             assert!(began.elapsed() < PROMPT, "a check took {:?}", began.elapsed());
             self.checks.set(self.checks.get() + 1);
-            if self.stood_still_since(began.checked_sub(STALE).expect("later than the start")) {
+            if may_be_old {
                 self.checks_while_frozen.set(self.checks_while_frozen.get() + 1);
                 continue;
             }
@@ -283,7 +391,8 @@ impl Scene {
                 (answer.json()["epoch"].as_u64(), self.acknowledged(image, began));
             assert!(
                 told >= expected,
-                "{image}: {told:?}, and {expected:?} is old: {}",
+                "{image} at replica {number}, {:?} after the database went on: {told:?}, and {expected:?} is old: {}",
+                self.frozen.borrow().last().and_then(|(_, end)| *end).map(|end| began - end),
                 answer.text()
             );
         }
@@ -296,21 +405,43 @@ impl Scene {
         of_image.filter(|(at, _)| *at + STALE < by).map(|(_, epoch)| *epoch).max()
     }
 
-    fn stood_still_since(&self, time: Instant) -> bool {
-        self.frozen.borrow().iter().any(|(_, end)| end.is_none_or(|end| end > time))
-    }
-
     fn tell(&self) {
         let promotions = self.promotions.borrow().values().map(Vec::len).sum::<usize>();
         println!(
-            "{} kills, {} checks, {} of them while the database stood still, {promotions} promotions, {} files",
+            "{} kills, {} silences, {} faults of the bucket, {} log-ins, {} refused as stale, {} checks, {} of them while \
+             the database did not answer, {promotions} promotions, {} files",
             self.kills.get(),
+            self.silent.borrow().len(),
+            self.bucket_faults.get(),
+            self.log_ins.get(),
+            self.stale_log_ins.get(),
             self.checks.get(),
             self.checks_while_frozen.get(),
             self.files.borrow().len()
         );
         assert!(self.checks_while_frozen.get() > 100 && promotions > 10);
+        assert!(self.log_ins.get() > 100 && self.stale_log_ins.get() > 10);
     }
+}
+
+/// A span that ends when this is dropped.
+struct Lasting<'a>(&'a RefCell<Vec<Span>>);
+
+impl<'a> Lasting<'a> {
+    fn begin(spans: &'a RefCell<Vec<Span>>) -> Self {
+        spans.borrow_mut().push((Instant::now(), None));
+        Self(spans)
+    }
+}
+
+impl Drop for Lasting<'_> {
+    fn drop(&mut self) {
+        self.0.borrow_mut().last_mut().expect("begun").1 = Some(Instant::now());
+    }
+}
+
+fn lasted_since(spans: &RefCell<Vec<Span>>, time: Instant) -> bool {
+    spans.borrow().iter().any(|(_, end)| end.is_none_or(|end| end > time))
 }
 
 async fn nothing_acknowledged_is_lost(scene: &Scene, admin: &Person) {

@@ -35,7 +35,7 @@ impl Held {
             HELD.fetch_sub(count, Ordering::Relaxed);
             return Err(Problem::new(
                 Code::TooManyBodies,
-                "other requests hold as much memory as there is for bodies; send it again in a moment",
+                "other requests use all the memory for bodies; send the request again in a moment",
             ));
         }
         self.0 += count;
@@ -56,7 +56,7 @@ pub async fn collect(
     most: usize,
 ) -> Result<HeldBody, Problem> {
     let too_large =
-        || Problem::new(Code::BodyTooLarge, format!("the body has at most {most} bytes here"));
+        || Problem::new(Code::BodyTooLarge, format!("the body exceeds the limit of {most} bytes"));
     let said = request.headers().get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok());
     if said.and_then(|said| said.parse::<usize>().ok()).is_some_and(|said| said > most) {
         return Err(too_large());

@@ -22,9 +22,9 @@ pub async fn page() -> HttpResponse {
          <style>body{{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}}\
          td,th{{text-align:left;padding:.3rem 1rem .3rem 0;border-bottom:1px solid #ddd;vertical-align:top}}\
          tr:target{{background:#fff3c4}}</style>\n\
-         <h1>Problems</h1><p>Every refusal is a problem document (RFC 9457). Its <code>code</code> never changes its \
-         meaning; its <code>detail</code> says what to do about this request; its <code>request_id</code> finds its \
-         line in the access log, and what the server's log says of it.</p>\n\
+         <h1>Problems</h1><p>Every refusal is a problem document (RFC 9457). The meaning of its <code>code</code> \
+         never changes; its <code>detail</code> says what to do about this request; its <code>request_id</code> \
+         identifies the request in the access log and in the server's log.</p>\n\
          <table><tr><th>code</th><th>status</th><th>meaning</th></tr>\n{rows}</table></html>\n"
     ))
 }

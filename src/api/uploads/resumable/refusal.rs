@@ -27,14 +27,14 @@ pub fn as_draft_refusal(call: &Call, problem: Problem) -> Problem {
 }
 
 pub fn inconsistent() -> Problem {
-    let detail =
-        "what the request says of the length does not fit what it brings, or what was said before";
+    let detail = "the length that the request states does not match its body, or the length that was stated before";
     Problem::new(Code::InconsistentUploadLength, detail).with_type(fields::INCONSISTENT_LENGTH)
 }
 
 /// Returns the 415 for a PATCH of neither protocol.
 pub fn partial_upload_expected() -> Problem {
-    let detail = "bytes are appended as application/partial-upload with Upload-Complete and Upload-Offset, or as tus has it, with Tus-Resumable";
+    let detail = "append bytes as application/partial-upload with Upload-Complete and Upload-Offset, or in the tus \
+                  protocol with Tus-Resumable";
     Problem::new(Code::PartialUploadExpected, detail)
 }
 

@@ -28,7 +28,7 @@ impl Target {
     pub fn in_query(call: &Call) -> Result<Self, Problem> {
         let query = Query::<Self>::from_query(call.request.query_string());
         query.map(Query::into_inner).map_err(|error| {
-            let detail = format!("?image=&revision=&role= name the target: {error}");
+            let detail = format!("the query must name image, revision and role: {error}");
             Problem::new(Code::BadQuery, detail)
         })
     }
@@ -95,9 +95,9 @@ impl Continuation {
         must_promise_no_other(&call.request, &[Algorithm::Sha256])?;
         let headers = call.request.headers();
         let complete = fields::complete(headers)
-            .ok_or_else(|| malformed("Upload-Complete is ?1 for the end of the file, else ?0"))?;
+            .ok_or_else(|| malformed("Upload-Complete must be ?1 at the file's end, else ?0"))?;
         let offset = fields::offset(headers).ok_or_else(|| {
-            malformed("Upload-Offset says where the bytes begin: a whole number from 0")
+            malformed("Upload-Offset must be the offset of the first byte, a whole number from 0")
         })?;
         let (length, checksum) = (call.body_length()?, content_checksum(call)?);
         let end = length.filter(|_| complete).map(|length| offset.saturating_add(length));

@@ -77,7 +77,7 @@ impl<'a> Transfer<'a> {
                 self.bar.set_position(self.source.size());
                 return Ok(self.course.borrow().bytes_sent);
             };
-            self.bar.set_message("(line broken, going on)");
+            self.bar.set_message("(connection lost, continuing)");
             attempts.next(setback).await?;
         }
     }
@@ -173,7 +173,7 @@ impl<'a> Transfer<'a> {
 
     fn stalled(&self, patience: Duration) -> Setback {
         let seconds = patience.as_secs();
-        let message = format!("{} took nothing for {seconds} s", self.connection.server());
+        let message = format!("{} accepted no data for {seconds} s", self.connection.server());
         Setback::passing(Failure::new(Exit::Unreachable, message))
     }
 }

@@ -145,7 +145,7 @@ async fn a_second_push_of_the_same_at_once_is_refused() {
         refused = second => {
             let failure = refused.unwrap_err();
             assert_eq!(failure.exit(), Exit::Conflict, "{failure}");
-            assert!(failure.to_string().contains("already"), "{failure}");
+            assert!(failure.to_string().contains("is running"), "{failure}");
         }
     }
     assert_eq!(depot.lock().unwrap().number, 7, "a second draft");

@@ -35,7 +35,7 @@ pub(super) fn mistakes(config: &Config, data: &Path) -> Vec<String> {
 /// Returns a mistake if the address is not one of this machine. Binding port 0 works also while a server has the port.
 fn foreign(key: &str, address: IpAddr) -> Option<String> {
     let bound = TcpListener::bind((address, 0));
-    bound.err().map(|error| format!("{key}: {address} is no address of this machine: {error}"))
+    bound.err().map(|error| format!("{key}: {address} is not an address of this machine: {error}"))
 }
 
 fn catalog(config: &Config, data: &Path) -> Option<String> {
@@ -54,7 +54,7 @@ fn new_or_file(key: &str, path: &Path) -> Option<String> {
     let wrong =
         |path: &Path, why: &dyn std::fmt::Display| Some(format!("{key}: {} {why}", path.display()));
     match std::fs::metadata(path) {
-        Ok(there) if there.is_dir() => return wrong(path, &"is a folder, and a file is wanted"),
+        Ok(there) if there.is_dir() => return wrong(path, &"is a folder, but must be a file"),
         Ok(_) => return cannot_write(path, Access::WRITE_OK).and_then(|why| wrong(path, &why)),
         Err(error) if !is_absent(&error) => return wrong(path, &error),
         Err(_) => {}
@@ -66,7 +66,7 @@ fn new_or_file(key: &str, path: &Path) -> Option<String> {
         Ok(_) => cannot_write(parent, Access::WRITE_OK | Access::EXEC_OK)
             .and_then(|why| wrong(parent, &why)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            wrong(path, &format!("lies in the folder {}, which is not there", parent.display()))
+            wrong(path, &format!("is in the folder {}, which does not exist", parent.display()))
         }
         Err(error) => wrong(parent, &error),
     }
@@ -104,7 +104,7 @@ fn not_a_folder(kind: FileType) -> String {
     } else {
         "a device"
     };
-    format!("is {what}, and a folder is wanted")
+    format!("is {what}, but must be a folder")
 }
 
 fn cannot_write(path: &Path, wanted: Access) -> Option<String> {

@@ -24,12 +24,11 @@ pub(super) fn say(
     let left: Vec<_> = found.iter().flat_map(|found| found.left.clone()).collect();
     let would =
         there.iter().map(|(image, number)| match number.filter(|_| numbering == Numbering::Own) {
-            Some(number) => format!("would take in {image} revision {number}"),
-            None => format!("would take in {image}, under its next number"),
+            Some(number) => format!("would import {image} revision {number}"),
+            None => format!("would import {image} under its next number"),
         });
-    let passed_over = left.iter().map(|left| format!("left: {left}"));
-    let count =
-        format!("{} revisions, {} passed over; nothing was changed", there.len(), left.len());
+    let passed_over = left.iter().map(|left| format!("left out: {left}"));
+    let count = format!("{} revisions, {} left out; nothing was changed", there.len(), left.len());
     let lines: Vec<_> = would.chain(passed_over).chain([count]).collect();
     let items: Vec<_> =
         there.iter().map(|(image, number)| json!({"image": image, "revision": number})).collect();

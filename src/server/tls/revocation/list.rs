@@ -48,7 +48,7 @@ impl RevocationList {
         let (rest, parsed) =
             CertificateRevocationList::from_der(&der).map_err(|error| error.to_string())?;
         if !rest.is_empty() {
-            return Err("something stands behind the revocation list".to_owned());
+            return Err("there is extra data after the revocation list".to_owned());
         }
         let scope = parsed
             .extensions()

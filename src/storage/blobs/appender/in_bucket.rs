@@ -175,7 +175,7 @@ impl InBucket {
             .map_err(StorageError::file("the spool folder"))?;
             if file.metadata().map_err(StorageError::file("the spool folder"))?.len() < from {
                 return Err(StorageError::Damaged(format!(
-                    "the {from} bytes short of a part were acknowledged and are nowhere"
+                    "{from} acknowledged bytes of an incomplete part are missing"
                 )));
             }
             Ok::<_, StorageError>(file)
@@ -243,7 +243,8 @@ impl InBucket {
         let is_whole = sent == self.end();
         let removed = spawn_blocking(move || spool.remove_before(number + u64::from(is_whole)));
         if let Ok(Err(error)) = removed.await {
-            tracing::warn!(%error, "parts stay in the spool folder until their upload has ended");
+            tracing::warn!(%error,
+                "parts could not be removed from the spool folder; they stay until their upload ends");
         }
     }
 

@@ -20,6 +20,7 @@ use object_store::signer::{HeaderMap, HeaderName, HeaderValue, Method, Signer};
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
 use url::Url;
 
+use super::observed::{Observed, ServiceTime};
 use super::time_limits::PART_TIME;
 use crate::storage::error::{StorageError, away};
 
@@ -43,6 +44,8 @@ pub struct Client {
     pub multiparts: Arc<dyn MultipartStore>,
     pub signer: Arc<dyn Signer>,
     http: HttpClient,
+    /// The time by the service's clock.
+    pub time: ServiceTime,
     pub service: Service,
     pub encryption: Arc<Encryption>,
     /// The bucket's name.
@@ -79,7 +82,7 @@ impl Client {
         *request.method_mut() = method;
         *request.headers_mut() = headers;
         *request.uri_mut() =
-            url.as_str().parse().map_err(|_| away("a signed address is none".to_owned()))?;
+            url.as_str().parse().map_err(|_| away("a signed address is not a URL".to_owned()))?;
         let length = HeaderValue::from(request.body().content_length());
         request.headers_mut().insert("content-length", length);
         let answered = async {
@@ -96,21 +99,25 @@ impl Client {
 /// The connector of a client. It keeps the connections for requests that the client has no method for. The client's own
 /// connections are the last that it asks for; those before are for credentials.
 #[derive(Debug, Clone, Default)]
-struct Connections(Arc<Mutex<Option<HttpClient>>>);
+struct Connections {
+    last: Arc<Mutex<Option<HttpClient>>>,
+    time: ServiceTime,
+}
 
 impl HttpConnector for Connections {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let made = ReqwestConnector::default().connect(options)?;
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
+        let made =
+            Observed::client(ReqwestConnector::default().connect(options)?, self.time.clone());
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
         Ok(made)
     }
 }
 
 impl Connections {
     fn last(&self) -> Result<HttpClient, StorageError> {
-        let last = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
         last.ok_or_else(|| {
-            StorageError::Unusable("the bucket's client connects to nothing".to_owned())
+            StorageError::Unusable("the bucket's client has no connection".to_owned())
         })
     }
 }
@@ -146,6 +153,7 @@ pub fn connect(
                 multiparts: Arc::clone(&store) as _,
                 signer: store,
                 http: connections.last()?,
+                time: connections.time.clone(),
                 service: Service::$service,
                 encryption: Arc::new(encryption),
                 bucket,
@@ -185,7 +193,9 @@ fn encryption_of(builder: &AmazonS3Builder) -> Result<Encryption, StorageError> 
         ("aws_sse_kms_key_id", "x-amz-server-side-encryption-aws-kms-key-id"),
         ("aws_sse_bucket_key_enabled", "x-amz-server-side-encryption-bucket-key-enabled"),
     ] {
-        let refuse = || StorageError::Unusable(format!("store.options.{option} is no header"));
+        let refuse = || {
+            StorageError::Unusable(format!("store.options.{option} is not a valid header value"))
+        };
         let key: AmazonS3ConfigKey = option.parse()?;
         let Some(value) = builder.get_config_value(&key) else { continue };
         if value == "sse-c" {
@@ -203,29 +213,29 @@ fn check_endpoint(option: &str, value: Option<String>) -> Result<(), StorageErro
     let Some(value) = value else { return Ok(()) };
     let refuse = |why: &dyn std::fmt::Display| {
         StorageError::Unusable(format!(
-            "store.options.{option}: no address such as https://s3.example.com: {why}"
+            "store.options.{option}: must be an address such as https://s3.example.com: {why}"
         ))
     };
     let url = Url::parse(&value).map_err(|error| refuse(&error))?;
     if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
-        return Err(refuse(&"it begins with neither http:// nor https://"));
+        return Err(refuse(&"it must begin with http:// or https://"));
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(refuse(&"credentials do not belong into it"));
+        return Err(refuse(&"it must not contain credentials"));
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(refuse(&"nothing may stand behind its path"));
+        return Err(refuse(&"nothing may follow its path"));
     }
     // `Url` corrects such characters as it parses; the client uses the text as it is.
     if value.chars().any(|c| !c.is_ascii_graphic() || "<>\"{}|\\^`".contains(c)) {
-        return Err(refuse(&"it has characters that no address has"));
+        return Err(refuse(&"it contains characters that are not allowed in an address"));
     }
     Ok(())
 }
 
 fn unknown(url: &Url) -> StorageError {
     StorageError::Unusable(format!(
-        "store.url {url} is no folder and no bucket: file://, s3://, az:// or gs://"
+        "store.url {url} is neither a folder nor a bucket: use file://, s3://, az:// or gs://"
     ))
 }
 

@@ -58,10 +58,10 @@ impl Bucket {
     async fn must_read_back(&self, location: &Path, bytes: &[u8]) -> Result<(), StorageError> {
         let whole = async { self.client.objects.get(location).await?.bytes().await };
         if in_time(whole).await? != bytes {
-            return Err(unusable("other bytes are read than were written"));
+            return Err(unusable("the bytes that were read are not those that were written"));
         }
         if in_time(self.client.objects.get_range(location, 3..10)).await? != bytes[3..10] {
-            return Err(unusable("a range of an object is not what was asked for"));
+            return Err(unusable("a range of an object has other bytes than were requested"));
         }
         let folder: Path = location.parts().take(location.parts().count() - 1).collect();
         let listed = in_time(self.client.objects.list_with_delimiter(Some(&folder))).await?;

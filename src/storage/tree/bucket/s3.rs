@@ -61,7 +61,7 @@ impl TreeBucket {
                 // If this fails, a lifecycle rule of the bucket removes the parts.
                 let aborted = self.client.multiparts.abort_multipart(location, &id);
                 if let Err(error) = in_time(aborted).await {
-                    tracing::warn!(%error, %location, "an abandoned copy stays in the bucket");
+                    tracing::warn!(%error, %location, "an abandoned copy could not be removed from the bucket");
                 }
                 return Err(error);
             }
