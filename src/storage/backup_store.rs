@@ -102,7 +102,7 @@ impl BackupStore {
             Ok(0) => {}
             Ok(files) => tracing::info!(files, "removed the rows of incomplete backups"),
             Err(error) => {
-                tracing::warn!(%error, "the rows of incomplete backups could not be removed")
+                tracing::warn!(%error, "the rows of incomplete backups could not be removed");
             }
         }
         let Some(folder) = self.folder.clone() else { return };
@@ -110,7 +110,7 @@ impl BackupStore {
             Ok(Ok(0)) | Err(_) => {}
             Ok(Ok(files)) => tracing::info!(files, "removed files that killed backups left behind"),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "files that killed backups left behind could not be removed")
+                tracing::warn!(%error, "files that killed backups left behind could not be removed");
             }
         }
     }

@@ -17,7 +17,7 @@
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
 //!   [`replicas`], [`silent_database`], [`faults`];
-//! - how the code stands: [`layers`], [`schema`]; what the documents promise: [`reference`].
+//! - how the code stands: [`layers`], [`schema`], [`doc_comments`]; what the documents promise: [`reference`].
 //!
 //! What touches the catalog runs on SQLite and on PostgreSQL.
 
@@ -46,6 +46,7 @@ mod connections;
 mod crash;
 mod databases;
 mod deployment;
+mod doc_comments;
 mod documents_walk;
 mod download_limits;
 mod every_command;

@@ -139,7 +139,7 @@ async fn a_long_silence_slows_no_check_at_the_others_and_ends_within_two_seconds
     }
     medians.sort();
     let during = medians[medians.len() / 2];
-    println!("a check took {before:?} before and {during:?} beside {} silent seconds", lasts);
+    println!("a check took {before:?} before and {during:?} beside {lasts} silent seconds");
     assert!(during < before * 2, "{during:?} instead of {before:?}");
     admin.promote("win7-office", "production", newer).await.expecting(200);
     line.speaks_again();

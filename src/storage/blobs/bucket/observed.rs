@@ -19,7 +19,10 @@ const TIME_IS_GOOD_FOR: Duration = Duration::from_mins(1);
 
 /// The time that a service last named, and when it did so. Shared by all connections to it.
 #[derive(Debug, Clone, Default)]
-pub struct ServiceTime(Arc<Mutex<Option<(DateTime<Utc>, Instant)>>>);
+pub struct ServiceTime(Arc<Mutex<Option<Told>>>);
+
+/// A time, and the moment at which it was told.
+type Told = (DateTime<Utc>, Instant);
 
 impl ServiceTime {
     /// Returns the current time by the service's clock, to the second; none unless an answer came within a minute.
