@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use crate::harness::actions::{ckm, file_path};
+use serde_json::json;
+
+use crate::harness::actions::{assignment_path, ckm, file_path};
 use crate::harness::bucket::address;
 use crate::harness::command::{curl, run};
 use crate::harness::faulty_store::{Fault, FaultyStore};
@@ -81,6 +83,29 @@ async fn a_bucket_that_is_too_busy() {
 #[tokio::test]
 async fn a_bucket_that_never_answers() {
     everything_is_answered_clearly_and_goes_on_afterwards(Fault::Silent).await;
+}
+
+/// Some services write the tags of objects otherwise in listings: what is published is still known, and leaves.
+#[tokio::test]
+async fn a_bucket_whose_listings_have_other_tags_is_kept_in_order() {
+    let (depot, store, _) = depot().await;
+    store.fails(Fault::OtherTagsInListings);
+    let admin = depot.admin();
+    let bucket = depot.bucket.as_ref().expect("S3");
+    let before = bucket.headers("MEDVImages/win7-office_1.ckm").await["last-modified"].clone();
+    let plan = admin.post("/api/v1/publications/reconcile").await.expecting(200).json();
+    assert_eq!((&plan["steps"], &plan["foreign"]), (&json!([]), &json!([])), "{plan}");
+    let after = bucket.headers("MEDVImages/win7-office_1.ckm").await["last-modified"].clone();
+    assert_eq!(before, after, "it was published a second time");
+    admin
+        .delete(&format!("{}?now=true", assignment_path("win7-office", "production")))
+        .await
+        .expecting(200);
+    eventually("what was withdrawn leaves the tree", || async {
+        let names = bucket.names("MEDVImages").await;
+        (!names.iter().any(|name| name.starts_with("win7-office"))).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -30,21 +30,20 @@ impl Catalog {
             .chain(known.iter().map(|file| &file.publication.path))
             .chain(documents.keys())
             .chain(&known_documents);
-        let eye = TreeView {
-            folders: self.look_into_folders_of(paths).await?,
-            tags: known.iter().filter_map(tag_of).collect(),
-            blobs: self.blobs.clone(),
-        };
+        let tags: BTreeMap<_, _> = known.iter().filter_map(tag_of).collect();
+        let mut folders = self.look_into_folders_of(paths).await?;
+        self.confirm_tags(&mut folders, &tags).await?;
+        let view = TreeView { folders, tags, blobs: self.blobs.clone() };
         let now = self.clock.now();
         let grace =
             chrono::TimeDelta::from_std(self.rules().grace).unwrap_or(chrono::TimeDelta::MAX);
         let looked = tokio::task::spawn_blocking(move || {
             let wanted =
-                wanted.into_iter().map(|(path, wanted)| eye.wanted(path, wanted)).collect();
-            let known = known.into_iter().map(|file| eye.known(file)).collect();
-            (plan::plan(wanted, known, now, grace), eye)
+                wanted.into_iter().map(|(path, wanted)| view.wanted(path, wanted)).collect();
+            let known = known.into_iter().map(|file| view.known(file)).collect();
+            (plan::plan(wanted, known, now, grace), view)
         });
-        let (mut plan, eye) =
+        let (mut plan, view) =
             looked.await.map_err(|error| StorageError::Unavailable(error.to_string()))?;
         let stale = known_documents.iter().filter(|path| !documents.contains_key(*path));
         plan.remove_documents(stale.cloned());
@@ -55,14 +54,14 @@ impl Catalog {
                     plan.report_conflict(wanted.path);
                 }
                 _ => {
-                    match eye.entry(&wanted.path).and_then(|entry| within_its_second(entry, now)) {
+                    match view.entry(&wanted.path).and_then(|entry| within_its_second(entry, now)) {
                         Some(end) => plan.write_later(end),
                         None => plan.write_document(wanted),
                     }
                 }
             }
         }
-        plan.foreign = eye.others(&plan);
+        plan.foreign = view.others(&plan);
         Ok(plan)
     }
 
@@ -77,6 +76,22 @@ impl Catalog {
             folders.insert(folder.to_owned(), self.tree.list(folder).await?);
         }
         Ok(folders)
+    }
+
+    /// Corrects the tags of published objects that the listing shows otherwise.
+    async fn confirm_tags(
+        &self,
+        folders: &mut BTreeMap<String, Entries>,
+        tags: &BTreeMap<String, String>,
+    ) -> Result<(), StorageError> {
+        for (path, tag) in tags {
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let found = folders.get_mut(folder).and_then(|entries| entries.get_mut(name));
+            if let Some(found) = found {
+                self.tree.confirm_tag(path, found, tag).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn read_plan_rows(

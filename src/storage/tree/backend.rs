@@ -37,6 +37,25 @@ impl Tree {
         TreeFolder::open(path).map(Self::Folder)
     }
 
+    /// Asks a bucket for the tag of an object whose listing shows another one than `tag`: some services write tags
+    /// otherwise in listings, or leave them out.
+    pub async fn confirm_tag(
+        &self,
+        path: &str,
+        found: &mut Entry,
+        tag: &str,
+    ) -> Result<(), StorageError> {
+        match (self, found) {
+            (Self::Bucket(tree), Entry::Object { tag: listed, .. })
+                if listed.as_deref() != Some(tag) =>
+            {
+                *listed = Box::pin(tree.tag(path)).await?;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Lists one folder of the tree, without the folders below it. A folder that does not exist is empty.
     pub async fn list(&self, folder: &str) -> Result<Entries, StorageError> {
         match self {

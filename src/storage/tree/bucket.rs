@@ -69,6 +69,15 @@ impl TreeBucket {
         Ok(listed.objects.into_iter().filter_map(entry).collect())
     }
 
+    /// Returns the tag of an object, as its own headers have it; none if there is no object.
+    pub(super) async fn tag(&self, path: &str) -> Result<Option<String>, StorageError> {
+        match in_time(self.client.objects.head(&self.location(path))).await {
+            Ok(found) => Ok(found.e_tag.as_deref().map(plain)),
+            Err(StorageError::Store(object_store::Error::NotFound { .. })) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     pub(super) async fn folders(&self) -> Result<Vec<String>, StorageError> {
         let root = self.location("");
         let listed = in_time(self.client.objects.list_with_delimiter(Some(&root))).await?;

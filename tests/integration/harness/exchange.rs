@@ -83,6 +83,18 @@ impl Message {
         self.body.pop();
     }
 
+    /// Writes each tag of a listing from its end, in the same length.
+    pub fn turn_tags_round(&mut self) {
+        let text = String::from_utf8_lossy(&self.body).into_owned();
+        let turned = text.split_inclusive("</ETag>").map(|piece| {
+            let Some(start) = piece.find("<ETag>&quot;") else { return piece.to_owned() };
+            let (before, tag) = piece.split_at(start + "<ETag>&quot;".len());
+            let (tag, after) = tag.split_at(tag.find("&quot;").expect("the tag's end"));
+            format!("{before}{}{after}", tag.chars().rev().collect::<String>())
+        });
+        self.body = turned.collect::<String>().into_bytes();
+    }
+
     /// Gives a header that is there another value.
     pub fn replace_header(&mut self, name: &str, value: &str) {
         let line = |line: &str| match line.split_once(':') {

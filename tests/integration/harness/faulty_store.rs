@@ -34,6 +34,8 @@ pub enum Fault {
     AnswerLost,
     /// A listing is answered as it was when it was asked for first.
     StaleListing,
+    /// Listings have other tags than the objects' own headers.
+    OtherTagsInListings,
     /// The service's clock is a day behind.
     Yesterday,
 }
@@ -125,6 +127,7 @@ async fn carry(
         | Fault::Flipped
         | Fault::AnswerLost
         | Fault::StaleListing
+        | Fault::OtherTagsInListings
         | Fault::Yesterday => exchange(client, store, fault, memory).await,
     }
 }
@@ -155,6 +158,7 @@ async fn exchange(
             answer =
                 memory.lock().expect("a memory").listings.entry(question).or_insert(answer).clone();
         }
+        Fault::OtherTagsInListings if lists => answer.turn_tags_round(),
         Fault::Yesterday => {
             let yesterday = SystemTime::now() - Duration::from_hours(24);
             answer.replace_header("date", &httpdate::fmt_http_date(yesterday));
