@@ -1,6 +1,6 @@
 //! Access: identifies the caller of a request, and names the rights that callers have.
 //!
-//! There are several [authentication methods](way_in):
+//! There are several [authentication methods](authentication_method):
 //!
 //! - [`basic`] reads a name and a password. [`Authenticator`] checks them against the snapshot's accounts, slowed down
 //!   by the [`login_throttle`] where passwords are being guessed;

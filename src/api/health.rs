@@ -21,7 +21,8 @@ use crate::telemetry::process;
 pub struct Readiness {
     /// True if update checks and downloads are answered.
     ready: bool,
-    /// The parts that did not work a few seconds ago: `catalog` (the database takes no changes or does not answer),
+    /// The parts that did not work a few seconds ago: `catalog` (the database accepts no changes or does not answer),
+    /// `snapshot` (clients are answered from an old state), `clock` (it differs from the database's or the bucket's),
     /// `store`, `disk` (less space than `store.min_free`), `publication` (the tree is not kept up to date), `backup`
     /// (the newest is old).
     degraded: Vec<&'static str>,

@@ -58,7 +58,7 @@ pub(crate) struct Shared {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// The time when the snapshot was last compared with the catalog.
     pub(super) compared_at: std::sync::Mutex<Option<Instant>>,
-    /// Set once the snapshot is kept up to date.
+    /// Set once [`Catalog::follow`] has compared the snapshot, or tried to.
     pub(super) is_following: AtomicBool,
     /// Allows one refresh at a time. Callers that wait find that their change is already there.
     pub(crate) refreshing: Mutex<()>,

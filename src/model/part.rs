@@ -9,7 +9,7 @@ pub enum Part {
     Catalog,
     /// The snapshot that clients are answered from has not been compared with the catalog for some seconds.
     Snapshot,
-    /// This machine's clock differs from the database's.
+    /// This machine's clock differs from the database's or the bucket's.
     Clock,
     /// The folder or the bucket of the stored bytes is unreachable.
     Store,

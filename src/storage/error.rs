@@ -149,10 +149,13 @@ const POSTGRES_RETRY: [&str; 3] = ["40001", "40P01", "55P03"];
 const POSTGRES_POOLED: [&str; 2] = ["42P05", "26000"];
 /// PostgreSQL's code for a statement that took longer than the administrator allows (`statement_timeout`).
 const POSTGRES_CANCELED: &str = "57014";
-/// PostgreSQL's codes for connection exceptions, a read-only database (a standby before it takes over), a session that
-/// was idle in its transaction, too many connections, shutting down, and starting up.
-const POSTGRES_UNAVAILABLE: [&str; 9] =
-    ["08000", "08003", "08006", "25006", "25P03", "53300", "57P01", "57P02", "57P03"];
+/// PostgreSQL's codes for connection exceptions (a pooler reports a server that it cannot reach as 08P01), a read-only
+/// database (a standby before it takes over), a session or transaction that was ended for its duration, resources that
+/// are used up, shutting down, and starting up.
+const POSTGRES_UNAVAILABLE: [&str; 17] = [
+    "08000", "08001", "08003", "08004", "08006", "08P01", "25006", "25P03", "25P04", "53000",
+    "53200", "53300", "57P01", "57P02", "57P03", "57P04", "57P05",
+];
 
 impl From<sqlx::Error> for StorageError {
     fn from(error: sqlx::Error) -> Self {

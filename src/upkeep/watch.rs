@@ -9,6 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use tokio::task::{JoinSet, spawn_blocking};
+use tokio::time::timeout;
 
 use crate::catalog::{Catalog, Result};
 use crate::model::{Part, PartState, Trouble, metric};
@@ -35,6 +36,9 @@ const BACKUP_IS_GOOD_FOR: TimeDelta = TimeDelta::days(8);
 /// The tolerated clock difference. Signatures, leases and expiry times are off by as much; beyond it, log lines of
 /// several machines are misleading too.
 const CLOCK_MAY_DIFFER: TimeDelta = TimeDelta::minutes(1);
+
+/// The time limit for asking the database for its time.
+const CLOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// The disk space that `SQLite` needs beside its file, with some to spare: its log grows to 4 MiB.
 const ROOM_FOR_CATALOG: u64 = 16 << 20;
@@ -118,8 +122,17 @@ impl Catalog {
         if !is_shared && !self.blobs.is_bucket() {
             return Found::NotThere;
         }
-        let asked = async { self.db.look().await?.database_time().await };
-        let database = if is_shared { asked.await.ok() } else { None };
+        let asked = async {
+            if !is_shared {
+                return Err(StorageError::Unavailable(String::new()));
+            }
+            self.db.look().await?.database_time().await
+        };
+        let database = match timeout(CLOCK_PATIENCE, asked).await {
+            Ok(Ok(time)) => Some(time),
+            // A database that does not answer is a trouble of its own.
+            _ => None,
+        };
         let bucket = self.blobs.service_time();
         if database.is_none() && bucket.is_none() {
             return Found::Unknown;
@@ -211,7 +224,7 @@ impl Question {
         if self.pending.is_empty() {
             self.pending.spawn(catalog.clone().look_at(self.part));
         }
-        let found = match tokio::time::timeout(PATIENCE, self.pending.join_next()).await {
+        let found = match timeout(PATIENCE, self.pending.join_next()).await {
             Ok(Some(Ok(found))) => found,
             // The task panicked, which is in the log.
             Ok(Some(Err(_)) | None) => Found::Unknown,

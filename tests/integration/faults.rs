@@ -59,11 +59,12 @@ async fn holds(fault: Fault) {
 
     let asked = Instant::now();
     scene.second.ask_to_stop();
-    scene.second.wait_for_end().await;
+    let end = scene.second.wait_for_end().await;
     let took = asked.elapsed();
     scene.ends().await;
     println!("{fault:?}: stopped within {took:?}\n{found:#?}");
     expected::compare(fault, &row(fault), &found);
+    assert!(end.success(), "{fault:?}: it did not stop well, but with {end}");
     assert!(took < GRACE + Duration::from_secs(2), "SIGTERM took {took:?}");
 
     scene.second.start_again().await;

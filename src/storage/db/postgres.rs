@@ -28,7 +28,7 @@ const TRIES: u32 = 3;
 const AT_ONCE: Duration = Duration::from_secs(5);
 
 /// The time limit for a connection to show that the database still responds on it.
-const PING: Duration = Duration::from_secs(2);
+const PING: Duration = Duration::from_millis(500);
 
 /// The time of the last finding: connections that were opened before it are not used again. It is per process: each
 /// pool finds out for itself.
@@ -76,8 +76,34 @@ async fn greet(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
     Ok(())
 }
 
+/// Reports whether the database still responds on a connection. If it does not, the connections that were opened before
+/// lead to the same place, and are not tried one after the other.
 async fn answers(connection: &mut PgConnection) -> bool {
-    matches!(tokio::time::timeout(PING, connection.ping()).await, Ok(Ok(())))
+    let asked = Instant::now();
+    let answered = matches!(tokio::time::timeout(PING, connection.ping()).await, Ok(Ok(())));
+    if !answered {
+        distrust_connections_unless_since(asked);
+    }
+    answered
+}
+
+/// A connection that the pool has not tested. Dropped before its test has ended, it is closed: the pool would wait for its
+/// answer without end.
+struct Untested(Option<PoolConnection<Postgres>>);
+
+impl Untested {
+    async fn test(mut self) -> Option<PoolConnection<Postgres>> {
+        let answers = answers(self.0.as_mut()?).await;
+        if answers { self.0.take() } else { None }
+    }
+}
+
+impl Drop for Untested {
+    fn drop(&mut self) {
+        if let Some(connection) = &mut self.0 {
+            connection.close_on_drop();
+        }
+    }
 }
 
 pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, StorageError> {
@@ -87,12 +113,10 @@ pub(super) async fn acquire(pool: &PgPool) -> Result<PoolConnection<Postgres>, S
         tokio::select! {
             acquired = &mut acquiring => return Ok(acquired?),
             () = tokio::time::sleep(LOOK_FOR_FREE) => {
-                if let Some(mut free) = pool.try_acquire() {
-                    // This connection has not been tested yet.
-                    if answers(&mut free).await {
-                        return Ok(free);
-                    }
-                    free.close_on_drop();
+                if let Some(free) = pool.try_acquire()
+                    && let Some(tested) = Untested(Some(free)).test().await
+                {
+                    return Ok(tested);
                 }
             }
         }

@@ -23,6 +23,10 @@ pub enum Fault {
 }
 
 impl Fault {
+    pub fn is_of_the_bucket(self) -> bool {
+        format!("{self:?}").starts_with("Bucket")
+    }
+
     /// True if the bucket answers other bytes than it was given.
     pub fn changes_bytes(self) -> bool {
         matches!(self, Self::BucketShortens | Self::BucketFlips)
@@ -56,7 +60,7 @@ BucketSlow                  done  done     done   401   done      done done done
 BucketRefuses               done  503      done   401   done      503  503  503  503  later       later 503     failed
 BucketShortens              done  differs  done   401   done      again back back back later damaged done failed
 BucketFlips                 done  differs  done   401   done      done back back back done        later 503     failed
-BucketLosesAnswers          done  done     done   401   done      done done done done done        done  done    done
+BucketLosesAnswers          done  done     done   401   done      done done done done done|later  done  done    done
 BucketListsOld              done  done     done   401   done      done done done done done        done  done    done
 ";
 

@@ -142,6 +142,9 @@ impl Scene {
             Fault::DatabaseFull => {
                 let full = self.full.as_mut().expect("a cluster of its own");
                 full.filler = Some(full.disk.fill());
+                let mut client = PgConnection::connect(&catalog.url()).await.expect("the database");
+                let large = "create table filler as select repeat('x', 1000) from generate_series(1, 10000)";
+                assert!(client.execute(large).await.is_err(), "there is room for ten megabytes");
             }
             Fault::DatabaseLocked => {
                 let mut lock = PgConnection::connect(&catalog.url()).await.expect("the database");
@@ -168,6 +171,7 @@ impl Scene {
 
     /// The fault is over.
     pub async fn ends(&mut self) {
+        assert!(self.store.met() > 0 || !self.fault.is_of_the_bucket(), "nothing met the fault");
         self.line.speaks_again();
         self.store.fails(faulty_store::Fault::Nothing);
         if self.fault == Fault::DatabaseReadOnly {

@@ -40,6 +40,8 @@ enum Passing {
     Late(Duration),
     /// Connections are reset, new ones too.
     Resets,
+    /// All on connections from this number on, and nothing on those before, for good.
+    OnlyFrom(u64),
 }
 
 /// Listens on a port of its own and passes everything on to the server.
@@ -56,7 +58,8 @@ impl BrokenLink {
         let carrying = line.clone();
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let line = carrying.clone();
+                let mut line = carrying.clone();
+                line.number = carrying.opened.fetch_add(1, Ordering::Relaxed);
                 tokio::spawn(async move { line.carry(client).await });
             }
         });
@@ -89,6 +92,13 @@ impl BrokenLink {
     /// Each piece of an answer comes so much later.
     pub fn is_late_by(&self, pause: Duration) {
         self.line.passing.send_replace(Passing::Late(pause));
+    }
+
+    /// The connections that there are bring nothing more and stay; new ones work. A failover to another machine looks so
+    /// where nobody is told of it.
+    pub fn strands_connections(&self) {
+        let first = self.line.opened.load(Ordering::Relaxed);
+        self.line.passing.send_replace(Passing::OnlyFrom(first));
     }
 
     /// Resets all connections, and those that are opened from now on.
@@ -125,6 +135,10 @@ struct Line {
     carried: Arc<AtomicU64>,
     broken: Arc<AtomicU64>,
     passing: watch::Sender<Passing>,
+    /// How many connections there were.
+    opened: Arc<AtomicU64>,
+    /// The number of the connection that this carries.
+    number: u64,
 }
 
 /// A line holds little by itself: without this the system keeps megabytes for each of its four ends.
@@ -142,12 +156,18 @@ impl Line {
         let (brought, carried, broken) = Default::default();
         let server = Arc::new(AtomicU16::new(server));
         let passing = watch::Sender::new(Passing::All);
-        Self { server, fault, brought, carried, broken, passing }
+        let opened = Arc::new(AtomicU64::new(0));
+        Self { server, fault, brought, carried, broken, passing, opened, number: 0 }
     }
 
     /// Returns when questions pass.
     async fn may_pass(&self) {
-        let _ = self.passing.subscribe().wait_for(|now| *now != Passing::Nothing).await;
+        let passes = |now: &Passing| match now {
+            Passing::Nothing => false,
+            Passing::OnlyFrom(first) => self.number >= *first,
+            _ => true,
+        };
+        let _ = self.passing.subscribe().wait_for(passes).await;
     }
 
     /// Returns when connections are reset.
@@ -167,7 +187,7 @@ impl Line {
                 let _ = self.passing.subscribe().wait_for(is_whole).await;
             }
             Passing::Late(pause) => tokio::time::sleep(pause).await,
-            Passing::All | Passing::Nothing | Passing::Resets => {}
+            Passing::All | Passing::Nothing | Passing::Resets | Passing::OnlyFrom(_) => {}
         }
         self.may_pass().await;
         to.write_all(piece).await

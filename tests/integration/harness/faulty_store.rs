@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -46,6 +47,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 /// A relay on a port of its own, which passes on to the store what the fault lets through.
 pub struct FaultyStore {
     port: u16,
+    /// Connections that met a fault.
+    met: Arc<AtomicU64>,
     fault: watch::Sender<Fault>,
 }
 
@@ -63,11 +66,16 @@ impl FaultyStore {
         let port = listener.local_addr().expect("an address").port();
         let (fault, current) = watch::channel(Fault::Nothing);
         let memory = Arc::new(Mutex::new(Memory::default()));
+        let met = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&met);
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let mut current = current.clone();
                 let memory = Arc::clone(&memory);
                 let fault = *current.borrow_and_update();
+                if fault != Fault::Nothing {
+                    counter.fetch_add(1, Ordering::Relaxed);
+                }
                 tokio::spawn(async move {
                     tokio::select! {
                         _ = carry(client, store, fault, &memory) => {}
@@ -77,11 +85,16 @@ impl FaultyStore {
                 });
             }
         });
-        Self { port, fault }
+        Self { port, met, fault }
     }
 
     pub fn endpoint(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// How many connections have met a fault so far.
+    pub fn met(&self) -> u64 {
+        self.met.load(Ordering::Relaxed)
     }
 
     pub fn fails(&self, fault: Fault) {

@@ -33,6 +33,10 @@ impl ServiceTime {
     }
 
     fn note(&self, answer: &HttpResponse) {
+        // A proxy may have made the answer, or kept it.
+        if answer.status().is_server_error() || answer.headers().contains_key("age") {
+            return;
+        }
         let date = answer.headers().get("date").and_then(|date| date.to_str().ok());
         let Some(date) = date.and_then(|date| DateTime::parse_from_rfc2822(date).ok()) else {
             return;
@@ -114,6 +118,9 @@ fn kind_of(request: &HttpRequest) -> &'static str {
         let names = ["x-amz-copy-source", "x-ms-copy-source", "x-goog-copy-source"];
         names.iter().any(|name| request.headers().contains_key(*name))
     };
+    // Both services delete several objects by one request, and are asked so for a single one, too.
+    let deletes =
+        || query.split('&').any(|pair| matches!(pair, "delete" | "delete=" | "comp=batch"));
     match *request.method() {
         Method::GET if lists() => "list",
         Method::GET => "get",
@@ -121,6 +128,7 @@ fn kind_of(request: &HttpRequest) -> &'static str {
         Method::PUT if copies() => "copy",
         Method::PUT => "put",
         Method::DELETE => "delete",
+        Method::POST if deletes() => "delete",
         _ => "post",
     }
 }
@@ -141,6 +149,8 @@ mod tests {
             ("PUT", "http://s3/b/key", "x-amz-copy-source", "copy"),
             ("POST", "http://s3/b/key?uploads", "host", "post"),
             ("DELETE", "http://s3/b/key", "host", "delete"),
+            ("POST", "http://s3/b?delete", "host", "delete"),
+            ("POST", "http://az/c?restype=container&comp=batch", "host", "delete"),
         ] {
             let mut request = HttpRequest::new(Vec::<u8>::new().into());
             *request.method_mut() = method.parse().unwrap();
