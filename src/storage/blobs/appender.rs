@@ -1,16 +1,25 @@
 //! Appending to a blob. Bytes are hashed and written at the same time, piece by piece, in bounded memory, and sent to
 //! their final place while more arrive: the disk of a [folder](in_folder), or a [bucket](in_bucket).
 //!
+//! ```text
+//!   write()          batch full               both done               sync()
+//!     │                  │                        │                      │
+//!     ▼                  ▼                        ▼                      ▼
+//!  collected ──────► written and hashed ──────► settled ────────────► kept
+//!  (memory, 512 KiB)  at the same time          (the system has it)    (stable storage)
+//!  └─ taken ends here                           └─ a failure falls back to here, or to kept
+//! ```
+//!
 //! There are three offsets, from the highest to the lowest. `taken`: bytes that were handed in. `settled`: bytes that
 //! the operating system has, with the digest up to there. [`Kept`]: bytes on stable storage, the only ones that may be
 //! acknowledged. After a failure, writing falls back to the next lower offset, so that after a full disk everything up
 //! to the last whole piece is still valid.
 
+mod batch;
 mod blocking_task;
 mod in_bucket;
 mod in_folder;
 mod memory_budget;
-mod part;
 pub(super) mod spool;
 #[cfg(test)]
 mod tests;
@@ -29,14 +38,14 @@ use super::growing::{Growing, Kept, Tail};
 use super::running_hash::RunningHash;
 use super::staged_file::write_at;
 use crate::storage::error::StorageError;
+use batch::Batch;
 use in_bucket::InBucket;
 use in_folder::InFolder;
-use part::Part;
 
 /// A blob that grows at its end.
 pub struct Appender {
     place: Place,
-    part: Part,
+    batch: Batch,
     settled: u64,
     hash: RunningHash,
     in_flight: Option<InFlight>,
@@ -48,7 +57,7 @@ enum Place {
     Bucket(Box<InBucket>),
 }
 
-/// The part that is being written while the next one is collected.
+/// The batch that is being written while the next one is collected.
 struct InFlight {
     length: u64,
     written: Pending<std::io::Result<()>>,
@@ -79,18 +88,18 @@ impl Appender {
     }
 
     fn new(place: Place, settled: u64, hash: RunningHash) -> Self {
-        let (part, share) = (Part::default(), Share::take());
-        Self { place, part, settled, hash, in_flight: None, _share: share }
+        let (batch, share) = (Batch::default(), Share::take());
+        Self { place, batch, settled, hash, in_flight: None, _share: share }
     }
 
     /// Returns the offset of the next byte.
     pub fn taken(&self) -> u64 {
-        self.batch_start() + self.part.len()
+        self.batch_start() + self.batch.len()
     }
 
-    /// Returns the offset at which the part that is being collected begins.
+    /// Returns the offset at which the batch that is being collected begins.
     fn batch_start(&self) -> u64 {
-        self.settled + self.in_flight.as_ref().map_or(0, |part| part.length)
+        self.settled + self.in_flight.as_ref().map_or(0, |batch| batch.length)
     }
 
     /// Reports whether the appender can be kept open between two pieces without losing anything. In a bucket, the bytes
@@ -122,13 +131,13 @@ impl Appender {
         }
     }
 
-    /// Takes the next bytes. Waits if a whole part is collected and the one before it is not written yet.
+    /// Takes the next bytes. Waits if a whole batch is collected and the one before it is not written yet.
     pub async fn write(&mut self, mut bytes: Bytes) -> Result<(), StorageError> {
         while !bytes.is_empty() {
             let room = self.place.room(self.batch_start()).min(Share::size());
-            self.part.push(&mut bytes, room);
-            if self.part.is_whole() {
-                self.send_part().await?;
+            self.batch.push(&mut bytes, room);
+            if self.batch.is_whole() {
+                self.send_batch().await?;
             }
         }
         Ok(())
@@ -165,8 +174,8 @@ impl Appender {
         {
             return Ok(kept);
         }
-        if self.part.len() > 0 {
-            self.send_part().await?;
+        if self.batch.len() > 0 {
+            self.send_batch().await?;
         }
         self.settle().await?;
         match &mut self.place {
@@ -177,20 +186,20 @@ impl Appender {
 
     /// Drops what is not written yet and waits for what is being written. Nothing more is written afterwards.
     pub async fn stop(&mut self) {
-        self.part = Part::default();
-        // A failure drops the part, which is all that is wanted here.
+        self.batch = Batch::default();
+        // A failure drops the batch, which is all that is wanted here.
         let _moot = self.settle().await;
         if let Place::Bucket(place) = &mut self.place {
             place.stop().await;
         }
     }
 
-    async fn send_part(&mut self) -> Result<(), StorageError> {
+    async fn send_batch(&mut self) -> Result<(), StorageError> {
         self.settle().await?;
         self.place.on_settled(self.settled, &self.hash).await?;
         let (file, offset) = self.place.file(self.settled).await?;
-        let length = self.part.len();
-        let pieces = self.part.take();
+        let length = self.batch.len();
+        let pieces = self.batch.take();
         let to_hash = pieces.clone();
         let mut hash = self.hash.clone();
         self.in_flight = Some(InFlight {
@@ -206,12 +215,12 @@ impl Appender {
         Ok(())
     }
 
-    /// Waits for the part in flight. A part that failed counts as never taken.
+    /// Waits for the batch in flight. A batch that failed counts as never taken.
     async fn settle(&mut self) -> Result<(), StorageError> {
-        let Some(part) = &mut self.in_flight else { return Ok(()) };
-        part.written.ended().await;
-        part.hashed.ended().await;
-        // Nothing is awaited from here on, so that a dropped request cannot lose a part.
+        let Some(batch) = &mut self.in_flight else { return Ok(()) };
+        batch.written.ended().await;
+        batch.hashed.ended().await;
+        // Nothing is awaited from here on, so that a dropped request cannot lose a batch.
         let Some(InFlight { length, written, hashed }) = self.in_flight.take() else {
             return Ok(());
         };
@@ -228,7 +237,7 @@ impl Appender {
             }
             Err(error) => {
                 // The bytes collected behind it have lost their place.
-                self.part = Part::default();
+                self.batch = Batch::default();
                 Err(error)
             }
         }

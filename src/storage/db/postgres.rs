@@ -42,7 +42,8 @@ pub(super) async fn open(url: &str, connections: u32) -> Result<PgPool, StorageE
         .extra_float_digits(None)
         .disable_statement_logging();
     let pool = PgPoolOptions::new()
-        .max_connections(connections)
+        // One more, which listens.
+        .max_connections(connections.saturating_add(1))
         .acquire_timeout(PATIENCE)
         .after_connect(|connection, _| Box::pin(greet(connection)))
         // Tested below instead: the pool's own test waits for an answer without end.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 
-/// The size of a whole part. It is large enough that handing it to a blocking thread costs little compared with the
+/// The size of a whole batch. It is large enough that handing it to a blocking thread costs little compared with the
 /// copy, and small enough that it stays in the processor's cache between hashing and writing, and that a kill of the
 /// server loses little. When many appenders collect at once, each has less: see `memory_budget`.
 const WHOLE: usize = 512 * 1024;
@@ -14,15 +14,15 @@ const WHOLE: usize = 512 * 1024;
 const SMALL: usize = 16 * 1024;
 
 #[derive(Default)]
-pub(super) struct Part {
+pub(super) struct Batch {
     pieces: Vec<Bytes>,
     small: BytesMut,
     length: usize,
     whole: usize,
 }
 
-impl Part {
-    /// Takes as much of `bytes` as belongs to this part. A part that begins here may have at most `room` bytes.
+impl Batch {
+    /// Takes as much of `bytes` as belongs to this batch. A batch that begins here may have at most `room` bytes.
     pub(super) fn push(&mut self, bytes: &mut Bytes, room: u64) {
         if self.length == 0 {
             self.whole = usize::try_from(room).map_or(WHOLE, |room| room.min(WHOLE));
@@ -45,7 +45,7 @@ impl Part {
         self.length > 0 && self.length == self.whole
     }
 
-    /// Returns the pieces in their order and leaves the part empty.
+    /// Returns the pieces in their order and leaves the batch empty.
     pub(super) fn take(&mut self) -> Arc<[Bytes]> {
         self.close_small();
         self.length = 0;
@@ -67,36 +67,36 @@ mod tests {
     fn pieces_of_any_length_come_out_in_their_order() {
         let bytes = Bytes::from((0..=255).cycle().take(3 * WHOLE + 77).collect::<Vec<u8>>());
         for length in [1000, SMALL - 1, SMALL, 100_000, WHOLE, 2 * WHOLE + 1] {
-            let (mut part, mut seen, mut rest) = (Part::default(), Vec::new(), bytes.clone());
+            let (mut batch, mut seen, mut rest) = (Batch::default(), Vec::new(), bytes.clone());
             while !rest.is_empty() {
                 let mut piece = rest.split_to(rest.len().min(length));
                 while !piece.is_empty() {
-                    part.push(&mut piece, 1 << 40);
-                    if part.is_whole() {
-                        seen.extend(part.take().concat());
+                    batch.push(&mut piece, 1 << 40);
+                    if batch.is_whole() {
+                        seen.extend(batch.take().concat());
                     }
                 }
             }
-            seen.extend(part.take().concat());
+            seen.extend(batch.take().concat());
             assert!(seen == bytes, "pieces of {length}");
-            assert_eq!(part.len(), 0);
+            assert_eq!(batch.len(), 0);
         }
     }
 
     #[test]
     fn a_part_ends_where_the_room_does() {
-        let (mut part, mut bytes) = (Part::default(), Bytes::from(vec![1; 100]));
-        part.push(&mut bytes, 70);
-        assert!(part.is_whole());
-        assert_eq!((part.take().concat().len(), bytes.len()), (70, 30));
+        let (mut batch, mut bytes) = (Batch::default(), Bytes::from(vec![1; 100]));
+        batch.push(&mut bytes, 70);
+        assert!(batch.is_whole());
+        assert_eq!((batch.take().concat().len(), bytes.len()), (70, 30));
     }
 
     #[test]
     fn a_client_that_sends_byte_by_byte_does_not_make_a_list_of_bytes() {
-        let mut part = Part::default();
+        let mut batch = Batch::default();
         for _ in 0..SMALL {
-            part.push(&mut Bytes::from_static(b"x"), 1 << 40);
+            batch.push(&mut Bytes::from_static(b"x"), 1 << 40);
         }
-        assert_eq!(part.take().len(), 1);
+        assert_eq!(batch.take().len(), 1);
     }
 }
