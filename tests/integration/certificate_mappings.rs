@@ -144,7 +144,7 @@ async fn what_is_no_mapping_is_refused_with_its_reason(database: Database) {
     let again = json!({"name": "n", "user": "admin", "certificate": pem});
     let refused = admin.post(PATH).json(&again).await;
     assert_eq!(refused.problem(409), "certificate_mapped");
-    assert!(refused.text().contains(", m;"), "{}", refused.text());
+    assert!(refused.text().contains("the mapping m;"), "{}", refused.text());
 }
 
 async fn a_user_whom_certificates_are_mapped_to_stays(database: Database) {

@@ -40,28 +40,28 @@ pub type Row = BTreeMap<&'static str, String>;
 /// - `done`: as ever;
 /// - `503`: refused with `Retry-After`, and nothing of it stays;
 /// - `401`: the token is known to be revoked; `valid`: its revocation was refused, so that it holds;
-/// - `later`: acknowledged, and done once the fault is over;
+/// - `later`: acknowledged, and done once the fault is over, or once the other replica may take the work over;
 /// - `failed`: the command says why and its exit code is not 0;
 /// - `back`: the client is told to send again what a changed answer of the bucket has made doubtful;
 /// - `again`: the same of a whole file; `damaged`: the scrub keeps what it read from clients, until it reads it again;
 /// - `differs`: the client sees that the bytes are others or end too soon;
 /// - words with a bar between them: one of these.
 const TABLE: &str = "
-fault                       check download log-in token promotion put  tus  ietf bits publication scrub garbage backup
-DatabaseSilent              done  done     503    503   503       503  503  503  503  done        503   503     failed
-DatabaseSilentWithinAnswers done  done     503    503   503       503  503  503  503  done        503   503     failed
-DatabaseResets              done  done     503    503   503       503  503  503  503  done        503   503     failed
-DatabaseSlow                done  done     done   401   done      done done done done done        done|later  done    done
-DatabaseReadOnly            done  done     done   valid 503       503  503  503  503  503         503   503     done
+fault                       check download log-in token     promotion    put          tus          ietf         bits         publication        scrub              garbage      backup
+DatabaseSilent              done  done     503    503       503          503          503          503          503          done|later         503                503          failed
+DatabaseSilentWithinAnswers done  done     503    503       503          503          503          503          503          done|later         503                503          failed
+DatabaseResets              done  done     503    503       503          503          503          503          503          done|later         503                503          failed
+DatabaseSlow                done  done     done   401       done         done         done         done         done         done|later         done|later         done         done
+DatabaseReadOnly            done  done     done   valid     503          503          503          503          503          503                503                503          done
 DatabaseFull                done  done     done   401|valid done|503|507 done|503|507 done|503|507 done|503|507 done|503|507 done|later|503|507 done|later|503|507 done|503|507 done|failed
-DatabaseLocked              done  done     503    503   503       503  503  503  503  503         503   503     failed
-BucketSilent                done  503      done   401   done      503  503  503  503  later       later 503     failed
-BucketSlow                  done  done     done   401   done      done done done done done|later  done|later  done    done
-BucketRefuses               done  503      done   401   done      503  503  503  503  later       later 503     failed
-BucketShortens              done  differs  done   401   done      again back back back later damaged done failed
-BucketFlips                 done  differs  done   401   done      done back back back done        later 503     failed
-BucketLosesAnswers          done  done     done   401   done      done done done done done|later  done  done    done
-BucketListsOld              done  done     done   401   done      done done done done done        done  done    done
+DatabaseLocked              done  done     503    503       503          503          503          503          503          503                503                503          failed
+BucketSilent                done  503      done   401       done         503          503          503          503          later              later              503          failed
+BucketSlow                  done  done     done   401       done         done         done         done         done         done|later         done|later         done         done
+BucketRefuses               done  503      done   401       done         503          503          503          503          later              later              503          failed
+BucketShortens              done  differs  done   401       done         again        back         back         back         later              damaged            done         failed
+BucketFlips                 done  differs  done   401       done         done         back         back         back         done|later         later              503          failed
+BucketLosesAnswers          done  done     done   401       done         done         done         done         done         done|later         done               done         done
+BucketListsOld              done  done     done   401       done         done         done         done         done         done|later         done               done         done
 ";
 
 /// The table's row for a fault.
