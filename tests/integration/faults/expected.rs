@@ -58,10 +58,10 @@ DatabaseLocked              done  done     503    503       503          503    
 BucketSilent                done  503      done   401       done         503          503          503          503          later              later              503          failed
 BucketSlow                  done  done     done   401       done         done         done         done         done         done|later         done|later         done         done
 BucketRefuses               done  503      done   401       done         503          503          503          503          later              later              503          failed
-BucketShortens              done  differs  done   401       done         again        back         back         back         later              damaged            done         failed
+BucketShortens              done  differs  done   401       done         again        back         back         back         later              damaged|later      done         failed
 BucketFlips                 done  differs  done   401       done         done         back         back         back         done|later         later              503          failed
-BucketLosesAnswers          done  done     done   401       done         done         done         done         done         done|later         done               done         done
-BucketListsOld              done  done     done   401       done         done         done         done         done         done|later         done               done         done
+BucketLosesAnswers          done  done     done   401       done         done         done         done         done         done|later         done|later         done         done
+BucketListsOld              done  done     done   401       done         done         done         done         done         done|later         done|later         done         done
 ";
 
 /// The table's row for a fault.
