@@ -96,7 +96,7 @@ async fn an_export_is_taken_in_with_numbers_notes_and_history(database: Database
     );
     assert!(
         left.iter()
-            .any(|why| why.as_str().is_some_and(|why| why.contains("revision 2 was given out"))),
+            .any(|why| why.as_str().is_some_and(|why| why.contains("revision 2 was used before"))),
         "{mixed}"
     );
 }
