@@ -58,8 +58,8 @@ pub(crate) struct Shared {
     pub(crate) snapshot: ArcSwap<Snapshot>,
     /// The time when the snapshot was last compared with the catalog.
     pub(super) compared_at: std::sync::Mutex<Option<Instant>>,
-    /// Set once [`Catalog::follow`] has compared the snapshot, or tried to.
-    pub(super) is_following: AtomicBool,
+    /// Set once the server was ready; it stays so while the database does not answer.
+    pub(super) was_ready: AtomicBool,
     /// Allows one refresh at a time. Callers that wait find that their change is already there.
     pub(crate) refreshing: Mutex<()>,
     /// Allows one round of each [`job`](super::job) at a time in this server. A row does the same among the servers.
@@ -90,7 +90,7 @@ impl Catalog {
         let shared = Shared {
             snapshot: ArcSwap::default(),
             compared_at: std::sync::Mutex::default(),
-            is_following: AtomicBool::new(false),
+            was_ready: AtomicBool::new(false),
             refreshing: Mutex::default(),
             jobs: Default::default(),
             tree_is_due: Notify::new(),

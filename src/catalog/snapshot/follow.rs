@@ -15,6 +15,9 @@ use crate::storage::StorageError;
 /// The time limit for reading the catalog's version. After it, the version is read again on another connection.
 const LOOK: Duration = Duration::from_secs(2);
 
+/// The age of the snapshot up to which a server that has just started becomes ready.
+const FRESH: Duration = Duration::from_secs(1);
+
 /// The interval at which a process checks whether another one has changed the catalog.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
@@ -70,7 +73,11 @@ impl Catalog {
     /// Reports whether there is a snapshot, and it is kept up to date. A database that does not answer makes it old, and
     /// not less ready.
     pub fn is_ready(&self) -> bool {
-        self.shared.is_following.load(Ordering::Acquire) && self.snapshot().is_loaded()
+        // Asked now, because a server may take a while between its first look and its first answer.
+        if self.snapshot_age().is_some_and(|age| age < FRESH) {
+            self.shared.was_ready.store(true, Ordering::Release);
+        }
+        self.shared.was_ready.load(Ordering::Acquire) && self.snapshot().is_loaded()
     }
 
     /// Reports whether the snapshot is too old for log-ins.
@@ -99,8 +106,10 @@ impl Catalog {
 
     async fn follow_changes(&self, version: &watch::Sender<i64>) {
         // The start may have taken a while since it loaded the snapshot.
-        self.refresh().await;
-        self.shared.is_following.store(true, Ordering::Release);
+        if self.try_refresh().await.is_err() {
+            // The database does not answer: what is known is all there is.
+            self.shared.was_ready.store(true, Ordering::Release);
+        }
         let mut news = self.db.news();
         loop {
             news.wait(LOOK_EVERY).await;
