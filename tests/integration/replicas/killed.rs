@@ -30,9 +30,6 @@ const PROMPT: Duration = Duration::from_secs(5);
 /// Nobody logs in at a replica that has not heard from the database for as long.
 const STALE_AFTER: Duration = Duration::from_secs(8);
 
-/// What its first look may take, on a machine that does all this at once.
-const WARMING_UP: Duration = Duration::from_secs(6);
-
 /// The replica whose line to the database fails.
 const BEHIND_THE_LINE: usize = 2;
 
@@ -113,8 +110,6 @@ struct Replica {
     runs: Cell<bool>,
     /// How often it was killed.
     lives: Cell<u32>,
-    /// When it was ready last.
-    ready: Cell<Instant>,
 }
 
 impl Scene {
@@ -123,7 +118,6 @@ impl Scene {
             url: RefCell::new(server.url()),
             runs: Cell::new(true),
             lives: Cell::default(),
-            ready: Cell::new(Instant::now()),
         };
         Self {
             replicas: servers.map(replica),
@@ -203,7 +197,6 @@ impl Scene {
         tokio::time::sleep(Duration::from_millis(sample::random_below(1000))).await;
         server.start_again().await;
         *replica.url.borrow_mut() = server.url();
-        replica.ready.set(Instant::now());
         replica.runs.set(true);
     }
 
@@ -371,11 +364,8 @@ impl Scene {
             }
             let answer = answer.expect("a replica that runs answers every check");
             let since = began.checked_sub(STALE).expect("later than the start");
-            // Its first look goes over new connections, each of them a dozen questions through the relay.
-            let just_started = since < replica.ready.get() + WARMING_UP;
-            let may_be_old_alone = lasted_since(&self.silent, since) || just_started;
-            let may_be_old = lasted_since(&self.frozen, since)
-                || (number == BEHIND_THE_LINE && may_be_old_alone);
+            let silent = number == BEHIND_THE_LINE && lasted_since(&self.silent, since);
+            let may_be_old = silent || lasted_since(&self.frozen, since);
             if answer.status == 404 && (may_be_old || self.acknowledged(image, began).is_none()) {
                 // Nobody was offered it yet.
                 continue;
