@@ -1,8 +1,8 @@
 //! The servers that share a catalog. Each reports which version it answers from, so that someone who stops something
 //! learns when all servers have stopped it.
 //!
-//! A row decides nothing. A server that cannot reach the database sends no reports any more, but counts for as long as
-//! a server may answer from its memory ([`GONE_AFTER`]).
+//! A row decides nothing. A server that cannot reach the database sends no reports any more, and is not counted after
+//! [`GONE_AFTER`], although it goes on answering update checks from its memory.
 
 use std::time::Duration;
 

@@ -37,24 +37,29 @@ async fn check(server: &Server) -> Answer {
     told
 }
 
+/// Somebody whose token the second replica knows, and the token's id.
+async fn holder_of_a_token(admin: &Person, second: &Server) -> (Person, String) {
+    let token = json!({"name": "ci", "roles": ["reader"]});
+    let token = admin.post("/api/v1/tokens").json(&token).await.expecting(201).json();
+    let holder = Person::with_token(&second.url(), token["token"].as_str().expect("a token"));
+    eventually("the second knows the token", async || {
+        (holder.get("/api/v1/images").await.status == 200).then_some(())
+    })
+    .await;
+    (holder, token["id"].as_str().expect("an id").to_owned())
+}
+
 #[tokio::test]
 async fn a_replica_whose_database_falls_silent_says_so_and_lets_nobody_in_by_what_it_knew() {
     let (depot, second, line) = two_replicas("30s").await;
     let admin = depot.admin();
     admin.published_image("win7-office", "production").await;
     let newer = admin.ready_revision("win7-office", 2).await;
-    let token = json!({"name": "ci", "roles": ["reader"]});
-    let token = admin.post("/api/v1/tokens").json(&token).await.expecting(201).json();
-    let holder = Person::with_token(&second.url(), token["token"].as_str().expect("a token"));
+    let (holder, id) = holder_of_a_token(&admin, &second).await;
     let own_admin = Person::new(&second.url(), Some(("admin", ADMIN_PASSWORD)));
-    eventually("the second knows the token", async || {
-        (holder.get("/api/v1/images").await.status == 200).then_some(())
-    })
-    .await;
     line.falls_silent();
     let silent_since = Instant::now();
     admin.promote("win7-office", "production", newer).await.expecting(200);
-    let id = token["id"].as_str().expect("an id");
     admin.delete(&format!("/api/v1/tokens/{id}")).await.expecting(204);
     eventually("the second says so", async || {
         check(&second).await;
@@ -114,17 +119,10 @@ async fn a_long_silence_slows_no_check_at_the_others_and_ends_within_two_seconds
     let admin = depot.admin();
     admin.published_image("win7-office", "production").await;
     let newer = admin.ready_revision("win7-office", 2).await;
-    let token = json!({"name": "ci", "roles": ["reader"]});
-    let token = admin.post("/api/v1/tokens").json(&token).await.expecting(201).json();
-    let holder = Person::with_token(&second.url(), token["token"].as_str().expect("a token"));
-    eventually("the second knows both", async || {
-        (holder.get("/api/v1/images").await.status == 200).then_some(())
-    })
-    .await;
+    let (holder, id) = holder_of_a_token(&admin, &second).await;
     let ((before, _), _) = tokio::join!(checks(&depot.server, 2000), checks(&second, 2000));
     line.falls_silent();
     let (silent_since, lasts) = (Instant::now(), if is_long_run() { 300 } else { 15 });
-    let id = token["id"].as_str().expect("an id");
     admin.delete(&format!("/api/v1/tokens/{id}")).await.expecting(204);
     let mut medians = Vec::new();
     while silent_since.elapsed() < Duration::from_secs(lasts) {

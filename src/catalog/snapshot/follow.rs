@@ -113,13 +113,12 @@ impl Catalog {
         let mut news = self.db.news();
         loop {
             news.wait(LOOK_EVERY).await;
-            let before = self.snapshot().version();
             self.refresh().await;
             let now = self.snapshot().version();
-            if now != before {
+            // Compared with what was seen here: a caller of this process may have loaded another one's change meanwhile.
+            if version.send_if_modified(|sent| std::mem::replace(sent, now) != now) {
                 self.tree_is_due();
             }
-            version.send_if_modified(|sent| std::mem::replace(sent, now) != now);
         }
     }
 }

@@ -40,7 +40,7 @@ impl News {
         let started = Instant::now();
         let heard = match self {
             Self::None => false,
-            Self::Postgres(ear) => ear.hears(at_most).await,
+            Self::Postgres(listener) => listener.hears(at_most).await,
         };
         if !heard {
             sleep_until(started + at_most).await;

@@ -20,7 +20,7 @@ use object_store::signer::{HeaderMap, HeaderName, HeaderValue, Method, Signer};
 use object_store::{BackoffConfig, ClientOptions, ObjectStore, ObjectStoreScheme, RetryConfig};
 use url::Url;
 
-use super::observed::{Observed, ServiceTime};
+use super::observed::{IsOfBucket, Observed, ServiceTime};
 use super::time_limits::PART_TIME;
 use crate::storage::error::{StorageError, away};
 
@@ -100,15 +100,18 @@ impl Client {
 /// connections are the last that it asks for; those before are for credentials.
 #[derive(Debug, Clone, Default)]
 struct Connections {
-    last: Arc<Mutex<Option<HttpClient>>>,
+    last: Arc<Mutex<Option<(HttpClient, IsOfBucket)>>>,
     time: ServiceTime,
 }
 
 impl HttpConnector for Connections {
     fn connect(&self, options: &ClientOptions) -> object_store::Result<HttpClient> {
-        let made =
-            Observed::client(ReqwestConnector::default().connect(options)?, self.time.clone());
-        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(made.clone());
+        let plain = ReqwestConnector::default().connect(options)?;
+        let (made, is_of_bucket) = Observed::client(plain, self.time.clone());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, before)) = last.replace((made.clone(), is_of_bucket)) {
+            before.withdraw();
+        }
         Ok(made)
     }
 }
@@ -116,7 +119,7 @@ impl HttpConnector for Connections {
 impl Connections {
     fn last(&self) -> Result<HttpClient, StorageError> {
         let last = self.last.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        last.ok_or_else(|| {
+        last.map(|(client, _)| client).ok_or_else(|| {
             StorageError::Unusable("the bucket's client has no connection".to_owned())
         })
     }

@@ -5,6 +5,7 @@
 //! disconnects) counts as unanswered.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -46,16 +47,29 @@ impl ServiceTime {
     }
 }
 
+/// Set for connections to the bucket itself, and not for those to a service that issues credentials.
+#[derive(Debug, Clone)]
+pub(super) struct IsOfBucket(Arc<AtomicBool>);
+
+impl IsOfBucket {
+    /// The connections turned out to be for credentials.
+    pub(super) fn withdraw(&self) {
+        self.0.store(false, Ordering::Relaxed);
+    }
+}
+
 /// An HTTP client whose requests are counted.
 #[derive(Debug)]
 pub(super) struct Observed {
     client: HttpClient,
     time: ServiceTime,
+    is_of_bucket: IsOfBucket,
 }
 
 impl Observed {
-    pub(super) fn client(client: HttpClient, time: ServiceTime) -> HttpClient {
-        HttpClient::new(Self { client, time })
+    pub(super) fn client(client: HttpClient, time: ServiceTime) -> (HttpClient, IsOfBucket) {
+        let is_of_bucket = IsOfBucket(Arc::new(AtomicBool::new(true)));
+        (HttpClient::new(Self { client, time, is_of_bucket: is_of_bucket.clone() }), is_of_bucket)
     }
 }
 
@@ -70,6 +84,9 @@ impl HttpService for Observed {
     {
         let kind = kind_of(&request);
         Box::pin(async move {
+            if !self.is_of_bucket.0.load(Ordering::Relaxed) {
+                return self.client.execute(request).await;
+            }
             let mut counted = Counted { kind, began: Instant::now(), outcome: "unanswered" };
             let answer = self.client.execute(request).await?;
             counted.outcome = match answer.status().as_u16() {
