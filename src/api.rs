@@ -9,6 +9,7 @@ pub mod audit;
 pub mod bits;
 pub mod certificate_mappings;
 pub mod channels;
+pub mod clients;
 pub mod conventions;
 pub mod depot;
 pub mod files;

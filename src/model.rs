@@ -9,6 +9,8 @@
 #[cfg(feature = "server")]
 pub mod account;
 #[cfg(feature = "server")]
+pub mod address_range;
+#[cfg(feature = "server")]
 pub mod backup;
 #[cfg(feature = "server")]
 pub mod bits_session;
@@ -18,6 +20,8 @@ pub mod certificate;
 pub mod certificate_mapping;
 #[cfg(feature = "server")]
 pub mod channel;
+#[cfg(feature = "server")]
+pub mod client_record;
 #[cfg(feature = "server")]
 pub mod clock;
 pub mod digest;
@@ -72,6 +76,9 @@ pub use self::{
     certificate::Certificate,
     certificate_mapping::CertificateMapping,
     channel::{Channel, ReadAccess},
+    client_record::{
+        ClientCheck, ClientFilter, ClientPattern, ClientRecord, RecordPlace, ReportStatus,
+    },
     clock::{Clock, Ids},
     file_role::FileRole,
     folder_document::FolderDocument,

@@ -24,6 +24,7 @@ pub use error::StorageError;
 pub use queries::accounts::NewAccount;
 pub use queries::certificate_mappings::NewCertificateMapping;
 pub use queries::changes::Change;
+pub use queries::fleet::FleetSize;
 pub use queries::idempotency::{Remembered, RememberedAnswer};
 pub use queries::images::ImageRecord;
 pub use queries::offers::{LingeringFile, OfferedFile, RevokedFile, Scope};

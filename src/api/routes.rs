@@ -8,9 +8,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::conventions::{documentation, fallback};
 use super::depot::Links;
 use super::{
-    assignments, audit, bits, certificate_mappings, channels, files, garbage, health, images,
-    prestage, promotions, publications, revisions, scrub, status, tokens, tree, update_check,
-    uploads, users, whoami,
+    assignments, audit, bits, certificate_mappings, channels, clients, files, garbage, health,
+    images, prestage, promotions, publications, revisions, scrub, status, tokens, tree,
+    update_check, uploads, users, whoami,
 };
 use crate::wire;
 
@@ -72,6 +72,10 @@ fn channels_and_what_they_offer(config: &mut ServiceConfig) {
         .service(assignments::roll_back)
         .service(assignments::withdraw)
         .service(promotions::history)
+        .service(clients::list)
+        .service(clients::delete_many)
+        .service(clients::show)
+        .service(clients::delete)
         .service(publications::list)
         .service(publications::reconcile);
 }

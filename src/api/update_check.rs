@@ -1,5 +1,7 @@
 //! `/update-check`: the instructions for client machines, from the snapshot alone.
 
+mod noted;
+
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::{LazyLock, OnceLock};
@@ -12,6 +14,7 @@ use metrics::Counter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use self::noted::Answered;
 use super::conventions::body::{JsonBody, LARGE};
 use super::conventions::caching;
 use super::conventions::caller::Visitor;
@@ -81,6 +84,8 @@ pub struct UpdateAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64, required = true)]
     check_after_seconds: Option<u64>,
+    #[serde(skip)]
+    recorded: Option<Answered>,
 }
 
 impl UpdateAnswer<'_> {
@@ -102,6 +107,7 @@ impl UpdateAnswer<'_> {
             target: Some(Target { revision: 12, files: vec![file] }),
             terms: ClientTerms::default(),
             check_after_seconds: Some(871),
+            recorded: None,
         }
     }
 }
@@ -149,6 +155,7 @@ pub async fn check(
 ) -> Result<HttpResponse, Problem> {
     let snapshot = depot.catalog.snapshot();
     let answer = question.answer(&visitor, &snapshot, &depot.links)?;
+    noted::note(&depot, &request, &visitor, question.client.as_ref(), answer.recorded);
     let wait = question.wait(&depot, client_address::of(&request));
     let (tag, body) = answer.with_tag(wait)?;
     let kept = if visitor.is_known() { caching::NO_CACHING } else { "private, no-cache" };
@@ -208,10 +215,11 @@ pub async fn check_many(
     let snapshot = depot.catalog.snapshot();
     let address = client_address::of(&request);
     let answer = |question: &'_ Question| match question.answer(&visitor, &snapshot, &depot.links) {
-        Ok(answer) => serde_json::to_value(UpdateAnswer {
-            check_after_seconds: Some(question.wait(&depot, address)),
-            ..answer
-        }),
+        Ok(answer) => {
+            noted::note(&depot, &request, &visitor, question.client.as_ref(), answer.recorded);
+            let check_after_seconds = Some(question.wait(&depot, address));
+            serde_json::to_value(UpdateAnswer { check_after_seconds, ..answer })
+        }
         Err(problem) => serde_json::to_value(AnswerOrProblem::Problem {
             image: &question.image,
             problem: problem.document(),
@@ -270,6 +278,14 @@ impl Question {
                 .map(|promotion| promotion.terms.for_clients.clone())
                 .unwrap_or_default(),
             check_after_seconds: None,
+            recorded: Some(Answered {
+                image: image.image.id,
+                channel: channel.id,
+                revision: current,
+                action: decision.action,
+                reason: decision.reason,
+                promotion: decision.target.map(|offer| offer.promotion.id),
+            }),
         })
     }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::audit::refused_logins::RefusedLogins;
 use super::error::Result;
+use super::fleet::recorder::{self, Recorder};
 use super::parts::Parts;
 use super::rules::Rules;
 use super::snapshot::Snapshot;
@@ -74,14 +75,17 @@ pub(crate) struct Shared {
     /// The uploads that are being saved after their requests have ended.
     pub(crate) saving: TaskTracker,
     pub(super) refused_logins: RefusedLogins,
+    /// The update checks that are not on record yet.
+    pub(super) fleet: Recorder,
     /// The state of this server's parts.
     pub(crate) parts: Parts,
 }
 
 impl Catalog {
-    /// Shows the store's counters from the start, before anything is counted.
+    /// Shows the store's and the record's counters from the start, before anything is counted.
     pub fn begin_at_zero(&self) {
         self.blobs.begin_at_zero();
+        recorder::begin_at_zero();
     }
 
     /// Creates the catalog. Must be called within the runtime that lives as long as the server.
@@ -100,6 +104,7 @@ impl Catalog {
             turns: Turns::default(),
             saving: TaskTracker::new(),
             refused_logins: RefusedLogins::default(),
+            fleet: Recorder::default(),
             parts: Parts::default(),
         };
         Self {
@@ -161,6 +166,7 @@ impl Catalog {
     pub async fn close(&self) {
         self.save_cut_uploads().await;
         self.record_all_refused_logins().await;
+        self.record_all_checks().await;
         self.db.close().await;
     }
 

@@ -28,6 +28,7 @@ pub struct Rules {
     pub bits: BitsRules,
     pub scrub: ScrubRules,
     pub audit: AuditRules,
+    pub fleet: FleetRules,
 }
 
 impl Default for Rules {
@@ -45,6 +46,7 @@ impl Default for Rules {
             bits: BitsRules::default(),
             scrub: ScrubRules::default(),
             audit: AuditRules::default(),
+            fleet: FleetRules::default(),
         }
     }
 }
@@ -56,6 +58,23 @@ pub struct AuditRules {
     /// The age after which rows are deleted. 0 keeps them forever.
     #[serde(with = "humantime_serde")]
     pub keep: Duration,
+}
+
+/// The section `[fleet]` of the settings.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FleetRules {
+    /// The number of clients on record. Beyond it, those that were not seen for the longest time go. 0 means no limit.
+    pub max_clients: u64,
+    /// The number of clients that one address may bring into the record in a minute. More are answered and not
+    /// recorded. 0 means no limit.
+    pub new_clients: u32,
+}
+
+impl Default for FleetRules {
+    fn default() -> Self {
+        Self { max_clients: 1_000_000, new_clients: 1000 }
+    }
 }
 
 /// The section `[uploads]` of the settings.

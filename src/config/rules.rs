@@ -22,6 +22,7 @@ impl Config {
                 .map_err(|_| ConfigError("checks.period: must be at most 100 years".to_owned()))?,
             scrub: self.scrub.rules()?,
             audit: self.audit,
+            fleet: self.fleet,
             stale_after: self.access.stale_after,
             token_lifetime: self.access.tokens.lifetime,
             longest_token_lifetime: self.access.tokens.longest_lifetime,

@@ -13,6 +13,7 @@ mod channels;
 #[cfg(test)]
 mod column_lists;
 mod figures;
+pub(super) mod fleet;
 pub(super) mod idempotency;
 pub(super) mod images;
 mod jobs;

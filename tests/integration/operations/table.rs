@@ -34,6 +34,8 @@ pub enum Given {
     Ready,
     Promoted,
     PromotedTwice,
+    /// A client on record, which asked about the image.
+    Checked,
 }
 
 /// The body of the call.
@@ -207,6 +209,10 @@ fn of_channels() -> Vec<Operation> {
         ),
         all("DELETE /api/v1/images/{image}/channels/{channel}", PROMOTERS, Given::Promoted),
         all("GET /api/v1/images/{image}/promotions", READERS, Given::Promoted),
+        all("GET /api/v1/clients", READERS, Given::Checked).but_elsewhere(Elsewhere::NotShown),
+        all("DELETE /api/v1/clients", ADMINS, Given::Nothing).asks("?q=nobody-*"),
+        all("GET /api/v1/clients/{client}", READERS, Given::Checked),
+        all("DELETE /api/v1/clients/{client}", ADMINS, Given::Checked),
         all("GET /api/v1/publications", READERS, Given::Promoted),
         all("POST /api/v1/publications/reconcile", ADMINS, Given::Nothing),
         all("POST /api/v1/gc", ADMINS, Given::Nothing),

@@ -1,0 +1,1 @@
+-- Placeholder for the rollouts, so that numbers are consecutive.
