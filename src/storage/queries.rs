@@ -14,6 +14,7 @@ mod channels;
 mod column_lists;
 mod figures;
 pub(super) mod fleet;
+mod fleet_lists;
 pub(super) mod idempotency;
 pub(super) mod images;
 mod jobs;

@@ -81,7 +81,7 @@ async fn a_client_that_asked_is_on_record_with_what_it_has_and_was_told(database
     ask(&admin, "linux", 1, "PC-0815").await;
     eventually("the later check is on record", || async {
         let rows = admin.get("/api/v1/clients?image=linux").await.expecting(200).items();
-        (rows[0]["revision"] == 1).then_some(assert_eq!(rows.len(), 1))
+        (rows[0]["revision"] == 1).then(|| assert_eq!(rows.len(), 1))
     })
     .await;
     let status = admin.get("/api/v1/status").await.expecting(200).json();
@@ -271,7 +271,7 @@ async fn one_address_brings_so_many_new_clients_a_minute(database: Database) {
         let dropped = text.split("dropped_total{reason=\"new_clients\"} ").nth(1)?;
         let dropped: usize = dropped.split('\n').next()?.parse().ok()?;
         let recorded = names(&admin, "?q=pc-*").await.len();
-        (dropped + recorded == 30).then_some(assert!((5..=10).contains(&recorded), "{recorded}"))
+        (dropped + recorded == 30).then(|| assert!((5..=10).contains(&recorded), "{recorded}"))
     })
     .await;
     let known = admin.get("/api/v1/clients/elsewhere").await.expecting(200).json();
@@ -337,7 +337,9 @@ async fn while_the_catalog_is_locked_checks_go_on_and_the_record_catches_up() {
     assert!(slowest < Duration::from_millis(500), "{slowest:?}");
     assert!(asked > 100, "{asked}");
     let status = admin.get("/api/v1/status").await.expecting(200).json();
-    assert_eq!(status["clients"]["waiting"], 100);
+    // Those that the writer is at, and newer ones of the same clients.
+    let waiting = status["clients"]["waiting"].as_u64().expect("a number");
+    assert!((100..=200).contains(&waiting), "{waiting}");
     assert!(status["clients"]["behind_seconds"].as_u64() >= Some(4), "{status}");
     assert_eq!(names(&admin, "").await, [""; 0]);
     sqlx::query("rollback").execute(&mut other).await.expect("the lock's end");

@@ -8,7 +8,7 @@ use super::audit::audit_columns;
 use super::bits_sessions::bits_session_columns;
 use super::certificate_mappings::certificate_mapping_columns;
 use super::channels::channel_columns;
-use super::fleet::client_record_columns;
+use super::fleet_lists::client_record_columns;
 use super::images::image_columns;
 use super::promotions::promotion_columns;
 use super::publications::publication_columns;

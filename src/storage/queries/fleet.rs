@@ -1,8 +1,6 @@
 //! The record of clients: what each last asked of each image and channel. There may be a million rows and a thousand
 //! updates a second, so every statement is for many rows, and none reads the whole table while it holds a lock.
 
-mod lists;
-
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
@@ -11,9 +9,6 @@ use sqlx::{Connection, Database, QueryBuilder};
 use crate::model::{ClientCheck, RecordPlace};
 use crate::storage::db::on;
 use crate::storage::{StorageError, Tx};
-
-#[cfg(test)]
-pub(super) use lists::client_record_columns;
 
 /// The number of rows of the largest statement. Longer lists are divided into powers of two, so that there are few
 /// different statements, which the connections keep prepared.
@@ -27,7 +22,7 @@ pub struct FleetSize {
 }
 
 /// Begins a statement for the database of a connection.
-fn statement<C: Connection>(_: &C, text: &str) -> QueryBuilder<C::Database>
+pub(super) fn statement<C: Connection>(_: &C, text: &str) -> QueryBuilder<C::Database>
 where
     <C::Database as Database>::Arguments: Default,
 {

@@ -6,10 +6,10 @@
 
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
-use super::{FleetSize, statement};
+use super::fleet::{FleetSize, statement};
+use super::statement::columns;
 use crate::model::{ClientFilter, ClientPattern, ClientRecord, RecordPlace};
 use crate::storage::db::{Either, on};
-use crate::storage::queries::statement::columns;
 use crate::storage::{StorageError, Tx};
 
 /// Lists the columns that a [`ClientRecord`] is read from, without the names of image and channel.
@@ -23,7 +23,7 @@ macro_rules! client_record_columns {
     };
 }
 #[cfg(test)]
-pub(in crate::storage::queries) use client_record_columns;
+pub(super) use client_record_columns;
 
 /// The name of the order of bytes in a statement. SQLite orders by bytes anyway, and would not use an index for a named
 /// order.
