@@ -262,12 +262,14 @@ fn background(opened: &Opened) -> JoinSet<()> {
     }
     keep!("follow", follow);
     keep!("follow rollouts", follow_rollouts);
+    keep!("follow progress", follow_progress);
     keep!("publish", keep_publishing);
     keep!("sweep", keep_sweeping);
     keep!("collect garbage", keep_collecting);
     keep!("scrub", keep_scrubbing);
     keep!("measure", keep_measuring);
     keep!("record refused log-ins", keep_recording_refused_logins);
+    keep!("record update checks", keep_recording_checks);
     keep!("watch", keep_watching);
     tasks.spawn(without_end("return memory", memory::keep_returning_what_was_freed));
     let metrics = opened.metrics.clone();

@@ -25,7 +25,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::Denied;
-use super::address_range::subscriber;
+use crate::model::address_range::subscriber;
 
 /// The number of records that are kept, some 15 MiB. Beyond it, the least recently used ones are removed.
 const RECORDS: u64 = 100_000;

@@ -1,5 +1,7 @@
 //! `/update-check`: the instructions for client machines, from the snapshot alone.
 
+mod noted;
+
 use std::io::Write as _;
 use std::net::IpAddr;
 use std::sync::{LazyLock, OnceLock};
@@ -13,6 +15,7 @@ use metrics::Counter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
+use self::noted::Answered;
 use super::conventions::body::{JsonBody, LARGE};
 use super::conventions::caching;
 use super::conventions::caller::Visitor;
@@ -94,6 +97,8 @@ pub struct UpdateAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64, required = true)]
     check_after_seconds: Option<u64>,
+    #[serde(skip)]
+    recorded: Option<Answered>,
 }
 
 impl UpdateAnswer<'_> {
@@ -115,6 +120,7 @@ impl UpdateAnswer<'_> {
             target: Some(Target { revision: 12, files: vec![file] }),
             terms: ClientTerms::default(),
             check_after_seconds: Some(871),
+            recorded: None,
         }
     }
 }
@@ -164,6 +170,7 @@ pub async fn check(
     let address = client_address::of(&request);
     let periods = periods(&depot, |periods| question.wait(&depot, address, periods))?;
     let answer = question.answer(&visitor, &snapshot, &depot)?;
+    noted::note(&depot, &request, &visitor, &question, answer.recorded);
     let wait = question.wait(&depot, address, periods);
     let (tag, body) = answer.with_tag(wait)?;
     let kept = if visitor.is_known() { caching::NO_CACHING } else { "private, no-cache" };
@@ -228,6 +235,7 @@ pub async fn check_many(
     let periods = periods(&depot, first)?;
     let answer = |question: &'_ Question| match question.answer(&visitor, &snapshot, &depot) {
         Ok(answer) => {
+            noted::note(&depot, &request, &visitor, question, answer.recorded);
             serde_json::to_value(answer.with_wait(question.wait(&depot, address, periods)))
         }
         Err(problem) => serde_json::to_value(AnswerOrProblem::Problem {
@@ -266,6 +274,20 @@ impl<'a> Subject<'a> {
                 .map(|promotion| promotion.terms.for_clients.clone())
                 .unwrap_or_default(),
             check_after_seconds: None,
+            recorded: Some(self.answered(question, decision)),
+        }
+    }
+
+    fn answered(&self, question: &Question, decision: &Decision<'_>) -> Answered {
+        let offered = decision.target.map(|target| target.number);
+        let latest = decision.latest.filter(|latest| Some(latest.revision) == offered);
+        Answered {
+            image: self.image.image.id,
+            channel: self.channel.id,
+            revision: question.revision.unwrap_or(0),
+            action: decision.action,
+            reason: decision.reason,
+            promotion: latest.map(|promotion| promotion.id),
         }
     }
 }

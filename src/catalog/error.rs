@@ -20,6 +20,8 @@ pub enum Error {
     FileNotFound(FileRole),
     #[error("there is no channel of this name")]
     ChannelNotFound,
+    #[error("there is no client of this id on record")]
+    ClientNotFound,
     #[error("there is no user of this name")]
     AccountNotFound,
     #[error("there is no token of this id")]

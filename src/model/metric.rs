@@ -70,6 +70,18 @@ table! {
         "Bytes of response bodies that were sent";
     UPDATE_CHECKS: Counter "imagedepot_update_checks_total" ["action"] Count,
         "Update checks answered, by action";
+    FLEET_CHECKS_RECORDED: Counter "imagedepot_fleet_checks_recorded_total" [] Count,
+        "Update checks that were written to the record of clients";
+    FLEET_CHECKS_DROPPED: Counter "imagedepot_fleet_checks_dropped_total" ["reason"] Count,
+        "Update checks that were answered and not recorded, by reason: memory_full or new_clients";
+    FLEET_CHECKS_WAITING: Gauge "imagedepot_fleet_checks_waiting" [] Count,
+        "Update checks that are not written to the record of clients yet";
+    FLEET_BEHIND: Gauge "imagedepot_fleet_behind_seconds" [] Seconds,
+        "Time since the oldest update check that is not written yet";
+    FLEET_CLIENTS: Gauge "imagedepot_fleet_clients" [] Count,
+        "Clients on record, as they were last counted";
+    FLEET_RECORDS_REMOVED: Counter "imagedepot_fleet_records_removed_total" [] Count,
+        "Rows of the record of clients that were removed because of fleet.max_clients";
     UPLOADED_BYTES: Counter "imagedepot_uploaded_bytes_total" [] Bytes,
         "Bytes of files received and kept";
     UPLOADS_BEGUN: Counter "imagedepot_uploads_begun_total" [] Count,

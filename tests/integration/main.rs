@@ -2,7 +2,7 @@
 //!
 //! One binary (one link step, one harness); one file a subject:
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
-//!   [`update_check`], [`bits_downloads`], [`large_files`], [`prestage`],
+//!   [`update_check`], [`fleet`], [`bits_downloads`], [`large_files`], [`prestage`],
 //!   [`prestage_on_windows`];
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
@@ -52,6 +52,7 @@ mod download_limits;
 mod every_command;
 mod everyday_clients;
 mod faults;
+mod fleet;
 #[cfg(feature = "negotiate")]
 mod four_listeners;
 mod full_disk;
@@ -93,6 +94,7 @@ mod push_resumes;
 mod reference;
 mod relocation;
 mod replicas;
+mod reports;
 mod resumable;
 mod resumable_refusals;
 mod revocation_lists;
