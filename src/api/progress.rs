@@ -20,7 +20,7 @@ use crate::model::rollout::Share;
 use crate::model::{ChannelName, ImageName};
 use crate::storage::ProgressPoint;
 
-/// How far the promotion in force is, by the clients on record.
+/// The progress of the promotion in force, by the clients on record.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Progress)]
 pub struct ProgressBody {

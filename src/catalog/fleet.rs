@@ -15,9 +15,10 @@ mod limit;
 pub mod newcomers;
 pub mod progress;
 pub mod recorder;
-pub mod reports;
+mod reports;
 pub mod size;
+pub mod waiting_reports;
 mod writer;
 
 pub use clients::Forgotten;
-pub use reports::Report;
+pub use waiting_reports::Report;

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::audit::refused_logins::RefusedLogins;
 use super::error::Result;
 use super::fleet::recorder::{self, Recorder};
-use super::fleet::reports::WaitingReports;
+use super::fleet::waiting_reports::WaitingReports;
 use super::parts::Parts;
 use super::rules::Rules;
 use super::snapshot::Snapshot;

@@ -4,12 +4,12 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use uuid::Uuid;
 
-use super::Question;
+use super::question::{Question, Subject};
 use crate::api::conventions::caller::Visitor;
 use crate::api::conventions::client_address;
 use crate::api::depot::Depot;
 use crate::catalog::fleet::recorder::Check;
-use crate::catalog::update_check::{Action, Reason};
+use crate::catalog::update_check::{Action, Decision, Reason};
 use crate::model::ClientGroup;
 
 /// The part of an answer that is recorded.
@@ -23,6 +23,21 @@ pub(super) struct Answered {
     pub reason: Reason,
     /// The promotion whose revision is offered.
     pub promotion: Option<Uuid>,
+}
+
+impl Answered {
+    pub(super) fn new(subject: &Subject<'_>, revision: i64, decision: &Decision<'_>) -> Self {
+        let offered = decision.target.map(|target| target.number);
+        let latest = decision.latest.filter(|latest| Some(latest.revision) == offered);
+        Self {
+            image: subject.image.image.id,
+            channel: subject.channel.id,
+            revision,
+            action: decision.action,
+            reason: decision.reason,
+            promotion: latest.map(|promotion| promotion.id),
+        }
+    }
 }
 
 /// Notes the check, if the client has said who it is.

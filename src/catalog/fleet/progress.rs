@@ -1,4 +1,4 @@
-//! How far a promotion is: the clients on record by revision and by state, and how these numbers grew.
+//! The progress of a promotion: the clients on record by revision and by state, and how these numbers grew.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -51,7 +51,7 @@ pub struct Counts {
     pub failed: u64,
 }
 
-/// How far a promotion is.
+/// The progress of a promotion.
 pub struct Progress {
     pub assignment: Assignment,
     pub counts: Counts,

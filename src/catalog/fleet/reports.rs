@@ -8,17 +8,17 @@
 //! only for a few clients of one certificate or address.
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, PoisonError};
+use std::sync::PoisonError;
 
-use chrono::{DateTime, Utc};
+use chrono::DateTime;
 use tokio::sync::oneshot;
-use uuid::Uuid;
 
 use super::halt::Affected;
+use super::waiting_reports::{Prepared, Report, Waiting, Written};
 use crate::catalog::rollout::offered::may_have_been_offered;
 use crate::catalog::{Catalog, Error, Result};
-use crate::model::report::{ReportSource, ReportStatus};
-use crate::model::{ChannelName, ClientGroup, ClientId, ImageName, Promotion};
+use crate::model::report::ReportSource;
+use crate::model::{ClientGroup, Promotion};
 use crate::storage::{NewReport, StorageError, Tx};
 
 /// The number of reports that wait for a transaction. More are refused, and their clients try again.
@@ -29,48 +29,6 @@ const BATCH: usize = 500;
 
 /// The number of characters that are kept of an error.
 const LONGEST_ERROR: usize = 1000;
-
-/// A report of a client.
-#[derive(Debug, Clone)]
-pub struct Report {
-    pub client: ClientId,
-    pub image: ImageName,
-    pub channel: ChannelName,
-    pub revision: i64,
-    pub status: ReportStatus,
-    /// The number of bytes that the client fetched.
-    pub bytes: Option<i64>,
-    pub milliseconds: Option<i64>,
-    pub error: Option<String>,
-    pub source: ReportSource,
-}
-
-/// A report whose image and channel were found.
-struct Prepared {
-    report: Report,
-    image: Uuid,
-    channel: Uuid,
-    at: DateTime<Utc>,
-    /// True if the client has the revision from a pin, so that it needs no promotion.
-    is_pinned: bool,
-}
-
-/// The outcome of one report.
-enum Written {
-    Recorded,
-    /// The revision was never promoted to the channel.
-    NeverPromoted,
-}
-
-type Waiting = (Prepared, oneshot::Sender<Result<Written>>);
-
-/// The reports that wait for a transaction.
-#[derive(Default)]
-pub(in crate::catalog) struct WaitingReports {
-    reports: Mutex<Vec<Waiting>>,
-    /// Held by the caller that writes.
-    writing: tokio::sync::Mutex<()>,
-}
 
 impl Catalog {
     /// Records a report. When this returns, it is durable.

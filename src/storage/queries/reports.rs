@@ -1,4 +1,4 @@
-//! What clients reported of promotions, and how far promotions were at some moments.
+//! Reports of clients on promotions, and the progress of promotions at some moments.
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -43,7 +43,7 @@ pub struct ReportedState {
 
 from_row!(ReportedState { status, clients });
 
-/// How far a promotion was at a moment.
+/// The progress of a promotion at a moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProgressPoint {
     pub at: DateTime<Utc>,
