@@ -181,6 +181,7 @@ impl ClientQuery {
             status: self.status,
             seen_before: self.seen_before,
             seen_after: self.seen_after,
+            seen_up_to_day: None,
             clients: self.q.clone(),
             scope: scope.to_vec(),
         }

@@ -90,6 +90,11 @@ from_row!(ClientRecord {
     error,
 });
 
+/// Returns the day of a time, in days since 1970 (UTC).
+pub fn day(time: DateTime<Utc>) -> i64 {
+    time.timestamp().div_euclid(24 * 60 * 60)
+}
+
 /// The rows that a caller asks for. Every condition that is set has to hold.
 #[derive(Debug, Clone, Default)]
 pub struct ClientFilter {
@@ -101,6 +106,9 @@ pub struct ClientFilter {
     pub status: Option<ReportStatus>,
     pub seen_before: Option<DateTime<Utc>>,
     pub seen_after: Option<DateTime<Utc>>,
+    /// The [`day`] after which the clients were not seen. It is set if `seen_before` is so long ago that few clients
+    /// match, so that they are looked up by their day.
+    pub seen_up_to_day: Option<i64>,
     pub clients: Option<IdPattern>,
     /// Patterns of the names of images that the caller may know of; empty for all.
     pub scope: Vec<String>,

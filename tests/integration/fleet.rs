@@ -117,6 +117,7 @@ async fn the_record_is_filtered_by_what_each_row_says(database: Database) {
         ("?status=failed", vec![]),
         ("?group=lab-b", vec![]),
         ("?seen_before=2020-01-01T00:00:00Z", vec![]),
+        ("?seen_before=2120-01-01T00:00:00Z&q=desk*", vec!["Desk-1"]),
         ("?seen_after=2020-01-01T00:00:00Z&channel=test", vec!["lab-1"]),
         ("?seen_after=2120-01-01T00:00:00%2B01:00", vec![]),
     ] {

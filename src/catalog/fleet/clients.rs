@@ -1,16 +1,21 @@
 //! The rows that callers read, and those that administrators delete.
 
+use chrono::TimeDelta;
 use serde_json::json;
 
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Catalog, ChangeContext, Error, Result};
+use crate::model::client_record::day;
 use crate::model::{
     ChannelName, ClientFilter, ClientId, ClientRecord, IdPattern, ImageName, RecordPlace,
 };
 use crate::storage::FleetSize;
 
 /// The number of rows that are deleted in one transaction.
-const BATCH: i64 = 1000;
+const BATCH: i64 = 500;
+
+/// The time after which only few clients of a fleet have not asked again.
+const LONG_AGO: TimeDelta = TimeDelta::days(2);
 
 /// The number of rows of one client that are shown.
 const MOST_OF_ONE: i64 = 1000;
@@ -33,6 +38,8 @@ impl Catalog {
         after: Option<RecordPlace>,
         limit: i64,
     ) -> Result<Vec<ClientRecord>> {
+        let long_ago = self.clock.now() - LONG_AGO;
+        filter.seen_up_to_day = filter.seen_before.filter(|time| *time < long_ago).map(day);
         let mut tx = self.db.read().await?;
         if let Some(name) = image {
             let image = tx.image_by_key(&name.key()).await?.ok_or(Error::ImageNotFound)?;

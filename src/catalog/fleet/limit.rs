@@ -7,7 +7,7 @@ use crate::catalog::{Catalog, Result};
 use crate::model::metric;
 
 /// The number of rows of one transaction.
-const BATCH: usize = 256;
+const BATCH: usize = 128;
 
 impl Catalog {
     /// Keeps the record within its limit, if it is time to look at it.

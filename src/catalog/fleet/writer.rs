@@ -19,7 +19,7 @@ const EVERY: Duration = Duration::from_secs(2);
 const MEASURE_EVERY: Duration = Duration::from_secs(1);
 
 /// The number of rows of one transaction.
-const BATCH: usize = 256;
+const BATCH: usize = 128;
 
 /// The time for which a stopping server waits for the database to take the last checks.
 const STOPPING: Duration = Duration::from_secs(5);

@@ -29,7 +29,7 @@ const LISTS: [(&str, &str, &[&str]); 11] = [
         &["name_key", "fingerprint", "account_id"],
     ),
     ("channel", channel_columns!(channel), &["name_key", "folder_key", "deleted_at"]),
-    ("client_record", client_record_columns!(client_record), &["authenticated"]),
+    ("client_record", client_record_columns!(client_record), &["authenticated", "seen_day"]),
     ("image", image_columns!(image), &["name_key", "next_revision", "changed_in"]),
     ("promotion", promotion_columns!(promotion), &["number"]),
     ("publication", publication_columns!(publication), &[]),

@@ -6,6 +6,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sqlx::{Connection, Database, QueryBuilder};
 
+use crate::model::client_record::day;
 use crate::model::{ClientCheck, RecordPlace};
 use crate::storage::db::on;
 use crate::storage::{StorageError, Tx};
@@ -68,7 +69,7 @@ impl Tx {
             on!(self, conn => {
                 let start = "insert into client_record (client_key, image_id, channel_id, client, revision, \
                              client_group, action, reason, promotion_id, address, agent, authenticated, first_seen, \
-                             last_seen) ";
+                             last_seen, seen_day) ";
                 let mut query = statement(&*conn, start);
                 query.push_values(piece, |mut row, check| {
                     row.push_bind(check.client.key())
@@ -84,7 +85,8 @@ impl Tx {
                         .push_bind(&*check.agent)
                         .push_bind(check.authenticated)
                         .push_bind(check.first_seen)
-                        .push_bind(check.last_seen);
+                        .push_bind(check.last_seen)
+                        .push_bind(day(check.last_seen));
                 });
                 query.push(
                     " on conflict (client_key, image_id, channel_id) do update set client = excluded.client, \
@@ -92,7 +94,7 @@ impl Tx {
                      reason = excluded.reason, promotion_id = excluded.promotion_id, address = excluded.address, \
                      agent = excluded.agent, \
                      authenticated = client_record.authenticated or excluded.authenticated, \
-                     last_seen = excluded.last_seen where client_record.last_seen <= excluded.last_seen",
+                     last_seen = excluded.last_seen, seen_day = excluded.seen_day where client_record.last_seen <= excluded.last_seen",
                 );
                 query.build().execute(conn).await.map(drop)
             })?;

@@ -1,7 +1,7 @@
 //! The rows of the record that callers ask for, and those that they delete.
 //!
 //! Lists are read in the order of the clients' ids, from one place on. A list whose conditions no index answers
-//! therefore reads the table once, however many pages it has. The statements say so: names are looked up for each row
+//! therefore reads the table once in all, however many pages it has. The statements say so: names are looked up for each row
 //! that is returned, and the scope for each row that is read, because a join might be done in another order.
 
 use sqlx::{Database, Encode, QueryBuilder, Type};
@@ -31,6 +31,15 @@ const fn byte_order(on: &Either) -> &'static str {
     match on {
         Either::Sqlite(_) => "",
         Either::Postgres(_) => " collate \"C\"",
+    }
+}
+
+/// Returns a plus that keeps `SQLite` from using the index of a column. It has no statistics, and would read all rows in
+/// their order, or all of an image, to find the few that were last seen long ago.
+const fn no_index(on: &Either, filter: &ClientFilter) -> &'static str {
+    match on {
+        Either::Sqlite(_) if filter.seen_up_to_day.is_some() => "+",
+        Either::Sqlite(_) | Either::Postgres(_) => "",
     }
 }
 
@@ -88,6 +97,8 @@ impl Tx {
         limit: i64,
     ) -> Result<Vec<ClientRecord>, StorageError> {
         let byte_order = byte_order(&self.on);
+        let no_index = no_index(&self.on, filter);
+        let key = format!("{no_index}c.client_key{byte_order}");
         let start = concat!(
             "select ",
             client_record_columns!(c),
@@ -98,13 +109,12 @@ impl Tx {
         let rows = on!(self, conn => {
             let mut query = statement(&*conn, start);
             if let Some(after) = after {
-                query.push(" and (c.client_key").push(byte_order);
-                query.push(", c.image_id, c.channel_id) > (");
+                query.push(" and (").push(&key).push(", c.image_id, c.channel_id) > (");
                 query.push_bind(after.client_key.as_str()).push(", ").push_bind(after.image_id);
                 query.push(", ").push_bind(after.channel_id).push(")");
             }
             if let Some(image) = filter.image {
-                query.push(" and c.image_id = ").push_bind(image);
+                query.push(" and ").push(no_index).push("c.image_id = ").push_bind(image);
             }
             if let Some(channel) = filter.channel {
                 query.push(" and c.channel_id = ").push_bind(channel);
@@ -121,6 +131,9 @@ impl Tx {
             if let Some(before) = filter.seen_before {
                 query.push(" and c.last_seen < ").push_bind(before);
             }
+            if let Some(day) = filter.seen_up_to_day {
+                query.push(" and c.seen_day <= ").push_bind(day);
+            }
             if let Some(after) = filter.seen_after {
                 query.push(" and c.last_seen > ").push_bind(after);
             }
@@ -128,8 +141,7 @@ impl Tx {
                 push_pattern(&mut query, pattern, byte_order);
             }
             push_scope(&mut query, &filter.scope);
-            query.push(" order by c.client_key").push(byte_order);
-            query.push(", c.image_id, c.channel_id limit ").push_bind(limit);
+            query.push(" order by ").push(&key).push(", c.image_id, c.channel_id limit ").push_bind(limit);
             query.build_query_as().fetch_all(conn).await
         })?;
         Ok(rows)
