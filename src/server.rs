@@ -174,13 +174,13 @@ impl Bound {
             };
             let service = move || listener::service(&serving);
             let listening = server.listen(format!("listener {address}"), socket, service);
-            server = listening.map_err(fail("cannot serve"))?;
+            server = listening.map_err(|error| listen_error("cannot serve", error))?;
         }
         let metrics_handle = opened.metrics.clone();
         let metrics_server = metrics_socket
             .map(|socket| app::metrics_server(socket, metrics_handle, opened.catalog.clone()))
             .transpose()
-            .map_err(fail("metrics.listen"))?;
+            .map_err(|error| listen_error("metrics.listen", error))?;
         let mut background = background(&opened);
         let clock = opened.catalog.clock().clone();
         follow_outside(&mut background, issuer, followed, clock);
@@ -194,7 +194,10 @@ impl Bound {
         for url in urls {
             tracing::info!("listening on {url}");
         }
-        let result = server.run().await.map_err(fail("the server stopped unexpectedly"));
+        let result = server
+            .run()
+            .await
+            .map_err(|error| listen_error("the server stopped unexpectedly", error));
         tracing::info!("stopped serving, closing the catalog");
         // A database that no longer answers must not delay the stop: whatever was acknowledged is durable.
         let deadline = *stopped_at.get_or_init(Instant::now) + grace + CLOSING;
@@ -233,10 +236,8 @@ fn connection_limit(config: &Config) -> Arc<ConnectionLimit> {
     )
 }
 
-/// Returns a function that turns an I/O error into a server error that says what failed.
-fn fail(what: &str) -> impl FnOnce(std::io::Error) -> ServerError + use<> {
-    let what = what.to_owned();
-    move |source| ServerError::Listen { what, source }
+fn listen_error(what: &str, source: std::io::Error) -> ServerError {
+    ServerError::Listen { what: what.to_owned(), source }
 }
 
 /// Returns what the API needs to know about each listener: its authentication methods, and whether it speaks TLS.

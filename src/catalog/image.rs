@@ -74,7 +74,10 @@ impl Catalog {
                 }
                 tx.revive_image(old.id, &new).await?;
             }
-            None => tx.insert_image(&new).await.map_err(Error::name_taken(&draft.name))?,
+            None => tx
+                .insert_image(&new)
+                .await
+                .map_err(|error| Error::name_taken(&draft.name, error))?,
         }
         let image = living_image(&mut tx, &draft.name).await?;
         self.audit(&mut tx, entry("image.create", actor, &image), NOTHING, Some(&image.shown()));

@@ -84,7 +84,7 @@ impl BackupStore {
             make_folder(&folder.join(part), PRIVATE)?;
         }
         let folder =
-            folder.canonicalize().map_err(StorageError::file(folder.display().to_string()))?;
+            folder.canonicalize().map_err(|error| StorageError::file(folder.display(), error))?;
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
         Ok(Self { store: Arc::new(store), prefix: Path::default(), folder: Some(folder), made })
     }
@@ -229,8 +229,9 @@ impl BackupStore {
         let Some(folder) = &self.folder else { return Ok(()) };
         match file_system::must_be_regular_below(folder, std::path::Path::new(location.as_ref())) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other
-                .map_err(StorageError::file(folder.join(location.as_ref()).display().to_string())),
+            other => other.map_err(|error| {
+                StorageError::file(folder.join(location.as_ref()).display(), error)
+            }),
         }
     }
 

@@ -77,7 +77,7 @@ impl Catalog {
         if tx.account_by_key(&draft.name.key()).await?.is_some() {
             return Err(Error::NameTaken(draft.name.to_string()));
         }
-        tx.insert_account(&new).await.map_err(Error::name_taken(&draft.name))?;
+        tx.insert_account(&new).await.map_err(|error| Error::name_taken(&draft.name, error))?;
         let account = known_account(&mut tx, &draft.name).await?;
         self.audit(
             &mut tx,

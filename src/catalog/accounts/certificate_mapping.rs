@@ -89,7 +89,9 @@ impl Catalog {
             created_by: &actor.name,
             now: self.clock.now(),
         };
-        tx.insert_certificate_mapping(&new).await.map_err(Error::name_taken(&name))?;
+        tx.insert_certificate_mapping(&new)
+            .await
+            .map_err(|error| Error::name_taken(&name, error))?;
         let mapping = known_mapping(&mut tx, &name).await?;
         let entry = entry("certificate_mapping.create", actor, &mapping);
         self.audit(&mut tx, entry, NOTHING, Some(&mapping.shown()));

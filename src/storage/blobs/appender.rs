@@ -226,7 +226,7 @@ impl Appender {
         };
         let settled = match (written.result(), hashed.result()) {
             (Ok(Ok(())), Ok(hash)) => Ok(hash),
-            (Ok(Err(error)), _) => Err(StorageError::file("an upload")(error)),
+            (Ok(Err(error)), _) => Err(StorageError::file("an upload", error)),
             (Err(error), _) | (_, Err(error)) => Err(StorageError::Unavailable(error)),
         };
         match settled {

@@ -324,7 +324,10 @@ impl Bucket {
             Ok(Bytes::from(bytes))
         });
         let bytes = read.await.map_err(|error| lost(&error))?;
-        Ok((memory, bytes.map_err(StorageError::file("a part in the spool folder"))?))
+        Ok((
+            memory,
+            bytes.map_err(|error| StorageError::file("a part in the spool folder", error))?,
+        ))
     }
 }
 

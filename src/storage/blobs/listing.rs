@@ -55,7 +55,7 @@ impl Blobs {
                 let what = path.display().to_string();
                 let listed = spawn_blocking(move || list_folder(&path));
                 let listed = listed.await.map_err(|error| away(error.to_string()))?;
-                listed.map_err(StorageError::file(what))
+                listed.map_err(|error| StorageError::file(what, error))
             }
             Place::Bucket(bucket) => Box::pin(list_bucket(bucket)).await,
         }
@@ -89,8 +89,8 @@ impl Blobs {
         let looked = spawn_blocking(move || is_read_only(&path));
         match looked.await.map_err(|error| away(error.to_string()))? {
             Ok(false) => Ok(()),
-            Ok(true) => Err(StorageError::file(what)(io::ErrorKind::ReadOnlyFilesystem.into())),
-            Err(error) => Err(StorageError::file(what)(error)),
+            Ok(true) => Err(StorageError::file(what, io::ErrorKind::ReadOnlyFilesystem.into())),
+            Err(error) => Err(StorageError::file(what, error)),
         }
     }
 
@@ -133,7 +133,7 @@ impl Blobs {
         let text = match &self.0 {
             Place::Folder { path, .. } => match fs::read(path.join(name)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                read => Bytes::from(read.map_err(StorageError::file(name))?),
+                read => Bytes::from(read.map_err(|error| StorageError::file(name, error))?),
             },
             Place::Bucket(bucket) => {
                 let location = bucket.client.prefix.clone().join(name);
@@ -152,7 +152,7 @@ impl Blobs {
     async fn write_note(&self, name: &str, text: String) -> Result<(), StorageError> {
         match &self.0 {
             Place::Folder { path, .. } => {
-                write_whole(path, name, &text).map_err(StorageError::file(name))
+                write_whole(path, name, &text).map_err(|error| StorageError::file(name, error))
             }
             Place::Bucket(bucket) => {
                 let location = bucket.client.prefix.clone().join(name);
@@ -165,7 +165,7 @@ impl Blobs {
     async fn remove_note(&self, name: &str) -> Result<(), StorageError> {
         match &self.0 {
             Place::Folder { path, .. } => {
-                fs::remove_file(path.join(name)).map_err(StorageError::file(name))
+                fs::remove_file(path.join(name)).map_err(|error| StorageError::file(name, error))
             }
             Place::Bucket(bucket) => {
                 let location = bucket.client.prefix.clone().join(name);

@@ -66,7 +66,7 @@ impl Blobs {
     pub fn open_folder(folder: &Path) -> Result<Self, StorageError> {
         instance::make_folder(folder, instance::PRIVATE)?;
         let path =
-            folder.canonicalize().map_err(StorageError::file(folder.display().to_string()))?;
+            folder.canonicalize().map_err(|error| StorageError::file(folder.display(), error))?;
         let store = Arc::new(LocalFileSystem::new_with_prefix(&path)?.with_fsync(true));
         Ok(Self(Place::Folder { path, store }))
     }
@@ -162,7 +162,7 @@ impl Blobs {
             Place::Folder { .. } => self.local_path(key).unwrap_or_default(),
         };
         let opened = spawn_blocking(move || {
-            std::fs::File::open(&path).map_err(StorageError::file(path.display().to_string()))
+            std::fs::File::open(&path).map_err(|error| StorageError::file(path.display(), error))
         });
         let file = opened.await.map_err(|error| StorageError::Unavailable(error.to_string()))??;
         Ok(BlobReader::local(Arc::new(file), size))
@@ -207,5 +207,5 @@ impl Blobs {
 }
 
 fn free_bytes(folder: &Path) -> Result<u64, StorageError> {
-    disk::free_bytes(folder).map_err(StorageError::file(folder.display().to_string()))
+    disk::free_bytes(folder).map_err(|error| StorageError::file(folder.display(), error))
 }

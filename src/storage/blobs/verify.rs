@@ -168,7 +168,7 @@ async fn examine_file(
     });
     let (file, length) = match opened.await {
         Ok(opened) => opened,
-        Err(error) => return about(error).map_err(StorageError::file(what)),
+        Err(error) => return about(error).map_err(|error| StorageError::file(what, error)),
     };
     if length != size {
         return Ok(wrong_length(length, size));
@@ -187,7 +187,7 @@ async fn examine_file(
         let count;
         (hash, buffer, count) = match read.await {
             Ok(read) => read,
-            Err(error) => return about(error).map_err(StorageError::file(what)),
+            Err(error) => return about(error).map_err(|error| StorageError::file(what, error)),
         };
         if count == 0 {
             return Ok(wrong_length(offset, size));

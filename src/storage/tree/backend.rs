@@ -134,7 +134,7 @@ impl Tree {
                 let path = tree.root().join(path);
                 let opened = blocking(move || {
                     std::fs::File::open(&path)
-                        .map_err(StorageError::file(path.display().to_string()))
+                        .map_err(|error| StorageError::file(path.display(), error))
                 });
                 Ok(BlobReader::local(Arc::new(opened.await?), size))
             }

@@ -172,8 +172,10 @@ impl InBucket {
                 None if length > from => cut(),
                 None => Ok(()),
             }
-            .map_err(StorageError::file("the spool folder"))?;
-            if file.metadata().map_err(StorageError::file("the spool folder"))?.len() < from {
+            .map_err(|error| StorageError::file("the spool folder", error))?;
+            if file.metadata().map_err(|error| StorageError::file("the spool folder", error))?.len()
+                < from
+            {
                 return Err(StorageError::Damaged(format!(
                     "{from} acknowledged bytes of an incomplete part are missing"
                 )));
