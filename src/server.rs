@@ -153,7 +153,7 @@ impl Bound {
         let stop = noted(stop, Arc::clone(&stopped_at));
         let depot = app::depot(&config, &opened, listeners(&sockets))?;
         let issuer = depot.tokens.issuer().cloned();
-        let brakes = depot.brakes.clone();
+        let download_limits = depot.download_limits.clone();
         let observer = app::observer(&config, &opened)?;
         let access_log = observer.access_log.clone();
         let shared = app::Shared::new(depot, observer, &config);
@@ -185,10 +185,11 @@ impl Bound {
         let clock = opened.catalog.clock().clone();
         follow_outside(&mut background, issuer, followed, clock);
         if let Some(reread) = reread {
-            let concerned = reload::Concerned { catalog: opened.catalog.clone(), brakes, reread };
-            let concerned = Arc::new(concerned);
+            let reloadable =
+                reload::Reloadable { catalog: opened.catalog.clone(), download_limits, reread };
+            let reloadable = Arc::new(reloadable);
             background.spawn(without_end("follow settings", move || {
-                reload::keep_up(config.clone(), Arc::clone(&concerned))
+                reload::keep_up(config.clone(), Arc::clone(&reloadable))
             }));
         }
         for url in urls {

@@ -60,9 +60,9 @@ pub async fn serve(
             if file_response::is_known(&request, &served) {
                 return file_response::respond(&request, served).await;
             }
-            let turn = depot.brakes.admit(&request)?;
+            let permit = depot.download_limits.admit(&request)?;
             let response = file_response::respond(&request, served).await?;
-            Ok(response.map_body(|_, body| LimitedBody::new(body, turn)).map_into_boxed_body())
+            Ok(response.map_body(|_, body| LimitedBody::new(body, permit)).map_into_boxed_body())
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::catalog::{Error, Result};
 use crate::model::Upload;
 use crate::storage::blobs::{Appender, Hold};
 
-/// The time for which a request waits for the previous writer, which has a part to write and a sync to wait for. One
+/// The time for which a request waits for the previous writer, which has a batch to write and a sync to wait for. One
 /// that takes longer waits for a disk that hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
