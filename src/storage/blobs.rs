@@ -37,4 +37,4 @@ pub use self::listing::{Listing, Stored};
 pub use self::reader::BlobReader;
 pub use self::running_hash::RunningHash;
 pub use self::store::{Blobs, check_bucket};
-pub use self::write_lease::Hold;
+pub use self::write_lease::WriteLease;

@@ -31,14 +31,14 @@ impl Open {
     /// Acknowledges what has arrived and keeps the session open.
     pub(super) async fn note_and_rest(mut self, kept: &Kept) -> Result<Upload> {
         let (catalog, claim) = (self.catalog.clone(), self.claim);
-        let newest = catalog.note_progress(&mut self.upload, claim, &self.hold, kept).await?;
-        let Self { mut upload, hold, appender, turn, .. } = self;
+        let newest = catalog.note_progress(&mut self.upload, claim, &self.lease, kept).await?;
+        let Self { mut upload, lease, appender, turn, .. } = self;
         if newest > claim {
             catalog.release(&mut upload, claim, None).await?;
             return Ok(upload);
         }
         let id = upload.id;
-        let line = turn.rest(Resting { upload: upload.clone(), claim, hold, appender });
+        let line = turn.rest(Resting { upload: upload.clone(), claim, lease, appender });
         let (runtime, saving) = (catalog.runtime.clone(), catalog.shared.saving.clone());
         let ending = async move {
             tokio::time::sleep(REST).await;
@@ -64,13 +64,13 @@ impl Catalog {
         turn: &mut Turn,
         piece: &Piece,
     ) -> Option<(Claimed, Appender)> {
-        let Resting { upload, claim, hold, mut appender } = turn.rested()?;
-        if hold.age() >= RENEW_AFTER || self.may_append(actor, &upload).is_err() {
+        let Resting { upload, claim, lease, mut appender } = turn.rested()?;
+        if lease.age() >= RENEW_AFTER || self.may_append(actor, &upload).is_err() {
             return None;
         }
         appender.expect_end(check_start(&upload, piece).ok()?);
         let claimed =
-            Claimed { upload, number: claim, hold, tail: Tail::CutOff, boot_to_note: None };
+            Claimed { upload, number: claim, lease, tail: Tail::CutOff, boot_to_note: None };
         Some((claimed, appender))
     }
 }

@@ -2,7 +2,7 @@
 //! leaves nothing behind.
 
 use super::append::Open;
-use super::lease::{Claimed, HOLD, new_hold};
+use super::lease::{Claimed, LEASE, new_lease};
 use super::{Announcement, Received};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::Upload;
@@ -28,13 +28,13 @@ impl Catalog {
             claim: 1,
             instance: self.instance,
             boot: None,
-            until: self.clock.now() + HOLD,
+            until: self.clock.now() + LEASE,
         };
-        let hold = new_hold(Instant::now());
+        let lease = new_lease(Instant::now());
         let upload = self.open_upload(actor, self.ids.next(), &announced, Some(&holder)).await?;
         let turn = self.shared.turns.take(upload.id).await?;
         let mut claimed =
-            Claimed { upload, number: holder.claim, hold, tail: Tail::CutOff, boot_to_note: None };
+            Claimed { upload, number: holder.claim, lease, tail: Tail::CutOff, boot_to_note: None };
         match self.open_claimed(&mut claimed).await {
             Ok(mut appender) => {
                 if let Some(length) = claimed.upload.length() {
@@ -108,7 +108,7 @@ async fn complete(open: &mut Open, actor: &Actor) -> Result<Received> {
         open.note(&kept).await?;
     }
     let whole = Upload { hash_state: kept.hash_state, received, ..open.upload.clone() };
-    open.catalog.finish_claimed(actor, &whole, open.claim, &open.hold).await
+    open.catalog.finish_claimed(actor, &whole, open.claim, &open.lease).await
 }
 
 async fn discard(mut open: Open) {

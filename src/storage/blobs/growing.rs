@@ -2,7 +2,7 @@
 //! it is when it is complete.
 
 use super::running_hash::RunningHash;
-use super::write_lease::Hold;
+use super::write_lease::WriteLease;
 use crate::storage::error::StorageError;
 
 /// The multipart upload with which a blob grows in a bucket.
@@ -59,7 +59,7 @@ pub struct Growing {
     pub multipart: Option<Multipart>,
     /// The number of the writer; no other writer of this blob ever has the same.
     pub writer: i64,
-    pub hold: Hold,
+    pub lease: WriteLease,
 }
 
 /// The treatment of bytes past those that were acknowledged.

@@ -67,7 +67,7 @@ async fn an_append_waits_while_its_upload_is_finished(environment: &Environment)
         catalog.claim(&mut turn, id, lease::Unrecorded::Count, &|_| Ok(())).await.unwrap();
     catalog.open_claimed(&mut claimed).await.unwrap();
     catalog
-        .finish_claimed(&trial.actor, &claimed.upload, claimed.number, &claimed.hold)
+        .finish_claimed(&trial.actor, &claimed.upload, claimed.number, &claimed.lease)
         .await
         .unwrap();
     drop(turn);

@@ -5,9 +5,9 @@
 //! may be shorter, so a file that has arrived completely has no tail.
 //!
 //! A part request of a writer that was taken over may end after the new writer's request, for example on a server that
-//! was suspended; [`Hold`](crate::storage::blobs::Hold) only keeps that writer from beginning another. It cannot
-//! corrupt the file: parts are named by the ids that the store gave for their content, and completing with a part that
-//! was replaced by other bytes fails. A tail has its writer's number in its name.
+//! was suspended; [`WriteLease`](crate::storage::blobs::WriteLease) only keeps that writer from beginning another. It
+//! cannot corrupt the file: parts are named by the ids that the store gave for their content, and completing with a
+//! part that was replaced by other bytes fails. A tail has its writer's number in its name.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -270,7 +270,7 @@ impl InBucket {
             StorageError::Damaged(format!("{} has no multipart upload", self.growing.key))
         })?;
         let (bucket, key) = (self.bucket.clone(), self.growing.key.clone());
-        let hold = self.growing.hold.clone();
+        let lease = self.growing.lease.clone();
         let bytes = (file, end - first);
         self.sent = end;
         self.sending = Some(Sending {
@@ -278,7 +278,7 @@ impl InBucket {
             end,
             hash_state: hash.save(),
             task: self.bucket.runtime.spawn(async move {
-                bucket.put_part(&key, &multipart.id, number, bytes, &hold).await
+                bucket.put_part(&key, &multipart.id, number, bytes, &lease).await
             }),
         });
         Ok(())
@@ -287,8 +287,8 @@ impl InBucket {
     async fn put_tail(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
         let name = format!("{}-{settled}", self.growing.writer);
         let (file, length) = self.file(settled).await?;
-        let (key, hold) = (&self.growing.key, &self.growing.hold);
-        let name = self.bucket.put_tail(key, &name, (file, length), hold).await?;
+        let (key, lease) = (&self.growing.key, &self.growing.lease);
+        let name = self.bucket.put_tail(key, &name, (file, length), lease).await?;
         self.kept.received = settled;
         self.kept.hash_state = hash.save();
         self.kept.tail = Some(name);

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::*;
 use crate::model::Digest;
-use crate::storage::blobs::Hold;
+use crate::storage::blobs::WriteLease;
 
 const SIZE: u64 = 1000;
 
@@ -23,7 +23,7 @@ async fn open(folder: &Path, kept: Kept, tail: Tail) -> Result<Appender, Storage
         tail,
         multipart: None,
         writer: 2,
-        hold: Hold::new(Instant::now(), Duration::from_mins(1)),
+        lease: WriteLease::new(Instant::now(), Duration::from_mins(1)),
     };
     Appender::in_folder(folder.join("shard/blob.part"), folder.join("shard/blob"), growing).await
 }
