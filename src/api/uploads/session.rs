@@ -128,7 +128,7 @@ impl Call {
     /// asked to stop first.
     pub async fn session_after_stopping_writer(&self, id: Uuid) -> Result<Upload, Problem> {
         self.session(id).await?;
-        let upload = self.depot.catalog.halt_upload(&self.caller.actor(), id).await?;
+        let upload = self.depot.catalog.stop_writer(&self.caller.actor(), id).await?;
         self.may_know(upload)
     }
 

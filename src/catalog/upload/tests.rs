@@ -189,7 +189,7 @@ impl<'a> Trial<'a> {
     }
 
     async fn offset(&mut self) -> Option<u64> {
-        match self.catalog.halt_upload(&self.actor, self.upload).await {
+        match self.catalog.stop_writer(&self.actor, self.upload).await {
             Ok(upload) => {
                 assert!(!self.gone, "an ended session answers");
                 assert!(upload.received >= self.acknowledged, "acknowledged bytes are lost");
@@ -204,7 +204,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    async fn take(&mut self, step: &Step) {
+    async fn perform(&mut self, step: &Step) {
         let Some(offset) = self.offset().await else { return };
         match *step {
             Step::Append { length, end } => self.append(offset, length, end).await,
@@ -464,7 +464,7 @@ fn whatever_is_done(
         environment.runtime.block_on(async {
             let mut trial = Trial::begin_told(environment, size, told).await;
             for step in &steps {
-                Box::pin(trial.take(step)).await;
+                Box::pin(trial.perform(step)).await;
             }
             trial.end().await;
         });
@@ -502,7 +502,7 @@ fn after_a_kill_just_after_the_claim_nobody_believes_what_was_to_be_cut_off() {
         environment.runtime.block_on(async {
             for end in [End::KilledUnprovenTwice, End::PowerLostThenKilled] {
                 let mut trial = Trial::begin(&environment, 3_000_000).await;
-                Box::pin(trial.take(&Step::Append { length: 2_000_000, end })).await;
+                Box::pin(trial.perform(&Step::Append { length: 2_000_000, end })).await;
                 Box::pin(trial.end()).await;
             }
         });

@@ -179,8 +179,8 @@ impl Appender {
         }
         self.settle().await?;
         match &mut self.place {
-            Place::Folder(place) => place.finish(self.settled, &self.hash).await,
-            Place::Bucket(place) => Box::pin(place.finish(self.settled, &self.hash)).await,
+            Place::Folder(place) => place.flush(self.settled, &self.hash).await,
+            Place::Bucket(place) => Box::pin(place.flush(self.settled, &self.hash)).await,
         }
     }
 

@@ -159,7 +159,7 @@ impl Tree {
     }
 
     /// Writes a document of a channel's folder as a whole. A bucket stores the document's headers with it.
-    pub async fn write(
+    pub async fn write_document(
         &self,
         path: &str,
         document: FolderDocument,
@@ -168,9 +168,9 @@ impl Tree {
         match self {
             Self::Folder(tree) => {
                 let (tree, path) = (tree.clone(), path.to_owned());
-                blocking(move || tree.write(&path, &content)).await
+                blocking(move || tree.write_document(&path, &content)).await
             }
-            Self::Bucket(tree) => Box::pin(tree.write(path, document, content)).await,
+            Self::Bucket(tree) => Box::pin(tree.write_document(path, document, content)).await,
         }
     }
 

@@ -109,7 +109,7 @@ impl TreeFolder {
     }
 
     /// Writes a small file as a whole.
-    pub fn write(&self, path: &str, content: &[u8]) -> Result<(), StorageError> {
+    pub fn write_document(&self, path: &str, content: &[u8]) -> Result<(), StorageError> {
         let target = self.root.join(path);
         self.write_at(&target, content).map_err(|error| StorageError::file(target.display(), error))
     }

@@ -216,7 +216,7 @@ impl InBucket {
     }
 
     /// Brings everything that has settled into the bucket.
-    pub(super) async fn finish(
+    pub(super) async fn flush(
         &mut self,
         settled: u64,
         hash: &RunningHash,

@@ -62,11 +62,11 @@ impl InFolder {
         self.write_back.kept()
     }
 
-    pub(super) async fn finish(
+    pub(super) async fn flush(
         &mut self,
         settled: u64,
         hash: &RunningHash,
     ) -> Result<Kept, StorageError> {
-        self.write_back.finish(settled, hash).await
+        self.write_back.flush(settled, hash).await
     }
 }

@@ -74,7 +74,7 @@ impl WriteBack {
     }
 
     /// Brings everything that has settled to stable storage.
-    pub(super) async fn finish(
+    pub(super) async fn flush(
         &mut self,
         settled: u64,
         hash: &RunningHash,
