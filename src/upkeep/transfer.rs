@@ -118,11 +118,11 @@ impl Catalog {
             }
             Err(Error::ImageNotFound) => {
                 drop(tx);
-                let draft = ImageDefinition {
+                let definition = ImageDefinition {
                     extension: Some(incoming.extension.clone()),
                     ..ImageDefinition::bare(incoming.image.clone(), incoming.kind)
                 };
-                self.create_image(actor, &draft).await?;
+                self.create_image(actor, &definition).await?;
                 Ok(None)
             }
             Err(error) => Err(error),
