@@ -32,7 +32,7 @@ pub(super) use self::bucket::probe::unusable;
 pub(super) use self::bucket::time_limits::{COPYING, SIGNED_FOR, in_time, within};
 pub use self::bucket::{CopySource, StoredObject};
 pub use self::file_identity::{Identities, ReadFile};
-pub use self::growing::{Complete, Growing, Kept, Multipart, StoredPart, Tail};
+pub use self::growing::{Complete, Growing, Kept, Multipart, StoredPart, Unacknowledged};
 pub use self::listing::{Listing, Stored};
 pub use self::reader::BlobReader;
 pub use self::running_hash::RunningHash;

@@ -14,7 +14,7 @@ use super::open_session::check_start;
 use super::writer_queue::{Resting, Turn};
 use crate::catalog::{Actor, Catalog, Result};
 use crate::model::Upload;
-use crate::storage::blobs::{Appender, Kept, Tail};
+use crate::storage::blobs::{Appender, Kept, Unacknowledged};
 
 /// The time for which a session is kept open: longer than a client needs to begin its next request on a connection for
 /// which that matters.
@@ -69,8 +69,13 @@ impl Catalog {
             return None;
         }
         appender.expect_end(check_start(&upload, piece).ok()?);
-        let claimed =
-            Claimed { upload, number: claim, lease, tail: Tail::CutOff, boot_to_note: None };
+        let claimed = Claimed {
+            upload,
+            number: claim,
+            lease,
+            unacknowledged: Unacknowledged::CutOff,
+            boot_to_note: None,
+        };
         Some((claimed, appender))
     }
 }

@@ -18,7 +18,7 @@ use super::writer_queue::Turn;
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::Upload;
 use crate::storage::Holder;
-use crate::storage::blobs::{Tail, WriteLease};
+use crate::storage::blobs::{Unacknowledged, WriteLease};
 use crate::storage::instance::boot_id;
 
 /// The time without a sign of life after which a writer's session passes to others.
@@ -52,7 +52,7 @@ pub(super) struct Claimed {
     pub(super) number: i64,
     pub(super) lease: WriteLease,
     /// The handling of bytes past the offset.
-    pub(super) tail: Tail,
+    pub(super) unacknowledged: Unacknowledged,
     /// The boot id that has to be recorded in the row once they are cut off.
     pub(super) boot_to_note: Option<&'static str>,
 }
@@ -91,9 +91,9 @@ impl Catalog {
                 return Err(Error::UploadTakenOver);
             }
             if self.is_free(&upload) {
-                let tail = self.tail_of(&upload);
-                let sound =
-                    tail != Tail::CutOff || self.blobs.ends_at(&upload.blob_key, upload.received);
+                let unacknowledged = self.unacknowledged_of(&upload);
+                let sound = unacknowledged != Unacknowledged::CutOff
+                    || self.blobs.ends_at(&upload.blob_key, upload.received);
                 let wanted = (unnoted == Unrecorded::Count).then(boot_id).flatten();
                 let boot = wanted.filter(|_| sound);
                 let holder =
@@ -104,7 +104,7 @@ impl Catalog {
                 tx.commit().await?;
                 let lease = new_lease(begun);
                 let boot_to_note = wanted.filter(|_| !sound);
-                return Ok(Claimed { upload, number: mine, lease, tail, boot_to_note });
+                return Ok(Claimed { upload, number: mine, lease, unacknowledged, boot_to_note });
             }
             tx.commit().await?;
             number = Some(mine);
@@ -129,12 +129,12 @@ impl Catalog {
 
     /// Returns the handling of bytes past the offset. A holder in the row that has no writer was killed. If it was on
     /// this server and the machine has not been restarted, what it wrote is still there.
-    fn tail_of(&self, upload: &Upload) -> Tail {
+    fn unacknowledged_of(&self, upload: &Upload) -> Unacknowledged {
         let same_boot = upload.holder_boot.is_some() && upload.holder_boot.as_deref() == boot_id();
         if upload.holder == Some(self.instance) && same_boot {
-            Tail::TakeIn { of_writer: upload.held_claim }
+            Unacknowledged::TakeIn { of_writer: upload.held_claim }
         } else {
-            Tail::CutOff
+            Unacknowledged::CutOff
         }
     }
 

@@ -5,14 +5,16 @@ use super::lease::Claimed;
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::Upload;
 use crate::storage::StorageError;
-use crate::storage::blobs::{Appender, Growing, Kept, Multipart, RunningHash, Tail, WriteLease};
+use crate::storage::blobs::{
+    Appender, Growing, Kept, Multipart, RunningHash, Unacknowledged, WriteLease,
+};
 
 impl Catalog {
     /// Opens the bytes of a claimed session, and records what a crash left unrecorded.
     pub(super) async fn open_claimed(&self, claimed: &mut Claimed) -> Result<Appender> {
-        let Claimed { upload, number, lease, tail, boot_to_note } = claimed;
+        let Claimed { upload, number, lease, unacknowledged, boot_to_note } = claimed;
         let (id, number) = (upload.id, *number);
-        let opening = Box::pin(self.open_bytes(upload, number, lease, *tail));
+        let opening = Box::pin(self.open_bytes(upload, number, lease, *unacknowledged));
         let mut appender = match self.holding(id, number, lease, opening).await {
             Err(Error::Storage(StorageError::Damaged(what))) => {
                 return Err(self.end_without_bytes(upload, &what).await);
@@ -92,7 +94,7 @@ impl Catalog {
         upload: &mut Upload,
         claim: i64,
         lease: &WriteLease,
-        tail: Tail,
+        unacknowledged: Unacknowledged,
     ) -> Result<Appender> {
         if upload.multipart.is_none() && !upload.is_full() {
             self.begin_multipart(upload, claim).await?;
@@ -105,7 +107,7 @@ impl Catalog {
             key: upload.blob_key.clone(),
             size: upload.length(),
             kept,
-            tail,
+            unacknowledged,
             multipart: multipart_of(upload),
             writer: claim,
             lease: lease.clone(),

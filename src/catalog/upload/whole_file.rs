@@ -6,7 +6,7 @@ use super::lease::{Claimed, LEASE, new_lease};
 use super::{Announcement, Received};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::Upload;
-use crate::storage::blobs::Tail;
+use crate::storage::blobs::Unacknowledged;
 use crate::storage::{Holder, StorageError};
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -33,8 +33,13 @@ impl Catalog {
         let lease = new_lease(Instant::now());
         let upload = self.open_upload(actor, self.ids.next(), &announced, Some(&holder)).await?;
         let turn = self.shared.turns.take(upload.id).await?;
-        let mut claimed =
-            Claimed { upload, number: holder.claim, lease, tail: Tail::CutOff, boot_to_note: None };
+        let mut claimed = Claimed {
+            upload,
+            number: holder.claim,
+            lease,
+            unacknowledged: Unacknowledged::CutOff,
+            boot_to_note: None,
+        };
         match self.open_claimed(&mut claimed).await {
             Ok(mut appender) => {
                 if let Some(length) = claimed.upload.length() {

@@ -34,7 +34,7 @@ use bytes::Bytes;
 use self::blocking_task::Pending;
 use self::memory_budget::Share;
 use super::bucket::Bucket;
-use super::growing::{Growing, Kept, Tail};
+use super::growing::{Growing, Kept, Unacknowledged};
 use super::running_hash::RunningHash;
 use super::staged_file::write_at;
 use crate::storage::error::StorageError;
@@ -79,7 +79,7 @@ impl Appender {
     /// Opens a multipart upload at the end of what was kept.
     pub(super) async fn in_bucket(bucket: Bucket, growing: Growing) -> Result<Self, StorageError> {
         let (mut hash, mut settled) = (growing.kept.hash()?, growing.kept.received);
-        let take_in = matches!(growing.tail, Tail::TakeIn { .. });
+        let take_in = matches!(growing.unacknowledged, Unacknowledged::TakeIn { .. });
         let mut place = InBucket::open(bucket, growing).await?;
         if take_in {
             (settled, hash) = place.take_in_all(settled, hash).await?;

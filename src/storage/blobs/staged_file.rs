@@ -1,8 +1,8 @@
 //! The file in which a blob grows, beside its final name: it is written at an offset, synced, and renamed at the end.
 //!
 //! Bytes past the offset that the catalog knows were written and never acknowledged. After a crash of the server alone,
-//! the operating system still has them, and they are taken in ([`StagedFile::read_tail`]). After a crash of the
-//! machine, nobody knows what they are, and they are cut off.
+//! the operating system still has them, and they are taken in ([`StagedFile::read_unacknowledged`]). After a crash of
+//! the machine, nobody knows what they are, and they are cut off.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -79,7 +79,7 @@ impl StagedFile {
     }
 
     /// Takes in what was written past `from`, up to `limit`, makes it durable, and returns where it ends.
-    pub(super) fn read_tail(
+    pub(super) fn read_unacknowledged(
         &self,
         from: u64,
         limit: u64,

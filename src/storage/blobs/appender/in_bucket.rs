@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::spool::Spool;
 use crate::storage::blobs::bucket::Bucket;
-use crate::storage::blobs::growing::{Growing, Kept, StoredPart, Tail};
+use crate::storage::blobs::growing::{Growing, Kept, StoredPart, Unacknowledged};
 use crate::storage::blobs::running_hash::RunningHash;
 use crate::storage::error::{StorageError, away, lost};
 
@@ -51,9 +51,9 @@ impl InBucket {
     /// Opens the blob at the end of what was kept. Bytes that only the bucket has are fetched with the first new byte,
     /// because most clients that open a session only ask for its state.
     pub(super) async fn open(bucket: Bucket, growing: Growing) -> Result<Self, StorageError> {
-        let before = match growing.tail {
-            Tail::TakeIn { of_writer } => Some(of_writer),
-            Tail::CutOff => None,
+        let before = match growing.unacknowledged {
+            Unacknowledged::TakeIn { of_writer } => Some(of_writer),
+            Unacknowledged::CutOff => None,
         };
         let (folder, writer) = (bucket.spool.join(&growing.key), growing.writer);
         let opened = spawn_blocking(move || Spool::open(&folder, writer, before));
