@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Account, AccountName, Role};
-use crate::storage::{Change, NewAccount, Purpose, Tx};
+use crate::storage::{AccountRecord, Change, Purpose, Tx};
 
 /// A new user.
 pub struct AccountDefinition {
@@ -70,7 +70,7 @@ impl Catalog {
     ) -> Result<Account> {
         check_patterns(&definition.images)?;
         let mut tx = self.db.write().await?;
-        let new = NewAccount {
+        let new = AccountRecord {
             id: self.ids.next(),
             name: &definition.name,
             password_hash: &definition.password_hash,

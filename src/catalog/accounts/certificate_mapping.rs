@@ -6,7 +6,7 @@ use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rules};
 use crate::model::{AccountName, Certificate, CertificateMapping, Digest, MappingName};
-use crate::storage::{Change, NewCertificateMapping, Purpose, Tx};
+use crate::storage::{CertificateMappingRecord, Change, Purpose, Tx};
 
 /// A new mapping.
 pub struct CertificateMappingDefinition {
@@ -80,7 +80,7 @@ impl Catalog {
             None => None,
         };
         let criterion = place(&mut tx, criterion).await?;
-        let new = NewCertificateMapping {
+        let new = CertificateMappingRecord {
             id: self.ids.next(),
             name: &name,
             criterion: &criterion,

@@ -16,7 +16,7 @@ use super::account::check_patterns;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{ApiToken, Role, SigningKey, TokenFilter, TokenName};
-use crate::storage::{Change, NewSigningKey, NewToken, Purpose, Tx};
+use crate::storage::{Change, Purpose, SigningKeyRecord, TokenRecord, Tx};
 
 /// The precision of the time of last use. A write for each request would be its most expensive part.
 pub const USE_NOTED_EVERY: Duration = Duration::from_hours(1);
@@ -129,7 +129,7 @@ impl Catalog {
         };
         let private_key = tx.private_key(key.id).await?;
         let id = self.ids.next();
-        tx.insert_token(&NewToken {
+        tx.insert_token(&TokenRecord {
             id,
             name: &definition.name,
             roles: &definition.roles,
@@ -244,7 +244,7 @@ impl Catalog {
         let (id, created_at) = (self.ids.next(), self.clock.now());
         // Named after the catalog's first key, so that no other catalog has the same issuer.
         let issuer = issuer.unwrap_or_else(|| format!("urn:uuid:{id}"));
-        tx.insert_signing_key(&NewSigningKey {
+        tx.insert_signing_key(&SigningKeyRecord {
             id,
             issuer: &issuer,
             private_key: new.private_key.expose_secret(),
