@@ -185,9 +185,8 @@ impl Bound {
         let clock = opened.catalog.clock().clone();
         follow_outside(&mut background, issuer, followed, clock);
         if let Some(reread) = reread {
-            let reloadable =
-                reload::Reloadable { catalog: opened.catalog.clone(), download_limits, reread };
-            let reloadable = Arc::new(reloadable);
+            let catalog = opened.catalog.clone();
+            let reloadable = Arc::new(reload::Reloadable { catalog, download_limits, reread });
             background.spawn(without_end("follow settings", move || {
                 reload::keep_up(config.clone(), Arc::clone(&reloadable))
             }));
@@ -195,10 +194,8 @@ impl Bound {
         for url in urls {
             tracing::info!("listening on {url}");
         }
-        let result = server
-            .run()
-            .await
-            .map_err(|error| listen_error("the server stopped unexpectedly", error));
+        let stopped = |error| listen_error("the server stopped unexpectedly", error);
+        let result = server.run().await.map_err(stopped);
         tracing::info!("stopped serving, closing the catalog");
         // A database that no longer answers must not delay the stop: whatever was acknowledged is durable.
         let deadline = *stopped_at.get_or_init(Instant::now) + grace + CLOSING;
@@ -258,7 +255,7 @@ fn background(opened: &Opened) -> JoinSet<()> {
             let catalog = opened.catalog.clone();
             tasks.spawn(without_end($name, move || {
                 let catalog = catalog.clone();
-                async move { Box::pin(catalog.$work()).await }
+                async move { catalog.$work().await }
             }));
         };
     }

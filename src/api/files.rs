@@ -67,7 +67,7 @@ pub async fn put(
     let announced =
         Announcement { image, revision, role, size, digest, metadata, condition, protocol };
     let incoming = depot.catalog.receive(&caller.actor(), announced).await?;
-    let received = Box::pin(take_whole(incoming, Body::new(&request, payload), witnesses))
+    let received = take_whole(incoming, Body::new(&request, payload), witnesses)
         .await?
         .finish(&caller.actor())
         .await?;

@@ -150,8 +150,7 @@ impl BackupStore {
 
     /// Stores a file's bytes and compares them with their digest.
     pub async fn put_blob(&self, reader: &BlobReader, digest: &Digest) -> Result<(), StorageError> {
-        Box::pin(copying::copy(reader, &self.store, &self.blob(digest), digest, Attributes::new()))
-            .await
+        copying::copy(reader, &self.store, &self.blob(digest), digest, Attributes::new()).await
     }
 
     pub fn reader(&self, digest: &Digest, size: u64) -> Result<BlobReader, StorageError> {
@@ -200,8 +199,7 @@ impl BackupStore {
         reader: &BlobReader,
         digest: &Digest,
     ) -> Result<(), StorageError> {
-        Box::pin(copying::copy(reader, &self.store, &self.catalog(name), digest, Attributes::new()))
-            .await
+        copying::copy(reader, &self.store, &self.catalog(name), digest, Attributes::new()).await
     }
 
     pub async fn get(&self, notes: Notes, name: &str) -> Result<Bytes, StorageError> {

@@ -117,7 +117,7 @@ impl Drop for Appending {
         // A client that disconnects drops the request's future. Only a separate task can still wait, and not a task of
         // the worker, which may be the next to stop.
         let (runtime, saving) = (open.catalog.runtime.clone(), open.catalog.shared.saving.clone());
-        saving.spawn_on(async move { open.save_or_log().await }, &runtime);
+        saving.spawn_on(open.save_or_log(), &runtime);
     }
 }
 
@@ -166,7 +166,7 @@ impl Open {
             self.renew().await?;
         }
         let (id, claim) = (self.upload.id, self.claim);
-        let writing = Box::pin(self.appender.write(bytes));
+        let writing = self.appender.write(bytes);
         let written = self.catalog.holding(id, claim, &self.lease, writing).await;
         if let Err(StorageError::Damaged(what)) = &written {
             self.gone = Some(what.clone());
@@ -189,7 +189,7 @@ impl Open {
                 let (actor, claim) = (&self.actor, self.claim);
                 let id = self.upload.id;
                 let reserving = self.catalog.reserve_more(actor, &mut self.upload, claim, end);
-                self.catalog.holding(id, claim, &self.lease, Box::pin(reserving)).await
+                self.catalog.holding(id, claim, &self.lease, reserving).await
             }
             None => self.catalog.check_open_ended(end),
             Some(_) => Ok(()),
@@ -266,7 +266,7 @@ impl Open {
             && self.may_stay_open(kept)
         {
             let kept = kept.clone();
-            return Box::pin(self.note_and_rest(&kept)).await;
+            return self.note_and_rest(&kept).await;
         }
         let kept = match &first {
             Ok(kept) => Ok(kept.clone()),
@@ -280,7 +280,7 @@ impl Open {
 
     /// Brings everything that has arrived to stable storage.
     pub(super) async fn sync(&mut self) -> std::result::Result<Kept, StorageError> {
-        let syncing = Box::pin(self.appender.sync());
+        let syncing = self.appender.sync();
         self.catalog.holding(self.upload.id, self.claim, &self.lease, syncing).await
     }
 

@@ -56,8 +56,7 @@ impl Catalog {
     /// what it has, and takes in what a kill left.
     pub async fn stop_writer(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
         let (catalog, actor) = (self.clone(), actor.clone());
-        self.to_the_end(async move { Box::pin(catalog.take_over_and_release(&actor, id)).await })
-            .await
+        self.to_the_end(async move { catalog.take_over_and_release(&actor, id).await }).await
     }
 
     async fn take_over_and_release(&self, actor: &Actor, id: Uuid) -> Result<Upload> {

@@ -20,7 +20,7 @@ impl Catalog {
     /// Commits a full upload to its draft. Repeated after a lost answer, it returns the same file.
     pub async fn finish_upload(&self, actor: &Actor, id: Uuid) -> Result<Received> {
         let (catalog, actor) = (self.clone(), actor.clone());
-        self.to_the_end(async move { Box::pin(catalog.finish_full(&actor, id)).await }).await
+        self.to_the_end(async move { catalog.finish_full(&actor, id).await }).await
     }
 
     async fn finish_full(&self, actor: &Actor, id: Uuid) -> Result<Received> {
@@ -58,7 +58,7 @@ impl Catalog {
         if claimed.upload.tail.is_some() {
             self.prepare(claimed, &mut appender).await?;
             let Claimed { upload, number, lease, .. } = claimed;
-            let kept = self.holding(upload.id, *number, lease, Box::pin(appender.sync())).await?;
+            let kept = self.holding(upload.id, *number, lease, appender.sync()).await?;
             self.note_progress(upload, *number, lease, &kept).await?;
         }
         Ok(())
@@ -83,7 +83,7 @@ impl Catalog {
             });
         }
         let whole = self.whole(upload).await?;
-        let completing = Box::pin(self.blobs.complete(&whole));
+        let completing = self.blobs.complete(&whole);
         let completed = self.holding(upload.id, claim, lease, completing).await;
         if let Err(StorageError::Damaged(what)) = &completed {
             return Err(self.end_without_bytes(upload, what).await);

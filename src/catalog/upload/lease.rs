@@ -92,10 +92,10 @@ impl Catalog {
             }
             if self.is_free(&upload) {
                 let unacknowledged = self.unacknowledged_of(&upload);
-                let sound = unacknowledged != Unacknowledged::CutOff
+                let all_valid = unacknowledged != Unacknowledged::CutOff
                     || self.blobs.ends_at(&upload.blob_key, upload.received);
                 let wanted = (unnoted == Unrecorded::Count).then(boot_id).flatten();
-                let boot = wanted.filter(|_| sound);
+                let boot = wanted.filter(|_| all_valid);
                 let holder =
                     Holder { claim: mine, instance: self.instance, boot, until: self.held_until() };
                 if !tx.hold_upload(id, &holder).await? {
@@ -103,7 +103,7 @@ impl Catalog {
                 }
                 tx.commit().await?;
                 let lease = new_lease(begun);
-                let boot_to_note = wanted.filter(|_| !sound);
+                let boot_to_note = wanted.filter(|_| !all_valid);
                 return Ok(Claimed { upload, number: mine, lease, unacknowledged, boot_to_note });
             }
             tx.commit().await?;
@@ -142,24 +142,27 @@ impl Catalog {
         self.clock.now() + LEASE
     }
 
-    /// Does work that may take longer than others wait, and meanwhile reports that the writer is alive. The work should
-    /// be boxed: otherwise, the caller's future would contain it twice.
-    pub(super) async fn holding<T, E>(
+    /// Does work that may take longer than others wait, and meanwhile reports that the writer is alive.
+    pub(super) fn holding<T, E>(
         &self,
         id: Uuid,
         claim: i64,
         lease: &WriteLease,
-        mut work: impl Future<Output = std::result::Result<T, E>> + Unpin,
-    ) -> std::result::Result<T, E> {
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => return done,
-                () = tokio::time::sleep(RENEW_AFTER) => {}
+        work: impl Future<Output = std::result::Result<T, E>>,
+    ) -> impl Future<Output = std::result::Result<T, E>> {
+        // Boxed before the first await, so that no caller's future contains the work.
+        let mut work = Box::pin(work);
+        async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut work => return done,
+                    () = tokio::time::sleep(RENEW_AFTER) => {}
+                }
+                // A newer writer waits for this one to end. A database that is unreachable for a moment is no reason to
+                // stop; the lease expires by itself if that lasts.
+                let _newest = self.renew(id, claim, lease).await;
             }
-            // A newer writer waits for this one to end. A database that is unreachable for a moment is no reason to
-            // stop; the lease expires by itself if that lasts.
-            let _newest = self.renew(id, claim, lease).await;
         }
     }
 

@@ -14,7 +14,7 @@ impl Catalog {
     pub(super) async fn open_claimed(&self, claimed: &mut Claimed) -> Result<Appender> {
         let Claimed { upload, number, lease, unacknowledged, boot_to_note } = claimed;
         let (id, number) = (upload.id, *number);
-        let opening = Box::pin(self.open_bytes(upload, number, lease, *unacknowledged));
+        let opening = self.open_bytes(upload, number, lease, *unacknowledged);
         let mut appender = match self.holding(id, number, lease, opening).await {
             Err(Error::Storage(StorageError::Damaged(what))) => {
                 return Err(self.end_without_bytes(upload, &what).await);
@@ -27,7 +27,7 @@ impl Catalog {
             tx.commit().await?;
         }
         if appender.taken() > upload.received {
-            let found = self.holding(id, number, lease, Box::pin(appender.sync())).await?;
+            let found = self.holding(id, number, lease, appender.sync()).await?;
             tracing::info!(upload = %id, bytes = found.received - upload.received,
                 "recovered bytes that a killed server had received");
             self.note_progress(upload, number, lease, &found).await?;
@@ -44,7 +44,7 @@ impl Catalog {
         appender: &mut Appender,
     ) -> Result<()> {
         let Claimed { upload, number, lease, .. } = claimed;
-        let preparing = Box::pin(appender.prepare());
+        let preparing = appender.prepare();
         match self.holding(upload.id, *number, lease, preparing).await {
             Err(StorageError::TailChanged(what)) => {
                 let given = upload.received;

@@ -20,7 +20,7 @@ impl Catalog {
     /// Reserves disk space for a file of a draft and opens it for writing.
     pub async fn receive(&self, actor: &Actor, announced: Announcement) -> Result<Incoming> {
         let (catalog, actor) = (self.clone(), actor.clone());
-        self.to_the_end(async move { Box::pin(catalog.open_whole(&actor, announced)).await }).await
+        self.to_the_end(async move { catalog.open_whole(&actor, announced).await }).await
     }
 
     async fn open_whole(&self, actor: &Actor, announced: Announcement) -> Result<Incoming> {
@@ -68,7 +68,7 @@ impl Incoming {
         let mut open = self.open.take().ok_or(Error::UploadLost)?;
         let (catalog, actor) = (open.catalog.clone(), actor.clone());
         let finishing = async move {
-            let finished = Box::pin(complete(&mut open, &actor)).await.map_err(to_be_sent_again);
+            let finished = complete(&mut open, &actor).await.map_err(to_be_sent_again);
             if finished.is_err() {
                 discard(open).await;
             }

@@ -127,7 +127,7 @@ impl Appender {
     pub async fn prepare(&mut self) -> Result<(), StorageError> {
         match &mut self.place {
             Place::Folder(_) => Ok(()),
-            Place::Bucket(place) => Box::pin(place.prepare(self.settled)).await,
+            Place::Bucket(place) => place.prepare(self.settled).await,
         }
     }
 
@@ -162,7 +162,7 @@ impl Appender {
     /// kill.
     pub async fn release_spool(&self, kept: u64) {
         if let Place::Bucket(place) = &self.place {
-            Box::pin(place.release_spool(kept)).await;
+            place.release_spool(kept).await;
         }
     }
 
@@ -180,7 +180,7 @@ impl Appender {
         self.settle().await?;
         match &mut self.place {
             Place::Folder(place) => place.flush(self.settled, &self.hash).await,
-            Place::Bucket(place) => Box::pin(place.flush(self.settled, &self.hash)).await,
+            Place::Bucket(place) => place.flush(self.settled, &self.hash).await,
         }
     }
 
@@ -256,7 +256,7 @@ impl Place {
     async fn on_settled(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
         match self {
             Self::Folder(place) => place.on_settled(settled, hash),
-            Self::Bucket(place) => Box::pin(place.on_settled(settled, hash)).await,
+            Self::Bucket(place) => place.on_settled(settled, hash).await,
         }
     }
 
@@ -264,7 +264,7 @@ impl Place {
     async fn file(&mut self, at: u64) -> Result<(Arc<File>, u64), StorageError> {
         match self {
             Self::Folder(place) => Ok((place.file(), at)),
-            Self::Bucket(place) => Box::pin(place.file(at)).await,
+            Self::Bucket(place) => place.file(at).await,
         }
     }
 }

@@ -57,7 +57,7 @@ impl Blobs {
                 let listed = listed.await.map_err(|error| away(error.to_string()))?;
                 listed.map_err(|error| StorageError::file(what, error))
             }
-            Place::Bucket(bucket) => Box::pin(list_bucket(bucket)).await,
+            Place::Bucket(bucket) => list_bucket(bucket).await,
         }
     }
 
@@ -138,7 +138,7 @@ impl Blobs {
             Place::Bucket(bucket) => {
                 let location = bucket.client.prefix.clone().join(name);
                 let read = async { bucket.client.objects.get(&location).await?.bytes().await };
-                match Box::pin(in_time(read)).await {
+                match in_time(read).await {
                     Err(StorageError::Store(object_store::Error::NotFound { .. })) => {
                         return Ok(None);
                     }
@@ -157,7 +157,7 @@ impl Blobs {
             Place::Bucket(bucket) => {
                 let location = bucket.client.prefix.clone().join(name);
                 let put = bucket.client.objects.put(&location, text.into());
-                Box::pin(in_time(put)).await.map(drop)
+                in_time(put).await.map(drop)
             }
         }
     }
@@ -169,7 +169,7 @@ impl Blobs {
             }
             Place::Bucket(bucket) => {
                 let location = bucket.client.prefix.clone().join(name);
-                Box::pin(in_time(bucket.client.objects.delete(&location))).await
+                in_time(bucket.client.objects.delete(&location)).await
             }
         }
     }

@@ -111,9 +111,7 @@ impl Blobs {
     ) -> Result<Option<Url>, StorageError> {
         match &self.0 {
             Place::Folder { .. } => Ok(None),
-            Place::Bucket(bucket) => {
-                Box::pin(bucket.signed_url(key, method, good_for)).await.map(Some)
-            }
+            Place::Bucket(bucket) => bucket.signed_url(key, method, good_for).await.map(Some),
         }
     }
 
@@ -121,7 +119,7 @@ impl Blobs {
     pub async fn stored_object(&self, key: &str) -> Result<Option<StoredObject>, StorageError> {
         match &self.0 {
             Place::Folder { .. } => Ok(None),
-            Place::Bucket(bucket) => Box::pin(bucket.stored_object(key)).await,
+            Place::Bucket(bucket) => bucket.stored_object(key).await,
         }
     }
 
@@ -133,7 +131,7 @@ impl Blobs {
     ) -> Result<Option<Findings>, StorageError> {
         match &self.0 {
             Place::Folder { .. } => Ok(None),
-            Place::Bucket(bucket) => Box::pin(bucket.probe(key, bytes)).await.map(Some),
+            Place::Bucket(bucket) => bucket.probe(key, bytes).await.map(Some),
         }
     }
 
@@ -183,7 +181,7 @@ impl Blobs {
             }
             Place::Bucket(bucket) => (bucket.objects(), bucket.location(key), bucket.attributes()),
         };
-        Box::pin(copying::copy(reader, &store, &location, digest, attributes)).await
+        copying::copy(reader, &store, &location, digest, attributes).await
     }
 
     /// Deletes a blob's bytes, complete or not. Missing ones are no error.
@@ -191,7 +189,7 @@ impl Blobs {
         match &self.0 {
             Place::Bucket(bucket) => {
                 spool::remove(&bucket.spool.join(key))?;
-                Box::pin(bucket.remove(key, multipart)).await
+                bucket.remove(key, multipart).await
             }
             Place::Folder { store, .. } => {
                 let path = self.local_path(key).unwrap_or_default();

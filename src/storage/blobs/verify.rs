@@ -94,9 +94,7 @@ impl Blobs {
                     examined => examined,
                 }
             }
-            Place::Bucket(bucket) => {
-                Box::pin(examine_object(self, bucket, (key, size), digest, pace)).await
-            }
+            Place::Bucket(bucket) => examine_object(self, bucket, (key, size), digest, pace).await,
         }
     }
 }
