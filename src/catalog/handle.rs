@@ -161,7 +161,7 @@ impl Catalog {
 
     /// Tests the store if it is a bucket: see [`probe`].
     pub async fn probe_store(&self) -> Result<Option<Findings>, StorageError> {
-        Box::pin(probe::probe(&self.blobs, &self.tree, &self.clock, self.ids.next())).await
+        probe::probe(&self.blobs, &self.tree, &self.clock, self.ids.next()).await
     }
 
     /// Refuses a folder that has lost its mark since startup: what is written there now would be below the mount point,

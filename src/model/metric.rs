@@ -111,9 +111,9 @@ table! {
     CONNECTIONS_REFUSED: Counter "imagedepot_connections_refused_total" [] Count,
         "Connections that were refused because too many were open, from one address or in all";
     TLS_CERTIFICATE_EXPIRY: Gauge "imagedepot_tls_certificate_expiry_timestamp_seconds" ["listener"] Seconds,
-        "Time at which the first certificate of the listener's chain expires";
+        "Earliest expiry of the certificates in the listener's chain";
     TLS_CRL_NEXT_UPDATE: Gauge "imagedepot_tls_crl_next_update_timestamp_seconds" ["listener"] Seconds,
-        "Time at which the first of the listener's revocation lists is due for its next update";
+        "Earliest next update of the listener's revocation lists";
     TLS_RELOAD_SUCCESS: Gauge "imagedepot_tls_reload_success" ["listener"] Count,
         "1 if the listener uses the current TLS files, 0 if they could not be loaded";
     TLS_RELOAD_SUCCESS_AT: Gauge "imagedepot_tls_reload_success_timestamp_seconds" ["listener"] Seconds,
@@ -137,13 +137,13 @@ table! {
     STORED_BYTES: Gauge "imagedepot_stored_bytes" [] Bytes,
         "Bytes in the store, including bytes that are arriving and bytes that are about to be removed";
     TREE_STEPS_DUE: Gauge "imagedepot_tree_steps_due" [] Count,
-        "Steps that this server's last look at the tree found and that are not done yet";
+        "Steps that this server's last comparison of tree and catalog found and that are not done yet";
     PUBLICATION_PENDING_SINCE: Gauge "imagedepot_publication_pending_since_timestamp_seconds" [] Seconds,
         "Time since which the tree has been behind the catalog; 0 if it is not";
     MANIFEST_EXPIRY: Gauge "imagedepot_manifest_expiry_timestamp_seconds" [] Seconds,
-        "Time at which the first of the channels' manifests expires";
+        "Earliest expiry of the channels' manifests";
     SCRUB_OLDEST_VERIFIED: Gauge "imagedepot_scrub_oldest_verified_timestamp_seconds" [] Seconds,
-        "Time since which every stored file was verified or has arrived";
+        "Time since which every stored file was read again or uploaded";
     SCRUB_DAMAGED_BLOBS: Gauge "imagedepot_scrub_damaged_blobs" [] Count,
         "Stored blobs whose bytes are damaged";
     NEWEST_BACKUP: Gauge "imagedepot_backup_newest_timestamp_seconds" [] Seconds,

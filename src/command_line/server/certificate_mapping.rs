@@ -9,7 +9,9 @@ use serde_json::json;
 use super::absent;
 use super::data::DataArgs;
 use crate::api::certificate_mappings::MappingBody;
-use crate::catalog::accounts::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
+use crate::catalog::accounts::certificate_mapping::{
+    CertificateMappingDefinition, CriterionDefinition,
+};
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::client::output::Output;
 use crate::model::certificate_mapping::{Criterion, Outcome, Rule, Rules};
@@ -73,7 +75,7 @@ async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Resul
     let actor = Actor::system("command-line");
     match action {
         Action::Add(args) => {
-            let mapping = catalog.create_certificate_mapping(&actor, args.draft()?).await?;
+            let mapping = catalog.create_certificate_mapping(&actor, args.definition()?).await?;
             let sentence = line(&mapping);
             output.result(&sentence, &serde_json::to_value(MappingBody::from(mapping))?)?;
         }
@@ -95,7 +97,7 @@ async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Resul
 }
 
 impl AddArgs {
-    fn draft(self) -> anyhow::Result<CertificateMappingDraft> {
+    fn definition(self) -> anyhow::Result<CertificateMappingDefinition> {
         let outcome = match self.user {
             Some(user) if !self.deny => Outcome::Allow(user),
             user => Outcome::Deny(user),
@@ -103,15 +105,15 @@ impl AddArgs {
         let criterion = if let Some(file) = self.certificate {
             let shown = file.display().to_string();
             let pem = std::fs::read_to_string(&file).with_context(|| shown.clone())?;
-            CriterionDraft::Certificate(Box::new(Certificate::from_pem(&pem).context(shown)?))
+            CriterionDefinition::Certificate(Box::new(Certificate::from_pem(&pem).context(shown)?))
         } else {
             let rules = self.rules.into_iter();
             let rules =
                 rules.map(|rule| if self.ignore_case { rule.ignoring_case() } else { rule });
             let rules = Rules::try_from(rules.collect::<Vec<_>>())?;
-            CriterionDraft::Rules { rules, position: self.position }
+            CriterionDefinition::Rules { rules, position: self.position }
         };
-        Ok(CertificateMappingDraft { name: self.name, criterion, outcome })
+        Ok(CertificateMappingDefinition { name: self.name, criterion, outcome })
     }
 }
 

@@ -13,7 +13,7 @@ use super::secret_file;
 use super::user::RoleName;
 use crate::access::token;
 use crate::api::tokens::TokenBody;
-use crate::catalog::accounts::token::{OlderKeys, TokenDraft};
+use crate::catalog::accounts::token::{OlderKeys, TokenDefinition};
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::client::nearest::absent;
 use crate::client::output::{Output, complain};
@@ -126,10 +126,10 @@ async fn create(
     let CreateArgs { name, roles, images, expires_in, out } = args;
     let roles = roles.into_iter().map(Role::from).collect();
     let expires_at = expires_in.map(|lifetime| from_now(catalog, lifetime)).transpose()?;
-    let draft = TokenDraft { name, roles, images, expires_at, maker_expires_at: None };
+    let definition = TokenDefinition { name, roles, images, expires_at, maker_expires_at: None };
     // The file comes first: otherwise there could be a valid token that nobody has seen.
     let file = out.as_deref().map(secret_file::create).transpose()?;
-    let issued = token::issue(catalog, actor, draft).await;
+    let issued = token::issue(catalog, actor, definition).await;
     let (made, text) = match (issued, &out) {
         (Err(error), Some(path)) => {
             secret_file::take_away(path);

@@ -11,7 +11,7 @@ use super::absent;
 use super::data::DataArgs;
 use crate::access::password::hash_in_background;
 use crate::api::users::UserBody;
-use crate::catalog::accounts::account::{AccountChange, AccountDraft};
+use crate::catalog::accounts::account::{AccountChange, AccountDefinition};
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::client::Failure;
 use crate::client::output::Output;
@@ -122,8 +122,8 @@ async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Resul
         Action::Add { name, roles, images } => {
             let password_hash = hash_in_background(name.as_str(), new_password()?).await?;
             let roles = roles.into_iter().map(Role::from).collect();
-            let draft = AccountDraft { name, password_hash, roles, images };
-            let account = catalog.create_account(&actor, draft).await?;
+            let definition = AccountDefinition { name, password_hash, roles, images };
+            let account = catalog.create_account(&actor, definition).await?;
             return tell(account, "was created", output);
         }
         Action::List => return list(catalog, output).await,
