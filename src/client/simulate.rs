@@ -142,8 +142,9 @@ async fn offer(
     let mut interrupt = Interrupt::listen()?;
     let cpu = own_cpu();
     let progress = tokio::spawn(show_progress(load.clone(), output));
-    let (pacer, duration, runtime) = (load.clone(), plan.duration, Handle::current());
-    let mut pacing = tokio::task::spawn_blocking(move || pacer.pace(&schedule, duration, &runtime));
+    let (offering, duration, runtime) = (load.clone(), plan.duration, Handle::current());
+    let mut pacing =
+        tokio::task::spawn_blocking(move || offering.pace(&schedule, duration, &runtime));
     let (paced, mut is_interrupted) = tokio::select! {
         paced = &mut pacing => (paced, false),
         () = interrupt.pressed() => {

@@ -13,6 +13,8 @@ use crate::client::exit_code::Exit;
 
 /// The significant digits of a latency.
 const DIGITS: u8 = 3;
+/// The longest latency that is told apart from longer ones, in microseconds: an hour.
+const LONGEST: u64 = 3_600_000_000;
 /// The delay up to which a check counts as asked in time.
 const IN_TIME: Duration = Duration::from_millis(10);
 /// The largest number of different texts that are counted one by one. They come from another machine.
@@ -62,7 +64,7 @@ pub struct Recent {
 impl Tally {
     pub fn new() -> Result<Self, Failure> {
         let impossible = |error| Failure::new(Exit::Other, format!("no histogram: {error}"));
-        let latencies = Histogram::new(DIGITS).map_err(impossible)?;
+        let latencies = Histogram::new_with_bounds(1, LONGEST, DIGITS).map_err(impossible)?;
         let recent = Recent { checks: 0, errors: 0, latencies: latencies.clone() };
         Ok(Self(Mutex::new(Measured {
             checks: 0,
@@ -167,7 +169,6 @@ impl Measured {
         self.recent.checks += 1;
         let Some(latency) = latency else { return };
         let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
-        // A histogram that may grow takes every value below 2^63.
         if let Some(latencies) = self.latencies.get_mut(&way) {
             latencies.saturating_record(microseconds);
         }
