@@ -41,6 +41,8 @@ enum Command {
     Prestage(client::prestage::Args),
     /// Check a pre-staging kit for missing, changed, writable or added files
     Verify(client::verify::Args),
+    /// Load a running server with the update checks of a fleet, and measure its answers
+    Simulate(client::simulate::Args),
     #[cfg(feature = "server")]
     #[command(flatten)]
     Server(server::Command),
@@ -68,6 +70,7 @@ impl CommandLine {
             Command::Pull(args) => client::pull::run(args).await,
             Command::Prestage(args) => client::prestage::run(args).await,
             Command::Verify(args) => client::verify::run(args).await,
+            Command::Simulate(args) => client::simulate::run(args).await,
             #[cfg(feature = "server")]
             Command::Server(command) => return command.run(self.config.as_deref()).await,
         };

@@ -12,7 +12,7 @@
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
-//! - how it is run: [`every_command`], [`documents_walk`], [`download_limits`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`backup_places`], [`moving_in`],
+//! - how it is run: [`every_command`], [`simulate`], [`documents_walk`], [`download_limits`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`backup_places`], [`moving_in`],
 //!   [`relocation`], [`deployment`], [`builds`], [`idle_memory`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
@@ -105,6 +105,7 @@ mod secrets;
 mod settings;
 mod shared_caches;
 mod silent_database;
+mod simulate;
 mod slow_line_behind_nginx;
 mod slow_senders;
 mod status;
