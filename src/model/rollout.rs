@@ -65,8 +65,8 @@ pub struct HaltRule {
     pub at_least: std::num::NonZeroU32,
 }
 
-const fn usual_number_of_reports() -> std::num::NonZeroU32 {
-    std::num::NonZeroU32::new(20).unwrap()
+fn usual_number_of_reports() -> std::num::NonZeroU32 {
+    const { std::num::NonZeroU32::MIN.saturating_add(19) }
 }
 
 /// The form of a rollout in requests, answers and rows.
