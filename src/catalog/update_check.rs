@@ -1,7 +1,7 @@
 //! The update check: what a client machine is told to do. It is a pure function of the snapshot, the question and the
 //! time, without a database.
 //!
-//! [`rules`] has the rules in their order: the first one that decides chooses the [`Verdict`], and [`decide`] turns that
+//! [`rules`] has the rules in their order: the first one that decides chooses the verdict, and [`decide`] turns that
 //! into the answer. [`explain`] shows every rule that was weighed. [`slot`] says when the client asks again, and
 //! [`load`] how a server protects itself from too many questions.
 
