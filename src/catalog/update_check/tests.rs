@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 use proptest::prelude::*;
 use serde_json::json;
 use uuid::Uuid;
@@ -11,9 +11,11 @@ use uuid::Uuid;
 use super::explain::{Outcome, explain};
 use super::slot::seconds_until_slot;
 use super::*;
-use crate::catalog::snapshot::{OfferedPath, PreviousOffer};
+use crate::catalog::snapshot::{Offer, OfferedPath, OfferedRevision, PreviousOffer};
 use crate::model::promotion::Progress;
-use crate::model::{Digest, FileRole, Halted, OfferedImage, Promotion, PromotionKind, Terms};
+use crate::model::{
+    ClientId, Digest, FileRole, Halted, OfferedImage, Promotion, PromotionKind, Terms,
+};
 
 const CHANNEL: &str = "production";
 
