@@ -8,6 +8,7 @@
 
 #[cfg(feature = "server")]
 pub mod account;
+pub mod audit_hash;
 #[cfg(feature = "server")]
 pub mod backup;
 #[cfg(feature = "server")]
