@@ -1,9 +1,11 @@
 //! The command line: its arguments, and how a command ends.
 //!
-//! The commands that work over HTTP are in `client`. Those of the server's side are in `server`, each in a file of its
+//! The commands that work over HTTP are in `client`; `completion` and `manual` describe the command line itself. Those of the server's side are in `server`, each in a file of its
 //! own. The client's build contains only the former.
 
+mod completion;
 mod failure;
+mod manual;
 #[cfg(feature = "server")]
 mod server;
 mod version;
@@ -13,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::failure::fail;
 use crate::client;
@@ -41,6 +43,13 @@ enum Command {
     Prestage(client::prestage::Args),
     /// Check a pre-staging kit for missing, changed, writable or added files
     Verify(client::verify::Args),
+    #[command(flatten)]
+    Daily(client::daily::Command),
+    /// Print the completion script of a shell
+    Completion(completion::Args),
+    /// Write the manual pages to a folder
+    #[command(after_help = client::EXIT_CODES)]
+    Man(manual::Args),
     #[cfg(feature = "server")]
     #[command(flatten)]
     Server(server::Command),
@@ -68,6 +77,9 @@ impl CommandLine {
             Command::Pull(args) => client::pull::run(args).await,
             Command::Prestage(args) => client::prestage::run(args).await,
             Command::Verify(args) => client::verify::run(args).await,
+            Command::Daily(command) => Box::pin(command.run()).await,
+            Command::Completion(args) => completion::run(&args, Self::command()),
+            Command::Man(args) => manual::run(&args, Self::command()),
             #[cfg(feature = "server")]
             Command::Server(command) => return command.run(self.config.as_deref()).await,
         };
@@ -83,8 +95,6 @@ impl CommandLine {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]
