@@ -7,15 +7,19 @@ use crate::harness::folder::files_below;
 
 /// Has bash complete a line whose words these are, and returns what it offers.
 async fn completed(words: &[&str]) -> Vec<String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("imagedepot");
     let script = run(imagedepot(["completion", "bash"])).await.successful().stdout;
+    std::fs::write(&file, script).expect("write the script");
     let line = words.join(" ");
     let quoted: Vec<_> = words.iter().map(|word| format!("'{word}'")).collect();
     let ask = format!(
-        "{script}\n\
+        "source {}\n\
          COMP_WORDS=({}); COMP_CWORD={}; COMP_LINE='{line}'; COMP_POINT={}\n\
          handler=$(complete -p imagedepot); handler=${{handler##*-F }}; handler=${{handler%% *}}\n\
          $handler imagedepot '{}' '{}'\n\
          printf '%s\\n' \"${{COMPREPLY[@]}}\"",
+        file.display(),
         quoted.join(" "),
         words.len() - 1,
         line.len(),
