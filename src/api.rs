@@ -4,6 +4,7 @@
 //! operations share, and [`openapi`] generates the document that describes them. Every other module is one noun of the
 //! API. A fleet of clients uses `update_check`, `tree` and `bits`.
 
+pub mod approvals;
 pub mod assignments;
 pub mod audit;
 pub mod bits;
@@ -11,15 +12,18 @@ pub mod certificate_mappings;
 pub mod channels;
 pub mod conventions;
 pub mod depot;
+pub mod explain;
 pub mod files;
 pub mod garbage;
 pub mod health;
 pub mod images;
 pub mod openapi;
+pub mod pins;
 pub mod prestage;
 pub mod promotions;
 pub mod publications;
 pub mod revisions;
+pub mod rollouts;
 pub mod routes;
 pub mod scrub;
 pub mod status;

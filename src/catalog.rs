@@ -32,6 +32,7 @@ pub mod promotion;
 pub mod publication;
 mod replicas;
 pub mod revision;
+pub mod rollout;
 pub mod rules;
 pub mod snapshot;
 #[cfg(test)]

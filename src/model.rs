@@ -20,6 +20,8 @@ pub mod certificate_mapping;
 #[cfg(feature = "server")]
 pub mod channel;
 #[cfg(feature = "server")]
+pub mod client_pattern;
+#[cfg(feature = "server")]
 pub mod clock;
 pub mod digest;
 #[cfg(feature = "server")]
@@ -39,15 +41,23 @@ pub mod part;
 #[cfg(feature = "server")]
 pub mod pattern;
 pub mod pem;
+#[cfg(feature = "server")]
+pub mod pending_promotion;
+#[cfg(feature = "server")]
+pub mod pin;
 pub mod program;
 #[cfg(feature = "server")]
 pub mod promotion;
 #[cfg(feature = "server")]
 pub mod publication;
 #[cfg(feature = "server")]
+pub mod refusal;
+#[cfg(feature = "server")]
 pub mod replica;
 #[cfg(feature = "server")]
 pub mod revision;
+#[cfg(feature = "server")]
+pub mod rollout;
 #[cfg(feature = "server")]
 pub(crate) mod row;
 #[cfg(feature = "server")]
@@ -62,7 +72,7 @@ pub mod upload;
 
 pub use digest::Digest;
 pub use name::{
-    AccountName, ChannelName, ClientId, ImageName, InvalidName, MappingName, TokenName,
+    AccountName, ChannelName, ClientGroup, ClientId, ImageName, InvalidName, MappingName, TokenName,
 };
 
 #[cfg(feature = "server")]
@@ -73,15 +83,18 @@ pub use self::{
     certificate::Certificate,
     certificate_mapping::CertificateMapping,
     channel::{Channel, ReadAccess},
+    client_pattern::ClientPattern,
     clock::{Clock, Ids},
     file_role::FileRole,
     folder_document::FolderDocument,
     image::{Image, ImageKind, Labels, OfferedImage},
     job::{Job, JobState},
     part::{Part, PartState, Trouble},
-    promotion::{Assignment, ClientTerms, Departure, Promotion, PromotionKind, Rollout, Terms},
+    pin::Pin,
+    promotion::{Assignment, ClientTerms, Departure, Halted, Promotion, PromotionKind, Terms},
     publication::{FilePattern, Publication, PublicationState},
     revision::{Blob, BlobState, File, Revision, RevisionState},
+    rollout::Rollout,
     scrub::{Coverage, DamagedFile, StoredBlob},
     token::{ApiToken, SigningKey, TokenFilter},
     upload::{Upload, UploadProtocol, UploadState},

@@ -261,6 +261,7 @@ fn background(opened: &Opened) -> JoinSet<()> {
         };
     }
     keep!("follow", follow);
+    keep!("follow rollouts", follow_rollouts);
     keep!("publish", keep_publishing);
     keep!("sweep", keep_sweeping);
     keep!("collect garbage", keep_collecting);

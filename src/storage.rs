@@ -26,7 +26,7 @@ pub use queries::certificate_mappings::NewCertificateMapping;
 pub use queries::changes::Change;
 pub use queries::idempotency::{Remembered, RememberedAnswer};
 pub use queries::images::ImageRecord;
-pub use queries::offers::{LingeringFile, OfferedFile, RevokedFile, Scope};
+pub use queries::offers::{LingeringFile, OfferedFile, PinnedRevision, RevokedFile, Scope};
 pub use queries::promotions::HistoryPlace;
 pub use queries::publications::KnownFile;
 pub use queries::revisions::RetainedRevision;

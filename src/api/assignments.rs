@@ -1,99 +1,33 @@
-//! `/images/{image}/channels`: the revisions that an image offers in channels. The history is in [`super::promotions`].
+//! `/images/{image}/channels`: the revisions that an image offers in channels. Changes of their rollouts are in
+//! [`super::rollouts`], the history is in [`super::promotions`].
+
+mod answer;
+mod body;
 
 use actix_web::web::{Data, Path, Query};
 use actix_web::{delete, get, post, put, web};
 use chrono::{DateTime, Utc};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
-use uuid::Uuid;
 
-use super::conventions::body::JsonBody;
+pub use self::answer::{Answer, PendingAnswer};
+pub use self::body::AssignmentBody;
+use self::body::PendingBody;
+use super::conventions::body::{JsonBody, LARGE};
 use super::conventions::caller::Caller;
 use super::conventions::conditional::{Resource, Unchanged};
 use super::conventions::dry_run::DryRun;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
-use super::conventions::sample;
 use super::conventions::triable_change::TriableChange;
 use super::depot::Depot;
 use super::promotions::PromotionBody;
 use crate::access::permission::{Promote, Read};
-use crate::catalog::promotion::{NamedTerms, PromotionOrder, Repeat, RollbackOrder};
-use crate::catalog::{Error, Execution};
-use crate::model::{Assignment, ChannelName, ClientTerms, Departure, ImageName, Rollout, Terms};
-
-/// The progress of publishing an assignment in the tree.
-#[derive(Debug, Clone, Copy, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum PublicationProgress {
-    /// Some files of the revision are not in the channel's folder yet.
-    Pending,
-    /// All files of the revision are in the channel's folder.
-    Published,
-}
-
-/// The revision that an image offers in a channel.
-#[derive(Debug, Serialize, ToSchema)]
-#[schema(as = Assignment, example = json!(Self::sample()))]
-pub struct AssignmentBody {
-    image: String,
-    channel: String,
-    revision: i64,
-    /// The epoch, which is higher with every promotion of the image to the channel.
-    epoch: i64,
-    /// The promotion that created the assignment; null for a dry run.
-    #[schema(required = true)]
-    promotion: Option<Uuid>,
-    /// True for a dry run, which changed nothing; otherwise absent.
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    #[schema(required = false)]
-    dry_run: bool,
-    #[serde(flatten)]
-    #[schema(inline)]
-    terms: Terms,
-    publication: PublicationProgress,
-    since: DateTime<Utc>,
-    by: String,
-}
-
-impl AssignmentBody {
-    fn sample() -> Self {
-        Self {
-            image: sample::IMAGE.to_owned(),
-            channel: "production".to_owned(),
-            revision: 12,
-            epoch: 17,
-            promotion: Some(sample::ID),
-            dry_run: false,
-            terms: Terms { note: "January patches".to_owned(), ..Terms::default() },
-            publication: PublicationProgress::Published,
-            since: sample::time("2026-01-05T10:00:00Z"),
-            by: sample::ADMIN.to_owned(),
-        }
-    }
-}
-
-impl AssignmentBody {
-    fn new(image: &ImageName, channel: &ChannelName, assignment: Assignment) -> Self {
-        let promotion = assignment.promotion;
-        Self {
-            image: image.to_string(),
-            channel: channel.to_string(),
-            revision: promotion.revision,
-            epoch: promotion.epoch,
-            promotion: Some(promotion.id),
-            dry_run: false,
-            terms: promotion.terms,
-            publication: if assignment.published {
-                PublicationProgress::Published
-            } else {
-                PublicationProgress::Pending
-            },
-            since: promotion.created_at,
-            by: promotion.created_by,
-        }
-    }
-}
+use crate::catalog::Error;
+use crate::catalog::promotion::{
+    NamedTerms, Pending, Promoted, PromotionOrder, Repeat, RollbackOrder,
+};
+use crate::model::{ChannelName, ClientTerms, Departure, ImageName, Rollout, Terms};
 
 /// A promotion to create.
 //
@@ -129,7 +63,7 @@ pub struct PromoteQuery {
 }
 
 impl NewPromotion {
-    fn order(self, query: &PromoteQuery) -> Result<PromotionOrder, Problem> {
+    fn order(self, query: &PromoteQuery) -> PromotionOrder {
         let new = self;
         let named = NamedTerms {
             rollout: new.rollout.clone(),
@@ -138,15 +72,8 @@ impl NewPromotion {
             note: new.note.clone(),
         };
         let rollout = new.rollout.unwrap_or_default();
-        if rollout != Rollout::default() {
-            return Err(Error::invalid(
-                "rollout.percent",
-                "must be 100: promotions always reach all clients at once for now",
-            )
-            .into());
-        }
         let (mandatory, deadline) = (new.mandatory.unwrap_or_default(), new.deadline);
-        Ok(PromotionOrder {
+        PromotionOrder {
             revision: new.revision,
             terms: Terms {
                 rollout,
@@ -154,7 +81,7 @@ impl NewPromotion {
                 note: new.note.unwrap_or_default(),
             },
             repeat: if query.again { Repeat::IsOne } else { Repeat::IsNone(named) },
-        })
+        }
     }
 }
 
@@ -166,9 +93,22 @@ pub struct NewRollback {
     /// Reissue the earlier bytes under the next revision number, for clients that never go back to a lower number.
     #[serde(default)]
     as_new_revision: bool,
+    /// The rollout of the earlier revision; all clients at once if omitted.
+    #[serde(default)]
+    rollout: Option<Rollout>,
     #[serde(default)]
     #[schema(max_length = 10_000)]
     note: Option<String>,
+}
+
+impl NewRollback {
+    fn order(self) -> RollbackOrder {
+        RollbackOrder {
+            as_new_revision: self.as_new_revision,
+            rollout: self.rollout.unwrap_or_default(),
+            note: self.note.unwrap_or_default(),
+        }
+    }
 }
 
 /// The query parameters of a withdrawal.
@@ -202,11 +142,11 @@ pub async fn list(
     page: Query<PageQuery>,
 ) -> Result<Page<AssignmentBody>, Problem> {
     caller.may_know(&image)?;
-    let assignments = depot.catalog.assignments(&image).await?;
+    let (assignments, now) = (depot.catalog.assignments(&image).await?, depot.now());
     page.page_of(
         assignments,
         |(channel, _)| channel.key(),
-        |(channel, assignment)| AssignmentBody::new(&image, &channel, assignment),
+        |(channel, assignment)| AssignmentBody::new(&image, &channel, assignment, now),
     )
 }
 
@@ -227,8 +167,26 @@ pub async fn show(
 ) -> Result<Resource<AssignmentBody>, Problem> {
     let (image, channel) = path.into_inner();
     caller.may_know(&image)?;
-    let assignment = depot.catalog.assignment(&image, &channel).await?;
-    Ok(Resource::assignment(&image, &channel, assignment))
+    let assignment = depot.catalog.assignment(&image, &channel).await;
+    let pending = depot.catalog.pending(&image, &channel).await?;
+    let assignment = match (assignment, pending.clone()) {
+        (Err(Error::NothingAssigned), Some(pending)) => {
+            return Err(nothing_assigned_yet(pending));
+        }
+        (assignment, _) => assignment?,
+    };
+    let tag = assignment.promotion.tag();
+    let body = AssignmentBody::new(&image, &channel, assignment, depot.now());
+    Ok(match pending {
+        // What waits changes with each approval, which the tag does not cover.
+        Some(_) => Resource::untagged(body.with_pending(pending)),
+        None => Resource::tagged(tag, body),
+    })
+}
+
+/// Returns the 404 of a channel to which the first promotion waits for approval.
+fn nothing_assigned_yet(pending: Pending) -> Problem {
+    Problem::from(Error::NothingAssigned).with_member("pending", PendingBody::from(pending))
 }
 
 /// Promote a revision
@@ -240,7 +198,8 @@ pub async fn show(
 #[utoipa::path(tag = "promotion", operation_id = "promote", request_body = NewPromotion,
     params(("image" = String, Path, description = "The image's name"),
            ("channel" = String, Path, description = "The channel's name"), PromoteQuery, DryRun),
-    responses((status = 200, description = "The assignment", body = AssignmentBody), ChangeRefusals)
+    responses((status = 200, description = "The assignment", body = AssignmentBody),
+        (status = 202, description = "The promotion waits for approval", body = PendingAnswer), ChangeRefusals)
 )]
 #[put("/images/{image}/channels/{channel}")]
 pub async fn promote(
@@ -249,19 +208,19 @@ pub async fn promote(
     path: Path<(ImageName, ChannelName)>,
     attempt: TriableChange,
     query: Query<PromoteQuery>,
-    new: JsonBody<NewPromotion>,
-) -> Result<Resource<AssignmentBody>, Problem> {
+    new: JsonBody<NewPromotion, LARGE>,
+) -> Result<Answer, Problem> {
     let (image, channel) = path.into_inner();
     caller.may_know(&image)?;
-    let (order, actor) = (new.read()?.order(&query)?, caller.actor());
+    let (order, actor) = (new.read()?.order(&query), caller.actor());
     let promoted = depot.catalog.promote(attempt.by(&actor), &image, &channel, order).await?;
-    Ok(Resource::attempted(&image, &channel, promoted, attempt.execution))
+    Ok(Answer::new((&image, &channel), promoted, (None, attempt.execution), depot.now()))
 }
 
 /// Roll back
 ///
 /// Returns to the newest earlier assignment whose revision is ready and that was neither rolled back nor withdrawn. The
-/// rollback gets a new epoch and reaches all clients. Answers 409 if there is no such assignment.
+/// rollback gets a new epoch and reaches all clients at once, unless it has a rollout of its own. Answers 409 if there is no such assignment.
 #[utoipa::path(tag = "promotion", operation_id = "roll_back", request_body = Option<NewRollback>,
     params(("image" = String, Path, description = "The image's name"),
            ("channel" = String, Path, description = "The channel's name"), DryRun),
@@ -274,14 +233,13 @@ pub async fn roll_back(
     path: Path<(ImageName, ChannelName)>,
     attempt: TriableChange,
     new: JsonBody<NewRollback>,
-) -> Result<Resource<AssignmentBody>, Problem> {
+) -> Result<Answer, Problem> {
     let (image, channel) = path.into_inner();
     caller.may_know(&image)?;
-    let NewRollback { as_new_revision, note } = new.read_or_default()?;
-    let (order, actor) =
-        (RollbackOrder { as_new_revision, note: note.unwrap_or_default() }, caller.actor());
+    let (order, actor) = (new.read_or_default()?.order(), caller.actor());
     let rolled = depot.catalog.roll_back(attempt.by(&actor), &image, &channel, order).await?;
-    Ok(Resource::attempted(&image, &channel, rolled, attempt.execution))
+    let rolled = Promoted::InForce(rolled);
+    Ok(Answer::new((&image, &channel), rolled, (None, attempt.execution), depot.now()))
 }
 
 /// Withdraw an image
@@ -312,25 +270,4 @@ pub async fn withdraw(
     let withdrawn = depot.catalog.withdraw(context, &image, &channel, departure).await?;
     let reach = depot.catalog.reach(execution).await;
     Ok(web::Json(PromotionBody::from((withdrawn, channel, 0)).with_reach(reach)))
-}
-
-impl Resource<AssignmentBody> {
-    fn assignment(image: &ImageName, channel: &ChannelName, assignment: Assignment) -> Self {
-        Self::tagged(assignment.promotion.tag(), AssignmentBody::new(image, channel, assignment))
-    }
-
-    /// Builds the response to an attempt. A dry run has neither an id nor a tag, because there is nothing to ask for
-    /// later.
-    fn attempted(
-        image: &ImageName,
-        channel: &ChannelName,
-        assignment: Assignment,
-        execution: Execution,
-    ) -> Self {
-        if execution == Execution::Real {
-            return Self::assignment(image, channel, assignment);
-        }
-        let body = AssignmentBody::new(image, channel, assignment);
-        Self::untagged(AssignmentBody { promotion: None, dry_run: true, ..body })
-    }
 }

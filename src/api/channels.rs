@@ -14,7 +14,6 @@ use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::{Administer, Read};
-use crate::catalog::Error;
 use crate::catalog::channel::{ChannelSettings, IfInUse};
 use crate::model::{Channel, ChannelName, ReadAccess, Role};
 
@@ -100,9 +99,9 @@ pub struct NewChannel {
     #[serde(default)]
     #[schema(value_type = Option<String>, format = "channel-name")]
     requires_channel: Option<ChannelName>,
-    /// The number of people, besides the first, who must agree to a promotion; 0 for now.
+    /// The number of people, besides the first, who must agree to a promotion.
     #[serde(default)]
-    #[schema(minimum = 0, maximum = 0)]
+    #[schema(minimum = 0, maximum = 10)]
     approvals: Option<i64>,
 }
 
@@ -143,9 +142,9 @@ pub struct ChannelWords {
     #[serde(default, deserialize_with = "given")]
     #[schema(value_type = Option<String>, format = "channel-name")]
     requires_channel: Option<Option<ChannelName>>,
-    /// The number of people, besides the first, who must agree to a promotion; 0 for now.
+    /// The number of people, besides the first, who must agree to a promotion.
     #[serde(default)]
-    #[schema(minimum = 0, maximum = 0)]
+    #[schema(minimum = 0, maximum = 10)]
     approvals: Option<i64>,
 }
 
@@ -153,11 +152,6 @@ impl TryFrom<ChannelWords> for ChannelSettings {
     type Error = Problem;
 
     fn try_from(words: ChannelWords) -> Result<Self, Problem> {
-        if words.approvals.is_some_and(|approvals| approvals != 0) {
-            return Err(
-                Error::invalid("approvals", "must be 0: approvals are not supported yet").into()
-            );
-        }
         Ok(Self {
             folder: words.folder,
             read: words.read,
@@ -165,6 +159,7 @@ impl TryFrom<ChannelWords> for ChannelSettings {
             tree_during_rollout: words.tree_during_rollout,
             promoters: words.promoters,
             requires_channel: words.requires_channel,
+            approvals: words.approvals,
         })
     }
 }

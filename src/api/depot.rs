@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use metrics_exporter_prometheus::PrometheusHandle;
 use url::Url;
 
@@ -27,6 +28,13 @@ pub struct Depot {
     /// The redirects to the bucket; none if this server sends all downloads itself.
     pub redirects: Option<Redirects>,
     pub metrics: PrometheusHandle,
+}
+
+impl Depot {
+    /// Returns the current time.
+    pub fn now(&self) -> DateTime<Utc> {
+        self.catalog.clock().now()
+    }
 }
 
 /// The rules by which paths become links.

@@ -8,9 +8,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::conventions::{documentation, fallback};
 use super::depot::Links;
 use super::{
-    assignments, audit, bits, certificate_mappings, channels, files, garbage, health, images,
-    prestage, promotions, publications, revisions, scrub, status, tokens, tree, update_check,
-    uploads, users, whoami,
+    approvals, assignments, audit, bits, certificate_mappings, channels, explain, files, garbage,
+    health, images, pins, prestage, promotions, publications, revisions, rollouts, scrub, status,
+    tokens, tree, update_check, uploads, users, whoami,
 };
 use crate::wire;
 
@@ -23,6 +23,7 @@ pub fn operations(config: &mut ServiceConfig) {
         scope("/api/v1")
             .service(update_check::check)
             .service(update_check::check_many)
+            .service(explain::show)
             .configure(images_and_their_bytes)
             .configure(channels_and_what_they_offer)
             .configure(callers_and_upkeep),
@@ -71,6 +72,13 @@ fn channels_and_what_they_offer(config: &mut ServiceConfig) {
         .service(assignments::promote)
         .service(assignments::roll_back)
         .service(assignments::withdraw)
+        .service(rollouts::change)
+        .service(approvals::approve)
+        .service(approvals::take_back)
+        .service(pins::list)
+        .service(pins::show)
+        .service(pins::put)
+        .service(pins::delete)
         .service(promotions::history)
         .service(publications::list)
         .service(publications::reconcile);

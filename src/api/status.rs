@@ -12,6 +12,7 @@ use super::conventions::sample;
 use super::depot::Depot;
 use super::scrub::share;
 use crate::access::permission::Read;
+use crate::catalog::rollout::opening::time_zone_release;
 use crate::model::{Backup, Part, PartState, program};
 use crate::storage::db::newest_schema;
 use crate::upkeep::status::{Backlog, Figures};
@@ -53,6 +54,10 @@ pub struct VersionBody {
     schema: i64,
     /// The cargo features that it was built with.
     features: Vec<&'static str>,
+    /// The release of the system's time zones, such as `2026f`, by which windows of rollouts open; null if this machine
+    /// has none.
+    #[schema(required = true)]
+    time_zones: Option<String>,
 }
 
 /// A part of the server that may fail by itself.
@@ -129,6 +134,7 @@ impl StatusBody {
         // The example in the document must be the same for every build.
         (version.commit, version.schema) = (Some("3f9a1c0d2b47"), 14);
         version.features = vec!["server", "client", "negotiate"];
+        version.time_zones = Some("2026f".to_owned());
         Self {
             version,
             ready: true,
@@ -188,6 +194,7 @@ impl VersionBody {
             commit: program::commit(),
             schema: newest_schema(),
             features: program::features(),
+            time_zones: time_zone_release(),
         }
     }
 }

@@ -8,6 +8,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use metrics::Counter;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -21,10 +22,14 @@ use super::conventions::problem::{
 };
 use super::conventions::sample;
 use super::depot::{Depot, Links};
-use crate::catalog::snapshot::{Offer, OfferedPath, Standing};
-use crate::catalog::update_check::{self, Action, Reason};
+use crate::catalog::snapshot::{ImageOffer, OfferedPath, OfferedRevision, Standing};
+use crate::catalog::update_check::load::Load;
+use crate::catalog::update_check::slot::seconds_until_slot;
+use crate::catalog::update_check::{self, Action, Decision, Reason};
 use crate::catalog::{Error, Snapshot};
-use crate::model::{ClientId, ClientTerms, Digest, FileRole, ImageName, metric};
+use crate::model::{
+    Channel, ClientGroup, ClientId, ClientTerms, Digest, FileRole, ImageName, metric,
+};
 
 const CHECK_AFTER: HeaderName = HeaderName::from_static("check-after");
 
@@ -34,6 +39,9 @@ const USUAL_ANSWER: usize = 768;
 /// The maximum number of questions in one request.
 const MOST_QUESTIONS: usize = 100;
 
+/// The number of seconds after which an empty list is asked again, if it is refused.
+const SHORTEST_RETRY: u64 = 30;
+
 /// The question of a client.
 #[derive(Debug, Deserialize, ToSchema, IntoParams)]
 #[serde(deny_unknown_fields)]
@@ -42,21 +50,26 @@ const MOST_QUESTIONS: usize = 100;
 pub struct Question {
     /// The image's name.
     #[schema(example = "win7-office")]
-    image: String,
+    pub(super) image: String,
     /// The channel's name; `production` if omitted.
     #[serde(default)]
     #[schema(example = "production")]
-    channel: Option<String>,
+    pub(super) channel: Option<String>,
     /// The revision that the client has; 0 or omitted if it has none.
     #[serde(default)]
     #[param(minimum = 0)]
     #[schema(minimum = 0, example = 11)]
-    revision: Option<i64>,
+    pub(super) revision: Option<i64>,
     /// The client's id, which determines its slot and its place in rollouts.
     #[serde(default)]
     #[param(value_type = Option<String>, format = "client-id")]
     #[schema(value_type = Option<String>, format = "client-id", example = "PC-0815")]
-    client: Option<ClientId>,
+    pub(super) client: Option<ClientId>,
+    /// The group that the client puts itself into, such as a laboratory; rollouts may have steps for groups.
+    #[serde(default)]
+    #[param(value_type = Option<String>)]
+    #[schema(value_type = Option<String>, example = "lab-b")]
+    pub(super) group: Option<ClientGroup>,
 }
 
 /// The answer to a client's question.
@@ -148,8 +161,10 @@ pub async fn check(
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let snapshot = depot.catalog.snapshot();
-    let answer = question.answer(&visitor, &snapshot, &depot.links)?;
-    let wait = question.wait(&depot, client_address::of(&request));
+    let address = client_address::of(&request);
+    let periods = periods(&depot, |periods| question.wait(&depot, address, periods))?;
+    let answer = question.answer(&visitor, &snapshot, &depot)?;
+    let wait = question.wait(&depot, address, periods);
     let (tag, body) = answer.with_tag(wait)?;
     let kept = if visitor.is_known() { caching::NO_CACHING } else { "private, no-cache" };
     let known = request.headers().get(header::IF_NONE_MATCH);
@@ -207,11 +222,14 @@ pub async fn check_many(
     }
     let snapshot = depot.catalog.snapshot();
     let address = client_address::of(&request);
-    let answer = |question: &'_ Question| match question.answer(&visitor, &snapshot, &depot.links) {
-        Ok(answer) => serde_json::to_value(UpdateAnswer {
-            check_after_seconds: Some(question.wait(&depot, address)),
-            ..answer
-        }),
+    let first = |periods| {
+        questions.first().map_or(SHORTEST_RETRY, |question| question.wait(&depot, address, periods))
+    };
+    let periods = periods(&depot, first)?;
+    let answer = |question: &'_ Question| match question.answer(&visitor, &snapshot, &depot) {
+        Ok(answer) => {
+            serde_json::to_value(answer.with_wait(question.wait(&depot, address, periods)))
+        }
         Err(problem) => serde_json::to_value(AnswerOrProblem::Problem {
             image: &question.image,
             problem: problem.document(),
@@ -222,23 +240,67 @@ pub async fn check_many(
     Ok(HttpResponse::Ok().json(serde_json::json!({ "items": items })))
 }
 
+/// The image and the channel that a question is about.
+pub(super) struct Subject<'a> {
+    pub(super) image: &'a ImageOffer,
+    pub(super) channel: &'a Channel,
+}
+
+impl<'a> Subject<'a> {
+    pub(super) fn answer(
+        &self,
+        question: &Question,
+        decision: &Decision<'a>,
+        links: &Links,
+    ) -> UpdateAnswer<'a> {
+        let promotion = decision.latest;
+        UpdateAnswer {
+            action: decision.action,
+            reason: decision.reason,
+            image: self.image.image.name.as_str(),
+            channel: self.channel.name.as_str(),
+            epoch: promotion.map_or(0, |promotion| promotion.epoch),
+            current: question.revision.unwrap_or(0),
+            target: decision.target.map(|revision| Target::of(revision, links)),
+            terms: promotion
+                .map(|promotion| promotion.terms.for_clients.clone())
+                .unwrap_or_default(),
+            check_after_seconds: None,
+        }
+    }
+}
+
 impl Question {
     fn answer<'a>(
         &'a self,
         visitor: &Visitor,
         snapshot: &'a Snapshot,
-        links: &Links,
+        depot: &Depot,
     ) -> Result<UpdateAnswer<'a>, Problem> {
+        let subject =
+            self.subject(snapshot, |channel, name| visitor.may_read(channel.read_access, name))?;
+        let name = &subject.image.image.name;
+        let standing = subject.image.standing(&subject.channel.name);
+        let is_unknown = matches!(standing, Standing::Unknown);
+        // Otherwise anyone could find out which names exist, and what is being prepared.
+        if is_unknown && !visitor.has_role_on(name) && !snapshot.is_shown_to_everyone(subject.image)
+        {
+            return Err(Error::ImageNotFound.into());
+        }
+        let asked = self.asked(depot.now())?;
+        let decision = update_check::decide(subject.image, &subject.channel.name, asked);
+        count(decision.action);
+        Ok(subject.answer(self, &decision, &depot.links))
+    }
+
+    /// Finds the image and the channel. `may_ask` says whether the caller may ask about them, also if they do not exist.
+    pub(super) fn subject<'a>(
+        &self,
+        snapshot: &'a Snapshot,
+        may_ask: impl FnOnce(&Channel, &ImageName) -> Result<(), Problem>,
+    ) -> Result<Subject<'a>, Problem> {
         if !snapshot.is_loaded() {
             return Err(Problem::new(Code::Starting, "the server has just started; try again"));
-        }
-        let current = self.revision.unwrap_or(0);
-        if current < 0 {
-            return Err(Error::invalid(
-                "revision",
-                "must be the number of the installed revision, or 0 for none",
-            )
-            .into());
         }
         // An image of an invalid name cannot exist.
         let name: ImageName = self.image.parse().map_err(|_| Error::ImageNotFound)?;
@@ -247,41 +309,53 @@ impl Question {
             None => snapshot.production(),
         };
         let channel = &channel.ok_or(Error::ChannelNotFound)?.channel;
-        visitor.may_read(channel.read_access, &name)?;
+        may_ask(channel, &name)?;
         let image = snapshot.image(&name).ok_or(Error::ImageNotFound)?;
-        let standing = image.standing(&channel.name);
-        let is_unknown = matches!(standing, Standing::Unknown);
-        // Otherwise anyone could find out which names exist, and what is being prepared.
-        if is_unknown && !visitor.has_role_on(&name) && !snapshot.is_shown_to_everyone(image) {
-            return Err(Error::ImageNotFound.into());
+        Ok(Subject { image, channel })
+    }
+
+    /// Returns the question as the catalog's rules take it.
+    pub(super) fn asked(&self, now: DateTime<Utc>) -> Result<update_check::Question<'_>, Problem> {
+        let current = self.revision.unwrap_or(0);
+        if current < 0 {
+            return Err(Error::invalid(
+                "revision",
+                "must be the number of the installed revision, or 0 for none",
+            )
+            .into());
         }
-        let decision = update_check::decide(image, standing, current);
-        count(decision.action);
-        let promotion = decision.latest;
-        Ok(UpdateAnswer {
-            action: decision.action,
-            reason: decision.reason,
-            image: image.image.name.as_str(),
-            channel: channel.name.as_str(),
-            epoch: promotion.map_or(0, |promotion| promotion.epoch),
-            current,
-            target: decision.target.map(|offer| Target::of(offer, links)),
-            terms: promotion
-                .map(|promotion| promotion.terms.for_clients.clone())
-                .unwrap_or_default(),
-            check_after_seconds: None,
-        })
+        let group = self.group.as_ref();
+        Ok(update_check::Question { current, client: self.client.as_ref(), group, now })
     }
 
     /// Returns the seconds until the client's slot. Clients without an id are distinguished by their address.
-    fn wait(&self, depot: &Depot, address: IpAddr) -> u64 {
+    fn wait(&self, depot: &Depot, address: IpAddr, periods: u32) -> u64 {
         let by_address = || address.to_string().replace(':', "-").parse().ok();
         let client = self.client.clone().or_else(by_address);
-        let period = depot.catalog.rules().check_period;
-        let now = depot.catalog.clock().now();
-        client.map_or(u64::from(period), |client| {
-            update_check::seconds_until_slot(&client, period, now)
-        })
+        wait_of(client.as_ref(), depot, depot.now(), periods)
+    }
+
+    /// Returns the seconds until the client's slot after a moment.
+    pub(super) fn seconds_until_next(&self, depot: &Depot, now: DateTime<Utc>) -> u64 {
+        wait_of(self.client.as_ref(), depot, now, 1)
+    }
+}
+
+fn wait_of(client: Option<&ClientId>, depot: &Depot, now: DateTime<Utc>, periods: u32) -> u64 {
+    let period = u64::from(depot.catalog.rules().check_period) * u64::from(periods);
+    client.map_or(period, |client| seconds_until_slot(client, period, now))
+}
+
+/// Counts the request, and returns after how many periods its client asks again. Refuses the request if the server
+/// answers as many as it may; `wait` is when the client tries again.
+fn periods(depot: &Depot, wait: impl FnOnce(u32) -> u64) -> Result<u32, Problem> {
+    match depot.catalog.count_check() {
+        Load::Answer { periods } => Ok(periods),
+        Load::Refuse => {
+            let detail = "the server answers as many update checks as checks.hard_limit allows";
+            let problem = Problem::new(Code::TooManyChecks, detail);
+            Err(problem.with_header(header::RETRY_AFTER, wait(1).into()))
+        }
     }
 }
 
@@ -304,18 +378,22 @@ fn counter(action: Action) -> &'static Counter {
 }
 
 impl<'a> Target<'a> {
-    fn of(offer: &'a Offer, links: &Links) -> Self {
+    fn of(revision: &'a OfferedRevision, links: &Links) -> Self {
         let file = |file: &'a OfferedPath| TargetFile {
             role: file.role,
             url: links.tree(&file.path),
             size: file.size,
             digest: &file.digest,
         };
-        Self { revision: offer.promotion.revision, files: offer.files.iter().map(file).collect() }
+        Self { revision: revision.number, files: revision.files.iter().map(file).collect() }
     }
 }
 
 impl UpdateAnswer<'_> {
+    pub(super) fn with_wait(self, seconds: u64) -> Self {
+        Self { check_after_seconds: Some(seconds), ..self }
+    }
+
     /// Returns the tag and the body. The tag covers everything but the time to ask again. It is a digest of the answer,
     /// so that it is the same on every replica.
     fn with_tag(self, wait: u64) -> Result<(HeaderValue, Bytes), Problem> {

@@ -19,6 +19,7 @@ pub struct ChannelSettings {
     pub promoters: Option<Vec<Role>>,
     /// `Some(None)` removes the requirement.
     pub requires_channel: Option<Option<ChannelName>>,
+    pub approvals: Option<i64>,
 }
 
 /// The reaction to the deletion of a channel to which images are promoted.
@@ -40,6 +41,7 @@ impl Channel {
             tree_during_rollout: Some(self.tree_during_rollout),
             promoters: Some(self.promoters.clone()),
             requires_channel: Some(self.requires_channel.clone()),
+            approvals: Some(self.approvals),
         }
     }
 
@@ -51,6 +53,7 @@ impl Channel {
         self.promoters = settings.promoters.unwrap_or_else(|| self.promoters.clone());
         self.requires_channel =
             settings.requires_channel.unwrap_or_else(|| self.requires_channel.clone());
+        self.approvals = settings.approvals.unwrap_or(self.approvals);
     }
 }
 
@@ -217,6 +220,9 @@ async fn check(tx: &mut Tx, channel: &Channel) -> Result<()> {
     }
     if !(0..=1000).contains(&channel.keep_old) {
         return Err(Error::invalid("keep_old", "must be from 0 to 1,000"));
+    }
+    if !(0..=10).contains(&channel.approvals) {
+        return Err(Error::invalid("approvals", "must be from 0 to 10"));
     }
     if let Some(required) = &channel.requires_channel {
         let known = tx

@@ -1,6 +1,7 @@
 //! The reasons why the catalog refuses. It knows no HTTP: `api::conventions::problem::code` has the only table of
 //! statuses.
 
+use crate::model::refusal::Refusal;
 use crate::model::{ChannelName, Digest, FileRole, InvalidName, MappingName, RevisionState};
 use crate::storage::StorageError;
 
@@ -31,6 +32,16 @@ pub enum Error {
         "the channel offers no revision of the image: none was promoted yet, or it was withdrawn"
     )]
     NothingAssigned,
+
+    #[error("no promotion to this channel waits for an approval of yours")]
+    NothingPending,
+    #[error("the client has no pin for the image in this channel")]
+    PinNotFound,
+    #[error(
+        "a server of an earlier version ({program}) is still running on this catalog and could not read this change; \
+         upgrade or stop it first (it counts for a minute after its last report)"
+    )]
+    OlderReplica { program: String },
 
     #[error("the name {0} is taken")]
     NameTaken(String),
@@ -194,6 +205,12 @@ impl Error {
 impl From<StorageError> for Error {
     fn from(error: StorageError) -> Self {
         Self::Storage(error)
+    }
+}
+
+impl From<Refusal> for Error {
+    fn from(refusal: Refusal) -> Self {
+        Self::invalid(refusal.field, refusal.rule)
     }
 }
 

@@ -16,6 +16,7 @@ use super::error::Result;
 use super::parts::Parts;
 use super::rules::Rules;
 use super::snapshot::Snapshot;
+use super::update_check::load::{CheckRate, Load};
 use super::upload::Turns;
 use crate::model::{Clock, Ids, Job, PartState};
 use crate::storage::blobs::Findings;
@@ -74,6 +75,7 @@ pub(crate) struct Shared {
     /// The uploads that are being saved after their requests have ended.
     pub(crate) saving: TaskTracker,
     pub(super) refused_logins: RefusedLogins,
+    pub(super) check_rate: CheckRate,
     /// The state of this server's parts.
     pub(crate) parts: Parts,
 }
@@ -100,6 +102,7 @@ impl Catalog {
             turns: Turns::default(),
             saving: TaskTracker::new(),
             refused_logins: RefusedLogins::default(),
+            check_rate: CheckRate::default(),
             parts: Parts::default(),
         };
         Self {
@@ -133,6 +136,11 @@ impl Catalog {
     /// Returns the state of this server's watched parts, as they were last checked; empty before the first check.
     pub fn parts(&self) -> Arc<Vec<PartState>> {
         self.shared.parts.states.load_full()
+    }
+
+    /// Counts an update check of this server, and says how to react to it.
+    pub fn count_check(&self) -> Load {
+        self.shared.check_rate.count(self.clock.now().timestamp(), self.rules().check_rates)
     }
 
     pub fn clock(&self) -> &Clock {

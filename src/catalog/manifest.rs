@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::{Catalog, Result};
 use crate::model::promotion::ManifestTerms;
 use crate::model::revision::number;
-use crate::model::{Channel, ChannelName, ClientTerms, Digest, FileRole, ImageName, ReadAccess};
+use crate::model::{
+    Channel, ChannelName, ClientTerms, Digest, FileRole, ImageName, ReadAccess, Rollout,
+};
 use crate::storage::Change;
 
 /// The lifetime of a manifest. A manifest that nothing has changed is reissued when half of it has passed.
@@ -43,9 +45,23 @@ pub(crate) struct Image {
     pub(crate) promotion: Uuid,
     #[serde(flatten, with = "ManifestTerms")]
     pub(crate) terms: ClientTerms,
+    /// The rollout under way, if the folder holds both revisions during it. It always has a `start`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rollout: Option<Rollout>,
+    /// The revision for clients that the rollout holds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) previous: Option<Previous>,
     /// The revoked revisions, which clients have to leave.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) revoked: Vec<i64>,
+    pub(crate) files: Vec<File>,
+}
+
+/// The assignment before the one that is rolled out.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Previous {
+    #[serde(deserialize_with = "number")]
+    pub(crate) revision: i64,
     pub(crate) files: Vec<File>,
 }
 

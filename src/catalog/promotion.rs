@@ -1,10 +1,13 @@
 //! Promotion: assigning a revision to a channel. Every promotion is kept, each with a higher epoch.
 
+mod approval;
+pub mod outcome;
 #[cfg(test)]
 mod tests;
 pub mod withdrawal;
 
-use chrono::{DateTime, Datelike as _, Utc};
+pub use self::outcome::{Pending, Promoted};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -13,7 +16,10 @@ use super::channel::{living_channel, locked_channel};
 use super::image::{living_image, locked_image};
 use super::revision::details;
 use super::revision::end::end_of_time;
+use super::rollout::check_terms;
+use super::rollout::settle::settle;
 use super::{Actor, Catalog, ChangeContext, Error, Execution, Result};
+use crate::model::promotion::Progress;
 use crate::model::{
     Assignment, Channel, ChannelName, Image, ImageName, Promotion, PromotionKind, Revision,
     RevisionState, Rollout, Terms, metric,
@@ -64,6 +70,7 @@ impl Repeat {
 pub struct RollbackOrder {
     /// Reissues the earlier bytes under the next number, for clients that only move to higher revisions.
     pub as_new_revision: bool,
+    pub rollout: Rollout,
     pub note: String,
 }
 
@@ -73,6 +80,7 @@ struct Assigned {
     revision: Option<i64>,
     epoch: i64,
     mandatory: bool,
+    rollout: Rollout,
 }
 
 impl From<&Promotion> for Assigned {
@@ -81,28 +89,29 @@ impl From<&Promotion> for Assigned {
             revision: promotion.offered_revision(),
             epoch: promotion.epoch,
             mandatory: promotion.terms.for_clients.mandatory,
+            rollout: promotion.terms.rollout.clone(),
         }
     }
 }
 
 /// The place where a promotion takes effect, and its actor. Image and channel are locked.
 #[derive(Clone, Copy)]
-struct Place<'a> {
-    actor: &'a Actor,
-    image: &'a Image,
-    channel: &'a Channel,
+pub(super) struct Place<'a> {
+    pub(super) actor: &'a Actor,
+    pub(super) image: &'a Image,
+    pub(super) channel: &'a Channel,
 }
 
 impl Catalog {
     /// Assigns a ready revision to a channel. When this returns, the update check and the tree's HTTP names show it;
-    /// the physical tree follows.
+    /// the physical tree follows. In a channel that asks for approvals, it waits for other people instead.
     pub async fn promote(
         &self,
         context: ChangeContext<'_>,
         image: &ImageName,
         channel: &ChannelName,
         order: PromotionOrder,
-    ) -> Result<Assignment> {
+    ) -> Result<Promoted> {
         let mut tx = self.db.write().await?;
         let image = locked_image(&mut tx, image).await?;
         let channel = promotable_channel(&mut tx, context.actor, channel).await?;
@@ -111,15 +120,22 @@ impl Catalog {
         let revision = ready_revision(&mut tx, image.clone(), order.revision).await?;
         check_required_channel(&mut tx, &channel, &revision).await?;
         check_terms(&order.terms)?;
+        if order.terms.rollout != Rollout::default() {
+            self.check_no_older_replica(&mut tx).await?;
+        }
         if let Some(same) = current.as_ref().filter(|current| current.revision_id == revision.id)
             && order.repeat.changes_nothing(&same.terms)
         {
-            return followed(&mut tx, &image, same.clone()).await;
+            return followed(&mut tx, &image, same.clone()).await.map(Promoted::InForce);
         }
         let place = Place { actor: context.actor, image: &image, channel: &channel };
+        if channel.approvals > 0 {
+            let pending = self.request(&mut tx, place, &revision, (order.terms, None)).await?;
+            return wait_for_approval(tx, pending, context.execution).await;
+        }
         let promotion = self.next_promotion(&mut tx, place, &revision, order).await?;
         self.put_in_force(&mut tx, place, current.as_ref(), &promotion).await?;
-        self.conclude(tx, promotion, context.execution).await
+        self.conclude(tx, promotion, context.execution).await.map(Promoted::InForce)
     }
 
     /// Restores the newest earlier assignment of another revision that is ready and was neither rolled back nor
@@ -141,13 +157,17 @@ impl Catalog {
             None => tx.withdrawn(image.id, channel.id).await?.ok_or(Error::NothingAssigned)?,
         };
         context.condition.check(in_force(&latest).map(Promotion::tag).as_deref())?;
-        check_note(&order.note)?;
         let mut revision = rollback_revision(&mut tx, &latest).await?;
         if order.as_new_revision {
             revision = self.reissue(&mut tx, context.actor, &image, &revision).await?;
         }
         let place = Place { actor: context.actor, image: &image, channel: &channel };
-        let promotion = self.assign_earlier(&mut tx, place, &latest, &revision, order.note).await?;
+        let terms = Terms { rollout: order.rollout, note: order.note, ..Terms::default() };
+        check_terms(&terms)?;
+        if terms.rollout != Rollout::default() {
+            self.check_no_older_replica(&mut tx).await?;
+        }
+        let promotion = self.assign_earlier(&mut tx, place, &latest, &revision, terms).await?;
         self.conclude(tx, promotion, context.execution).await
     }
 
@@ -165,7 +185,8 @@ impl Catalog {
         let current = tx.assigned(image.id, channel.id).await?.ok_or(Error::NothingAssigned)?;
         let revision = rollback_revision(tx, &current).await?;
         let place = Place { actor, image, channel: &channel };
-        self.assign_earlier(tx, place, &current, &revision, note.to_owned()).await?;
+        let terms = Terms { note: note.to_owned(), ..Terms::default() };
+        self.assign_earlier(tx, place, &current, &revision, terms).await?;
         Ok(())
     }
 
@@ -175,10 +196,9 @@ impl Catalog {
         place: Place<'_>,
         latest: &Promotion,
         revision: &Revision,
-        note: String,
+        terms: Terms,
     ) -> Result<Promotion> {
         tx.mark_rolled_back(place.image.id, place.channel.id, latest.revision_id).await?;
-        let terms = Terms { note, ..Terms::default() };
         let order = PromotionOrder { revision: revision.number, terms, repeat: Repeat::IsOne };
         let mut promotion = self.next_promotion(tx, place, revision, order).await?;
         promotion.kind = PromotionKind::Rollback;
@@ -194,7 +214,7 @@ impl Catalog {
         order: PromotionOrder,
     ) -> Result<Promotion> {
         let now = self.clock.now();
-        Ok(Promotion {
+        let mut promotion = Promotion {
             id: self.ids.next(),
             image_id: revision.image_id,
             channel_id: channel.id,
@@ -206,7 +226,11 @@ impl Catalog {
             rolled_back: false,
             created_by: actor.name.clone(),
             created_at: now,
-        })
+            progress: Progress::default(),
+        };
+        promotion.progress.under_way = true;
+        settle(&mut promotion, now);
+        Ok(promotion)
     }
 
     async fn put_in_force(
@@ -216,6 +240,10 @@ impl Catalog {
         current: Option<&Promotion>,
         promotion: &Promotion,
     ) -> Result<()> {
+        if let Some(current) = current {
+            // What time has completed is recorded now, because it is not looked at any more.
+            self.settle_replaced(tx, current).await?;
+        }
         tx.assign(promotion).await?;
         self.tell(tx, place, current, promotion).await
     }
@@ -229,6 +257,8 @@ impl Catalog {
         promotion: &Promotion,
     ) -> Result<()> {
         tx.raise_channel_sequence(channel.id, promotion.created_at).await?;
+        // What waited was meant for the state before.
+        tx.delete_pending_promotion(image.id, channel.id).await?;
         let action = match promotion.kind {
             PromotionKind::Promote => "channel.promote",
             PromotionKind::Rollback => "channel.rollback",
@@ -244,23 +274,26 @@ impl Catalog {
         Ok(())
     }
 
-    async fn conclude(
+    pub(super) async fn conclude(
         &self,
         tx: Tx,
         promotion: Promotion,
         execution: Execution,
     ) -> Result<Assignment> {
         self.show(tx, promotion.image_id, execution).await?;
+        let is_new = promotion.progress.changes == 0;
+        if is_new && execution == Execution::Real {
+            metric::PROMOTIONS.increment(1);
+        }
         Ok(Assignment { promotion, published: false })
     }
 
     /// Makes a promotion visible. When this returns, clients and the tree's HTTP names have it; the physical tree
     /// follows.
-    async fn show(&self, mut tx: Tx, image: Uuid, execution: Execution) -> Result<()> {
+    pub(super) async fn show(&self, mut tx: Tx, image: Uuid, execution: Execution) -> Result<()> {
         tx.raise_catalog_version(Change::Image(image)).await?;
         if execution == Execution::Real {
             tx.commit().await?;
-            metric::PROMOTIONS.increment(1);
             self.refresh().await;
             self.tree_is_due();
         }
@@ -320,13 +353,29 @@ impl Catalog {
     }
 }
 
+/// Commits a request that others have to agree to.
+pub(super) async fn wait_for_approval(
+    tx: Tx,
+    pending: Pending,
+    execution: Execution,
+) -> Result<Promoted> {
+    if execution == Execution::Real {
+        tx.commit().await?;
+    }
+    Ok(Promoted::Pending(Box::new(pending)))
+}
+
 /// Returns the newest entry of a history, if clients are offered its revision.
 fn in_force(latest: &Promotion) -> Option<&Promotion> {
     latest.offered_revision().map(|_| latest)
 }
 
 /// Returns an assignment, and whether the tree is up to date with it.
-async fn followed(tx: &mut Tx, image: &Image, promotion: Promotion) -> Result<Assignment> {
+pub(super) async fn followed(
+    tx: &mut Tx,
+    image: &Image,
+    promotion: Promotion,
+) -> Result<Assignment> {
     let published = tx.count_published(promotion.channel_id, promotion.revision_id).await?;
     let wanted = image.kind.roles().len();
     Ok(Assignment {
@@ -335,7 +384,11 @@ async fn followed(tx: &mut Tx, image: &Image, promotion: Promotion) -> Result<As
     })
 }
 
-async fn promotable_channel(tx: &mut Tx, actor: &Actor, name: &ChannelName) -> Result<Channel> {
+pub(super) async fn promotable_channel(
+    tx: &mut Tx,
+    actor: &Actor,
+    name: &ChannelName,
+) -> Result<Channel> {
     let channel = locked_channel(tx, name).await?;
     if actor.may_promote_to(&channel) {
         Ok(channel)
@@ -344,7 +397,7 @@ async fn promotable_channel(tx: &mut Tx, actor: &Actor, name: &ChannelName) -> R
     }
 }
 
-async fn ready_revision(tx: &mut Tx, image: Image, number: i64) -> Result<Revision> {
+pub(super) async fn ready_revision(tx: &mut Tx, image: Image, number: i64) -> Result<Revision> {
     let revision = details(tx, image, number).await?.revision;
     match revision.state {
         RevisionState::Ready => Ok(revision),
@@ -365,26 +418,4 @@ async fn check_required_channel(tx: &mut Tx, channel: &Channel, revision: &Revis
 async fn rollback_revision(tx: &mut Tx, current: &Promotion) -> Result<Revision> {
     let target = tx.rollback_target(current).await?.ok_or(Error::NothingToRollBackTo)?;
     tx.revision_by_id(target.revision_id).await?.ok_or(Error::NothingToRollBackTo)
-}
-
-fn check_terms(terms: &Terms) -> Result<()> {
-    check_note(&terms.note)?;
-    check_deadline(terms.for_clients.deadline)
-}
-
-/// Checks a deadline. RFC 3339 has four digits for the year, and clients must not get a date that they cannot parse.
-fn check_deadline(deadline: Option<DateTime<Utc>>) -> Result<()> {
-    if deadline.is_none_or(|deadline| (1970..=9999).contains(&deadline.year())) {
-        Ok(())
-    } else {
-        Err(Error::invalid("deadline", "must be in a year from 1970 to 9999"))
-    }
-}
-
-fn check_note(note: &str) -> Result<()> {
-    if note.len() <= 10_000 {
-        Ok(())
-    } else {
-        Err(Error::invalid("note", "must have at most 10,000 bytes"))
-    }
 }

@@ -11,9 +11,10 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::actor::Execution;
-use super::{Catalog, Result};
+use super::{Catalog, Error, Result};
 use crate::model::program;
-use crate::model::replica::{Reach, Replica};
+use crate::model::replica::{READS, READS_ROLLOUTS, Reach, Replica};
+use crate::storage::Tx;
 
 /// The interval at which a server reports that it is alive, if nothing changes.
 const TELL_EVERY: Duration = Duration::from_secs(10);
@@ -79,7 +80,7 @@ impl Catalog {
     async fn try_telling(&self, loaded: i64) -> Result<()> {
         let (instance, program) = (self.instance, program::VERSION.to_owned());
         let mut tx = self.db.write_to_free().await?;
-        tx.record_replica(&Replica { instance, program, loaded }).await?;
+        tx.record_replica(&Replica { instance, program, loaded, reads: READS }).await?;
         Ok(tx.commit().await?)
     }
 
@@ -145,6 +146,19 @@ impl Catalog {
             have: reach.have + u64::from(loaded >= version),
             of: reach.of + 1,
         }))
+    }
+
+    /// Refuses a change that a server of an earlier version, which is still alive, could not read.
+    pub(super) async fn check_no_older_replica(&self, tx: &mut Tx) -> Result<()> {
+        if !self.db.may_be_shared() {
+            return Ok(());
+        }
+        let since = tx.database_time().await? - GONE_AFTER;
+        let replicas = tx.replicas_since(since).await?;
+        match replicas.into_iter().find(|replica| replica.reads < READS_ROLLOUTS) {
+            Some(older) => Err(Error::OlderReplica { program: older.program }),
+            None => Ok(()),
+        }
     }
 
     /// Deletes this server's row, because it stops.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytesize::ByteSize;
 use serde::Deserialize;
 
+use super::update_check::load::RateLimits;
 use crate::model::{ChannelName, FilePattern, NamePattern};
 
 /// The parameters of the rules: see the settings of the same names.
@@ -20,6 +21,7 @@ pub struct Rules {
     pub safety_age: Duration,
     /// The interval at which a client asks for updates, in seconds.
     pub check_period: u32,
+    pub check_rates: RateLimits,
     /// The greatest age of a snapshot that log-ins are answered from.
     pub stale_after: Duration,
     /// The default lifetime of a token.
@@ -39,6 +41,7 @@ impl Default for Rules {
             min_free: 256 << 20,
             safety_age: Duration::from_hours(1),
             check_period: 900,
+            check_rates: RateLimits { stretch_above: 2000, hard_limit: 0 },
             stale_after: Duration::from_secs(30),
             token_lifetime: Duration::from_hours(90 * 24),
             longest_token_lifetime: Duration::from_hours(366 * 24),

@@ -7,7 +7,7 @@ mod places;
 use std::net::SocketAddr;
 
 use super::error::ConfigError;
-use super::settings::Config;
+use super::settings::{Checks, Config};
 use crate::model::ChannelName;
 use crate::storage::Db;
 
@@ -48,6 +48,13 @@ impl Config {
     fn check_period(&self) -> Result<(), ConfigError> {
         if self.checks.period.as_secs() < 30 {
             return Err(ConfigError::new("checks.period: must be at least 30s"));
+        }
+        let Checks { stretch_above, hard_limit, .. } = self.checks;
+        if hard_limit > 0 && hard_limit < stretch_above {
+            return Err(ConfigError::new(
+                "checks.hard_limit: must not be below checks.stretch_above, so that clients slow down before they are \
+                 refused",
+            ));
         }
         Ok(())
     }

@@ -4,6 +4,7 @@ use super::error::ConfigError;
 use super::settings::Config;
 use crate::catalog::Rules;
 use crate::catalog::rules::BitsRules;
+use crate::catalog::update_check::load::RateLimits;
 
 impl Config {
     /// Returns the catalog's share of the settings.
@@ -20,6 +21,10 @@ impl Config {
             safety_age: self.store.safety_age,
             check_period: u32::try_from(self.checks.period.as_secs())
                 .map_err(|_| ConfigError("checks.period: must be at most 100 years".to_owned()))?,
+            check_rates: RateLimits {
+                stretch_above: self.checks.stretch_above,
+                hard_limit: self.checks.hard_limit,
+            },
             scrub: self.scrub.rules()?,
             audit: self.audit,
             stale_after: self.access.stale_after,

@@ -107,11 +107,15 @@ pub struct Checks {
     /// The interval at which clients ask for updates.
     #[serde(with = "humantime_serde")]
     pub period: Duration,
+    /// The update checks a second above which clients are told to ask less often; 0 means no limit.
+    pub stretch_above: u32,
+    /// The update checks a second above which more are refused; 0 means no limit.
+    pub hard_limit: u32,
 }
 
 impl Default for Checks {
     fn default() -> Self {
-        Self { period: Duration::from_mins(15) }
+        Self { period: Duration::from_mins(15), stretch_above: 2000, hard_limit: 0 }
     }
 }
 

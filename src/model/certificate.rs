@@ -103,6 +103,14 @@ impl Certificate {
         values(&self.subject, attribute)
     }
 
+    /// Returns the subject's common name, if it has exactly one.
+    pub fn common_name(&self) -> Option<&str> {
+        let common_name = AttributeType::common_name();
+        let mut names = self.subject_values(&common_name);
+        let name = names.next()?;
+        names.next().is_none().then_some(name)
+    }
+
     pub fn issuer_values(&self, attribute: &AttributeType) -> impl Iterator<Item = &str> {
         values(&self.issuer, attribute)
     }

@@ -90,6 +90,13 @@ name!(
     |text| is_word(text, 40) && !text.ends_with('.') && !is_device_name(text)
 );
 
+impl ChannelName {
+    /// Returns the name of the channel that is used if none is named.
+    pub fn production() -> Self {
+        Self("production".to_owned())
+    }
+}
+
 name!(
     /// The name of a user. Mail addresses are allowed. A colon is not, because it would end the name in Basic
     /// credentials.
@@ -116,6 +123,14 @@ name!(
     /// The id that a client machine presents.
     ClientId,
     "a client's id must have 1 to 64 letters, digits, '.', '_' or '-'",
+    |text| (1..=64).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+);
+
+name!(
+    /// The group that a client puts itself into, such as a laboratory or a site.
+    ClientGroup,
+    "a group's name must have 1 to 64 letters, digits, '.', '_' or '-'",
     |text| (1..=64).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 );

@@ -1,11 +1,13 @@
-//! Promotions, the assignments that result from them, and the speed at which they reach clients.
+//! Promotions, and the assignments that result from them.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
 use sqlx::{ColumnIndex, Decode, FromRow, Row, Type};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::rollout::Rollout;
 use super::row::{from_row, stored_as_text};
 
 /// The kind of a promotion.
@@ -62,24 +64,31 @@ pub enum Departure {
 
 stored_as_text!(Departure);
 
-/// The speed at which a promotion reaches clients.
+/// The stop of a rollout by failures that clients reported, or by a person.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub struct Rollout {
-    /// The share of clients that are offered the revision, in percent. Currently always 100.
-    #[serde(default = "everyone")]
-    #[schema(minimum = 100, maximum = 100, example = 100)]
-    pub percent: u8,
+#[schema(as = RolloutHalted)]
+pub struct Halted {
+    pub at: DateTime<Utc>,
+    /// The person who stopped it; absent if reports did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The number of clients whose reports of a failure counted; absent if a person stopped it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<u64>,
+    /// The number of clients whose reports of an end counted, failures included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended: Option<u64>,
+    /// Some of the clients that failed, with what they reported.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failures: Vec<ReportedFailure>,
 }
 
-const fn everyone() -> u8 {
-    100
-}
-
-impl Default for Rollout {
-    fn default() -> Self {
-        Self { percent: everyone() }
-    }
+/// A client that failed, and the error that it reported.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReportedFailure {
+    pub client: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// The terms of a promotion. This is the only list of them.
@@ -138,6 +147,7 @@ pub struct Promotion {
     pub rolled_back: bool,
     pub created_by: String,
     pub created_at: DateTime<Utc>,
+    pub progress: Progress,
 }
 
 from_row!(Promotion {
@@ -152,12 +162,53 @@ from_row!(Promotion {
     rolled_back,
     created_by,
     created_at,
+    progress: flatten,
 });
 
+/// The recorded progress of a promotion's rollout. Time alone decides what clients are told; this is what has been put
+/// into effect since, and who stopped it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The number of changes of the rollout since the promotion.
+    pub changes: i64,
+    /// True until the rollout has reached all clients. It never becomes true again, and stays true if the promotion is
+    /// replaced before.
+    pub under_way: bool,
+    /// The number of the rollout's steps that the tree's readers have been told of.
+    pub steps_told: i64,
+    /// The stop of the rollout, if it is stopped by reports or by a person who called it a halt.
+    pub halted: Option<Halted>,
+    /// The time from which reports count for a halt; none for all of them.
+    pub reports_since: Option<DateTime<Utc>>,
+}
+
+impl<'r, R: Row> FromRow<'r, R> for Progress
+where
+    &'static str: ColumnIndex<R>,
+    i64: Decode<'r, R::Database> + Type<R::Database>,
+    bool: Decode<'r, R::Database> + Type<R::Database>,
+    Json<Halted>: Decode<'r, R::Database> + Type<R::Database>,
+    DateTime<Utc>: Decode<'r, R::Database> + Type<R::Database>,
+{
+    fn from_row(row: &'r R) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            changes: row.try_get("changes")?,
+            under_way: row.try_get("under_way")?,
+            steps_told: row.try_get("steps_told")?,
+            halted: row.try_get::<Option<Json<Halted>>, _>("halted")?.map(|Json(halted)| halted),
+            reports_since: row.try_get("reports_since")?,
+        })
+    }
+}
+
 impl Promotion {
-    /// Returns the tag, which is different for every promotion of an image to a channel.
+    /// Returns the tag, which is different for every promotion of an image to a channel and for every change of its
+    /// rollout.
     pub fn tag(&self) -> String {
-        format!("epoch-{}", self.epoch)
+        match self.progress.changes {
+            0 => format!("epoch-{}", self.epoch),
+            changes => format!("epoch-{}-{changes}", self.epoch),
+        }
     }
 
     /// Returns the revision that this promotion offers to clients, or none for a withdrawal.

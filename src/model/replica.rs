@@ -14,9 +14,18 @@ pub struct Replica {
     pub program: String,
     /// The version of the catalog that it answers from.
     pub loaded: i64,
+    /// The newest form of the catalog that it can read, such as [`READS_ROLLOUTS`].
+    pub reads: i64,
 }
 
-from_row!(Replica { instance, program, loaded });
+from_row!(Replica { instance, program, loaded, reads });
+
+/// The form of the catalog in which promotions have rollouts and clients have pins. Servers that read less would stop at
+/// such a row.
+pub const READS_ROLLOUTS: i64 = 1;
+
+/// The newest form that this program reads.
+pub const READS: i64 = READS_ROLLOUTS;
 
 /// The number of replicas whose answers already include a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]

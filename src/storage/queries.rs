@@ -4,6 +4,7 @@
 //! `statement` runs one text on either database.
 
 pub(super) mod accounts;
+mod approvals;
 mod audit;
 mod bits_sessions;
 mod blobs;
@@ -17,6 +18,7 @@ pub(super) mod idempotency;
 pub(super) mod images;
 mod jobs;
 pub(super) mod offers;
+mod pins;
 pub(super) mod promotions;
 pub(super) mod publications;
 mod replicas;

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::channel::TEST;
+use crate::model::promotion::Progress;
 use crate::model::{
     Channel, Promotion, PromotionKind, Publication, PublicationState, ReadAccess, Revision,
     RevisionState, Role, Terms,
@@ -298,6 +299,7 @@ fn promotion_of(
         rolled_back: false,
         created_by: "system:rebuild".to_owned(),
         created_at: issued,
+        progress: Progress::default(),
     }
 }
 

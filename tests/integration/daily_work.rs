@@ -17,6 +17,7 @@ on_both_databases![
     revisions_are_managed_from_a_terminal,
     channels_are_managed_from_a_terminal,
     a_revision_is_promoted_rolled_back_and_withdrawn,
+    a_rollout_is_changed_stopped_and_explained,
 ];
 
 /// Runs a command as it is typed, as `admin`. `~` stands for a space within a word.
@@ -153,12 +154,16 @@ async fn a_revision_is_promoted_rolled_back_and_withdrawn(database: Database) {
         admin.ready_revision("win7-office", seed).await;
     }
     let tried = typed(&depot, "promote win7-office 1 production --dry-run").await.successful();
-    assert!(tried.stdout.contains("would be assigned to production (100 %"), "{}", tried.stdout);
+    assert!(
+        tried.stdout.contains("would be assigned to production (complete, 100 %"),
+        "{}",
+        tried.stdout
+    );
     admin.get(&assignment_path("win7-office", "production")).await.expecting(404);
     let promote = "promote win7-office 1 production --percent 100 --mandatory --deadline 7days \
                    --note First";
     let promoted = typed(&depot, promote).await.successful().stdout;
-    let expected = "win7-office revision 1 is assigned to production (100 %, epoch 1)\n";
+    let expected = "win7-office revision 1 is assigned to production (complete, 100 %, epoch 1)\n";
     assert_eq!(promoted, expected);
     let assignment = admin.assignment("win7-office", "production").await;
     assert_eq!((&assignment["mandatory"], &assignment["note"]), (&json!(true), &json!("First")));
@@ -204,6 +209,67 @@ async fn assert_history(depot: &Depot) {
     );
     let entries = answered(depot, "history win7-office --limit 1").await["items"].clone();
     assert_eq!((&entries[0]["channel"], &entries[1]), (&json!("test"), &Value::Null));
+}
+
+async fn a_rollout_is_changed_stopped_and_explained(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    admin.ready_revision("win7-office", 2).await;
+    let promote = "promote win7-office 2 production --percent 0 --canary PC-0815";
+    let promoted = typed(&depot, promote).await.successful().stdout;
+    let expected = "win7-office revision 2 is assigned to production (rolling, 0 %, epoch 2)\n";
+    assert_eq!(promoted, expected);
+    let canary = answered(&depot, "check win7-office --revision 1 --client pc-0815").await;
+    assert_eq!((&canary["action"], &canary["reason"]), (&json!("update"), &json!("canary")));
+    let explain = "check win7-office --revision 1 --client pc-1 --explain";
+    let explained = typed(&depot, explain).await.successful().stdout;
+    for words in ["held_by_rollout", "bucket", "RULE", "canary", "percentage", "decided"] {
+        assert!(explained.contains(words), "{words}: {explained}");
+    }
+
+    let set = "rollout set win7-office production --percent 12.5 --note more";
+    let changed = typed(&depot, set).await.successful().stdout;
+    assert_eq!(changed, "win7-office revision 2 is rolled out in production (rolling, 12.5 %)\n");
+    let paused = typed(&depot, "rollout pause win7-office production").await.successful().stdout;
+    assert!(
+        paused.starts_with("win7-office revision 2 is paused in production (paused"),
+        "{paused}"
+    );
+    let told = answered(&depot, "check win7-office --revision 1 --client pc-0815").await;
+    assert_eq!(told["reason"], "paused");
+    let shown = typed(&depot, "rollout show win7-office production").await.successful().stdout;
+    assert!(
+        shown.contains("state") && shown.contains("paused") && shown.contains("more"),
+        "{shown}"
+    );
+    typed(&depot, "rollout resume win7-office production --note mended").await.successful();
+    let halt = r#"rollout set win7-office production --rollout {"halted":true}"#;
+    let halted = typed(&depot, halt).await.successful().stdout;
+    assert!(halted.contains("(halted"), "{halted}");
+    let resumed = answered(&depot, "rollout resume win7-office production").await;
+    assert_eq!((&resumed["rollout"]["state"], &resumed["epoch"]), (&json!("rolling"), &json!(2)));
+    assert_eq!(resumed["note"], "mended");
+
+    // A deadline before the first window is allowed, and hardly meant.
+    let windows = r#"{"windows":[{"days":["mon"],"from":"02:00","to":"03:00","zone":"UTC"}]}"#;
+    let odd =
+        format!("rollout set win7-office production --dry-run --deadline 1s --rollout {windows}");
+    let tried = typed(&depot, &odd).await.successful().stdout;
+    assert!(tried.contains("would be rolled out") && tried.contains("warning: "), "{tried}");
+    let wrong = r#"rollout set win7-office production --rollout {"percent":5,"steps":[]}"#;
+    assert_eq!(typed(&depot, wrong).await.code, 2, "422");
+    assert_eq!(admin.assignment("win7-office", "production").await["rollout"]["percent"], 12.5);
+}
+
+#[tokio::test]
+async fn a_promotion_that_waits_for_approval_is_told() {
+    let depot = Depot::start(Database::Sqlite).await;
+    depot.admin().published_image("win7-office", "test").await;
+    typed(&depot, "channel set production --approvals 1").await.successful();
+    let asked = typed(&depot, "promote win7-office 1 production").await.successful().stdout;
+    assert!(asked.contains("offers the same of win7-office as before"), "{asked}");
+    assert!(asked.contains("revision 1 waits for approval"), "{asked}");
 }
 
 #[tokio::test]

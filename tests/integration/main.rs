@@ -100,6 +100,7 @@ mod replicas;
 mod resumable;
 mod resumable_refusals;
 mod revocation_lists;
+mod rollouts;
 mod schema;
 mod scrub;
 mod secrets;

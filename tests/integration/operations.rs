@@ -8,11 +8,14 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::harness::actions::{ckm, index};
+use crate::harness::actions::{assignment_path, ckm, index};
 use crate::harness::{Answer, Database, Depot, Person, on_both_databases};
 use table::{Body, Elsewhere, Given, Operation, operations};
 
 on_both_databases![every_operation_answers_those_who_may_call_it_and_nobody_else];
+
+/// The client that operations are about.
+const CLIENT: &str = "pc-here";
 
 const ROLES: [&str; 5] = ["client", "reader", "publisher", "promoter", "admin"];
 
@@ -147,9 +150,30 @@ impl Cast {
                 let mapping = Body::Mapping.json(&scene).expect("a mapping");
                 admin.post("/api/v1/certificate-mappings").json(&mapping).await.expecting(201);
             }
+            Given::Requested => {
+                scene.prepare_image(&Given::Ready, maker, &admin).await;
+                self.request(&scene, &admin).await;
+            }
             about_image => scene.prepare_image(about_image, maker, &admin).await,
         }
         scene
+    }
+
+    /// Has another person ask for a promotion, which an administrator approves.
+    async fn request(&self, scene: &Scene, admin: &Person) {
+        let (name, password) = (&scene.name, "quite a long word");
+        let user = json!({"name": name, "password": password, "roles": ["promoter"]});
+        admin.post("/api/v1/users").json(&user).await.expecting(201);
+        let asks = async |approvals: u8| {
+            let channel = json!({"approvals": approvals});
+            admin.patch("/api/v1/channels/test").json(&channel).await.expecting(200);
+        };
+        asks(2).await;
+        let person = self.depot.user(name, password);
+        person.promote(&scene.image, "test", 1).await.expecting(202);
+        let path = format!("{}/approve", assignment_path(&scene.image, "test"));
+        admin.post(&path).await.expecting(202);
+        asks(0).await;
     }
 }
 
@@ -180,6 +204,12 @@ impl Scene {
                 maker.ready_revision(image, 1).await;
                 admin.promote(image, "test", 1).await.expecting(200);
             }
+            Given::Pinned => {
+                maker.ready_revision(image, 1).await;
+                admin.promote(image, "test", 1).await.expecting(200);
+                let pin = format!("{}/pins/{CLIENT}", assignment_path(image, "test"));
+                admin.put(&pin).json(&json!({"revision": 1})).await.expecting(201);
+            }
             Given::PromotedTwice => {
                 for revision in 1..=2 {
                     maker.ready_revision(image, revision).await;
@@ -201,6 +231,7 @@ impl Scene {
             ("{name}", &self.name),
             ("{token}", &self.token),
             ("{upload}", &self.upload),
+            ("{client}", CLIENT),
         ] {
             path = path.replace(parameter, value);
         }

@@ -14,7 +14,7 @@ use crate::access::address_range::subscriber;
 use crate::access::{AuthenticationMethod, Denied, Identity, basic, certificate};
 use crate::api::depot::Depot;
 use crate::catalog::audit::refused_logins::RefusedLogin;
-use crate::model::metric;
+use crate::model::{Certificate, metric};
 use crate::telemetry::request::{self, CallerName};
 use crate::wire::client_cert;
 
@@ -124,6 +124,16 @@ async fn recognise(request: &HttpRequest, depot: &Depot) -> Result<Option<Identi
         AuthenticationMethod::Negotiate => by_ticket(depot, rest, request).await.map(Some),
         AuthenticationMethod::Certificate => Err(Denied::NotOffered),
     }
+}
+
+/// Returns the client's certificate, if its listener asks for one.
+pub(in crate::api) fn client_certificate(
+    request: &HttpRequest,
+    depot: &Depot,
+) -> Result<Option<Certificate>, Denied> {
+    let der = certificate(request, depot)?;
+    let parsed = der.map(|der| Certificate::from_der(&der)).transpose();
+    parsed.map_err(|_| Denied::CertificateUnreadable)
 }
 
 /// Returns the DER of the client's certificate, if its listener asks for one.

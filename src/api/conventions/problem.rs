@@ -33,7 +33,7 @@ pub struct Problem {
     headers: Vec<(HeaderName, HeaderValue)>,
     /// A `type` other than our own, for a kind of problem that a protocol has registered.
     kind: Option<&'static str>,
-    members: BTreeMap<&'static str, u64>,
+    members: BTreeMap<&'static str, serde_json::Value>,
 }
 
 /// A problem document (RFC 9457), sent as `application/problem+json`.
@@ -59,7 +59,7 @@ pub struct ProblemDocument {
     /// Numbers that programs may use, such as `expected-offset`; the type says which there are.
     #[serde(flatten)]
     #[schema(ignore)]
-    members: BTreeMap<&'static str, u64>,
+    members: BTreeMap<&'static str, serde_json::Value>,
 }
 
 impl Problem {
@@ -101,6 +101,15 @@ impl Problem {
     #[must_use]
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// Adds a member to the document (RFC 9457 section 3.2).
+    #[must_use]
+    pub fn with_member(mut self, name: &'static str, value: impl Serialize) -> Self {
+        if let Ok(value) = serde_json::to_value(value) {
+            self.members.insert(name, value);
+        }
         self
     }
 
@@ -198,8 +207,8 @@ impl Problem {
     /// Adds the correct offset in the format of the IETF draft, whatever the protocol, so that a client can continue
     /// there.
     fn at_offset(mut self, expected: u64, given: u64) -> Self {
-        self.members.insert(resumable::EXPECTED_OFFSET, expected);
-        self.members.insert(resumable::PROVIDED_OFFSET, given);
+        self.members.insert(resumable::EXPECTED_OFFSET, expected.into());
+        self.members.insert(resumable::PROVIDED_OFFSET, given.into());
         self.with_type(resumable::MISMATCHING_OFFSET)
             .with_header(resumable::UPLOAD_OFFSET.clone(), expected.into())
     }

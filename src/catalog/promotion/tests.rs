@@ -68,7 +68,9 @@ impl Trial {
         channel: &str,
     ) -> Result<Assignment> {
         let order = PromotionOrder { revision, ..PromotionOrder::default() };
-        self.catalog.promote(context, &self.image, &channel.parse().unwrap(), order).await
+        let channel = channel.parse().unwrap();
+        let promoted = self.catalog.promote(context, &self.image, &channel, order).await?;
+        Ok(promoted.in_force().expect("no channel here asks for approvals"))
     }
 
     async fn promote(&self, revision: i64) -> Result<Assignment> {

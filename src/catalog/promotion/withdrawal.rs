@@ -8,7 +8,9 @@ use super::{Place, PromotionOrder, Repeat, promotable_channel};
 use crate::catalog::channel::locked_channel;
 use crate::catalog::image::locked_image;
 use crate::catalog::{Actor, Catalog, ChangeContext, Error, Result};
-use crate::model::{ChannelName, Departure, Image, ImageName, Promotion, PromotionKind, Terms};
+use crate::model::{
+    ChannelName, Departure, Image, ImageName, Promotion, PromotionKind, Terms, metric,
+};
 use crate::storage::Tx;
 
 impl Catalog {
@@ -29,6 +31,9 @@ impl Catalog {
         let place = Place { actor: context.actor, image: &image, channel: &channel };
         let withdrawal = self.take_out(&mut tx, place, &current, departure, String::new()).await?;
         self.show(tx, image.id, context.execution).await?;
+        if !context.execution.is_dry_run() {
+            metric::PROMOTIONS.increment(1);
+        }
         Ok(withdrawal)
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use uuid::Uuid;
 
 use super::apply::folder_of;
 use super::plan::{self, Found, Known, Plan, WantedDocument, WantedFile};
@@ -12,7 +13,7 @@ use crate::model::channel::date_of_next;
 use crate::model::publication::in_folder;
 use crate::model::{FolderDocument, PublicationState};
 use crate::storage::tree::{Entries, Entry, Original, Tree};
-use crate::storage::{Blobs, KnownFile, Scope, StorageError};
+use crate::storage::{Blobs, KnownFile, OfferedFile, Scope, StorageError};
 
 impl Catalog {
     /// Returns what [`Self::reconcile`] would do now.
@@ -103,7 +104,14 @@ impl Catalog {
         let names: BTreeMap<_, _> =
             tx.offered_images().await?.into_iter().map(|image| (image.id, image.name)).collect();
         let mut wanted = BTreeMap::new();
-        for file in tx.offered_files(Scope::All).await? {
+        let offered = tx.offered_files(Scope::All).await?;
+        let newest = newest_in_folders(&offered);
+        for file in offered {
+            // A pinned revision is not put into the folder above the others: readers take the highest number there.
+            let place = (file.image_id, file.channel_id);
+            if !file.in_folder && newest.get(&place).is_none_or(|newest| file.revision > *newest) {
+                continue;
+            }
             let (Some(folder), Some(image)) =
                 (channels.get(&file.channel_id), names.get(&file.image_id))
             else {
@@ -116,6 +124,16 @@ impl Catalog {
         let documents = tx.known_documents().await?.into_iter().map(|(path,)| path).collect();
         Ok((wanted, tx.known_files().await?, documents))
     }
+}
+
+/// Returns the highest revision that each folder holds of each image.
+fn newest_in_folders(offered: &[OfferedFile]) -> BTreeMap<(Uuid, Uuid), i64> {
+    let mut newest = BTreeMap::new();
+    for file in offered.iter().filter(|file| file.in_folder) {
+        let highest = newest.entry((file.image_id, file.channel_id)).or_insert(file.revision);
+        *highest = file.revision.max(*highest);
+    }
+    newest
 }
 
 fn wanted_documents(offer: &ChannelOffer) -> impl Iterator<Item = WantedDocument> {

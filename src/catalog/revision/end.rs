@@ -5,6 +5,7 @@ use chrono::{DateTime, Utc};
 
 use super::{RevisionDetails, locked_details};
 use crate::catalog::audit::NOTHING;
+use crate::catalog::channel::locked_channel;
 use crate::catalog::{Actor, Catalog, ChangeContext, Error, Result};
 use crate::model::{ChannelName, ImageName, Revision, RevisionState};
 use crate::storage::{Change, Tx};
@@ -61,8 +62,15 @@ impl Catalog {
         let before = details.shown();
         details.revision.state = RevisionState::Revoked;
         self.save(&mut tx, &mut details.revision).await?;
+        let in_force = tx.channels_offering(details.revision.id).await?;
         for channel in &channels {
-            self.leave(&mut tx, actor, &details, channel, if_assigned).await?;
+            if in_force.contains(channel) {
+                self.leave(&mut tx, actor, &details, channel, if_assigned).await?;
+            } else {
+                // It is the assignment before of a rollout, which goes on.
+                let channel = locked_channel(&mut tx, channel).await?;
+                tx.raise_channel_sequence(channel.id, self.clock.now()).await?;
+            }
         }
         let entry = details.entry("revision.revoke", actor);
         self.audit(&mut tx, entry, Some(&before), Some(&details.shown()));

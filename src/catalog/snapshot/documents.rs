@@ -3,9 +3,9 @@
 //!
 //! [`FolderDocument`] defines which documents there are, and how they are served.
 
-use super::picture::{ImageOffer, OfferedPath, WrittenDocument};
+use super::picture::{ImageOffer, OfferedPath, OfferedRevision, WrittenDocument};
 use crate::catalog::manifest::{self, Manifest};
-use crate::model::{Channel, Digest, FolderDocument, ReadAccess};
+use crate::model::{Channel, Digest, FolderDocument, Promotion, ReadAccess, Rollout};
 
 /// Returns all documents of a channel's folder.
 pub(super) fn of_channel<'a>(
@@ -36,9 +36,51 @@ fn manifest_of<'a>(channel: &Channel, images: impl Iterator<Item = &'a ImageOffe
     }
 }
 
+/// Returns the entry of an image, or none if the folder holds nothing of it: nothing is assigned, the revision is in
+/// quarantine, or the folder waits for the image's first rollout.
 fn entry(image: &ImageOffer, channel: &Channel) -> Option<manifest::Image> {
-    // A revision in quarantine has no files to list.
-    let offer = image.offer(&channel.name).filter(|offer| !offer.files.is_empty())?;
+    let offer = image.offer(&channel.name)?;
+    let waits = offer.folder_waits(channel)
+        || (offer.promotion.progress.under_way && !offer.assigned.is_ready());
+    let (promotion, revision) = if waits {
+        let before = offer.before.as_ref()?;
+        (&before.promotion, &before.revision)
+    } else {
+        (&offer.promotion, &offer.assigned)
+    };
+    if !revision.is_ready() {
+        return None;
+    }
+    let is_rolling = offer.promotion.progress.under_way && !waits;
+    let mut revoked: Vec<_> = image.revoked.iter().copied().collect();
+    revoked.sort_unstable();
+    Some(manifest::Image {
+        image: image.image.name.clone(),
+        revision: promotion.revision,
+        epoch: promotion.epoch,
+        promotion: promotion.id,
+        terms: promotion.terms.for_clients.clone(),
+        rollout: is_rolling.then(|| rolling(promotion)),
+        previous: if is_rolling { offer.previous().map(previous) } else { None },
+        revoked,
+        files: files(revision),
+    })
+}
+
+/// Returns the rollout as readers of a static copy apply it. A stop without a definition of its own is shown as a pause.
+fn rolling(promotion: &Promotion) -> Rollout {
+    let mut rollout = promotion.terms.rollout.clone();
+    rollout.paused |= promotion.progress.halted.is_some();
+    // Readers do not know when the promotion was made, from which steps count.
+    rollout.start.get_or_insert(promotion.created_at);
+    rollout
+}
+
+fn previous(revision: &OfferedRevision) -> manifest::Previous {
+    manifest::Previous { revision: revision.number, files: files(revision) }
+}
+
+fn files(revision: &OfferedRevision) -> Vec<manifest::File> {
     let file_name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
     let file = |file: &OfferedPath| manifest::File {
         role: file.role,
@@ -46,15 +88,5 @@ fn entry(image: &ImageOffer, channel: &Channel) -> Option<manifest::Image> {
         size: file.size,
         digest: file.digest,
     };
-    let mut revoked: Vec<_> = image.revoked.iter().copied().collect();
-    revoked.sort_unstable();
-    Some(manifest::Image {
-        image: image.image.name.clone(),
-        revision: offer.promotion.revision,
-        epoch: offer.promotion.epoch,
-        promotion: offer.promotion.id,
-        terms: offer.promotion.terms.for_clients.clone(),
-        revoked,
-        files: offer.files.iter().map(file).collect(),
-    })
+    revision.files.iter().map(file).collect()
 }

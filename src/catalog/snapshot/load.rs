@@ -10,13 +10,13 @@ use uuid::Uuid;
 use super::certificates::CertificateMappings;
 use super::documents;
 use super::picture::{
-    ChannelOffer, ImageOffer, Offer, OfferedPath, RevokedName, Snapshot, Tokens, TreeEntry,
-    TreeFile,
+    ChannelOffer, ImageOffer, Offer, OfferedPath, OfferedRevision, PreviousOffer, RevokedName,
+    Snapshot, Tokens, TreeEntry, TreeFile,
 };
 use crate::catalog::{Result, Rules};
 use crate::model::publication::in_folder;
 use crate::model::{Channel, FileRole, ImageName, OfferedImage, Promotion, ReadAccess};
-use crate::storage::{LingeringFile, OfferedFile, RevokedFile, Scope, Tx};
+use crate::storage::{LingeringFile, OfferedFile, PinnedRevision, RevokedFile, Scope, Tx};
 
 /// Returns the snapshot that follows `previous`, or none if nothing has changed.
 pub(super) async fn load(
@@ -104,7 +104,9 @@ struct Rows {
     lingering: Vec<LingeringFile>,
     offered: Vec<OfferedFile>,
     promotions: Vec<Promotion>,
+    before: Vec<Promotion>,
     withdrawals: Vec<Promotion>,
+    pins: Vec<PinnedRevision>,
 }
 
 impl Rows {
@@ -115,9 +117,26 @@ impl Rows {
             lingering: tx.lingering_files(scope).await?,
             offered: tx.offered_files(scope).await?,
             promotions: tx.promotions_in_force(scope).await?,
+            before: tx.promotions_before_those_in_force(scope).await?,
             withdrawals: tx.withdrawals_in_force(scope).await?,
+            pins: tx.pinned_revisions(scope).await?,
         })
     }
+}
+
+/// The files of the revisions that some client may be offered, by image, channel and revision.
+struct Offered(HashMap<(Uuid, Uuid, Uuid), Arc<[OfferedPath]>>);
+
+impl Offered {
+    /// Returns a revision in a channel. It has no files while it is in quarantine, or if nobody is offered it any more.
+    fn revision(&self, place: (Uuid, Uuid), revision: Uuid, number: i64) -> OfferedRevision {
+        let files = self.0.get(&(place.0, place.1, revision)).cloned().unwrap_or_default();
+        OfferedRevision { number, files }
+    }
+}
+
+fn by_place(promotion: Promotion) -> ((Uuid, Uuid), Promotion) {
+    ((promotion.image_id, promotion.channel_id), promotion)
 }
 
 impl Snapshot {
@@ -153,6 +172,9 @@ impl Snapshot {
                 offered.entry(key).or_default().push(path);
             }
         }
+        let offered =
+            Offered(offered.into_iter().map(|(key, files)| (key, Arc::from(files))).collect());
+        let mut before: HashMap<_, _> = rows.before.into_iter().map(by_place).collect();
         for promotion in rows.promotions {
             let key = (promotion.image_id, promotion.channel_id);
             let (Some(channel), Some(image)) =
@@ -160,9 +182,23 @@ impl Snapshot {
             else {
                 continue;
             };
-            // There are no files while the revision is in quarantine.
-            let files = offered.remove(&(key.0, key.1, promotion.revision_id)).unwrap_or_default();
-            image.offers.insert(channel.name.key(), Arc::new(Offer { promotion, files }));
+            let before = before.remove(&key).map(|promotion| PreviousOffer {
+                revision: offered.revision(key, promotion.revision_id, promotion.revision),
+                promotion,
+            });
+            let assigned = offered.revision(key, promotion.revision_id, promotion.revision);
+            let offer = Offer { promotion, assigned, before };
+            image.offers.insert(channel.name.key(), Arc::new(offer));
+        }
+        for pin in rows.pins {
+            let key = (pin.image_id, pin.channel_id);
+            let (Some(channel), Some(image)) =
+                (context.channels.get(&key.1), images.get_mut(&key.0))
+            else {
+                continue;
+            };
+            let revision = offered.revision(key, pin.revision_id, pin.revision);
+            image.pins.entry(channel.name.key()).or_default().insert(pin.client_key, revision);
         }
         for withdrawal in rows.withdrawals {
             if let (Some(channel), Some(image)) =

@@ -61,7 +61,12 @@ pub struct ImageOffer {
     pub(in crate::catalog) offers: HashMap<String, Arc<Offer>>,
     /// The channels that it was withdrawn from, and not promoted to since.
     pub(in crate::catalog) withdrawn: HashMap<String, Arc<Promotion>>,
+    /// The revisions that single clients were given, by channel and client in lower case.
+    pub(in crate::catalog) pins: HashMap<String, Pins>,
 }
+
+/// The pins of one channel, by the client's id in lower case.
+pub type Pins = HashMap<String, OfferedRevision>;
 
 /// The state of an image in a channel.
 #[derive(Clone, Copy)]
@@ -76,11 +81,46 @@ pub enum Standing<'a> {
 /// The offer of an image in one channel.
 pub struct Offer {
     pub promotion: Promotion,
-    /// The files; empty while the revision is in quarantine.
-    pub files: Vec<OfferedPath>,
+    /// The assigned revision. It has no files while it is in quarantine.
+    pub assigned: OfferedRevision,
+    /// The assignment before, which is offered to clients that the rollout holds.
+    pub before: Option<PreviousOffer>,
 }
 
-/// A file of the assigned revision, with its path below the tree's root.
+/// The newest earlier assignment that was complete, and neither rolled back nor withdrawn.
+pub struct PreviousOffer {
+    pub promotion: Promotion,
+    pub revision: OfferedRevision,
+}
+
+/// A revision and its files in a channel's folder.
+#[derive(Debug, Clone)]
+pub struct OfferedRevision {
+    pub number: i64,
+    /// The files; empty while the revision is in quarantine.
+    pub files: Arc<[OfferedPath]>,
+}
+
+impl OfferedRevision {
+    /// Reports whether its bytes can be had.
+    pub fn is_ready(&self) -> bool {
+        !self.files.is_empty()
+    }
+}
+
+impl Offer {
+    /// Returns the revision of the assignment before, if its bytes can be had.
+    pub fn previous(&self) -> Option<&OfferedRevision> {
+        self.before.as_ref().map(|before| &before.revision).filter(|revision| revision.is_ready())
+    }
+
+    /// Reports whether the channel's folder stays at the assignment before.
+    pub fn folder_waits(&self, channel: &Channel) -> bool {
+        self.promotion.progress.under_way && !channel.tree_during_rollout
+    }
+}
+
+/// A file of an offered revision, with its path below the tree's root.
 #[derive(Debug, Clone)]
 pub struct OfferedPath {
     pub role: FileRole,
@@ -170,6 +210,25 @@ impl Snapshot {
         channels.any(|offer| offer.channel.read_access == ReadAccess::Everyone)
     }
 
+    /// Returns the promotions in force.
+    pub fn promotions(&self) -> impl Iterator<Item = &Promotion> {
+        let offers = self.images.values().flat_map(|image| image.offers.values());
+        offers.map(|offer| &offer.promotion)
+    }
+
+    /// Returns the promotions in force whose rollout may still change by itself or be completed.
+    pub fn rollouts_under_way(
+        &self,
+    ) -> impl Iterator<Item = (&ImageName, &ChannelName, &Promotion)> {
+        self.images.values().flat_map(move |image| {
+            image.offers.iter().filter_map(move |(key, offer)| {
+                let channel = &self.channels.get(key)?.channel.name;
+                let promotion = &offer.promotion;
+                promotion.progress.under_way.then_some((&image.image.name, channel, promotion))
+            })
+        })
+    }
+
     pub fn account(&self, name: &AccountName) -> Option<&Arc<Account>> {
         self.accounts.get(&name.key())
     }
@@ -200,12 +259,22 @@ impl Snapshot {
 impl ImageOffer {
     /// Returns an offer for an image of which nothing else is known yet.
     pub(in crate::catalog) fn blank(image: OfferedImage) -> Self {
-        let (offers, withdrawn) = (HashMap::new(), HashMap::new());
-        Self { image, revoked: HashSet::new(), offers, withdrawn }
+        Self {
+            image,
+            revoked: HashSet::new(),
+            offers: HashMap::new(),
+            withdrawn: HashMap::new(),
+            pins: HashMap::new(),
+        }
     }
 
     pub fn offer(&self, channel: &ChannelName) -> Option<&Arc<Offer>> {
         self.offers.get(&channel.key())
+    }
+
+    /// Returns the pins of a channel, if it has any.
+    pub fn pins(&self, channel: &ChannelName) -> Option<&Pins> {
+        if self.pins.is_empty() { None } else { self.pins.get(&channel.key()) }
     }
 
     pub fn standing(&self, channel: &ChannelName) -> Standing<'_> {

@@ -202,7 +202,6 @@ fn assigned(
     output: Output,
 ) -> Result<(), Failure> {
     let done = if dry_run { "would be assigned" } else { "is assigned" };
-    // With approvals, there may be no assignment yet.
     let sentence = match answer["revision"].as_u64() {
         Some(revision) => format!(
             "{image} revision {revision} {done} to {channel} ({}, epoch {}){}",
@@ -210,7 +209,7 @@ fn assigned(
             cell::text(&answer["epoch"]),
             reach::of(answer),
         ),
-        None => format!("nothing of {image} is assigned to {channel} yet"),
+        None => format!("{channel} offers the same of {image} as before"),
     };
     output.result(&told(&sentence, answer), answer)
 }

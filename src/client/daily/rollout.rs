@@ -34,9 +34,9 @@ enum Action {
     /// Change the rollout; what is not given stays, and no client loses its place
     Set(SetArgs),
     /// Offer the revision to no further client until `resume`
-    Pause(Place),
+    Pause(StopArgs),
     /// Go on after a pause or a halt; failures count afresh after a halt
-    Resume(Place),
+    Resume(StopArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -45,6 +45,15 @@ struct Place {
     image: String,
     /// Channel that it is promoted to
     channel: String,
+}
+
+#[derive(Debug, clap::Args)]
+struct StopArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Reason for the history
+    #[arg(long, value_name = "TEXT")]
+    note: Option<String>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -75,8 +84,9 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 impl Action {
     const fn place(&self) -> &Place {
         match self {
-            Self::Show(place) | Self::Pause(place) | Self::Resume(place) => place,
+            Self::Show(place) => place,
             Self::Set(args) => &args.place,
+            Self::Pause(args) | Self::Resume(args) => &args.place,
         }
     }
 }
@@ -99,12 +109,13 @@ async fn act(connection: &Connection, action: &Action, output: Output) -> Result
             let done = if args.dry_run { "would be rolled out" } else { "is rolled out" };
             tell(&args.place, done, &changed, output)
         }
-        Action::Pause(place) => {
+        Action::Pause(StopArgs { place, note }) => {
             let change = Change::default().with("paused", Some(true));
+            let change = change.with("note", note.as_deref());
             let paused = change.send(connection, place.address(connection, &[])?).await?;
             tell(place, "is paused", &paused, output)
         }
-        Action::Resume(place) => resume(connection, place, output).await,
+        Action::Resume(args) => resume(connection, args, output).await,
     }
 }
 
@@ -136,7 +147,11 @@ fn section(title: &str, fields: &Map<String, Value>, first: &[&str]) -> String {
 
 /// Ends a pause, and a halt if there is one. That is asked before: ending a halt that does not exist would begin the
 /// count of failures afresh.
-async fn resume(connection: &Connection, place: &Place, output: Output) -> Result<(), Failure> {
+async fn resume(
+    connection: &Connection,
+    StopArgs { place, note }: &StopArgs,
+    output: Output,
+) -> Result<(), Failure> {
     let assignment: Value = connection.get(place.address(connection, &[])?).await?;
     let is_halted = assignment["rollout"]["state"] == "halted";
     let change =
@@ -146,6 +161,10 @@ async fn resume(connection: &Connection, place: &Place, output: Output) -> Resul
 }
 
 fn tell(place: &Place, done: &str, answer: &Value, output: Output) -> Result<(), Failure> {
+    if answer["revision"].is_null() {
+        let sentence = format!("the rollout in {} is the same as before", place.channel);
+        return output.result(&told(&sentence, answer), answer);
+    }
     let sentence = format!(
         "{} revision {} {done} in {} ({}){}",
         place.image,

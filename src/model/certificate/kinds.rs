@@ -42,6 +42,11 @@ pub enum AlternativeKind {
 }
 
 impl AttributeType {
+    /// Returns the type of common names (RFC 4519 section 2.3).
+    pub fn common_name() -> Self {
+        Self("2.5.4.3".to_owned())
+    }
+
     pub(super) fn of(oid: &Oid<'_>) -> Self {
         Self(oid.to_id_string())
     }

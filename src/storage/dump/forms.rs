@@ -8,12 +8,11 @@ use serde_json::{Map, Value};
 
 use crate::model::certificate_mapping::Rules;
 use crate::model::image::Labels;
-use crate::model::promotion::Rollout;
 use crate::model::revision::LARGEST_NUMBER;
 use crate::model::{
-    AccountName, BlobState, ChannelName, Departure, Digest, FileRole, ImageKind, ImageName,
-    MappingName, PromotionKind, PublicationState, ReadAccess, RevisionState, Role, TokenName,
-    image, publication,
+    AccountName, BlobState, ChannelName, Departure, Digest, FileRole, Halted, ImageKind, ImageName,
+    MappingName, PromotionKind, PublicationState, ReadAccess, RevisionState, Role, Rollout,
+    TokenName, image, publication,
 };
 
 /// The largest number, also for sizes and versions.
@@ -55,6 +54,9 @@ fn wrong_structure(table: &str, column: &str, value: &Value) -> Option<&'static 
             (is_one_of::<Vec<String>>(value), "a list of patterns")
         }
         ("image" | "revision", "labels") => (is_one_of::<Labels>(value), "labels"),
+        ("promotion", "halted") => {
+            (value.is_null() || is_one_of::<Halted>(value), "the halt of a rollout")
+        }
         ("promotion", "rollout") => (is_one_of::<Rollout>(value), "a rollout"),
         ("certificate_mapping", "rules") => {
             (value.is_null() || is_one_of::<Rules>(value), "a list of rules")

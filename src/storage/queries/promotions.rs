@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
+use super::offers::epoch_before;
 use super::statement::{all, columns, execute, insert, optional, value};
 use crate::model::row::from_row;
 use crate::model::{ChannelName, Departure, Promotion};
@@ -14,7 +15,8 @@ macro_rules! promotion_columns {
     ($name:ident) => {
         columns!(
             $name: id, image_id, channel_id, revision_id, epoch, kind, mandatory, deadline,
-            rollout, note, rolled_back, created_by, created_at, withdrawal
+            rollout, note, rolled_back, created_by, created_at, withdrawal, changes, under_way,
+            steps_told, halted, reports_since
         )
     };
 }
@@ -75,8 +77,29 @@ impl Tx {
         )
     }
 
-    /// Lists the names of the channels that a revision is assigned in.
+    /// Lists the names of the channels that a revision is assigned in. While a rollout is under way, the assignment before
+    /// counts, too.
     pub async fn channels_assigned_to(
+        &mut self,
+        revision: Uuid,
+    ) -> Result<Vec<ChannelName>, StorageError> {
+        let names: Vec<(ChannelName,)> = all!(
+            self,
+            concat!(
+                "select c.name from assignment a join promotion o on o.id = a.promotion_id \
+             join promotion p on p.image_id = a.image_id and p.channel_id = a.channel_id \
+             join channel c on c.id = a.channel_id where p.revision_id = $1 \
+             and (p.id = o.id or (o.under_way and p.epoch = ",
+                epoch_before!("o"),
+                ")) group by c.name, c.name_key order by c.name_key collate \"C\""
+            ),
+            revision
+        )?;
+        Ok(names.into_iter().map(|(name,)| name).collect())
+    }
+
+    /// Lists the names of the channels in which a revision's promotion is in force.
+    pub async fn channels_offering(
         &mut self,
         revision: Uuid,
     ) -> Result<Vec<ChannelName>, StorageError> {
@@ -161,6 +184,8 @@ impl Tx {
             created_at: promotion.created_at,
             withdrawal: withdrawal,
             number: number,
+            under_way: promotion.progress.under_way,
+            steps_told: promotion.progress.steps_told,
         })?;
         Ok(())
     }
@@ -212,6 +237,27 @@ impl Tx {
                 count
             )?;
         }
+        Ok(())
+    }
+
+    /// Records the rollout of a promotion: its terms, and what has been put into effect.
+    pub async fn update_rollout(&mut self, promotion: &Promotion) -> Result<(), StorageError> {
+        let Promotion { id, terms, progress, .. } = promotion;
+        execute!(
+            self,
+            "update promotion set mandatory = $2, deadline = $3, rollout = $4, note = $5, changes = $6, \
+             under_way = $7, steps_told = $8, halted = $9, reports_since = $10 where id = $1",
+            *id,
+            terms.for_clients.mandatory,
+            terms.for_clients.deadline,
+            Json(&terms.rollout),
+            &terms.note,
+            progress.changes,
+            progress.under_way,
+            progress.steps_told,
+            progress.halted.as_ref().map(Json),
+            progress.reports_since
+        )?;
         Ok(())
     }
 

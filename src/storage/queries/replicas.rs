@@ -18,12 +18,14 @@ impl Tx {
     pub async fn record_replica(&mut self, replica: &Replica) -> Result<(), StorageError> {
         execute!(
             self,
-            "insert into replica (instance, program, loaded, seen_at) values ($1, $2, $3, current_timestamp) \
+            "insert into replica (instance, program, loaded, seen_at, reads) \
+             values ($1, $2, $3, current_timestamp, $4) \
              on conflict (instance) do update set program = excluded.program, loaded = excluded.loaded, \
-             seen_at = excluded.seen_at",
+             seen_at = excluded.seen_at, reads = excluded.reads",
             replica.instance,
             &replica.program,
-            replica.loaded
+            replica.loaded,
+            replica.reads
         )?;
         Ok(())
     }
@@ -33,7 +35,7 @@ impl Tx {
         &mut self,
         since: DateTime<Utc>,
     ) -> Result<Vec<Replica>, StorageError> {
-        all!(self, "select instance, program, loaded from replica where seen_at > $1", since)
+        all!(self, "select instance, program, loaded, reads from replica where seen_at > $1", since)
     }
 
     pub async fn forget_replica(&mut self, instance: Uuid) -> Result<(), StorageError> {

@@ -137,7 +137,7 @@ impl Trial {
             Step::RollBack { image, channel, as_new_revision } => {
                 let (image, channel) = (name(*image), CHANNELS[*channel].parse().unwrap());
                 let order =
-                    RollbackOrder { as_new_revision: *as_new_revision, note: String::new() };
+                    RollbackOrder { as_new_revision: *as_new_revision, ..RollbackOrder::default() };
                 let context = ChangeContext::unconditional(&self.actor);
                 self.catalog.roll_back(context, &image, &channel, order).await.map(drop)
             }

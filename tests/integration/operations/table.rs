@@ -34,6 +34,10 @@ pub enum Given {
     Ready,
     Promoted,
     PromotedTwice,
+    /// Promoted, and a client is pinned to it.
+    Pinned,
+    /// A promotion that another person has asked for, and an administrator has approved; more have to.
+    Requested,
 }
 
 /// The body of the call.
@@ -206,6 +210,25 @@ fn of_channels() -> Vec<Operation> {
             Given::PromotedTwice,
         ),
         all("DELETE /api/v1/images/{image}/channels/{channel}", PROMOTERS, Given::Promoted),
+        all("PATCH /api/v1/images/{image}/channels/{channel}", PROMOTERS, Given::Promoted)
+            .sends(Body::Fixed(json!({"percent": 25}))),
+        all("POST /api/v1/images/{image}/channels/{channel}/approve", PROMOTERS, Given::Requested),
+        all(
+            "DELETE /api/v1/images/{image}/channels/{channel}/approve",
+            PROMOTERS,
+            Given::Requested,
+        ),
+        all("GET /api/v1/images/{image}/channels/{channel}/pins", READERS, Given::Pinned),
+        all("GET /api/v1/images/{image}/channels/{channel}/pins/{client}", READERS, Given::Pinned),
+        all("PUT /api/v1/images/{image}/channels/{channel}/pins/{client}", PROMOTERS, Given::Ready)
+            .sends(Body::Fixed(json!({"revision": 1}))),
+        all(
+            "DELETE /api/v1/images/{image}/channels/{channel}/pins/{client}",
+            PROMOTERS,
+            Given::Pinned,
+        ),
+        all("GET /api/v1/update-check/explain", READERS, Given::Promoted)
+            .asks("?image={image}&channel=test"),
         all("GET /api/v1/images/{image}/promotions", READERS, Given::Promoted),
         all("GET /api/v1/publications", READERS, Given::Promoted),
         all("POST /api/v1/publications/reconcile", ADMINS, Given::Nothing),

@@ -209,6 +209,12 @@ refusals! {
         "There is no certificate mapping of this name.";
     NothingAssigned: NOT_FOUND, "nothing_assigned", GiveUp, catalog Error::NothingAssigned,
         "The channel offers no revision of the image: none was promoted yet, or it was withdrawn.";
+    NothingPending: NOT_FOUND, "nothing_pending", GiveUp, catalog Error::NothingPending,
+        "No promotion to the channel waits for approval, or the caller has not approved it.";
+    PinNotFound: NOT_FOUND, "pin_not_found", GiveUp, catalog Error::PinNotFound,
+        "The client has no pin for the image in this channel.";
+    OlderReplica: CONFLICT, "older_replica", GiveUp, catalog Error::OlderReplica { .. },
+        "A server of an earlier version is running on the catalog and could not read the change; upgrade it first.";
     MethodNotAllowed: METHOD_NOT_ALLOWED, "method_not_allowed", GiveUp,
         "The path does not allow this method; Allow lists the methods that it allows.";
     NameTaken: CONFLICT, "name_taken", GiveUp, catalog Error::NameTaken(_),
@@ -335,6 +341,8 @@ refusals! {
         "Too many log-ins are in progress; Retry-After says when to try again.";
     TooManyDownloads: SERVICE_UNAVAILABLE, "too_many_downloads", WaitForBackEnd, retry 60,
         "The server's download limit is reached.";
+    TooManyChecks: SERVICE_UNAVAILABLE, "too_many_checks", Wait,
+        "The server answers as many update checks as checks.hard_limit allows; Retry-After says when to ask again.";
     DatabaseUnavailable: SERVICE_UNAVAILABLE, "database_unavailable", WaitForBackEnd, retry 2,
         "The database is busy or unreachable; nothing was changed.";
     StoreUnavailable: SERVICE_UNAVAILABLE, "store_unavailable", WaitForBackEnd, retry 10,

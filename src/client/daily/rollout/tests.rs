@@ -46,6 +46,10 @@ fn place() -> Place {
     Place { image: "win7-office".to_owned(), channel: "production".to_owned() }
 }
 
+fn here() -> StopArgs {
+    StopArgs { place: place(), note: None }
+}
+
 async fn sent(state: &'static str, action: Action) -> Vec<(String, Value)> {
     let (connection, received) = assignment(state).await;
     act(&connection, &action, Output::Json).await.unwrap();
@@ -56,12 +60,12 @@ async fn sent(state: &'static str, action: Action) -> Vec<(String, Value)> {
 async fn a_rollout_is_paused_and_goes_on() {
     let nothing = String::new;
     assert_eq!(
-        sent("rolling", Action::Pause(place())).await,
+        sent("rolling", Action::Pause(here())).await,
         [(nothing(), json!({"paused": true}))]
     );
-    let resumed = sent("paused", Action::Resume(place())).await;
+    let resumed = sent("paused", Action::Resume(here())).await;
     assert_eq!(resumed, [(nothing(), json!({"paused": false}))], "failures are not counted afresh");
-    let resumed = sent("halted", Action::Resume(place())).await;
+    let resumed = sent("halted", Action::Resume(here())).await;
     assert_eq!(resumed, [(nothing(), json!({"paused": false, "halted": false}))]);
 }
 
