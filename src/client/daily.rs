@@ -27,6 +27,7 @@ mod revision;
 pub mod role;
 mod rollout;
 mod rollout_args;
+mod rollout_details;
 mod rollout_state;
 mod status;
 pub mod token;

@@ -1,17 +1,17 @@
 //! `imagedepot client`: the machines that check for updates, as the server has them on record.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::super::cell;
 use super::super::connection::Connection;
 use super::super::error::Failure;
 use super::super::output::Output;
-use super::super::table::{Column, record};
+use super::super::table::{Column, record, table};
 use super::call::CallArgs;
 use super::moment::Moment;
 use super::pages::{ListArgs, items};
-use super::query::with;
+use super::query::{if_set, with};
 
 /// The arguments of `client`.
 #[derive(Debug, clap::Args)]
@@ -40,6 +40,9 @@ enum Action {
         /// Delete all clients whose ids match this pattern, with *
         #[arg(long, value_name = "PATTERN", conflicts_with = "id")]
         matching: Option<String>,
+        /// Only report how many would be deleted
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -51,14 +54,14 @@ struct FilterArgs {
     /// Only clients of this channel
     #[arg(long)]
     channel: Option<String>,
-    /// Only clients that have this revision
+    /// Only clients that had this revision at their last check; 0 for none
     #[arg(long)]
     revision: Option<u64>,
     /// Only clients of this group
     #[arg(long)]
     group: Option<String>,
-    /// Only clients whose last report has this status
-    #[arg(long)]
+    /// Only clients whose last report says so
+    #[arg(long, value_parser = ["downloading", "applied", "failed", "rolled_back"])]
     status: Option<String>,
     /// Only clients that checked last before this time, or before this last duration
     #[arg(long, value_name = "TIME", value_parser = Moment::ago)]
@@ -74,22 +77,29 @@ struct FilterArgs {
 }
 
 const COLUMNS: &[Column] = &[
-    Column::text("CLIENT", |client| cell::text(one_of(client, &["client", "id"]))),
-    Column::text("IMAGE", |client| cell::text(&client["image"])),
-    Column::text("CHANNEL", |client| cell::text(&client["channel"])),
-    Column::number("REVISION", |client| cell::text(&client["revision"])),
-    Column::text("GROUP", |client| cell::text(&client["group"])),
-    Column::text("STATUS", |client| cell::text(&client["status"])),
-    Column::text("LAST SEEN", |client| {
-        cell::time(one_of(client, &["last_seen", "last_check", "seen_at"]))
-    }),
-    Column::text("ADDRESS", |client| cell::text(&client["address"])),
+    Column::text("CLIENT", |entry| cell::text(&entry["client"])),
+    Column::text("IMAGE", |entry| cell::text(&entry["image"])),
+    Column::text("CHANNEL", |entry| cell::text(&entry["channel"])),
+    Column::number("REVISION", |entry| cell::text(&entry["revision"])),
+    Column::text("GROUP", |entry| cell::text(&entry["group"])),
+    Column::text("ANSWER", |entry| cell::text(&entry["reason"])),
+    Column::text("REPORT", |entry| cell::text(&entry["status"])),
+    Column::text("LAST SEEN", |entry| cell::time(&entry["last_seen"])),
+    Column::text("ADDRESS", |entry| cell::text(&entry["address"])),
 ];
 
-/// Returns the first of these fields that the document has.
-fn one_of<'a>(document: &'a Value, names: &[&str]) -> &'a Value {
-    names.iter().find_map(|name| document.get(name)).unwrap_or(&Value::Null)
-}
+/// The columns for one client, with the error that it reported.
+const OF_ONE: &[Column] = &[
+    Column::text("IMAGE", |entry| cell::text(&entry["image"])),
+    Column::text("CHANNEL", |entry| cell::text(&entry["channel"])),
+    Column::number("REVISION", |entry| cell::text(&entry["revision"])),
+    Column::text("GROUP", |entry| cell::text(&entry["group"])),
+    Column::text("ANSWER", |entry| cell::text(&entry["reason"])),
+    Column::text("LAST SEEN", |entry| cell::time(&entry["last_seen"])),
+    Column::text("REPORT", |entry| cell::text(&entry["status"])),
+    Column::number("ON", |entry| cell::text(&entry["reported_revision"])),
+    Column::text("ERROR", |entry| cell::first_line(&entry["error"])),
+];
 
 /// Runs the command and prints the result on standard output.
 pub async fn run(args: Args) -> Result<(), Failure> {
@@ -111,21 +121,28 @@ async fn act(connection: &Connection, action: Action, output: Output) -> Result<
         }
         Action::Show { id } => {
             let client: Value = connection.get(connection.api(&["clients", &id])?).await?;
-            let first = ["client", "id", "group", "address", "agent"];
-            output.result(&record(&client, &first, &[]), &client)
+            output.result(&text_of(&client), &client)
         }
-        Action::Delete { id, matching } => {
-            let (which, address) = match (id, matching) {
-                (Some(id), _) => (id.clone(), connection.api(&["clients", &id])?),
-                (None, pattern) => {
-                    let address = with(clients, &[("q", pattern.as_deref())]);
-                    (pattern.unwrap_or_default(), address)
-                }
+        Action::Delete { id, matching, dry_run } => {
+            let address = match &id {
+                Some(id) => connection.api(&["clients", id])?,
+                None => with(clients, &[("q", matching.as_deref())]),
             };
-            let answer = connection.delete(address).await?;
-            let answer = answer.unwrap_or_else(|| json!({"deleted": which}));
-            output.result(&format!("{which} is no longer on record"), &answer)
+            let address = with(address, &[("dry_run", if_set(dry_run))]);
+            let deleted = connection.delete(address).await?.unwrap_or_default();
+            let done = if dry_run { "would be deleted from" } else { "were deleted from" };
+            let count = cell::text(&deleted["clients"]);
+            output.result(&format!("{count} clients {done} the record"), &deleted)
         }
+    }
+}
+
+/// Returns a client as a record, and what it asked of each image and channel.
+fn text_of(client: &Value) -> String {
+    let about = record(client, &["client"], &["items"]);
+    match client["items"].as_array() {
+        Some(entries) => format!("{about}\n\n{}", table(OF_ONE, entries)),
+        None => about,
     }
 }
 

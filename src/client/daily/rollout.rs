@@ -1,7 +1,7 @@
 //! `imagedepot rollout`: how fast a promotion reaches clients, and how far it is.
 
 use clap::Subcommand;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use url::Url;
 
 use super::super::cell;
@@ -16,6 +16,7 @@ use super::change::Change;
 use super::query::{if_set, with};
 use super::reach;
 use super::rollout_args::RolloutArgs;
+use super::rollout_details;
 use super::rollout_state::{told, words};
 
 /// The arguments of `rollout`.
@@ -129,20 +130,15 @@ async fn show(connection: &Connection, place: &Place, output: Output) -> Result<
     };
     let first = ["image", "channel", "revision", "epoch", "mandatory", "deadline", "note"];
     let about = record(&assignment, &first, &["rollout", "pending"]);
-    let rollout = assignment["rollout"].as_object().cloned().unwrap_or_default();
     let mut parts = vec![told(&about, &assignment)];
-    parts.push(section("Rollout", &rollout, &["state", "percent_now", "next_step_at"]));
-    if let Some(progress) = progress.as_object() {
-        parts.push(section("Progress", progress, &[]));
+    parts.extend(rollout_details::parts(&assignment["rollout"]));
+    if progress.is_object() {
+        // A series over time is for charts, and in the JSON.
+        let counts = record(&progress, &[], &["series", "image", "channel"]);
+        parts.push(format!("Progress\n{counts}"));
     }
     assignment["progress"] = progress;
     output.result(&parts.join("\n\n"), &assignment)
-}
-
-/// Returns a record below a title. A series over time is left out: it is for charts, and in the JSON.
-fn section(title: &str, fields: &Map<String, Value>, first: &[&str]) -> String {
-    let rows = record(&Value::Object(fields.clone()), first, &["series", "image", "channel"]);
-    format!("{title}\n{rows}")
 }
 
 /// Ends a pause, and a halt if there is one. That is asked before: ending a halt that does not exist would begin the
@@ -153,9 +149,13 @@ async fn resume(
     output: Output,
 ) -> Result<(), Failure> {
     let assignment: Value = connection.get(place.address(connection, &[])?).await?;
-    let is_halted = assignment["rollout"]["state"] == "halted";
-    let change =
-        Change::default().with("paused", Some(false)).with("halted", is_halted.then_some(false));
+    // A rollout that is paused, too, has the state `paused`.
+    let rollout = &assignment["rollout"];
+    let is_halted = rollout["state"] == "halted" || rollout["halted"].is_object();
+    let change = Change::default()
+        .with("paused", Some(false))
+        .with("halted", is_halted.then_some(false))
+        .with("note", note.as_deref());
     let resumed = change.send(connection, place.address(connection, &[])?).await?;
     tell(place, "goes on", &resumed, output)
 }

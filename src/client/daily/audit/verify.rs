@@ -234,7 +234,9 @@ mod tests {
 
     fn checked(rows: Vec<Value>) -> (Check, Head) {
         let mut check = Check::default();
-        rows.into_iter().for_each(|row| check.follow(row));
+        for row in rows {
+            check.follow(row);
+        }
         let anchor = check.end();
         (check, anchor)
     }
