@@ -8,11 +8,10 @@
 //! - `negotiate` accepts Kerberos tickets, whose [`principal`]s are mapped to users;
 //! - [`certificate`] looks up the snapshot's certificate mappings.
 //!
-//! Each of them yields an [`Identity`]. [`origin`] determines where a request comes from, also behind proxies, and
-//! [`address_range`] the addresses that are counted as one person's. [`permission`] names the rights that handlers ask
-//! for; the signature of an operation in the API says which right it needs.
+//! Each of them yields an [`Identity`]. [`origin`] determines where a request comes from, also behind proxies.
+//! [`permission`] names the rights that handlers ask for; the signature of an operation in the API says which right it
+//! needs.
 
-pub mod address_range;
 pub mod authentication_method;
 pub mod authenticator;
 pub mod basic;

@@ -1,11 +1,11 @@
-//! The command line's side of the API: `push`, `pull`, `prestage` and the commands of daily work are done over HTTP, and
-//! `verify` checks files on a disk.
+//! The command line's side of the API: `push`, `pull`, `prestage`, `simulate` and the commands of daily work are done over
+//! HTTP, and `verify` checks files on a disk.
 //!
 //! Reading order: [`push`], [`pull`] and [`prestage`] are the commands, each written from top to bottom, and [`verify`]
-//! checks a kit that [`prestage`] made, wherever it was copied to. [`daily`] has the commands that move no bytes, one
-//! file for each noun. [`connection`] reaches the server (address and [`credentials`], [`retry`]). A command that cannot
-//! be done ends in a [`Failure`], which knows its [`Exit`] code. [`progress`], [`output`] and [`table`] are what the user
-//! or the script sees.
+//! checks a kit that [`prestage`] made, wherever it was copied to. [`simulate`] is a fleet of clients that loads a
+//! server. [`daily`] has the commands that move no bytes, one file for each noun. [`connection`] reaches the server
+//! (address and [`credentials`], [`retry`]). A command that cannot be done ends in a [`Failure`], which knows its
+//! [`Exit`] code. [`progress`], [`output`] and [`table`] are what the user or the script sees.
 //!
 //! This module uses the server's public API only: curl can do everything that `push` does. Of the other modules it uses
 //! `model`, and `crate::prestage` for the contents of a kit. Parsing the whole command line and ending the process are
@@ -32,6 +32,7 @@ pub mod pull;
 pub mod push;
 pub mod retry;
 pub mod secret_file;
+pub mod simulate;
 pub mod table;
 pub mod terminal;
 #[cfg(test)]

@@ -43,6 +43,8 @@ enum Command {
     Prestage(client::prestage::Args),
     /// Check a pre-staging kit for missing, changed, writable or added files
     Verify(client::verify::Args),
+    /// Load a running server with the update checks of a fleet, and measure its answers
+    Simulate(client::simulate::Args),
     #[command(flatten)]
     Daily(client::daily::Command),
     /// Print the completion script of a shell
@@ -77,11 +79,14 @@ impl CommandLine {
             Command::Pull(args) => client::pull::run(args).await,
             Command::Prestage(args) => client::prestage::run(args).await,
             Command::Verify(args) => client::verify::run(args).await,
+            Command::Simulate(args) => client::simulate::run(args).await,
             Command::Daily(command) => Box::pin(command.run()).await,
             Command::Completion(args) => completion::run(&args, Self::command()),
             Command::Man(args) => manual::run(&args, Self::command()),
             #[cfg(feature = "server")]
-            Command::Server(command) => return command.run(self.config.as_deref()).await,
+            Command::Server(command) => {
+                return Box::pin(command.run(self.config.as_deref())).await;
+            }
         };
         done.map_or_else(
             |failure| {

@@ -8,6 +8,8 @@
 
 #[cfg(feature = "server")]
 pub mod account;
+#[cfg(feature = "server")]
+pub mod address_range;
 pub mod audit_hash;
 #[cfg(feature = "server")]
 pub mod backup;
@@ -21,6 +23,8 @@ pub mod certificate_mapping;
 pub mod channel;
 #[cfg(feature = "server")]
 pub mod client_pattern;
+#[cfg(feature = "server")]
+pub mod client_record;
 #[cfg(feature = "server")]
 pub mod clock;
 pub mod digest;
@@ -55,6 +59,8 @@ pub mod refusal;
 #[cfg(feature = "server")]
 pub mod replica;
 #[cfg(feature = "server")]
+pub mod report;
+#[cfg(feature = "server")]
 pub mod revision;
 #[cfg(feature = "server")]
 pub mod rollout;
@@ -84,6 +90,7 @@ pub use self::{
     certificate_mapping::CertificateMapping,
     channel::{Channel, ReadAccess},
     client_pattern::ClientPattern,
+    client_record::{ClientCheck, ClientFilter, ClientRecord, IdPattern, RecordPlace},
     clock::{Clock, Ids},
     file_role::FileRole,
     folder_document::FolderDocument,
@@ -93,6 +100,7 @@ pub use self::{
     pin::Pin,
     promotion::{Assignment, ClientTerms, Departure, Halted, Promotion, PromotionKind, Terms},
     publication::{FilePattern, Publication, PublicationState},
+    report::ReportStatus,
     revision::{Blob, BlobState, File, Revision, RevisionState},
     rollout::Rollout,
     scrub::{Coverage, DamagedFile, StoredBlob},

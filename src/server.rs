@@ -153,7 +153,7 @@ impl Bound {
         let stop = noted(stop, Arc::clone(&stopped_at));
         let depot = app::depot(&config, &opened, listeners(&sockets))?;
         let issuer = depot.tokens.issuer().cloned();
-        let brakes = depot.brakes.clone();
+        let download_limits = depot.download_limits.clone();
         let observer = app::observer(&config, &opened)?;
         let access_log = observer.access_log.clone();
         let shared = app::Shared::new(depot, observer, &config);
@@ -174,27 +174,28 @@ impl Bound {
             };
             let service = move || listener::service(&serving);
             let listening = server.listen(format!("listener {address}"), socket, service);
-            server = listening.map_err(fail("cannot serve"))?;
+            server = listening.map_err(|error| listen_error("cannot serve", error))?;
         }
         let metrics_handle = opened.metrics.clone();
         let metrics_server = metrics_socket
             .map(|socket| app::metrics_server(socket, metrics_handle, opened.catalog.clone()))
             .transpose()
-            .map_err(fail("metrics.listen"))?;
+            .map_err(|error| listen_error("metrics.listen", error))?;
         let mut background = background(&opened);
         let clock = opened.catalog.clock().clone();
         follow_outside(&mut background, issuer, followed, clock);
         if let Some(reread) = reread {
-            let concerned = reload::Concerned { catalog: opened.catalog.clone(), brakes, reread };
-            let concerned = Arc::new(concerned);
+            let catalog = opened.catalog.clone();
+            let reloadable = Arc::new(reload::Reloadable { catalog, download_limits, reread });
             background.spawn(without_end("follow settings", move || {
-                reload::keep_up(config.clone(), Arc::clone(&concerned))
+                reload::keep_up(config.clone(), Arc::clone(&reloadable))
             }));
         }
         for url in urls {
             tracing::info!("listening on {url}");
         }
-        let result = server.run().await.map_err(fail("the server stopped unexpectedly"));
+        let stopped = |error| listen_error("the server stopped unexpectedly", error);
+        let result = server.run().await.map_err(stopped);
         tracing::info!("stopped serving, closing the catalog");
         // A database that no longer answers must not delay the stop: whatever was acknowledged is durable.
         let deadline = *stopped_at.get_or_init(Instant::now) + grace + CLOSING;
@@ -233,10 +234,8 @@ fn connection_limit(config: &Config) -> Arc<ConnectionLimit> {
     )
 }
 
-/// Returns a function that turns an I/O error into a server error that says what failed.
-fn fail(what: &str) -> impl FnOnce(std::io::Error) -> ServerError + use<> {
-    let what = what.to_owned();
-    move |source| ServerError::Listen { what, source }
+fn listen_error(what: &str, source: std::io::Error) -> ServerError {
+    ServerError::Listen { what: what.to_owned(), source }
 }
 
 /// Returns what the API needs to know about each listener: its authentication methods, and whether it speaks TLS.
@@ -256,18 +255,20 @@ fn background(opened: &Opened) -> JoinSet<()> {
             let catalog = opened.catalog.clone();
             tasks.spawn(without_end($name, move || {
                 let catalog = catalog.clone();
-                async move { Box::pin(catalog.$work()).await }
+                async move { catalog.$work().await }
             }));
         };
     }
     keep!("follow", follow);
     keep!("follow rollouts", follow_rollouts);
+    keep!("follow progress", follow_progress);
     keep!("publish", keep_publishing);
     keep!("sweep", keep_sweeping);
     keep!("collect garbage", keep_collecting);
     keep!("scrub", keep_scrubbing);
     keep!("measure", keep_measuring);
     keep!("record refused log-ins", keep_recording_refused_logins);
+    keep!("record update checks", keep_recording_checks);
     keep!("watch", keep_watching);
     tasks.spawn(without_end("return memory", memory::keep_returning_what_was_freed));
     let metrics = opened.metrics.clone();

@@ -130,20 +130,20 @@ impl Authenticator {
         password: &SecretString,
         attempt: Attempt,
     ) -> Result<(), Denied> {
-        let turn = self.guard.begin(attempt, Instant::now())?;
+        let check = self.guard.begin(attempt, Instant::now())?;
         let (given, hash) = (password.clone(), Arc::clone(&stored));
         let matched = match self.with_permit(move || password::verify(&given, &hash)).await {
             Ok(matched) => matched,
             Err(busy) => {
-                turn.unused();
+                check.unused();
                 return Err(busy);
             }
         };
         let Some(account) = account.filter(|_| matched) else {
-            turn.failed(Instant::now());
+            check.failed(Instant::now());
             return Err(Denied::WrongCredentials);
         };
-        turn.succeeded(Instant::now());
+        check.succeeded(Instant::now());
         if password::is_outdated(&stored) {
             self.renew_in_background(account, password.clone());
         }

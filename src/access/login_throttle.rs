@@ -25,7 +25,7 @@ use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 
 use super::Denied;
-use super::address_range::subscriber;
+use crate::model::address_range::subscriber;
 
 /// The number of records that are kept, some 15 MiB. Beyond it, the least recently used ones are removed.
 const RECORDS: u64 = 100_000;
@@ -139,7 +139,7 @@ impl Guard {
         pair.max(address)
     }
 
-    /// Returns a turn to have a password checked.
+    /// Returns the permission to check a password.
     ///
     /// Refuses with `Slowed` after mistakes, and for many different passwords of one account at once. Refuses with
     /// `Busy` if an address without mistakes has as many checks in progress as it may. Such callers only have to wait
@@ -151,10 +151,10 @@ impl Guard {
             let (mut pair, mut address) = (lock(&pair), lock(&address));
             pair.forget(now, self.limits.longest_wait);
             address.forget(now, self.limits.longest_wait);
-            if let Some(wait) = pair.wait_for_turn(self.limits.free_failures, now) {
+            if let Some(wait) = pair.wait_for_check(self.limits.free_failures, now) {
                 return Err(Denied::Slowed { wait });
             }
-            let wait = address.wait_for_turn(self.limits.free_failures_per_address, now);
+            let wait = address.wait_for_check(self.limits.free_failures_per_address, now);
             if let Some(wait) = wait.filter(|_| !pair.is_known(now)) {
                 let innocent = address.failures == 0;
                 return Err(if innocent { Denied::Busy } else { Denied::Slowed { wait } });
@@ -165,7 +165,7 @@ impl Guard {
         Ok(PasswordCheck { guard: self.clone(), attempt, pair, address, decided: false })
     }
 
-    /// Notes a correct password that needed no turn.
+    /// Notes a correct password that needed no check.
     pub fn let_in(&self, attempt: Attempt, now: Instant) {
         let Some(pair) = self.records.get(&Key::Pair(attempt.account, attempt.address)) else {
             return;
@@ -203,8 +203,8 @@ impl Record {
         (!wait.is_zero()).then_some(wait)
     }
 
-    /// Returns the wait for a turn. Beyond the free mistakes there is only one turn at a time.
-    fn wait_for_turn(&self, free: u32, now: Instant) -> Option<Duration> {
+    /// Returns the wait for a password check. Beyond the free mistakes there is only one check at a time.
+    fn wait_for_check(&self, free: u32, now: Instant) -> Option<Duration> {
         let crowded = self.pending > 0 && self.failures + self.pending >= free.max(1);
         self.wait(now).or(crowded.then_some(FIRST_WAIT))
     }
@@ -257,7 +257,7 @@ impl PasswordCheck {
         self.fail(now);
     }
 
-    /// Ends the turn without counting it, because the password was not checked.
+    /// Ends the check without counting it, because the password was not checked.
     pub fn unused(mut self) {
         drop(self.end());
     }

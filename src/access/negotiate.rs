@@ -57,7 +57,7 @@ pub struct Accepted {
 pub struct Negotiate {
     catalog: Catalog,
     principals: Arc<Principals>,
-    turns: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
 }
 
 impl Negotiate {
@@ -72,8 +72,8 @@ impl Negotiate {
         } else {
             principals
         };
-        let turns = Arc::new(Semaphore::new(TOKENS_AT_ONCE));
-        Ok(Self { catalog, principals: Arc::new(principals), turns })
+        let permits = Arc::new(Semaphore::new(TOKENS_AT_ONCE));
+        Ok(Self { catalog, principals: Arc::new(principals), permits })
     }
 
     /// Authenticates a caller by a token, which is the text behind `Negotiate` in an `Authorization` header.
@@ -82,10 +82,11 @@ impl Negotiate {
         if token.starts_with(NTLM) {
             return Err(Denied::Ntlm);
         }
-        let turn = tokio::time::timeout(PATIENCE, Arc::clone(&self.turns).acquire_owned()).await;
-        let turn = turn.map_err(|_| Denied::Busy)?.map_err(|_| Denied::Busy)?;
+        let permit =
+            tokio::time::timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned()).await;
+        let permit = permit.map_err(|_| Denied::Busy)?.map_err(|_| Denied::Busy)?;
         let step = move || {
-            let _turn = turn;
+            let _permit = permit;
             step(&token)
         };
         let (principal, answer) =

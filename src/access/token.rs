@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{Denied, jwt};
-use crate::catalog::accounts::token::{KeyDraft, TokenDraft, Unsigned};
+use crate::catalog::accounts::token::{NewKey, TokenDefinition, Unsigned};
 use crate::catalog::{Actor, Catalog, Error, Snapshot};
 use crate::model::{ApiToken, SigningKey};
 use crate::storage::StorageError;
@@ -48,18 +48,18 @@ struct Claims {
 pub async fn issue(
     catalog: &Catalog,
     actor: &Actor,
-    draft: TokenDraft,
+    definition: TokenDefinition,
 ) -> Result<(ApiToken, SecretString), Error> {
-    let unsigned = catalog.create_token(actor, draft, &new_key()?).await?;
+    let unsigned = catalog.create_token(actor, definition, &new_key()?).await?;
     let text = sign(&unsigned)?;
     Ok((unsigned.token, text))
 }
 
 /// Generates a key.
-pub fn new_key() -> Result<KeyDraft, Error> {
+pub fn new_key() -> Result<NewKey, Error> {
     let pair = Ed25519KeyPair::generate().map_err(|_| broken("no key could be generated"))?;
     let private = pair.to_pkcs8v1().map_err(|_| broken("no key could be generated"))?;
-    Ok(KeyDraft {
+    Ok(NewKey {
         private_key: URL_SAFE_NO_PAD.encode(private.as_ref()).into(),
         public_key: URL_SAFE_NO_PAD.encode(pair.public_key().as_ref()),
     })

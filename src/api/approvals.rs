@@ -34,7 +34,7 @@ pub async fn approve(
     caller.may_know(&image)?;
     let actor = caller.actor();
     let approved = depot.catalog.approve(attempt.by(&actor), &image, &channel).await?;
-    Ok(Answer::new((&image, &channel), approved, (None, attempt.execution), depot.now()))
+    Answer::new(&depot, (&image, &channel), approved, attempt.execution).await
 }
 
 /// Take an approval back

@@ -214,7 +214,7 @@ pub async fn promote(
     caller.may_know(&image)?;
     let (order, actor) = (new.read()?.order(&query), caller.actor());
     let promoted = depot.catalog.promote(attempt.by(&actor), &image, &channel, order).await?;
-    Ok(Answer::new((&image, &channel), promoted, (None, attempt.execution), depot.now()))
+    Answer::new(&depot, (&image, &channel), promoted, attempt.execution).await
 }
 
 /// Roll back
@@ -239,7 +239,7 @@ pub async fn roll_back(
     let (order, actor) = (new.read_or_default()?.order(), caller.actor());
     let rolled = depot.catalog.roll_back(attempt.by(&actor), &image, &channel, order).await?;
     let rolled = Promoted::InForce(rolled);
-    Ok(Answer::new((&image, &channel), rolled, (None, attempt.execution), depot.now()))
+    Answer::new(&depot, (&image, &channel), rolled, attempt.execution).await
 }
 
 /// Withdraw an image

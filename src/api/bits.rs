@@ -139,14 +139,14 @@ impl Visit<'_> {
         range: FragmentRange,
         body: &mut Option<Body>,
     ) -> Result<u64, Refusal> {
-        let opening = Box::pin(self.depot.catalog.take_fragment(&self.actor, session, range));
+        let opening = self.depot.catalog.take_fragment(&self.actor, session, range);
         let unread = body.as_mut().ok_or_else(Problem::internal)?;
         let taken = unread.while_opening(opening).await;
         match taken.map_err(|error| Refusal::of_fragment(session, error))? {
             None => Ok(range.total),
             Some(appending) => {
                 let body = body.take().ok_or_else(Problem::internal)?;
-                Box::pin(self.take_bytes(session, range, appending, body)).await
+                self.take_bytes(session, range, appending, body).await
             }
         }
     }
@@ -159,7 +159,7 @@ impl Visit<'_> {
         body: Body,
     ) -> Result<u64, Refusal> {
         let offset = appending.upload().map_or(range.first, |upload| upload.received);
-        let upload = Box::pin(take_in(appending, body, offset - range.first)).await?;
+        let upload = take_in(appending, body, offset - range.first).await?;
         self.depot.catalog.fragment_taken(&self.actor, session, &upload).await?;
         Ok(upload.received)
     }

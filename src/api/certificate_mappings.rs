@@ -15,7 +15,9 @@ use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::Administer;
 use crate::catalog::Error;
-use crate::catalog::accounts::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
+use crate::catalog::accounts::certificate_mapping::{
+    CertificateMappingDefinition, CriterionDefinition,
+};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rule, RuleField, Rules, WrittenRule};
 use crate::model::{AccountName, Certificate, CertificateMapping, MappingName};
 
@@ -141,7 +143,7 @@ pub struct NewMapping {
 }
 
 impl NewMapping {
-    fn draft(self) -> Result<CertificateMappingDraft, Error> {
+    fn definition(self) -> Result<CertificateMappingDefinition, Error> {
         let outcome = match (self.deny, self.user) {
             (true, user) => Outcome::Deny(user),
             (false, Some(user)) => Outcome::Allow(user),
@@ -159,17 +161,17 @@ impl NewMapping {
                 let certificate = Certificate::from_pem(&pem);
                 let certificate =
                     certificate.map_err(|error| Error::invalid("certificate", error))?;
-                CriterionDraft::Certificate(Box::new(certificate))
+                CriterionDefinition::Certificate(Box::new(certificate))
             }
             (None, Some(written)) => {
-                CriterionDraft::Rules { rules: read_rules(written)?, position: self.position }
+                CriterionDefinition::Rules { rules: read_rules(written)?, position: self.position }
             }
             _ => {
                 let reason = "give either a certificate or rules";
                 return Err(Error::invalid("certificate", reason));
             }
         };
-        Ok(CertificateMappingDraft { name: self.name, criterion, outcome })
+        Ok(CertificateMappingDefinition { name: self.name, criterion, outcome })
     }
 }
 
@@ -217,8 +219,8 @@ pub async fn create(
     new: JsonBody<NewMapping, LARGE>,
 ) -> Result<Resource<MappingBody>, Problem> {
     caller.sees_all_images()?;
-    let draft = new.read()?.draft()?;
-    let mapping = depot.catalog.create_certificate_mapping(&caller.actor(), draft).await?;
+    let definition = new.read()?.definition()?;
+    let mapping = depot.catalog.create_certificate_mapping(&caller.actor(), definition).await?;
     let location = format!("/api/v1/certificate-mappings/{}", mapping.name);
     Ok(Resource::created(mapping.tag(), location, mapping.into()))
 }

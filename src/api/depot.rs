@@ -24,7 +24,7 @@ pub struct Depot {
     pub negotiate: Option<crate::access::negotiate::Negotiate>,
     pub listeners: Listeners,
     pub links: Links,
-    pub brakes: DownloadLimits,
+    pub download_limits: DownloadLimits,
     /// The redirects to the bucket; none if this server sends all downloads itself.
     pub redirects: Option<Redirects>,
     pub metrics: PrometheusHandle,

@@ -74,7 +74,7 @@ pub async fn show(
     let subject = question.subject(&snapshot, |_, image| caller.may_know(image))?;
     let explained = explain(subject.image, &subject.channel.name, question.asked(now)?);
     let wait = question.seconds_until_next(&depot, now);
-    let answer = subject.answer(&question, &explained.decision, &depot.links);
+    let answer = UpdateAnswer::new(&subject, &question, &explained.decision, &depot.links);
     let (bucket, percent_now) = (explained.bucket, explained.percent_now);
     let rules = explained.rules;
     let answer = answer.with_wait(wait);

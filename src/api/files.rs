@@ -8,14 +8,14 @@ use super::conventions::caching;
 use super::conventions::caller::Caller;
 use super::conventions::conditional::{Condition, Unchanged};
 use super::conventions::file_body::{FileBytes, must_be_plain_bytes, promises_of_whole};
-use super::conventions::file_response::{self, Identity, ServedFile};
+use super::conventions::file_response::{self, ContentIdentity, ServedFile};
 use super::conventions::problem::{ChangeRefusals, Code, FileRefusals, Problem, ReadRefusals};
 use super::depot::Depot;
 use super::revisions::FileBody;
 use super::uploads;
-use super::uploads::announced::Announced;
+use super::uploads::allowed_methods::AllowedMethods;
 use super::uploads::body::{Body, OnBreak, next_chunk};
-use super::uploads::resumable::Target;
+use super::uploads::resumable::UploadTarget;
 use super::uploads::session::{Call, body_length};
 use crate::access::permission::{Publish, Read};
 use crate::catalog::upload::{Announcement, Incoming};
@@ -57,7 +57,8 @@ pub async fn put(
     caller.may_know(&image)?;
     let role = known_role(&role)?;
     if resumable::complete(request.headers()).is_some() {
-        let (call, target) = (Call { caller, depot, request }, Target { image, revision, role });
+        let (call, target) =
+            (Call { caller, depot, request }, UploadTarget { image, revision, role });
         return uploads::resumable::create(&call, target, condition.0, payload).await;
     }
     let ArrivingFile { size, digest, witnesses } = read_headers(&request)?;
@@ -66,7 +67,7 @@ pub async fn put(
     let announced =
         Announcement { image, revision, role, size, digest, metadata, condition, protocol };
     let incoming = depot.catalog.receive(&caller.actor(), announced).await?;
-    let received = Box::pin(take_whole(incoming, Body::new(&request, payload), witnesses))
+    let received = take_whole(incoming, Body::new(&request, payload), witnesses)
         .await?
         .finish(&caller.actor())
         .await?;
@@ -132,8 +133,8 @@ pub async fn head(
     responses((status = 204, description = "`Allow` and `Upload-Limit`"), ReadRefusals)
 )]
 #[options("/images/{image}/revisions/{revision}/files/{role}")]
-pub async fn options(depot: Data<Depot>, announced: Announced) -> HttpResponse {
-    announced.answer_for_file(&depot)
+pub async fn options(depot: Data<Depot>, methods: AllowedMethods) -> HttpResponse {
+    methods.answer_for_file(&depot)
 }
 
 async fn serve(
@@ -161,7 +162,7 @@ async fn served_file(
     let reader = catalog.blobs().reader(&file.blob_key, file.size).await.map_err(Error::from)?;
     Ok(ServedFile {
         reader,
-        identity: Identity::Bytes(file.digest),
+        identity: ContentIdentity::Bytes(file.digest),
         // Not for a draft, because its file may change within a second.
         last_modified: details.revision.sealed_at,
         content_type: "application/octet-stream".into(),

@@ -119,6 +119,6 @@ pub async fn collect(
     caller.sees_all_images()?;
     let GarbageQuery { dry_run, immediately, accept_orphans } = query.into_inner();
     let order = CollectionOrder { execution: execution(dry_run), immediately, accept_orphans };
-    let collected = Box::pin(depot.catalog.collect(order)).await?;
+    let collected = depot.catalog.collect(order).await?;
     Ok(web::Json(CollectedBody::new(collected, order.execution)))
 }

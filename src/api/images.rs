@@ -147,7 +147,7 @@ pub async fn create(
 ) -> Result<Resource<ImageBody>, Problem> {
     let new = new.read()?;
     caller.may_create(&new.name)?;
-    let draft = ImageDefinition {
+    let definition = ImageDefinition {
         name: new.name,
         kind: new.kind,
         extension: new.extension,
@@ -155,7 +155,7 @@ pub async fn create(
         labels: new.labels.unwrap_or_default(),
         keep_revisions: new.keep_revisions,
     };
-    let image = depot.catalog.create_image(&caller.actor(), &draft).await?;
+    let image = depot.catalog.create_image(&caller.actor(), &definition).await?;
     Ok(Resource::created(image.tag(), format!("/api/v1/images/{}", image.name), image.into()))
 }
 

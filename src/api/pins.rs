@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 
 use super::conventions::body::JsonBody;
 use super::conventions::caller::Caller;
-use super::conventions::conditional::Resource;
+use super::conventions::conditional::{Resource, Unchanged};
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::conventions::sample;
@@ -92,7 +92,7 @@ pub async fn list(
     params(("image" = String, Path, description = "The image's name"),
            ("channel" = String, Path, description = "The channel's name"),
            ("client" = String, Path, description = "The client's id")),
-    responses((status = 200, description = "The pin", body = PinBody), ReadRefusals)
+    responses((status = 200, description = "The pin", body = PinBody), Unchanged, ReadRefusals)
 )]
 #[get("/images/{image}/channels/{channel}/pins/{client}")]
 pub async fn show(
@@ -102,7 +102,8 @@ pub async fn show(
 ) -> Result<Resource<PinBody>, Problem> {
     let (image, channel, client) = path.into_inner();
     caller.may_know(&image)?;
-    Ok(Resource::untagged(depot.catalog.pin_of(&image, &channel, &client).await?.into()))
+    let pin = depot.catalog.pin_of(&image, &channel, &client).await?;
+    Ok(Resource::tagged(pin.tag(), pin.into()))
 }
 
 /// Pin a client

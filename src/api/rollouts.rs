@@ -104,6 +104,5 @@ pub async fn change(
     let (change, actor) = (changed.read()?.change()?, caller.actor());
     let context = attempt.by(&actor);
     let changed = depot.catalog.change_rollout(context, &image, &channel, change).await?;
-    let reach = depot.catalog.reach(context.execution).await;
-    Ok(Answer::new((&image, &channel), changed, (reach, context.execution), depot.now()))
+    Answer::of_change(&depot, (&image, &channel), changed, attempt.execution).await
 }

@@ -8,9 +8,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::conventions::{documentation, fallback};
 use super::depot::Links;
 use super::{
-    approvals, assignments, audit, bits, certificate_mappings, channels, explain, files, garbage,
-    health, images, pins, prestage, promotions, publications, revisions, rollouts, scrub, status,
-    tokens, tree, update_check, uploads, users, whoami,
+    approvals, assignments, audit, bits, certificate_mappings, channels, clients, explain, files,
+    garbage, health, images, pins, prestage, progress, promotions, publications, reports,
+    revisions, rollouts, scrub, status, tokens, tree, update_check, uploads, users, whoami,
 };
 use crate::wire;
 
@@ -23,6 +23,7 @@ pub fn operations(config: &mut ServiceConfig) {
         scope("/api/v1")
             .service(update_check::check)
             .service(update_check::check_many)
+            .service(reports::create)
             .service(explain::show)
             .configure(images_and_their_bytes)
             .configure(channels_and_what_they_offer)
@@ -75,11 +76,16 @@ fn channels_and_what_they_offer(config: &mut ServiceConfig) {
         .service(rollouts::change)
         .service(approvals::approve)
         .service(approvals::take_back)
+        .service(progress::show)
         .service(pins::list)
         .service(pins::show)
         .service(pins::put)
         .service(pins::delete)
         .service(promotions::history)
+        .service(clients::list)
+        .service(clients::delete_many)
+        .service(clients::show)
+        .service(clients::delete)
         .service(publications::list)
         .service(publications::reconcile);
 }

@@ -40,6 +40,20 @@ pub struct StatusBody {
     /// The files that the tree lacks, and those that it still has to remove.
     #[schema(required = true)]
     publication: Option<BacklogBody>,
+    clients: ClientsBody,
+}
+
+/// The record of clients; `GET /clients` has its entries.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ClientsOnRecord)]
+pub struct ClientsBody {
+    /// The number of clients on record, as it was last counted; null until then.
+    #[schema(required = true)]
+    on_record: Option<u64>,
+    /// The update checks that this server has answered and not written to the record yet.
+    waiting: usize,
+    /// The seconds since the oldest of them.
+    behind_seconds: u64,
 }
 
 /// The version of the running program.
@@ -156,6 +170,7 @@ impl StatusBody {
                 taken_at: sample::time("2026-11-02T01:00:00Z"),
             }),
             publication: Some(BacklogBody { to_publish: 0, to_withdraw: 2 }),
+            clients: ClientsBody { on_record: Some(20_000), waiting: 31, behind_seconds: 1 },
         }
     }
 
@@ -183,6 +198,7 @@ impl StatusBody {
                 .and_then(|figures| figures.newest_backup.clone())
                 .map(Into::into),
             publication: figures.map(|figures| figures.backlog.into()),
+            clients: ClientsBody::of(depot),
         }
     }
 }
@@ -207,6 +223,17 @@ impl PartBody {
             degraded: trouble.is_some(),
             what: trouble.map(|trouble| trouble.what.clone()),
             since: trouble.map(|trouble| trouble.since),
+        }
+    }
+}
+
+impl ClientsBody {
+    fn of(depot: &Depot) -> Self {
+        let fleet = depot.catalog.fleet();
+        Self {
+            on_record: fleet.clients(),
+            waiting: fleet.waiting(),
+            behind_seconds: fleet.behind(depot.catalog.clock().now().timestamp()),
         }
     }
 }

@@ -20,7 +20,7 @@ use super::depot::Depot;
 use crate::access::permission::Administer;
 use crate::access::token::{self, PublicKey};
 use crate::catalog::Error;
-use crate::catalog::accounts::token::TokenDraft;
+use crate::catalog::accounts::token::TokenDefinition;
 use crate::model::{ApiToken, Role, TokenFilter, TokenName, account};
 
 /// An API token. The token itself is shown only once, when it is created.
@@ -160,8 +160,8 @@ pub async fn create(
     let NewToken { name, roles, images, expires_at } = new.read()?;
     caller.may_give(&images)?;
     let maker_expires_at = caller.identity().api_token().map(|token| token.expires_at);
-    let draft = TokenDraft { name, roles, images, expires_at, maker_expires_at };
-    let (token, text) = token::issue(&depot.catalog, &caller.actor(), draft).await?;
+    let definition = TokenDefinition { name, roles, images, expires_at, maker_expires_at };
+    let (token, text) = token::issue(&depot.catalog, &caller.actor(), definition).await?;
     let made = MadeTokenBody { about: token.into(), token: text.expose_secret().to_owned() };
     let mut response = HttpResponse::Created()
         .insert_header((header::LOCATION, format!("/api/v1/tokens/{}", made.about.id)))

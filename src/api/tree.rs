@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::conventions::caching;
 use super::conventions::caller::Visitor;
-use super::conventions::file_response::{self, Identity, ServedFile};
+use super::conventions::file_response::{self, ContentIdentity, ServedFile};
 use super::conventions::limits::LimitedBody;
 use super::conventions::problem::{Code, Problem};
 use super::depot::Depot;
@@ -60,9 +60,9 @@ pub async fn serve(
             if file_response::is_known(&request, &served) {
                 return file_response::respond(&request, served).await;
             }
-            let turn = depot.brakes.admit(&request)?;
+            let permit = depot.download_limits.admit(&request)?;
             let response = file_response::respond(&request, served).await?;
-            Ok(response.map_body(|_, body| LimitedBody::new(body, turn)).map_into_boxed_body())
+            Ok(response.map_body(|_, body| LimitedBody::new(body, permit)).map_into_boxed_body())
         }
     }
 }
@@ -72,7 +72,7 @@ async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {
         depot.catalog.blobs().reader(&file.blob_key, file.size).await.map_err(Error::from)?;
     Ok(ServedFile {
         reader,
-        identity: Identity::Bytes(file.digest),
+        identity: ContentIdentity::Bytes(file.digest),
         last_modified: Some(file.sealed_at),
         content_type: "application/octet-stream".into(),
         cache_control: caching::of_channel(file.read_access, CACHE_IMMUTABLE),
@@ -83,7 +83,7 @@ fn document(channel: &ChannelOffer, written: WrittenDocument, now: DateTime<Utc>
     let date = channel.channel.issued_at;
     ServedFile {
         reader: BlobReader::bytes(written.content),
-        identity: Identity::Bytes(written.digest),
+        identity: ContentIdentity::Bytes(written.digest),
         // The server's `Date` may be a second behind the clock, and no date may be later than it (RFC 9110 section
         // 8.8.2.1).
         last_modified: (date + TimeDelta::seconds(1) <= now).then_some(date),

@@ -1,35 +1,35 @@
 //! `/update-check`: the instructions for client machines, from the snapshot alone.
 
+mod noted;
+mod question;
+
 use std::io::Write as _;
-use std::net::IpAddr;
 use std::sync::{LazyLock, OnceLock};
 
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::web::{Data, Query};
 use actix_web::{HttpRequest, HttpResponse, get, post};
 use bytes::Bytes;
-use chrono::{DateTime, Utc};
 use metrics::Counter;
-use serde::{Deserialize, Serialize};
-use utoipa::{IntoParams, ToSchema};
+use serde::Serialize;
+use utoipa::ToSchema;
 
+use self::noted::Answered;
+pub use self::question::Question;
+use self::question::{Subject, periods};
 use super::conventions::body::{JsonBody, LARGE};
 use super::conventions::caching;
 use super::conventions::caller::Visitor;
 use super::conventions::client_address;
 use super::conventions::problem::{
-    BodyRefusals, Code, InvalidQuery, Problem, ProblemDocument, ReadRefusals,
+    BodyRefusals, InvalidQuery, Problem, ProblemDocument, ReadRefusals,
 };
 use super::conventions::sample;
 use super::depot::{Depot, Links};
-use crate::catalog::snapshot::{ImageOffer, OfferedPath, OfferedRevision, Standing};
-use crate::catalog::update_check::load::Load;
-use crate::catalog::update_check::slot::seconds_until_slot;
+use crate::catalog::snapshot::{OfferedPath, OfferedRevision, Standing};
 use crate::catalog::update_check::{self, Action, Decision, Reason};
 use crate::catalog::{Error, Snapshot};
-use crate::model::{
-    Channel, ClientGroup, ClientId, ClientTerms, Digest, FileRole, ImageName, metric,
-};
+use crate::model::{ClientTerms, Digest, FileRole, metric};
 
 const CHECK_AFTER: HeaderName = HeaderName::from_static("check-after");
 
@@ -41,36 +41,6 @@ const MOST_QUESTIONS: usize = 100;
 
 /// The number of seconds after which an empty list is asked again, if it is refused.
 const SHORTEST_RETRY: u64 = 30;
-
-/// The question of a client.
-#[derive(Debug, Deserialize, ToSchema, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-#[schema(example = json!({"image": "win7-office", "channel": "production", "revision": 11, "client": "PC-0815"}))]
-pub struct Question {
-    /// The image's name.
-    #[schema(example = "win7-office")]
-    pub(super) image: String,
-    /// The channel's name; `production` if omitted.
-    #[serde(default)]
-    #[schema(example = "production")]
-    pub(super) channel: Option<String>,
-    /// The revision that the client has; 0 or omitted if it has none.
-    #[serde(default)]
-    #[param(minimum = 0)]
-    #[schema(minimum = 0, example = 11)]
-    pub(super) revision: Option<i64>,
-    /// The client's id, which determines its slot and its place in rollouts.
-    #[serde(default)]
-    #[param(value_type = Option<String>, format = "client-id")]
-    #[schema(value_type = Option<String>, format = "client-id", example = "PC-0815")]
-    pub(super) client: Option<ClientId>,
-    /// The group that the client puts itself into, such as a laboratory; rollouts may have steps for groups.
-    #[serde(default)]
-    #[param(value_type = Option<String>)]
-    #[schema(value_type = Option<String>, example = "lab-b")]
-    pub(super) group: Option<ClientGroup>,
-}
 
 /// The answer to a client's question.
 #[derive(Debug, Serialize, ToSchema)]
@@ -94,6 +64,8 @@ pub struct UpdateAnswer<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(value_type = u64, required = true)]
     check_after_seconds: Option<u64>,
+    #[serde(skip)]
+    recorded: Option<Answered>,
 }
 
 impl UpdateAnswer<'_> {
@@ -115,6 +87,7 @@ impl UpdateAnswer<'_> {
             target: Some(Target { revision: 12, files: vec![file] }),
             terms: ClientTerms::default(),
             check_after_seconds: Some(871),
+            recorded: None,
         }
     }
 }
@@ -163,7 +136,8 @@ pub async fn check(
     let snapshot = depot.catalog.snapshot();
     let address = client_address::of(&request);
     let periods = periods(&depot, |periods| question.wait(&depot, address, periods))?;
-    let answer = question.answer(&visitor, &snapshot, &depot)?;
+    let answer = answer(&question, &visitor, &snapshot, &depot)?;
+    noted::note(&depot, &request, &visitor, &question, answer.recorded);
     let wait = question.wait(&depot, address, periods);
     let (tag, body) = answer.with_tag(wait)?;
     let kept = if visitor.is_known() { caching::NO_CACHING } else { "private, no-cache" };
@@ -226,8 +200,9 @@ pub async fn check_many(
         questions.first().map_or(SHORTEST_RETRY, |question| question.wait(&depot, address, periods))
     };
     let periods = periods(&depot, first)?;
-    let answer = |question: &'_ Question| match question.answer(&visitor, &snapshot, &depot) {
+    let answer = |question: &'_ Question| match answer(question, &visitor, &snapshot, &depot) {
         Ok(answer) => {
+            noted::note(&depot, &request, &visitor, question, answer.recorded);
             serde_json::to_value(answer.with_wait(question.wait(&depot, address, periods)))
         }
         Err(problem) => serde_json::to_value(AnswerOrProblem::Problem {
@@ -240,123 +215,25 @@ pub async fn check_many(
     Ok(HttpResponse::Ok().json(serde_json::json!({ "items": items })))
 }
 
-/// The image and the channel that a question is about.
-pub(super) struct Subject<'a> {
-    pub(super) image: &'a ImageOffer,
-    pub(super) channel: &'a Channel,
-}
-
-impl<'a> Subject<'a> {
-    pub(super) fn answer(
-        &self,
-        question: &Question,
-        decision: &Decision<'a>,
-        links: &Links,
-    ) -> UpdateAnswer<'a> {
-        let promotion = decision.latest;
-        UpdateAnswer {
-            action: decision.action,
-            reason: decision.reason,
-            image: self.image.image.name.as_str(),
-            channel: self.channel.name.as_str(),
-            epoch: promotion.map_or(0, |promotion| promotion.epoch),
-            current: question.revision.unwrap_or(0),
-            target: decision.target.map(|revision| Target::of(revision, links)),
-            terms: promotion
-                .map(|promotion| promotion.terms.for_clients.clone())
-                .unwrap_or_default(),
-            check_after_seconds: None,
-        }
+/// Answers a question, unless the visitor may not ask it.
+fn answer<'a>(
+    question: &'a Question,
+    visitor: &Visitor,
+    snapshot: &'a Snapshot,
+    depot: &Depot,
+) -> Result<UpdateAnswer<'a>, Problem> {
+    let subject =
+        question.subject(snapshot, |channel, name| visitor.may_read(channel.read_access, name))?;
+    let name = &subject.image.image.name;
+    let is_unknown = matches!(subject.image.standing(&subject.channel.name), Standing::Unknown);
+    // Otherwise anyone could find out which names exist, and what is being prepared.
+    if is_unknown && !visitor.has_role_on(name) && !snapshot.is_shown_to_everyone(subject.image) {
+        return Err(Error::ImageNotFound.into());
     }
-}
-
-impl Question {
-    fn answer<'a>(
-        &'a self,
-        visitor: &Visitor,
-        snapshot: &'a Snapshot,
-        depot: &Depot,
-    ) -> Result<UpdateAnswer<'a>, Problem> {
-        let subject =
-            self.subject(snapshot, |channel, name| visitor.may_read(channel.read_access, name))?;
-        let name = &subject.image.image.name;
-        let standing = subject.image.standing(&subject.channel.name);
-        let is_unknown = matches!(standing, Standing::Unknown);
-        // Otherwise anyone could find out which names exist, and what is being prepared.
-        if is_unknown && !visitor.has_role_on(name) && !snapshot.is_shown_to_everyone(subject.image)
-        {
-            return Err(Error::ImageNotFound.into());
-        }
-        let asked = self.asked(depot.now())?;
-        let decision = update_check::decide(subject.image, &subject.channel.name, asked);
-        count(decision.action);
-        Ok(subject.answer(self, &decision, &depot.links))
-    }
-
-    /// Finds the image and the channel. `may_ask` says whether the caller may ask about them, also if they do not exist.
-    pub(super) fn subject<'a>(
-        &self,
-        snapshot: &'a Snapshot,
-        may_ask: impl FnOnce(&Channel, &ImageName) -> Result<(), Problem>,
-    ) -> Result<Subject<'a>, Problem> {
-        if !snapshot.is_loaded() {
-            return Err(Problem::new(Code::Starting, "the server has just started; try again"));
-        }
-        // An image of an invalid name cannot exist.
-        let name: ImageName = self.image.parse().map_err(|_| Error::ImageNotFound)?;
-        let channel = match &self.channel {
-            Some(name) => name.parse().ok().and_then(|name| snapshot.channel(&name)),
-            None => snapshot.production(),
-        };
-        let channel = &channel.ok_or(Error::ChannelNotFound)?.channel;
-        may_ask(channel, &name)?;
-        let image = snapshot.image(&name).ok_or(Error::ImageNotFound)?;
-        Ok(Subject { image, channel })
-    }
-
-    /// Returns the question as the catalog's rules take it.
-    pub(super) fn asked(&self, now: DateTime<Utc>) -> Result<update_check::Question<'_>, Problem> {
-        let current = self.revision.unwrap_or(0);
-        if current < 0 {
-            return Err(Error::invalid(
-                "revision",
-                "must be the number of the installed revision, or 0 for none",
-            )
-            .into());
-        }
-        let group = self.group.as_ref();
-        Ok(update_check::Question { current, client: self.client.as_ref(), group, now })
-    }
-
-    /// Returns the seconds until the client's slot. Clients without an id are distinguished by their address.
-    fn wait(&self, depot: &Depot, address: IpAddr, periods: u32) -> u64 {
-        let by_address = || address.to_string().replace(':', "-").parse().ok();
-        let client = self.client.clone().or_else(by_address);
-        wait_of(client.as_ref(), depot, depot.now(), periods)
-    }
-
-    /// Returns the seconds until the client's slot after a moment.
-    pub(super) fn seconds_until_next(&self, depot: &Depot, now: DateTime<Utc>) -> u64 {
-        wait_of(self.client.as_ref(), depot, now, 1)
-    }
-}
-
-fn wait_of(client: Option<&ClientId>, depot: &Depot, now: DateTime<Utc>, periods: u32) -> u64 {
-    let period = u64::from(depot.catalog.rules().check_period) * u64::from(periods);
-    client.map_or(period, |client| seconds_until_slot(client, period, now))
-}
-
-/// Counts the request, and returns after how many periods its client asks again. Refuses the request if the server
-/// answers as many as it may; `wait` is when the client tries again.
-fn periods(depot: &Depot, wait: impl FnOnce(u32) -> u64) -> Result<u32, Problem> {
-    match depot.catalog.count_check() {
-        Load::Answer { periods } => Ok(periods),
-        Load::Refuse => {
-            let detail = "the server answers as many update checks as checks.hard_limit allows";
-            let problem = Problem::new(Code::TooManyChecks, detail);
-            Err(problem.with_header(header::RETRY_AFTER, wait(1).into()))
-        }
-    }
+    let asked = question.asked(depot.now())?;
+    let decision = update_check::decide(subject.image, &subject.channel.name, asked);
+    count(decision.action);
+    Ok(UpdateAnswer::new(&subject, question, &decision, &depot.links))
 }
 
 fn count(action: Action) {
@@ -386,6 +263,31 @@ impl<'a> Target<'a> {
             digest: &file.digest,
         };
         Self { revision: revision.number, files: revision.files.iter().map(file).collect() }
+    }
+}
+
+impl<'a> UpdateAnswer<'a> {
+    pub(super) fn new(
+        subject: &Subject<'a>,
+        question: &Question,
+        decision: &Decision<'a>,
+        links: &Links,
+    ) -> Self {
+        let promotion = decision.latest;
+        Self {
+            action: decision.action,
+            reason: decision.reason,
+            image: subject.image.image.name.as_str(),
+            channel: subject.channel.name.as_str(),
+            epoch: promotion.map_or(0, |promotion| promotion.epoch),
+            current: question.revision.unwrap_or(0),
+            target: decision.target.map(|revision| Target::of(revision, links)),
+            terms: promotion
+                .map(|promotion| promotion.terms.for_clients.clone())
+                .unwrap_or_default(),
+            check_after_seconds: None,
+            recorded: Some(Answered::new(subject, question.revision.unwrap_or(0), decision)),
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 //! can continue, and one path for bytes into an upload ([`body`]). [`tus_middleware`] adds what tus requires of every
 //! request and response.
 
-pub mod announced;
+pub mod allowed_methods;
 pub mod body;
 pub mod json;
 mod limits;
@@ -18,7 +18,7 @@ use actix_web::web::{Data, Path, Payload, Query};
 use actix_web::{HttpRequest, HttpResponse, delete, get, head, options, patch, post};
 use uuid::Uuid;
 
-use self::announced::Announced;
+use self::allowed_methods::AllowedMethods;
 use self::json::NewUpload;
 use self::session::{Call, UploadBody};
 use super::conventions::caller::Caller;
@@ -125,8 +125,8 @@ pub async fn create(
     ReadRefusals
 ))]
 #[options("/uploads")]
-pub async fn options(depot: Data<Depot>, announced: Announced) -> HttpResponse {
-    announced.answer(&depot)
+pub async fn options(depot: Data<Depot>, methods: AllowedMethods) -> HttpResponse {
+    methods.answer(&depot)
 }
 
 /// Show an upload
@@ -253,6 +253,6 @@ pub async fn cancel(
     )
 )]
 #[options("/uploads/{upload}")]
-pub async fn options_of_one(depot: Data<Depot>, announced: Announced) -> HttpResponse {
-    announced.answer(&depot)
+pub async fn options_of_one(depot: Data<Depot>, methods: AllowedMethods) -> HttpResponse {
+    methods.answer(&depot)
 }

@@ -17,7 +17,7 @@ use super::depot::Depot;
 use crate::access::password::{UnfitPassword, hash_in_background};
 use crate::access::permission::Administer;
 use crate::catalog::Error;
-use crate::catalog::accounts::account::{AccountChange, AccountDraft};
+use crate::catalog::accounts::account::{AccountChange, AccountDefinition};
 use crate::model::{Account, AccountName, Role, account};
 
 /// A user. The password is never shown.
@@ -131,8 +131,8 @@ pub async fn create(
     caller.sees_all_images()?;
     let NewUser { name, password, roles, images } = new.read()?;
     let password_hash = hash_in_background(name.as_str(), password).await?;
-    let draft = AccountDraft { name, password_hash, roles, images };
-    let account = depot.catalog.create_account(&caller.actor(), draft).await?;
+    let definition = AccountDefinition { name, password_hash, roles, images };
+    let account = depot.catalog.create_account(&caller.actor(), definition).await?;
     Ok(Resource::created(account.tag(), format!("/api/v1/users/{}", account.name), account.into()))
 }
 

@@ -101,7 +101,9 @@ impl Catalog {
         };
         channel.apply(settings);
         check(tx, &channel).await?;
-        tx.insert_channel(&channel).await.map_err(Error::name_taken(&channel.name))?;
+        tx.insert_channel(&channel)
+            .await
+            .map_err(|error| Error::name_taken(&channel.name, error))?;
         let after = channel.settings();
         self.audit(tx, entry("channel.create", actor, &channel), NOTHING, Some(&after));
         Ok(channel)
@@ -136,7 +138,9 @@ impl Catalog {
         channel.updated_at = self.clock.now();
         channel.sequence = tx.highest_channel_sequence().await? + 1;
         channel.issued_at = date_of_next(channel.issued_at, channel.updated_at);
-        tx.update_channel(&channel).await.map_err(Error::name_taken(&channel.folder))?;
+        tx.update_channel(&channel)
+            .await
+            .map_err(|error| Error::name_taken(&channel.folder, error))?;
         tx.raise_catalog_version(Change::Channels).await?;
         tx.commit().await?;
         self.refresh().await;

@@ -20,6 +20,8 @@ pub enum Error {
     FileNotFound(FileRole),
     #[error("there is no channel of this name")]
     ChannelNotFound,
+    #[error("there is no client of this id on record")]
+    ClientNotFound,
     #[error("there is no user of this name")]
     AccountNotFound,
     #[error("there is no token of this id")]
@@ -191,12 +193,11 @@ impl Error {
         matches!(self, Self::Storage(StorageError::Unavailable(_)))
     }
 
-    /// Returns a conversion for writes with a unique name: a duplicate becomes `NameTaken`, other storage errors stay
-    /// as they are.
-    pub(crate) fn name_taken(name: &impl std::fmt::Display) -> impl FnOnce(StorageError) -> Self {
-        let name = name.to_string();
-        move |error| match error {
-            StorageError::Duplicate => Self::NameTaken(name),
+    /// Returns the error of a write with a unique name: a duplicate is `NameTaken`, other storage errors stay as they
+    /// are.
+    pub(crate) fn name_taken(name: &impl std::fmt::Display, error: StorageError) -> Self {
+        match error {
+            StorageError::Duplicate => Self::NameTaken(name.to_string()),
             other => Self::Storage(other),
         }
     }

@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use super::audit::refused_logins::RefusedLogins;
 use super::error::Result;
+use super::fleet::recorder::{self, Recorder};
+use super::fleet::waiting_reports::WaitingReports;
 use super::parts::Parts;
 use super::rules::Rules;
 use super::snapshot::Snapshot;
@@ -76,14 +78,18 @@ pub(crate) struct Shared {
     pub(crate) saving: TaskTracker,
     pub(super) refused_logins: RefusedLogins,
     pub(super) check_rate: CheckRate,
+    pub(super) waiting_reports: WaitingReports,
+    /// The update checks that are not on record yet.
+    pub(super) fleet: Recorder,
     /// The state of this server's parts.
     pub(crate) parts: Parts,
 }
 
 impl Catalog {
-    /// Shows the store's counters from the start, before anything is counted.
+    /// Shows the store's and the record's counters from the start, before anything is counted.
     pub fn begin_at_zero(&self) {
         self.blobs.begin_at_zero();
+        recorder::begin_at_zero();
     }
 
     /// Creates the catalog. Must be called within the runtime that lives as long as the server.
@@ -103,6 +109,8 @@ impl Catalog {
             saving: TaskTracker::new(),
             refused_logins: RefusedLogins::default(),
             check_rate: CheckRate::default(),
+            waiting_reports: WaitingReports::default(),
+            fleet: Recorder::default(),
             parts: Parts::default(),
         };
         Self {
@@ -153,7 +161,7 @@ impl Catalog {
 
     /// Tests the store if it is a bucket: see [`probe`].
     pub async fn probe_store(&self) -> Result<Option<Findings>, StorageError> {
-        Box::pin(probe::probe(&self.blobs, &self.tree, &self.clock, self.ids.next())).await
+        probe::probe(&self.blobs, &self.tree, &self.clock, self.ids.next()).await
     }
 
     /// Refuses a folder that has lost its mark since startup: what is written there now would be below the mount point,
@@ -169,6 +177,7 @@ impl Catalog {
     pub async fn close(&self) {
         self.save_cut_uploads().await;
         self.record_all_refused_logins().await;
+        self.record_all_checks().await;
         self.db.close().await;
     }
 

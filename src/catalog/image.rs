@@ -22,7 +22,7 @@ pub struct ImageDefinition {
 }
 
 impl ImageDefinition {
-    /// Returns a draft with nothing but a name and a kind.
+    /// Returns a definition with nothing but a name and a kind.
     pub fn bare(name: ImageName, kind: ImageKind) -> Self {
         let (extension, description, labels) = (None, String::new(), Labels::new());
         Self { name, kind, extension, description, labels, keep_revisions: None }
@@ -49,34 +49,37 @@ impl Image {
 }
 
 impl Catalog {
-    pub async fn create_image(&self, actor: &Actor, draft: &ImageDefinition) -> Result<Image> {
-        let extension = checked_extension(draft.kind, draft.extension.as_deref())?;
-        check_description(&draft.description, &draft.labels, draft.keep_revisions)?;
+    pub async fn create_image(&self, actor: &Actor, definition: &ImageDefinition) -> Result<Image> {
+        let extension = checked_extension(definition.kind, definition.extension.as_deref())?;
+        check_description(&definition.description, &definition.labels, definition.keep_revisions)?;
         let new = ImageRecord {
             id: self.ids.next(),
-            name: &draft.name,
-            kind: draft.kind,
+            name: &definition.name,
+            kind: definition.kind,
             extension: &extension,
-            description: &draft.description,
-            labels: &draft.labels,
-            keep_revisions: draft.keep_revisions,
+            description: &definition.description,
+            labels: &definition.labels,
+            keep_revisions: definition.keep_revisions,
             created_by: &actor.name,
             now: self.clock.now(),
         };
         let mut tx = self.db.write().await?;
-        match tx.image_by_key(&draft.name.key()).await? {
+        match tx.image_by_key(&definition.name.key()).await? {
             Some(old) => {
                 tx.lock_image(old.id).await?;
                 // Read again under the lock: another replica may have just created the image again.
                 let now = tx.image_by_id(old.id).await?;
                 if now.is_none_or(|image| image.deleted_at.is_none()) {
-                    return Err(Error::NameTaken(draft.name.to_string()));
+                    return Err(Error::NameTaken(definition.name.to_string()));
                 }
                 tx.revive_image(old.id, &new).await?;
             }
-            None => tx.insert_image(&new).await.map_err(Error::name_taken(&draft.name))?,
+            None => tx
+                .insert_image(&new)
+                .await
+                .map_err(|error| Error::name_taken(&definition.name, error))?,
         }
-        let image = living_image(&mut tx, &draft.name).await?;
+        let image = living_image(&mut tx, &definition.name).await?;
         self.audit(&mut tx, entry("image.create", actor, &image), NOTHING, Some(&image.shown()));
         // The snapshot distinguishes an image that offers nothing from one that does not exist.
         tx.raise_catalog_version(Change::Image(image.id)).await?;

@@ -66,12 +66,23 @@ pub(crate) enum Round<T> {
 impl Catalog {
     /// Does a round, unless another server is doing it or has done it. After a failure, the next round is due after
     /// `retry_after`.
-    pub(crate) async fn do_round<T>(
+    pub(crate) fn do_round<T>(
         &self,
         job: Job,
         wanted: Trigger,
         retry_after: Duration,
         work: impl Future<Output = Result<Done<T>>>,
+    ) -> impl Future<Output = Result<Round<T>>> {
+        // Boxed before the first await, so that no caller's future contains the work.
+        self.do_boxed_round(job, wanted, retry_after, Box::pin(work))
+    }
+
+    async fn do_boxed_round<T>(
+        &self,
+        job: Job,
+        wanted: Trigger,
+        retry_after: Duration,
+        work: impl Future<Output = Result<Done<T>>> + Unpin,
     ) -> Result<Round<T>> {
         let now = self.clock.now();
         // The row does not distinguish callers within this server.
@@ -93,7 +104,7 @@ impl Catalog {
         if !taken {
             return Ok(Round::NotBefore(now + LOOK_AGAIN));
         }
-        let done = self.while_held(job, Box::pin(work)).await;
+        let done = self.while_held(job, work).await;
         let (version, due_at) = match &done {
             Ok(done) => (Some(done.version), done.due_at),
             Err(_) => (None, self.clock.now() + retry_after),

@@ -30,6 +30,7 @@ pub struct Rules {
     pub bits: BitsRules,
     pub scrub: ScrubRules,
     pub audit: AuditRules,
+    pub fleet: FleetRules,
 }
 
 impl Default for Rules {
@@ -48,6 +49,7 @@ impl Default for Rules {
             bits: BitsRules::default(),
             scrub: ScrubRules::default(),
             audit: AuditRules::default(),
+            fleet: FleetRules::default(),
         }
     }
 }
@@ -59,6 +61,44 @@ pub struct AuditRules {
     /// The age after which rows are deleted. 0 keeps them forever.
     #[serde(with = "humantime_serde")]
     pub keep: Duration,
+}
+
+/// The section `[fleet]` of the settings.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct FleetRules {
+    /// The number of clients on record. Beyond it, those that were not seen for the longest time go. 0 means no limit.
+    pub max_clients: u64,
+    /// The number of clients that one address may bring into the record in a minute. More are answered and not
+    /// recorded. 0 means no limit.
+    pub new_clients: u32,
+    /// The callers that may report what clients did.
+    pub reports: WhoReports,
+    /// The number of clients of one client certificate, or else of one address, whose reports count for the halt of a
+    /// rollout. 0 means no limit.
+    pub reports_per_caller: u32,
+}
+
+/// The callers that may report what clients did.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WhoReports {
+    /// Callers with credentials.
+    #[default]
+    Authenticated,
+    /// Anybody, in channels that everyone may read.
+    Everyone,
+}
+
+impl Default for FleetRules {
+    fn default() -> Self {
+        Self {
+            max_clients: 1_000_000,
+            new_clients: 1000,
+            reports: WhoReports::default(),
+            reports_per_caller: 3,
+        }
+    }
 }
 
 /// The section `[uploads]` of the settings.

@@ -134,14 +134,17 @@ impl Catalog {
     /// Does work that has to be completed although its caller may be dropped at any moment, as a request is when its
     /// client disconnects: bytes are still being written on another thread, and the session must not pass to the next
     /// writer before that is done. It does not run on the worker's runtime, which ends first.
-    async fn to_the_end<T: Send + 'static>(
+    fn to_the_end<T: Send + 'static>(
         &self,
         work: impl Future<Output = Result<T>> + Send + 'static,
-    ) -> Result<T> {
+    ) -> impl Future<Output = Result<T>> {
+        // Spawned before the first await, so that no caller's future contains the work.
         let task = self.shared.saving.spawn_on(work, &self.runtime);
-        task.await.unwrap_or_else(|error| {
-            Err(Error::Storage(StorageError::Unavailable(error.to_string())))
-        })
+        async move {
+            task.await.unwrap_or_else(|error| {
+                Err(Error::Storage(StorageError::Unavailable(error.to_string())))
+            })
+        }
     }
 }
 

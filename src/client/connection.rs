@@ -285,7 +285,7 @@ fn http_client(server: &Url, ca: Option<&Path>) -> Result<Client, Failure> {
             .tcp_user_timeout(DEAD_PEER)
     };
     let built = match ca {
-        Some(path) => plain().tls_certs_only(authorities(path)?).build(),
+        Some(path) => plain().tls_certs_only(trusted(path)?).build(),
         // A machine without any installed certificate authority, perhaps a container, can still speak HTTP.
         None if server.scheme() == "http" => {
             plain().build().or_else(|_| plain().tls_certs_only([]).build())
@@ -295,17 +295,25 @@ fn http_client(server: &Url, ca: Option<&Path>) -> Result<Client, Failure> {
     built.map_err(|error| Failure::line(server.as_str(), &error))
 }
 
-fn authorities(path: &Path) -> Result<Vec<Certificate>, Failure> {
+fn trusted(path: &Path) -> Result<Vec<Certificate>, Failure> {
+    let trusted = authorities(path)?.into_iter().map(|(line, der)| {
+        Certificate::from_der(&der)
+            .map_err(|error| unusable(path, &format!("line {line}: {error}")))
+    });
+    trusted.collect()
+}
+
+/// Reads the certificates (DER) of the authorities to trust, each with the line on which it begins. There is at least
+/// one.
+pub(super) fn authorities(path: &Path) -> Result<Vec<(usize, Vec<u8>)>, Failure> {
     let bytes = fs::read(path).map_err(|error| Failure::local("read", path, &error))?;
-    let wrong = |why: &str| {
-        Failure::usage(format!("{} has no usable certificates in PEM: {why}", path.display()))
-    };
-    let mut certificates = Vec::new();
-    for (line, der) in pem::certificates(&bytes).map_err(|error| wrong(&error.to_string()))? {
-        let certificate = Certificate::from_der(&der);
-        certificates.push(certificate.map_err(|error| wrong(&format!("line {line}: {error}")))?);
-    }
-    if certificates.is_empty() { Err(wrong("no `BEGIN CERTIFICATE`")) } else { Ok(certificates) }
+    let found = pem::certificates(&bytes).map_err(|error| unusable(path, &error.to_string()))?;
+    if found.is_empty() { Err(unusable(path, "no `BEGIN CERTIFICATE`")) } else { Ok(found) }
+}
+
+/// Reports that a file of authorities cannot be used.
+pub(super) fn unusable(path: &Path, why: &str) -> Failure {
+    Failure::usage(format!("{} has no usable certificates in PEM: {why}", path.display()))
 }
 
 fn idempotency_key() -> Result<HeaderValue, Failure> {

@@ -15,12 +15,17 @@ pub struct Interrupt {
 
 impl Interrupt {
     /// Starts listening. From now on Ctrl-C ends nothing by itself, so everything that takes time must be awaited with
-    /// [`unless`](Self::unless).
+    /// [`unless`](Self::unless) or beside [`pressed`](Self::pressed).
     pub fn listen() -> Result<Self, Failure> {
         let signal = signal(SignalKind::interrupt()).map_err(|error| {
             Failure::new(Exit::Other, format!("cannot listen for Ctrl-C: {error}"))
         })?;
         Ok(Self { signal })
+    }
+
+    /// Waits for Ctrl-C.
+    pub async fn pressed(&mut self) {
+        let _one = self.signal.recv().await;
     }
 
     /// Waits until the work is done or Ctrl-C ends it; `meaning` tells the user what state that leaves.
@@ -31,7 +36,7 @@ impl Interrupt {
     ) -> Result<T, Failure> {
         tokio::select! {
             done = work => done,
-            _ = self.signal.recv() => {
+            () = self.pressed() => {
                 Err(Failure::new(Exit::Interrupted, "interrupted").with_hint(meaning))
             }
         }

@@ -24,7 +24,7 @@ use super::folder::folder;
 use super::output::Output;
 use super::progress::Progress;
 use super::pull::download::{self, ExistingFiles, Fetched};
-use super::pull::target::{Target, TargetFile, Wanted};
+use super::pull::fetch_plan::{FetchPlan, PlannedFile, RevisionChoice};
 use crate::prestage::location::Location;
 use crate::prestage::rights::UsersMay;
 use crate::prestage::{Content, IMAGES, Kit, KitFile, PRESTAGED, sums};
@@ -35,7 +35,7 @@ use kit_folder::KitFolder;
 #[command(after_help = EXIT_CODES)]
 pub struct Args {
     #[command(flatten)]
-    pub wanted: Wanted,
+    pub choice: RevisionChoice,
 
     /// Folder for the kit, created if missing. The next run completes one that was interrupted
     #[arg(long, value_name = "DIR", value_parser = folder())]
@@ -66,35 +66,35 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 async fn run_to_end(args: Args) -> Result<(), Failure> {
     let connection = Connection::open(&args.server)?;
     let started = Instant::now();
-    let target = args.wanted.target(&connection).await?;
-    let kit = kit_of(&target, &args)?;
+    let plan = args.choice.plan(&connection).await?;
+    let kit = kit_of(&plan, &args)?;
     let progress = Progress::for_output(args.output);
-    let fetched = lay_out(&connection, &target, &kit, &args.to, &progress).await?;
+    let fetched = lay_out(&connection, &plan, &kit, &args.to, &progress).await?;
     let seconds = started.elapsed().as_secs_f64();
     args.output.result(
-        &sentence(&target, &args, fetched, seconds),
-        &document(&target, &kit, &args, fetched, seconds),
+        &sentence(&plan, &args, fetched, seconds),
+        &document(&plan, &kit, &args, fetched, seconds),
     )
 }
 
-fn kit_of(target: &Target, args: &Args) -> Result<Kit, Failure> {
-    if !target.is_ready {
-        let (image, revision) = (&target.image, target.revision);
+fn kit_of(plan: &FetchPlan, args: &Args) -> Result<Kit, Failure> {
+    if !plan.is_ready {
+        let (image, revision) = (&plan.image, plan.revision);
         let message =
             format!("{image} revision {revision} is revoked or damaged; choose another revision");
         return Err(Failure::new(Exit::Conflict, message));
     }
-    let file = |file: &TargetFile| KitFile::new(&file.name, file.size, file.digest);
-    let files: Result<Vec<_>, _> = target.files.iter().map(file).collect();
+    let file = |file: &PlannedFile| KitFile::new(&file.name, file.size, file.digest);
+    let files: Result<Vec<_>, _> = plan.files.iter().map(file).collect();
     let (location, users_may) = (args.location.clone(), UsersMay::appending(args.users_may_append));
     files
-        .and_then(|files| Kit::new(&target.image, target.revision, files, location, users_may))
+        .and_then(|files| Kit::new(&plan.image, plan.revision, files, location, users_may))
         .map_err(|unfit| Failure::usage(unfit.to_string()))
 }
 
 async fn lay_out(
     connection: &Connection,
-    target: &Target,
+    plan: &FetchPlan,
     kit: &Kit,
     to: &Path,
     progress: &Progress,
@@ -112,7 +112,7 @@ async fn lay_out(
                 folder.write(&path, &bytes)?;
             }
             Content::File(file) => {
-                let fetched = fetch(connection, target, file, to, progress).await?;
+                let fetched = fetch(connection, plan, file, to, progress).await?;
                 sum.fetched += fetched.fetched;
                 sum.reused += fetched.reused;
                 marked &= folder.mark_read_only(&path)?;
@@ -125,10 +125,10 @@ async fn lay_out(
     Ok(sum)
 }
 
-/// Fetches a file and gives it its name. The kit was made from the target's files.
+/// Fetches a file and gives it its name. The kit was made from the files of the plan.
 async fn fetch(
     connection: &Connection,
-    target: &Target,
+    plan: &FetchPlan,
     file: &KitFile,
     to: &Path,
     progress: &Progress,
@@ -136,7 +136,7 @@ async fn fetch(
     let folder = to.join(IMAGES).join(PRESTAGED);
     let bar = progress.file(file.name(), file.size());
     let mut sum = Fetched::default();
-    for source in target.files.iter().filter(|source| source.name == file.name()) {
+    for source in plan.files.iter().filter(|source| source.name == file.name()) {
         sum = download::fetch(connection, source, &folder, ExistingFiles::Reread, &bar)
             .await
             .map_err(|failure| failure.while_doing(file.name()))?;
@@ -145,12 +145,12 @@ async fn fetch(
     Ok(sum)
 }
 
-fn sentence(target: &Target, args: &Args, sum: Fetched, seconds: f64) -> String {
+fn sentence(plan: &FetchPlan, args: &Args, sum: Fetched, seconds: f64) -> String {
     format!(
         "{} revision {} is in {}, verified, for {} on client computers ({} fetched, {} already there, \
          {seconds:.1} s). Its README.txt describes the next steps.",
-        target.image,
-        target.revision,
+        plan.image,
+        plan.revision,
         args.to.display(),
         args.location.prestaged(),
         indicatif::BinaryBytes(sum.fetched),
@@ -159,18 +159,18 @@ fn sentence(target: &Target, args: &Args, sum: Fetched, seconds: f64) -> String 
 }
 
 fn document(
-    target: &Target,
+    plan: &FetchPlan,
     kit: &Kit,
     args: &Args,
     sum: Fetched,
     seconds: f64,
 ) -> serde_json::Value {
     json!({
-        "image": target.image,
-        "revision": target.revision,
+        "image": plan.image,
+        "revision": plan.revision,
         "path": args.to,
         "location": args.location.prestaged(),
-        "bytes_total": target.size(),
+        "bytes_total": plan.size(),
         "bytes_fetched": sum.fetched,
         "bytes_reused": sum.reused,
         "seconds": seconds,

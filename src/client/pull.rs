@@ -1,6 +1,6 @@
 //! `imagedepot pull`: downloads what a channel offers, or a revision by number, to verified local files.
 //!
-//! `target` asks the server what to fetch, `download` fetches one file over as many connections as it takes, and
+//! `fetch_plan` asks the server what to fetch, `download` fetches one file over as many connections as it takes, and
 //! `partial` is that file while it is incomplete. The index comes last, as in the tree: if an index is there, its image
 //! is too. A file with its final name is complete and verified.
 //!
@@ -8,8 +8,8 @@
 //! channel and swapping revisions is left to the agent; fetching only what changed is left to delta transfers.
 
 pub(super) mod download;
+pub(super) mod fetch_plan;
 mod partial;
-pub(super) mod target;
 mod verified;
 
 use std::path::{Path, PathBuf};
@@ -18,7 +18,7 @@ use std::time::Instant;
 use serde_json::json;
 
 use self::download::{ExistingFiles, Fetched};
-use self::target::{Target, Wanted};
+use self::fetch_plan::{FetchPlan, RevisionChoice};
 use super::connection::Connection;
 use super::credentials::ServerArgs;
 use super::error::Failure;
@@ -32,7 +32,7 @@ use super::progress::Progress;
 #[command(after_help = EXIT_CODES)]
 pub struct Args {
     #[command(flatten)]
-    pub wanted: Wanted,
+    pub choice: RevisionChoice,
 
     /// Folder for the files, created if missing. Unfinished files stay in it as NAME.partial and are continued by the
     /// next pull
@@ -61,28 +61,28 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 async fn run_to_end(args: Args) -> Result<(), Failure> {
     let connection = Connection::open(&args.server)?;
     let started = Instant::now();
-    let target = args.wanted.target(&connection).await?;
+    let plan = args.choice.plan(&connection).await?;
     let progress = Progress::for_output(args.output);
     let what_is_there = if args.check { ExistingFiles::Reread } else { ExistingFiles::TrustNote };
-    let fetched = pull(&connection, &target, &args.to, what_is_there, &progress).await?;
+    let fetched = pull(&connection, &plan, &args.to, what_is_there, &progress).await?;
     let seconds = started.elapsed().as_secs_f64();
     args.output.result(
-        &sentence(&target, &args.to, fetched, seconds),
-        &document(&target, &args.to, fetched, seconds),
+        &sentence(&plan, &args.to, fetched, seconds),
+        &document(&plan, &args.to, fetched, seconds),
     )
 }
 
-/// Fetches all files of the target one after the other, the index last.
+/// Fetches all files of the plan one after the other, the index last.
 async fn pull(
     connection: &Connection,
-    target: &Target,
+    plan: &FetchPlan,
     folder: &Path,
     what_is_there: ExistingFiles,
     progress: &Progress,
 ) -> Result<Fetched, Failure> {
     std::fs::create_dir_all(folder).map_err(|error| Failure::local("create", folder, &error))?;
     let mut sum = Fetched::default();
-    for file in &target.files {
+    for file in &plan.files {
         let bar = progress.file(&file.name, file.size);
         let fetched = download::fetch(connection, file, folder, what_is_there, &bar)
             .await
@@ -95,16 +95,16 @@ async fn pull(
 }
 
 /// Returns the result for scripts: `path` is the image itself, and `files` lists it and the files that belong to it.
-fn document(target: &Target, folder: &Path, sum: Fetched, seconds: f64) -> serde_json::Value {
+fn document(plan: &FetchPlan, folder: &Path, sum: Fetched, seconds: f64) -> serde_json::Value {
     json!({
-        "image": target.image,
-        "revision": target.revision,
-        "path": folder.join(&target.main_file().name),
-        "bytes_total": target.size(),
+        "image": plan.image,
+        "revision": plan.revision,
+        "path": folder.join(&plan.main_file().name),
+        "bytes_total": plan.size(),
         "bytes_fetched": sum.fetched,
         "bytes_reused": sum.reused,
         "seconds": seconds,
-        "files": target.files.iter().map(|file| json!({
+        "files": plan.files.iter().map(|file| json!({
             "role": file.role,
             "path": folder.join(&file.name),
             "size": file.size,
@@ -113,11 +113,11 @@ fn document(target: &Target, folder: &Path, sum: Fetched, seconds: f64) -> serde
     })
 }
 
-fn sentence(target: &Target, folder: &Path, sum: Fetched, seconds: f64) -> String {
+fn sentence(plan: &FetchPlan, folder: &Path, sum: Fetched, seconds: f64) -> String {
     format!(
         "{} revision {} is in {}, verified ({} fetched, {} already there, {seconds:.1} s)",
-        target.image,
-        target.revision,
+        plan.image,
+        plan.revision,
         folder.display(),
         indicatif::BinaryBytes(sum.fetched),
         indicatif::BinaryBytes(sum.reused),

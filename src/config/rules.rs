@@ -27,6 +27,7 @@ impl Config {
             },
             scrub: self.scrub.rules()?,
             audit: self.audit,
+            fleet: self.fleet,
             stale_after: self.access.stale_after,
             token_lifetime: self.access.tokens.lifetime,
             longest_token_lifetime: self.access.tokens.longest_lifetime,

@@ -16,7 +16,7 @@ use super::location::Sources;
 use super::places::{CatalogSettings, Store, Tree};
 use super::scrub::Scrub;
 use crate::access::TrustedProxies;
-use crate::catalog::rules::{AuditRules, Commit, UploadRules};
+use crate::catalog::rules::{AuditRules, Commit, FleetRules, UploadRules};
 use crate::model::{ChannelName, NamePattern};
 
 /// All settings.
@@ -31,6 +31,7 @@ pub struct Config {
     pub uploads: UploadRules,
     pub bits: Bits,
     pub checks: Checks,
+    pub fleet: FleetRules,
     pub scrub: Scrub,
     pub audit: AuditRules,
     pub access: Access,

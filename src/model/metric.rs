@@ -70,6 +70,18 @@ table! {
         "Bytes of response bodies that were sent";
     UPDATE_CHECKS: Counter "imagedepot_update_checks_total" ["action"] Count,
         "Update checks answered, by action";
+    FLEET_CHECKS_RECORDED: Counter "imagedepot_fleet_checks_recorded_total" [] Count,
+        "Update checks that were written to the record of clients";
+    FLEET_CHECKS_DROPPED: Counter "imagedepot_fleet_checks_dropped_total" ["reason"] Count,
+        "Update checks that were answered and not recorded, by reason: memory_full or new_clients";
+    FLEET_CHECKS_WAITING: Gauge "imagedepot_fleet_checks_waiting" [] Count,
+        "Update checks that are not written to the record of clients yet";
+    FLEET_BEHIND: Gauge "imagedepot_fleet_behind_seconds" [] Seconds,
+        "Time since the oldest update check that is not written yet";
+    FLEET_CLIENTS: Gauge "imagedepot_fleet_clients" [] Count,
+        "Clients on record, as they were last counted";
+    FLEET_RECORDS_REMOVED: Counter "imagedepot_fleet_records_removed_total" [] Count,
+        "Rows of the record of clients that were removed because of fleet.max_clients";
     UPLOADED_BYTES: Counter "imagedepot_uploaded_bytes_total" [] Bytes,
         "Bytes of files received and kept";
     UPLOADS_BEGUN: Counter "imagedepot_uploads_begun_total" [] Count,
@@ -99,9 +111,9 @@ table! {
     CONNECTIONS_REFUSED: Counter "imagedepot_connections_refused_total" [] Count,
         "Connections that were refused because too many were open, from one address or in all";
     TLS_CERTIFICATE_EXPIRY: Gauge "imagedepot_tls_certificate_expiry_timestamp_seconds" ["listener"] Seconds,
-        "Time at which the first certificate of the listener's chain expires";
+        "Earliest expiry of the certificates in the listener's chain";
     TLS_CRL_NEXT_UPDATE: Gauge "imagedepot_tls_crl_next_update_timestamp_seconds" ["listener"] Seconds,
-        "Time at which the first of the listener's revocation lists is due for its next update";
+        "Earliest next update of the listener's revocation lists";
     TLS_RELOAD_SUCCESS: Gauge "imagedepot_tls_reload_success" ["listener"] Count,
         "1 if the listener uses the current TLS files, 0 if they could not be loaded";
     TLS_RELOAD_SUCCESS_AT: Gauge "imagedepot_tls_reload_success_timestamp_seconds" ["listener"] Seconds,
@@ -125,13 +137,13 @@ table! {
     STORED_BYTES: Gauge "imagedepot_stored_bytes" [] Bytes,
         "Bytes in the store, including bytes that are arriving and bytes that are about to be removed";
     TREE_STEPS_DUE: Gauge "imagedepot_tree_steps_due" [] Count,
-        "Steps that this server's last look at the tree found and that are not done yet";
+        "Steps that this server's last comparison of tree and catalog found and that are not done yet";
     PUBLICATION_PENDING_SINCE: Gauge "imagedepot_publication_pending_since_timestamp_seconds" [] Seconds,
         "Time since which the tree has been behind the catalog; 0 if it is not";
     MANIFEST_EXPIRY: Gauge "imagedepot_manifest_expiry_timestamp_seconds" [] Seconds,
-        "Time at which the first of the channels' manifests expires";
+        "Earliest expiry of the channels' manifests";
     SCRUB_OLDEST_VERIFIED: Gauge "imagedepot_scrub_oldest_verified_timestamp_seconds" [] Seconds,
-        "Time since which every stored file was verified or has arrived";
+        "Time since which every stored file was read again or uploaded";
     SCRUB_DAMAGED_BLOBS: Gauge "imagedepot_scrub_damaged_blobs" [] Count,
         "Stored blobs whose bytes are damaged";
     NEWEST_BACKUP: Gauge "imagedepot_backup_newest_timestamp_seconds" [] Seconds,

@@ -29,3 +29,10 @@ from_row!(Pin {
     created_by,
     created_at
 });
+
+impl Pin {
+    /// Returns the tag, which is different after each change.
+    pub fn tag(&self) -> String {
+        format!("pin-{}-{}", self.revision, self.created_at.timestamp_micros())
+    }
+}

@@ -61,7 +61,7 @@ pub(super) fn depot(
             alias: config.tree.alias.clone(),
             origins: config.access.cors.as_slice().into(),
         },
-        brakes: DownloadLimits::new(limits(config)),
+        download_limits: DownloadLimits::new(limits(config)),
         redirects: config.tree.redirect.then(Redirects::default),
         metrics: opened.metrics.clone(),
     })

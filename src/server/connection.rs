@@ -24,7 +24,7 @@ use super::refusal::{self, Refusals};
 use super::stream::Stream;
 use crate::api::conventions::expectation::Expectation;
 use crate::model::metric;
-use crate::telemetry::request::UnderWay;
+use crate::telemetry::request::RequestsInProgress;
 
 /// The interval between two checks. Each connection has one timer, rather than one for each request: setting a timer
 /// costs more than reading the clock.
@@ -40,7 +40,7 @@ pub(super) struct Connection {
     stream: Stream,
     standing: Option<CertificateStanding>,
     /// The requests on this connection that are being answered.
-    under_way: UnderWay,
+    requests: RequestsInProgress,
     next_look: Pin<Box<Sleep>>,
     /// The time at which bytes arrived that are not a whole request yet.
     head_since: Option<Instant>,
@@ -78,7 +78,7 @@ impl Connection {
         Self {
             stream,
             standing,
-            under_way: UnderWay::default(),
+            requests: RequestsInProgress::default(),
             next_look: Box::pin(sleep(LOOK_EVERY)),
             head_since: None,
             incoming: Incoming::default(),
@@ -95,8 +95,8 @@ impl Connection {
         self.standing.as_ref().and_then(|_| self.stream.chain().first())
     }
 
-    pub(super) fn under_way(&self) -> &UnderWay {
-        &self.under_way
+    pub(super) fn requests(&self) -> &RequestsInProgress {
+        &self.requests
     }
 
     pub(super) fn expectation(&self) -> &Expectation {
@@ -135,7 +135,7 @@ impl Connection {
     }
 
     fn bytes_came(&mut self) {
-        if self.head_since.is_none() && !self.under_way.any() {
+        if self.head_since.is_none() && !self.requests.any() {
             self.head_since = Some(Instant::now());
         }
     }
@@ -159,7 +159,7 @@ impl Connection {
     fn look(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
         while self.next_look.as_mut().poll(cx).is_ready() {
             let now = Instant::now();
-            if self.under_way.any() {
+            if self.requests.any() {
                 self.head_since = None;
             }
             if let Some(standing) = &mut self.standing
@@ -230,8 +230,8 @@ impl AsyncWrite for Connection {
         let this = self.get_mut();
         // The bytes of a file may look like a refusal, too, so the state of the connection decides first.
         if this.refusal.is_none()
-            && !this.under_way.any()
-            && this.incoming.may_be_refused(this.under_way.begun())
+            && !this.requests.any()
+            && this.incoming.may_be_refused(this.requests.begun())
             && let Some(status) = refusal::status_of(bytes)
         {
             let other = this.refusals.told(status, this.incoming.request_line());

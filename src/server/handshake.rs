@@ -30,11 +30,11 @@ use refusal::{Refusal, refusal_by, refusal_of, tell};
 /// The time limit for a handshake, enough for some round trips over the worst of connections.
 const TIME: Duration = Duration::from_secs(10);
 
-/// The most handshakes under way at once, in each worker for each listener. One that waits for its client costs memory,
-/// not processor time.
+/// The most handshakes in progress at once, in each worker for each listener. One that waits for its client costs
+/// memory, not processor time.
 const AT_ONCE: usize = 2048;
 
-/// The most handshakes under way at once from one address, so that a caller who opens connections and sends nothing
+/// The most handshakes in progress at once from one address, so that a caller who opens connections and sends nothing
 /// takes no others' place. Many clients behind one address still get far more than this number done in a second,
 /// because each takes only a few round trips.
 const AT_ONCE_FROM_ONE: usize = 256;
@@ -43,29 +43,29 @@ const AT_ONCE_FROM_ONE: usize = 256;
 const PARTING_TIME: Duration = Duration::from_secs(1);
 const UNREAD_PIECES: usize = 64;
 
-/// The handshakes under way in this worker on this listener.
+/// The handshakes in progress in this worker on this listener.
 #[derive(Default)]
-pub(super) struct UnderWay(RefCell<PerAddress>);
+pub(super) struct HandshakesInProgress(RefCell<PerAddress>);
 
-impl UnderWay {
+impl HandshakesInProgress {
     fn enter(self: &Rc<Self>, client: IpAddr) -> Option<Entered> {
         let mut handshakes = self.0.borrow_mut();
         if handshakes.in_all() >= AT_ONCE || handshakes.of(client) >= AT_ONCE_FROM_ONE {
             return None;
         }
         handshakes.add(client);
-        Some(Entered { under_way: Rc::clone(self), client })
+        Some(Entered { handshakes: Rc::clone(self), client })
     }
 }
 
 struct Entered {
-    under_way: Rc<UnderWay>,
+    handshakes: Rc<HandshakesInProgress>,
     client: IpAddr,
 }
 
 impl Drop for Entered {
     fn drop(&mut self) {
-        self.under_way.0.borrow_mut().remove(self.client);
+        self.handshakes.0.borrow_mut().remove(self.client);
     }
 }
 
@@ -75,11 +75,11 @@ pub(super) async fn take(
     io: TcpStream,
     client: SocketAddr,
     tls: &Tls,
-    under_way: &Rc<UnderWay>,
+    handshakes: &Rc<HandshakesInProgress>,
     catalog: &Catalog,
 ) -> Result<(TlsStream<TcpStream>, Arc<State>), RefusedConnection> {
     let state = tls.current();
-    let taken = match under_way.enter(client.ip()) {
+    let taken = match handshakes.enter(client.ip()) {
         Some(_entered) => match timeout(TIME, shake_hands(io, &state, catalog.clock())).await {
             Ok(taken) => taken,
             Err(_) => Err(Refusal::TooSlow.into()),
@@ -193,16 +193,16 @@ mod tests {
 
     #[test]
     fn one_address_does_not_take_the_places_of_all() {
-        let under_way = Rc::new(UnderWay::default());
+        let handshakes = Rc::new(HandshakesInProgress::default());
         let of = |text: &str| text.parse::<IpAddr>().unwrap();
         let held: Vec<_> =
-            (0..AT_ONCE_FROM_ONE).map_while(|_| under_way.enter(of("192.0.2.1"))).collect();
+            (0..AT_ONCE_FROM_ONE).map_while(|_| handshakes.enter(of("192.0.2.1"))).collect();
         assert_eq!(held.len(), AT_ONCE_FROM_ONE);
-        assert!(under_way.enter(of("192.0.2.1")).is_none());
-        assert!(under_way.enter(of("::ffff:192.0.2.1")).is_none());
-        assert!(under_way.enter(of("192.0.2.2")).is_some());
+        assert!(handshakes.enter(of("192.0.2.1")).is_none());
+        assert!(handshakes.enter(of("::ffff:192.0.2.1")).is_none());
+        assert!(handshakes.enter(of("192.0.2.2")).is_some());
         drop(held);
-        assert!(under_way.enter(of("192.0.2.1")).is_some());
-        assert!(under_way.0.borrow().is_empty(), "what ended is forgotten");
+        assert!(handshakes.enter(of("192.0.2.1")).is_some());
+        assert!(handshakes.0.borrow().is_empty(), "what ended is forgotten");
     }
 }

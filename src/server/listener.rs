@@ -25,7 +25,7 @@ use tokio::sync::Semaphore;
 use super::app::{self, Shared};
 use super::connection::{Connection, HEAD_TIME};
 use super::connection_limit::ConnectionLimit;
-use super::handshake::{self, CertificateStanding, RefusedConnection, UnderWay};
+use super::handshake::{self, CertificateStanding, HandshakesInProgress, RefusedConnection};
 use super::refusal::{Refusals, as_answer};
 use super::tls::Tls;
 use crate::api::conventions::listener::PeerCertificate;
@@ -83,7 +83,7 @@ pub(super) fn service(
     let taking = Rc::new(Acceptor {
         tls: serving.tls.clone(),
         catalog: serving.catalog.clone(),
-        under_way: Rc::default(),
+        handshakes: Rc::default(),
         limit: Arc::clone(&serving.limit),
         send_timeout: serving.send_timeout,
         partings: Semaphore::new(PARTINGS_AT_ONCE),
@@ -105,7 +105,7 @@ pub(super) fn service(
 struct Acceptor {
     tls: Option<Arc<Tls>>,
     catalog: Catalog,
-    under_way: Rc<UnderWay>,
+    handshakes: Rc<HandshakesInProgress>,
     limit: Arc<ConnectionLimit>,
     send_timeout: Duration,
     partings: Semaphore,
@@ -125,7 +125,7 @@ impl Acceptor {
         set_send_timeout(&stream, self.send_timeout)?;
         let refusals = self.refusals(client);
         let Some(tls) = &self.tls else { return Ok(Connection::plain(stream, place, refusals)) };
-        let taken = handshake::take(stream, client, tls, &self.under_way, &self.catalog).await;
+        let taken = handshake::take(stream, client, tls, &self.handshakes, &self.catalog).await;
         let (stream, state) = match taken {
             Ok(taken) => taken,
             Err(RefusedConnection { error, plain }) => {
@@ -173,7 +173,7 @@ fn set_send_timeout(stream: &TcpStream, time: Duration) -> io::Result<()> {
 
 /// Adds what requests can find out about their connection.
 fn describe(connection: &Connection, data: &mut Extensions) {
-    data.insert(connection.under_way().clone());
+    data.insert(connection.requests().clone());
     data.insert(connection.expectation().clone());
     if let Some(certificate) = connection.certificate() {
         data.insert(PeerCertificate(certificate[..].into()));

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
-use crate::access::address_range::subscriber;
+use crate::model::address_range::subscriber;
 
 /// The counts. An IPv4 address is counted by itself, an IPv6 address by its subscriber's network.
 #[derive(Default)]

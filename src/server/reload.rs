@@ -17,14 +17,14 @@ use crate::telemetry;
 pub type Reread = Box<dyn Fn() -> Result<Config, ConfigError> + Send + Sync>;
 
 /// The parts of the server that new settings apply to.
-pub(super) struct Concerned {
+pub(super) struct Reloadable {
     pub(super) catalog: Catalog,
-    pub(super) brakes: DownloadLimits,
+    pub(super) download_limits: DownloadLimits,
     pub(super) reread: Reread,
 }
 
 /// Applies new settings on every SIGHUP, without end.
-pub(super) async fn keep_up(config: Config, concerned: Arc<Concerned>) {
+pub(super) async fn keep_up(config: Config, reloadable: Arc<Reloadable>) {
     let mut asked = match signal(SignalKind::hangup()) {
         Ok(asked) => asked,
         Err(error) => {
@@ -33,7 +33,7 @@ pub(super) async fn keep_up(config: Config, concerned: Arc<Concerned>) {
         }
     };
     while asked.recv().await.is_some() {
-        if let Err(error) = take(&config, &concerned) {
+        if let Err(error) = reload(&config, &reloadable) {
             // Only the first line: those after it may quote the file, and a secret with it.
             let error = error.to_string();
             let reason = error.lines().next().unwrap_or_default();
@@ -45,14 +45,14 @@ pub(super) async fn keep_up(config: Config, concerned: Arc<Concerned>) {
 }
 
 /// Applies the new settings. `started` has the settings of the start, which tell what needs a restart.
-fn take(started: &Config, concerned: &Concerned) -> Result<(), ConfigError> {
-    let new = (concerned.reread)()?;
+fn reload(started: &Config, reloadable: &Reloadable) -> Result<(), ConfigError> {
+    let new = (reloadable.reread)()?;
     telemetry::change_level(&new.log)?;
     let mut rules = new.rules()?;
     // Files in the tree are named by the pattern that the server was started with.
-    rules.pattern = concerned.catalog.rules().pattern.clone();
-    concerned.catalog.set_rules(rules);
-    concerned.brakes.change(app::limits(&new));
+    rules.pattern = reloadable.catalog.rules().pattern.clone();
+    reloadable.catalog.set_rules(rules);
+    reloadable.download_limits.change(app::limits(&new));
     tracing::info!("SIGHUP: the settings were reloaded");
     let left = started.needs_restart(&new);
     if !left.is_empty() {

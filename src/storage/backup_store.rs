@@ -84,7 +84,7 @@ impl BackupStore {
             make_folder(&folder.join(part), PRIVATE)?;
         }
         let folder =
-            folder.canonicalize().map_err(StorageError::file(folder.display().to_string()))?;
+            folder.canonicalize().map_err(|error| StorageError::file(folder.display(), error))?;
         let store = LocalFileSystem::new_with_prefix(&folder)?.with_fsync(true);
         Ok(Self { store: Arc::new(store), prefix: Path::default(), folder: Some(folder), made })
     }
@@ -150,8 +150,7 @@ impl BackupStore {
 
     /// Stores a file's bytes and compares them with their digest.
     pub async fn put_blob(&self, reader: &BlobReader, digest: &Digest) -> Result<(), StorageError> {
-        Box::pin(copying::copy(reader, &self.store, &self.blob(digest), digest, Attributes::new()))
-            .await
+        copying::copy(reader, &self.store, &self.blob(digest), digest, Attributes::new()).await
     }
 
     pub fn reader(&self, digest: &Digest, size: u64) -> Result<BlobReader, StorageError> {
@@ -200,8 +199,7 @@ impl BackupStore {
         reader: &BlobReader,
         digest: &Digest,
     ) -> Result<(), StorageError> {
-        Box::pin(copying::copy(reader, &self.store, &self.catalog(name), digest, Attributes::new()))
-            .await
+        copying::copy(reader, &self.store, &self.catalog(name), digest, Attributes::new()).await
     }
 
     pub async fn get(&self, notes: Notes, name: &str) -> Result<Bytes, StorageError> {
@@ -229,8 +227,9 @@ impl BackupStore {
         let Some(folder) = &self.folder else { return Ok(()) };
         match file_system::must_be_regular_below(folder, std::path::Path::new(location.as_ref())) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-            other => other
-                .map_err(StorageError::file(folder.join(location.as_ref()).display().to_string())),
+            other => other.map_err(|error| {
+                StorageError::file(folder.join(location.as_ref()).display(), error)
+            }),
         }
     }
 

@@ -1,5 +1,8 @@
 //! The errors of rows and bytes, sorted by who can do something about them.
 
+use std::fmt::Display;
+use std::io;
+
 /// An error of the database, the store or the disk.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
@@ -27,7 +30,7 @@ pub enum StorageError {
     #[error("store: {0}")]
     Store(object_store::Error),
     #[error("{what}: {source}")]
-    File { what: String, source: std::io::Error },
+    File { what: String, source: io::Error },
     /// Stored bytes are not what the catalog has recorded.
     #[error("damaged: {0}")]
     Damaged(String),
@@ -46,12 +49,13 @@ pub enum StorageError {
 }
 
 impl StorageError {
-    pub(crate) fn file(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| match source.kind() {
-            std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+    /// Returns the error for a failed system call on `what`: a path, or a description of the file.
+    pub(crate) fn file(what: impl Display, source: io::Error) -> Self {
+        match source.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 Self::NoRoom(source.to_string())
             }
-            _ => Self::File { what: what.into(), source },
+            _ => Self::File { what: what.to_string(), source },
         }
     }
 
@@ -115,8 +119,8 @@ pub(super) fn lost(error: &tokio::task::JoinError) -> StorageError {
 const UNREADABLE: [i32; 4] = [5, 61, 74, 117];
 
 /// Reports whether a system error concerns the file itself: it does not exist, ends early, or cannot be read.
-pub(super) fn is_about_the_file(error: &std::io::Error) -> bool {
-    use std::io::ErrorKind as K;
+pub(super) fn is_about_the_file(error: &io::Error) -> bool {
+    use io::ErrorKind as K;
     matches!(error.kind(), K::NotFound | K::UnexpectedEof)
         || error.raw_os_error().is_some_and(|code| UNREADABLE.contains(&code))
 }
@@ -199,11 +203,8 @@ impl From<object_store::Error> for StorageError {
         // object_store wraps the system's error several layers deep.
         let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
         while let Some(inner) = cause {
-            if let Some(io) = inner.downcast_ref::<std::io::Error>()
-                && matches!(
-                    io.kind(),
-                    std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded
-                )
+            if let Some(io) = inner.downcast_ref::<io::Error>()
+                && matches!(io.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
             {
                 return Self::NoRoom(io.to_string());
             }

@@ -24,14 +24,14 @@ impl Instance {
     pub fn take(data: &Path, ids: Ids) -> Result<Self, StorageError> {
         make_folder(data, OPEN)?;
         let path = data.join("instance");
-        let what = || path.display().to_string();
+        let fail = |error| StorageError::file(path.display(), error);
         let mut file = File::options()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(&path)
-            .map_err(StorageError::file(what()))?;
+            .map_err(fail)?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -40,12 +40,10 @@ impl Instance {
                     data.display()
                 )));
             }
-            Err(TryLockError::Error(source)) => {
-                return Err(StorageError::File { what: what(), source });
-            }
+            Err(TryLockError::Error(error)) => return Err(fail(error)),
         }
         let mut text = String::new();
-        file.read_to_string(&mut text).map_err(StorageError::file(what()))?;
+        file.read_to_string(&mut text).map_err(fail)?;
         let id = if let Ok(id) = text.trim().parse() {
             id
         } else {
@@ -54,7 +52,7 @@ impl Instance {
                 .and_then(|()| file.rewind())
                 .and_then(|()| writeln!(file, "{id}"))
                 .and_then(|()| file.sync_all())
-                .map_err(StorageError::file(what()))?;
+                .map_err(fail)?;
             id
         };
         Ok(Self { id, _lock: file })
@@ -86,7 +84,7 @@ pub(super) fn make_folder(path: &Path, mode: u32) -> Result<(), StorageError> {
         .recursive(true)
         .mode(mode)
         .create(path)
-        .map_err(StorageError::file(path.display().to_string()))
+        .map_err(|error| StorageError::file(path.display(), error))
 }
 
 /// Creates the file if absent, readable by its owner only: the catalog holds password hashes.
@@ -98,5 +96,5 @@ pub fn make_private_file(path: &Path) -> Result<(), StorageError> {
         .mode(0o600)
         .open(path)
         .map(drop)
-        .map_err(StorageError::file(path.display().to_string()))
+        .map_err(|error| StorageError::file(path.display(), error))
 }

@@ -14,6 +14,8 @@ mod channels;
 #[cfg(test)]
 mod column_lists;
 mod figures;
+pub(super) mod fleet;
+mod fleet_lists;
 pub(super) mod idempotency;
 pub(super) mod images;
 mod jobs;
@@ -22,6 +24,7 @@ mod pins;
 pub(super) mod promotions;
 pub(super) mod publications;
 mod replicas;
+pub(super) mod reports;
 pub(super) mod revisions;
 pub(super) mod scrub;
 mod statement;

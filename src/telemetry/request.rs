@@ -51,15 +51,15 @@ pub struct CallerName(pub String);
 
 /// The requests of one connection that are being answered; part of the connection's data.
 #[derive(Debug, Clone, Default)]
-pub struct UnderWay(Rc<Requests>);
+pub struct RequestsInProgress(Rc<Counters>);
 
 #[derive(Debug, Default)]
-struct Requests {
+struct Counters {
     open: Cell<usize>,
     begun: Cell<u64>,
 }
 
-impl UnderWay {
+impl RequestsInProgress {
     pub fn any(&self) -> bool {
         self.0.open.get() > 0
     }
@@ -76,8 +76,8 @@ impl UnderWay {
     }
 }
 
-/// One request under way, until it is dropped.
-struct Answering(UnderWay);
+/// One request in progress, until it is dropped.
+struct Answering(RequestsInProgress);
 
 impl Drop for Answering {
     fn drop(&mut self) {
@@ -143,7 +143,7 @@ pub async fn observe<B: MessageBody>(
     if let Some(origin) = origin {
         request.extensions_mut().insert(origin);
     }
-    let answering = request.conn_data::<UnderWay>().map(UnderWay::begin);
+    let answering = request.conn_data::<RequestsInProgress>().map(RequestsInProgress::begin);
     let record = observer
         .filter(|observer| observer.access_log.is_some())
         .map(|observer| Box::new(Record::begin(&request, observer, origin, &id)));

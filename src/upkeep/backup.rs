@@ -284,28 +284,28 @@ async fn put_note(backup_store: &BackupStore, name: &str, note: &BackupNote) -> 
 
 /// Writes all rows to an unnamed file. Returns it with its digest and size.
 async fn dump(tx: &mut Tx, scratch: &Path) -> Result<(BlobReader, SavedFile)> {
-    let fail = || StorageError::file(scratch.display().to_string());
+    let fail = |error| StorageError::file(scratch.display(), error);
     let mut file = dump_to_file(tx, TreeRows::LeftOut, scratch).await?;
     let (mut hash, mut buffer) = (RunningHash::default(), vec![0; 1 << 20]);
     loop {
-        match file.read(&mut buffer).map_err(fail())? {
+        match file.read(&mut buffer).map_err(fail)? {
             0 => break,
             count => hash.update(&buffer[..count]),
         }
     }
-    let size = file.metadata().map_err(fail())?.len();
+    let size = file.metadata().map_err(fail)?.len();
     let saved = SavedFile { digest: hash.finish(), size };
     Ok((BlobReader::local(Arc::new(file), size), saved))
 }
 
 /// Writes the rows to an unnamed file, ready to be read from its start.
 pub(super) async fn dump_to_file(tx: &mut Tx, tree: TreeRows, scratch: &Path) -> Result<File> {
-    let fail = || StorageError::file(scratch.display().to_string());
-    let mut file = unnamed_file(scratch).map_err(fail())?;
-    let mut output = BufWriter::new(file.try_clone().map_err(fail())?);
-    tx.dump(tree, |line| writeln!(output, "{line}").map_err(fail())).await?;
-    output.flush().map_err(fail())?;
-    file.rewind().map_err(fail())?;
+    let fail = |error| StorageError::file(scratch.display(), error);
+    let mut file = unnamed_file(scratch).map_err(fail)?;
+    let mut output = BufWriter::new(file.try_clone().map_err(fail)?);
+    tx.dump(tree, |line| writeln!(output, "{line}").map_err(fail)).await?;
+    output.flush().map_err(fail)?;
+    file.rewind().map_err(fail)?;
     Ok(file)
 }
 

@@ -177,7 +177,7 @@ impl Catalog {
                 "created_by": exported.created_by, "created_at": exported.created_at, "history": exported.history,
             }),
         };
-        Box::pin(self.take_in(actor, &incoming)).await
+        self.take_in(actor, &incoming).await
     }
 }
 

@@ -80,9 +80,9 @@ impl Catalog {
     pub async fn keep_collecting(&self) {
         loop {
             let order = CollectionOrder::default();
-            let work = Box::pin(self.collect_once(order));
+            let work = self.collect_once(order);
             let round = self.do_round(Job::Collect, Trigger::AtItsTime, RETRY_AFTER, work);
-            let wait = match Box::pin(round).await {
+            let wait = match round.await {
                 Ok(Round::Done(collected)) => {
                     tracing::info!(
                         expired = collected.expired.len(),
@@ -105,9 +105,9 @@ impl Catalog {
     /// Applies retention, then collects everything that nothing refers to.
     pub async fn collect(&self, order: CollectionOrder) -> Result<Collected> {
         if order.execution.is_dry_run() {
-            return Box::pin(self.forecast(order)).await;
+            return self.forecast(order).await;
         }
-        self.do_round_now(Job::Collect, RETRY_AFTER, || Box::pin(self.collect_once(order))).await
+        self.do_round_now(Job::Collect, RETRY_AFTER, || self.collect_once(order)).await
     }
 
     async fn collect_once(&self, order: CollectionOrder) -> Result<Done<Collected>> {

@@ -81,9 +81,9 @@ impl Catalog {
         let mut wanted = Trigger::AtItsTime;
         loop {
             let since = self.clock.now() - UNREAD_AGAIN;
-            let work = Box::pin(self.scrub_once(since, Bandwidth::Enough, &|_| {}));
+            let work = self.scrub_once(since, Bandwidth::Enough, &|_| {});
             let round = self.do_round(Job::Scrub, wanted, RETRY_AFTER, work);
-            let wait = match Box::pin(round).await {
+            let wait = match round.await {
                 Ok(Round::Done(done)) => {
                     wanted = if done.is_cut_off { Trigger::Now } else { Trigger::AtItsTime };
                     if done.is_cut_off { Duration::ZERO } else { LOOK_EVERY }
@@ -141,9 +141,9 @@ impl Catalog {
     ) -> Result<()> {
         let began = self.clock.now();
         loop {
-            let work = Box::pin(self.scrub_once(began, bandwidth, read));
+            let work = self.scrub_once(began, bandwidth, read);
             let round = self.do_round(Job::Scrub, Trigger::Now, RETRY_AFTER, work);
-            match Box::pin(round).await? {
+            match round.await? {
                 Round::NotBefore(at) => tokio::time::sleep(self.until(at)).await,
                 Round::Done(Scrubbed { is_cut_off: true, .. }) => continue,
                 Round::Done(_) => {
@@ -259,7 +259,7 @@ impl Catalog {
     }
 
     async fn examine(&self, blob: &StoredBlob, pace: &mut ReadPace) -> Result<Verdict> {
-        Ok(Box::pin(self.blobs.examine(&blob.key, blob.size, &blob.digest, pace)).await?)
+        Ok(self.blobs.examine(&blob.key, blob.size, &blob.digest, pace).await?)
     }
 
     pub(super) fn before_now(&self, age: Duration) -> DateTime<Utc> {

@@ -51,8 +51,7 @@ impl Catalog {
         // The first sweep runs at once: leftovers from a time without a server have triggered nothing.
         let mut wanted = Trigger::Now;
         loop {
-            let round =
-                self.do_round(Job::Sweep, wanted, SWEEP_EVERY, Box::pin(self.sweep_once())).await;
+            let round = self.do_round(Job::Sweep, wanted, SWEEP_EVERY, self.sweep_once()).await;
             let wait = match round {
                 Ok(Round::NotBefore(at)) => self.until(at).min(SWEEP_EVERY),
                 Ok(Round::Done(())) => {

@@ -51,13 +51,13 @@ pub struct FoundRevision {
 
 /// Sorts a folder's files into revisions. No file is read.
 pub fn sort(folder: &Path, order: &TakeOver) -> Result<Folder> {
-    let fail = || StorageError::file(folder.display().to_string());
+    let fail = |error| StorageError::file(folder.display(), error);
     let mut found = Folder::default();
     // Revisions without a number get the next one, and come after those that have one.
     let mut groups: BTreeMap<(String, bool, Option<i64>, String), FoundRevision> = BTreeMap::new();
     let mut names = Vec::new();
-    for entry in std::fs::read_dir(folder).map_err(fail())? {
-        let entry = entry.map_err(fail())?;
+    for entry in std::fs::read_dir(folder).map_err(fail)? {
+        let entry = entry.map_err(fail)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         // Links are checked when their files are read.
         match std::fs::metadata(entry.path()) {
@@ -157,13 +157,13 @@ impl Catalog {
     ) -> Result<IncomingRevision> {
         let (mut files, mut sealed_at) = (Vec::new(), DateTime::UNIX_EPOCH);
         for (role, path) in &found.files {
-            let fail = || StorageError::file(path.display().to_string());
-            let path = &itself(path).map_err(fail())?;
-            let file = file_system::open(path).map_err(fail())?;
-            let metadata = file.metadata().map_err(fail())?;
+            let fail = |error| StorageError::file(path.display(), error);
+            let path = &itself(path).map_err(fail)?;
+            let file = file_system::open(path).map_err(fail)?;
+            let metadata = file.metadata().map_err(fail)?;
             let reader = BlobReader::local(Arc::new(file), metadata.len());
-            let digest = digest_of(&reader, &mut ReadPace::new(None)).await.map_err(fail())?;
-            let modified: DateTime<Utc> = metadata.modified().map_err(fail())?.into();
+            let digest = digest_of(&reader, &mut ReadPace::new(None)).await.map_err(fail)?;
+            let modified: DateTime<Utc> = metadata.modified().map_err(fail)?.into();
             // The large file's date: BITS uses it to decide if it can resume.
             if *role != FileRole::Index {
                 sealed_at = modified;

@@ -93,7 +93,7 @@ impl Catalog {
         }
         let mut stored = Vec::new();
         for file in &incoming.files {
-            match Box::pin(self.store(file)).await {
+            match self.store(file).await {
                 Ok(file) => stored.push(file),
                 Err(error) => {
                     self.give_up(&stored).await?;
@@ -118,11 +118,11 @@ impl Catalog {
             }
             Err(Error::ImageNotFound) => {
                 drop(tx);
-                let draft = ImageDefinition {
+                let definition = ImageDefinition {
                     extension: Some(incoming.extension.clone()),
                     ..ImageDefinition::bare(incoming.image.clone(), incoming.kind)
                 };
-                self.create_image(actor, &draft).await?;
+                self.create_image(actor, &definition).await?;
                 Ok(None)
             }
             Err(error) => Err(error),
@@ -142,7 +142,7 @@ impl Catalog {
             let same = incoming.files.iter().find(|other| other.digest == file.digest);
             if let Some(IncomingFile { source, .. }) = same {
                 let (Source::Copy(reader) | Source::Link { reader, .. }) = source;
-                Box::pin(self.heal_from(actor, file, reader)).await?;
+                self.heal_from(actor, file, reader).await?;
             }
         }
         Ok(())

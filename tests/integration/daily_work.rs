@@ -10,7 +10,7 @@ use crate::harness::command::{
     Finished, as_admin, imagedepot, run, to_server, without_own_settings,
 };
 use crate::harness::project::program;
-use crate::harness::{Database, Depot, on_both_databases};
+use crate::harness::{Database, Depot, eventually, on_both_databases};
 
 on_both_databases![
     images_are_managed_from_a_terminal,
@@ -18,6 +18,7 @@ on_both_databases![
     channels_are_managed_from_a_terminal,
     a_revision_is_promoted_rolled_back_and_withdrawn,
     a_rollout_is_changed_stopped_and_explained,
+    clients_on_record_are_listed_shown_and_deleted,
 ];
 
 /// Runs a command as it is typed, as `admin`. `~` stands for a space within a word.
@@ -260,6 +261,46 @@ async fn a_rollout_is_changed_stopped_and_explained(database: Database) {
     let wrong = r#"rollout set win7-office production --rollout {"percent":5,"steps":[]}"#;
     assert_eq!(typed(&depot, wrong).await.code, 2, "422");
     assert_eq!(admin.assignment("win7-office", "production").await["rollout"]["percent"], 12.5);
+}
+
+async fn clients_on_record_are_listed_shown_and_deleted(database: Database) {
+    let depot = Depot::start(database).await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    for client in ["PC-1", "PC-2", "lab-1"] {
+        let group = if client.starts_with("lab") { "&group=lab" } else { "" };
+        let check = format!("/api/v1/update-check?image=win7-office&client={client}{group}");
+        admin.get(&check).await.expecting(200);
+    }
+    eventually("they are on record", || async {
+        let items = answered(&depot, "client list").await["items"].clone();
+        (items.as_array().map(Vec::len) == Some(3)).then_some(())
+    })
+    .await;
+    let report = json!({
+        "image": "win7-office", "channel": "production", "revision": 1,
+        "status": "failed", "error": "no room",
+    });
+    admin.post("/api/v1/clients/PC-2/reports").json(&report).await.expecting(204);
+    let list = typed(&depot, "client list").await.successful().stdout;
+    for words in ["first_install", "failed", "lab-1", "127.0.0.1"] {
+        assert!(list.contains(words), "{words}: {list}");
+    }
+    let lab = typed(&depot, "client list --group lab --seen-after 1h").await.successful().stdout;
+    assert!(lab.contains("lab-1") && !lab.contains("PC-1"), "{lab}");
+    let some = answered(&depot, "client list --matching PC-* --limit 1").await["items"].clone();
+    assert_eq!((&some[0]["client"], some.as_array().map(Vec::len)), (&json!("PC-1"), Some(1)));
+    let shown = typed(&depot, "client show pc-2").await.successful().stdout;
+    assert!(shown.contains("PC-2") && shown.contains("no room"), "{shown}");
+    let progress = typed(&depot, "rollout show win7-office production").await.successful().stdout;
+    assert!(progress.contains("Progress") && progress.contains("failed"), "{progress}");
+
+    let tried = typed(&depot, "client delete --matching PC-* --dry-run").await.successful().stdout;
+    assert_eq!(tried, "2 clients would be deleted from the record\n");
+    typed(&depot, "client delete lab-1").await.successful();
+    typed(&depot, "client delete --matching PC-*").await.successful();
+    assert_eq!(typed(&depot, "client list").await.successful().stdout, "");
+    assert_eq!(typed(&depot, "client show PC-1").await.code, 5);
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! The brakes of the tree: past them BITS is told to come back later.
+//! The download limits of the tree: beyond them BITS is told to come back later.
 
 use std::time::{Duration, Instant};
 

@@ -2,7 +2,7 @@
 //!
 //! One binary (one link step, one harness); one file a subject:
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
-//!   [`update_check`], [`bits_downloads`], [`large_files`], [`prestage`],
+//!   [`update_check`], [`fleet`], [`bits_downloads`], [`large_files`], [`prestage`],
 //!   [`prestage_on_windows`];
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
@@ -13,7 +13,7 @@
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
 //!   [`mapped_certificates`], [`behind_proxies`]; what is written down of it: [`audit`];
-//! - how it is run: [`every_command`], [`documents_walk`], [`download_limits`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`backup_places`], [`moving_in`],
+//! - how it is run: [`every_command`], [`simulate`], [`documents_walk`], [`download_limits`], [`observability`], [`settings`], [`garbage`], [`scrub`], [`backups`], [`backup_places`], [`moving_in`],
 //!   [`relocation`], [`deployment`], [`builds`], [`idle_memory`];
 //! - what it survives: [`crash`], [`concurrency`], [`at_once`], [`in_the_way`], [`graceful_stop`],
 //!   [`outages`], [`store_outages`], [`full_disk`], [`in_a_bucket`], [`uploads_survive`], [`push_resumes`],
@@ -56,6 +56,7 @@ mod download_limits;
 mod every_command;
 mod everyday_clients;
 mod faults;
+mod fleet;
 #[cfg(feature = "negotiate")]
 mod four_listeners;
 mod full_disk;
@@ -97,6 +98,7 @@ mod push_resumes;
 mod reference;
 mod relocation;
 mod replicas;
+mod reports;
 mod resumable;
 mod resumable_refusals;
 mod revocation_lists;
@@ -107,6 +109,7 @@ mod secrets;
 mod settings;
 mod shared_caches;
 mod silent_database;
+mod simulate;
 mod slow_line_behind_nginx;
 mod slow_senders;
 mod status;

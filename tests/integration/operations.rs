@@ -9,7 +9,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::actions::{assignment_path, ckm, index};
-use crate::harness::{Answer, Database, Depot, Person, on_both_databases};
+use crate::harness::{Answer, Database, Depot, Person, eventually, on_both_databases};
 use table::{Body, Elsewhere, Given, Operation, operations};
 
 on_both_databases![every_operation_answers_those_who_may_call_it_and_nobody_else];
@@ -209,6 +209,17 @@ impl Scene {
                 admin.promote(image, "test", 1).await.expecting(200);
                 let pin = format!("{}/pins/{CLIENT}", assignment_path(image, "test"));
                 admin.put(&pin).json(&json!({"revision": 1})).await.expecting(201);
+            }
+            Given::Checked => {
+                maker.ready_revision(image, 1).await;
+                admin.promote(image, "test", 1).await.expecting(200);
+                admin.check_for_update(image, "test", 0, CLIENT).await.expecting(200);
+                // The client may be there from the operation before.
+                eventually("the client is on record", || async {
+                    let shown = admin.get(&format!("/api/v1/clients/{CLIENT}")).await;
+                    (shown.status == 200).then_some(())
+                })
+                .await;
             }
             Given::PromotedTwice => {
                 for revision in 1..=2 {

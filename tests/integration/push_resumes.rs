@@ -156,7 +156,7 @@ async fn restart_and_changed_files_begin_anew_and_leave_no_draft_behind() {
     let mut command = computer.push(&line.url());
     let mut second =
         command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("push again");
-    eventually("it has begun anew", || async { (line.broken() == 2).then_some(()) }).await;
+    eventually("it has begun again", || async { (line.broken() == 2).then_some(()) }).await;
     second.kill().expect("kill the push");
     second.wait().expect("the push's end");
     depot.admin().get("/api/v1/images/win7/revisions/1").await.problem(410);

@@ -227,7 +227,7 @@ async fn a_store_under_another_name_is_the_same_store() {
     assert_eq!(depot.stored_files(), before);
 }
 
-/// Only the database changes: the bytes stay, and the tree is not made anew.
+/// Only the database changes: the bytes stay, and the tree is not made again.
 #[tokio::test]
 async fn the_catalog_moves_alone_where_the_store_is_the_same() {
     use std::os::unix::fs::MetadataExt as _;

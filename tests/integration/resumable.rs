@@ -208,8 +208,8 @@ async fn a_sealed_draft_ends_the_upload_for_good(database: Database) {
     admin.seal("win7-office", 1).await.expecting(200);
     let late = append(&admin, &location, "10", "?1", b"").await;
     assert_eq!(late.problem(404), "upload_not_found");
-    let anew = admin.post(TARGET).header("Upload-Complete", "?0").header("Upload-Length", "10");
-    assert_eq!(anew.await.problem(409), "revision_sealed");
+    let again = admin.post(TARGET).header("Upload-Complete", "?0").header("Upload-Length", "10");
+    assert_eq!(again.await.problem(409), "revision_sealed");
     is_there(&admin, b"another").await;
 }
 

@@ -32,15 +32,15 @@ impl Gate {
         if let Some(wait) = self.guard.wait(attempt, self.now) {
             return Err(wait);
         }
-        let turn = match self.guard.begin(attempt, self.now) {
-            Ok(turn) => turn,
+        let check = match self.guard.begin(attempt, self.now) {
+            Ok(check) => check,
             Err(Denied::Slowed { wait }) => return Err(wait),
             Err(other) => panic!("{other}"),
         };
         if right {
-            turn.succeeded(self.now);
+            check.succeeded(self.now);
         } else {
-            turn.failed(self.now);
+            check.failed(self.now);
         }
         Ok(())
     }
@@ -137,9 +137,10 @@ fn a_right_password_ends_the_wait_of_its_account_and_no_other() {
 fn guesses_at_once_are_not_all_first_ones() {
     let gate = Gate::new();
     let attempt = gate.guard.attempt("alice", address(HERE));
-    let turns: Vec<_> = (0..100).filter_map(|_| gate.guard.begin(attempt, gate.now).ok()).collect();
-    assert_eq!(turns.len(), 3);
-    drop(turns);
+    let checks: Vec<_> =
+        (0..100).filter_map(|_| gate.guard.begin(attempt, gate.now).ok()).collect();
+    assert_eq!(checks.len(), 3);
+    drop(checks);
     assert!(gate.guard.begin(attempt, Instant::now()).is_err(), "dropped undecided, they failed");
 }
 
@@ -149,11 +150,11 @@ fn many_people_at_one_address_are_asked_to_come_again_and_not_accused() {
     let begin = |name: usize| {
         gate.guard.begin(gate.guard.attempt(&format!("user-{name}"), address(HERE)), gate.now)
     };
-    let turns: Vec<_> = (0..10).map_while(|name| begin(name).ok()).collect();
-    assert_eq!(turns.len(), 10);
+    let checks: Vec<_> = (0..10).map_while(|name| begin(name).ok()).collect();
+    assert_eq!(checks.len(), 10);
     assert_eq!(begin(10).err(), Some(Denied::Busy));
-    for turn in turns {
-        turn.succeeded(gate.now);
+    for check in checks {
+        check.succeeded(gate.now);
     }
     begin(10).unwrap().succeeded(gate.now);
     assert!(gate.looks_at("another", HERE));
@@ -202,10 +203,10 @@ fn first_guesses_that_come_at_the_same_moment_are_counted_together() {
             start.wait();
             gate.guard.begin(attempt, gate.now).ok()
         };
-        let turns: Vec<_> = std::thread::scope(|scope| {
+        let checks: Vec<_> = std::thread::scope(|scope| {
             let all: Vec<_> = (0..8).map(|_| scope.spawn(guess)).collect();
             all.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
         });
-        assert_eq!(turns.len(), LIMITS.free_failures as usize);
+        assert_eq!(checks.len(), LIMITS.free_failures as usize);
     }
 }

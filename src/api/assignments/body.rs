@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::api::conventions::sample;
+use crate::catalog::fleet::forecast::Forecast;
 use crate::catalog::promotion::Pending;
 use crate::catalog::rollout::warnings::warnings;
 use crate::catalog::rollout::{Schedule, State};
@@ -56,6 +57,10 @@ pub struct AssignmentBody {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     warnings: Vec<String>,
+    /// The expected course of the rollout over the clients on record; only in the response to a dry run.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false)]
+    forecast: Option<Vec<Forecast>>,
     /// The number of servers that apply the change already; only in the response to a change of the rollout.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(required = false)]
@@ -117,6 +122,7 @@ impl AssignmentBody {
             by: sample::ADMIN.to_owned(),
             pending: None,
             warnings: Vec::new(),
+            forecast: None,
             replicas: None,
         }
     }
@@ -150,6 +156,7 @@ impl AssignmentBody {
             by: promotion.created_by,
             pending: None,
             warnings: Vec::new(),
+            forecast: None,
             replicas: None,
         }
     }
@@ -160,8 +167,8 @@ impl AssignmentBody {
     }
 
     /// Marks the body as the outcome of a dry run, which made no promotion of its own.
-    pub(super) fn of_dry_run(self) -> Self {
-        Self { dry_run: true, promotion: None, ..self }
+    pub(super) fn of_dry_run(self, forecast: Vec<Forecast>) -> Self {
+        Self { dry_run: true, promotion: None, forecast: Some(forecast), ..self }
     }
 
     /// Adds the number of servers that apply the change already.

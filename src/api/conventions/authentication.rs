@@ -10,10 +10,10 @@ use super::listener::PeerCertificate;
 #[cfg(feature = "negotiate")]
 use super::listener::ServerProof;
 use super::problem::Problem;
-use crate::access::address_range::subscriber;
 use crate::access::{AuthenticationMethod, Denied, Identity, basic, certificate};
 use crate::api::depot::Depot;
 use crate::catalog::audit::refused_logins::RefusedLogin;
+use crate::model::address_range::subscriber;
 use crate::model::{Certificate, metric};
 use crate::telemetry::request::{self, CallerName};
 use crate::wire::client_cert;

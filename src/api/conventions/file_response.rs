@@ -38,7 +38,7 @@ static DIGEST: HeaderName = HeaderName::from_static("digest");
 #[derive(Debug, Clone)]
 pub struct ServedFile {
     pub reader: BlobReader,
-    pub identity: Identity,
+    pub identity: ContentIdentity,
     /// The time of the file's content, sent in whole seconds. BITS restarts a transfer when it changes. It is none if
     /// other bytes may have the same time.
     pub last_modified: Option<DateTime<Utc>>,
@@ -48,7 +48,7 @@ pub struct ServedFile {
 
 /// The identity of a file's bytes. The entity tag is derived from it, so that it is the same on every replica.
 #[derive(Debug, Clone)]
-pub enum Identity {
+pub enum ContentIdentity {
     /// The SHA-256 digest of the whole file.
     Bytes(Digest),
     /// The digest of what the bytes are made from: a file that is put together while it is sent has no digest
@@ -59,7 +59,7 @@ pub enum Identity {
     Stored { tag: String, digest: Digest },
 }
 
-impl Identity {
+impl ContentIdentity {
     fn tag(&self) -> String {
         match self {
             Self::Bytes(digest) => format!("sha256-{}", digest.to_hex()),
@@ -135,7 +135,7 @@ async fn answered(request: &HttpRequest, file: ServedFile) -> Result<HttpRespons
 }
 
 /// Returns the file's digest if `Want-Digest` asks for it (RFC 3230 section 4.3.1), as aria2 does.
-fn wanted_digest(headers: &HeaderMap, identity: &Identity) -> Option<HeaderValue> {
+fn wanted_digest(headers: &HeaderMap, identity: &ContentIdentity) -> Option<HeaderValue> {
     let digest = identity.digest()?;
     let wanted = headers.get_all(WANT_DIGEST).any(digest_fields::asks_for_sha256);
     wanted.then(|| HeaderValue::try_from(digest_fields::write_instance(digest)).ok())?
@@ -208,9 +208,9 @@ impl ServedFile {
     /// Returns the boundary between parts. No file contains half of its own SHA-256 digest, so it cannot occur in the
     /// content. Nor can anybody find a file that contains half of the digest of its ingredients.
     fn boundary(&self) -> String {
-        let (Identity::Bytes(digest)
-        | Identity::Ingredients(digest)
-        | Identity::Stored { digest, .. }) = &self.identity;
+        let (ContentIdentity::Bytes(digest)
+        | ContentIdentity::Ingredients(digest)
+        | ContentIdentity::Stored { digest, .. }) = &self.identity;
         digest.to_hex()[..32].to_owned()
     }
 

@@ -23,7 +23,7 @@ use tokio::time::Sleep;
 use super::client_address;
 use super::problem::{Code, Problem};
 use crate::model::metric;
-use pace::Pace;
+use pace::SendPace;
 
 /// The backlog beyond which a connection is full: another download would only slow down the others.
 const FULL: Duration = Duration::from_secs(5);
@@ -47,19 +47,19 @@ pub struct DownloadLimits {
 #[derive(Default)]
 struct Inner {
     force: ArcSwap<LimitsInForce>,
-    under_way: Mutex<DownloadsInProgress>,
+    in_progress: Mutex<DownloadsInProgress>,
 }
 
 /// The limits that are in force now.
 #[derive(Default)]
 struct LimitsInForce {
     limits: Limits,
-    pace: Option<Arc<Pace>>,
+    pace: Option<Arc<SendPace>>,
 }
 
 impl LimitsInForce {
     fn of(limits: Limits) -> Self {
-        Self { limits, pace: Pace::new(limits.bandwidth, Instant::now()).map(Arc::new) }
+        Self { limits, pace: SendPace::new(limits.bandwidth, Instant::now()).map(Arc::new) }
     }
 }
 
@@ -72,14 +72,14 @@ struct DownloadsInProgress {
 /// A client that is downloading.
 struct Client {
     downloads: usize,
-    pace: Option<Arc<Pace>>,
+    pace: Option<Arc<SendPace>>,
 }
 
 impl DownloadLimits {
     pub fn new(limits: Limits) -> Self {
-        let brakes = Self::default();
-        brakes.change(limits);
-        brakes
+        let download_limits = Self::default();
+        download_limits.change(limits);
+        download_limits
     }
 
     /// Changes the limits, for downloads that begin from now on.
@@ -87,53 +87,54 @@ impl DownloadLimits {
         self.inner.force.store(Arc::new(LimitsInForce::of(limits)));
     }
 
-    /// Returns a turn to download, which is held until the body is sent. A HEAD costs nothing and needs none.
+    /// Returns a permit to download, which is kept until the body is sent. A HEAD costs nothing and needs none.
     pub fn admit(&self, request: &HttpRequest) -> Result<Option<DownloadPermit>, Problem> {
         if *request.method() == Method::HEAD {
             return Ok(None);
         }
-        self.take_turn(client_address::of(request), Instant::now()).map(Some).ok_or_else(|| {
+        self.try_admit(client_address::of(request), Instant::now()).map(Some).ok_or_else(|| {
             let detail = "the server's download limit is reached; try again later";
             Problem::new(Code::TooManyDownloads, detail)
         })
     }
 
-    fn take_turn(&self, address: IpAddr, now: Instant) -> Option<DownloadPermit> {
+    fn try_admit(&self, address: IpAddr, now: Instant) -> Option<DownloadPermit> {
         let full = |count: usize, limit: usize| limit != 0 && count >= limit;
-        let crowded =
-            |pace: &Option<Arc<Pace>>| pace.as_ref().is_some_and(|pace| pace.backlog(now) > FULL);
+        let crowded = |pace: &Option<Arc<SendPace>>| {
+            pace.as_ref().is_some_and(|pace| pace.backlog(now) > FULL)
+        };
         let force = self.inner.force.load();
         let LimitsInForce { limits, pace } = &**force;
-        let mut under_way = self.lock();
-        if full(under_way.all, limits.downloads) || crowded(pace) {
+        let mut in_progress = self.lock();
+        if full(in_progress.all, limits.downloads) || crowded(pace) {
             return None;
         }
-        let mut paces: Vec<Arc<Pace>> = pace.iter().cloned().collect();
-        let client = under_way.by_client.entry(address).or_insert_with(|| Client {
+        let mut paces: Vec<Arc<SendPace>> = pace.iter().cloned().collect();
+        let client = in_progress.by_client.entry(address).or_insert_with(|| Client {
             downloads: 0,
-            pace: Pace::new(limits.bandwidth_per_client, now).map(Arc::new),
+            pace: SendPace::new(limits.bandwidth_per_client, now).map(Arc::new),
         });
         if full(client.downloads, limits.downloads_per_client) || crowded(&client.pace) {
             return None;
         }
         client.downloads += 1;
         paces.extend(client.pace.clone());
-        under_way.all += 1;
+        in_progress.all += 1;
         metric::DOWNLOADS.increment();
-        Some(DownloadPermit { brakes: self.clone(), address, paces })
+        Some(DownloadPermit { download_limits: self.clone(), address, paces })
     }
 
     // The counts are consistent at every moment, even if a thread panicked while it held the lock.
     fn lock(&self) -> MutexGuard<'_, DownloadsInProgress> {
-        self.inner.under_way.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.in_progress.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// A download that was admitted. It ends when it is dropped.
 pub struct DownloadPermit {
-    brakes: DownloadLimits,
+    download_limits: DownloadLimits,
     address: IpAddr,
-    paces: Vec<Arc<Pace>>,
+    paces: Vec<Arc<SendPace>>,
 }
 
 impl DownloadPermit {
@@ -155,12 +156,12 @@ impl DownloadPermit {
 
 impl Drop for DownloadPermit {
     fn drop(&mut self) {
-        let mut under_way = self.brakes.lock();
-        under_way.all = under_way.all.saturating_sub(1);
-        if let Some(client) = under_way.by_client.get_mut(&self.address) {
+        let mut in_progress = self.download_limits.lock();
+        in_progress.all = in_progress.all.saturating_sub(1);
+        if let Some(client) = in_progress.by_client.get_mut(&self.address) {
             client.downloads = client.downloads.saturating_sub(1);
             if client.downloads == 0 {
-                under_way.by_client.remove(&self.address);
+                in_progress.by_client.remove(&self.address);
             }
         }
         metric::DOWNLOADS.decrement();
@@ -168,20 +169,20 @@ impl Drop for DownloadPermit {
 }
 
 pin_project_lite::pin_project! {
-    /// A body that holds its turn, and keeps to its pace, until it is sent.
+    /// A body that keeps its permit, and its pace, until it is sent.
     pub struct LimitedBody<B> {
         #[pin]
         body: B,
-        turn: Option<DownloadPermit>,
+        permit: Option<DownloadPermit>,
         pause: Option<Pin<Box<Sleep>>>,
     }
 }
 
 impl<B> LimitedBody<B> {
-    pub fn new(body: B, turn: Option<DownloadPermit>) -> Self {
+    pub fn new(body: B, permit: Option<DownloadPermit>) -> Self {
         // Waits behind the earlier downloads. Otherwise many small files would be sent without any pace.
-        let wait = turn.as_ref().map(DownloadPermit::backlog).filter(|wait| !wait.is_zero());
-        Self { body, turn, pause: wait.map(|wait| Box::pin(tokio::time::sleep(wait))) }
+        let wait = permit.as_ref().map(DownloadPermit::backlog).filter(|wait| !wait.is_zero());
+        Self { body, permit, pause: wait.map(|wait| Box::pin(tokio::time::sleep(wait))) }
     }
 }
 
@@ -202,8 +203,8 @@ impl<B: MessageBody> MessageBody for LimitedBody<B> {
             *this.pause = None;
         }
         let chunk = ready!(this.body.poll_next(cx));
-        if let (Some(Ok(bytes)), Some(turn)) = (&chunk, this.turn) {
-            let wait = turn.sent(bytes.len());
+        if let (Some(Ok(bytes)), Some(permit)) = (&chunk, this.permit) {
+            let wait = permit.sent(bytes.len());
             if !wait.is_zero() {
                 *this.pause = Some(Box::pin(tokio::time::sleep(wait)));
             }
@@ -221,37 +222,37 @@ mod tests {
     const CAROL: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 3));
 
     #[test]
-    fn a_turn_is_free_again_when_its_download_ends() {
+    fn a_permit_is_free_again_when_its_download_ends() {
         let limits = Limits { downloads: 2, downloads_per_client: 1, ..Limits::default() };
-        let (brakes, now) = (DownloadLimits::new(limits), Instant::now());
-        let first = brakes.take_turn(ALICE, now);
+        let (download_limits, now) = (DownloadLimits::new(limits), Instant::now());
+        let first = download_limits.try_admit(ALICE, now);
         assert!(first.is_some());
-        assert!(brakes.take_turn(ALICE, now).is_none(), "one for each client");
-        let second = brakes.take_turn(BOB, now);
+        assert!(download_limits.try_admit(ALICE, now).is_none(), "one for each client");
+        let second = download_limits.try_admit(BOB, now);
         assert!(second.is_some());
-        assert!(brakes.take_turn(CAROL, now).is_none(), "two in all");
+        assert!(download_limits.try_admit(CAROL, now).is_none(), "two in all");
         drop(first);
-        assert!(brakes.take_turn(CAROL, now).is_some());
+        assert!(download_limits.try_admit(CAROL, now).is_some());
     }
 
     #[test]
     fn a_full_line_takes_no_more_downloads_until_it_is_free() {
-        let brakes = DownloadLimits::new(Limits { bandwidth: 1_000, ..Limits::default() });
+        let download_limits = DownloadLimits::new(Limits { bandwidth: 1_000, ..Limits::default() });
         let now = Instant::now();
-        let turn = brakes.take_turn(ALICE, now).unwrap();
-        assert!(!turn.sent(10_000).is_zero());
-        assert!(brakes.take_turn(BOB, now).is_none());
-        assert!(brakes.take_turn(BOB, now + Duration::from_secs(8)).is_some());
+        let permit = download_limits.try_admit(ALICE, now).unwrap();
+        assert!(!permit.sent(10_000).is_zero());
+        assert!(download_limits.try_admit(BOB, now).is_none());
+        assert!(download_limits.try_admit(BOB, now + Duration::from_secs(8)).is_some());
     }
 
     #[test]
     fn one_client_at_its_pace_leaves_the_line_to_others() {
-        let brakes =
+        let download_limits =
             DownloadLimits::new(Limits { bandwidth_per_client: 1_000, ..Limits::default() });
         let now = Instant::now();
-        let turn = brakes.take_turn(ALICE, now).unwrap();
-        turn.sent(10_000);
-        assert!(brakes.take_turn(ALICE, now).is_none());
-        assert!(brakes.take_turn(BOB, now).is_some());
+        let permit = download_limits.try_admit(ALICE, now).unwrap();
+        permit.sent(10_000);
+        assert!(download_limits.try_admit(ALICE, now).is_none());
+        assert!(download_limits.try_admit(BOB, now).is_some());
     }
 }

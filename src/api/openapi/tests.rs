@@ -9,7 +9,10 @@ use crate::api::assignments::{NewPromotion, NewRollback};
 use crate::api::certificate_mappings::NewMapping;
 use crate::api::channels::{ChannelWords, NewChannel};
 use crate::api::images::{ChangedImage, NewImage};
+use crate::api::pins::NewPin;
+use crate::api::reports::NewReport;
 use crate::api::revisions::RevisionWords;
+use crate::api::rollouts::ChangedRollout;
 use crate::api::tokens::NewToken;
 use crate::api::update_check::Question;
 use crate::api::uploads::json::NewUpload;
@@ -36,17 +39,20 @@ fn every_example_of_a_body_that_callers_send_is_accepted() {
         serde_json::from_value::<T>(example.clone()).map(drop)
     }
     type Accept = fn(&Value) -> Result<(), serde_json::Error>;
-    let bodies: [(&str, Accept); 13] = [
+    let bodies: [(&str, Accept); 16] = [
         ("CertificateMappingToCreate", accept::<NewMapping>),
         ("ChangedImage", accept::<ChangedImage>),
         ("ChangedUser", accept::<ChangedUser>),
         ("ChannelToCreate", accept::<NewChannel>),
         ("ChannelWords", accept::<ChannelWords>),
         ("ImageToCreate", accept::<NewImage>),
+        ("PinToCreate", accept::<NewPin>),
         ("PromotionToCreate", accept::<NewPromotion>),
         ("Question", accept::<Question>),
+        ("Report", accept::<NewReport>),
         ("RevisionWords", accept::<RevisionWords>),
         ("RollbackToCreate", accept::<NewRollback>),
+        ("RolloutToChange", accept::<ChangedRollout>),
         ("TokenToCreate", accept::<NewToken>),
         ("UploadToCreate", accept::<NewUpload>),
         ("UserToCreate", accept::<NewUser>),

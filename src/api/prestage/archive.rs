@@ -10,7 +10,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use tar::{Builder, EntryType, Header};
 
-use crate::api::conventions::file_response::Identity;
+use crate::api::conventions::file_response::ContentIdentity;
 use crate::api::conventions::problem::Problem;
 use crate::api::depot::Depot;
 use crate::catalog::Error;
@@ -24,7 +24,7 @@ const BLOCK: u64 = 512;
 
 pub(super) struct Archive {
     pub(super) reader: BlobReader,
-    pub(super) identity: Identity,
+    pub(super) identity: ContentIdentity,
 }
 
 /// The parts that have been put together so far.
@@ -119,7 +119,7 @@ impl Parts {
         let identity = Digest::from_bytes(self.identity.finalize().into());
         Ok(Archive {
             reader: BlobReader::joined(self.parts),
-            identity: Identity::Ingredients(identity),
+            identity: ContentIdentity::Ingredients(identity),
         })
     }
 }

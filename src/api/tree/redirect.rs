@@ -14,7 +14,7 @@ use moka::sync::Cache;
 use url::Url;
 
 use crate::api::conventions::caching;
-use crate::api::conventions::file_response::{Identity, ServedFile, can_be_redirected};
+use crate::api::conventions::file_response::{ContentIdentity, ServedFile, can_be_redirected};
 use crate::api::conventions::problem::Problem;
 use crate::catalog::snapshot::TreeFile;
 use crate::catalog::{Catalog, Error};
@@ -49,7 +49,7 @@ impl Redirects {
         served: ServedFile,
     ) -> Result<ServedFile, Problem> {
         let Some(stored) = self.stored(catalog, &file.blob_key).await? else { return Ok(served) };
-        let identity = Identity::Stored { tag: stored.tag.clone(), digest: file.digest };
+        let identity = ContentIdentity::Stored { tag: stored.tag.clone(), digest: file.digest };
         Ok(ServedFile { identity, last_modified: Some(stored.last_modified), ..served })
     }
 

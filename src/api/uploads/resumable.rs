@@ -18,7 +18,7 @@ use actix_web::{HttpResponse, HttpResponseBuilder};
 use uuid::Uuid;
 
 use self::refusal::{as_draft_refusal, inconsistent};
-pub use self::request::Target;
+pub use self::request::UploadTarget;
 use self::request::{Continuation, Creation};
 use super::limits::limits;
 use super::session::{Append, Call};
@@ -39,7 +39,7 @@ pub async fn create_for_query(
     condition: Precondition,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    match Target::in_query(call) {
+    match UploadTarget::in_query(call) {
         Ok(target) => create(call, target, condition, payload).await,
         Err(problem) => Err(as_draft_refusal(call, problem)),
     }
@@ -48,7 +48,7 @@ pub async fn create_for_query(
 /// Begins an upload. If the request contains the whole file, it also completes the upload.
 pub async fn create(
     call: &Call,
-    target: Target,
+    target: UploadTarget,
     condition: Precondition,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
@@ -58,7 +58,7 @@ pub async fn create(
 
 async fn try_create(
     call: &Call,
-    Target { image, revision, role }: Target,
+    UploadTarget { image, revision, role }: UploadTarget,
     condition: Precondition,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {

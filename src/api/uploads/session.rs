@@ -128,7 +128,7 @@ impl Call {
     /// asked to stop first.
     pub async fn session_after_stopping_writer(&self, id: Uuid) -> Result<Upload, Problem> {
         self.session(id).await?;
-        let upload = self.depot.catalog.halt_upload(&self.caller.actor(), id).await?;
+        let upload = self.depot.catalog.stop_writer(&self.caller.actor(), id).await?;
         self.may_know(upload)
     }
 
@@ -180,11 +180,10 @@ impl Call {
         let (start, actor) = (StartAt::Exactly(append.offset), self.caller.actor());
         let Append { length, checksum, file_length, .. } = append;
         let piece = Piece { start, length, checksum, file_length };
-        // On the heap, because the state of the engine while bytes arrive is large, and several callers deep.
-        let opening = Box::pin(self.depot.catalog.append(&actor, id, piece));
+        let opening = self.depot.catalog.append(&actor, id, piece);
         let mut body = Body::new(&self.request, payload);
         let appending = body.while_opening(opening).await?;
-        Box::pin(take_in(appending, body, 0)).await
+        take_in(appending, body, 0).await
     }
 
     /// Sets the end of the file to the bytes that have arrived, if its length was not stated.
@@ -193,7 +192,7 @@ impl Call {
             return Ok(upload);
         }
         let (actor, end) = (self.caller.actor(), upload.received);
-        Ok(Box::pin(self.depot.catalog.end_upload_at(&actor, upload.id, end)).await?)
+        Ok(self.depot.catalog.end_upload_at(&actor, upload.id, end).await?)
     }
 
     /// Hands the file of a full session to its draft.

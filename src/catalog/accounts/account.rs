@@ -8,10 +8,10 @@ use uuid::Uuid;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Account, AccountName, Role};
-use crate::storage::{Change, NewAccount, Purpose, Tx};
+use crate::storage::{AccountRecord, Change, Purpose, Tx};
 
 /// A new user.
-pub struct AccountDraft {
+pub struct AccountDefinition {
     pub name: AccountName,
     /// The password hash, as a PHC string.
     pub password_hash: String,
@@ -63,22 +63,28 @@ impl Account {
 }
 
 impl Catalog {
-    pub async fn create_account(&self, actor: &Actor, draft: AccountDraft) -> Result<Account> {
-        check_patterns(&draft.images)?;
+    pub async fn create_account(
+        &self,
+        actor: &Actor,
+        definition: AccountDefinition,
+    ) -> Result<Account> {
+        check_patterns(&definition.images)?;
         let mut tx = self.db.write().await?;
-        let new = NewAccount {
+        let new = AccountRecord {
             id: self.ids.next(),
-            name: &draft.name,
-            password_hash: &draft.password_hash,
-            roles: &draft.roles,
-            images: &draft.images,
+            name: &definition.name,
+            password_hash: &definition.password_hash,
+            roles: &definition.roles,
+            images: &definition.images,
             now: self.clock.now(),
         };
-        if tx.account_by_key(&draft.name.key()).await?.is_some() {
-            return Err(Error::NameTaken(draft.name.to_string()));
+        if tx.account_by_key(&definition.name.key()).await?.is_some() {
+            return Err(Error::NameTaken(definition.name.to_string()));
         }
-        tx.insert_account(&new).await.map_err(Error::name_taken(&draft.name))?;
-        let account = known_account(&mut tx, &draft.name).await?;
+        tx.insert_account(&new)
+            .await
+            .map_err(|error| Error::name_taken(&definition.name, error))?;
+        let account = known_account(&mut tx, &definition.name).await?;
         self.audit(
             &mut tx,
             entry("user.create", actor, &account),

@@ -6,17 +6,17 @@ use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::certificate_mapping::{Criterion, Outcome, Rules};
 use crate::model::{AccountName, Certificate, CertificateMapping, Digest, MappingName};
-use crate::storage::{Change, NewCertificateMapping, Purpose, Tx};
+use crate::storage::{CertificateMappingRecord, Change, Purpose, Tx};
 
 /// A new mapping.
-pub struct CertificateMappingDraft {
+pub struct CertificateMappingDefinition {
     pub name: MappingName,
-    pub criterion: CriterionDraft,
+    pub criterion: CriterionDefinition,
     pub outcome: Outcome,
 }
 
 /// The certificates that a mapping applies to.
-pub enum CriterionDraft {
+pub enum CriterionDefinition {
     Certificate(Box<Certificate>),
     /// Without a position, the rules are checked last.
     Rules {
@@ -58,10 +58,10 @@ impl Catalog {
     pub async fn create_certificate_mapping(
         &self,
         actor: &Actor,
-        draft: CertificateMappingDraft,
+        definition: CertificateMappingDefinition,
     ) -> Result<CertificateMapping> {
-        let CertificateMappingDraft { name, criterion, outcome } = draft;
-        if let CriterionDraft::Certificate(certificate) = &criterion
+        let CertificateMappingDefinition { name, criterion, outcome } = definition;
+        if let CriterionDefinition::Certificate(certificate) = &criterion
             && certificate.is_version_1()
         {
             let why = "X.509 version 1 is not accepted from clients: have one of version 3 issued";
@@ -80,7 +80,7 @@ impl Catalog {
             None => None,
         };
         let criterion = place(&mut tx, criterion).await?;
-        let new = NewCertificateMapping {
+        let new = CertificateMappingRecord {
             id: self.ids.next(),
             name: &name,
             criterion: &criterion,
@@ -89,7 +89,9 @@ impl Catalog {
             created_by: &actor.name,
             now: self.clock.now(),
         };
-        tx.insert_certificate_mapping(&new).await.map_err(Error::name_taken(&name))?;
+        tx.insert_certificate_mapping(&new)
+            .await
+            .map_err(|error| Error::name_taken(&name, error))?;
         let mapping = known_mapping(&mut tx, &name).await?;
         let entry = entry("certificate_mapping.create", actor, &mapping);
         self.audit(&mut tx, entry, NOTHING, Some(&mapping.shown()));
@@ -154,15 +156,15 @@ async fn known_user(tx: &mut Tx, user: &AccountName) -> Result<uuid::Uuid> {
 }
 
 /// Determines the position of a new mapping, and moves the ones behind it.
-async fn place(tx: &mut Tx, draft: CriterionDraft) -> Result<Criterion> {
-    match draft {
-        CriterionDraft::Certificate(certificate) => {
+async fn place(tx: &mut Tx, definition: CriterionDefinition) -> Result<Criterion> {
+    match definition {
+        CriterionDefinition::Certificate(certificate) => {
             match tx.mapping_of_certificate(&certificate).await? {
                 Some(other) => Err(Error::CertificateMapped(other)),
                 None => Ok(Criterion::Certificate(certificate)),
             }
         }
-        CriterionDraft::Rules { rules, position } => {
+        CriterionDefinition::Rules { rules, position } => {
             let next = tx.last_mapping_position().await? + 1;
             let position = position.unwrap_or(next);
             if !(1..=next).contains(&position) {

@@ -4,7 +4,7 @@ use crate::catalog::channel::ChannelSettings;
 use crate::catalog::{Actor, Catalog, Result};
 use crate::model::channel::{PRODUCTION, TEST};
 use crate::model::{AccountName, Role};
-use crate::storage::{Change, NewAccount, Tx};
+use crate::storage::{AccountRecord, Change, Tx};
 
 impl Catalog {
     /// Reports whether the catalog has no users yet.
@@ -20,7 +20,7 @@ impl Catalog {
         if tx.count_accounts().await? > 0 {
             return Ok(false);
         }
-        tx.insert_account(&NewAccount {
+        tx.insert_account(&AccountRecord {
             id: self.ids.next(),
             name: admin,
             password_hash,

@@ -16,7 +16,7 @@ use super::account::check_patterns;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{ApiToken, Role, SigningKey, TokenFilter, TokenName};
-use crate::storage::{Change, NewSigningKey, NewToken, Purpose, Tx};
+use crate::storage::{Change, Purpose, SigningKeyRecord, TokenRecord, Tx};
 
 /// The precision of the time of last use. A write for each request would be its most expensive part.
 pub const USE_NOTED_EVERY: Duration = Duration::from_hours(1);
@@ -26,7 +26,7 @@ pub const USE_NOTED_EVERY: Duration = Duration::from_hours(1);
 const VOID_KEPT: TimeDelta = TimeDelta::days(90);
 
 /// A new token.
-pub struct TokenDraft {
+pub struct TokenDefinition {
     pub name: TokenName,
     pub roles: Vec<Role>,
     pub images: Vec<String>,
@@ -37,7 +37,7 @@ pub struct TokenDraft {
 }
 
 /// A new key pair, as created by the module `access`, in base64url without padding.
-pub struct KeyDraft {
+pub struct NewKey {
     /// The private key, in PKCS #8.
     pub private_key: SecretString,
     pub public_key: String,
@@ -99,17 +99,17 @@ impl Catalog {
     pub async fn create_token(
         &self,
         actor: &Actor,
-        draft: TokenDraft,
-        spare: &KeyDraft,
+        definition: TokenDefinition,
+        spare: &NewKey,
     ) -> Result<Unsigned> {
-        check_patterns(&draft.images)?;
-        if draft.roles.is_empty() {
+        check_patterns(&definition.images)?;
+        if definition.roles.is_empty() {
             return Err(Error::invalid("roles", "must contain at least one role"));
         }
         let now = self.clock.now();
-        let mut expires_at = self.expiry(draft.expires_at, now)?;
-        if let Some(end) = draft.maker_expires_at.filter(|end| *end < expires_at) {
-            if draft.expires_at.is_some() {
+        let mut expires_at = self.expiry(definition.expires_at, now)?;
+        if let Some(end) = definition.maker_expires_at.filter(|end| *end < expires_at) {
+            if definition.expires_at.is_some() {
                 return Err(Error::invalid(
                     "expires_at",
                     format!("must not be after {end}, when the token that creates it expires"),
@@ -120,8 +120,8 @@ impl Catalog {
         let mut tx = self.db.write().await?;
         // Of two concurrent requests, one sees the other's key and name.
         tx.lock_catalog_version().await?;
-        if tx.live_token_by_key(&draft.name.key(), now).await?.is_some() {
-            return Err(Error::NameTaken(draft.name.to_string()));
+        if tx.live_token_by_key(&definition.name.key(), now).await?.is_some() {
+            return Err(Error::NameTaken(definition.name.to_string()));
         }
         let key = match tx.key_that_signs().await? {
             Some(key) => key,
@@ -129,11 +129,11 @@ impl Catalog {
         };
         let private_key = tx.private_key(key.id).await?;
         let id = self.ids.next();
-        tx.insert_token(&NewToken {
+        tx.insert_token(&TokenRecord {
             id,
-            name: &draft.name,
-            roles: &draft.roles,
-            images: &draft.images,
+            name: &definition.name,
+            roles: &definition.roles,
+            images: &definition.images,
             signing_key_id: key.id,
             created_by: &actor.name,
             now,
@@ -186,7 +186,7 @@ impl Catalog {
     pub async fn rotate_signing_key(
         &self,
         actor: &Actor,
-        new: &KeyDraft,
+        new: &NewKey,
         older: OlderKeys,
     ) -> Result<(SigningKey, u64)> {
         let purpose = match older {
@@ -238,21 +238,21 @@ impl Catalog {
     async fn insert_key(
         &self,
         tx: &mut Tx,
-        draft: &KeyDraft,
+        new: &NewKey,
         issuer: Option<String>,
     ) -> Result<SigningKey> {
         let (id, created_at) = (self.ids.next(), self.clock.now());
         // Named after the catalog's first key, so that no other catalog has the same issuer.
         let issuer = issuer.unwrap_or_else(|| format!("urn:uuid:{id}"));
-        tx.insert_signing_key(&NewSigningKey {
+        tx.insert_signing_key(&SigningKeyRecord {
             id,
             issuer: &issuer,
-            private_key: draft.private_key.expose_secret(),
-            public_key: &draft.public_key,
+            private_key: new.private_key.expose_secret(),
+            public_key: &new.public_key,
             now: created_at,
         })
         .await?;
-        let public_key = draft.public_key.clone();
+        let public_key = new.public_key.clone();
         Ok(SigningKey { id, issuer, public_key, created_at, retired_at: None })
     }
 

@@ -55,7 +55,7 @@ impl Catalog {
                 tx.put_document(&wanted.path).await?;
                 tx.commit().await?;
                 let content = wanted.content.clone();
-                self.tree.write(&wanted.path, wanted.document, content).await?;
+                self.tree.write_document(&wanted.path, wanted.document, content).await?;
             }
             Step::RemoveDocument { path } => {
                 self.tree.remove(path).await?;

@@ -1,4 +1,4 @@
-//! What time completes: a step is told to the readers of the tree, and the folder moves to the revision when its rollout
+//! The steps that time completes: each is told to the readers of the tree, and the folder moves to the revision when its rollout
 //! has reached all clients. Update checks need none of this, because they ask the time themselves.
 
 use std::time::Duration;

@@ -15,7 +15,7 @@ use super::writer_queue::Turn;
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{Upload, UploadState};
 use crate::storage::StorageError;
-use crate::storage::blobs::{Appender, Hold, Kept};
+use crate::storage::blobs::{Appender, Kept, WriteLease};
 
 /// The time or the number of bytes after which progress is recorded, whichever comes first: the loss in a crash of the
 /// machine, against one small commit each time.
@@ -38,7 +38,7 @@ pub(super) struct Open {
     actor: Actor,
     pub(super) upload: Upload,
     pub(super) claim: i64,
-    pub(super) hold: Hold,
+    pub(super) lease: WriteLease,
     pub(super) appender: Appender,
     pub(super) turn: Turn,
     /// The reason why the bytes are gone from the store, if they are. Nothing can be appended to them then.
@@ -117,7 +117,7 @@ impl Drop for Appending {
         // A client that disconnects drops the request's future. Only a separate task can still wait, and not a task of
         // the worker, which may be the next to stop.
         let (runtime, saving) = (open.catalog.runtime.clone(), open.catalog.shared.saving.clone());
-        saving.spawn_on(async move { open.save_or_log().await }, &runtime);
+        saving.spawn_on(open.save_or_log(), &runtime);
     }
 }
 
@@ -129,14 +129,14 @@ impl Open {
         appender: Appender,
         turn: Turn,
     ) -> Self {
-        let Claimed { upload, number: claim, hold, .. } = claimed;
+        let Claimed { upload, number: claim, lease, .. } = claimed;
         let noted = Noted { received: upload.received, at: Instant::now() };
         Self {
             catalog: catalog.clone(),
             actor: actor.clone(),
             upload,
             claim,
-            hold,
+            lease,
             appender,
             turn,
             gone: None,
@@ -162,12 +162,12 @@ impl Open {
         if let Some(check) = &mut self.check {
             check.update(&bytes);
         }
-        if self.hold.age() >= RENEW_AFTER {
+        if self.lease.age() >= RENEW_AFTER {
             self.renew().await?;
         }
         let (id, claim) = (self.upload.id, self.claim);
-        let writing = Box::pin(self.appender.write(bytes));
-        let written = self.catalog.holding(id, claim, &self.hold, writing).await;
+        let writing = self.appender.write(bytes);
+        let written = self.catalog.holding(id, claim, &self.lease, writing).await;
         if let Err(StorageError::Damaged(what)) = &written {
             self.gone = Some(what.clone());
         }
@@ -189,7 +189,7 @@ impl Open {
                 let (actor, claim) = (&self.actor, self.claim);
                 let id = self.upload.id;
                 let reserving = self.catalog.reserve_more(actor, &mut self.upload, claim, end);
-                self.catalog.holding(id, claim, &self.hold, Box::pin(reserving)).await
+                self.catalog.holding(id, claim, &self.lease, reserving).await
             }
             None => self.catalog.check_open_ended(end),
             Some(_) => Ok(()),
@@ -206,19 +206,19 @@ impl Open {
 
     pub(super) async fn note(&mut self, kept: &Kept) -> Result<()> {
         let (catalog, claim) = (&self.catalog, self.claim);
-        let newest = catalog.note_progress(&mut self.upload, claim, &self.hold, kept).await?;
+        let newest = catalog.note_progress(&mut self.upload, claim, &self.lease, kept).await?;
         self.noted = Noted { received: kept.received, at: Instant::now() };
         self.appender.noted(kept.received);
         self.appender.release_spool(kept.received).await;
         if newest > claim { Err(Error::UploadTakenOver) } else { Ok(()) }
     }
 
-    /// Renews the hold, for which a client that sends slowly and steadily gives no other occasion.
+    /// Renews the lease, for which a client that sends slowly and steadily gives no other occasion.
     async fn renew(&self) -> Result<()> {
-        match self.catalog.renew(self.upload.id, self.claim, &self.hold).await {
+        match self.catalog.renew(self.upload.id, self.claim, &self.lease).await {
             Ok(Some(newest)) if newest > self.claim => Err(Error::UploadTakenOver),
             Ok(None) => Err(Error::UploadLost),
-            // The hold expires by itself if the database stays unreachable.
+            // The lease expires by itself if the database stays unreachable.
             Ok(Some(_)) | Err(_) => Ok(()),
         }
     }
@@ -237,7 +237,7 @@ impl Open {
     }
 
     /// Reports whether this writer still has the session. It only reads: a thousand idle writers that each reported
-    /// every second would leave SQLite's one writer no time for anything else. If the hold expires meanwhile, the next
+    /// every second would leave SQLite's one writer no time for anything else. If the lease expires meanwhile, the next
     /// bytes detect it.
     async fn still_holds(&self) -> Result<bool> {
         let upload = self.catalog.db.look().await?.upload(self.upload.id).await?;
@@ -266,7 +266,7 @@ impl Open {
             && self.may_stay_open(kept)
         {
             let kept = kept.clone();
-            return Box::pin(self.note_and_rest(&kept)).await;
+            return self.note_and_rest(&kept).await;
         }
         let kept = match &first {
             Ok(kept) => Ok(kept.clone()),
@@ -280,8 +280,8 @@ impl Open {
 
     /// Brings everything that has arrived to stable storage.
     pub(super) async fn sync(&mut self) -> std::result::Result<Kept, StorageError> {
-        let syncing = Box::pin(self.appender.sync());
-        self.catalog.holding(self.upload.id, self.claim, &self.hold, syncing).await
+        let syncing = self.appender.sync();
+        self.catalog.holding(self.upload.id, self.claim, &self.lease, syncing).await
     }
 
     async fn release(&mut self, kept: Option<&Kept>) -> Result<()> {

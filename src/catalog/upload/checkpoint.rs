@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::Upload;
 use crate::storage::Progress;
-use crate::storage::blobs::{Hold, Kept};
+use crate::storage::blobs::{Kept, WriteLease};
 
 impl Catalog {
     /// Acknowledges what is on stable storage. It changes the row in place and takes no more disk space: what has
@@ -17,7 +17,7 @@ impl Catalog {
         &self,
         upload: &mut Upload,
         claim: i64,
-        hold: &Hold,
+        lease: &WriteLease,
         kept: &Kept,
     ) -> Result<i64> {
         let begun = Instant::now();
@@ -25,7 +25,7 @@ impl Catalog {
         let progress = progress(upload, claim, kept, self.held_until(), self.clock.now())?;
         let newest = tx.note_upload(upload, &progress).await?.ok_or(Error::UploadLost)?;
         tx.commit().await?;
-        hold.renew(begun);
+        lease.renew(begun);
         self.record_noted(upload, kept, progress.now).await;
         Ok(newest)
     }

@@ -9,7 +9,7 @@ use crate::catalog::revision::{RevisionDetails, locked_details};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::{File, FileRole, ImageKind, RevisionState, Upload, UploadProtocol, metric};
 use crate::storage::blobs::RunningHash;
-use crate::storage::{Holder, NewUpload, StorageError, Tx};
+use crate::storage::{Holder, StorageError, Tx, UploadRecord};
 
 /// The limit for open sessions of one caller by one protocol: enough for any work, and a bound on what a broken script
 /// leaves behind.
@@ -66,7 +66,7 @@ impl Catalog {
         let (blob, now) = (self.ids.next(), self.clock.now());
         let (key, reserved) = (self.ids.blob_key(), as_stored(reserved)?);
         tx.insert_arriving_blob(blob, &key, reserved, self.instance, now).await?;
-        let new = NewUpload {
+        let new = UploadRecord {
             id,
             revision_id: details.revision.id,
             role: announced.role,

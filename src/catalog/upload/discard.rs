@@ -54,12 +54,12 @@ impl Drop for CancelUnlessAnnounced {
 impl Catalog {
     /// Returns the upload with the offset at which its client can continue. Asks the current writer to stop and to save
     /// what it has, and takes in what a kill left.
-    pub async fn halt_upload(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
+    pub async fn stop_writer(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
         let (catalog, actor) = (self.clone(), actor.clone());
-        self.to_the_end(async move { Box::pin(catalog.halt(&actor, id)).await }).await
+        self.to_the_end(async move { catalog.take_over_and_release(&actor, id).await }).await
     }
 
-    async fn halt(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
+    async fn take_over_and_release(&self, actor: &Actor, id: Uuid) -> Result<Upload> {
         self.upload(actor, id).await?;
         let mut turn = self.shared.turns.take(id).await?;
         let upload = self.upload(actor, id).await?;

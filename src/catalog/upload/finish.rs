@@ -13,14 +13,14 @@ use crate::catalog::healing::is_to_be_healed;
 use crate::catalog::revision::{RevisionDetails, locked_details};
 use crate::catalog::{Actor, Catalog, Error, Precondition, Result};
 use crate::model::{Digest, File, RevisionState, Upload, UploadProtocol, UploadState, metric};
-use crate::storage::blobs::{Complete, Hold, RunningHash};
+use crate::storage::blobs::{Complete, RunningHash, WriteLease};
 use crate::storage::{StorageError, Tx};
 
 impl Catalog {
     /// Commits a full upload to its draft. Repeated after a lost answer, it returns the same file.
     pub async fn finish_upload(&self, actor: &Actor, id: Uuid) -> Result<Received> {
         let (catalog, actor) = (self.clone(), actor.clone());
-        self.to_the_end(async move { Box::pin(catalog.finish_full(&actor, id)).await }).await
+        self.to_the_end(async move { catalog.finish_full(&actor, id).await }).await
     }
 
     async fn finish_full(&self, actor: &Actor, id: Uuid) -> Result<Received> {
@@ -37,9 +37,9 @@ impl Catalog {
             other => other?,
         };
         let ready = self.open_full(&mut claimed).await;
-        let Claimed { mut upload, number: claim, hold, .. } = claimed;
+        let Claimed { mut upload, number: claim, lease, .. } = claimed;
         let finished = match ready {
-            Ok(()) => self.finish_claimed(actor, &upload, claim, &hold).await,
+            Ok(()) => self.finish_claimed(actor, &upload, claim, &lease).await,
             Err(error) => Err(error),
         };
         if let Err(error) = &finished
@@ -57,9 +57,9 @@ impl Catalog {
         must_be_full(&claimed.upload)?;
         if claimed.upload.tail.is_some() {
             self.prepare(claimed, &mut appender).await?;
-            let Claimed { upload, number, hold, .. } = claimed;
-            let kept = self.holding(upload.id, *number, hold, Box::pin(appender.sync())).await?;
-            self.note_progress(upload, *number, hold, &kept).await?;
+            let Claimed { upload, number, lease, .. } = claimed;
+            let kept = self.holding(upload.id, *number, lease, appender.sync()).await?;
+            self.note_progress(upload, *number, lease, &kept).await?;
         }
         Ok(())
     }
@@ -70,7 +70,7 @@ impl Catalog {
         actor: &Actor,
         upload: &Upload,
         claim: i64,
-        hold: &Hold,
+        lease: &WriteLease,
     ) -> Result<Received> {
         let hash = RunningHash::restore(&upload.hash_state)
             .map_err(|error| crate::storage::StorageError::Damaged(error.to_string()))?;
@@ -83,8 +83,8 @@ impl Catalog {
             });
         }
         let whole = self.whole(upload).await?;
-        let completing = Box::pin(self.blobs.complete(&whole));
-        let completed = self.holding(upload.id, claim, hold, completing).await;
+        let completing = self.blobs.complete(&whole);
+        let completed = self.holding(upload.id, claim, lease, completing).await;
         if let Err(StorageError::Damaged(what)) = &completed {
             return Err(self.end_without_bytes(upload, what).await);
         }

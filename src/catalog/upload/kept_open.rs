@@ -14,7 +14,7 @@ use super::open_session::check_start;
 use super::writer_queue::{Resting, Turn};
 use crate::catalog::{Actor, Catalog, Result};
 use crate::model::Upload;
-use crate::storage::blobs::{Appender, Kept, Tail};
+use crate::storage::blobs::{Appender, Kept, Unacknowledged};
 
 /// The time for which a session is kept open: longer than a client needs to begin its next request on a connection for
 /// which that matters.
@@ -31,14 +31,14 @@ impl Open {
     /// Acknowledges what has arrived and keeps the session open.
     pub(super) async fn note_and_rest(mut self, kept: &Kept) -> Result<Upload> {
         let (catalog, claim) = (self.catalog.clone(), self.claim);
-        let newest = catalog.note_progress(&mut self.upload, claim, &self.hold, kept).await?;
-        let Self { mut upload, hold, appender, turn, .. } = self;
+        let newest = catalog.note_progress(&mut self.upload, claim, &self.lease, kept).await?;
+        let Self { mut upload, lease, appender, turn, .. } = self;
         if newest > claim {
             catalog.release(&mut upload, claim, None).await?;
             return Ok(upload);
         }
         let id = upload.id;
-        let line = turn.rest(Resting { upload: upload.clone(), claim, hold, appender });
+        let line = turn.rest(Resting { upload: upload.clone(), claim, lease, appender });
         let (runtime, saving) = (catalog.runtime.clone(), catalog.shared.saving.clone());
         let ending = async move {
             tokio::time::sleep(REST).await;
@@ -64,13 +64,18 @@ impl Catalog {
         turn: &mut Turn,
         piece: &Piece,
     ) -> Option<(Claimed, Appender)> {
-        let Resting { upload, claim, hold, mut appender } = turn.rested()?;
-        if hold.age() >= RENEW_AFTER || self.may_append(actor, &upload).is_err() {
+        let Resting { upload, claim, lease, mut appender } = turn.rested()?;
+        if lease.age() >= RENEW_AFTER || self.may_append(actor, &upload).is_err() {
             return None;
         }
         appender.expect_end(check_start(&upload, piece).ok()?);
-        let claimed =
-            Claimed { upload, number: claim, hold, tail: Tail::CutOff, boot_to_note: None };
+        let claimed = Claimed {
+            upload,
+            number: claim,
+            lease,
+            unacknowledged: Unacknowledged::CutOff,
+            boot_to_note: None,
+        };
         Some((claimed, appender))
     }
 }

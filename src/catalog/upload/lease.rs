@@ -5,8 +5,8 @@
 //! reports progress, and at least every second. The session passes on when that writer has released it or its time is
 //! up, because a write that is still in progress must not arrive after the new writer's. While a writer waits for its
 //! store, it keeps reporting that it is alive ([`Catalog::holding`]). When it can no longer report, its requests in
-//! progress are dropped before others may begin ([`Hold`]). A writer on this server has already ended when this is
-//! called, because the caller has the [`Turn`].
+//! progress are dropped before others may begin ([`WriteLease`]). A writer on this server has already ended when this
+//! is called, because the caller has the [`Turn`].
 
 use std::time::Duration;
 
@@ -18,20 +18,20 @@ use super::writer_queue::Turn;
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::Upload;
 use crate::storage::Holder;
-use crate::storage::blobs::{Hold, Tail};
+use crate::storage::blobs::{Unacknowledged, WriteLease};
 use crate::storage::instance::boot_id;
 
 /// The time without a sign of life after which a writer's session passes to others.
-pub(super) const HOLD: TimeDelta = TimeDelta::seconds(30);
+pub(super) const LEASE: TimeDelta = TimeDelta::seconds(30);
 
-/// The time for which requests in progress may continue without a renewal of the hold: some seconds less, because
+/// The time for which requests in progress may continue without a renewal of the lease: some seconds less, because
 /// clocks differ.
-const UNDER_WAY: Duration = Duration::from_secs(20);
+const REQUEST_LEASE: Duration = Duration::from_secs(20);
 
 /// The greatest age of the last renewal while a writer works or waits.
 pub(super) const RENEW_AFTER: Duration = Duration::from_secs(5);
 
-/// The time for which a new writer waits. It is longer than the longest hold: a writer that has not released the
+/// The time for which a new writer waits. It is longer than the longest lease: a writer that has not released the
 /// session by then has a clock or a database that nobody should wait for.
 const UNTIL_OTHERS_ARE_GONE: Duration = Duration::from_secs(45);
 
@@ -50,9 +50,9 @@ pub(super) enum Unrecorded {
 pub(super) struct Claimed {
     pub(super) upload: Upload,
     pub(super) number: i64,
-    pub(super) hold: Hold,
+    pub(super) lease: WriteLease,
     /// The handling of bytes past the offset.
-    pub(super) tail: Tail,
+    pub(super) unacknowledged: Unacknowledged,
     /// The boot id that has to be recorded in the row once they are cut off.
     pub(super) boot_to_note: Option<&'static str>,
 }
@@ -91,20 +91,20 @@ impl Catalog {
                 return Err(Error::UploadTakenOver);
             }
             if self.is_free(&upload) {
-                let tail = self.tail_of(&upload);
-                let sound =
-                    tail != Tail::CutOff || self.blobs.ends_at(&upload.blob_key, upload.received);
+                let unacknowledged = self.unacknowledged_of(&upload);
+                let all_valid = unacknowledged != Unacknowledged::CutOff
+                    || self.blobs.ends_at(&upload.blob_key, upload.received);
                 let wanted = (unnoted == Unrecorded::Count).then(boot_id).flatten();
-                let boot = wanted.filter(|_| sound);
+                let boot = wanted.filter(|_| all_valid);
                 let holder =
                     Holder { claim: mine, instance: self.instance, boot, until: self.held_until() };
                 if !tx.hold_upload(id, &holder).await? {
                     return Err(Error::UploadTakenOver);
                 }
                 tx.commit().await?;
-                let hold = new_hold(begun);
-                let boot_to_note = wanted.filter(|_| !sound);
-                return Ok(Claimed { upload, number: mine, hold, tail, boot_to_note });
+                let lease = new_lease(begun);
+                let boot_to_note = wanted.filter(|_| !all_valid);
+                return Ok(Claimed { upload, number: mine, lease, unacknowledged, boot_to_note });
             }
             tx.commit().await?;
             number = Some(mine);
@@ -118,66 +118,74 @@ impl Catalog {
         }
     }
 
-    /// Reports whether no other writer can write any more. A time later than any hold was written by a clock that has
-    /// been set back since.
+    /// Reports whether no other writer can write any more. A time later than the end of any lease was written by a
+    /// clock that has been set back since.
     fn is_free(&self, upload: &Upload) -> bool {
         let now = self.clock.now();
         upload.holder.is_none_or(|holder| holder == self.instance)
             || upload.held_until < now
-            || upload.held_until > now + HOLD * 2
+            || upload.held_until > now + LEASE * 2
     }
 
     /// Returns the handling of bytes past the offset. A holder in the row that has no writer was killed. If it was on
     /// this server and the machine has not been restarted, what it wrote is still there.
-    fn tail_of(&self, upload: &Upload) -> Tail {
+    fn unacknowledged_of(&self, upload: &Upload) -> Unacknowledged {
         let same_boot = upload.holder_boot.is_some() && upload.holder_boot.as_deref() == boot_id();
         if upload.holder == Some(self.instance) && same_boot {
-            Tail::TakeIn { of_writer: upload.held_claim }
+            Unacknowledged::TakeIn { of_writer: upload.held_claim }
         } else {
-            Tail::CutOff
+            Unacknowledged::CutOff
         }
     }
 
     pub(super) fn held_until(&self) -> DateTime<Utc> {
-        self.clock.now() + HOLD
+        self.clock.now() + LEASE
     }
 
-    /// Does work that may take longer than others wait, and meanwhile reports that the writer is alive. The work should
-    /// be boxed: otherwise, the caller's future would contain it twice.
-    pub(super) async fn holding<T, E>(
+    /// Does work that may take longer than others wait, and meanwhile reports that the writer is alive.
+    pub(super) fn holding<T, E>(
         &self,
         id: Uuid,
         claim: i64,
-        hold: &Hold,
-        mut work: impl Future<Output = std::result::Result<T, E>> + Unpin,
-    ) -> std::result::Result<T, E> {
-        loop {
-            tokio::select! {
-                biased;
-                done = &mut work => return done,
-                () = tokio::time::sleep(RENEW_AFTER) => {}
+        lease: &WriteLease,
+        work: impl Future<Output = std::result::Result<T, E>>,
+    ) -> impl Future<Output = std::result::Result<T, E>> {
+        // Boxed before the first await, so that no caller's future contains the work.
+        let mut work = Box::pin(work);
+        async move {
+            loop {
+                tokio::select! {
+                    biased;
+                    done = &mut work => return done,
+                    () = tokio::time::sleep(RENEW_AFTER) => {}
+                }
+                // A newer writer waits for this one to end. A database that is unreachable for a moment is no reason to
+                // stop; the lease expires by itself if that lasts.
+                let _newest = self.renew(id, claim, lease).await;
             }
-            // A newer writer waits for this one to end. A database that is unreachable for a moment is no reason to
-            // stop; the hold expires by itself if that lasts.
-            let _newest = self.renew(id, claim, hold).await;
         }
     }
 
     /// Reports that the writer is alive. Returns the newest claim number, or none if the session does not belong to the
     /// writer any more.
-    pub(super) async fn renew(&self, id: Uuid, claim: i64, hold: &Hold) -> Result<Option<i64>> {
+    pub(super) async fn renew(
+        &self,
+        id: Uuid,
+        claim: i64,
+        lease: &WriteLease,
+    ) -> Result<Option<i64>> {
         let begun = Instant::now();
         let mut tx = self.db.write_to_free().await?;
         let newest = tx.renew_hold(id, claim, self.held_until()).await?;
         tx.commit().await?;
         match newest {
-            Some(_) => hold.renew(begun),
-            None => hold.end(),
+            Some(_) => lease.renew(begun),
+            None => lease.end(),
         }
         Ok(newest)
     }
 }
 
-pub(super) fn new_hold(begun: Instant) -> Hold {
-    Hold::new(begun, UNDER_WAY)
+pub(super) fn new_lease(begun: Instant) -> WriteLease {
+    WriteLease::new(begun, REQUEST_LEASE)
 }

@@ -5,15 +5,17 @@ use super::lease::Claimed;
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::Upload;
 use crate::storage::StorageError;
-use crate::storage::blobs::{Appender, Growing, Hold, Kept, Multipart, RunningHash, Tail};
+use crate::storage::blobs::{
+    Appender, Growing, Kept, Multipart, RunningHash, Unacknowledged, WriteLease,
+};
 
 impl Catalog {
     /// Opens the bytes of a claimed session, and records what a crash left unrecorded.
     pub(super) async fn open_claimed(&self, claimed: &mut Claimed) -> Result<Appender> {
-        let Claimed { upload, number, hold, tail, boot_to_note } = claimed;
+        let Claimed { upload, number, lease, unacknowledged, boot_to_note } = claimed;
         let (id, number) = (upload.id, *number);
-        let opening = Box::pin(self.open_bytes(upload, number, hold, *tail));
-        let mut appender = match self.holding(id, number, hold, opening).await {
+        let opening = self.open_bytes(upload, number, lease, *unacknowledged);
+        let mut appender = match self.holding(id, number, lease, opening).await {
             Err(Error::Storage(StorageError::Damaged(what))) => {
                 return Err(self.end_without_bytes(upload, &what).await);
             }
@@ -25,10 +27,10 @@ impl Catalog {
             tx.commit().await?;
         }
         if appender.taken() > upload.received {
-            let found = self.holding(id, number, hold, Box::pin(appender.sync())).await?;
+            let found = self.holding(id, number, lease, appender.sync()).await?;
             tracing::info!(upload = %id, bytes = found.received - upload.received,
                 "recovered bytes that a killed server had received");
-            self.note_progress(upload, number, hold, &found).await?;
+            self.note_progress(upload, number, lease, &found).await?;
             appender.noted(found.received);
         }
         Ok(appender)
@@ -41,12 +43,12 @@ impl Catalog {
         claimed: &mut Claimed,
         appender: &mut Appender,
     ) -> Result<()> {
-        let Claimed { upload, number, hold, .. } = claimed;
-        let preparing = Box::pin(appender.prepare());
-        match self.holding(upload.id, *number, hold, preparing).await {
+        let Claimed { upload, number, lease, .. } = claimed;
+        let preparing = appender.prepare();
+        match self.holding(upload.id, *number, lease, preparing).await {
             Err(StorageError::TailChanged(what)) => {
                 let given = upload.received;
-                self.go_back(upload, *number, hold, &what).await?;
+                self.go_back(upload, *number, lease, &what).await?;
                 Err(Error::OffsetMismatch { expected: upload.received, given })
             }
             Err(StorageError::Damaged(what)) => Err(self.end_without_bytes(upload, &what).await),
@@ -59,7 +61,7 @@ impl Catalog {
         &self,
         upload: &mut Upload,
         number: i64,
-        hold: &Hold,
+        lease: &WriteLease,
         what: &str,
     ) -> Result<()> {
         let part_size = multipart_of(upload).map_or(1, |multipart| multipart.part_size.max(1));
@@ -71,7 +73,7 @@ impl Catalog {
         };
         tracing::error!(upload = %upload.id, from = upload.received, to = received,
             "an upload goes back to an earlier offset: {what}");
-        self.note_progress(upload, number, hold, &Kept::at(received, hash_state)).await?;
+        self.note_progress(upload, number, lease, &Kept::at(received, hash_state)).await?;
         Ok(())
     }
 
@@ -91,8 +93,8 @@ impl Catalog {
         &self,
         upload: &mut Upload,
         claim: i64,
-        hold: &Hold,
-        tail: Tail,
+        lease: &WriteLease,
+        unacknowledged: Unacknowledged,
     ) -> Result<Appender> {
         if upload.multipart.is_none() && !upload.is_full() {
             self.begin_multipart(upload, claim).await?;
@@ -105,10 +107,10 @@ impl Catalog {
             key: upload.blob_key.clone(),
             size: upload.length(),
             kept,
-            tail,
+            unacknowledged,
             multipart: multipart_of(upload),
             writer: claim,
-            hold: hold.clone(),
+            lease: lease.clone(),
         };
         Ok(self.blobs.appender(growing).await?)
     }

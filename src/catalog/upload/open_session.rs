@@ -15,8 +15,7 @@ impl Catalog {
     /// it has received is saved before the offset is compared.
     pub async fn append(&self, actor: &Actor, id: Uuid, piece: Piece) -> Result<Appending> {
         let (catalog, actor) = (self.clone(), actor.clone());
-        self.to_the_end(async move { Box::pin(catalog.open_for_append(&actor, id, piece)).await })
-            .await
+        self.to_the_end(async move { catalog.open_for_append(&actor, id, piece).await }).await
     }
 
     /// Ends the file of a session of unknown length: what has arrived is the whole file.

@@ -189,7 +189,7 @@ impl<'a> Trial<'a> {
     }
 
     async fn offset(&mut self) -> Option<u64> {
-        match self.catalog.halt_upload(&self.actor, self.upload).await {
+        match self.catalog.stop_writer(&self.actor, self.upload).await {
             Ok(upload) => {
                 assert!(!self.gone, "an ended session answers");
                 assert!(upload.received >= self.acknowledged, "acknowledged bytes are lost");
@@ -204,7 +204,7 @@ impl<'a> Trial<'a> {
         }
     }
 
-    async fn take(&mut self, step: &Step) {
+    async fn perform(&mut self, step: &Step) {
         let Some(offset) = self.offset().await else { return };
         match *step {
             Step::Append { length, end } => self.append(offset, length, end).await,
@@ -222,7 +222,7 @@ impl<'a> Trial<'a> {
                 self.append_overlapping(offset, first, length).await;
             }
             Step::TwoWriters { first, second } => {
-                Box::pin(self.two_writers(offset, first, second)).await;
+                self.two_writers(offset, first, second).await;
             }
             Step::OtherServer { length } => self.other_server(length).await,
             Step::Ask => {}
@@ -394,9 +394,9 @@ impl<'a> Trial<'a> {
     /// Sends the rest, if there is a session, then checks the result.
     async fn end(mut self) {
         if let Some(offset) = self.offset().await {
-            Box::pin(self.send_rest(offset)).await;
+            self.send_rest(offset).await;
         }
-        Box::pin(self.delete()).await;
+        self.delete().await;
         let left = self.environment.left_behind().await;
         assert!(left.is_empty(), "left behind: {left:?}");
     }
@@ -464,7 +464,7 @@ fn whatever_is_done(
         environment.runtime.block_on(async {
             let mut trial = Trial::begin_told(environment, size, told).await;
             for step in &steps {
-                Box::pin(trial.take(step)).await;
+                trial.perform(step).await;
             }
             trial.end().await;
         });
@@ -502,8 +502,8 @@ fn after_a_kill_just_after_the_claim_nobody_believes_what_was_to_be_cut_off() {
         environment.runtime.block_on(async {
             for end in [End::KilledUnprovenTwice, End::PowerLostThenKilled] {
                 let mut trial = Trial::begin(&environment, 3_000_000).await;
-                Box::pin(trial.take(&Step::Append { length: 2_000_000, end })).await;
-                Box::pin(trial.end()).await;
+                trial.perform(&Step::Append { length: 2_000_000, end }).await;
+                trial.end().await;
             }
         });
     }

@@ -2,11 +2,11 @@
 //! leaves nothing behind.
 
 use super::append::Open;
-use super::lease::{Claimed, HOLD, new_hold};
+use super::lease::{Claimed, LEASE, new_lease};
 use super::{Announcement, Received};
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::Upload;
-use crate::storage::blobs::Tail;
+use crate::storage::blobs::Unacknowledged;
 use crate::storage::{Holder, StorageError};
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -20,7 +20,7 @@ impl Catalog {
     /// Reserves disk space for a file of a draft and opens it for writing.
     pub async fn receive(&self, actor: &Actor, announced: Announcement) -> Result<Incoming> {
         let (catalog, actor) = (self.clone(), actor.clone());
-        self.to_the_end(async move { Box::pin(catalog.open_whole(&actor, announced)).await }).await
+        self.to_the_end(async move { catalog.open_whole(&actor, announced).await }).await
     }
 
     async fn open_whole(&self, actor: &Actor, announced: Announcement) -> Result<Incoming> {
@@ -28,13 +28,18 @@ impl Catalog {
             claim: 1,
             instance: self.instance,
             boot: None,
-            until: self.clock.now() + HOLD,
+            until: self.clock.now() + LEASE,
         };
-        let hold = new_hold(Instant::now());
+        let lease = new_lease(Instant::now());
         let upload = self.open_upload(actor, self.ids.next(), &announced, Some(&holder)).await?;
         let turn = self.shared.turns.take(upload.id).await?;
-        let mut claimed =
-            Claimed { upload, number: holder.claim, hold, tail: Tail::CutOff, boot_to_note: None };
+        let mut claimed = Claimed {
+            upload,
+            number: holder.claim,
+            lease,
+            unacknowledged: Unacknowledged::CutOff,
+            boot_to_note: None,
+        };
         match self.open_claimed(&mut claimed).await {
             Ok(mut appender) => {
                 if let Some(length) = claimed.upload.length() {
@@ -63,7 +68,7 @@ impl Incoming {
         let mut open = self.open.take().ok_or(Error::UploadLost)?;
         let (catalog, actor) = (open.catalog.clone(), actor.clone());
         let finishing = async move {
-            let finished = Box::pin(complete(&mut open, &actor)).await.map_err(to_be_sent_again);
+            let finished = complete(&mut open, &actor).await.map_err(to_be_sent_again);
             if finished.is_err() {
                 discard(open).await;
             }
@@ -108,7 +113,7 @@ async fn complete(open: &mut Open, actor: &Actor) -> Result<Received> {
         open.note(&kept).await?;
     }
     let whole = Upload { hash_state: kept.hash_state, received, ..open.upload.clone() };
-    open.catalog.finish_claimed(actor, &whole, open.claim, &open.hold).await
+    open.catalog.finish_claimed(actor, &whole, open.claim, &open.lease).await
 }
 
 async fn discard(mut open: Open) {

@@ -13,9 +13,9 @@ use uuid::Uuid;
 
 use crate::catalog::{Error, Result};
 use crate::model::Upload;
-use crate::storage::blobs::{Appender, Hold};
+use crate::storage::blobs::{Appender, WriteLease};
 
-/// The time for which a request waits for the previous writer, which has a part to write and a sync to wait for. One
+/// The time for which a request waits for the previous writer, which has a batch to write and a sync to wait for. One
 /// that takes longer waits for a disk that hangs.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -39,7 +39,7 @@ pub(super) struct Line {
 pub(super) struct Resting {
     pub(super) upload: Upload,
     pub(super) claim: i64,
-    pub(super) hold: Hold,
+    pub(super) lease: WriteLease,
     pub(super) appender: Appender,
 }
 

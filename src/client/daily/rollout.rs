@@ -132,11 +132,7 @@ async fn show(connection: &Connection, place: &Place, output: Output) -> Result<
     let about = record(&assignment, &first, &["rollout", "pending"]);
     let mut parts = vec![told(&about, &assignment)];
     parts.extend(rollout_details::parts(&assignment["rollout"]));
-    if progress.is_object() {
-        // A series over time is for charts, and in the JSON.
-        let counts = record(&progress, &[], &["series", "image", "channel"]);
-        parts.push(format!("Progress\n{counts}"));
-    }
+    parts.extend(rollout_details::progress(&progress));
     assignment["progress"] = progress;
     output.result(&parts.join("\n\n"), &assignment)
 }

@@ -1,6 +1,6 @@
-//! The whole of a rollout for people: its terms, its steps and windows, and the reason for a halt.
+//! The whole of a rollout for people: its terms, its steps and windows, the reason for a halt, and how far it is.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::super::cell;
 use super::super::table::{Column, record, table};
@@ -40,14 +40,38 @@ pub fn parts(rollout: &Value) -> Vec<String> {
     parts
 }
 
+const REVISIONS: &[Column] = &[
+    Column::number("REVISION", |entry| cell::text(&entry["revision"])),
+    Column::number("CLIENTS", |entry| cell::text(&entry["clients"])),
+];
+
+const REASONS: &[Column] = &[
+    Column::text("LAST ANSWER", |entry| cell::text(&entry["reason"])),
+    Column::number("CLIENTS", |entry| cell::text(&entry["clients"])),
+];
+
+/// Returns the parts of a promotion's progress. The series over time is for charts, and in the JSON.
+pub fn progress(progress: &Value) -> Vec<String> {
+    let mut parts = Vec::new();
+    if progress["counts"].is_object() {
+        parts.push(format!("Progress\n{}", record(&progress["counts"], &["clients"], &[])));
+    }
+    parts.extend(filled(&progress["revisions"]).map(|rows| table(REVISIONS, rows)));
+    let reasons = progress["reasons"].as_object().into_iter().flatten();
+    let reasons: Vec<_> =
+        reasons.map(|(reason, clients)| json!({"reason": reason, "clients": clients})).collect();
+    if !reasons.is_empty() {
+        parts.push(table(REASONS, &reasons));
+    }
+    parts
+}
+
 fn filled(list: &Value) -> Option<&[Value]> {
     list.as_array().map(Vec::as_slice).filter(|rows| !rows.is_empty())
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
 
     #[test]

@@ -13,8 +13,8 @@ use super::super::connection::Connection;
 use super::super::digest::digest_of;
 use super::super::exit_code::Exit;
 use super::super::retry::{Attempts, Setback};
+use super::fetch_plan::PlannedFile;
 use super::partial::Partial;
-use super::target::TargetFile;
 use super::verified;
 use crate::client::error::Failure;
 use crate::model::Digest;
@@ -62,7 +62,7 @@ fn is_there(
 /// there before.
 pub async fn fetch(
     connection: &Connection,
-    file: &TargetFile,
+    file: &PlannedFile,
     folder: &Path,
     what_is_there: ExistingFiles,
     bar: &ProgressBar,
@@ -107,7 +107,7 @@ pub async fn fetch(
 /// A file that is being fetched, over one connection after the other.
 struct Download<'a> {
     connection: &'a Connection,
-    file: &'a TargetFile,
+    file: &'a PlannedFile,
     bar: &'a ProgressBar,
     sum: Fetched,
 }
@@ -224,7 +224,7 @@ impl Download<'_> {
 }
 
 /// Checks for a `206` with exactly the rest of the same bytes (RFC 9110 section 15.3.7).
-fn continues(headers: &HeaderMap, partial: &Partial, file: &TargetFile) -> bool {
+fn continues(headers: &HeaderMap, partial: &Partial, file: &PlannedFile) -> bool {
     let rest = format!("bytes {}-{}/{}", partial.length(), file.size - 1, file.size);
     headers.get(CONTENT_RANGE).is_some_and(|range| range.as_bytes() == rest.as_bytes())
         && partial.etag().is_some()
@@ -236,7 +236,7 @@ fn strong_etag(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Checks the size before the first byte, because the tree always sends `Content-Length`.
-fn must_have_the_size(response: &Response, file: &TargetFile) -> Result<(), Failure> {
+fn must_have_the_size(response: &Response, file: &PlannedFile) -> Result<(), Failure> {
     let length = response.headers().get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
     match length.and_then(|length| length.parse::<u64>().ok()) {
         Some(length) if length != file.size => Err(wrong_size(file.size)),

@@ -79,8 +79,8 @@ fn rest(from: usize) -> HttpResponse {
 }
 
 async fn pull_into(connection: &Connection, folder: &Path) -> Result<Fetched, Failure> {
-    let target = target::offered(connection, "win7", "production", None).await?;
-    pull(connection, &target, folder, ExistingFiles::TrustNote, &Progress::hidden()).await
+    let plan = fetch_plan::offered(connection, "win7", "production", None).await?;
+    pull(connection, &plan, folder, ExistingFiles::TrustNote, &Progress::hidden()).await
 }
 
 fn names_in(folder: &Path) -> Vec<String> {
@@ -236,7 +236,7 @@ async fn a_channel_without_assignment_is_told_as_not_found() {
         );
     })
     .await;
-    let failure = target::offered(&connection, "win7", "production", None).await.unwrap_err();
+    let failure = fetch_plan::offered(&connection, "win7", "production", None).await.unwrap_err();
     assert_eq!(failure.exit(), Exit::NotFound);
     assert_eq!(
         failure.to_string(),
@@ -274,15 +274,15 @@ async fn a_revision_by_number_comes_from_the_api_with_the_index_last() {
             .default_service(web::to(|| async { problem(404, "unknown_image") }));
     })
     .await;
-    let target = target::by_number(&connection, "Win7", 3).await.unwrap();
+    let plan = fetch_plan::by_number(&connection, "Win7", 3).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let sum =
-        pull(&connection, &target, folder.path(), ExistingFiles::TrustNote, &Progress::hidden())
+        pull(&connection, &plan, folder.path(), ExistingFiles::TrustNote, &Progress::hidden())
             .await
             .unwrap();
     assert_eq!(names_in(folder.path()), ["win7_3.ckm", "win7_3.ckm.index"]);
 
-    let document = document(&target, folder.path(), sum, 1.5);
+    let document = document(&plan, folder.path(), sum, 1.5);
     assert_eq!(document["image"], "win7");
     assert_eq!(document["revision"], 3);
     assert_eq!(document["path"], json!(folder.path().join("win7_3.ckm")));
@@ -292,7 +292,7 @@ async fn a_revision_by_number_comes_from_the_api_with_the_index_last() {
     );
     assert_eq!(document["seconds"], 1.5);
 
-    let absent = target::by_number(&connection, "winXP", 3).await.unwrap_err();
+    let absent = fetch_plan::by_number(&connection, "winXP", 3).await.unwrap_err();
     assert_eq!(absent.exit(), Exit::NotFound);
 }
 
@@ -303,8 +303,8 @@ fn a_revision_and_a_channel_exclude_each_other() {
             .try_get_matches_from([&["pull", "win7", "--to", "."], line].concat())
             .and_then(|matches| <Args as clap::FromArgMatches>::from_arg_matches(&matches))
     };
-    assert_eq!(parse(&[]).unwrap().wanted.channel, "production");
-    assert_eq!(parse(&["--revision", "3"]).unwrap().wanted.revision, Some(3));
+    assert_eq!(parse(&[]).unwrap().choice.channel, "production");
+    assert_eq!(parse(&["--revision", "3"]).unwrap().choice.revision, Some(3));
     assert!(parse(&["--revision", "3", "--channel", "test"]).is_err());
     assert!(parse(&["--revision", "0"]).is_err());
 }

@@ -35,7 +35,7 @@ pub async fn run(args: BackupArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
     // The catalog is opened first, so that no place is made if there is nothing to put there.
     let catalog = args.data.open_catalog(file).await?;
-    let done = Box::pin(back_up(&args, &config, &catalog)).await;
+    let done = back_up(&args, &config, &catalog).await;
     catalog.close().await;
     let (done, pruned) = done?;
     let beside = is_beside_the_store(&args.to, &config);
@@ -54,10 +54,10 @@ async fn back_up(
     catalog: &Catalog,
 ) -> anyhow::Result<(BackedUp, usize)> {
     let backup_store = open_backup_store(&args.to, config)?;
-    let done = Box::pin(catalog.back_up(&backup_store, &args.data.data)).await;
+    let done = catalog.back_up(&backup_store, &args.data.data).await;
     let done = done.inspect_err(|_| backup_store.remove_new_folders())?;
     let pruned = match args.keep {
-        Some(keep) => Box::pin(prune(&backup_store, usize::try_from(keep)?, &done.name)).await?,
+        Some(keep) => prune(&backup_store, usize::try_from(keep)?, &done.name).await?,
         None => 0,
     };
     Ok((done, pruned))

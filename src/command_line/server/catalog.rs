@@ -35,7 +35,7 @@ pub async fn run(args: CatalogArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let Action::Rebuild { numbers_left_out } = args.action;
     let (config, data) = (args.data.config(file)?, &args.data.data);
     let (catalog, _instance) = open_to_fill(&config, data).await?;
-    let rebuilt = Box::pin(catalog.rebuild(numbers_left_out)).await;
+    let rebuilt = catalog.rebuild(numbers_left_out).await;
     catalog.close().await;
     say(&rebuilt?, args.data.output)
 }

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 use super::absent;
 use super::place::{Place, PlaceArgs};
 use crate::api::certificate_mappings::MappingBody;
-use crate::catalog::accounts::certificate_mapping::{CertificateMappingDraft, CriterionDraft};
+use crate::catalog::accounts::certificate_mapping::{
+    CertificateMappingDefinition, CriterionDefinition,
+};
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::client::Failure;
 use crate::client::daily::certificate_mapping::{self, Action, AddArgs, COLUMNS, tell_added};
@@ -47,7 +49,7 @@ async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Resul
     let actor = Actor::system("command-line");
     match action {
         Action::Add(args) => {
-            let mapping = catalog.create_certificate_mapping(&actor, draft(args)?).await?;
+            let mapping = catalog.create_certificate_mapping(&actor, definition(args)?).await?;
             tell_added(&document(mapping)?, output)?;
         }
         Action::List => {
@@ -66,7 +68,7 @@ async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Resul
     Ok(())
 }
 
-fn draft(args: AddArgs) -> anyhow::Result<CertificateMappingDraft> {
+fn definition(args: AddArgs) -> anyhow::Result<CertificateMappingDefinition> {
     let outcome = match args.user {
         Some(user) if !args.deny => Outcome::Allow(user),
         user => Outcome::Deny(user),
@@ -74,7 +76,7 @@ fn draft(args: AddArgs) -> anyhow::Result<CertificateMappingDraft> {
     let criterion = if let Some(file) = args.certificate {
         let shown = file.display().to_string();
         let pem = std::fs::read_to_string(&file).with_context(|| shown.clone())?;
-        CriterionDraft::Certificate(Box::new(Certificate::from_pem(&pem).context(shown)?))
+        CriterionDefinition::Certificate(Box::new(Certificate::from_pem(&pem).context(shown)?))
     } else {
         let rule = |rule: Value| {
             serde_json::from_value::<Rule>(rule)
@@ -82,9 +84,9 @@ fn draft(args: AddArgs) -> anyhow::Result<CertificateMappingDraft> {
         };
         let rules = args.rules.iter().map(|written| rule(written.document(args.ignore_case)));
         let rules = Rules::try_from(rules.collect::<Result<Vec<_>, _>>()?)?;
-        CriterionDraft::Rules { rules, position: args.position }
+        CriterionDefinition::Rules { rules, position: args.position }
     };
-    Ok(CertificateMappingDraft { name: args.name, criterion, outcome })
+    Ok(CertificateMappingDefinition { name: args.name, criterion, outcome })
 }
 
 /// Returns the mapping in the form of the API.

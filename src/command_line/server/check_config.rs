@@ -36,9 +36,9 @@ pub fn run(args: &CheckConfigArgs, file: Option<&Path>) -> anyhow::Result<()> {
         return Err(ConfigError::all(located).into());
     }
     let urls: Vec<_> = config.listener.iter().map(url).collect();
-    let sound = "the settings are valid".to_owned();
+    let message = "the settings are valid".to_owned();
     let listens = urls.iter().map(|url| format!("  listens on {url}"));
-    let lines: Vec<_> = [sound].into_iter().chain(listens).collect();
+    let lines: Vec<_> = [message].into_iter().chain(listens).collect();
     Ok(args.output.result(&lines.join("\n"), &json!({"sound": true, "listeners": urls}))?)
 }
 

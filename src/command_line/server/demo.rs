@@ -48,6 +48,7 @@ pub async fn run(args: DemoArgs) -> anyhow::Result<()> {
     std::fs::create_dir(&data).with_context(|| {
         format!("cannot create the demo's folder {}, which must not exist yet", data.display())
     })?;
+    // Boxed: it contains a whole server, and the future of the command line contains it.
     let served = Box::pin(serve_demo(args.listen, &data)).await;
     if temporary {
         std::fs::remove_dir_all(&data).with_context(|| data.display().to_string())?;

@@ -52,7 +52,7 @@ pub async fn run(args: ExportArgs, file: Option<&Path>) -> anyhow::Result<()> {
     let config = args.data.config(file)?;
     // The catalog is opened first, so that no place is made if there is nothing to put there.
     let catalog = args.data.open_catalog(file).await?;
-    let done = Box::pin(export(&args, &config, &catalog)).await;
+    let done = export(&args, &config, &catalog).await;
     catalog.close().await;
     let (name, note) = done?;
     let revisions: Vec<_> = note
@@ -77,6 +77,6 @@ async fn export(
     let chosen: Vec<_> =
         args.chosen.iter().map(|Chosen(image, number)| (image.clone(), *number)).collect();
     let backup_store = open_backup_store(&args.to, config)?;
-    let done = Box::pin(catalog.export(&backup_store, &chosen)).await;
+    let done = catalog.export(&backup_store, &chosen).await;
     Ok(done.inspect_err(|_| backup_store.remove_new_folders())?)
 }

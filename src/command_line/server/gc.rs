@@ -33,7 +33,7 @@ pub async fn run(args: GcArgs, file: Option<&Path>) -> anyhow::Result<()> {
         immediately: args.immediately,
         accept_orphans: args.accept_orphans,
     };
-    let collected = Box::pin(catalog.collect(order)).await;
+    let collected = catalog.collect(order).await;
     catalog.close().await;
     let collected = collected?;
     let sentence = sentence(&collected, order.execution);

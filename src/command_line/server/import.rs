@@ -104,7 +104,7 @@ pub async fn run(args: ImportArgs, file: Option<&Path>) -> anyhow::Result<()> {
     }
     must_belong_to_current_user(&config, &args.data.data)?;
     let (catalog, _held) = open_or_begin(&args, &config, file).await?;
-    let done = Box::pin(take_all(&catalog, &args, backup_store.as_ref(), found)).await;
+    let done = take_all(&catalog, &args, backup_store.as_ref(), found).await;
     catalog.close().await;
     say(&done?, args.data.output)
 }
@@ -222,7 +222,7 @@ async fn take_over(
             continue;
         }
         let taken = match catalog.read_found(revision, &order, args.numbering()).await {
-            Ok(incoming) => Box::pin(catalog.take_in(&Actor::system("import"), &incoming)).await,
+            Ok(incoming) => catalog.take_in(&Actor::system("import"), &incoming).await,
             Err(error) => Err(error),
         };
         done.note(&revision.image, revision.number.unwrap_or(0), taken)?;

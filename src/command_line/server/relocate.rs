@@ -62,7 +62,7 @@ pub async fn run(args: MoveArgs, file: Option<&Path>) -> anyhow::Result<()> {
         tree: is_same(old.tree.url.as_ref(), new.tree.url.as_ref()),
     };
     let (to, _instance) = open_to_fill(&new, to_data).await.context("cannot open the new place")?;
-    let moved = Box::pin(from.move_to(&to, shared, to_data)).await;
+    let moved = from.move_to(&to, shared, to_data).await;
     to.close().await;
     from.close().await;
     say(&moved?, args.data.output)

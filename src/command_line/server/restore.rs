@@ -57,7 +57,7 @@ pub async fn run(args: RestoreArgs, file: Option<&Path>) -> anyhow::Result<()> {
     };
     let order = RestoreOrder { rows_only: args.rows_only, numbers_left_out: args.numbers_left_out };
     let (catalog, _instance) = open_to_fill(&config, &args.data.data).await?;
-    let done = Box::pin(catalog.restore(&backup_store, &name, order, &args.data.data)).await;
+    let done = catalog.restore(&backup_store, &name, order, &args.data.data).await;
     catalog.close().await;
     say_restored(&done?, args.rows_only, args.data.output)
 }

@@ -53,7 +53,7 @@ pub async fn run(args: ScrubArgs, file: Option<&Path>) -> anyhow::Result<ExitCod
         if !args.status {
             let actor = Actor::system("command-line");
             if let Some(backup_store) = &backup_store {
-                Box::pin(catalog.heal_from_backup(&actor, backup_store)).await?;
+                catalog.heal_from_backup(&actor, backup_store).await?;
             }
             let wanted = catalog.request_scrub(&actor, args.image.as_ref(), args.revision).await;
             let wanted = match (wanted, &args.image) {
@@ -66,7 +66,7 @@ pub async fn run(args: ScrubArgs, file: Option<&Path>) -> anyhow::Result<ExitCod
             let bandwidth = args
                 .bandwidth
                 .map_or(Bandwidth::All, |rate| Bandwidth::AtMost(rate.as_u64().max(1)));
-            Box::pin(catalog.scrub_now(bandwidth, &|_| bar.inc(1))).await?;
+            catalog.scrub_now(bandwidth, &|_| bar.inc(1)).await?;
             bar.finish_and_clear();
         }
         Ok(catalog.scrub_status().await?)

@@ -12,7 +12,7 @@ use super::place::{Place, PlaceArgs, catalog_only};
 use super::refusal;
 use crate::access::token;
 use crate::api::tokens::TokenBody;
-use crate::catalog::accounts::token::{OlderKeys, TokenDraft};
+use crate::catalog::accounts::token::{OlderKeys, TokenDefinition};
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::client::Failure;
 use crate::client::daily::token::{self as daily, COLUMNS, CreateArgs, show_once, tell_revoked};
@@ -93,8 +93,8 @@ async fn issue(
     let CreateArgs { name, roles, images, expires_in, out: _ } = args;
     let roles = roles.into_iter().map(Role::from).collect();
     let expires_at = expires_in.map(|lifetime| from_now(catalog, lifetime)).transpose()?;
-    let draft = TokenDraft { name, roles, images, expires_at, maker_expires_at: None };
-    let (made, text) = token::issue(catalog, actor, draft).await?;
+    let definition = TokenDefinition { name, roles, images, expires_at, maker_expires_at: None };
+    let (made, text) = token::issue(catalog, actor, definition).await?;
     Ok((document(made)?, text))
 }
 

@@ -9,7 +9,7 @@ use super::absent;
 use super::place::{Place, PlaceArgs};
 use crate::access::password::hash_in_background;
 use crate::api::users::UserBody;
-use crate::catalog::accounts::account::{AccountChange, AccountDraft};
+use crate::catalog::accounts::account::{AccountChange, AccountDefinition};
 use crate::catalog::{Actor, Catalog, Precondition};
 use crate::client::daily::role::RoleName;
 use crate::client::daily::user::{self, Action, COLUMNS};
@@ -58,8 +58,8 @@ async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Resul
         Action::Add { name, roles, images } => {
             let password_hash = hash_in_background(name.as_str(), new_password::read()?).await?;
             let roles = roles.into_iter().map(Role::from).collect();
-            let draft = AccountDraft { name, password_hash, roles, images };
-            let account = catalog.create_account(&actor, draft).await?;
+            let definition = AccountDefinition { name, password_hash, roles, images };
+            let account = catalog.create_account(&actor, definition).await?;
             return tell(account, "was created", output);
         }
         Action::List => return list(catalog, output).await,

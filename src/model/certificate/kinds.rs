@@ -74,9 +74,10 @@ impl FromStr for AttributeType {
             digits && (arc == "0" || !arc.starts_with('0'))
         };
         let arcs: Vec<&str> = text.split('.').collect();
-        let sound = text.len() <= 128 && arcs.len() >= 2 && arcs.iter().all(|arc| is_arc(arc));
+        let well_formed =
+            text.len() <= 128 && arcs.len() >= 2 && arcs.iter().all(|arc| is_arc(arc));
         let begins_well = matches!(arcs[0], "0" | "1" | "2");
-        if sound && begins_well { Ok(Self(text.to_owned())) } else { Err(UnknownAttribute) }
+        if well_formed && begins_well { Ok(Self(text.to_owned())) } else { Err(UnknownAttribute) }
     }
 }
 

@@ -6,9 +6,9 @@ use std::net::SocketAddr;
 
 use rustls::CertificateError;
 
-use crate::access::address_range::subscriber;
 use crate::catalog::Catalog;
 use crate::catalog::audit::refused_logins::RefusedLogin;
+use crate::model::address_range::subscriber;
 use crate::model::metric;
 
 /// The reason why a connection is refused.

@@ -34,7 +34,7 @@ pub(super) fn remove(folder: &Path, now: DateTime<Utc>) -> Result<u64, StorageEr
             {
                 let path = entry.path();
                 std::fs::remove_file(&path)
-                    .map_err(StorageError::file(path.display().to_string()))?;
+                    .map_err(|error| StorageError::file(path.display(), error))?;
                 removed += 1;
             }
         }
@@ -44,7 +44,7 @@ pub(super) fn remove(folder: &Path, now: DateTime<Utc>) -> Result<u64, StorageEr
 
 fn entries(folder: &Path) -> Result<Vec<std::fs::DirEntry>, StorageError> {
     let listed = std::fs::read_dir(folder).and_then(Iterator::collect);
-    listed.map_err(StorageError::file(folder.display().to_string()))
+    listed.map_err(|error| StorageError::file(folder.display(), error))
 }
 
 #[cfg(test)]

@@ -34,7 +34,7 @@ use bytes::Bytes;
 use self::blocking_task::Pending;
 use self::memory_budget::Share;
 use super::bucket::Bucket;
-use super::growing::{Growing, Kept, Tail};
+use super::growing::{Growing, Kept, Unacknowledged};
 use super::running_hash::RunningHash;
 use super::staged_file::write_at;
 use crate::storage::error::StorageError;
@@ -79,7 +79,7 @@ impl Appender {
     /// Opens a multipart upload at the end of what was kept.
     pub(super) async fn in_bucket(bucket: Bucket, growing: Growing) -> Result<Self, StorageError> {
         let (mut hash, mut settled) = (growing.kept.hash()?, growing.kept.received);
-        let take_in = matches!(growing.tail, Tail::TakeIn { .. });
+        let take_in = matches!(growing.unacknowledged, Unacknowledged::TakeIn { .. });
         let mut place = InBucket::open(bucket, growing).await?;
         if take_in {
             (settled, hash) = place.take_in_all(settled, hash).await?;
@@ -127,7 +127,7 @@ impl Appender {
     pub async fn prepare(&mut self) -> Result<(), StorageError> {
         match &mut self.place {
             Place::Folder(_) => Ok(()),
-            Place::Bucket(place) => Box::pin(place.prepare(self.settled)).await,
+            Place::Bucket(place) => place.prepare(self.settled).await,
         }
     }
 
@@ -162,7 +162,7 @@ impl Appender {
     /// kill.
     pub async fn release_spool(&self, kept: u64) {
         if let Place::Bucket(place) = &self.place {
-            Box::pin(place.release_spool(kept)).await;
+            place.release_spool(kept).await;
         }
     }
 
@@ -179,8 +179,8 @@ impl Appender {
         }
         self.settle().await?;
         match &mut self.place {
-            Place::Folder(place) => place.finish(self.settled, &self.hash).await,
-            Place::Bucket(place) => Box::pin(place.finish(self.settled, &self.hash)).await,
+            Place::Folder(place) => place.flush(self.settled, &self.hash).await,
+            Place::Bucket(place) => place.flush(self.settled, &self.hash).await,
         }
     }
 
@@ -226,7 +226,7 @@ impl Appender {
         };
         let settled = match (written.result(), hashed.result()) {
             (Ok(Ok(())), Ok(hash)) => Ok(hash),
-            (Ok(Err(error)), _) => Err(StorageError::file("an upload")(error)),
+            (Ok(Err(error)), _) => Err(StorageError::file("an upload", error)),
             (Err(error), _) | (_, Err(error)) => Err(StorageError::Unavailable(error)),
         };
         match settled {
@@ -256,7 +256,7 @@ impl Place {
     async fn on_settled(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
         match self {
             Self::Folder(place) => place.on_settled(settled, hash),
-            Self::Bucket(place) => Box::pin(place.on_settled(settled, hash)).await,
+            Self::Bucket(place) => place.on_settled(settled, hash).await,
         }
     }
 
@@ -264,7 +264,7 @@ impl Place {
     async fn file(&mut self, at: u64) -> Result<(Arc<File>, u64), StorageError> {
         match self {
             Self::Folder(place) => Ok((place.file(), at)),
-            Self::Bucket(place) => Box::pin(place.file(at)).await,
+            Self::Bucket(place) => place.file(at).await,
         }
     }
 }

@@ -36,7 +36,7 @@ use tokio::time::timeout;
 use url::Url;
 
 use super::growing::{Complete, Multipart};
-use super::write_lease::Hold;
+use super::write_lease::WriteLease;
 use crate::model::publication::CACHE_IMMUTABLE;
 use crate::storage::error::{StorageError, away, lost};
 use client::{Client, Service};
@@ -160,11 +160,11 @@ impl Bucket {
         multipart: &str,
         number: u64,
         bytes: (Arc<File>, u64),
-        hold: &Hold,
+        lease: &WriteLease,
     ) -> Result<String, StorageError> {
         let (location, id) = (self.location(key), multipart.to_owned());
         let index = usize::try_from(number).map_err(|_| away("too many parts"))?;
-        let part = hold.during(async {
+        let part = lease.during(async {
             let (_memory, bytes) = self.read_back(bytes).await?;
             let sent = self.client.multiparts.put_part(&location, &id, index, bytes.into());
             let sent = timeout(PART_TIME, sent).await;
@@ -181,18 +181,21 @@ impl Bucket {
         key: &str,
         name: &str,
         bytes: (Arc<File>, u64),
-        hold: &Hold,
+        lease: &WriteLease,
     ) -> Result<String, StorageError> {
-        hold.during(async {
-            let (_memory, bytes) = self.read_back(bytes).await?;
-            let (digest, bytes) = digest_of(bytes).await?;
-            let name = format!("{name}-{digest}");
-            let location = self.tails(key).join(&*name);
-            let sent = self.client.objects.put(&location, bytes.into());
-            timeout(PART_TIME, sent).await.map_err(|_| away("sending a tail took too long"))??;
-            Ok(name)
-        })
-        .await
+        lease
+            .during(async {
+                let (_memory, bytes) = self.read_back(bytes).await?;
+                let (digest, bytes) = digest_of(bytes).await?;
+                let name = format!("{name}-{digest}");
+                let location = self.tails(key).join(&*name);
+                let sent = self.client.objects.put(&location, bytes.into());
+                timeout(PART_TIME, sent)
+                    .await
+                    .map_err(|_| away("sending a tail took too long"))??;
+                Ok(name)
+            })
+            .await
     }
 
     /// Fetches a tail. Returns `Damaged` if it is gone, and `TailChanged` if it is not what was stored.
@@ -324,7 +327,10 @@ impl Bucket {
             Ok(Bytes::from(bytes))
         });
         let bytes = read.await.map_err(|error| lost(&error))?;
-        Ok((memory, bytes.map_err(StorageError::file("a part in the spool folder"))?))
+        Ok((
+            memory,
+            bytes.map_err(|error| StorageError::file("a part in the spool folder", error))?,
+        ))
     }
 }
 

@@ -21,7 +21,7 @@ impl Blobs {
         let what = root.display().to_string();
         let found = spawn_blocking(move || identities(&root)).await;
         let found = found.map_err(|error| StorageError::Unavailable(error.to_string()))?;
-        found.map_err(StorageError::file(what))
+        found.map_err(|error| StorageError::file(what, error))
     }
 
     /// Makes a local file a blob, by giving the same file another name. Returns false if the store is a bucket or on
@@ -39,7 +39,7 @@ impl Blobs {
         let read = read.clone();
         let linked = spawn_blocking(move || link(&root, &file, &blob, &read)).await;
         let linked = linked.map_err(|error| StorageError::Unavailable(error.to_string()))?;
-        linked.map_err(StorageError::file(what))
+        linked.map_err(|error| StorageError::file(what, error))
     }
 }
 

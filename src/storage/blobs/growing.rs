@@ -2,7 +2,7 @@
 //! it is when it is complete.
 
 use super::running_hash::RunningHash;
-use super::write_lease::Hold;
+use super::write_lease::WriteLease;
 use crate::storage::error::StorageError;
 
 /// The multipart upload with which a blob grows in a bucket.
@@ -54,17 +54,17 @@ pub struct Growing {
     /// The size of the whole blob in bytes; none while it is unknown.
     pub size: Option<u64>,
     pub kept: Kept,
-    pub tail: Tail,
+    pub unacknowledged: Unacknowledged,
     /// The multipart upload in a bucket; none in a folder.
     pub multipart: Option<Multipart>,
     /// The number of the writer; no other writer of this blob ever has the same.
     pub writer: i64,
-    pub hold: Hold,
+    pub lease: WriteLease,
 }
 
 /// The treatment of bytes past those that were acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Tail {
+pub enum Unacknowledged {
     /// Takes them in: only the server was killed and not the machine, so they are what was sent to that writer.
     TakeIn { of_writer: i64 },
     /// Cuts them off: nobody knows what they are.

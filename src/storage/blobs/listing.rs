@@ -55,9 +55,9 @@ impl Blobs {
                 let what = path.display().to_string();
                 let listed = spawn_blocking(move || list_folder(&path));
                 let listed = listed.await.map_err(|error| away(error.to_string()))?;
-                listed.map_err(StorageError::file(what))
+                listed.map_err(|error| StorageError::file(what, error))
             }
-            Place::Bucket(bucket) => Box::pin(list_bucket(bucket)).await,
+            Place::Bucket(bucket) => list_bucket(bucket).await,
         }
     }
 
@@ -89,8 +89,8 @@ impl Blobs {
         let looked = spawn_blocking(move || is_read_only(&path));
         match looked.await.map_err(|error| away(error.to_string()))? {
             Ok(false) => Ok(()),
-            Ok(true) => Err(StorageError::file(what)(io::ErrorKind::ReadOnlyFilesystem.into())),
-            Err(error) => Err(StorageError::file(what)(error)),
+            Ok(true) => Err(StorageError::file(what, io::ErrorKind::ReadOnlyFilesystem.into())),
+            Err(error) => Err(StorageError::file(what, error)),
         }
     }
 
@@ -133,12 +133,12 @@ impl Blobs {
         let text = match &self.0 {
             Place::Folder { path, .. } => match fs::read(path.join(name)) {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-                read => Bytes::from(read.map_err(StorageError::file(name))?),
+                read => Bytes::from(read.map_err(|error| StorageError::file(name, error))?),
             },
             Place::Bucket(bucket) => {
                 let location = bucket.client.prefix.clone().join(name);
                 let read = async { bucket.client.objects.get(&location).await?.bytes().await };
-                match Box::pin(in_time(read)).await {
+                match in_time(read).await {
                     Err(StorageError::Store(object_store::Error::NotFound { .. })) => {
                         return Ok(None);
                     }
@@ -152,12 +152,12 @@ impl Blobs {
     async fn write_note(&self, name: &str, text: String) -> Result<(), StorageError> {
         match &self.0 {
             Place::Folder { path, .. } => {
-                write_whole(path, name, &text).map_err(StorageError::file(name))
+                write_whole(path, name, &text).map_err(|error| StorageError::file(name, error))
             }
             Place::Bucket(bucket) => {
                 let location = bucket.client.prefix.clone().join(name);
                 let put = bucket.client.objects.put(&location, text.into());
-                Box::pin(in_time(put)).await.map(drop)
+                in_time(put).await.map(drop)
             }
         }
     }
@@ -165,11 +165,11 @@ impl Blobs {
     async fn remove_note(&self, name: &str) -> Result<(), StorageError> {
         match &self.0 {
             Place::Folder { path, .. } => {
-                fs::remove_file(path.join(name)).map_err(StorageError::file(name))
+                fs::remove_file(path.join(name)).map_err(|error| StorageError::file(name, error))
             }
             Place::Bucket(bucket) => {
                 let location = bucket.client.prefix.clone().join(name);
-                Box::pin(in_time(bucket.client.objects.delete(&location))).await
+                in_time(bucket.client.objects.delete(&location)).await
             }
         }
     }

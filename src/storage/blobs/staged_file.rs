@@ -1,8 +1,8 @@
 //! The file in which a blob grows, beside its final name: it is written at an offset, synced, and renamed at the end.
 //!
 //! Bytes past the offset that the catalog knows were written and never acknowledged. After a crash of the server alone,
-//! the operating system still has them, and they are taken in ([`StagedFile::read_tail`]). After a crash of the
-//! machine, nobody knows what they are, and they are cut off.
+//! the operating system still has them, and they are taken in ([`StagedFile::read_unacknowledged`]). After a crash of
+//! the machine, nobody knows what they are, and they are cut off.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -30,7 +30,7 @@ pub(super) fn staged_path(path: &Path) -> PathBuf {
 pub(super) fn remove_staged(path: &Path) -> Result<(), StorageError> {
     match std::fs::remove_file(staged_path(path)) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(StorageError::file(path.display().to_string())(error))
+            Err(StorageError::file(path.display(), error))
         }
         _ => Ok(()),
     }
@@ -50,7 +50,7 @@ impl StagedFile {
         complete: &Path,
         received: u64,
     ) -> Result<Self, StorageError> {
-        let wrong = || path.display().to_string();
+        let fail = |error| StorageError::file(path.display(), error);
         let open = |path: &Path, new: bool| {
             OpenOptions::new().read(true).write(true).create_new(new).mode(0o600).open(path)
         };
@@ -60,16 +60,16 @@ impl StagedFile {
         };
         let file = match present {
             Err(error) if error.kind() == io::ErrorKind::NotFound && received > 0 => {
-                return Err(StorageError::Damaged(format!("{} is missing", wrong())));
+                return Err(StorageError::Damaged(format!("{} is missing", path.display())));
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 make_folder(&path).and_then(|()| open(&path, true))
             }
             other => other,
         };
-        let file = file.map_err(StorageError::file(wrong()))?;
+        let file = file.map_err(fail)?;
         if received == 0 {
-            sync_name(&path).map_err(StorageError::file(wrong()))?;
+            sync_name(&path).map_err(fail)?;
         }
         Ok(Self { file: Arc::new(file), path })
     }
@@ -79,7 +79,7 @@ impl StagedFile {
     }
 
     /// Takes in what was written past `from`, up to `limit`, makes it durable, and returns where it ends.
-    pub(super) fn read_tail(
+    pub(super) fn read_unacknowledged(
         &self,
         from: u64,
         limit: u64,
@@ -100,13 +100,13 @@ impl StagedFile {
             }
             Ok(at)
         };
-        read().map_err(StorageError::file(self.path.display().to_string()))
+        read().map_err(|error| StorageError::file(self.path.display(), error))
     }
 
     /// Cuts off what is past `length`. Returns `Damaged` if the file is shorter than what was acknowledged.
     pub(super) fn cut(&self, length: u64) -> Result<(), StorageError> {
         let present =
-            self.file.metadata().map_err(StorageError::file(self.path.display().to_string()))?;
+            self.file.metadata().map_err(|error| StorageError::file(self.path.display(), error))?;
         if present.len() < length {
             return Err(StorageError::Damaged(format!(
                 "{} has {} bytes, but {length} were acknowledged",
@@ -117,7 +117,7 @@ impl StagedFile {
         if present.len() > length {
             self.file
                 .set_len(length)
-                .map_err(StorageError::file(self.path.display().to_string()))?;
+                .map_err(|error| StorageError::file(self.path.display(), error))?;
         }
         Ok(())
     }
@@ -132,7 +132,7 @@ pub(super) fn take_name(staged: &Path, path: &Path) -> Result<(), StorageError> 
         }
         disk::sync_folder(path.parent().unwrap_or(Path::new("/")))
     };
-    rename().map_err(StorageError::file(path.display().to_string()))
+    rename().map_err(|error| StorageError::file(path.display(), error))
 }
 
 /// Writes pieces one after the other.

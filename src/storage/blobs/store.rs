@@ -66,7 +66,7 @@ impl Blobs {
     pub fn open_folder(folder: &Path) -> Result<Self, StorageError> {
         instance::make_folder(folder, instance::PRIVATE)?;
         let path =
-            folder.canonicalize().map_err(StorageError::file(folder.display().to_string()))?;
+            folder.canonicalize().map_err(|error| StorageError::file(folder.display(), error))?;
         let store = Arc::new(LocalFileSystem::new_with_prefix(&path)?.with_fsync(true));
         Ok(Self(Place::Folder { path, store }))
     }
@@ -111,9 +111,7 @@ impl Blobs {
     ) -> Result<Option<Url>, StorageError> {
         match &self.0 {
             Place::Folder { .. } => Ok(None),
-            Place::Bucket(bucket) => {
-                Box::pin(bucket.signed_url(key, method, good_for)).await.map(Some)
-            }
+            Place::Bucket(bucket) => bucket.signed_url(key, method, good_for).await.map(Some),
         }
     }
 
@@ -121,7 +119,7 @@ impl Blobs {
     pub async fn stored_object(&self, key: &str) -> Result<Option<StoredObject>, StorageError> {
         match &self.0 {
             Place::Folder { .. } => Ok(None),
-            Place::Bucket(bucket) => Box::pin(bucket.stored_object(key)).await,
+            Place::Bucket(bucket) => bucket.stored_object(key).await,
         }
     }
 
@@ -133,7 +131,7 @@ impl Blobs {
     ) -> Result<Option<Findings>, StorageError> {
         match &self.0 {
             Place::Folder { .. } => Ok(None),
-            Place::Bucket(bucket) => Box::pin(bucket.probe(key, bytes)).await.map(Some),
+            Place::Bucket(bucket) => bucket.probe(key, bytes).await.map(Some),
         }
     }
 
@@ -162,7 +160,7 @@ impl Blobs {
             Place::Folder { .. } => self.local_path(key).unwrap_or_default(),
         };
         let opened = spawn_blocking(move || {
-            std::fs::File::open(&path).map_err(StorageError::file(path.display().to_string()))
+            std::fs::File::open(&path).map_err(|error| StorageError::file(path.display(), error))
         });
         let file = opened.await.map_err(|error| StorageError::Unavailable(error.to_string()))??;
         Ok(BlobReader::local(Arc::new(file), size))
@@ -183,7 +181,7 @@ impl Blobs {
             }
             Place::Bucket(bucket) => (bucket.objects(), bucket.location(key), bucket.attributes()),
         };
-        Box::pin(copying::copy(reader, &store, &location, digest, attributes)).await
+        copying::copy(reader, &store, &location, digest, attributes).await
     }
 
     /// Deletes a blob's bytes, complete or not. Missing ones are no error.
@@ -191,7 +189,7 @@ impl Blobs {
         match &self.0 {
             Place::Bucket(bucket) => {
                 spool::remove(&bucket.spool.join(key))?;
-                Box::pin(bucket.remove(key, multipart)).await
+                bucket.remove(key, multipart).await
             }
             Place::Folder { store, .. } => {
                 let path = self.local_path(key).unwrap_or_default();
@@ -207,5 +205,5 @@ impl Blobs {
 }
 
 fn free_bytes(folder: &Path) -> Result<u64, StorageError> {
-    disk::free_bytes(folder).map_err(StorageError::file(folder.display().to_string()))
+    disk::free_bytes(folder).map_err(|error| StorageError::file(folder.display(), error))
 }

@@ -17,7 +17,7 @@ impl Blobs {
         size: u64,
     ) -> Result<Option<Multipart>, StorageError> {
         match &self.0 {
-            Place::Bucket(bucket) if size > 0 => Box::pin(bucket.begin(key, size)).await.map(Some),
+            Place::Bucket(bucket) if size > 0 => bucket.begin(key, size).await.map(Some),
             _ => Ok(None),
         }
     }
@@ -25,7 +25,7 @@ impl Blobs {
     /// Aborts a multipart upload without deleting the blob's other bytes.
     pub async fn abort_multipart(&self, key: &str, multipart: &str) -> Result<(), StorageError> {
         match &self.0 {
-            Place::Bucket(bucket) => Box::pin(bucket.abort(key, multipart)).await,
+            Place::Bucket(bucket) => bucket.abort(key, multipart).await,
             Place::Folder { .. } => Ok(()),
         }
     }
@@ -37,7 +37,7 @@ impl Blobs {
                 let path = self.local_path(&growing.key).unwrap_or_default();
                 Appender::in_folder(staged_path(&path), path, growing).await
             }
-            Place::Bucket(bucket) => Box::pin(Appender::in_bucket(bucket.clone(), growing)).await,
+            Place::Bucket(bucket) => Appender::in_bucket(bucket.clone(), growing).await,
         }
     }
 
@@ -45,7 +45,7 @@ impl Blobs {
     pub async fn complete(&self, whole: &Complete) -> Result<(), StorageError> {
         let path = match &self.0 {
             Place::Bucket(bucket) => {
-                Box::pin(bucket.complete(whole)).await?;
+                bucket.complete(whole).await?;
                 return spool::remove(&bucket.spool.join(&whole.key));
             }
             Place::Folder { .. } => self.local_path(&whole.key).unwrap_or_default(),
@@ -57,7 +57,7 @@ impl Blobs {
     /// Deletes a tail that another one or a whole part has replaced.
     pub async fn remove_tail(&self, key: &str, tail: &str) -> Result<(), StorageError> {
         match &self.0 {
-            Place::Bucket(bucket) => Box::pin(bucket.remove_tail(key, tail)).await,
+            Place::Bucket(bucket) => bucket.remove_tail(key, tail).await,
             Place::Folder { .. } => Ok(()),
         }
     }

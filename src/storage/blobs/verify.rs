@@ -94,9 +94,7 @@ impl Blobs {
                     examined => examined,
                 }
             }
-            Place::Bucket(bucket) => {
-                Box::pin(examine_object(self, bucket, (key, size), digest, pace)).await
-            }
+            Place::Bucket(bucket) => examine_object(self, bucket, (key, size), digest, pace).await,
         }
     }
 }
@@ -168,7 +166,7 @@ async fn examine_file(
     });
     let (file, length) = match opened.await {
         Ok(opened) => opened,
-        Err(error) => return about(error).map_err(StorageError::file(what)),
+        Err(error) => return about(error).map_err(|error| StorageError::file(what, error)),
     };
     if length != size {
         return Ok(wrong_length(length, size));
@@ -187,7 +185,7 @@ async fn examine_file(
         let count;
         (hash, buffer, count) = match read.await {
             Ok(read) => read,
-            Err(error) => return about(error).map_err(StorageError::file(what)),
+            Err(error) => return about(error).map_err(|error| StorageError::file(what, error)),
         };
         if count == 0 {
             return Ok(wrong_length(offset, size));

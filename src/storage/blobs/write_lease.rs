@@ -13,13 +13,13 @@ use crate::storage::error::{StorageError, away};
 
 /// The end of the time for which requests may be in progress. Clones share renewals.
 #[derive(Debug, Clone)]
-pub struct Hold {
+pub struct WriteLease {
     length: Duration,
     until: Arc<watch::Sender<Instant>>,
 }
 
-impl Hold {
-    /// Creates a hold that lasts `length` from `begun`, which has to be a time before the database was asked for it.
+impl WriteLease {
+    /// Creates a lease that lasts `length` from `begun`, which has to be a time before the database was asked for it.
     pub fn new(begun: Instant, length: Duration) -> Self {
         Self { length, until: Arc::new(watch::Sender::new(begun + length)) }
     }
@@ -28,7 +28,7 @@ impl Hold {
         self.until.send_replace(begun + self.length);
     }
 
-    /// Ends the hold: the blob belongs to another writer, or to none.
+    /// Ends the lease: the blob belongs to another writer, or to none.
     pub fn end(&self) {
         self.until.send_replace(Instant::now());
     }
@@ -72,29 +72,29 @@ mod tests {
     const LENGTH: Duration = Duration::from_millis(50);
 
     #[tokio::test]
-    async fn work_goes_on_while_the_hold_is_renewed_and_no_longer() {
-        let hold = Hold::new(Instant::now(), LENGTH);
+    async fn work_goes_on_while_the_lease_is_renewed_and_no_longer() {
+        let lease = WriteLease::new(Instant::now(), LENGTH);
         let renewing = async {
             for _ in 0..10 {
                 tokio::time::sleep(LENGTH / 5).await;
-                hold.renew(Instant::now());
+                lease.renew(Instant::now());
             }
         };
         let work = async {
             tokio::time::sleep(LENGTH * 2).await;
             Ok(())
         };
-        let (done, ()) = tokio::join!(hold.during(work), renewing);
+        let (done, ()) = tokio::join!(lease.during(work), renewing);
         done.unwrap();
         let forever = std::future::pending::<Result<(), StorageError>>();
-        assert!(hold.during(forever).await.is_err());
+        assert!(lease.during(forever).await.is_err());
     }
 
     #[tokio::test]
-    async fn an_ended_hold_begins_nothing() {
-        let hold = Hold::new(Instant::now(), LENGTH);
-        hold.end();
-        let done = hold.during(async { Ok(()) }).await;
+    async fn an_ended_lease_begins_nothing() {
+        let lease = WriteLease::new(Instant::now(), LENGTH);
+        lease.end();
+        let done = lease.during(async { Ok(()) }).await;
         assert!(matches!(done, Err(StorageError::Store(_))));
     }
 }

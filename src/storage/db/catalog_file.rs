@@ -19,9 +19,9 @@ pub struct CatalogFile {
 
 impl CatalogFile {
     pub(super) fn opened(path: &Path) -> Result<Self, StorageError> {
-        let fail = || StorageError::file(path.display().to_string());
-        let path = path.canonicalize().map_err(fail())?;
-        let about = fs::metadata(&path).map_err(fail())?;
+        let fail = |error| StorageError::file(path.display(), error);
+        let path = path.canonicalize().map_err(fail)?;
+        let about = fs::metadata(&path).map_err(fail)?;
         Ok(Self { path, device: about.dev(), inode: about.ino() })
     }
 
@@ -43,16 +43,16 @@ impl CatalogFile {
         let mut name = self.path.clone().into_os_string();
         name.push("-server");
         let lock = PathBuf::from(name);
-        let fail = || StorageError::file(lock.display().to_string());
+        let fail = |error| StorageError::file(lock.display(), error);
         let file =
-            File::options().write(true).create(true).truncate(false).open(&lock).map_err(fail())?;
+            File::options().write(true).create(true).truncate(false).open(&lock).map_err(fail)?;
         match file.try_lock() {
             Ok(()) => Ok(file),
             Err(TryLockError::WouldBlock) => Err(StorageError::InUse(format!(
                 "another imagedepot server uses the catalog {}; servers that share a catalog need PostgreSQL",
                 self.path.display()
             ))),
-            Err(TryLockError::Error(source)) => Err(fail()(source)),
+            Err(TryLockError::Error(source)) => Err(fail(source)),
         }
     }
 }

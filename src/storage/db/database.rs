@@ -116,6 +116,9 @@ impl Db {
         }
     }
 
+    // The futures of PostgreSQL's connections are boxed in these methods, because nearly every other future contains
+    // one of them: otherwise dozens would be larger than Clippy's limit (CONTRIBUTING.md).
+
     /// Begins a transaction that sees a single state of the database.
     pub async fn read(&self) -> Result<Tx, StorageError> {
         Ok(match self {

@@ -7,11 +7,16 @@ use super::migration_list::MIGRATIONS;
 use crate::storage::error::StorageError;
 
 /// The indexes in byte order, regardless of the language that the database was created for.
-const ORDERS: [(&str, &str); 2] = [
+const ORDERS: [(&str, &str); 3] = [
     ("image_order", "create index if not exists image_order on image (name_key collate \"C\")"),
     (
         "publication_order",
         "create index if not exists publication_order on publication (path collate \"C\")",
+    ),
+    (
+        "client_record_order",
+        "create index if not exists client_record_order on client_record \
+         (client_key collate \"C\", image_id, channel_id)",
     ),
 ];
 

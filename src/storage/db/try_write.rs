@@ -38,7 +38,7 @@ impl Db {
     /// Returns the free space of the disk with the catalog's file; none if the catalog is on a database server.
     pub fn free_bytes(&self) -> Result<Option<u64>, StorageError> {
         let Some(file) = self.file() else { return Ok(None) };
-        disk::free_bytes(&file).map(Some).map_err(StorageError::file(file.display().to_string()))
+        disk::free_bytes(&file).map(Some).map_err(|error| StorageError::file(file.display(), error))
     }
 
     fn file(&self) -> Option<PathBuf> {
@@ -50,10 +50,10 @@ impl Db {
 }
 
 fn look_at(file: &Path) -> Result<(), StorageError> {
-    let fail = || StorageError::file(file.display().to_string());
-    std::fs::metadata(file).map_err(fail())?;
-    if disk::is_read_only(file).map_err(fail())? {
-        return Err(fail()(io::ErrorKind::ReadOnlyFilesystem.into()));
+    let fail = |error| StorageError::file(file.display(), error);
+    std::fs::metadata(file).map_err(fail)?;
+    if disk::is_read_only(file).map_err(fail)? {
+        return Err(fail(io::ErrorKind::ReadOnlyFilesystem.into()));
     }
     Ok(())
 }

@@ -21,7 +21,7 @@ macro_rules! account_columns {
 pub(super) use account_columns;
 
 /// The initial values of a new user.
-pub struct NewAccount<'a> {
+pub struct AccountRecord<'a> {
     pub id: Uuid,
     pub name: &'a AccountName,
     pub password_hash: &'a str,
@@ -32,7 +32,7 @@ pub struct NewAccount<'a> {
 
 impl Tx {
     /// Inserts a user. Returns `Duplicate` if the name is taken.
-    pub async fn insert_account(&mut self, new: &NewAccount<'_>) -> Result<(), StorageError> {
+    pub async fn insert_account(&mut self, new: &AccountRecord<'_>) -> Result<(), StorageError> {
         insert!(self, "account", {
             id: new.id,
             name: new.name,

@@ -24,7 +24,7 @@ macro_rules! certificate_mapping_columns {
 pub(super) use certificate_mapping_columns;
 
 /// The initial values of a new mapping.
-pub struct NewCertificateMapping<'a> {
+pub struct CertificateMappingRecord<'a> {
     pub id: Uuid,
     pub name: &'a MappingName,
     pub criterion: &'a Criterion,
@@ -111,7 +111,7 @@ impl Tx {
     /// Inserts a mapping. Returns `Duplicate` if the name or the certificate is taken.
     pub async fn insert_certificate_mapping(
         &mut self,
-        new: &NewCertificateMapping<'_>,
+        new: &CertificateMappingRecord<'_>,
     ) -> Result<(), StorageError> {
         let (certificate, fingerprint, rules) = match new.criterion {
             Criterion::Certificate(certificate) => (

@@ -34,6 +34,8 @@ macro_rules! promotion {
     };
 }
 
+pub(super) use promotion;
+
 struct WithChannel {
     promotion: Promotion,
     channel_name: ChannelName,

@@ -21,7 +21,7 @@ macro_rules! api_token_columns {
 pub(super) use api_token_columns;
 
 /// The initial values of a new token.
-pub struct NewToken<'a> {
+pub struct TokenRecord<'a> {
     pub id: Uuid,
     pub name: &'a TokenName,
     pub roles: &'a [Role],
@@ -33,7 +33,7 @@ pub struct NewToken<'a> {
 }
 
 /// The initial values of a new key.
-pub struct NewSigningKey<'a> {
+pub struct SigningKeyRecord<'a> {
     pub id: Uuid,
     pub issuer: &'a str,
     pub private_key: &'a str,
@@ -42,7 +42,7 @@ pub struct NewSigningKey<'a> {
 }
 
 impl Tx {
-    pub async fn insert_token(&mut self, new: &NewToken<'_>) -> Result<(), StorageError> {
+    pub async fn insert_token(&mut self, new: &TokenRecord<'_>) -> Result<(), StorageError> {
         insert!(self, "api_token", {
             id: new.id,
             name: new.name,
@@ -151,7 +151,7 @@ impl Tx {
 
     pub async fn insert_signing_key(
         &mut self,
-        new: &NewSigningKey<'_>,
+        new: &SigningKeyRecord<'_>,
     ) -> Result<(), StorageError> {
         insert!(self, "signing_key", {
             id: new.id,

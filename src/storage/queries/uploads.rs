@@ -9,7 +9,7 @@ use crate::model::{FileRole, Upload, UploadProtocol, UploadState};
 use crate::storage::{StorageError, Tx};
 
 /// The initial values of a new session; its blob's row must exist.
-pub struct NewUpload<'a> {
+pub struct UploadRecord<'a> {
     pub id: Uuid,
     pub revision_id: Uuid,
     pub role: FileRole,
@@ -42,7 +42,7 @@ impl Tx {
     /// Inserts a session, held by its first writer if there is one.
     pub async fn insert_upload(
         &mut self,
-        new: &NewUpload<'_>,
+        new: &UploadRecord<'_>,
         holder: Option<&Holder<'_>>,
     ) -> Result<(), StorageError> {
         let claim = holder.map_or(0, |holder| holder.claim);

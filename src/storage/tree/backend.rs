@@ -49,7 +49,7 @@ impl Tree {
             (Self::Bucket(tree), Entry::Object { tag: listed, .. })
                 if listed.as_deref() != Some(tag) =>
             {
-                *listed = Box::pin(tree.tag(path)).await?;
+                *listed = tree.tag(path).await?;
                 Ok(())
             }
             _ => Ok(()),
@@ -64,7 +64,7 @@ impl Tree {
                 let files = blocking(move || tree.list(&folder)).await?;
                 Ok(files.into_iter().map(|(name, file)| (name, Entry::File(file))).collect())
             }
-            Self::Bucket(tree) => Box::pin(tree.list(folder)).await,
+            Self::Bucket(tree) => tree.list(folder).await,
         }
     }
 
@@ -75,7 +75,7 @@ impl Tree {
                 let tree = tree.clone();
                 blocking(move || tree.folders()).await
             }
-            Self::Bucket(tree) => Box::pin(tree.folders()).await,
+            Self::Bucket(tree) => tree.folders().await,
         }
     }
 
@@ -122,7 +122,7 @@ impl Tree {
             }
             Self::Bucket(tree) => {
                 let source = blobs.copy_source(&original.blob_key).ok_or_else(elsewhere)?;
-                Box::pin(tree.publish(path, original, &source)).await.map(Some)
+                tree.publish(path, original, &source).await.map(Some)
             }
         }
     }
@@ -134,7 +134,7 @@ impl Tree {
                 let path = tree.root().join(path);
                 let opened = blocking(move || {
                     std::fs::File::open(&path)
-                        .map_err(StorageError::file(path.display().to_string()))
+                        .map_err(|error| StorageError::file(path.display(), error))
                 });
                 Ok(BlobReader::local(Arc::new(opened.await?), size))
             }
@@ -159,7 +159,7 @@ impl Tree {
     }
 
     /// Writes a document of a channel's folder as a whole. A bucket stores the document's headers with it.
-    pub async fn write(
+    pub async fn write_document(
         &self,
         path: &str,
         document: FolderDocument,
@@ -168,9 +168,9 @@ impl Tree {
         match self {
             Self::Folder(tree) => {
                 let (tree, path) = (tree.clone(), path.to_owned());
-                blocking(move || tree.write(&path, &content)).await
+                blocking(move || tree.write_document(&path, &content)).await
             }
-            Self::Bucket(tree) => Box::pin(tree.write(path, document, content)).await,
+            Self::Bucket(tree) => tree.write_document(path, document, content).await,
         }
     }
 
@@ -181,7 +181,7 @@ impl Tree {
                 let (tree, path) = (tree.clone(), path.to_owned());
                 Ok(blocking(move || tree.read(&path)).await?.map(Bytes::from))
             }
-            Self::Bucket(tree) => Box::pin(tree.read(path)).await,
+            Self::Bucket(tree) => tree.read(path).await,
         }
     }
 
@@ -200,7 +200,7 @@ impl Tree {
                 .await
             }
             // A bucket has no folders, only names with a slash in them.
-            Self::Bucket(tree) => Box::pin(tree.remove(path)).await,
+            Self::Bucket(tree) => tree.remove(path).await,
         }
     }
 }

@@ -118,7 +118,7 @@ impl TreeBucket {
         })
     }
 
-    pub(super) async fn write(
+    pub(super) async fn write_document(
         &self,
         path: &str,
         document: FolderDocument,

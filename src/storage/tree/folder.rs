@@ -28,8 +28,9 @@ pub struct TreeFolder {
 impl TreeFolder {
     /// Opens the folder, which is created (0755) if absent.
     pub fn open(root: &Path) -> Result<Self, StorageError> {
-        make_folder(root).map_err(StorageError::file(root.display().to_string()))?;
-        let root = root.canonicalize().map_err(StorageError::file(root.display().to_string()))?;
+        make_folder(root).map_err(|error| StorageError::file(root.display(), error))?;
+        let root =
+            root.canonicalize().map_err(|error| StorageError::file(root.display(), error))?;
         Ok(Self { root })
     }
 
@@ -42,7 +43,7 @@ impl TreeFolder {
     /// deleted on the way.
     pub fn list(&self, folder: &str) -> Result<BTreeMap<String, fs::Metadata>, StorageError> {
         let path = self.root.join(folder);
-        let fail = StorageError::file(path.display().to_string());
+        let fail = |error| StorageError::file(path.display(), error);
         match list_files(&path) {
             Ok(files) => Ok(files),
             Err(error) if is_absent(&error) => Ok(BTreeMap::new()),
@@ -63,7 +64,7 @@ impl TreeFolder {
             folders.sort_unstable();
             Ok(folders)
         };
-        list().map_err(StorageError::file(self.root.display().to_string()))
+        list().map_err(|error| StorageError::file(self.root.display(), error))
     }
 
     /// Reports whether a file found in the tree is a blob's published form: the same file by a hard link, or a copy
@@ -83,7 +84,7 @@ impl TreeFolder {
     ) -> Result<(), StorageError> {
         let target = self.root.join(path);
         self.publish_at(&target, blob, original)
-            .map_err(StorageError::file(target.display().to_string()))
+            .map_err(|error| StorageError::file(target.display(), error))
     }
 
     fn publish_at(&self, target: &Path, path: &Path, original: &Original) -> io::Result<()> {
@@ -108,9 +109,9 @@ impl TreeFolder {
     }
 
     /// Writes a small file as a whole.
-    pub fn write(&self, path: &str, content: &[u8]) -> Result<(), StorageError> {
+    pub fn write_document(&self, path: &str, content: &[u8]) -> Result<(), StorageError> {
         let target = self.root.join(path);
-        self.write_at(&target, content).map_err(StorageError::file(target.display().to_string()))
+        self.write_at(&target, content).map_err(|error| StorageError::file(target.display(), error))
     }
 
     fn write_at(&self, target: &Path, content: &[u8]) -> io::Result<()> {
@@ -132,7 +133,7 @@ impl TreeFolder {
         match fs::read(&target) {
             Ok(content) => Ok(Some(content)),
             Err(error) if is_absent(&error) => Ok(None),
-            Err(error) => Err(StorageError::file(target.display().to_string())(error)),
+            Err(error) => Err(StorageError::file(target.display(), error)),
         }
     }
 
@@ -144,7 +145,7 @@ impl TreeFolder {
                 Some(folder) if folder.exists() => sync_folder(folder),
                 _ => Ok(()),
             })
-            .map_err(StorageError::file(target.display().to_string()))
+            .map_err(|error| StorageError::file(target.display(), error))
     }
 
     /// Removes a folder below the root if it is empty, such as that of a deleted channel.

@@ -246,15 +246,15 @@ async fn fetch_rows(
     note: &BackupNote,
     scratch: &Path,
 ) -> Result<std::fs::File> {
-    let fail = || StorageError::file(scratch.display().to_string());
-    let mut file = unnamed_file(scratch).map_err(fail())?;
+    let fail = |error| StorageError::file(scratch.display(), error);
+    let mut file = unnamed_file(scratch).map_err(fail)?;
     let reader = backup_store.catalog_reader(&format!("{name}.jsonl"), note.catalog.size)?;
     let (mut hash, mut stream) = (RunningHash::default(), reader.stream(0..reader.size()));
     while let Some(bytes) = stream.next().await {
         let bytes =
             bytes.map_err(|error| StorageError::Damaged(format!("{name}.jsonl: {error}")))?;
         hash.update(&bytes);
-        file.write_all(&bytes).map_err(fail())?;
+        file.write_all(&bytes).map_err(fail)?;
     }
     if hash.finish() != note.catalog.digest {
         return Err(StorageError::Damaged(format!("{name}.jsonl has another digest")).into());

@@ -129,10 +129,10 @@ impl Trial {
         trial
     }
 
-    async fn take(&mut self, step: &Step) {
+    async fn perform(&mut self, step: &Step) {
         let done = match step {
             Step::Upload { image, size, seal } => self.upload(IMAGES[*image], *size, *seal).await,
-            Step::Abandon { image } => Box::pin(self.abandon(IMAGES[*image])).await,
+            Step::Abandon { image } => self.abandon(IMAGES[*image]).await,
             Step::Promote { image, channel, pick } => self.promote(*image, *channel, *pick).await,
             Step::RollBack { image, channel, as_new_revision } => {
                 let (image, channel) = (name(*image), CHANNELS[*channel].parse().unwrap());
@@ -346,7 +346,7 @@ async fn a_dry_run_knows_what_the_tree_still_needs() {
         Step::Collect { immediately: true },
     ];
     for step in &steps {
-        trial.take(step).await;
+        trial.perform(step).await;
     }
     trial.end().await;
 }
@@ -361,9 +361,9 @@ fn whatever_happens_to_images_their_bytes_stay_and_all_others_go() {
         runtime.block_on(async {
             let mut trial = Trial::begin().await;
             for step in &steps {
-                Box::pin(trial.take(step)).await;
+                trial.perform(step).await;
             }
-            Box::pin(trial.end()).await;
+            trial.end().await;
         });
         Ok(())
     });

@@ -31,9 +31,7 @@ impl Catalog {
         let mut is_decided = true;
         for path in self.copies_of(blob).await? {
             let healed = match self.tree.reader(&path, blob.size).await {
-                Ok(reader) => {
-                    Box::pin(self.heal_from(&Actor::system("scrub"), &file, &reader)).await
-                }
+                Ok(reader) => self.heal_from(&Actor::system("scrub"), &file, &reader).await,
                 Err(error) => Err(error.into()),
             };
             match healed {
@@ -70,7 +68,7 @@ impl Catalog {
             }
             let reader = backup_store.reader(&file.digest, file.size);
             let healed = match reader {
-                Ok(reader) => Box::pin(self.heal_from(actor, &file, &reader)).await,
+                Ok(reader) => self.heal_from(actor, &file, &reader).await,
                 Err(error) => Err(error.into()),
             };
             if let Err(error) = healed {
@@ -98,7 +96,7 @@ impl Catalog {
             condition: Precondition::None,
             protocol: UploadProtocol::Put,
         };
-        let mut incoming = Box::pin(self.receive(actor, announced)).await?;
+        let mut incoming = self.receive(actor, announced).await?;
         let mut bytes = reader.stream(0..reader.size());
         while let Some(some) = bytes.next().await {
             let written = match some {
@@ -113,7 +111,7 @@ impl Catalog {
                 return Err(error);
             }
         }
-        Box::pin(incoming.finish(actor)).await.map(drop)
+        incoming.finish(actor).await.map(drop)
     }
 }
 

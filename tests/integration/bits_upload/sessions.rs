@@ -129,7 +129,7 @@ async fn a_session_without_progress_expires(database: Database) {
     refused(&empty.part(&ckm(1), 0..10).await, 500, SESSION_NOT_FOUND);
     tokio::time::sleep(Duration::from_secs(3)).await;
     refused(&begun.part(&ckm(1), 40..50).await, 500, SESSION_NOT_FOUND);
-    // The client begins anew, and ends well.
+    // The client begins again, and ends well.
     let transfer = begun.upload(&ckm(1), 100_000).await;
     assert_eq!(transfer.sessions, 1);
 }

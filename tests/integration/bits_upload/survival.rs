@@ -48,7 +48,7 @@ async fn a_repeat_finds_its_session_whenever_it_comes(database: Database) {
         client.write(&borrowed(&headers), &file).await.expect("a line");
         tokio::time::sleep(Duration::from_micros(random_below(30_000))).await;
         client.hang_up();
-        // At once, and in this session: neither "later" nor "begin anew".
+        // At once, and in this session: neither "later" nor "begin again".
         let transfer = client.upload(&file, 4000).await;
         assert_eq!((transfer.sessions, transfer.unanswered), (0, 0));
         holds(&depot.admin(), round, "ckm", &file).await;

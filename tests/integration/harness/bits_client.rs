@@ -2,7 +2,7 @@
 //!
 //! One request at a time on a connection that is kept. [`BitsClient::upload`] behaves as section 3.1.5 has
 //! it: upon 200 and 416 alike it goes on where `BITS-Received-Content-Range` says, upon a session that is
-//! not found it begins anew, upon 413 it sends less at a time, and without an answer it connects again,
+//! not found it begins again, upon 413 it sends less at a time, and without an answer it connects again,
 //! sends a Ping, and repeats itself. The packets stand alone, too, for tests that misbehave.
 
 use std::time::Duration;

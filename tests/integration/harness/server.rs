@@ -118,7 +118,7 @@ impl Server {
         self.signal(Signal::TERM);
     }
 
-    /// Asks the server to read its certificates anew.
+    /// Asks the server to read its certificates again.
     pub fn ask_to_reload(&self) {
         self.signal(Signal::HUP);
     }

@@ -38,6 +38,8 @@ pub enum Given {
     Pinned,
     /// A promotion that another person has asked for, and an administrator has approved; more have to.
     Requested,
+    /// A client on record, which asked about the image.
+    Checked,
 }
 
 /// The body of the call.
@@ -55,6 +57,8 @@ pub enum Body {
     /// The bytes of an upload.
     Tus,
     TusHeaders,
+    /// What a client did.
+    Report,
 }
 
 /// The outcome of an operation for a caller who is confined to other images.
@@ -89,6 +93,9 @@ impl Body {
             Self::Mapping => {
                 let rules = json!([{"field": "subject", "attribute": "CN", "match": name}]);
                 json!({"name": name, "user": "admin", "rules": rules})
+            }
+            Self::Report => {
+                json!({"image": image, "channel": "test", "revision": 1, "status": "applied"})
             }
             Self::Upload => json!({"image": image, "revision": 1, "role": "ckm", "size": 3}),
             Self::Nothing | Self::Bytes | Self::Tus | Self::TusHeaders => return None,
@@ -218,6 +225,7 @@ fn of_channels() -> Vec<Operation> {
             PROMOTERS,
             Given::Requested,
         ),
+        all("GET /api/v1/images/{image}/channels/{channel}/progress", READERS, Given::Promoted),
         all("GET /api/v1/images/{image}/channels/{channel}/pins", READERS, Given::Pinned),
         all("GET /api/v1/images/{image}/channels/{channel}/pins/{client}", READERS, Given::Pinned),
         all("PUT /api/v1/images/{image}/channels/{channel}/pins/{client}", PROMOTERS, Given::Ready)
@@ -230,6 +238,11 @@ fn of_channels() -> Vec<Operation> {
         all("GET /api/v1/update-check/explain", READERS, Given::Promoted)
             .asks("?image={image}&channel=test"),
         all("GET /api/v1/images/{image}/promotions", READERS, Given::Promoted),
+        all("GET /api/v1/clients", READERS, Given::Checked).but_elsewhere(Elsewhere::NotShown),
+        all("DELETE /api/v1/clients", ADMINS, Given::Nothing).asks("?q=nobody-*"),
+        all("GET /api/v1/clients/{client}", READERS, Given::Checked),
+        all("POST /api/v1/clients/{client}/reports", EVERYONE, Given::Promoted).sends(Body::Report),
+        all("DELETE /api/v1/clients/{client}", ADMINS, Given::Checked),
         all("GET /api/v1/publications", READERS, Given::Promoted),
         all("POST /api/v1/publications/reconcile", ADMINS, Given::Nothing),
         all("POST /api/v1/gc", ADMINS, Given::Nothing),

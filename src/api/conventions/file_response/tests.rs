@@ -14,7 +14,7 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStoreExt as _, path};
 use reqwest::Response;
 
-use super::{Identity, ServedFile, respond};
+use super::{ContentIdentity, ServedFile, respond};
 use crate::model::Digest;
 use crate::storage::blobs::BlobReader;
 
@@ -33,7 +33,7 @@ const SOURCES: [&str; 3] = ["local", "remote", "memory"];
 fn served(reader: BlobReader) -> ServedFile {
     ServedFile {
         reader,
-        identity: Identity::Bytes(Digest::of(&CONTENT)),
+        identity: ContentIdentity::Bytes(Digest::of(&CONTENT)),
         last_modified: DateTime::from_timestamp(784_111_777, 500_000_000),
         content_type: "application/octet-stream".into(),
         cache_control: "public, max-age=31536000, immutable",

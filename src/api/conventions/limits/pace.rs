@@ -11,12 +11,12 @@ const BURST: Duration = Duration::from_millis(250);
 
 /// A number of bytes a second, and the time at which the line is free again.
 #[derive(Debug)]
-pub struct Pace {
+pub struct SendPace {
     bytes_per_second: u64,
     free_at: Mutex<Instant>,
 }
 
-impl Pace {
+impl SendPace {
     /// Returns a pace, or none if there is no limit.
     pub fn new(bytes_per_second: u64, now: Instant) -> Option<Self> {
         (bytes_per_second > 0).then(|| Self { bytes_per_second, free_at: Mutex::new(now) })
@@ -45,7 +45,7 @@ mod tests {
     #[test]
     fn what_is_sent_under_a_pace_takes_its_time() {
         let start = Instant::now();
-        let pace = Pace::new(1_000_000, start).unwrap();
+        let pace = SendPace::new(1_000_000, start).unwrap();
         let mut now = start;
         for _ in 0..100 {
             now += pace.take(100_000, now);
@@ -58,9 +58,9 @@ mod tests {
     #[test]
     fn an_idle_line_does_not_save_up() {
         let start = Instant::now();
-        let pace = Pace::new(1_000, start).unwrap();
+        let pace = SendPace::new(1_000, start).unwrap();
         let later = start + Duration::from_hours(1);
         assert_eq!(pace.take(1_000, later), Duration::from_millis(750));
-        assert!(Pace::new(0, start).is_none());
+        assert!(SendPace::new(0, start).is_none());
     }
 }

@@ -201,6 +201,8 @@ refusals! {
         "The revision has no file in this role yet.";
     ChannelNotFound: NOT_FOUND, "channel_not_found", GiveUp, catalog Error::ChannelNotFound,
         "There is no channel of this name.";
+    ClientNotFound: NOT_FOUND, "client_not_found", GiveUp, catalog Error::ClientNotFound,
+        "There is no client of this id on record, or it asked only about images that the caller may not know of.";
     UserNotFound: NOT_FOUND, "user_not_found", GiveUp, catalog Error::AccountNotFound,
         "There is no user of this name.";
     TokenNotFound: NOT_FOUND, "token_not_found", GiveUp, catalog Error::TokenNotFound,

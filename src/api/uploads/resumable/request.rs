@@ -17,13 +17,13 @@ use crate::wire::resumable as fields;
 
 /// The file that an upload will become.
 #[derive(Debug, Clone, Deserialize)]
-pub struct Target {
+pub struct UploadTarget {
     pub image: ImageName,
     pub revision: i64,
     pub role: FileRole,
 }
 
-impl Target {
+impl UploadTarget {
     /// Reads the target from the query of `POST /uploads`.
     pub fn in_query(call: &Call) -> Result<Self, Problem> {
         let query = Query::<Self>::from_query(call.request.query_string());

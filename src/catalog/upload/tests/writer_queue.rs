@@ -20,7 +20,7 @@ fn pieces_that_follow_at_once_go_on_under_one_claim_and_others_get_the_session_w
         tokio::time::sleep(std::time::Duration::from_millis(300)).await;
         let left = trial.catalog.upload(&trial.actor, trial.upload).await.unwrap();
         assert_eq!(left.holder, None);
-        Box::pin(trial.end()).await;
+        trial.end().await;
     });
 }
 
@@ -34,7 +34,7 @@ fn a_session_that_rests_is_let_go_by_itself() {
         let left = trial.catalog.upload(&trial.actor, trial.upload).await.unwrap();
         assert_eq!(left.holder, None);
         trial.append(1000, 1000, End::Killed).await;
-        Box::pin(trial.end()).await;
+        trial.end().await;
     });
 }
 
@@ -67,7 +67,7 @@ async fn an_append_waits_while_its_upload_is_finished(environment: &Environment)
         catalog.claim(&mut turn, id, lease::Unrecorded::Count, &|_| Ok(())).await.unwrap();
     catalog.open_claimed(&mut claimed).await.unwrap();
     catalog
-        .finish_claimed(&trial.actor, &claimed.upload, claimed.number, &claimed.hold)
+        .finish_claimed(&trial.actor, &claimed.upload, claimed.number, &claimed.lease)
         .await
         .unwrap();
     drop(turn);

@@ -5,9 +5,9 @@
 //! may be shorter, so a file that has arrived completely has no tail.
 //!
 //! A part request of a writer that was taken over may end after the new writer's request, for example on a server that
-//! was suspended; [`Hold`](crate::storage::blobs::Hold) only keeps that writer from beginning another. It cannot
-//! corrupt the file: parts are named by the ids that the store gave for their content, and completing with a part that
-//! was replaced by other bytes fails. A tail has its writer's number in its name.
+//! was suspended; [`WriteLease`](crate::storage::blobs::WriteLease) only keeps that writer from beginning another. It
+//! cannot corrupt the file: parts are named by the ids that the store gave for their content, and completing with a
+//! part that was replaced by other bytes fails. A tail has its writer's number in its name.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt as _;
@@ -18,7 +18,7 @@ use tokio::task::{JoinError, JoinHandle, spawn_blocking};
 
 use super::spool::Spool;
 use crate::storage::blobs::bucket::Bucket;
-use crate::storage::blobs::growing::{Growing, Kept, StoredPart, Tail};
+use crate::storage::blobs::growing::{Growing, Kept, StoredPart, Unacknowledged};
 use crate::storage::blobs::running_hash::RunningHash;
 use crate::storage::error::{StorageError, away, lost};
 
@@ -51,9 +51,9 @@ impl InBucket {
     /// Opens the blob at the end of what was kept. Bytes that only the bucket has are fetched with the first new byte,
     /// because most clients that open a session only ask for its state.
     pub(super) async fn open(bucket: Bucket, growing: Growing) -> Result<Self, StorageError> {
-        let before = match growing.tail {
-            Tail::TakeIn { of_writer } => Some(of_writer),
-            Tail::CutOff => None,
+        let before = match growing.unacknowledged {
+            Unacknowledged::TakeIn { of_writer } => Some(of_writer),
+            Unacknowledged::CutOff => None,
         };
         let (folder, writer) = (bucket.spool.join(&growing.key), growing.writer);
         let opened = spawn_blocking(move || Spool::open(&folder, writer, before));
@@ -172,8 +172,10 @@ impl InBucket {
                 None if length > from => cut(),
                 None => Ok(()),
             }
-            .map_err(StorageError::file("the spool folder"))?;
-            if file.metadata().map_err(StorageError::file("the spool folder"))?.len() < from {
+            .map_err(|error| StorageError::file("the spool folder", error))?;
+            if file.metadata().map_err(|error| StorageError::file("the spool folder", error))?.len()
+                < from
+            {
                 return Err(StorageError::Damaged(format!(
                     "{from} acknowledged bytes of an incomplete part are missing"
                 )));
@@ -214,7 +216,7 @@ impl InBucket {
     }
 
     /// Brings everything that has settled into the bucket.
-    pub(super) async fn finish(
+    pub(super) async fn flush(
         &mut self,
         settled: u64,
         hash: &RunningHash,
@@ -268,7 +270,7 @@ impl InBucket {
             StorageError::Damaged(format!("{} has no multipart upload", self.growing.key))
         })?;
         let (bucket, key) = (self.bucket.clone(), self.growing.key.clone());
-        let hold = self.growing.hold.clone();
+        let lease = self.growing.lease.clone();
         let bytes = (file, end - first);
         self.sent = end;
         self.sending = Some(Sending {
@@ -276,7 +278,7 @@ impl InBucket {
             end,
             hash_state: hash.save(),
             task: self.bucket.runtime.spawn(async move {
-                bucket.put_part(&key, &multipart.id, number, bytes, &hold).await
+                bucket.put_part(&key, &multipart.id, number, bytes, &lease).await
             }),
         });
         Ok(())
@@ -285,8 +287,8 @@ impl InBucket {
     async fn put_tail(&mut self, settled: u64, hash: &RunningHash) -> Result<(), StorageError> {
         let name = format!("{}-{settled}", self.growing.writer);
         let (file, length) = self.file(settled).await?;
-        let (key, hold) = (&self.growing.key, &self.growing.hold);
-        let name = self.bucket.put_tail(key, &name, (file, length), hold).await?;
+        let (key, lease) = (&self.growing.key, &self.growing.lease);
+        let name = self.bucket.put_tail(key, &name, (file, length), lease).await?;
         self.kept.received = settled;
         self.kept.hash_state = hash.save();
         self.kept.tail = Some(name);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use tokio::task::spawn_blocking;
 
 use super::write_back::WriteBack;
-use crate::storage::blobs::growing::{Growing, Kept, Tail};
+use crate::storage::blobs::growing::{Growing, Kept, Unacknowledged};
 use crate::storage::blobs::running_hash::RunningHash;
 use crate::storage::blobs::staged_file::StagedFile;
 use crate::storage::error::{StorageError, lost};
@@ -25,14 +25,16 @@ impl InFolder {
         growing: Growing,
     ) -> Result<(Self, u64, RunningHash), StorageError> {
         let opened = spawn_blocking(move || {
-            let Growing { size, kept, tail, .. } = growing;
+            let Growing { size, kept, unacknowledged, .. } = growing;
             let mut hash = kept.hash()?;
             let staged = StagedFile::open(path, &complete, kept.received)?;
-            let settled = match tail {
-                Tail::TakeIn { .. } => {
-                    staged.read_tail(kept.received, size.unwrap_or(u64::MAX), &mut hash)?
-                }
-                Tail::CutOff => kept.received,
+            let settled = match unacknowledged {
+                Unacknowledged::TakeIn { .. } => staged.read_unacknowledged(
+                    kept.received,
+                    size.unwrap_or(u64::MAX),
+                    &mut hash,
+                )?,
+                Unacknowledged::CutOff => kept.received,
             };
             staged.cut(settled)?;
             Ok::<_, StorageError>((staged, settled, hash))
@@ -62,11 +64,11 @@ impl InFolder {
         self.write_back.kept()
     }
 
-    pub(super) async fn finish(
+    pub(super) async fn flush(
         &mut self,
         settled: u64,
         hash: &RunningHash,
     ) -> Result<Kept, StorageError> {
-        self.write_back.finish(settled, hash).await
+        self.write_back.flush(settled, hash).await
     }
 }

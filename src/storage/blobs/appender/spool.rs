@@ -48,7 +48,7 @@ impl Spool {
             }
             Ok(())
         };
-        open().map_err(StorageError::file(of_blob.display().to_string()))?;
+        open().map_err(|error| StorageError::file(of_blob.display(), error))?;
         Ok(Self { folder })
     }
 
@@ -66,9 +66,9 @@ impl Spool {
             }
             other => other,
         };
-        let wrong = |error| StorageError::file(path.display().to_string())(error);
-        let file = opened.map_err(wrong)?;
-        let length = file.metadata().map_err(wrong)?.len();
+        let fail = |error| StorageError::file(path.display(), error);
+        let file = opened.map_err(fail)?;
+        let length = file.metadata().map_err(fail)?.len();
         Ok((Arc::new(file), length))
     }
 
@@ -99,7 +99,7 @@ impl Spool {
             }
             Ok(Some(at))
         };
-        read().map_err(StorageError::file(path.display().to_string()))
+        read().map_err(|error| StorageError::file(path.display(), error))
     }
 
     /// Deletes the parts before `number`.
@@ -115,7 +115,7 @@ impl Spool {
             }
             Ok(())
         };
-        remove().map_err(StorageError::file(self.folder.display().to_string()))
+        remove().map_err(|error| StorageError::file(self.folder.display(), error))
     }
 
     fn path(&self, number: u64) -> PathBuf {
@@ -126,7 +126,7 @@ impl Spool {
 /// Deletes everything that is left of a blob here.
 pub(in crate::storage::blobs) fn remove(of_blob: &Path) -> Result<(), StorageError> {
     absent_is_fine(std::fs::remove_dir_all(of_blob))
-        .map_err(StorageError::file(of_blob.display().to_string()))
+        .map_err(|error| StorageError::file(of_blob.display(), error))
 }
 
 /// Lists the keys of the blobs of which there is something here.
@@ -136,7 +136,7 @@ pub(in crate::storage::blobs) fn keys(spool: &Path) -> Result<Vec<String>, Stora
         let names = entries.into_iter().flatten().map(|entry| entry.map(|entry| entry.file_name()));
         names.map(|name| Ok(name?.to_string_lossy().into_owned())).collect::<io::Result<Vec<_>>>()
     };
-    list().map_err(StorageError::file(spool.display().to_string()))
+    list().map_err(|error| StorageError::file(spool.display(), error))
 }
 
 fn absent_is_fine(done: io::Result<()>) -> io::Result<()> {

@@ -74,7 +74,7 @@ impl WriteBack {
     }
 
     /// Brings everything that has settled to stable storage.
-    pub(super) async fn finish(
+    pub(super) async fn flush(
         &mut self,
         settled: u64,
         hash: &RunningHash,
@@ -107,7 +107,9 @@ impl WriteBack {
     fn ended(&mut self, result: Result<io::Result<()>, JoinError>) -> Result<(), StorageError> {
         let covered = self.running.take().map(|running| running.covers);
         let synced = result.map_err(|error| lost(&error)).and_then(|synced| {
-            synced.map_err(StorageError::file("an upload could not be synced to the disk"))
+            synced.map_err(|error| {
+                StorageError::file("an upload could not be synced to the disk", error)
+            })
         });
         self.failed |= synced.is_err();
         synced?;

@@ -14,11 +14,11 @@ use crate::api::depot::Depot;
 use crate::wire::{resumable, tus};
 
 /// The methods that the path accepts, from the list of routes.
-pub struct Announced {
+pub struct AllowedMethods {
     allowed: String,
 }
 
-impl FromRequest for Announced {
+impl FromRequest for AllowedMethods {
     type Error = Problem;
     type Future = Ready<Result<Self, Problem>>;
 
@@ -29,7 +29,7 @@ impl FromRequest for Announced {
     }
 }
 
-impl Announced {
+impl AllowedMethods {
     /// Answers for both protocols.
     pub fn answer(self, depot: &Depot) -> HttpResponse {
         HttpResponse::NoContent()

@@ -10,9 +10,9 @@ use super::super::exit_code::Exit;
 use crate::client::error::Failure;
 use crate::model::{ClientId, Digest};
 
-/// The wanted revision: the one a channel offers, or a number.
+/// The choice of a revision: the one a channel offers, or a number.
 #[derive(Debug, Clone, clap::Args)]
-pub struct Wanted {
+pub struct RevisionChoice {
     /// Name of the image
     #[arg(value_name = "NAME")]
     pub image: String,
@@ -35,7 +35,7 @@ pub struct Wanted {
     pub client: Option<ClientId>,
 }
 
-impl Wanted {
+impl RevisionChoice {
     /// Returns the client id: the machine's name by default. A name that is not a valid id is not sent.
     fn client(&self) -> Result<Option<ClientId>, Failure> {
         if let Some(client) = &self.client {
@@ -50,7 +50,7 @@ impl Wanted {
         Ok(system.nodename().to_str().ok().and_then(|name| name.parse().ok()))
     }
 
-    pub async fn target(&self, connection: &Connection) -> Result<Target, Failure> {
+    pub async fn plan(&self, connection: &Connection) -> Result<FetchPlan, Failure> {
         let found = match self.revision {
             Some(number) => by_number(connection, &self.image, number).await,
             None => offered(connection, &self.image, &self.channel, self.client()?.as_ref()).await,
@@ -64,19 +64,19 @@ impl Wanted {
     }
 }
 
-/// The files of one revision, the index last.
+/// The files to fetch of one revision, the index last.
 #[derive(Debug)]
-pub struct Target {
+pub struct FetchPlan {
     pub image: String,
     pub revision: u64,
     /// Set if new clients may get it. A revoked or damaged revision can still be fetched.
     pub is_ready: bool,
-    pub files: Vec<TargetFile>,
+    pub files: Vec<PlannedFile>,
 }
 
 /// One file to fetch, and the size and digest to verify it with.
 #[derive(Debug)]
-pub struct TargetFile {
+pub struct PlannedFile {
     pub role: String,
     /// A plain name that is safe to join to a folder.
     pub name: String,
@@ -85,12 +85,12 @@ pub struct TargetFile {
     pub digest: Digest,
 }
 
-impl Target {
+impl FetchPlan {
     fn new(
         image: String,
         revision: u64,
         is_ready: bool,
-        mut files: Vec<TargetFile>,
+        mut files: Vec<PlannedFile>,
     ) -> Result<Self, Failure> {
         if files.is_empty() {
             return Err(Failure::unreadable("answer", "it lists no files"));
@@ -99,8 +99,8 @@ impl Target {
         Ok(Self { image, revision, is_ready, files })
     }
 
-    /// Returns the `.ckm`, or the one file of an image of kind `single`. A target is never empty.
-    pub fn main_file(&self) -> &TargetFile {
+    /// Returns the `.ckm`, or the one file of an image of kind `single`. A plan is never empty.
+    pub fn main_file(&self) -> &PlannedFile {
         &self.files[0]
     }
 
@@ -137,7 +137,7 @@ pub async fn offered(
     image: &str,
     channel: &str,
     client: Option<&ClientId>,
-) -> Result<Target, Failure> {
+) -> Result<FetchPlan, Failure> {
     let mut question = connection.api(&["update-check"])?;
     question.query_pairs_mut().append_pair("image", image).append_pair("channel", channel);
     if let Some(client) = client {
@@ -150,7 +150,7 @@ pub async fn offered(
     let mut files = Vec::new();
     for file in target.files {
         let url = connection.resolve(&file.url)?;
-        files.push(TargetFile {
+        files.push(PlannedFile {
             name: name_in(&url)?,
             url,
             size: file.size,
@@ -158,7 +158,7 @@ pub async fn offered(
             role: file.role,
         });
     }
-    Target::new(check.image, target.revision, true, files)
+    FetchPlan::new(check.image, target.revision, true, files)
 }
 
 fn nothing_offered(image: &str, channel: &str, reason: &str) -> String {
@@ -196,7 +196,7 @@ pub async fn by_number(
     connection: &Connection,
     image: &str,
     number: u64,
-) -> Result<Target, Failure> {
+) -> Result<FetchPlan, Failure> {
     let image: Image = connection.get(connection.api(&["images", image])?).await?;
     let digits = number.to_string();
     let address = ["images", &image.name, "revisions", &digits];
@@ -213,7 +213,7 @@ pub async fn by_number(
             _ => image.extension.as_deref().unwrap_or("img"),
         };
         let name = format!("{}_{number}.{extension}", image.name);
-        files.push(TargetFile {
+        files.push(PlannedFile {
             name: plain(name)?,
             url: connection.api(&[&address[..], &["files", &file.role]].concat())?,
             size: file.size,
@@ -221,7 +221,7 @@ pub async fn by_number(
             role: file.role,
         });
     }
-    Target::new(image.name, number, revision.state == "ready", files)
+    FetchPlan::new(image.name, number, revision.state == "ready", files)
 }
 
 fn digest(text: &str) -> Result<Digest, Failure> {
@@ -268,16 +268,16 @@ mod tests {
 
     #[test]
     fn the_index_comes_last() {
-        let file = |role: &str| TargetFile {
+        let file = |role: &str| PlannedFile {
             role: role.to_owned(),
             name: role.to_owned(),
             url: Url::parse("http://depot/").unwrap(),
             size: 1,
             digest: Digest::of(b""),
         };
-        let target =
-            Target::new("a".to_owned(), 1, true, vec![file("index"), file("ckm")]).unwrap();
-        assert_eq!(target.main_file().role, "ckm");
-        assert_eq!(target.files[1].role, "index");
+        let plan =
+            FetchPlan::new("a".to_owned(), 1, true, vec![file("index"), file("ckm")]).unwrap();
+        assert_eq!(plan.main_file().role, "ckm");
+        assert_eq!(plan.files[1].role, "index");
     }
 }
