@@ -238,7 +238,7 @@ pub async fn roll_back(
     caller.may_know(&image)?;
     let (order, actor) = (new.read_or_default()?.order(), caller.actor());
     let rolled = depot.catalog.roll_back(attempt.by(&actor), &image, &channel, order).await?;
-    let rolled = Promoted::InForce(rolled);
+    let rolled = Promoted::from(rolled);
     Answer::new(&depot, (&image, &channel), rolled, attempt.execution).await
 }
 

@@ -80,7 +80,7 @@ impl Catalog {
         if let Some(same) = current.as_ref().filter(|current| current.revision_id == revision.id)
             && order.repeat.changes_nothing(&same.terms)
         {
-            return followed(&mut tx, &image, same.clone()).await.map(Promoted::InForce);
+            return followed(&mut tx, &image, same.clone()).await.map(Promoted::from);
         }
         let place = Place { actor: context.actor, image: &image, channel: &channel };
         if channel.approvals > 0 {
@@ -89,7 +89,7 @@ impl Catalog {
         }
         let promotion = self.next_promotion(&mut tx, place, &revision, order).await?;
         self.put_in_force(&mut tx, place, current.as_ref(), &promotion).await?;
-        self.conclude(tx, promotion, context.execution).await.map(Promoted::InForce)
+        self.conclude(tx, promotion, context.execution).await.map(Promoted::from)
     }
 
     /// Restores the newest earlier assignment of another revision that is ready and was neither rolled back nor

@@ -2,7 +2,7 @@
 //! time. No background work and no server's own clock decides.
 //!
 //! [`schedule`] has the share as it grows, [`bucket`] the place of a client, [`opening`] the windows. [`change`] changes
-//! a rollout, [`settle`] records what time has completed, and [`pin`] gives single clients a revision of their own.
+//! a rollout, `settle` records what time has completed, and [`pin`] gives single clients a revision of their own.
 //! `update_check` combines all of them into an answer.
 
 pub mod bucket;

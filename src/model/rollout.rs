@@ -5,6 +5,7 @@
 //! a moment.
 
 mod delay;
+mod limits;
 mod share;
 mod step;
 mod window;
@@ -16,14 +17,12 @@ use serde::{Deserialize, Serialize};
 use utoipa::openapi::{RefOr, Schema};
 use utoipa::{PartialSchema, ToSchema};
 
+use self::limits::{MOST_PARTS, at_most};
 pub use self::share::{Bucket, Share};
 pub use self::step::Step;
 pub use self::window::{TimeOfDay, Weekday, Window, ZoneName};
 use super::ClientPattern;
 use crate::model::refusal::Refusal;
-
-/// The largest number of steps, of groups in one step, and of windows.
-const MOST_PARTS: usize = 100;
 
 /// The largest number of canaries.
 const MOST_CANARIES: usize = 1000;
@@ -65,8 +64,8 @@ pub struct HaltRule {
     pub at_least: std::num::NonZeroU32,
 }
 
-const fn usual_number_of_reports() -> std::num::NonZeroU32 {
-    std::num::NonZeroU32::new(20).unwrap()
+fn usual_number_of_reports() -> std::num::NonZeroU32 {
+    const { std::num::NonZeroU32::MIN.saturating_add(19) }
 }
 
 /// The form of a rollout in requests, answers and rows.
@@ -139,14 +138,6 @@ impl Rollout {
         at_most(self.windows.len(), MOST_PARTS, "windows")?;
         at_most(self.canaries.len(), MOST_CANARIES, "canaries")?;
         Ok(self)
-    }
-}
-
-fn at_most(found: usize, most: usize, field: &'static str) -> Result<(), Refusal> {
-    if found <= most {
-        Ok(())
-    } else {
-        Err(Refusal::new(field, format!("must have at most {most} entries")))
     }
 }
 

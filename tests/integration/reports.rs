@@ -71,7 +71,7 @@ async fn one_machine_with_many_names_cannot_halt_a_rollout_and_twenty_machines_c
         report(&one, &format!("well-{n}"), "applied").await.expecting(204);
     }
     assert_eq!(state(&depot).await, "complete");
-    assert_eq!(progress(&depot).await["failures"].as_array().unwrap().len(), 3);
+    assert_eq!(progress(&depot).await["failures"].as_array().expect("a value").len(), 3);
     for n in 0..17 {
         assert_eq!(state(&depot).await, "complete", "after {n} machines");
         let machine = depot.anonymous().calling_from(&format!("127.0.1.{}", n + 1));
@@ -82,7 +82,7 @@ async fn one_machine_with_many_names_cannot_halt_a_rollout_and_twenty_machines_c
     let halted = &shown["rollout"]["halted"];
     assert_eq!(shown["rollout"]["state"], "halted");
     assert_eq!((&halted["failed"], &halted["ended"]), (&json!(20), &json!(20)));
-    assert_eq!(halted["failures"].as_array().unwrap().len(), 10);
+    assert_eq!(halted["failures"].as_array().expect("a value").len(), 10);
     let told = depot.anonymous().check_for_update("win7-office", "production", 1, "pc-99").await;
     assert_eq!(told.expecting(200).json()["reason"], "halted");
     // Who goes on has the failures counted afresh.
@@ -156,7 +156,10 @@ async fn who_may_report_and_what_a_report_must_say(database: Database) {
     let anyone = depot.anonymous();
     let send = async |client: &str, change: Value| {
         let mut report = json!({"image": "win7-office", "revision": 2, "status": "applied"});
-        report.as_object_mut().unwrap().extend(change.as_object().unwrap().clone());
+        report
+            .as_object_mut()
+            .expect("a value")
+            .extend(change.as_object().expect("a value").clone());
         anyone.post(&format!("/api/v1/clients/{client}/reports")).json(&report).await
     };
     send("pc-1", json!({})).await.expecting(204);
@@ -174,7 +177,7 @@ async fn who_may_report_and_what_a_report_must_say(database: Database) {
         .await
         .expecting(204);
     let failures = progress(&depot).await["failures"].clone();
-    let error = failures[0]["error"].as_str().unwrap();
+    let error = failures[0]["error"].as_str().expect("a value");
     assert!(error.len() <= 1000 && error.chars().all(|c| !c.is_control()), "{error}");
     let closed = json!({"read": "authenticated"});
     depot.admin().patch("/api/v1/channels/production").json(&closed).await.expecting(200);

@@ -39,7 +39,7 @@ impl Answer {
         execution: Execution,
     ) -> Result<Self, Problem> {
         let assignment = match promoted {
-            Promoted::InForce(assignment) => assignment,
+            Promoted::InForce(assignment) => *assignment,
             Promoted::Pending(pending) => {
                 let (image, channel) = (place.0.to_string(), place.1.to_string());
                 let pending = (*pending).into();
@@ -68,7 +68,7 @@ impl Answer {
             Promoted::InForce(assignment) if execution == Execution::Real => {
                 let (tag, now) = (assignment.promotion.tag(), depot.now());
                 let reach = depot.catalog.reach(execution).await;
-                let body = AssignmentBody::of_change(place, assignment, now).with_reach(reach);
+                let body = AssignmentBody::of_change(place, *assignment, now).with_reach(reach);
                 Ok(Self::InForce(Box::new(Resource::tagged(tag, body))))
             }
             promoted => Self::new(depot, place, promoted, execution).await,

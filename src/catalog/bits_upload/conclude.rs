@@ -77,7 +77,8 @@ impl Catalog {
             let order = PromotionOrder { revision: revision.number, ..PromotionOrder::default() };
             let context =
                 ChangeContext { actor, condition: &condition, execution: Execution::Real };
-            match self.promote(context, image, channel, order).await {
+            // In a box: every fragment of an upload would carry the future of a promotion.
+            match Box::pin(self.promote(context, image, channel, order)).await {
                 Ok(_) => return Ok(()),
                 Err(Error::Stale) => {}
                 Err(Error::Storage(error)) => return Err(error.into()),

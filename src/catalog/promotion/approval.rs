@@ -103,7 +103,7 @@ impl Catalog {
         let requester = Actor { name: promotion.requested_by.clone(), ..actor.clone() };
         let place = Place { actor: &requester, image: &image, channel: &channel };
         let in_force = self.put_pending_in_force(&mut tx, place, promotion).await?;
-        self.conclude(tx, in_force, execution).await.map(Promoted::InForce)
+        self.conclude(tx, in_force, execution).await.map(Promoted::from)
     }
 
     async fn put_pending_in_force(
@@ -168,7 +168,7 @@ impl Catalog {
             let Some(token) = person.strip_prefix("token:") else { break };
             let Ok(name) = token.parse::<TokenName>() else { break };
             let Some(token) = snapshot.token_by_name(&name, now) else { break };
-            person = token.created_by.clone();
+            person.clone_from(&token.created_by);
         }
         person
     }

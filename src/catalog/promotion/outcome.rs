@@ -15,7 +15,7 @@ pub struct Pending {
 /// The outcome of a promotion or of a change of a rollout.
 #[derive(Debug, Clone)]
 pub enum Promoted {
-    InForce(Assignment),
+    InForce(Box<Assignment>),
     /// It waits for other people; what was in force stays so.
     Pending(Box<Pending>),
 }
@@ -24,8 +24,14 @@ impl Promoted {
     /// Returns the assignment, if it is in force.
     pub fn in_force(self) -> Option<Assignment> {
         match self {
-            Self::InForce(assignment) => Some(assignment),
+            Self::InForce(assignment) => Some(*assignment),
             Self::Pending(_) => None,
         }
+    }
+}
+
+impl From<Assignment> for Promoted {
+    fn from(assignment: Assignment) -> Self {
+        Self::InForce(Box::new(assignment))
     }
 }

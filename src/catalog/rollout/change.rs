@@ -118,11 +118,11 @@ impl Catalog {
         }
         let promotion = self.change_terms(&mut tx, place, &before, (terms, halts)).await?;
         if promotion.progress == before.progress && promotion.terms == before.terms {
-            return followed(&mut tx, &image, before).await.map(Promoted::InForce);
+            return followed(&mut tx, &image, before).await.map(Promoted::from);
         }
         let published = followed(&mut tx, &image, promotion.clone()).await?.published;
         let assignment = self.conclude(tx, promotion, context.execution).await?;
-        Ok(Promoted::InForce(Assignment { published, ..assignment }))
+        Ok(Assignment { published, ..assignment }.into())
     }
 
     /// Puts other terms of the promotion in force into effect. The promotion stays the same.

@@ -4,8 +4,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::answer::{Action, Decision, Reason};
+use super::case::{Case, Question};
 use super::rules::{Rule, Verdict, Weighed};
-use super::{Case, Decision, Question};
+
 use crate::catalog::rollout::opening;
 use crate::catalog::snapshot::ImageOffer;
 use crate::model::ChannelName;
@@ -65,7 +67,7 @@ pub fn explain<'a>(
             break;
         }
     }
-    let nothing = Verdict::Nothing(super::Action::None, super::Reason::NothingAssigned);
+    let nothing = Verdict::Nothing(Action::None, Reason::NothingAssigned);
     Explanation {
         decision: case.decision(verdict.unwrap_or(nothing)),
         bucket: case.bucket(),

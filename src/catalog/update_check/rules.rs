@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{Action, Case, Reason};
+use super::answer::{Action, Reason};
+use super::case::Case;
 use crate::catalog::rollout::opening;
 use crate::catalog::snapshot::{OfferedRevision, Standing};
 

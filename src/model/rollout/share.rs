@@ -119,7 +119,8 @@ impl Visitor<'_> for Percent {
         if (percent * 100.0 - wanted).abs() > 1e-6 {
             return Err(E::custom("must be in steps of 0.01 percent"));
         }
-        let hundredths = (0..=BUCKETS).find(|hundredths| f64::from(*hundredths) == wanted);
+        // A whole number up to 10,000 is written without a fraction.
+        let hundredths = format!("{wanted:.0}").parse().ok();
         hundredths.map(Share).ok_or_else(|| E::custom("must be from 0 to 100 percent"))
     }
 }

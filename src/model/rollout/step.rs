@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::delay;
+use super::limits::{MOST_PARTS, at_most};
 use super::share::Share;
 use crate::model::ClientPattern;
 use crate::model::refusal::Refusal;
@@ -39,7 +40,7 @@ pub(super) fn check(steps: &[Step]) -> Result<(), Refusal> {
         return refused("must have at least one step; leave it out for all clients at once");
     }
     for (place, step) in steps.iter().enumerate() {
-        super::at_most(step.groups.len(), super::MOST_PARTS, "steps.groups")?;
+        at_most(step.groups.len(), MOST_PARTS, "steps.groups")?;
         let before = steps[..place].iter().rev().find(|before| before.groups == step.groups);
         let Some(before) = before else { continue };
         if step.after == before.after {

@@ -6,7 +6,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::promotions::promotion_columns;
+use super::promotions::{epoch_before, promotion_columns};
 use super::publications::goes_at_once;
 use super::statement::{all, columns};
 use crate::model::row::from_row;
@@ -119,26 +119,6 @@ macro_rules! scoped {
         }
     };
 }
-
-/// Selects the epoch of the assignment before the one in force, `$current`: the newest earlier one that was complete, is
-/// ready, and was neither rolled back nor withdrawn.
-macro_rules! epoch_before {
-    ($current:literal) => {
-        concat!(
-            "(select max(b.epoch) from promotion b join revision s on s.id = b.revision_id \
-             where b.image_id = ",
-            $current,
-            ".image_id and b.channel_id = ",
-            $current,
-            ".channel_id \
-             and b.epoch < ",
-            $current,
-            ".epoch and b.under_way = false and b.rolled_back = false \
-             and b.withdrawal is null and s.state = 'ready')"
-        )
-    };
-}
-pub(super) use epoch_before;
 
 /// The condition that a pin holds: it does not where the image was withdrawn with all its files at once.
 macro_rules! pin_holds {

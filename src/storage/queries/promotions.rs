@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use super::offers::epoch_before;
 use super::statement::{all, columns, execute, insert, optional, value};
 use crate::model::row::from_row;
 use crate::model::{ChannelName, Departure, Promotion};
@@ -21,6 +20,26 @@ macro_rules! promotion_columns {
     };
 }
 pub(super) use promotion_columns;
+
+/// Selects the epoch of the assignment before the one in force, `$current`: the newest earlier one that was complete, is
+/// ready, and was neither rolled back nor withdrawn.
+macro_rules! epoch_before {
+    ($current:literal) => {
+        concat!(
+            "(select max(b.epoch) from promotion b join revision s on s.id = b.revision_id \
+             where b.image_id = ",
+            $current,
+            ".image_id and b.channel_id = ",
+            $current,
+            ".channel_id \
+             and b.epoch < ",
+            $current,
+            ".epoch and b.under_way = false and b.rolled_back = false \
+             and b.withdrawal is null and s.state = 'ready')"
+        )
+    };
+}
+pub(super) use epoch_before;
 
 /// Builds a query for promotions with their revisions' numbers.
 macro_rules! promotion {

@@ -48,7 +48,7 @@ async fn a_promotion_counts_when_enough_other_people_have_agreed(database: Datab
     let token = json!({"name": "of-ann", "roles": ["promoter"]});
     let admin = depot.admin();
     let made = admin.post("/api/v1/tokens").json(&token).await.expecting(201).json();
-    let by_token = depot.bearer(made["token"].as_str().unwrap());
+    let by_token = depot.bearer(made["token"].as_str().expect("a value"));
     for _twice in 0..2 {
         let once = by_token.post(APPROVE).await.expecting(202).json();
         assert_eq!(once["pending"]["approved_by"], json!(["admin"]));

@@ -51,16 +51,20 @@ async fn twenty_thousand_clients_come_in_at_each_step_and_never_leave(database: 
         |other| Person::new(&other.url(), Some(("admin", ADMIN_PASSWORD))),
     );
     promote(&admin, 2, json!({"percent": 5})).await.expecting(200);
-    let at_5 = offered(&depot.anonymous(), 2).await;
+    let first = offered(&depot.anonymous(), 2).await;
     // 5 % of 20,000 is 1,000; the standard deviation is 31.
-    assert!((850..1150).contains(&at_5.len()), "{}", at_5.len());
-    assert_eq!(offered(&second, 2).await, at_5, "at another server, or asked again");
+    assert!((850..1150).contains(&first.len()), "{}", first.len());
+    assert_eq!(offered(&second, 2).await, first, "at another server, or asked again");
     change(&admin, json!({"percent": 25})).await.expecting(200);
-    let at_25 = offered(&second, 2).await;
-    assert!(at_5.is_subset(&at_25) && (4_700..5_300).contains(&at_25.len()), "{}", at_25.len());
+    let quarter = offered(&second, 2).await;
+    assert!(
+        first.is_subset(&quarter) && (4_700..5_300).contains(&quarter.len()),
+        "{}",
+        quarter.len()
+    );
     if database == Database::Sqlite {
         depot.server.restart().await;
-        assert_eq!(offered(&depot.anonymous(), 2).await, at_25, "after a restart");
+        assert_eq!(offered(&depot.anonymous(), 2).await, quarter, "after a restart");
     }
     let admin = depot.admin();
     change(&admin, json!({"percent": 100})).await.expecting(200);
@@ -70,7 +74,7 @@ async fn twenty_thousand_clients_come_in_at_each_step_and_never_leave(database: 
     promote(&admin, 3, json!({"percent": 5})).await.expecting(200);
     let others = offered(&depot.anonymous(), 3).await;
     // By chance, 5 % of 5 % are in both: 50, with a standard deviation of 7.
-    let both = at_5.intersection(&others).count();
+    let both = first.intersection(&others).count();
     assert!((15..=85).contains(&both), "{both} clients are among the first of both promotions");
 }
 
