@@ -1,19 +1,21 @@
-//! The command line's side of the API: `push`, `pull`, `prestage` and `simulate` work over HTTP, and `verify` checks
-//! files on a disk.
+//! The command line's side of the API: `push`, `pull`, `prestage`, `simulate` and the commands of daily work are done over
+//! HTTP, and `verify` checks files on a disk.
 //!
 //! Reading order: [`push`], [`pull`] and [`prestage`] are the commands, each written from top to bottom, and [`verify`]
 //! checks a kit that [`prestage`] made, wherever it was copied to. [`simulate`] is a fleet of clients that loads a
-//! server. [`connection`] reaches the server (address and [`credentials`], [`retry`]). A command that cannot be done
-//! ends in a [`Failure`], which knows its [`Exit`] code. [`progress`] and [`output`] are what the user or the script
-//! sees.
+//! server. [`daily`] has the commands that move no bytes, one file for each noun. [`connection`] reaches the server
+//! (address and [`credentials`], [`retry`]). A command that cannot be done ends in a [`Failure`], which knows its
+//! [`Exit`] code. [`progress`], [`output`] and [`table`] are what the user or the script sees.
 //!
 //! This module uses the server's public API only: curl can do everything that `push` does. Of the other modules it uses
 //! `model`, and `crate::prestage` for the contents of a kit. Parsing the whole command line and ending the process are
 //! left to `main`.
 
 pub mod absent;
+mod cell;
 pub mod connection;
 pub mod credentials;
+pub mod daily;
 mod digest;
 pub mod error;
 pub mod exit_code;
@@ -22,13 +24,16 @@ pub mod folder;
 mod interrupt;
 mod locked_file;
 pub mod nearest;
+pub mod new_password;
 pub mod output;
 pub mod prestage;
 pub mod progress;
 pub mod pull;
 pub mod push;
 pub mod retry;
+pub mod secret_file;
 pub mod simulate;
+pub mod table;
 pub mod terminal;
 #[cfg(test)]
 mod test_server;

@@ -1,9 +1,11 @@
 //! The command line: its arguments, and how a command ends.
 //!
-//! The commands that work over HTTP are in `client`. Those of the server's side are in `server`, each in a file of its
+//! The commands that work over HTTP are in `client`; `completion` and `manual` describe the command line itself. Those of the server's side are in `server`, each in a file of its
 //! own. The client's build contains only the former.
 
+mod completion;
 mod failure;
+mod manual;
 #[cfg(feature = "server")]
 mod server;
 mod version;
@@ -13,7 +15,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Parser, Subcommand};
+use clap::{CommandFactory as _, Parser, Subcommand};
 
 use self::failure::fail;
 use crate::client;
@@ -43,6 +45,13 @@ enum Command {
     Verify(client::verify::Args),
     /// Load a running server with the update checks of a fleet, and measure its answers
     Simulate(client::simulate::Args),
+    #[command(flatten)]
+    Daily(client::daily::Command),
+    /// Print the completion script of a shell
+    Completion(completion::Args),
+    /// Write the manual pages to a folder
+    #[command(after_help = client::EXIT_CODES)]
+    Man(manual::Args),
     #[cfg(feature = "server")]
     #[command(flatten)]
     Server(server::Command),
@@ -71,8 +80,13 @@ impl CommandLine {
             Command::Prestage(args) => client::prestage::run(args).await,
             Command::Verify(args) => client::verify::run(args).await,
             Command::Simulate(args) => client::simulate::run(args).await,
+            Command::Daily(command) => Box::pin(command.run()).await,
+            Command::Completion(args) => completion::run(&args, Self::command()),
+            Command::Man(args) => manual::run(&args, Self::command()),
             #[cfg(feature = "server")]
-            Command::Server(command) => return command.run(self.config.as_deref()).await,
+            Command::Server(command) => {
+                return Box::pin(command.run(self.config.as_deref())).await;
+            }
         };
         done.map_or_else(
             |failure| {
@@ -86,8 +100,6 @@ impl CommandLine {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

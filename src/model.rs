@@ -10,6 +10,7 @@
 pub mod account;
 #[cfg(feature = "server")]
 pub mod address_range;
+pub mod audit_hash;
 #[cfg(feature = "server")]
 pub mod backup;
 #[cfg(feature = "server")]

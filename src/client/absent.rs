@@ -26,11 +26,39 @@ pub async fn named(
     image: &str,
     channel: Option<&str>,
 ) -> Failure {
-    let (what, name, list) = match (failure.code(), channel) {
-        (Some("image_not_found"), _) => ("image", image, "images"),
-        (Some("channel_not_found"), Some(channel)) => ("channel", channel, "channels"),
-        _ => return failure,
-    };
+    match (failure.code(), channel) {
+        (Some("image_not_found"), _) => told(connection, failure, "image", image, "images").await,
+        (Some("channel_not_found"), Some(channel)) => {
+            told(connection, failure, "channel", channel, "channels").await
+        }
+        _ => failure,
+    }
+}
+
+/// Rewords a refusal for a missing user, as [`named`] does.
+pub async fn user(connection: &Connection, failure: Failure, name: &str) -> Failure {
+    match failure.code() {
+        Some("user_not_found") => told(connection, failure, "user", name, "users").await,
+        _ => failure,
+    }
+}
+
+/// Rewords a refusal for a missing certificate mapping, as [`named`] does.
+pub async fn certificate_mapping(connection: &Connection, failure: Failure, name: &str) -> Failure {
+    let (what, list) = ("certificate mapping", "certificate-mappings");
+    match failure.code() {
+        Some("certificate_mapping_not_found") => told(connection, failure, what, name, list).await,
+        _ => failure,
+    }
+}
+
+async fn told(
+    connection: &Connection,
+    failure: Failure,
+    what: &str,
+    name: &str,
+    list: &str,
+) -> Failure {
     // A caller who may not list anything gets no suggestion.
     let known = names(connection, list).await.unwrap_or_default();
     failure.with_message(absent(what, name, known))

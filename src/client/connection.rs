@@ -1,15 +1,15 @@
 //! The connection to one server: addresses, credentials, time-outs and retries.
 //!
-//! API calls go through [`Connection::get`], [`post`](Connection::post) and [`put_once`](Connection::put_once), which
-//! repeat a request if that is safe. File transfers have other needs (streams, ranges, hours); they build on
+//! API calls go through [`Connection::get`], [`post`](Connection::post), [`put_once`](Connection::put_once) and their like,
+//! which repeat a request if that is safe. File transfers have other needs (streams, ranges, hours); they build on
 //! [`Connection::request`] and do their own retries.
 
 use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::{HeaderValue, LOCATION};
-use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, Response};
+use reqwest::header::{ETAG, HeaderValue, IF_MATCH, LOCATION};
+use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -120,6 +120,17 @@ impl Connection {
         self.read(response).await
     }
 
+    /// Returns a resource with its tag, for a change that must not undo another one.
+    pub async fn get_tagged<T: DeserializeOwned>(
+        &self,
+        url: Url,
+    ) -> Result<(T, Option<HeaderValue>), Failure> {
+        let response =
+            self.send(Repeat::Harmless, || self.request(Method::GET, url.clone())).await?;
+        let tag = response.headers().get(ETAG).cloned();
+        Ok((self.read(response).await?, tag))
+    }
+
     /// Sends a POST. Every repetition carries the same idempotency key, so the server acts only once.
     pub async fn post(
         &self,
@@ -138,9 +149,39 @@ impl Connection {
         .await
     }
 
+    /// Sends a POST and returns the document of its answer.
+    pub async fn post_for<T: DeserializeOwned>(
+        &self,
+        url: Url,
+        body: Option<&serde_json::Value>,
+    ) -> Result<T, Failure> {
+        let response = self.post(url, body).await?;
+        self.read(response).await
+    }
+
     /// Sends a PATCH. It sets a new state, so a second one changes nothing more.
     pub async fn patch(&self, url: Url, body: &impl Serialize) -> Result<Response, Failure> {
         self.send(Repeat::Harmless, || self.request(Method::PATCH, url.clone()).json(body)).await
+    }
+
+    /// Sends a PATCH and returns the changed resource. With a tag, the server refuses it (412) if the resource was
+    /// changed since it had that tag; a second one would be refused for the change of the first.
+    pub async fn patch_for<T: DeserializeOwned>(
+        &self,
+        url: Url,
+        body: &impl Serialize,
+        tag: Option<&HeaderValue>,
+    ) -> Result<T, Failure> {
+        let repeat = if tag.is_some() { Repeat::IfUnsent } else { Repeat::Harmless };
+        let request = || {
+            let request = self.request(Method::PATCH, url.clone()).json(body);
+            match tag {
+                Some(tag) => request.header(IF_MATCH, tag.clone()),
+                None => request,
+            }
+        };
+        let response = self.send(repeat, request).await?;
+        self.read(response).await
     }
 
     /// Sends a PUT that adds an entry to a history each time, such as a promotion. It is not sent again when its answer
@@ -153,6 +194,17 @@ impl Connection {
         let request = || self.request(Method::PUT, url.clone()).json(body);
         let response = self.send(Repeat::IfUnsent, request).await?;
         self.read(response).await
+    }
+
+    /// Sends a DELETE. Returns the document of its answer, or none if it has none. It is not sent again when its answer
+    /// is lost: the second one would not find what the first one has deleted.
+    pub async fn delete(&self, url: Url) -> Result<Option<serde_json::Value>, Failure> {
+        let request = || self.request(Method::DELETE, url.clone());
+        let response = self.send(Repeat::IfUnsent, request).await?;
+        if response.status() == StatusCode::NO_CONTENT {
+            return Ok(None);
+        }
+        self.read(response).await.map(Some)
     }
 
     /// Sends one DELETE without retries, for a clean-up that must not delay anything.

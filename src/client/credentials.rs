@@ -19,12 +19,14 @@ use crate::model::text_file::secret_in;
 const DEFAULT_SERVER: &str = "http://127.0.0.1:8080";
 
 /// The arguments of every command that talks to a server, for `#[command(flatten)]`. The help texts are attributes,
-/// because a doc comment would show its Markdown in `--help`.
+/// because a doc comment would show its Markdown in `--help`. They are global, so that commands with verbs of their own
+/// (`image list`) take them before and after the verb.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Server and credentials")]
 pub struct ServerArgs {
     #[arg(
         long,
+        global = true,
         value_name = "URL",
         visible_alias = "url",
         help = "The server's address [env: IMAGEDEPOT_URL] [default: http://127.0.0.1:8080]"
@@ -33,6 +35,7 @@ pub struct ServerArgs {
 
     #[arg(
         long,
+        global = true,
         value_name = "NAME",
         help = "User for Basic authentication [env: IMAGEDEPOT_USER]"
     )]
@@ -40,6 +43,7 @@ pub struct ServerArgs {
 
     #[arg(
         long,
+        global = true,
         value_name = "TEXT",
         conflicts_with = "password_file",
         help = "The user's password [env: IMAGEDEPOT_PASSWORD]; as a flag, it is visible \
@@ -49,6 +53,7 @@ pub struct ServerArgs {
 
     #[arg(
         long,
+        global = true,
         value_name = "FILE",
         help = "File with the user's password [env: IMAGEDEPOT_PASSWORD_FILE]"
     )]
@@ -56,6 +61,7 @@ pub struct ServerArgs {
 
     #[arg(
         long,
+        global = true,
         value_name = "TEXT",
         conflicts_with_all = ["user", "password", "password_file", "token_file"],
         help = "API token, instead of user and password [env: IMAGEDEPOT_TOKEN]; as a flag, it \
@@ -65,6 +71,7 @@ pub struct ServerArgs {
 
     #[arg(
         long,
+        global = true,
         value_name = "FILE",
         conflicts_with_all = ["user", "password", "password_file"],
         help = "File with the API token [env: IMAGEDEPOT_TOKEN_FILE]"
@@ -73,6 +80,7 @@ pub struct ServerArgs {
 
     #[arg(
         long,
+        global = true,
         value_name = "FILE",
         help = "Certificates (PEM) of the authority to trust, instead of the system's"
     )]
@@ -91,6 +99,15 @@ pub enum Credentials {
 type Environment<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 impl ServerArgs {
+    /// Reports whether flags say who is calling. They mean nothing without a server.
+    pub const fn have_credentials(&self) -> bool {
+        self.user.is_some()
+            || self.password.is_some()
+            || self.password_file.is_some()
+            || self.token.is_some()
+            || self.token_file.is_some()
+    }
+
     /// Returns the server's address. It ends in a slash so that paths can be joined to it.
     pub fn address(&self, environment: Environment) -> Result<Url, Failure> {
         let text = match &self.server {
@@ -202,7 +219,7 @@ fn variable(environment: Environment, name: &str) -> Result<Option<String>, Fail
 }
 
 /// Reads the secret from a file, without the line end that editors add.
-fn from_file(path: &Path) -> Result<SecretString, Failure> {
+pub(super) fn from_file(path: &Path) -> Result<SecretString, Failure> {
     let text = fs::read_to_string(path).map_err(|error| Failure::local("read", path, &error))?;
     let secret = secret_in(&text);
     if secret.is_empty() {

@@ -1,15 +1,18 @@
-//! Writes the result of a command to standard output: sentences for people or JSON for scripts.
+//! Writes the result of a command to standard output: sentences and tables for people or JSON for scripts.
 
 use std::io::{self, Write as _};
 use std::path::Path;
 
+use serde_json::{Value, json};
+
 use super::error::Failure;
+use super::table::{Column, table};
 use super::terminal::{plain, plain_json};
 
 /// The value of `--output`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Output {
-    /// Sentences, and progress bars when standard error is a terminal.
+    /// Sentences and tables, and progress bars when standard error is a terminal.
     #[default]
     Text,
     /// One JSON object as the last line; no progress bars.
@@ -18,20 +21,20 @@ pub enum Output {
 
 impl Output {
     /// Writes the result in the requested format.
-    pub fn result(self, sentence: &str, document: &serde_json::Value) -> Result<(), Failure> {
+    pub fn result(self, sentence: &str, document: &Value) -> Result<(), Failure> {
         match self {
             Self::Text => write_line(&plain(sentence)),
             Self::Json => write_line(&plain_json(document)),
         }
     }
 
-    /// Writes one line per item, or `{"items": […]}` in the form of the API's lists.
-    #[cfg(feature = "server")]
-    pub fn list(self, lines: &[String], items: &impl serde::Serialize) -> Result<(), Failure> {
+    /// Writes a table of the items, or `{"items": […]}` in the form of the API's lists.
+    pub fn list(self, columns: &[Column], items: &[Value]) -> Result<(), Failure> {
         match self {
             // An empty list prints no line at all.
-            Self::Text if lines.is_empty() => Ok(()),
-            _ => self.result(&lines.join("\n"), &serde_json::json!({ "items": items })),
+            Self::Text if items.is_empty() => Ok(()),
+            Self::Text => write_line(&table(columns, items)),
+            Self::Json => write_line(&plain_json(&json!({ "items": items }))),
         }
     }
 
@@ -50,10 +53,8 @@ pub fn say(line: &str) -> Result<(), Failure> {
 }
 
 /// Writes a long output to standard output in pieces, for as long as it is read.
-#[cfg(feature = "server")]
 pub struct Stream(io::BufWriter<io::StdoutLock<'static>>);
 
-#[cfg(feature = "server")]
 impl Stream {
     pub fn begin() -> Self {
         Self(io::BufWriter::new(io::stdout().lock()))

@@ -1,7 +1,8 @@
 //! The commands of the server's side: the server itself, and commands that work directly on the catalog. The client's
 //! build does not contain them.
 //!
-//! Each subcommand has a file of its own; `data` opens the catalog for several of them.
+//! Each subcommand has a file of its own; `data` opens the catalog for several of them. Those on accounts work over
+//! HTTP, too: `place` decides, and `client::daily` does it.
 
 mod absent;
 mod audit;
@@ -18,11 +19,11 @@ mod import;
 mod keytab;
 mod migrate;
 mod openapi;
+mod place;
 mod refusal;
 mod relocate;
 mod restore;
 mod scrub;
-mod secret_file;
 mod serve;
 mod token;
 mod user;
@@ -43,16 +44,16 @@ pub enum Command {
     /// Run a demo server in a new folder, and take a sample image through its whole life
     #[command(after_help = EXIT_CODES)]
     Demo(demo::DemoArgs),
-    /// Manage users, directly in the catalog
+    /// Manage users, over HTTP or directly in the catalog
     #[command(after_help = EXIT_CODES)]
     User(user::UserArgs),
-    /// Verify, export or prune the record of changes
+    /// List, verify, export or prune the record of changes
     #[command(after_help = EXIT_CODES)]
     Audit(audit::AuditArgs),
-    /// Manage API tokens and the key that signs them, directly in the catalog
+    /// Manage API tokens and the key that signs them, over HTTP or directly in the catalog
     #[command(after_help = EXIT_CODES)]
     Token(token::TokenArgs),
-    /// Manage the mapping of client certificates to users, directly in the catalog
+    /// Manage the mapping of client certificates to users, over HTTP or directly in the catalog
     #[command(after_help = EXIT_CODES)]
     CertificateMapping(certificate_mapping::CertificateMappingArgs),
     /// Check the settings, and report all mistakes with their places
@@ -123,11 +124,11 @@ impl Command {
     /// Returns the form in which the result or the failure is reported.
     fn output(&self) -> Output {
         match self {
-            Self::Audit(args) => args.data.output,
+            Self::Audit(args) => args.place.output,
             Self::Scrub(args) => args.data.output,
-            Self::User(args) => args.data.output,
-            Self::Token(args) => args.data.output,
-            Self::CertificateMapping(args) => args.data.output,
+            Self::User(args) => args.place.output,
+            Self::Token(args) => args.place.output,
+            Self::CertificateMapping(args) => args.place.output,
             Self::CheckConfig(args) => args.output,
             Self::Catalog(args) => args.data.output,
             Self::Export(args) => args.data.output,

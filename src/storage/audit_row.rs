@@ -4,11 +4,11 @@
 //! the rows.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use serde_json::{Value, json};
+use serde_json::Value;
 use sqlx::types::Json;
 use uuid::Uuid;
 
-use crate::model::Digest;
+use crate::model::audit_hash::{Hashed, sorted};
 use crate::model::row::from_row;
 
 /// One recorded change.
@@ -55,24 +55,21 @@ pub struct AuditHead {
 from_row!(AuditHead { sequence, hash });
 
 impl AuditRow {
-    /// Computes the row's hash from the hash of the row before it. It is the SHA-256, in lower-case hex, of a JSON
-    /// array of that hash and the row's fields in a fixed order, without spaces and with sorted object keys.
+    /// Computes the row's hash from the hash of the row before it.
     pub fn hash_after(&self, previous: &str) -> String {
-        let state = |state: &Option<Json<Value>>| state.as_ref().map(|json| sorted(&json.0));
-        let fields = json!([
-            previous,
-            self.sequence,
-            self.id,
-            self.at.to_rfc3339_opts(SecondsFormat::Micros, true),
-            self.caller,
-            self.action,
-            self.subject,
-            state(&self.state_before),
-            state(&self.state_after),
-            self.request_id,
-            self.client_address,
-        ]);
-        Digest::of(fields.to_string().as_bytes()).to_hex()
+        let hashed = Hashed {
+            sequence: self.sequence,
+            id: &self.id.to_string(),
+            at: &self.at.to_rfc3339_opts(SecondsFormat::Micros, true),
+            caller: &self.caller,
+            action: &self.action,
+            subject: &self.subject,
+            before: self.state_before.as_deref(),
+            after: self.state_after.as_deref(),
+            request_id: self.request_id.as_deref(),
+            client_address: self.client_address.as_deref(),
+        };
+        hashed.after(previous)
     }
 }
 
@@ -97,29 +94,4 @@ impl AuditHead {
 /// Writes JSON as text without spaces and with sorted object keys: digests of JSON are computed over this form.
 pub fn canonical_json(value: &Value) -> String {
     sorted(value).to_string()
-}
-
-/// Returns the same value with sorted keys, regardless of the order in which a database or library keeps them.
-fn sorted(value: &Value) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let mut pairs: Vec<_> = fields.iter().collect();
-            pairs.sort_by_key(|(key, _)| *key);
-            pairs.into_iter().map(|(key, value)| (key.clone(), sorted(value))).collect()
-        }
-        Value::Array(items) => items.iter().map(sorted).collect(),
-        plain => plain.clone(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_order_of_keys_makes_no_difference() {
-        let value: Value =
-            serde_json::from_str(r#"{"b":{"z":1,"a":[{"y":1,"x":2}]},"a":2}"#).unwrap();
-        assert_eq!(sorted(&value).to_string(), r#"{"a":2,"b":{"a":[{"x":2,"y":1}],"z":1}}"#);
-    }
 }

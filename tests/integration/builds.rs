@@ -51,11 +51,44 @@ async fn the_client_has_the_commands_that_work_over_http_alone() {
         .take_while(|line| line.starts_with("  "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(commands, ["push", "pull", "prestage", "verify", "help"]);
+    let transfers = ["push", "pull", "prestage", "verify", "simulate"];
+    let daily = [
+        "image", "revision", "channel", "promote", "rollback", "withdraw", "rollout", "check",
+        "client", "history", "upload", "status",
+    ];
+    let accounts = ["user", "token", "certificate-mapping", "audit"];
+    let others = ["completion", "man", "help"];
+    let expected: Vec<_> =
+        transfers.into_iter().chain(daily).chain(accounts).chain(others).collect();
+    assert_eq!(commands, expected);
     assert!(!help.contains("--config"), "settings are the server's: {help}");
     let pull = run(another_imagedepot(&program, ["pull", "--help"])).await.successful().stdout;
     assert!(pull.contains("--channel"), "{pull}");
     assert_eq!(run(another_imagedepot(&program, ["serve"])).await.code, 2, "no such command");
+    let user = run(another_imagedepot(&program, ["user", "--help"])).await.successful().stdout;
+    assert!(user.contains("--server") && !user.contains("--data"), "{user}");
+}
+
+#[tokio::test]
+async fn the_client_alone_does_daily_work_and_manages_accounts() {
+    let depot = Depot::start(Database::Sqlite).await;
+    depot.admin().published_image("win7-office", "test").await;
+    let (url, program) = (depot.server.url(), client());
+    let typed = |line: &'static str| {
+        let mut command = another_imagedepot(&program, []);
+        command.args(line.split(' ')).args(["--output", "json"]);
+        run(to_server(command, &url))
+    };
+    typed("promote win7-office 1 production").await.successful();
+    let created = typed("token create robot --role reader").await.successful().last_line();
+    assert!(created["token"].is_string(), "{created}");
+    let users = typed("user list").await.successful().last_line();
+    assert_eq!(users["items"][0]["name"], json!("admin"));
+    assert_eq!(typed("audit verify").await.successful().last_line()["sound"], json!(true));
+    let refused = typed("token revoke nobody").await;
+    assert_eq!((refused.code, &refused.last_line()["exit_code"]), (5, &json!(5)));
+    let rotate = typed("token rotate-key").await;
+    assert_eq!(rotate.code, 2, "it works on the catalog: {}", rotate.stderr);
 }
 
 /// A command that cannot be done: there is no such file of settings.

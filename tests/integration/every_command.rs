@@ -38,6 +38,46 @@ const COMMANDS: &[(On, &str, i32)] = &[
     (Server, "prestage win7-office --to NEW", 0),
     (Server, "simulate --image win7-office --clients 5 --period 1s --duration 1s", 0),
     (Itself, "verify NEW", 8),
+    (Server, "image create lab --kind single", 0),
+    (Server, "image list", 0),
+    (Server, "image show lab", 0),
+    (Server, "image set lab --description Lab", 0),
+    (Server, "image delete lab", 0),
+    (Server, "revision list win7-office", 0),
+    (Server, "revision show win7-office 1", 0),
+    (Server, "revision protect win7-office 1", 0),
+    (Server, "revision set win7-office 1 --notes January", 0),
+    (Server, "revision revoke win7-office 1 --withdraw --dry-run", 0),
+    (Server, "revision delete win7-office 1", 6),
+    (Server, "channel create pilot", 0),
+    (Server, "channel list", 0),
+    (Server, "channel show pilot", 0),
+    (Server, "channel set pilot --keep-old 2", 0),
+    (Server, "promote win7-office 1 pilot", 0),
+    (Server, "rollback win7-office pilot", 6),
+    (Server, "rollout show win7-office pilot", 0),
+    (Server, "withdraw win7-office pilot", 0),
+    (Server, "channel delete pilot", 0),
+    (Server, "check win7-office", 0),
+    (Server, "client show nobody", 5),
+    (Server, "history win7-office", 0),
+    (Server, "upload list", 0),
+    (Server, "status", 0),
+    (Server, "user add lee --role reader", 0),
+    (Server, "user passwd lee", 0),
+    (Server, "user list", 0),
+    (Server, "user delete lee", 0),
+    (Server, "token create pc --role client", 0),
+    (Server, "token list", 0),
+    (Server, "token revoke pc", 0),
+    (Server, "certificate-mapping add lab --user admin --rule subject.OU=Lab", 0),
+    (Server, "certificate-mapping list", 0),
+    (Server, "certificate-mapping remove lab", 0),
+    (Server, "audit list", 0),
+    (Server, "audit verify", 0),
+    (Server, "audit export", 0),
+    (Itself, "completion bash", 0),
+    (Itself, "man NEW", 0),
     (Catalog, "user list", 0),
     (Catalog, "user add kim --role reader", 0),
     (Catalog, "user passwd kim", 0),
@@ -53,6 +93,7 @@ const COMMANDS: &[(On, &str, i32)] = &[
     (Catalog, "certificate-mapping add sales --user admin --rule subject.OU=Sales", 0),
     (Catalog, "certificate-mapping list", 0),
     (Catalog, "certificate-mapping remove sales", 0),
+    (Catalog, "audit list", 0),
     (Catalog, "audit verify", 0),
     (Catalog, "audit export", 0),
     (Catalog, "audit prune --keep 400days --dry-run", 0),
@@ -95,7 +136,9 @@ fn new_folder(line: &str, scratch: &Path) -> PathBuf {
 }
 
 fn on_data(mut command: Command, line: &str, data: &Path) -> Command {
-    if !["demo", "openapi", "verify"].contains(&line.split(' ').next().expect("a command")) {
+    if !["completion", "demo", "man", "openapi", "verify"]
+        .contains(&line.split(' ').next().expect("a command"))
+    {
         command.arg("--data").arg(data);
     }
     command
@@ -206,6 +249,7 @@ async fn a_folder_that_cannot_be_written_is_named() {
         "import --tree BELOW",
         "pull win7-office --to BELOW",
         "prestage win7-office --to BELOW",
+        "man BELOW",
     ] {
         let mut command = imagedepot([]);
         command.env("RUST_BACKTRACE", "0");
@@ -241,6 +285,16 @@ async fn a_wrong_name_is_told_with_the_nearest(database: Database) {
         (Server, "prestage win7-ofice --to NEW", "did you mean win7-office?"),
         (Server, "simulate --image win7-ofice --clients 5", "did you mean win7-office?"),
         (Server, "push win7-office CKM INDEX --channel tets", "did you mean test?"),
+        (Server, "image set win7-ofice --description x", "did you mean win7-office?"),
+        (Server, "revision show win7-ofice 1", "did you mean win7-office?"),
+        (Server, "promote win7-office 1 prodution", "did you mean production?"),
+        (Server, "rollout show win7-ofice production", "did you mean win7-office?"),
+        (Server, "history win7-ofice", "did you mean win7-office?"),
+        (Server, "check win7-ofice", "did you mean win7-office?"),
+        (Server, "channel show tets", "did you mean test?"),
+        (Server, "user disable admn", "no user named admn; did you mean admin?"),
+        (Server, "token revoke robot", "no token named robot"),
+        (Server, "certificate-mapping remove sales", "no certificate mapping named sales"),
         (Catalog, "user passwd admn", "no user named admn; did you mean admin?"),
         (Catalog, "user disable admn", "did you mean admin?"),
         (Catalog, "user delete admn", "did you mean admin?"),

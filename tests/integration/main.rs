@@ -7,7 +7,8 @@
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
 //! - how it behaves to callers: [`house_rules`], [`bad_names`], [`bad_json`], [`bad_uploads`],
-//!   [`hostile_callers`], [`openapi`], [`openapi_for_generators`], [`generated_clients`], [`generated_calls`], [`push_and_pull`], [`command_line`];
+//!   [`hostile_callers`], [`openapi`], [`openapi_for_generators`], [`generated_clients`], [`generated_calls`], [`push_and_pull`], [`command_line`],
+//!   [`daily_work`], [`accounts_over_http`], [`completion_and_manual`];
 //! - which ways in there are: [`access`], [`operations`], [`passwords`], [`log_ins`], `negotiate`, `four_listeners`, [`browser`], [`secrets`],
 //!   [`tokens`], [`token_commands`], [`bad_tokens`], [`outside_issuer`], [`listeners`],
 //!   [`client_certificates`], [`certificate_reload`], [`slow_senders`], [`certificate_mappings`],
@@ -22,6 +23,7 @@
 //! What touches the catalog runs on SQLite and on PostgreSQL.
 
 mod access;
+mod accounts_over_http;
 mod at_once;
 mod audit;
 mod backup_places;
@@ -41,9 +43,11 @@ mod certificate_mappings;
 mod certificate_reload;
 mod client_certificates;
 mod command_line;
+mod completion_and_manual;
 mod concurrency;
 mod connections;
 mod crash;
+mod daily_work;
 mod databases;
 mod deployment;
 mod doc_comments;

@@ -1,4 +1,5 @@
-//! `imagedepot audit`: verifies the record of changes, exports it, and removes its oldest rows.
+//! `imagedepot audit`: lists, verifies and exports the record of changes, over HTTP or directly in the catalog, and
+//! removes its oldest rows, in the catalog only.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -9,10 +10,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::data::DataArgs;
+use super::place::{Place, PlaceArgs, catalog_only};
 use crate::api::audit::AuditEntry;
 use crate::catalog::audit::chain::Verified;
 use crate::catalog::{Actor, Catalog};
+use crate::client::Failure;
+use crate::client::daily::audit::{self as daily, COLUMNS, FilterArgs, Verdict};
 use crate::client::output::{Output, Stream};
 
 /// The rows to fetch from the database with one query.
@@ -22,27 +25,16 @@ const PAGE: i64 = 1000;
 #[derive(Debug, Args)]
 pub struct AuditArgs {
     #[command(flatten)]
-    pub(super) data: DataArgs,
+    pub(super) place: PlaceArgs,
     #[command(subcommand)]
     action: Action,
 }
 
 #[derive(Debug, Subcommand)]
 enum Action {
-    /// Find rows that were altered, removed or moved; the exit code is 1 if there are any
-    Verify {
-        /// Row of an earlier verify or export that must still be in the record; keep it where the catalog's owner
-        /// cannot write
-        #[arg(long, value_name = "SEQUENCE:HASH")]
-        known: Option<String>,
-    },
-    /// Write all rows to standard output as JSON lines, the oldest first
-    Export {
-        /// Write only the rows after this one
-        #[arg(long, value_name = "SEQUENCE", default_value_t = 0)]
-        after: i64,
-    },
-    /// Remove the oldest rows; the remaining ones are still a chain that can be verified
+    #[command(flatten)]
+    Daily(daily::Action),
+    /// Remove the oldest rows; the remaining ones are still a chain that can be verified; works on the catalog only
     Prune(PruneArgs),
 }
 
@@ -61,15 +53,46 @@ struct PruneArgs {
 }
 
 pub async fn run(args: AuditArgs, file: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let output = args.data.output;
-    let catalog = args.data.open_catalog(file).await?;
-    let done = match args.action {
-        Action::Verify { known } => verify(&catalog, known.as_deref(), output).await,
-        Action::Export { after } => export(&catalog, after).await.map(|()| ExitCode::SUCCESS),
-        Action::Prune(which) => prune(&catalog, &which, output).await.map(|()| ExitCode::SUCCESS),
-    };
-    catalog.close().await;
-    done
+    let output = args.place.output;
+    match (args.place.place(file)?, args.action) {
+        (Place::Server(connection), Action::Daily(action)) => {
+            Ok(match daily::act(&connection, action, output).await? {
+                Verdict::Sound => ExitCode::SUCCESS,
+                Verdict::NotSound => ExitCode::FAILURE,
+            })
+        }
+        (Place::Server(_), Action::Prune(_)) => Err(catalog_only("audit prune").into()),
+        (Place::Catalog(data), action) => {
+            let catalog = data.open_catalog(file).await?;
+            let done = act(&catalog, action, output).await;
+            catalog.close().await;
+            done
+        }
+    }
+}
+
+async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Result<ExitCode> {
+    match action {
+        Action::Daily(daily::Action::List(filter)) => list(catalog, &filter, output).await?,
+        Action::Daily(daily::Action::Verify { known }) => {
+            return verify(catalog, known.as_deref(), output).await;
+        }
+        Action::Daily(daily::Action::Export { after }) => export(catalog, after).await?,
+        Action::Prune(which) => prune(catalog, &which, output).await?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Lists the newest rows. Only the server filters.
+async fn list(catalog: &Catalog, filter: &FilterArgs, output: Output) -> anyhow::Result<()> {
+    if filter.is_filtered() {
+        let words = "the filters of `audit list` need a server: use --server";
+        return Err(Failure::usage(words).into());
+    }
+    let limit = filter.length.limit.and_then(|limit| i64::try_from(limit).ok());
+    let rows = catalog.audit_rows(None, limit.unwrap_or(i64::MAX)).await?;
+    let rows = rows.into_iter().map(|row| serde_json::to_value(AuditEntry::from(row)));
+    Ok(output.list(COLUMNS, &rows.collect::<Result<Vec<_>, _>>()?)?)
 }
 
 async fn verify(

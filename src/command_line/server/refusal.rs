@@ -31,7 +31,8 @@ pub(super) fn end(error: &anyhow::Error, output: Output) -> ExitCode {
     failure.exit().into()
 }
 
-fn failure(error: &anyhow::Error) -> Failure {
+/// Returns the failure of the client's commands that corresponds to an error.
+pub(super) fn failure(error: &anyhow::Error) -> Failure {
     let known = error.chain().find_map(|cause| {
         let of_client = |failure: &Failure| {
             let known = Failure::new(failure.exit(), "");

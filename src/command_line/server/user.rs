@@ -1,97 +1,29 @@
-//! `imagedepot user`: manages users directly in the catalog, also while the server runs.
+//! `imagedepot user`: manages users, over HTTP or directly in the catalog, also while the server runs.
 
-use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;
 
-use clap::{Args, Subcommand, ValueEnum};
-use secrecy::SecretString;
-use serde_json::json;
+use clap::Args;
+use serde_json::{Value, json};
 
 use super::absent;
-use super::data::DataArgs;
+use super::place::{Place, PlaceArgs};
 use crate::access::password::hash_in_background;
 use crate::api::users::UserBody;
 use crate::catalog::accounts::account::{AccountChange, AccountDefinition};
 use crate::catalog::{Actor, Catalog, Precondition};
-use crate::client::Failure;
+use crate::client::daily::role::RoleName;
+use crate::client::daily::user::{self, Action, COLUMNS};
+use crate::client::new_password;
 use crate::client::output::Output;
-use crate::config::secret_from_environment;
-use crate::model::text_file::without_byte_order_mark;
 use crate::model::{Account, AccountName, Role};
 
 /// The arguments of `user`.
 #[derive(Debug, Args)]
 pub struct UserArgs {
     #[command(flatten)]
-    pub(super) data: DataArgs,
+    pub(super) place: PlaceArgs,
     #[command(subcommand)]
     action: Action,
-}
-
-#[derive(Debug, Subcommand)]
-enum Action {
-    /// Create a user; the password is read from `IMAGEDEPOT_NEW_PASSWORD` or standard input
-    Add {
-        /// Name of the new user
-        name: AccountName,
-        /// Role of the user; may be given several times
-        #[arg(long = "role", value_enum, required = true)]
-        roles: Vec<RoleName>,
-        /// Pattern of images that the user may access; may be given several times [default: all images]
-        #[arg(long = "image", value_name = "PATTERN")]
-        images: Vec<String>,
-    },
-    /// Set a user's password; it is read from `IMAGEDEPOT_NEW_PASSWORD` or standard input
-    Passwd {
-        /// Name of the user
-        name: AccountName,
-    },
-    /// Disable a user: log-ins are refused from now on
-    Disable {
-        /// Name of the user
-        name: AccountName,
-    },
-    /// Enable a disabled user again
-    Enable {
-        /// Name of the user
-        name: AccountName,
-    },
-    /// Set the roles of a user
-    Roles {
-        /// Name of the user
-        name: AccountName,
-        /// All roles of the user, which replace the previous ones
-        #[arg(value_enum, value_name = "ROLE", required = true)]
-        roles: Vec<RoleName>,
-    },
-    /// Set the images that a user may access
-    Images {
-        /// Name of the user
-        name: AccountName,
-        /// All patterns of images that the user may access, which replace the previous ones
-        #[arg(value_name = "PATTERN", required_unless_present = "all")]
-        patterns: Vec<String>,
-        /// Let the user access all images again
-        #[arg(long, conflicts_with = "patterns")]
-        all: bool,
-    },
-    /// List users
-    List,
-    /// Delete a user
-    Delete {
-        /// Name of the user
-        name: AccountName,
-    },
-}
-
-/// A role as the command line writes it.
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(super) enum RoleName {
-    Client,
-    Reader,
-    Publisher,
-    Promoter,
-    Admin,
 }
 
 impl From<RoleName> for Role {
@@ -106,13 +38,17 @@ impl From<RoleName> for Role {
     }
 }
 
-const NO_PASSWORD: &str = "no password was given: set IMAGEDEPOT_NEW_PASSWORD or IMAGEDEPOT_NEW_PASSWORD_FILE, or write the password to standard input";
-
 pub async fn run(args: UserArgs, file: Option<&Path>) -> anyhow::Result<()> {
-    let catalog = args.data.open_catalog(file).await?;
-    let done = act(&catalog, args.action, args.data.output).await;
-    catalog.close().await;
-    done
+    let output = args.place.output;
+    match args.place.place(file)? {
+        Place::Server(connection) => Ok(user::act(&connection, args.action, output).await?),
+        Place::Catalog(data) => {
+            let catalog = data.open_catalog(file).await?;
+            let done = act(&catalog, args.action, output).await;
+            catalog.close().await;
+            done
+        }
+    }
 }
 
 async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Result<()> {
@@ -120,7 +56,7 @@ async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Resul
     let unchanged = AccountChange::default;
     let (name, change, sentence) = match action {
         Action::Add { name, roles, images } => {
-            let password_hash = hash_in_background(name.as_str(), new_password()?).await?;
+            let password_hash = hash_in_background(name.as_str(), new_password::read()?).await?;
             let roles = roles.into_iter().map(Role::from).collect();
             let definition = AccountDefinition { name, password_hash, roles, images };
             let account = catalog.create_account(&actor, definition).await?;
@@ -136,7 +72,8 @@ async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Resul
         }
         Action::Passwd { name } => {
             must_be_known(catalog, &name).await?;
-            let password_hash = Some(hash_in_background(name.as_str(), new_password()?).await?);
+            let password_hash =
+                Some(hash_in_background(name.as_str(), new_password::read()?).await?);
             (name, AccountChange { password_hash, ..unchanged() }, "has a new password")
         }
         Action::Disable { name } => {
@@ -162,18 +99,18 @@ async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Resul
 
 fn tell(account: Account, sentence: &str, output: Output) -> anyhow::Result<()> {
     let sentence = format!("{} {sentence}", account.name);
-    Ok(output.result(&sentence, &serde_json::to_value(UserBody::from(account))?)?)
+    Ok(output.result(&sentence, &document(account)?)?)
 }
 
 async fn list(catalog: &Catalog, output: Output) -> anyhow::Result<()> {
-    let (mut lines, mut items) = (Vec::new(), Vec::new());
-    for account in catalog.accounts("", i64::MAX).await? {
-        let roles = serde_json::to_string(&account.roles)?;
-        let state = if account.disabled { " disabled" } else { "" };
-        lines.push(format!("{}\t{roles}\t{}{state}", account.name, account.images.join(" ")));
-        items.push(UserBody::from(account));
-    }
-    Ok(output.list(&lines, &items)?)
+    let accounts = catalog.accounts("", i64::MAX).await?;
+    let items = accounts.into_iter().map(document).collect::<anyhow::Result<Vec<_>>>()?;
+    Ok(output.list(COLUMNS, &items)?)
+}
+
+/// Returns the user in the form of the API.
+fn document(account: Account) -> anyhow::Result<Value> {
+    Ok(serde_json::to_value(UserBody::from(account))?)
 }
 
 /// Fails if there is no such user; called before a person is asked for a password.
@@ -182,25 +119,4 @@ async fn must_be_known(catalog: &Catalog, name: &AccountName) -> anyhow::Result<
         Ok(_) => Ok(()),
         Err(error) => Err(absent::named(catalog, error, name).await),
     }
-}
-
-/// Reads the new password. It is never an argument, because arguments show in process lists.
-fn new_password() -> anyhow::Result<SecretString> {
-    if let Some(password) = secret_from_environment("IMAGEDEPOT_NEW_PASSWORD")? {
-        return Ok(password);
-    }
-    if std::io::stdin().is_terminal() {
-        return Ok(dialoguer::Password::new()
-            .with_prompt("New password")
-            .with_confirmation("New password again", "the passwords differ")
-            .interact()?
-            .into());
-    }
-    let mut text = String::new();
-    std::io::stdin().take(4096).read_to_string(&mut text)?;
-    let password = without_byte_order_mark(&text).lines().next().unwrap_or_default();
-    if password.is_empty() {
-        return Err(Failure::usage(NO_PASSWORD).into());
-    }
-    Ok(password.to_owned().into())
 }
