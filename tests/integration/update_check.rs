@@ -11,6 +11,7 @@ on_both_databases![
     a_client_on_a_revoked_revision_is_told_to_move,
     the_same_answer_is_a_304_until_something_changes,
     each_client_has_a_slot_of_its_own,
+    too_many_checks_are_stretched_and_then_refused,
     many_checks_go_into_one_request,
     what_is_unknown_or_malformed_is_refused,
     a_channel_for_the_authenticated_challenges_everyone_else,
@@ -262,4 +263,35 @@ async fn an_image_of_no_right_is_not_there(database: Database) {
     pc.get_tree("win7-office_1.ckm").await.expecting(200);
     pc.check_for_update("secret-lab", "production", 0, "pc-1").await.problem(404);
     pc.get_tree("secret-lab_1.ckm").await.problem(404);
+}
+
+async fn too_many_checks_are_stretched_and_then_refused(database: Database) {
+    let depot = Depot::on(database)
+        .setting("checks", "stretch_above", "20")
+        .setting("checks", "hard_limit", "60")
+        .start()
+        .await;
+    depot.admin().published_image("win7-office", "production").await;
+    let ask = |n: usize| {
+        let anyone = depot.anonymous();
+        async move {
+            anyone.check_for_update("win7-office", "production", 1, &format!("pc-{n}")).await
+        }
+    };
+    let answers = futures_util::future::join_all((0..300).map(ask)).await;
+    let after = |answer: &Answer| -> u64 {
+        answer.required_header("check-after").parse().expect("a number of seconds")
+    };
+    let waits: Vec<u64> =
+        answers.iter().filter(|answer| answer.status == 200).map(after).collect();
+    // At three times the rate that the server likes, a client asks once in three periods of 900 s.
+    assert!(waits.iter().any(|wait| *wait > 930), "{waits:?}");
+    assert!(waits.iter().all(|wait| (30..=930 * 3).contains(wait)), "{waits:?}");
+    let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
+    assert!(!refused.is_empty(), "300 checks at once are more than 60 in some second");
+    for answer in refused {
+        assert_eq!(answer.problem(503), "too_many_checks");
+        let retry: u64 = answer.required_header("retry-after").parse().expect("seconds");
+        assert!((30..=930).contains(&retry), "{retry}");
+    }
 }
