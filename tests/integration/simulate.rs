@@ -161,7 +161,9 @@ async fn a_server_that_goes_away_is_counted_and_does_not_end_the_run() {
 async fn ctrl_c_ends_it_with_the_result_so_far() {
     let depot = Depot::start(Database::Sqlite).await;
     depot.admin().published_image("win7-office", "production").await;
-    let mut command = fleet(&depot.server.url(), &["--duration", "10min"]);
+    let mut command = as_admin(&depot.server.url(), ["simulate", "--output", "json"]);
+    let line = "--image win7-office --clients 50 --period 2s --duration 10min";
+    command.args(line.split(' '));
     let running = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("start it");
     tokio::time::sleep(Duration::from_secs(3)).await;
     kill_process(Pid::from_child(&running), Signal::INT).expect("press Ctrl-C");
