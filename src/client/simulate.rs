@@ -3,7 +3,8 @@
 //!
 //! `args` is what was typed and the `Plan` that follows from it. `fleet` is the clients and `schedule` is when each of
 //! them asks; both are pure functions of a client's number. `load` asks each check when it is due: an `exchange` over a
-//! `line` (`tls`), with one of the `requests` and its `answer`. `tally` measures; `outcome` and `table` show the result.
+//! `line` (`tls`, `verifier`), with one of the `requests` and its `answer`. `tally` measures; `outcome` and `table` show
+//! the result.
 //!
 //! Nothing is downloaded: a client that is told to update says that it has done so. Reports and what they lead to are
 //! left to the server.
@@ -21,6 +22,7 @@ mod share;
 mod table;
 mod tally;
 mod tls;
+mod verifier;
 
 use std::io::{self, IsTerminal as _};
 use std::sync::Arc;

@@ -7,17 +7,20 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use rustls::client::danger::ServerCertVerifier;
 use rustls::client::{
     ClientSessionStore, Resumption, Tls12ClientSessionValue, Tls13ClientSessionValue,
+    WebPkiServerVerifier,
 };
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, NamedGroup, RootCertStore};
-use rustls_platform_verifier::BuilderVerifierExt as _;
+use rustls_platform_verifier::Verifier;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
 use super::fleet::Way;
+use super::verifier::Remembering;
 use crate::client::connection::{authorities, unusable};
 use crate::client::error::Failure;
 
@@ -69,18 +72,30 @@ impl Tls {
 }
 
 fn config(provider: Arc<CryptoProvider>, ca: Option<&Path>) -> Result<ClientConfig, Failure> {
-    let impossible = |error: rustls::Error| Failure::usage(format!("no TLS: {error}"));
+    let impossible = |error: &dyn std::fmt::Display| Failure::usage(format!("no TLS: {error}"));
+    let verifier: Arc<dyn ServerCertVerifier> = match ca {
+        None => Arc::new(Verifier::new(provider.clone()).map_err(|error| impossible(&error))?),
+        Some(path) => {
+            let roots = Arc::new(roots(path)?);
+            let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider.clone());
+            verifier.build().map_err(|error| impossible(&error))?
+        }
+    };
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .map_err(impossible)?;
-    let Some(path) = ca else {
-        return Ok(builder.with_platform_verifier().map_err(impossible)?.with_no_client_auth());
-    };
+        .map_err(|error| impossible(&error))?;
+    let verifier = Arc::new(Remembering::new(verifier));
+    let trusting = builder.dangerous().with_custom_certificate_verifier(verifier);
+    Ok(trusting.with_no_client_auth())
+}
+
+fn roots(path: &Path) -> Result<RootCertStore, Failure> {
     let mut roots = RootCertStore::empty();
     for (line, der) in authorities(path)? {
-        roots.add(der.into()).map_err(|error| unusable(path, &format!("line {line}: {error}")))?;
+        let added = roots.add(der.into());
+        added.map_err(|error| unusable(path, &format!("line {line}: {error}")))?;
     }
-    Ok(builder.with_root_certificates(roots).with_no_client_auth())
+    Ok(roots)
 }
 
 /// Sessions of one server that can be resumed.
