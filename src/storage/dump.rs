@@ -18,7 +18,7 @@ use super::db::{Either, in_time, on, stream_on};
 use super::error::StorageError;
 
 /// The tables that are included, in an order in which their rows may be inserted.
-pub const TABLES: [&str; 17] = [
+pub const TABLES: [&str; 22] = [
     "catalog_state",
     "image",
     "revision",
@@ -28,6 +28,11 @@ pub const TABLES: [&str; 17] = [
     "promotion",
     "assignment",
     "epoch_floor",
+    "pin",
+    "pending_promotion",
+    "approval",
+    "report",
+    "progress_point",
     "account",
     "certificate_mapping",
     "signing_key",
@@ -179,6 +184,10 @@ fn order(table: &str) -> &'static str {
     match table {
         "file" => "revision_id, role",
         "assignment" | "epoch_floor" => "image_id, channel_id",
+        "pin" => "image_id, channel_id, client_key collate \"C\"",
+        "approval" => "pending_id, person collate \"C\"",
+        "report" => "promotion_id, client_key collate \"C\"",
+        "progress_point" => "promotion_id, at",
         "damage" => "blob_id",
         "quarantine" => "revision_id",
         "publication" | "published_object" | "manifest" => "path collate \"C\"",

@@ -7,6 +7,7 @@ mod stopped;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
+use crate::harness::command::{imagedepot, run};
 use crate::harness::folder::files_below;
 use crate::harness::{Answer, Database, Depot, Person, eventually, on_both_databases};
 
@@ -309,6 +310,18 @@ async fn a_rollout_survives_a_restart_and_a_backup(database: Database) {
     assert_eq!(admin.get(PATH).await.expecting(200).json(), before);
     assert_eq!(told(&admin, "pc-1", 1).await, is("update", "pinned", Some(3)));
     assert_eq!(told(&admin, "pc-9", 1).await, is("hold", "paused", None));
+    let report = json!({"image": "win7-office", "revision": 2, "status": "failed", "error": "x"});
+    admin.post("/api/v1/clients/pc-9/reports").json(&report).await.expecting(204);
+    let place = depot.scratch().join("backup").display().to_string();
+    let mut back_up = imagedepot(["backup", "--to", &place, "--data"]);
+    back_up.arg(depot.server.data()).envs(depot.environment());
+    run(back_up).await.successful();
+    let restored = Depot::on(database).after(&["restore", "--from", &place]).start().await;
+    let admin = restored.admin();
+    assert_eq!(admin.get(PATH).await.expecting(200).json()["rollout"], before["rollout"]);
+    assert_eq!(told(&admin, "pc-1", 1).await, is("update", "pinned", Some(3)));
+    let progress = admin.get(&format!("{PATH}/progress")).await.expecting(200).json();
+    assert_eq!(progress["failures"], json!([{"client": "pc-9", "error": "x"}]));
 }
 
 async fn contradictions_are_warned_of(database: Database) {

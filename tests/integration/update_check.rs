@@ -274,16 +274,13 @@ async fn too_many_checks_are_stretched_and_then_refused(database: Database) {
     depot.admin().published_image("win7-office", "production").await;
     let ask = |n: usize| {
         let anyone = depot.anonymous();
-        async move {
-            anyone.check_for_update("win7-office", "production", 1, &format!("pc-{n}")).await
-        }
+        async move { anyone.check_for_update("win7-office", "production", 1, &format!("pc-{n}")).await }
     };
     let answers = futures_util::future::join_all((0..300).map(ask)).await;
     let after = |answer: &Answer| -> u64 {
         answer.required_header("check-after").parse().expect("a number of seconds")
     };
-    let waits: Vec<u64> =
-        answers.iter().filter(|answer| answer.status == 200).map(after).collect();
+    let waits: Vec<u64> = answers.iter().filter(|answer| answer.status == 200).map(after).collect();
     // At three times the rate that the server likes, a client asks once in three periods of 900 s.
     assert!(waits.iter().any(|wait| *wait > 930), "{waits:?}");
     assert!(waits.iter().all(|wait| (30..=930 * 3).contains(wait)), "{waits:?}");

@@ -104,6 +104,13 @@ impl Problem {
         self
     }
 
+    /// Sets the seconds after which the caller may try again, in place of those of the code.
+    #[must_use]
+    pub fn retry_after(mut self, seconds: u64) -> Self {
+        self.headers.retain(|(name, _)| *name != header::RETRY_AFTER);
+        self.with_header(header::RETRY_AFTER, seconds.into())
+    }
+
     /// Adds a member to the document (RFC 9457 section 3.2).
     #[must_use]
     pub fn with_member(mut self, name: &'static str, value: impl Serialize) -> Self {

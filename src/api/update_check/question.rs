@@ -2,7 +2,6 @@
 
 use std::net::IpAddr;
 
-use actix_web::http::header;
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use utoipa::{IntoParams, ToSchema};
@@ -117,7 +116,7 @@ pub(super) fn periods(depot: &Depot, wait: impl FnOnce(u32) -> u64) -> Result<u3
         Load::Refuse => {
             let detail = "the server answers as many update checks as checks.hard_limit allows";
             let problem = Problem::new(Code::TooManyChecks, detail);
-            Err(problem.with_header(header::RETRY_AFTER, wait(1).into()))
+            Err(problem.retry_after(wait(1)))
         }
     }
 }

@@ -10,9 +10,9 @@ use crate::model::certificate_mapping::Rules;
 use crate::model::image::Labels;
 use crate::model::revision::LARGEST_NUMBER;
 use crate::model::{
-    AccountName, BlobState, ChannelName, Departure, Digest, FileRole, Halted, ImageKind, ImageName,
-    MappingName, PromotionKind, PublicationState, ReadAccess, RevisionState, Role, Rollout,
-    TokenName, image, publication,
+    AccountName, BlobState, ChannelName, ClientId, Departure, Digest, FileRole, Halted, ImageKind,
+    ImageName, MappingName, PromotionKind, PublicationState, ReadAccess, ReportStatus,
+    RevisionState, Role, Rollout, Terms, TokenName, image, publication,
 };
 
 /// The largest number, also for sizes and versions.
@@ -54,6 +54,7 @@ fn wrong_structure(table: &str, column: &str, value: &Value) -> Option<&'static 
             (is_one_of::<Vec<String>>(value), "a list of patterns")
         }
         ("image" | "revision", "labels") => (is_one_of::<Labels>(value), "labels"),
+        ("pending_promotion", "terms") => (is_one_of::<Terms>(value), "the terms of a promotion"),
         ("promotion", "halted") => {
             (value.is_null() || is_one_of::<Halted>(value), "the halt of a rollout")
         }
@@ -87,6 +88,10 @@ fn wrong_in(table: &str, column: &str, value: &Value) -> Option<&'static str> {
         ("blob", "tail" | "multipart") => (!text.contains(['/', '\\']), "a name without slashes"),
         (_, "digest") => (parses::<Digest>(text), "a digest (`sha256:` and 64 digits)"),
         (_, "role") => (parses::<FileRole>(text), "a file's role"),
+        ("pin" | "report", "client") => (parses::<ClientId>(text), "a client's id"),
+        ("report", "status" | "counted") => {
+            (is_one_of::<ReportStatus>(value), "a state that clients report")
+        }
         ("promotion", "kind") => (is_one_of::<PromotionKind>(value), "a kind of promotion"),
         ("promotion", "withdrawal") => (is_one_of::<Departure>(value), "a kind of withdrawal"),
         ("publication", "state") => {
@@ -110,6 +115,9 @@ fn other_key(row: &Map<String, Value>) -> Option<(String, &'static str)> {
     let rule = "the name in lower case";
     if other("name", "name_key").is_some() {
         return Some(("name_key".to_owned(), rule));
+    }
+    if other("client", "client_key").is_some() {
+        return Some(("client_key".to_owned(), rule));
     }
     other("folder", "folder_key").map(|()| ("folder_key".to_owned(), rule))
 }

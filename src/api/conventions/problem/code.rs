@@ -343,7 +343,7 @@ refusals! {
         "Too many log-ins are in progress; Retry-After says when to try again.";
     TooManyDownloads: SERVICE_UNAVAILABLE, "too_many_downloads", WaitForBackEnd, retry 60,
         "The server's download limit is reached.";
-    TooManyChecks: SERVICE_UNAVAILABLE, "too_many_checks", Wait,
+    TooManyChecks: SERVICE_UNAVAILABLE, "too_many_checks", Wait, retry 30,
         "The server answers as many update checks as checks.hard_limit allows; Retry-After says when to ask again.";
     DatabaseUnavailable: SERVICE_UNAVAILABLE, "database_unavailable", WaitForBackEnd, retry 2,
         "The database is busy or unreachable; nothing was changed.";
