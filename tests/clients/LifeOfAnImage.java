@@ -119,7 +119,7 @@ public final class LifeOfAnImage {
     ApiClient machine = new ApiClient();
     machine.updateBaseUri(server);
     UpdatesApi updates = new UpdatesApi(machine);
-    var told = updates.checkForUpdate(IMAGE, "production", null, "pc-1");
+    var told = updates.checkForUpdate(IMAGE, "production", null, "pc-1", null);
     check(told.getAction() == Action.UPDATE && told.getTarget().getRevision() == revision, told);
     List<AnswerOrProblem> answers =
         updates.checkForUpdates(List.of(new Question().image(IMAGE), new Question().image("none"))).getItems();

@@ -87,7 +87,7 @@ async fn upload_in_parts(admin: &Configuration, draft: i64, path: &Path) -> Resu
 /// A client machine has no credentials.
 async fn ask_for_updates(machine: &Configuration, revision: i64) -> Result<(), Failure> {
     let told =
-        updates_api::check_for_update(machine, IMAGE, Some("production"), None, Some("pc-1")).await?;
+        updates_api::check_for_update(machine, IMAGE, Some("production"), None, Some("pc-1"), None).await?;
     assert_eq!(told.action, Action::UPDATE);
     assert_eq!(told.target.expect("a target").revision, revision);
     let questions = ["win7-office", "none"].map(|image| Question::new(image.to_owned()));
