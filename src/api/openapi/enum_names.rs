@@ -3,6 +3,9 @@
 //! Go's constants share one package, and its generator names them after their values alone, so a value of two
 //! enumerations would be declared twice. Such values get their enumeration's name in front, in `x-enum-varnames`, which
 //! generators read.
+//!
+//! Programs compile against the names. An enumeration that had its values for itself keeps their names when another one
+//! with the same values is added: it is among the established ones.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +15,9 @@ use utoipa::openapi::{RefOr, Schema};
 
 use super::parts::Schemas;
 
+/// The enumerations whose names stay as they are. They share no values with each other.
+const ESTABLISHED: [&str; 3] = ["Reason", "RevisionState", "UploadState"];
+
 pub(super) fn disambiguate(schemas: &mut Schemas) {
     let mut uses = BTreeMap::<String, usize>::new();
     for value in schemas.values().flat_map(values) {
@@ -19,6 +25,9 @@ pub(super) fn disambiguate(schemas: &mut Schemas) {
     }
     let is_shared = |value: &String| uses.get(value).is_some_and(|uses| *uses > 1);
     for (name, schema) in schemas {
+        if ESTABLISHED.contains(&name.as_str()) {
+            continue;
+        }
         let values = values(schema);
         if let (true, RefOr::T(Schema::Object(object))) = (values.iter().any(is_shared), schema) {
             let names: Vec<String> = values
