@@ -37,6 +37,7 @@ pub mod table;
 pub mod terminal;
 #[cfg(test)]
 mod test_server;
+mod tls_files;
 pub mod verify;
 
 pub use self::error::Failure;

@@ -17,7 +17,7 @@ pub mod probe;
 mod queries;
 pub mod tree;
 
-pub use audit_row::{AuditHead, AuditRow, canonical_json};
+pub use audit_row::{AuditFilter, AuditHead, AuditRow, canonical_json};
 pub use blobs::Blobs;
 pub use db::{CONNECTIONS, Db, Purpose, Tx};
 pub use error::StorageError;

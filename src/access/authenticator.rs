@@ -102,9 +102,17 @@ impl Authenticator {
         if self.remembered.get(&key).await.is_some() {
             self.guard.let_in(attempt, Instant::now());
         } else {
-            let checking = self.verify(account.clone(), stored, password, attempt);
-            // Equal checks at the same time are one: a client that opens eight connections pays once.
-            self.remembered.try_get_with(key, checking).await.map_err(|denied| *denied)?;
+            // The check goes on if its request ends before it: otherwise requests that are refused for another reason
+            // would count as wrong passwords.
+            let (authenticator, checked) = (self.clone(), account.clone());
+            let password = password.clone();
+            let checking = async move {
+                let verified = authenticator.verify(checked, stored, &password, attempt);
+                // Equal checks at the same time are one: a client that opens eight connections pays once.
+                authenticator.remembered.try_get_with(key, verified).await
+            };
+            let checked = tokio::spawn(checking).await.map_err(|_| Denied::Busy)?;
+            checked.map_err(|denied| *denied)?;
         }
         account
             .map(|account| Identity::user(account, AuthenticationMethod::Basic))

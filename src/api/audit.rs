@@ -3,18 +3,18 @@
 use actix_web::get;
 use actix_web::web::{Data, Query};
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::conventions::caller::Caller;
 use super::conventions::page::{Page, PageQuery};
-use super::conventions::problem::{Problem, ReadRefusals};
+use super::conventions::problem::{Code, Problem, ReadRefusals};
 use super::conventions::sample;
 use super::depot::Depot;
 use crate::access::permission::Administer;
-use crate::storage::AuditRow;
+use crate::storage::{AuditFilter, AuditRow};
 
 /// A change of the catalog.
 #[derive(Debug, Serialize, ToSchema)]
@@ -83,11 +83,41 @@ impl From<AuditRow> for AuditEntry {
     }
 }
 
+/// The conditions of a list of changes. All that are given have to hold.
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct AuditQuery {
+    /// The caller that made the change.
+    #[param(example = "alice")]
+    caller: Option<String>,
+    /// The path of a resource, below `/api/v1`. Changes of what lies below it are listed, too.
+    #[param(example = "images/win7-office")]
+    subject: Option<String>,
+    /// The noun and the verb of the change, with `*` for any run of characters.
+    #[param(example = "channel.*")]
+    action: Option<String>,
+    /// Changes at or after this time.
+    since: Option<DateTime<Utc>>,
+    /// Changes before this time.
+    until: Option<DateTime<Utc>>,
+}
+
+impl AuditQuery {
+    /// Returns the conditions. A text with a NUL is refused: none is on record, and PostgreSQL fails on one.
+    fn filter(self) -> Result<AuditFilter, Problem> {
+        let Self { caller, subject, action, since, until } = self;
+        if [&caller, &subject, &action].into_iter().flatten().any(|text| text.contains('\0')) {
+            return Err(Problem::new(Code::BadQuery, "the query is invalid: a text contains NUL"));
+        }
+        Ok(AuditFilter { caller, subject, action, since, until })
+    }
+}
+
 /// List changes
 ///
 /// Returns every change of the catalog, newest first, with the state of the changed resource before and after it. Of
 /// long values only the length and the SHA-256 digest are kept.
-#[utoipa::path(tag = "maintenance", operation_id = "list_audit", params(PageQuery), responses(
+#[utoipa::path(tag = "maintenance", operation_id = "list_audit", params(PageQuery, AuditQuery), responses(
     (status = 200, description = "A page of changes", body = Page<AuditEntry>), ReadRefusals
 ))]
 #[get("/audit")]
@@ -95,8 +125,10 @@ pub async fn list(
     caller: Caller<Administer>,
     depot: Data<Depot>,
     page: Query<PageQuery>,
+    query: Query<AuditQuery>,
 ) -> Result<Page<AuditEntry>, Problem> {
     caller.sees_all_images()?;
-    let rows = depot.catalog.audit_rows(page.position()?, page.fetch()?).await?;
+    let filter = query.into_inner().filter()?;
+    let rows = depot.catalog.audit_rows(page.position()?, &filter, page.fetch()?).await?;
     page.page(rows, |row| row.sequence, Into::into)
 }

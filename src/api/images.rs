@@ -1,5 +1,7 @@
 //! `/images`: the images and their settings.
 
+mod query;
+
 use actix_web::web::{Data, Path, Query};
 use actix_web::{HttpResponse, delete, get, patch, post};
 use chrono::{DateTime, Utc};
@@ -19,6 +21,7 @@ use super::depot::Depot;
 use crate::access::permission::{Administer, Publish, Read};
 use crate::catalog::image::{ImageChange, ImageDefinition};
 use crate::model::{Image, ImageKind, ImageName, Labels};
+use query::{ImageQuery, LabelQuery};
 
 /// An image.
 #[derive(Debug, Serialize, ToSchema)]
@@ -114,8 +117,8 @@ pub struct ChangedImage {
 
 /// List images
 ///
-/// Returns the images that the caller may know of, sorted by name.
-#[utoipa::path(tag = "images", operation_id = "list_images", params(PageQuery), responses(
+/// Returns the images that the caller may know of, sorted by name. All conditions that are given have to hold.
+#[utoipa::path(tag = "images", operation_id = "list_images", params(PageQuery, ImageQuery, LabelQuery), responses(
     (status = 200, description = "A page of images", body = Page<ImageBody>), ReadRefusals
 ))]
 #[get("/images")]
@@ -123,12 +126,16 @@ pub async fn list(
     caller: Caller<Read>,
     depot: Data<Depot>,
     page: Query<PageQuery>,
+    query: Query<ImageQuery>,
+    labels: LabelQuery,
 ) -> Result<Page<ImageBody>, Problem> {
+    let filter = depot.catalog.image_filter(query.into_inner().with(labels))?;
     let from = async |after: Option<String>, limit| {
         depot.catalog.images(&after.unwrap_or_default(), limit).await
     };
     let key = |image: &Image| image.name.key();
-    let images = page.visible(from, key, |image| caller.identity().covers(&image.name));
+    let is_shown = |image: &Image| caller.identity().covers(&image.name) && filter.covers(image);
+    let images = page.visible(from, key, is_shown);
     page.page(images.await?, key, Into::into)
 }
 

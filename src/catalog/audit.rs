@@ -13,7 +13,7 @@ use serde::Serialize;
 use sqlx::types::Json;
 
 use super::{Actor, Catalog, Result};
-use crate::storage::{AuditRow, Tx};
+use crate::storage::{AuditFilter, AuditRow, Tx};
 
 /// The action of a row, its subject and its actor.
 pub(crate) struct Entry<'a> {
@@ -54,10 +54,15 @@ impl Catalog {
         });
     }
 
-    /// Returns the rows before the sequence number `before`, newest first.
-    pub async fn audit_rows(&self, before: Option<i64>, limit: i64) -> Result<Vec<AuditRow>> {
+    /// Returns the rows before the sequence number `before` that the filter covers, newest first.
+    pub async fn audit_rows(
+        &self,
+        before: Option<i64>,
+        filter: &AuditFilter,
+        limit: i64,
+    ) -> Result<Vec<AuditRow>> {
         let mut tx = self.db.read().await?;
-        Ok(tx.audit_before(before.unwrap_or(i64::MAX), limit).await?)
+        Ok(tx.audit_before(before.unwrap_or(i64::MAX), filter, limit).await?)
     }
 }
 

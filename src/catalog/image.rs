@@ -1,5 +1,7 @@
 //! Images: created, described, deleted. When the name of a deleted image is used again, its revision counter continues.
 
+pub mod filter;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 

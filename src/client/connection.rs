@@ -4,12 +4,10 @@
 //! which repeat a request if that is safe. File transfers have other needs (streams, ranges, hours); they build on
 //! [`Connection::request`] and do their own retries.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::{ETAG, HeaderValue, IF_MATCH, LOCATION};
-use reqwest::{Certificate, Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -19,7 +17,7 @@ use super::credentials::{Credentials, ServerArgs};
 use super::error::{Failure, is_untrusted_certificate, is_without_tls};
 use super::exit_code::Exit;
 use super::retry::{Attempts, Patience, Setback};
-use crate::model::pem;
+use super::tls_files::TlsFiles;
 
 /// The time limit of one API call, including the answer. Sealing and promoting transfer no bytes, so a minute is
 /// plenty.
@@ -58,7 +56,7 @@ impl Connection {
         let environment = |name: &str| std::env::var_os(name);
         let server = args.address(&environment)?;
         let credentials = args.credentials(&environment)?;
-        let http = http_client(&server, args.ca.as_deref())?;
+        let http = http_client(&server, &args.tls_files(&environment)?)?;
         Ok(Self {
             http,
             server,
@@ -276,16 +274,21 @@ pub fn name_in_location(response: &Response) -> Result<&str, Failure> {
 /// Builds the HTTP client without an overall time-out and without `read_timeout`: the latter counts from the start of
 /// the request, so it would cut every upload that takes longer. Transfers watch for a stall instead, and the system
 /// detects a dead peer.
-fn http_client(server: &Url, ca: Option<&Path>) -> Result<Client, Failure> {
+fn http_client(server: &Url, files: &TlsFiles) -> Result<Client, Failure> {
+    let identity = files.identity()?;
     let plain = || {
-        ClientBuilder::new()
+        let builder = ClientBuilder::new()
             .user_agent(concat!("imagedepot/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT)
             .tcp_keepalive(DEAD_PEER / 2)
-            .tcp_user_timeout(DEAD_PEER)
+            .tcp_user_timeout(DEAD_PEER);
+        match &identity {
+            Some(identity) => builder.identity(identity.clone()),
+            None => builder,
+        }
     };
-    let built = match ca {
-        Some(path) => plain().tls_certs_only(trusted(path)?).build(),
+    let built = match files.trusted()? {
+        Some(trusted) => plain().tls_certs_only(trusted).build(),
         // A machine without any installed certificate authority, perhaps a container, can still speak HTTP.
         None if server.scheme() == "http" => {
             plain().build().or_else(|_| plain().tls_certs_only([]).build())
@@ -293,27 +296,6 @@ fn http_client(server: &Url, ca: Option<&Path>) -> Result<Client, Failure> {
         None => plain().build(),
     };
     built.map_err(|error| Failure::line(server.as_str(), &error))
-}
-
-fn trusted(path: &Path) -> Result<Vec<Certificate>, Failure> {
-    let trusted = authorities(path)?.into_iter().map(|(line, der)| {
-        Certificate::from_der(&der)
-            .map_err(|error| unusable(path, &format!("line {line}: {error}")))
-    });
-    trusted.collect()
-}
-
-/// Reads the certificates (DER) of the authorities to trust, each with the line on which it begins. There is at least
-/// one.
-pub(super) fn authorities(path: &Path) -> Result<Vec<(usize, Vec<u8>)>, Failure> {
-    let bytes = fs::read(path).map_err(|error| Failure::local("read", path, &error))?;
-    let found = pem::certificates(&bytes).map_err(|error| unusable(path, &error.to_string()))?;
-    if found.is_empty() { Err(unusable(path, "no `BEGIN CERTIFICATE`")) } else { Ok(found) }
-}
-
-/// Reports that a file of authorities cannot be used.
-pub(super) fn unusable(path: &Path, why: &str) -> Failure {
-    Failure::usage(format!("{} has no usable certificates in PEM: {why}", path.display()))
 }
 
 fn idempotency_key() -> Result<HeaderValue, Failure> {

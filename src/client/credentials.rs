@@ -13,6 +13,7 @@ use secrecy::SecretString;
 use url::Url;
 
 use super::error::Failure;
+use super::tls_files::{ClientFiles, TlsFiles};
 use crate::model::text_file::secret_in;
 
 /// The address at which `imagedepot serve` listens by default.
@@ -82,9 +83,28 @@ pub struct ServerArgs {
         long,
         global = true,
         value_name = "FILE",
-        help = "Certificates (PEM) of the authority to trust, instead of the system's"
+        help = "Certificates (PEM) of the authority to trust, instead of the system's \
+                [env: IMAGEDEPOT_CA]"
     )]
     pub ca: Option<PathBuf>,
+
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "Certificate (PEM) that this client shows, with its chain \
+                [env: IMAGEDEPOT_CERTIFICATE]"
+    )]
+    pub client_certificate: Option<PathBuf>,
+
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "Private key (PEM) of the client's certificate, if it is in a file of its own \
+                [env: IMAGEDEPOT_KEY]"
+    )]
+    pub client_key: Option<PathBuf>,
 }
 
 /// The credentials with which this client authenticates.
@@ -106,6 +126,29 @@ impl ServerArgs {
             || self.password_file.is_some()
             || self.token.is_some()
             || self.token_file.is_some()
+            || self.client_certificate.is_some()
+    }
+
+    /// Determines the files of the TLS connection. Flags win over the environment.
+    pub fn tls_files(&self, environment: Environment) -> Result<TlsFiles, Failure> {
+        let path = |flag: &Option<PathBuf>, name| {
+            flag.clone()
+                .or_else(|| environment(name).filter(|value| !value.is_empty()).map(PathBuf::from))
+        };
+        let certificate = path(&self.client_certificate, "IMAGEDEPOT_CERTIFICATE");
+        let client = match (certificate, path(&self.client_key, "IMAGEDEPOT_KEY")) {
+            (Some(certificate), Some(key)) => Some(ClientFiles { certificate, key }),
+            (Some(certificate), None) => {
+                Some(ClientFiles { key: certificate.clone(), certificate })
+            }
+            (None, None) => None,
+            (None, Some(_)) => {
+                let words = "there is a key but no certificate: set --client-certificate or \
+                             IMAGEDEPOT_CERTIFICATE";
+                return Err(Failure::usage(words));
+            }
+        };
+        Ok(TlsFiles { ca: path(&self.ca, "IMAGEDEPOT_CA"), client })
     }
 
     /// Returns the server's address. It ends in a slash so that paths can be joined to it.

@@ -8,6 +8,7 @@
 //! The commands of accounts (`user`, `token`, `certificate_mapping`, `audit`) also work on the catalog itself; the whole
 //! program's `command_line` decides which. Transfers of bytes are left to `push` and `pull`.
 
+mod approval;
 mod assignment;
 pub mod audit;
 mod call;
@@ -19,8 +20,9 @@ mod fleet;
 mod history;
 mod image;
 mod labels;
-mod moment;
+pub mod moment;
 mod pages;
+mod pin;
 mod query;
 mod reach;
 mod revision;
@@ -59,6 +61,12 @@ pub enum Command {
     /// Take an image out of a channel
     #[command(after_help = EXIT_CODES)]
     Withdraw(assignment::WithdrawArgs),
+    /// Approve a promotion that waits for a second person
+    #[command(after_help = EXIT_CODES)]
+    Approve(approval::Args),
+    /// Give clients a revision of their own in a channel
+    #[command(after_help = EXIT_CODES)]
+    Pin(pin::Args),
     /// Show, change, pause and resume the rollout of a promotion
     #[command(after_help = EXIT_CODES)]
     Rollout(rollout::Args),
@@ -105,6 +113,8 @@ impl Command {
             Self::Promote(args) => assignment::promote(args).await,
             Self::Rollback(args) => assignment::roll_back(args).await,
             Self::Withdraw(args) => assignment::withdraw(args).await,
+            Self::Approve(args) => approval::run(args).await,
+            Self::Pin(args) => pin::run(args).await,
             Self::Rollout(args) => rollout::run(args).await,
             Self::Check(args) => check::run(args).await,
             Self::Client(args) => fleet::run(args).await,

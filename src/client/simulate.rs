@@ -76,7 +76,8 @@ async fn simulate(args: &Args) -> Result<Outcome, Failure> {
     // A wrong name, a wrong password and a server that is away are told before the fleet comes.
     let offered = offered(&connection, &check, args).await?;
     let revision = args.revision.unwrap_or(offered);
-    let tls = Tls::for_server(&check, args.server.ca.as_deref())?;
+    let tls =
+        Tls::for_server(&check, &args.server.tls_files(&|name: &str| std::env::var_os(name))?)?;
     if tls.is_none() && plan.habits.resumed.value() > 0.0 {
         return Err(Failure::usage("--resumed needs a server with TLS (https://)"));
     }

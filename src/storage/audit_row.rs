@@ -43,6 +43,21 @@ from_row!(AuditRow {
     hash,
 });
 
+/// The conditions of a list of rows. All that are given have to hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct AuditFilter {
+    /// The name of the caller.
+    pub caller: Option<String>,
+    /// The path of a resource. Changes of what lies below it are listed, too. Case is ignored.
+    pub subject: Option<String>,
+    /// The kind of change, with `*` for any run of characters.
+    pub action: Option<String>,
+    /// Only changes at or after this time.
+    pub since: Option<DateTime<Utc>>,
+    /// Only changes before this time.
+    pub until: Option<DateTime<Utc>>,
+}
+
 /// The newest row of a chain, or of the part of it that was checked or pruned.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct AuditHead {

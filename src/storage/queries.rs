@@ -19,6 +19,7 @@ mod fleet_lists;
 pub(super) mod idempotency;
 pub(super) mod images;
 mod jobs;
+mod like;
 pub(super) mod offers;
 mod pins;
 pub(super) mod promotions;

@@ -78,7 +78,7 @@ public final class LifeOfAnImage {
       check(refused.getCode() == 404 && refused.getResponseBody().contains("image_not_found"), refused);
     }
     images.createImage(new ImageToCreate().name(IMAGE).kind(ImageKind.MEDV));
-    PageImage page = images.listImages(10, null);
+    PageImage page = images.listImages(10, null, null, null, null, null);
     check(page.getItems().get(0).getName().equals(IMAGE), page);
 
     RevisionsApi revisions = new RevisionsApi(administrator);

@@ -46,7 +46,7 @@ async fn upload(admin: &Configuration, ckm: &Path, index: &Path) -> Result<i64, 
     assert!(refused.status == 404 && refused.content.contains("image_not_found"), "{refused:?}");
 
     images_api::create_image(admin, ImageToCreate::new(ImageKind::Medv, IMAGE.to_owned())).await?;
-    let page = images_api::list_images(admin, Some(10), None).await?;
+    let page = images_api::list_images(admin, Some(10), None, None, None, None, None).await?;
     assert_eq!(page.items[0].name, IMAGE);
     let words = RevisionWords { notes: Some(Some("by a program".to_owned())), ..RevisionWords::new() };
     let draft = revisions_api::create_revision(admin, IMAGE, Some(words)).await?.number;

@@ -150,6 +150,12 @@ async fn the_audit_over_http_is_that_of_the_catalog(database: Database) {
     let list = typed(&depot, "audit list --limit 2").await.successful().stdout;
     assert!(list.lines().nth(1).is_some_and(|line| line.contains("images/four")), "{list}");
     assert_eq!(on_catalog(&depot, "audit list --limit 2").await.successful().stdout, list);
+    let filtered = "audit list --subject images/four --action image.* --since 1h";
+    let list = typed(&depot, filtered).await.successful().stdout;
+    assert_eq!(list.lines().count(), 2, "{list}");
+    assert_eq!(on_catalog(&depot, filtered).await.successful().stdout, list);
+    let no_time = on_catalog(&depot, "audit list --until 2026-13-01T00:00:00Z").await;
+    assert!(no_time.code == 2 && no_time.stderr.contains("no time"), "{}", no_time.stderr);
 
     // A pruned record is sound, too, and begins where it says.
     on_catalog(&depot, "audit prune --keep 0s").await.successful();

@@ -8,7 +8,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::harness::authority::{Authority, Certificate, Valid};
-use crate::harness::command::{Finished, run};
+use crate::harness::command::{Finished, imagedepot, run};
 use crate::harness::server::free_port;
 use crate::harness::tls_client::{FreshConnections, curl_as, curl_with, resume_with_openssl};
 use crate::harness::{Database, Depot, eventually};
@@ -252,4 +252,58 @@ async fn a_certificate_of_version_1_is_refused_in_words_and_cannot_be_mapped() {
     let refused = server.depot.admin().post("/api/v1/certificate-mappings").json(&mapping).await;
     assert!(refused.text().contains("version 1"), "{}", refused.text());
     refused.problem(422);
+}
+
+#[tokio::test]
+async fn commands_show_a_certificate_of_their_own() {
+    let server = Certified::start(false).await;
+    let Certified { depot, authority, folder, .. } = &server;
+    depot.admin().published_image("win7-office", "production").await;
+    let certificate = authority.client("pc-0815", Valid::Long);
+    let both = folder.path().join("both.pem");
+    let read = |path: &std::path::Path| std::fs::read_to_string(path).expect("a file");
+    std::fs::write(&both, read(&certificate.key) + &read(&certificate.file)).expect("a file");
+    let url = format!("https://127.0.0.1:{}", server.port);
+    let command = |line: &str| {
+        let mut command = imagedepot([]);
+        command.args(line.split(' ')).args(["--server", &url]);
+        command.env("IMAGEDEPOT_CA", authority.file());
+        command
+    };
+    let check = "check win7-office --client PC-0815 --output json";
+
+    let mut by_environment = command(check);
+    by_environment.env("IMAGEDEPOT_CERTIFICATE", &certificate.file);
+    by_environment.env("IMAGEDEPOT_KEY", &certificate.key);
+    assert_eq!(run(by_environment).await.successful().last_line()["action"], "update");
+    let mut in_one_file = command(check);
+    in_one_file.arg("--client-certificate").arg(&both);
+    assert_eq!(run(in_one_file).await.successful().last_line()["action"], "update");
+
+    let load = "simulate --image win7-office --clients 20 --period 1s --duration 1s --fresh 0.5 --output json";
+    let mut simulated = command(load);
+    simulated.arg("--client-certificate").arg(&certificate.file);
+    simulated.arg("--client-key").arg(&certificate.key);
+    let result = run(simulated).await.successful().last_line();
+    assert_eq!(result["errors"], 0, "{result}");
+    assert!(result["checks"].as_u64() >= Some(20), "{result}");
+
+    let without = run(command(check)).await;
+    assert_eq!(without.code, 3, "{}", without.stderr);
+    let mut without_key = command(check);
+    without_key.arg("--client-certificate").arg(&certificate.file);
+    let without_key = run(without_key).await;
+    assert!(
+        without_key.code == 2 && without_key.stderr.contains("no usable private key"),
+        "{}",
+        without_key.stderr
+    );
+    let mut key_alone = command(check);
+    key_alone.env("IMAGEDEPOT_KEY", &certificate.key);
+    let key_alone = run(key_alone).await;
+    assert!(
+        key_alone.code == 2 && key_alone.stderr.contains("no certificate"),
+        "{}",
+        key_alone.stderr
+    );
 }

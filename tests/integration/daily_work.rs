@@ -311,6 +311,59 @@ async fn a_promotion_that_waits_for_approval_is_told() {
     let asked = typed(&depot, "promote win7-office 1 production").await.successful().stdout;
     assert!(asked.contains("offers the same of win7-office as before"), "{asked}");
     assert!(asked.contains("revision 1 waits for approval"), "{asked}");
+
+    // The one who asked may not approve; another promoter may, and may take it back while others are missing.
+    assert_eq!(typed(&depot, "approve win7-office production").await.code, 4);
+    let promoter = depot.user_with_role("promoter").await;
+    typed(&depot, "channel set production --approvals 2").await.successful();
+    typed(&depot, "promote win7-office 1 production").await.successful();
+    let other = async |line: &str| {
+        let mut command = imagedepot([]);
+        command.args(line.split(' '));
+        command.env("IMAGEDEPOT_URL", depot.server.url());
+        command
+            .env("IMAGEDEPOT_USER", "promoter")
+            .env("IMAGEDEPOT_PASSWORD", "password of the promoter");
+        run(command).await
+    };
+    let approved = other("approve win7-office production").await.successful().stdout;
+    assert!(approved.contains("approved by: promoter"), "{approved}");
+    let back = other("approve win7-office production --take-back").await.successful().stdout;
+    assert_eq!(back, "your approval for win7-office in production is taken back\n");
+    let path = "/api/v1/images/win7-office/channels/production";
+    promoter.get(path).await.problem(404);
+    typed(&depot, "channel set production --approvals 1").await.successful();
+    typed(&depot, "promote win7-office 1 production").await.successful();
+    let approved = other("approve win7-office production").await.successful().stdout;
+    assert!(approved.starts_with("win7-office revision 1 is assigned to production"), "{approved}");
+    let nothing = other("approve win7-office production").await;
+    assert!(nothing.stderr.contains("nothing"), "{}", nothing.stderr);
+}
+
+#[tokio::test]
+async fn clients_are_pinned_from_a_terminal() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    let second = admin.ready_revision("win7-office", 2).await;
+    let set = format!("pin set win7-office production PC-0815 {second} --note old~printer");
+    let pinned = typed(&depot, &set).await.successful().stdout;
+    assert_eq!(pinned, "PC-0815 is offered revision 2\n");
+    let answer = answered(&depot, "check win7-office --client pc-0815").await;
+    assert_eq!((&answer["reason"], &answer["target"]["revision"]), (&json!("pinned"), &json!(2)));
+    let list = typed(&depot, "pin list win7-office production").await.successful().stdout;
+    let lines = rows(&list);
+    assert_eq!(
+        (lines[0][..2].to_vec(), lines[1][..2].to_vec()),
+        (vec!["CLIENT", "REVISION"], vec!["PC-0815", "2"])
+    );
+    assert!(list.contains("old printer"), "{list}");
+    let shown = answered(&depot, "pin show win7-office production pc-0815").await;
+    assert_eq!((&shown["client"], &shown["revision"]), (&json!("PC-0815"), &json!(2)));
+    let gone = typed(&depot, "pin delete win7-office production PC-0815").await.successful().stdout;
+    assert_eq!(gone, "PC-0815 follows production again\n");
+    assert_eq!(typed(&depot, "pin show win7-office production PC-0815").await.code, 5);
+    assert_eq!(typed(&depot, "pin set win7-office production PC-0815 9").await.code, 5);
 }
 
 #[tokio::test]

@@ -93,6 +93,24 @@ async fn a_burst_of_right_passwords_is_no_attack_and_costs_one_check() {
 }
 
 #[tokio::test]
+async fn a_right_password_in_a_bad_request_is_no_mistake() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let admin = depot.admin();
+    // The query is refused before the password is known to be right.
+    for _ in 0..20 {
+        admin.get("/api/v1/images?limit=many").await.problem(400);
+    }
+    admin.get(WHOAMI).await.expecting(200);
+    // Wrong ones count nevertheless.
+    for guess in 0..20 {
+        let attacker = depot.user("admin", &format!("guess {guess}"));
+        attacker.get("/api/v1/images?limit=many").await.problem_of(&[400, 401, 429]);
+    }
+    let attacker = depot.user("admin", "another guess");
+    assert_eq!(attacker.get(WHOAMI).await.problem(429), "logins_slowed");
+}
+
+#[tokio::test]
 async fn a_burst_of_guesses_is_not_looked_at_at_once() {
     let depot = Depot::start(Database::Sqlite).await;
     let (attacker, other) = (Caller::at(&depot, 2), Caller::at(&depot, 3));

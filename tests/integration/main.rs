@@ -56,6 +56,7 @@ mod download_limits;
 mod every_command;
 mod everyday_clients;
 mod faults;
+mod filtered_lists;
 mod fleet;
 #[cfg(feature = "negotiate")]
 mod four_listeners;

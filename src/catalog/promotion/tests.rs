@@ -13,6 +13,7 @@ use crate::catalog::revision::RevisionChange;
 use crate::catalog::revision::end::IfAssigned;
 use crate::catalog::{Precondition, Rules, test_catalog};
 use crate::model::{Departure, ImageKind, Role};
+use crate::storage::AuditFilter;
 
 /// An image with drafts 1 to 4, of which all but the last are ready, and an administrator.
 struct Trial {
@@ -354,7 +355,7 @@ async fn lists_have_the_newest_first_whatever_the_clock_said_in_between() {
         promoted.push(promotion.revision);
     }
     assert_eq!(promoted, [3, 2, 1]);
-    let rows = trial.catalog.audit_rows(None, 100).await.unwrap();
+    let rows = trial.catalog.audit_rows(None, &AuditFilter::default(), 100).await.unwrap();
     assert!(rows.is_sorted_by(|newer, older| newer.sequence > older.sequence));
     let actions: Vec<_> = rows.iter().take(3).map(|row| row.action.as_str()).collect();
     assert_eq!(actions, ["channel.promote"; 3]);

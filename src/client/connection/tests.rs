@@ -1,5 +1,7 @@
 //! Tests of the connection against a server that fails in every way a connection can fail.
 
+use std::fs;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 

@@ -193,8 +193,8 @@ pub async fn named<T>(
     }
 }
 
-/// Tells the assignment that a promotion or a rollback made.
-fn assigned(
+/// Tells the assignment that a promotion, an approval or a rollback made.
+pub fn assigned(
     answer: &Value,
     image: &str,
     channel: &str,

@@ -30,7 +30,7 @@ pub struct Args {
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
-    /// List changes, the newest first; the filters work over HTTP only
+    /// List changes, the newest first
     List(FilterArgs),
     /// Find rows that were altered, removed or moved; the exit code is 1 if there are any
     Verify {
@@ -52,32 +52,21 @@ pub enum Action {
 pub struct FilterArgs {
     /// Only changes by this caller
     #[arg(long, value_name = "NAME")]
-    caller: Option<String>,
-    /// Only changes of this resource, such as images/win7-office
+    pub caller: Option<String>,
+    /// Only changes of this resource and of what lies below it, such as images/win7-office
     #[arg(long, value_name = "PATH")]
-    subject: Option<String>,
-    /// Only changes of this kind, such as channel.promote
+    pub subject: Option<String>,
+    /// Only changes of this kind, such as channel.promote, with * for any characters
     #[arg(long, value_name = "ACTION")]
-    action: Option<String>,
+    pub action: Option<String>,
     /// Only changes at or after this time, or in this last duration
     #[arg(long, value_name = "TIME", value_parser = Moment::ago)]
-    since: Option<Moment>,
+    pub since: Option<Moment>,
     /// Only changes before this time, or before this last duration
     #[arg(long, value_name = "TIME", value_parser = Moment::ago)]
-    until: Option<Moment>,
+    pub until: Option<Moment>,
     #[command(flatten)]
     pub length: ListArgs,
-}
-
-impl FilterArgs {
-    /// Reports whether any filter is given.
-    pub const fn is_filtered(&self) -> bool {
-        self.caller.is_some()
-            || self.subject.is_some()
-            || self.action.is_some()
-            || self.since.is_some()
-            || self.until.is_some()
-    }
 }
 
 pub const COLUMNS: &[Column] = &[

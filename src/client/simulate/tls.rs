@@ -21,8 +21,8 @@ use url::Url;
 
 use super::fleet::Way;
 use super::verifier::Remembering;
-use crate::client::connection::{authorities, unusable};
 use crate::client::error::Failure;
+use crate::client::tls_files::{TlsFiles, authorities, unusable};
 
 /// The sessions that are kept at most: more than connections can be under way.
 const MOST_SESSIONS: usize = 20_000;
@@ -36,8 +36,8 @@ pub struct Tls {
 }
 
 impl Tls {
-    /// Reads the authorities from a file, or takes the system's. Returns none for a server without TLS.
-    pub fn for_server(server: &Url, ca: Option<&Path>) -> Result<Option<Self>, Failure> {
+    /// Reads the files, or takes the system's authorities. Returns none for a server without TLS.
+    pub fn for_server(server: &Url, files: &TlsFiles) -> Result<Option<Self>, Failure> {
         if server.scheme() != "https" {
             return Ok(None);
         }
@@ -47,7 +47,7 @@ impl Tls {
             Failure::usage(format!("{host} cannot have a certificate: {error}"))
         })?;
         let provider = Arc::new(aws_lc_rs::default_provider());
-        let mut config = config(provider, ca)?;
+        let mut config = config(provider, files)?;
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let connector = |resumption| {
             let mut config = config.clone();
@@ -71,9 +71,9 @@ impl Tls {
     }
 }
 
-fn config(provider: Arc<CryptoProvider>, ca: Option<&Path>) -> Result<ClientConfig, Failure> {
+fn config(provider: Arc<CryptoProvider>, files: &TlsFiles) -> Result<ClientConfig, Failure> {
     let impossible = |error: &dyn std::fmt::Display| Failure::usage(format!("no TLS: {error}"));
-    let verifier: Arc<dyn ServerCertVerifier> = match ca {
+    let verifier: Arc<dyn ServerCertVerifier> = match &files.ca {
         None => Arc::new(Verifier::new(provider.clone()).map_err(|error| impossible(&error))?),
         Some(path) => {
             let roots = Arc::new(roots(path)?);
@@ -86,7 +86,13 @@ fn config(provider: Arc<CryptoProvider>, ca: Option<&Path>) -> Result<ClientConf
         .map_err(|error| impossible(&error))?;
     let verifier = Arc::new(Remembering::new(verifier));
     let trusting = builder.dangerous().with_custom_certificate_verifier(verifier);
-    Ok(trusting.with_no_client_auth())
+    match &files.client {
+        None => Ok(trusting.with_no_client_auth()),
+        Some(files) => {
+            let (chain, key) = files.chain()?;
+            trusting.with_client_auth_cert(chain, key).map_err(|error| impossible(&error))
+        }
+    }
 }
 
 fn roots(path: &Path) -> Result<RootCertStore, Failure> {

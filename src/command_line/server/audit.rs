@@ -16,7 +16,9 @@ use crate::catalog::audit::chain::Verified;
 use crate::catalog::{Actor, Catalog};
 use crate::client::Failure;
 use crate::client::daily::audit::{self as daily, COLUMNS, FilterArgs, Verdict};
+use crate::client::daily::moment::Moment;
 use crate::client::output::{Output, Stream};
+use crate::storage::AuditFilter;
 
 /// The rows to fetch from the database with one query.
 const PAGE: i64 = 1000;
@@ -73,7 +75,7 @@ pub async fn run(args: AuditArgs, file: Option<&Path>) -> anyhow::Result<ExitCod
 
 async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Result<ExitCode> {
     match action {
-        Action::Daily(daily::Action::List(filter)) => list(catalog, &filter, output).await?,
+        Action::Daily(daily::Action::List(filter)) => list(catalog, filter, output).await?,
         Action::Daily(daily::Action::Verify { known }) => {
             return verify(catalog, known.as_deref(), output).await;
         }
@@ -83,16 +85,26 @@ async fn act(catalog: &Catalog, action: Action, output: Output) -> anyhow::Resul
     Ok(ExitCode::SUCCESS)
 }
 
-/// Lists the newest rows. Only the server filters.
-async fn list(catalog: &Catalog, filter: &FilterArgs, output: Output) -> anyhow::Result<()> {
-    if filter.is_filtered() {
-        let words = "the filters of `audit list` need a server: use --server";
-        return Err(Failure::usage(words).into());
-    }
+/// Lists the newest rows that the filter covers.
+async fn list(catalog: &Catalog, filter: FilterArgs, output: Output) -> anyhow::Result<()> {
     let limit = filter.length.limit.and_then(|limit| i64::try_from(limit).ok());
-    let rows = catalog.audit_rows(None, limit.unwrap_or(i64::MAX)).await?;
+    let filter = AuditFilter {
+        since: time_of(filter.since.as_ref())?,
+        until: time_of(filter.until.as_ref())?,
+        caller: filter.caller,
+        subject: filter.subject,
+        action: filter.action,
+    };
+    let rows = catalog.audit_rows(None, &filter, limit.unwrap_or(i64::MAX)).await?;
     let rows = rows.into_iter().map(|row| serde_json::to_value(AuditEntry::from(row)));
     Ok(output.list(COLUMNS, &rows.collect::<Result<Vec<_>, _>>()?)?)
+}
+
+/// Returns the time that an argument names.
+fn time_of(moment: Option<&Moment>) -> Result<Option<DateTime<Utc>>, Failure> {
+    let Some(text) = moment.map(Moment::as_str) else { return Ok(None) };
+    let no_time = |_| Failure::usage(format!("there is no time {text}"));
+    text.parse().map(Some).map_err(no_time)
 }
 
 async fn verify(

@@ -1,7 +1,10 @@
 //! The record of who changed what.
 
+use super::fleet::statement;
+use super::like::{ESCAPE, escaped, like};
 use super::statement::{all, columns, execute, insert, optional, value};
-use crate::storage::audit_row::{AuditHead, AuditRow};
+use crate::storage::audit_row::{AuditFilter, AuditHead, AuditRow};
+use crate::storage::db::on;
 use crate::storage::{StorageError, Tx};
 
 /// Lists the columns that an [`AuditRow`] is read from.
@@ -171,23 +174,41 @@ impl Tx {
         Ok(())
     }
 
-    /// Lists the rows before the sequence `before`, newest first: by the chain and not by the clock, which may have
-    /// been wrong.
+    /// Lists the rows before the sequence `before` that the filter covers, newest first: by the chain and not by the
+    /// clock, which may have been wrong.
     pub async fn audit_before(
         &mut self,
         before: i64,
+        filter: &AuditFilter,
         limit: i64,
     ) -> Result<Vec<AuditRow>, StorageError> {
-        all!(
-            self,
-            concat!(
-                "select ",
-                audit_columns!(audit),
-                " from audit where sequence < $1 order by sequence desc limit $2"
-            ),
-            before,
-            limit
-        )
+        let start =
+            concat!("select ", audit_columns!(audit), " from audit where sequence is not null");
+        let rows = on!(self, conn => {
+            let mut query = statement(&*conn, start);
+            query.push(" and sequence < ").push_bind(before);
+            if let Some(caller) = &filter.caller {
+                query.push(" and caller = ").push_bind(caller.as_str());
+            }
+            if let Some(subject) = &filter.subject {
+                let subject = escaped(subject.trim_end_matches('/'));
+                query.push(" and (lower(subject) like ").push_bind(subject.clone()).push(ESCAPE);
+                query.push(" or lower(subject) like ").push_bind(format!("{subject}/%"));
+                query.push(ESCAPE).push(")");
+            }
+            if let Some(action) = &filter.action {
+                query.push(" and action like ").push_bind(like(action)).push(ESCAPE);
+            }
+            if let Some(since) = filter.since {
+                query.push(" and at >= ").push_bind(since);
+            }
+            if let Some(until) = filter.until {
+                query.push(" and at < ").push_bind(until);
+            }
+            query.push(" order by sequence desc limit ").push_bind(limit);
+            query.build_query_as().fetch_all(conn).await
+        })?;
+        Ok(rows)
     }
 
     /// Lists the rows of the chain after `after`, in its order.

@@ -7,6 +7,7 @@
 use sqlx::{Database, Encode, QueryBuilder, Type};
 
 use super::fleet::{FleetSize, statement};
+use super::like::{ESCAPE, like};
 use super::statement::columns;
 use crate::model::{ClientFilter, ClientRecord, IdPattern, RecordPlace};
 use crate::storage::db::{Either, on};
@@ -43,13 +44,6 @@ const fn no_index(on: &Either, filter: &ClientFilter) -> &'static str {
     }
 }
 
-/// Converts a pattern with `*` to one of `like`, with `\` before characters that are meant as they are.
-fn like(pattern: &str) -> String {
-    let pattern = pattern.to_ascii_lowercase();
-    let escaped = pattern.replace('\\', r"\\").replace('%', r"\%").replace('_', r"\_");
-    escaped.replace('*', "%")
-}
-
 /// Adds the condition that the client's id matches the pattern.
 fn push_pattern<DB: Database>(query: &mut QueryBuilder<DB>, pattern: &IdPattern, byte_order: &str)
 where
@@ -68,7 +62,7 @@ where
     }
     if pattern.as_str() != format!("{prefix}*") {
         query.push(" and c.client_key like ").push_bind(like(pattern.as_str()));
-        query.push(" escape '\\'");
+        query.push(ESCAPE);
     }
 }
 
@@ -83,7 +77,7 @@ where
     query.push(" and exists (select 1 from image i where i.id = c.image_id and (");
     for (index, pattern) in scope.iter().enumerate() {
         query.push(if index == 0 { "" } else { " or " });
-        query.push("i.name_key like ").push_bind(like(pattern)).push(" escape '\\'");
+        query.push("i.name_key like ").push_bind(like(pattern)).push(ESCAPE);
     }
     query.push("))");
 }
@@ -180,15 +174,5 @@ impl Tx {
             query.build().execute(conn).await.map(|done| done.rows_affected())
         })?;
         Ok(deleted)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::like;
-
-    #[test]
-    fn only_stars_are_wild() {
-        assert_eq!(like("PC_1*%"), r"pc\_1%\%");
     }
 }
