@@ -115,7 +115,8 @@ mod tests {
 
     #[test]
     fn labels_are_compared_as_a_whole() {
-        let labels = Labels::from([("a".to_owned(), "b:c".to_owned()), ("url".into(), "".into())]);
+        let labels =
+            Labels::from([("a".to_owned(), "b:c".to_owned()), ("url".to_owned(), String::new())]);
         let is_met = |text: &str| text.parse::<LabelCondition>().unwrap().is_met_by(&labels);
         assert!(is_met("a:b:c") && is_met("url:"));
         assert!(!is_met("a:b") && !is_met("a:b:c:d") && !is_met("url:x") && !is_met("b:c"));
