@@ -44,6 +44,8 @@ pub enum Error {
          upgrade or stop it first (it counts for a minute after its last report)"
     )]
     OlderReplica { program: String },
+    #[error("too many clients that are not on record have reported from this source")]
+    TooManyReporters,
 
     #[error("the name {0} is taken")]
     NameTaken(String),

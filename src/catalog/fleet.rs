@@ -12,6 +12,7 @@ mod clients;
 pub mod forecast;
 mod halt;
 mod limit;
+mod new_reporters;
 pub mod newcomers;
 pub mod progress;
 pub mod recorder;

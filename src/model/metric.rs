@@ -134,6 +134,8 @@ table! {
         "Requests to the bucket, repeats included, by kind and outcome";
     STORE_REQUEST_SECONDS: Histogram "imagedepot_store_request_duration_seconds" ["kind"] Seconds,
         "Time until the bucket's answer began, or the request was given up, by kind";
+    CATALOG_TRANSACTIONS: Counter "imagedepot_catalog_transactions_total" ["kind"] Count,
+        "Transactions begun on the catalog's database, by kind";
     STORED_BYTES: Gauge "imagedepot_stored_bytes" [] Bytes,
         "Bytes in the store, including bytes that are arriving and bytes that are about to be removed";
     TREE_STEPS_DUE: Gauge "imagedepot_tree_steps_due" [] Count,

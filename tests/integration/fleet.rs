@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use sqlx::{Connection as _, SqliteConnection};
 
 use crate::harness::depot::ADMIN_PASSWORD;
-use crate::harness::{Database, Depot, Person, eventually, on_both_databases};
+use crate::harness::own_postgres::OwnPostgres;
+use crate::harness::{Database, Depot, Person, eventually, is_long_run, on_both_databases};
 
 on_both_databases![
     a_client_that_asked_is_on_record_with_what_it_has_and_was_told,
@@ -324,17 +325,12 @@ async fn what_one_replica_saw_is_at_the_other_within_five_seconds() {
     assert_eq!(names(&admin, "").await, names(&there, "").await);
 }
 
-#[tokio::test]
-async fn while_the_catalog_is_locked_checks_go_on_and_the_record_catches_up() {
-    let depot = Depot::start(Database::Sqlite).await;
-    let (admin, anyone) = (depot.admin(), depot.anonymous());
-    admin.published_image("win7-office", "production").await;
-    let path = depot.server.data().join("catalog.sqlite");
-    let url = format!("sqlite:{}", path.display());
-    let mut other = SqliteConnection::connect(&url).await.expect("the catalog");
-    sqlx::query("begin immediate").execute(&mut other).await.expect("the lock");
+/// Lets a hundred clients ask in turn while the database does not answer: 6 s, or 30 s with `--long`.
+async fn checks_go_on(depot: &Depot) {
+    let silence = Duration::from_secs(if is_long_run() { 30 } else { 6 });
+    let anyone = depot.anonymous();
     let (began, mut slowest, mut asked) = (Instant::now(), Duration::ZERO, 0);
-    while began.elapsed() < Duration::from_secs(6) {
+    while began.elapsed() < silence {
         let asks = Instant::now();
         ask(&anyone, "win7-office", 0, &format!("pc-{}", asked % 100)).await;
         (slowest, asked) = (slowest.max(asks.elapsed()), asked + 1);
@@ -342,6 +338,28 @@ async fn while_the_catalog_is_locked_checks_go_on_and_the_record_catches_up() {
     }
     assert!(slowest < Duration::from_millis(500), "{slowest:?}");
     assert!(asked > 100, "{asked}");
+}
+
+/// Waits until everything is on record that the clients of [`checks_go_on`] asked.
+async fn the_record_catches_up(admin: &Person) {
+    are_on_record(admin, 100).await;
+    eventually("nothing waits", || async {
+        let status = admin.get("/api/v1/status").await.expecting(200).json();
+        (status["clients"]["behind_seconds"] == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn while_the_catalog_is_locked_checks_go_on_and_the_record_catches_up() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    let path = depot.server.data().join("catalog.sqlite");
+    let url = format!("sqlite:{}", path.display());
+    let mut other = SqliteConnection::connect(&url).await.expect("the catalog");
+    sqlx::query("begin immediate").execute(&mut other).await.expect("the lock");
+    checks_go_on(&depot).await;
     let status = admin.get("/api/v1/status").await.expecting(200).json();
     // Those that the writer is at, and newer ones of the same clients.
     let waiting = status["clients"]["waiting"].as_u64().expect("a number");
@@ -349,10 +367,48 @@ async fn while_the_catalog_is_locked_checks_go_on_and_the_record_catches_up() {
     assert!(status["clients"]["behind_seconds"].as_u64() >= Some(4), "{status}");
     assert_eq!(names(&admin, "").await, [""; 0]);
     sqlx::query("rollback").execute(&mut other).await.expect("the lock's end");
-    are_on_record(&admin, 100).await;
-    eventually("nothing waits", || async {
-        let status = admin.get("/api/v1/status").await.expecting(200).json();
-        (status["clients"]["behind_seconds"] == 0).then_some(())
-    })
-    .await;
+    the_record_catches_up(&admin).await;
+}
+
+#[tokio::test]
+async fn while_postgresql_stands_still_checks_go_on_and_the_record_catches_up() {
+    let postgres = OwnPostgres::start();
+    let depot =
+        Depot::on(Database::Sqlite).setting("catalog", "url", &postgres.url()).start().await;
+    let admin = depot.admin();
+    admin.published_image("win7-office", "production").await;
+    postgres.freeze();
+    checks_go_on(&depot).await;
+    postgres.go_on();
+    the_record_catches_up(&admin).await;
+}
+
+#[tokio::test]
+async fn checks_begin_no_transaction() {
+    let depot = Depot::start(Database::Sqlite).await;
+    let (admin, anyone) = (depot.admin(), depot.anonymous());
+    admin.published_image("win7-office", "production").await;
+    let began = Instant::now();
+    let before = transactions(&admin).await;
+    for n in 0..1000 {
+        ask(&anyone, "win7-office", 0, &format!("pc-{n}")).await;
+    }
+    // The server's own work goes on meanwhile: some a second, however many clients ask.
+    let others = 20 * (began.elapsed().as_secs() + 2);
+    let begun = transactions(&admin).await - before;
+    assert!(begun < others && begun < 500, "{begun} transactions");
+}
+
+/// The number of transactions that the server has begun.
+async fn transactions(admin: &Person) -> u64 {
+    let metrics = admin.get("/metrics").await.expecting(200);
+    let text = String::from_utf8(metrics.body.to_vec()).expect("text");
+    let counts = text.lines().filter_map(|line| {
+        let (_, count) =
+            line.split_once("imagedepot_catalog_transactions_total{")?.1.split_once("} ")?;
+        count.parse::<u64>().ok()
+    });
+    let count = counts.sum();
+    assert!(count > 0, "{text}");
+    count
 }

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Answer, Database, Depot, Person, eventually, on_both_databases};
+use crate::harness::{Answer, Database, Depot, Person, eventually, is_long_run, on_both_databases};
 
 on_both_databases![
     a_report_that_was_acknowledged_survives_a_kill,
@@ -11,13 +11,20 @@ on_both_databases![
     the_progress_shows_who_has_what_and_who_failed,
     a_forecast_counts_the_clients_on_record,
     who_may_report_and_what_a_report_must_say,
+    one_machine_does_not_fill_the_disk_with_ids_that_it_makes_up,
 ];
 
 const PATH: &str = "/api/v1/images/win7-office/channels/production";
 
 /// Starts a depot whose production channel has revision 2 with this rollout, and revision 1 before it.
 async fn depot_with_rollout(database: Database, rollout: Value) -> Depot {
-    let depot = Depot::on(database).setting("fleet", "reports", "everyone").start().await;
+    depot_with_limit(database, rollout, "0").await
+}
+
+/// The same, and `fleet.new_clients` says this.
+async fn depot_with_limit(database: Database, rollout: Value, new_clients: &str) -> Depot {
+    let depot = Depot::on(database).setting("fleet", "reports", "everyone");
+    let depot = depot.setting("fleet", "new_clients", new_clients).start().await;
     let admin = depot.admin();
     admin.create_image("win7-office").await;
     for seed in 1..=2 {
@@ -63,11 +70,12 @@ async fn one_machine_with_many_names_cannot_halt_a_rollout_and_twenty_machines_c
     let halt = json!({"halt": {"failures_percent": 5, "at_least": 20}});
     let depot = depot_with_rollout(database, halt).await;
     let one = depot.anonymous().calling_from("127.0.0.9");
-    for n in 0..100 {
+    let names = if is_long_run() { 10_000 } else { 100 };
+    for n in 0..names {
         report(&one, &format!("of-one-{n}"), "failed").await.expecting(204);
     }
     // Nor does it hide failures of others by successes.
-    for n in 0..100 {
+    for n in 0..names {
         report(&one, &format!("well-{n}"), "applied").await.expecting(204);
     }
     assert_eq!(state(&depot).await, "complete");
@@ -184,4 +192,33 @@ async fn who_may_report_and_what_a_report_must_say(database: Database) {
     assert_eq!(send("pc-1", json!({})).await.problem(401), "credentials_required");
     let client = depot.user_with_role("client").await;
     report(&client, "pc-1", "applied").await.expecting(204);
+}
+
+async fn one_machine_does_not_fill_the_disk_with_ids_that_it_makes_up(database: Database) {
+    let depot = depot_with_limit(database, json!({}), "5").await;
+    let (one, other) = (depot.anonymous(), depot.anonymous().calling_from("127.0.0.9"));
+    // A minute may end meanwhile, and the count with it.
+    let mut refused = Vec::new();
+    for n in 0..12 {
+        let answer = report(&one, &format!("made-up-{n}"), "applied").await;
+        if answer.status != 204 {
+            refused.push(answer);
+        }
+    }
+    assert!(refused.len() >= 2, "{} were refused", refused.len());
+    for answer in &refused {
+        assert_eq!(answer.problem(429), "too_many_reporters");
+        assert_eq!(answer.required_header("retry-after"), "60");
+    }
+    let recorded = progress(&depot).await["counts"]["applied"].as_u64().expect("a count");
+    assert_eq!(recorded, 12 - refused.len() as u64, "those that were acknowledged");
+    // A second report of one that is in, one of another machine, and one of a client on record are taken.
+    report(&one, "made-up-0", "failed").await.expecting(204);
+    report(&other, "pc-1", "applied").await.expecting(204);
+    one.check_for_update("win7-office", "production", 0, "pc-2").await.expecting(200);
+    eventually("the client is on record", || async {
+        (depot.admin().get("/api/v1/clients/pc-2").await.status == 200).then_some(())
+    })
+    .await;
+    report(&one, "pc-2", "applied").await.expecting(204);
 }

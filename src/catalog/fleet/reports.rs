@@ -54,6 +54,7 @@ impl Catalog {
                 "revision",
                 "was never promoted to this channel, so no client can have it from there",
             )),
+            Written::TooManyNew => Err(Error::TooManyReporters),
         }
     }
 
@@ -122,6 +123,10 @@ impl Catalog {
                 outcomes[at] = Written::NeverPromoted;
                 continue;
             }
+            if !self.may_be_recorded(&mut tx, prepared, promotion.as_ref()).await? {
+                outcomes[at] = Written::TooManyNew;
+                continue;
+            }
             self.record_last_report(&mut tx, prepared).await?;
             if let Some(promotion) = promotion
                 && self.write_report(&mut tx, prepared, &promotion).await?
@@ -153,6 +158,22 @@ impl Catalog {
             return Ok(Some(offer.promotion.clone()));
         }
         Ok(tx.newest_promotion_of((prepared.image, prepared.channel), *revision).await?)
+    }
+
+    /// Reports whether the client is known, by a check or by an earlier report, or may come in as a new one.
+    async fn may_be_recorded(
+        &self,
+        tx: &mut Tx,
+        Prepared { report, image, channel, at, .. }: &Prepared,
+        promotion: Option<&Promotion>,
+    ) -> Result<bool> {
+        let Some(promotion) = promotion else { return Ok(true) };
+        let key = report.client.key();
+        let is_known = tx.last_offer((*image, *channel), &key).await?.is_some()
+            || tx.has_reported(promotion.id, &key).await?;
+        let (limit, newcomers) =
+            (self.rules().fleet.new_clients, &self.shared.waiting_reports.newcomers);
+        Ok(is_known || newcomers.admit(&report.source, at.timestamp(), limit))
     }
 
     /// Records a report on a promotion. Returns whether it may halt the rollout.

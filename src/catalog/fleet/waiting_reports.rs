@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 
+use super::new_reporters::NewReporters;
 use crate::catalog::error::Result;
 use crate::model::report::{ReportSource, ReportStatus};
 use crate::model::{ChannelName, ClientId, ImageName};
@@ -40,6 +41,8 @@ pub(super) enum Written {
     Recorded,
     /// The revision was never promoted to the channel.
     NeverPromoted,
+    /// The client is not on record, and its source brought too many such clients in this minute.
+    TooManyNew,
 }
 
 pub(super) type Waiting = (Prepared, oneshot::Sender<Result<Written>>);
@@ -50,4 +53,5 @@ pub(in crate::catalog) struct WaitingReports {
     pub(super) reports: Mutex<Vec<Waiting>>,
     /// Held by the caller that writes.
     pub(super) writing: tokio::sync::Mutex<()>,
+    pub(super) newcomers: NewReporters,
 }

@@ -13,6 +13,7 @@ use super::catalog_file::CatalogFile;
 use super::held::Held;
 use super::transaction::{Either, HeldFile, Tx};
 use super::{PATIENCE, postgres, postgres_url};
+use crate::model::metric;
 use crate::storage::ballast::{Ballast, DiskSpace};
 use crate::storage::error::StorageError;
 use crate::storage::instance;
@@ -23,6 +24,14 @@ const SQLITE_READERS: u32 = 4;
 
 /// The size to which SQLite's log is cut when it is reused, which is the size that it usually needs.
 const LOG_KEPT: &str = "4194304";
+
+/// The kinds of transactions, as they are counted.
+const READ: &str = "read";
+const WRITE: &str = "write";
+
+fn count(kind: &'static str) {
+    metric::CATALOG_TRANSACTIONS.with([kind]).increment(1);
+}
 
 /// The purpose of a transaction that changes rows, as far as it matters on a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,6 +130,7 @@ impl Db {
 
     /// Begins a transaction that sees a single state of the database.
     pub async fn read(&self) -> Result<Tx, StorageError> {
+        count(READ);
         Ok(match self {
             Self::Sqlite { readers, .. } => {
                 Either::Sqlite(HeldFile::InTransaction(readers.begin().await?)).into()
@@ -133,6 +143,7 @@ impl Db {
 
     /// Returns a connection for one statement that reads. Two statements might see different states of the database.
     pub async fn look(&self) -> Result<Tx, StorageError> {
+        count(READ);
         Ok(match self {
             Self::Sqlite { readers, .. } => {
                 Either::Sqlite(HeldFile::Bare(readers.acquire().await?)).into()
@@ -156,6 +167,7 @@ impl Db {
     /// Begins a transaction for the given purpose. On SQLite it takes the write lock at once: a transaction that reads
     /// first and asks for the lock later fails if another has written in between.
     pub async fn write_for(&self, purpose: Purpose) -> Result<Tx, StorageError> {
+        count(WRITE);
         Ok(match self {
             Self::Sqlite { writer, ballast, file, .. } => {
                 file.must_be_there()?;

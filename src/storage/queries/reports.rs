@@ -83,6 +83,21 @@ impl Tx {
         )
     }
 
+    /// Reports whether the client has reported on the promotion.
+    pub async fn has_reported(
+        &mut self,
+        promotion: Uuid,
+        client_key: &str,
+    ) -> Result<bool, StorageError> {
+        let count: i64 = value!(
+            self,
+            "select count(*) from report where promotion_id = $1 and client_key = $2",
+            promotion,
+            client_key
+        )?;
+        Ok(count > 0)
+    }
+
     /// Records the last report in the client's record. A client that has not asked yet has no record.
     pub async fn record_last_report(
         &mut self,

@@ -185,6 +185,8 @@ refusals! {
         "The exchange of tokens would need several requests; a Kerberos ticket needs one.";
     PrincipalUnknown: UNAUTHORIZED, "principal_unknown", LogIn, access Denied::NoSuchPrincipal,
         "The Kerberos ticket's principal is not a user here, or the user is disabled.";
+    TooManyReporters: TOO_MANY_REQUESTS, "too_many_reporters", Wait, retry 60, catalog Error::TooManyReporters,
+        "Too many clients that are not on record have reported from this certificate or address in this minute; see fleet.new_clients.";
     LoginsSlowed: TOO_MANY_REQUESTS, "logins_slowed", Wait, access Denied::Slowed { .. },
         "Wrong passwords were sent before; Retry-After says when the next one is checked.";
     CrossSiteRequest: FORBIDDEN, "cross_site_request", NotAllowed,
