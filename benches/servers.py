@@ -116,9 +116,10 @@ class Server:
 
 
 class Imagedepot(Server):
-    """imagedepot with its default settings, three listeners and an image in the channel production."""
+    """imagedepot with three listeners and an image in the channel production; the other settings are the defaults but for
+    those that are given."""
 
-    def __init__(self, binary, folder, certificate, key, clients):
+    def __init__(self, binary, folder, certificate, key, clients, more_settings=""):
         super().__init__("imagedepot")
         self.data = folder / "data"
         settings = folder / "imagedepot.toml"
@@ -127,6 +128,7 @@ class Imagedepot(Server):
             f'[[listener]]\naddress = "127.0.0.1:{self.https_port}"\ncertificate = "{certificate}"\nkey = "{key}"\n'
             f'[[listener]]\naddress = "127.0.0.1:{self.certified_port}"\ncertificate = "{certificate}"\nkey = "{key}"\n'
             f'client_certificates = "required"\nclient_ca = "{clients.file}"\ncrl = ["{clients.crl}"]\n'
+            + more_settings
         )
         with open(folder / "imagedepot.log", "wb") as log:
             self.process = subprocess.Popen(
@@ -148,6 +150,12 @@ class Imagedepot(Server):
         if answer.status >= 300:
             raise SystemExit(f"{method} {path}: {answer.status} {text.decode()}")
         return json.loads(text) if text else None
+
+    def metrics(self):
+        connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=60)
+        credentials = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
+        connection.request("GET", "/metrics", headers={"Authorization": f"Basic {credentials}"})
+        return connection.getresponse().read().decode()
 
     def put(self, file, revision):
         """Uploads a file with curl, as administrators do."""
