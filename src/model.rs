@@ -29,6 +29,8 @@ pub mod client_record;
 pub mod clock;
 pub mod digest;
 #[cfg(feature = "server")]
+pub mod event;
+#[cfg(feature = "server")]
 pub mod file_role;
 #[cfg(feature = "server")]
 pub mod folder_document;
@@ -92,6 +94,7 @@ pub use self::{
     client_pattern::ClientPattern,
     client_record::{ClientCheck, ClientFilter, ClientRecord, IdPattern, RecordPlace},
     clock::{Clock, Ids},
+    event::{Event, EventType, EventTypes},
     file_role::FileRole,
     folder_document::FolderDocument,
     image::{Image, ImageKind, Labels, OfferedImage},

@@ -150,6 +150,11 @@ impl Bound {
         let urls = self.urls();
         let Self { config, opened, sockets, metrics_socket } = self;
         let (grace, stopped_at) = (config.server.shutdown_grace, Arc::new(OnceLock::new()));
+        let feed = opened.catalog.event_feed().clone();
+        let stop = async move {
+            stop.await;
+            feed.end();
+        };
         let stop = noted(stop, Arc::clone(&stopped_at));
         let depot = app::depot(&config, &opened, listeners(&sockets))?;
         let issuer = depot.tokens.issuer().cloned();
@@ -267,6 +272,7 @@ fn background(opened: &Opened) -> JoinSet<()> {
     keep!("collect garbage", keep_collecting);
     keep!("scrub", keep_scrubbing);
     keep!("measure", keep_measuring);
+    keep!("feed events", keep_feeding_events);
     keep!("record refused log-ins", keep_recording_refused_logins);
     keep!("record update checks", keep_recording_checks);
     keep!("watch", keep_watching);

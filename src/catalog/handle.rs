@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::audit::refused_logins::RefusedLogins;
 use super::error::Result;
+use super::events::Feed;
 use super::fleet::recorder::{self, Recorder};
 use super::fleet::waiting_reports::WaitingReports;
 use super::parts::Parts;
@@ -77,6 +78,8 @@ pub(crate) struct Shared {
     /// The uploads that are being saved after their requests have ended.
     pub(crate) saving: TaskTracker,
     pub(super) refused_logins: RefusedLogins,
+    /// What the streams of events of this process read.
+    pub(super) feed: Feed,
     pub(super) check_rate: CheckRate,
     pub(super) waiting_reports: WaitingReports,
     /// The update checks that are not on record yet.
@@ -108,6 +111,7 @@ impl Catalog {
             turns: Turns::default(),
             saving: TaskTracker::new(),
             refused_logins: RefusedLogins::default(),
+            feed: Feed::default(),
             check_rate: CheckRate::default(),
             waiting_reports: WaitingReports::default(),
             fleet: Recorder::default(),

@@ -30,6 +30,7 @@ pub struct Rules {
     pub bits: BitsRules,
     pub scrub: ScrubRules,
     pub audit: AuditRules,
+    pub events: EventRules,
     pub fleet: FleetRules,
 }
 
@@ -49,6 +50,7 @@ impl Default for Rules {
             bits: BitsRules::default(),
             scrub: ScrubRules::default(),
             audit: AuditRules::default(),
+            events: EventRules::default(),
             fleet: FleetRules::default(),
         }
     }
@@ -61,6 +63,21 @@ pub struct AuditRules {
     /// The age after which rows are deleted. 0 keeps them forever.
     #[serde(with = "humantime_serde")]
     pub keep: Duration,
+}
+
+/// The section `[events]` of the settings.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventRules {
+    /// The time for which events are kept, and readers may go on where they were.
+    #[serde(with = "humantime_serde")]
+    pub keep: Duration,
+}
+
+impl Default for EventRules {
+    fn default() -> Self {
+        Self { keep: Duration::from_hours(7 * 24) }
+    }
 }
 
 /// The section `[fleet]` of the settings.

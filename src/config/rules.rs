@@ -27,6 +27,7 @@ impl Config {
             },
             scrub: self.scrub.rules()?,
             audit: self.audit,
+            events: self.events,
             fleet: self.fleet,
             stale_after: self.access.stale_after,
             token_lifetime: self.access.tokens.lifetime,

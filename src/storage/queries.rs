@@ -13,6 +13,7 @@ pub(super) mod changes;
 mod channels;
 #[cfg(test)]
 mod column_lists;
+mod events;
 mod figures;
 pub(super) mod fleet;
 mod fleet_lists;

@@ -8,6 +8,7 @@ use super::audit::audit_columns;
 use super::bits_sessions::bits_session_columns;
 use super::certificate_mappings::certificate_mapping_columns;
 use super::channels::channel_columns;
+use super::events::event_columns;
 use super::fleet_lists::client_record_columns;
 use super::images::image_columns;
 use super::promotions::promotion_columns;
@@ -18,7 +19,7 @@ use super::tokens::api_token_columns;
 use crate::storage::{CONNECTIONS, Db};
 
 /// The list of each table, and the columns that its statements use and its record does not have.
-const LISTS: [(&str, &str, &[&str]); 11] = [
+const LISTS: [(&str, &str, &[&str]); 12] = [
     ("account", account_columns!(account), &["name_key"]),
     ("api_token", api_token_columns!(api_token), &["name_key"]),
     ("audit", audit_columns!(audit), &[]),
@@ -30,6 +31,7 @@ const LISTS: [(&str, &str, &[&str]); 11] = [
     ),
     ("channel", channel_columns!(channel), &["name_key", "folder_key", "deleted_at"]),
     ("client_record", client_record_columns!(client_record), &["authenticated", "seen_day"]),
+    ("event", event_columns!(event), &[]),
     ("image", image_columns!(image), &["name_key", "next_revision", "changed_in"]),
     ("promotion", promotion_columns!(promotion), &["number"]),
     ("publication", publication_columns!(publication), &[]),
