@@ -13,6 +13,7 @@ pub mod channels;
 pub mod clients;
 pub mod conventions;
 pub mod depot;
+pub mod events;
 pub mod explain;
 pub mod files;
 pub mod garbage;

@@ -9,6 +9,7 @@ use url::Url;
 
 use super::conventions::limits::DownloadLimits;
 use super::conventions::listener::Listeners;
+use super::events::open_streams::OpenStreams;
 use super::tree::redirect::Redirects;
 use crate::access::{Authenticator, TokenReader};
 use crate::catalog::Catalog;
@@ -25,6 +26,7 @@ pub struct Depot {
     pub listeners: Listeners,
     pub links: Links,
     pub download_limits: DownloadLimits,
+    pub event_streams: OpenStreams,
     /// The redirects to the bucket; none if this server sends all downloads itself.
     pub redirects: Option<Redirects>,
     pub metrics: PrometheusHandle,

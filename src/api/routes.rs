@@ -8,8 +8,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::conventions::{documentation, fallback};
 use super::depot::Links;
 use super::{
-    approvals, assignments, audit, bits, certificate_mappings, channels, clients, explain, files,
-    garbage, health, images, pins, prestage, progress, promotions, publications, reports,
+    approvals, assignments, audit, bits, certificate_mappings, channels, clients, events, explain,
+    files, garbage, health, images, pins, prestage, progress, promotions, publications, reports,
     revisions, rollouts, scrub, status, tokens, tree, update_check, uploads, users, whoami,
 };
 use crate::wire;
@@ -111,7 +111,8 @@ fn callers_and_upkeep(config: &mut ServiceConfig) {
         .service(scrub::request)
         .service(status::show)
         .service(whoami::show)
-        .service(audit::list);
+        .service(audit::list)
+        .service(events::follow);
 }
 
 /// Registers the routes beside the operations: the tree and the documentation.

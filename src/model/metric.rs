@@ -100,6 +100,8 @@ table! {
         "Drafts that were sealed";
     PROMOTIONS: Counter "imagedepot_promotions_total" [] Count,
         "Promotions, rollbacks and withdrawals acknowledged";
+    EVENT_STREAMS: Gauge "imagedepot_event_streams" [] Count,
+        "Streams of events that are open";
     LOGIN_FAILURES: Counter "imagedepot_login_failures_total" [] Count,
         "Credentials that were refused";
     ACCESS_LOG_LINES_DROPPED: Counter "imagedepot_access_log_lines_dropped_total" [] Count,

@@ -53,6 +53,7 @@ mod deployment;
 mod doc_comments;
 mod documents_walk;
 mod download_limits;
+mod events;
 mod every_command;
 mod everyday_clients;
 mod faults;

@@ -257,6 +257,7 @@ impl Scene {
                 let call = call.header("Tus-Resumable", "1.0.0").header("Upload-Offset", "0");
                 call.header("Content-Type", "application/offset+octet-stream").body("123").await
             }
+            (None, Body::Endless) => call.begun().await,
             (None, Body::TusHeaders) => call.header("Tus-Resumable", "1.0.0").await,
             (None, _) => call.await,
         }

@@ -57,6 +57,8 @@ pub enum Body {
     /// The bytes of an upload.
     Tus,
     TusHeaders,
+    /// None; the answer is a stream without end.
+    Endless,
     /// What a client did.
     Report,
 }
@@ -98,7 +100,9 @@ impl Body {
                 json!({"image": image, "channel": "test", "revision": 1, "status": "applied"})
             }
             Self::Upload => json!({"image": image, "revision": 1, "role": "ckm", "size": 3}),
-            Self::Nothing | Self::Bytes | Self::Tus | Self::TusHeaders => return None,
+            Self::Nothing | Self::Bytes | Self::Tus | Self::TusHeaders | Self::Endless => {
+                return None;
+            }
         })
     }
 }
@@ -259,6 +263,9 @@ fn of_access() -> Vec<Operation> {
         concerned(all("GET /api/v1/whoami", EVERYONE, Given::Nothing)),
         concerned(all("GET /metrics", READERS, Given::Promoted)),
         all("GET /api/v1/audit", ADMINS, Given::Image),
+        all("GET /api/v1/events", READERS, Given::Image)
+            .but_elsewhere(Elsewhere::NotShown)
+            .sends(Body::Endless),
         all("GET /api/v1/users", ADMINS, Given::User),
         all("POST /api/v1/users", ADMINS, Given::Nothing).sends(Body::User),
         all("GET /api/v1/users/{name}", ADMINS, Given::User),
