@@ -22,3 +22,50 @@ create table event_head (
     constraint event_head_key primary key (id)
 );
 insert into event_head (id, position) values (1, 0);
+
+-- The receivers of events. The old secret signs beside the new one until old_secret_until.
+create table webhook (
+    id uuid not null,
+    name text not null,
+    name_key text not null,
+    url text not null,
+    types jsonb not null,
+    images jsonb not null,
+    secret text not null,
+    old_secret text,
+    old_secret_until timestamptz,
+    active boolean not null,
+    ended text,
+    version bigint not null,
+    created_by text not null,
+    created_at timestamptz not null,
+    updated_at timestamptz not null,
+    constraint webhook_key primary key (id),
+    constraint webhook_name_key unique (name_key)
+);
+
+-- The place up to which a webhook's events have become deliveries.
+create table webhook_place (
+    webhook_id uuid not null,
+    position bigint not null,
+    constraint webhook_place_key primary key (webhook_id)
+);
+
+-- An event for one webhook. Waiting ones are tried at next_at; one that has been tried since due_since for long enough is set aside.
+create table delivery (
+    webhook_id uuid not null,
+    position bigint not null,
+    event_id text not null,
+    kind text not null,
+    body text not null,
+    state text not null,
+    attempts bigint not null,
+    due_since timestamptz not null,
+    next_at timestamptz not null,
+    last_at timestamptz,
+    last_status bigint,
+    last_error text,
+    constraint delivery_key primary key (webhook_id, position)
+);
+create index delivery_waiting on delivery (webhook_id, position) where state = 'waiting';
+create index delivery_over on delivery (last_at) where state <> 'waiting';

@@ -36,4 +36,5 @@ pub mod tree;
 pub mod update_check;
 pub mod uploads;
 pub mod users;
+pub mod webhooks;
 pub mod whoami;

@@ -43,6 +43,8 @@ pub mod local_folder;
 pub mod metric;
 pub mod name;
 #[cfg(feature = "server")]
+pub mod networks;
+#[cfg(feature = "server")]
 pub mod part;
 #[cfg(feature = "server")]
 pub mod pattern;
@@ -77,10 +79,13 @@ pub mod text_file;
 pub mod token;
 #[cfg(feature = "server")]
 pub mod upload;
+#[cfg(feature = "server")]
+pub mod webhook;
 
 pub use digest::Digest;
 pub use name::{
-    AccountName, ChannelName, ClientGroup, ClientId, ImageName, InvalidName, MappingName, TokenName,
+    AccountName, ChannelName, ClientGroup, ClientId, ImageName, InvalidName, MappingName,
+    TokenName, WebhookName,
 };
 
 #[cfg(feature = "server")]
@@ -109,4 +114,5 @@ pub use self::{
     scrub::{Coverage, DamagedFile, StoredBlob},
     token::{ApiToken, SigningKey, TokenFilter},
     upload::{Upload, UploadProtocol, UploadState},
+    webhook::{Delivery, DeliveryState, Webhook},
 };

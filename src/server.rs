@@ -34,6 +34,7 @@ use crate::access::oidc::Issuer;
 use crate::api::conventions::listener::{self as api_listener, Listeners};
 use crate::catalog::Catalog;
 use crate::config::{Config, ConfigError, Listener};
+use crate::delivery::keep_delivering;
 use crate::model::Clock;
 use crate::telemetry::metrics::keep_folding;
 use connection_limit::ConnectionLimit;
@@ -159,6 +160,7 @@ impl Bound {
         let depot = app::depot(&config, &opened, listeners(&sockets))?;
         let issuer = depot.tokens.issuer().cloned();
         let download_limits = depot.download_limits.clone();
+        let sender = depot.sender.clone();
         let observer = app::observer(&config, &opened)?;
         let access_log = observer.access_log.clone();
         let shared = app::Shared::new(depot, observer, &config);
@@ -187,6 +189,10 @@ impl Bound {
             .transpose()
             .map_err(|error| listen_error("metrics.listen", error))?;
         let mut background = background(&opened);
+        let catalog = opened.catalog.clone();
+        background.spawn(without_end("deliver events", move || {
+            keep_delivering(catalog.clone(), sender.clone())
+        }));
         let clock = opened.catalog.clock().clone();
         follow_outside(&mut background, issuer, followed, clock);
         if let Some(reread) = reread {

@@ -13,6 +13,7 @@ use super::events::open_streams::OpenStreams;
 use super::tree::redirect::Redirects;
 use crate::access::{Authenticator, TokenReader};
 use crate::catalog::Catalog;
+use crate::delivery::Sender;
 
 /// The state that handlers work with, shared by all workers.
 #[derive(Clone)]
@@ -27,6 +28,8 @@ pub struct Depot {
     pub links: Links,
     pub download_limits: DownloadLimits,
     pub event_streams: OpenStreams,
+    /// The sender of tests to webhooks.
+    pub sender: Sender,
     /// The redirects to the bucket; none if this server sends all downloads itself.
     pub redirects: Option<Redirects>,
     pub metrics: PrometheusHandle,

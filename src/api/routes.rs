@@ -10,7 +10,8 @@ use super::depot::Links;
 use super::{
     approvals, assignments, audit, bits, certificate_mappings, channels, clients, events, explain,
     files, garbage, health, images, pins, prestage, progress, promotions, publications, reports,
-    revisions, rollouts, scrub, status, tokens, tree, update_check, uploads, users, whoami,
+    revisions, rollouts, scrub, status, tokens, tree, update_check, uploads, users, webhooks,
+    whoami,
 };
 use crate::wire;
 
@@ -112,7 +113,21 @@ fn callers_and_upkeep(config: &mut ServiceConfig) {
         .service(status::show)
         .service(whoami::show)
         .service(audit::list)
-        .service(events::follow);
+        .service(events::follow)
+        .configure(receivers_of_events);
+}
+
+fn receivers_of_events(config: &mut ServiceConfig) {
+    config
+        .service(webhooks::list)
+        .service(webhooks::create)
+        .service(webhooks::show)
+        .service(webhooks::change)
+        .service(webhooks::delete)
+        .service(webhooks::rotate)
+        .service(webhooks::deliveries::list)
+        .service(webhooks::deliveries::retry)
+        .service(webhooks::deliveries::test);
 }
 
 /// Registers the routes beside the operations: the tree and the documentation.

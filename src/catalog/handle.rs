@@ -21,6 +21,7 @@ use super::rules::Rules;
 use super::snapshot::Snapshot;
 use super::update_check::load::{CheckRate, Load};
 use super::upload::Turns;
+use super::webhooks::queue;
 use crate::model::{Clock, Ids, Job, PartState};
 use crate::storage::blobs::Findings;
 use crate::storage::tree::Tree;
@@ -93,6 +94,7 @@ impl Catalog {
     pub fn begin_at_zero(&self) {
         self.blobs.begin_at_zero();
         recorder::begin_at_zero();
+        queue::begin_at_zero();
     }
 
     /// Creates the catalog. Must be called within the runtime that lives as long as the server.

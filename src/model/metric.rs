@@ -102,6 +102,12 @@ table! {
         "Promotions, rollbacks and withdrawals acknowledged";
     EVENT_STREAMS: Gauge "imagedepot_event_streams" [] Count,
         "Streams of events that are open";
+    WEBHOOK_DELIVERIES: Counter "imagedepot_webhook_deliveries_total" ["outcome"] Count,
+        "Attempts to send an event to a webhook, by outcome: delivered, failed or set_aside";
+    WEBHOOK_SET_ASIDE: Gauge "imagedepot_webhook_deliveries_set_aside" [] Count,
+        "Deliveries to webhooks that were set aside, as they were last counted";
+    ROLLOUTS_HALTED: Gauge "imagedepot_rollouts_halted" [] Count,
+        "Rollouts that are halted, by the failures that clients reported or by a person";
     LOGIN_FAILURES: Counter "imagedepot_login_failures_total" [] Count,
         "Credentials that were refused";
     ACCESS_LOG_LINES_DROPPED: Counter "imagedepot_access_log_lines_dropped_total" [] Count,

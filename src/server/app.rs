@@ -37,6 +37,7 @@ use crate::api::uploads::tus_middleware::{is_upload, speak_tus};
 use crate::api::{events, health, openapi, routes};
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::delivery::Sender;
 use crate::model::{Clock, Ids};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::request::{self, Observer};
@@ -64,6 +65,7 @@ pub(super) fn depot(
         },
         download_limits: DownloadLimits::new(limits(config)),
         event_streams: OpenStreams::default(),
+        sender: Sender::new(opened.catalog.clone())?,
         redirects: config.tree.redirect.then(Redirects::default),
         metrics: opened.metrics.clone(),
     })

@@ -127,4 +127,5 @@ mod upload_rights;
 mod uploads;
 mod uploads_survive;
 mod used_up;
+mod webhooks;
 mod withdraw;

@@ -74,6 +74,11 @@ impl Feed {
         self.due.notify_one();
     }
 
+    /// Has all readers of this process look again.
+    pub(in crate::catalog) fn wake_readers(&self) {
+        self.pass_on(Fed::CatalogChanged);
+    }
+
     /// Ends all streams, because the server stops.
     pub fn end(&self) {
         self.ended.cancel();
