@@ -2,8 +2,9 @@
 
 pub mod deliveries;
 
+use actix_web::http::header;
 use actix_web::web::{Data, Path, Query};
-use actix_web::{HttpResponse, delete, get, patch, post};
+use actix_web::{HttpResponse, HttpResponseBuilder, delete, get, patch, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use url::Url;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 use super::conventions::body::JsonBody;
 use super::conventions::caller::Caller;
 use super::conventions::conditional::{Condition, Resource, Unchanged};
+use super::conventions::idempotency::ShownOnce;
 use super::conventions::page::{Page, PageQuery};
 use super::conventions::problem::{ChangeRefusals, Problem, ReadRefusals};
 use super::conventions::sample;
@@ -180,14 +182,15 @@ pub async fn create(
     caller: Caller<Administer>,
     depot: Data<Depot>,
     new: JsonBody<NewWebhook>,
-) -> Result<Resource<WebhookWithSecret>, Problem> {
+) -> Result<HttpResponse, Problem> {
     caller.sees_all_images()?;
     let NewWebhook { name, url, types, images } = new.read()?;
     let (url, types) = (read_url(&url)?, read_types(&types)?);
     let definition = WebhookDefinition { name, url, types, images };
     let made = depot.catalog.create_webhook(&caller.actor(), definition).await?;
-    let (tag, location) = (made.0.tag(), format!("/api/v1/webhooks/{}", made.0.id));
-    Ok(Resource::created(tag, location, WebhookWithSecret::of(made)))
+    let mut response = HttpResponse::Created();
+    response.insert_header((header::LOCATION, format!("/api/v1/webhooks/{}", made.0.id)));
+    Ok(shown_once(response, made))
 }
 
 /// Show a webhook
@@ -265,8 +268,16 @@ pub async fn rotate(
     caller: Caller<Administer>,
     depot: Data<Depot>,
     id: Path<Uuid>,
-) -> Result<Resource<WebhookWithSecret>, Problem> {
+) -> Result<HttpResponse, Problem> {
     caller.sees_all_images()?;
     let rotated = depot.catalog.rotate_webhook_secret(&caller.actor(), *id).await?;
-    Ok(Resource::tagged(rotated.0.tag(), WebhookWithSecret::of(rotated)))
+    Ok(shown_once(HttpResponse::Ok(), rotated))
+}
+
+/// Answers with a secret, which no cache and no record of repeated requests keeps.
+fn shown_once(mut response: HttpResponseBuilder, made: (Webhook, WebhookSecret)) -> HttpResponse {
+    response.insert_header((header::CACHE_CONTROL, "no-store"));
+    let mut response = response.json(WebhookWithSecret::of(made));
+    response.extensions_mut().insert(ShownOnce);
+    response
 }

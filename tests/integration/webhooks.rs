@@ -66,8 +66,7 @@ async fn a_receiver_gets_the_events_that_it_wants_and_the_public_libraries_verif
 ) {
     let depot = setup(database).start().await;
     let (admin, receiver) = (depot.admin(), Receiver::start().await);
-    let (path, secret) =
-        webhook(&admin, &receiver.url(), &["channel.*", "image.created"]).await;
+    let (path, secret) = webhook(&admin, &receiver.url(), &["channel.*", "image.created"]).await;
     admin.published_image("win7-office", "production").await;
     let received = receiver.gets(2).await;
     let kinds: Vec<_> = received.iter().map(|one| one.json()["type"].clone()).collect();

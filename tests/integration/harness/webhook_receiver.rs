@@ -99,8 +99,10 @@ async fn serve(
         Manner::Status(status) => {
             format!("HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
         }
-        Manner::Redirect(to) => {
-            format!("HTTP/1.1 307 X\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        Manner::Redirect(ref to) => {
+            format!(
+                "HTTP/1.1 307 X\r\nlocation: {to}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
+            )
         }
         Manner::Endless => "HTTP/1.1 200 X\r\nconnection: close\r\n\r\n".to_owned(),
         Manner::Silent => {

@@ -36,7 +36,8 @@ async fn an_interruption_changes_no_order_and_repeats_keep_their_id(database: Da
     })
     .await;
     let received = receiver.received();
-    let last: Vec<_> = received[received.len() - 3..].iter().map(|one| one.json()["image"].clone()).collect();
+    let last: Vec<_> =
+        received[received.len() - 3..].iter().map(|one| one.json()["image"].clone()).collect();
     assert_eq!(last, ["image-0", "image-1", "image-2"]);
 }
 
@@ -72,7 +73,10 @@ async fn what_fails_for_too_long_is_set_aside_and_sent_when_somebody_asks(databa
         assert_eq!(admin.post(&retry).await.problem(404), "delivery_not_found");
     }
     let metrics = admin.get("/metrics").await.expecting(200).text();
-    assert!(metrics.contains("imagedepot_webhook_deliveries_total{outcome=\"set_aside\"} 1"), "{metrics}");
+    assert!(
+        metrics.contains("imagedepot_webhook_deliveries_total{outcome=\"set_aside\"} 1"),
+        "{metrics}"
+    );
 }
 
 async fn a_receiver_that_is_gone_for_good_gets_no_more(database: Database) {

@@ -12,14 +12,21 @@ use crate::harness::{Database, Depot};
 async fn urls_that_lead_nowhere_are_refused() {
     let depot = Depot::start(Database::Sqlite).await;
     let admin = depot.admin();
-    for url in ["ftp://example.com/", "example.com", "https://", "https://kim:word@example.com/", "", "file:///etc/passwd"] {
+    for url in [
+        "ftp://example.com/",
+        "example.com",
+        "https://",
+        "https://kim:word@example.com/",
+        "",
+        "file:///etc/passwd",
+    ] {
         let new = json!({"name": "receiver", "url": url});
         let refused = admin.post("/api/v1/webhooks").json(&new).await;
-        assert_eq!(refused.problem(422), "invalid_field", "{url}");
+        assert_eq!(refused.problem(422), "invalid_value", "{url}");
     }
     for types in [json!(["channels.*"]), json!(["x"])] {
         let new = json!({"name": "receiver", "url": "https://example.com/", "types": types});
-        assert_eq!(admin.post("/api/v1/webhooks").json(&new).await.problem(422), "invalid_field");
+        assert_eq!(admin.post("/api/v1/webhooks").json(&new).await.problem(422), "invalid_value");
     }
 }
 
@@ -31,7 +38,9 @@ async fn this_machine_is_not_called_unless_the_settings_allow_it() {
     let url = receiver.url();
     let (path, _) = webhook(&admin, &url, &[]).await;
     let port = url.trim_start_matches("http://127.0.0.1:");
-    for host in ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "127.1", "0.0.0.0"] {
+    for host in
+        ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0x7f.1", "127.1", "0.0.0.0"]
+    {
         for scheme in ["http", "https"] {
             let change = json!({"url": format!("{scheme}://{host}:{port}")});
             admin.patch(&path).json(&change).await.expecting(200);
@@ -47,7 +56,8 @@ async fn this_machine_is_not_called_unless_the_settings_allow_it() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let depot = setup(Database::Sqlite).start().await;
-    let (admin, receiver, other) = (depot.admin(), Receiver::start().await, Receiver::start().await);
+    let (admin, receiver, other) =
+        (depot.admin(), Receiver::start().await, Receiver::start().await);
     receiver.answers(Manner::Redirect(other.url()));
     let (path, _) = webhook(&admin, &receiver.url(), &["image.created"]).await;
     let tested = admin.post(&format!("{path}/test")).await.expecting(200).json();

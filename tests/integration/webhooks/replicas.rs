@@ -38,7 +38,8 @@ async fn every_event_arrives_although_servers_are_killed() {
     for _ in 0..900 {
         by_id.clear();
         for one in receiver.received() {
-            let text = one.json()["data"]["after"]["description"].as_str().expect("a text").to_owned();
+            let text =
+                one.json()["data"]["after"]["description"].as_str().expect("a text").to_owned();
             let place: usize = text.parse().expect("a number");
             assert_eq!(by_id.entry(one.id().to_owned()).or_insert(place), &place);
         }
@@ -54,7 +55,14 @@ async fn every_event_arrives_although_servers_are_killed() {
     let first: Vec<usize> = {
         let mut seen = std::collections::BTreeSet::new();
         let new = receiver.received().into_iter().filter(|one| seen.insert(one.id().to_owned()));
-        new.map(|one| one.json()["data"]["after"]["description"].as_str().expect("a text").parse().expect("a number")).collect()
+        new.map(|one| {
+            one.json()["data"]["after"]["description"]
+                .as_str()
+                .expect("a text")
+                .parse()
+                .expect("a number")
+        })
+        .collect()
     };
     assert!(first.is_sorted(), "{first:?}");
 }
