@@ -34,14 +34,17 @@ fn forms_of(address: IpAddr) -> Vec<IpAddr> {
 /// Returns the IPv4 addresses within an IPv6 address: mapped and compatible ones, NAT64 (RFC 6052, also with a prefix of
 /// the network's own from RFC 8215), 6to4 and Teredo.
 fn embedded(address: Ipv6Addr) -> Vec<Ipv4Addr> {
-    let [a, b, c, d, e, f, g, h] = address.segments();
+    let words = address.segments();
     let of = |high: u16, low: u16| Ipv4Addr::from(u32::from(high) << 16 | u32::from(low));
-    match [a, b, c, d, e, f] {
-        [0, 0, 0, 0, 0, 0 | 0xffff] | [0x64, 0xff9b, 0, 0, 0, 0] => vec![of(g, h)],
-        // Anywhere behind the prefix: its length is the network's choice.
-        [0x64, 0xff9b, 1, ..] => vec![of(g, h), of(d, (e & 0xff) << 8 | f >> 8), of(c, d)],
-        [0x2002, ..] => vec![of(b, c)],
-        [0x2001, 0, ..] => vec![of(c, d), of(!g, !h)],
+    let last = of(words[6], words[7]);
+    match words {
+        [0, 0, 0, 0, 0, 0 | 0xffff, ..] | [0x64, 0xff9b, 0, 0, 0, 0, ..] => vec![last],
+        // Anywhere behind the prefix: its length is the network's choice. The byte in the middle is not used.
+        [0x64, 0xff9b, 1, high, middle, low, ..] => {
+            vec![last, of(high, (middle & 0xff) << 8 | low >> 8), of(1, high)]
+        }
+        [0x2002, high, low, ..] => vec![of(high, low)],
+        [0x2001, 0, high, low, ..] => vec![of(high, low), of(!words[6], !words[7])],
         _ => Vec::new(),
     }
 }

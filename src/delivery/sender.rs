@@ -25,7 +25,9 @@ const LARGEST_ANSWER: usize = 64 << 10;
 
 /// Sends events to receivers. It is cheap to clone.
 #[derive(Clone)]
-pub struct Sender {
+pub struct Sender(Arc<Inner>);
+
+struct Inner {
     catalog: Catalog,
     https: Client,
     http: Client,
@@ -56,13 +58,14 @@ impl Sender {
                 .user_agent(format!("imagedepot/{VERSION}"))
                 .build()
         };
-        Ok(Self { https: client(Scheme::Https)?, http: client(Scheme::Http)?, catalog })
+        let (https, http) = (client(Scheme::Https)?, client(Scheme::Http)?);
+        Ok(Self(Arc::new(Inner { catalog, https, http })))
     }
 
     /// Sends a message to a webhook, and returns what came of it.
     pub async fn send(&self, webhook: &Webhook, message: Message<'_>) -> Result<Attempt> {
-        let secrets = self.catalog.webhook_secrets(webhook.id).await?;
-        let timestamp = self.catalog.clock().now().timestamp();
+        let secrets = self.0.catalog.webhook_secrets(webhook.id).await?;
+        let timestamp = self.0.catalog.clock().now().timestamp();
         let signature = sign(&secrets, message.id, timestamp, message.body);
         let client = match self.client_for(&webhook.url) {
             Ok(client) => client,
@@ -85,15 +88,15 @@ impl Sender {
     fn client_for(&self, url: &str) -> Result<&Client, String> {
         let url = Url::parse(url).map_err(|error| error.to_string())?;
         let (scheme, client) = match url.scheme() {
-            "https" => (Scheme::Https, &self.https),
-            _ => (Scheme::Http, &self.http),
+            "https" => (Scheme::Https, &self.0.https),
+            _ => (Scheme::Http, &self.0.http),
         };
         let address: Option<IpAddr> = match url.host() {
             Some(Host::Ipv4(address)) => Some(address.into()),
             Some(Host::Ipv6(address)) => Some(address.into()),
             Some(Host::Domain(_)) | None => None,
         };
-        let allow = &self.catalog.rules().webhooks.allow;
+        let allow = &self.0.catalog.rules().webhooks.allow;
         match address.filter(|address| !may_be_called(*address, scheme, allow)) {
             Some(_) => Err(Refused(scheme).to_string()),
             None => Ok(client),
@@ -134,4 +137,56 @@ fn described(error: &reqwest::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::catalog::webhooks::WebhookDefinition;
+    use crate::catalog::{Actor, Rules, test_catalog};
+    use crate::model::EventTypes;
+
+    /// A name that leads to another address of this machine each time: 127.0.0.1, then 127.0.0.2.
+    fn another_each_time(_: String) -> tokio::task::JoinHandle<std::io::Result<Vec<SocketAddr>>> {
+        static ASKED: AtomicU8 = AtomicU8::new(1);
+        let last = ASKED.fetch_add(1, Ordering::Relaxed);
+        tokio::spawn(async move { Ok(vec![([127, 0, 0, last], 0).into()]) })
+    }
+
+    #[tokio::test]
+    async fn a_name_is_looked_up_for_each_delivery_and_the_connection_goes_where_it_was_checked() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut rules = Rules::default();
+        rules.webhooks.allow = serde_json::from_str(r#"["127.0.0.1"]"#).unwrap();
+        let now = Arc::new(AtomicU64::new(1_800_000_000_000_000));
+        let catalog = test_catalog::open(folder.path(), rules, &now).await;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let definition = WebhookDefinition {
+            name: "receiver".parse().unwrap(),
+            url: format!("http://changes.example:{port}/").parse().unwrap(),
+            types: EventTypes::default(),
+            images: Vec::new(),
+        };
+        let made = catalog.create_webhook(&Actor::system("test"), definition).await.unwrap();
+        let sender = Sender::with_source(catalog, another_each_time).unwrap();
+        let receiving = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let _some = stream.read(&mut [0; 4096]).await.unwrap();
+            stream.write_all(b"HTTP/1.1 204 X\r\n\r\n").await.unwrap();
+        });
+        let message = || Message { id: "1", body: "{}" };
+        let first = sender.send(&made.0, message()).await.unwrap();
+        assert_eq!(first, Attempt { status: Some(204), error: None });
+        receiving.await.unwrap();
+        let second = sender.send(&made.0, message()).await.unwrap();
+        assert!(second.error.unwrap().contains("must not be called"));
+    }
 }

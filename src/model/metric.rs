@@ -267,8 +267,9 @@ mod tests {
     fn alert_rules_and_documents_name_no_other_metrics() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut named = 0;
-        for file in
-            ["docs", "deploy/prometheus"].iter().flat_map(|folder| files_in(&root.join(folder)))
+        for file in ["docs", "deploy/prometheus", "deploy/grafana"]
+            .iter()
+            .flat_map(|folder| files_in(&root.join(folder)))
         {
             let text = std::fs::read_to_string(&file).unwrap();
             let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');

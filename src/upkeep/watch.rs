@@ -79,7 +79,7 @@ impl Catalog {
             let asked = questions.iter_mut().map(|question| question.ask(self));
             let found = join_all(asked).await;
             if let Some(what) = self.keep_what_was_found(found) {
-                self.tell_readers_alone(low(what)).await;
+                self.tell_readers_alone(low(&what)).await;
             }
             tokio::time::sleep(EVERY).await;
         }
@@ -245,7 +245,7 @@ impl Question {
     }
 }
 
-fn low(what: String) -> News<'static> {
+fn low(what: &str) -> News<'static> {
     News {
         kind: EventType::StorageLow,
         actor: "system:watch",

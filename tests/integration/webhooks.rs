@@ -41,12 +41,12 @@ async fn webhook(admin: &Person, url: &str, types: &[&str]) -> (String, String) 
 }
 
 /// Has the public libraries of Python and JavaScript verify a delivery.
-async fn is_verified(received: &Received, secret: &str) -> bool {
+async fn is_verified(came: &Received, secret: &str) -> bool {
     let headers: Value = ["webhook-id", "webhook-timestamp", "webhook-signature"]
-        .map(|name| (name.to_owned(), Value::from(received.headers[name].clone())))
+        .map(|name| (name.to_owned(), Value::from(came.headers[name].clone())))
         .into_iter()
         .collect();
-    let delivery = json!({"secret": secret, "headers": headers, "body": received.body}).to_string();
+    let delivery = json!({"secret": secret, "headers": headers, "body": came.body}).to_string();
     let mut python = Command::new(installed("IMAGEDEPOT_TEST_VENV", "venv", "bin/python"));
     python.arg(Path::new(SCRIPTS).join("verify_webhook.py")).arg(&delivery);
     let library =
@@ -68,14 +68,14 @@ async fn a_receiver_gets_the_events_that_it_wants_and_the_public_libraries_verif
     let (admin, receiver) = (depot.admin(), Receiver::start().await);
     let (path, secret) = webhook(&admin, &receiver.url(), &["channel.*", "image.created"]).await;
     admin.published_image("win7-office", "production").await;
-    let received = receiver.gets(2).await;
-    let kinds: Vec<_> = received.iter().map(|one| one.json()["type"].clone()).collect();
+    let came = receiver.gets(2).await;
+    let kinds: Vec<_> = came.iter().map(|one| one.json()["type"].clone()).collect();
     assert_eq!(kinds, ["image.created", "channel.promoted"]);
-    let first = &received[0];
+    let first = &came[0];
     assert_eq!(first.json()["id"], first.id());
     assert_eq!(first.headers["content-type"], "application/json");
     assert!(first.headers["webhook-timestamp"].parse::<i64>().is_ok());
-    for one in &received {
+    for one in &came {
         assert!(is_verified(one, &secret).await, "{one:?}");
     }
     let altered = Received { body: first.body.replace("win7", "win8"), ..first.clone() };
@@ -107,9 +107,9 @@ async fn a_secret_is_shown_once_and_the_old_one_signs_beside_the_new_one(databas
     assert_ne!(old, new);
     assert!(rotated["old_secret_until"].is_string());
     admin.create_image("win7-office").await;
-    let received = receiver.gets(1).await.remove(0);
-    assert_eq!(received.headers["webhook-signature"].matches(' ').count(), 1);
-    assert!(is_verified(&received, &old).await && is_verified(&received, &new).await);
+    let came = receiver.gets(1).await.remove(0);
+    assert_eq!(came.headers["webhook-signature"].matches(' ').count(), 1);
+    assert!(is_verified(&came, &old).await && is_verified(&came, &new).await);
     let audit = admin.get("/api/v1/audit").await.expecting(200).text();
     assert!(audit.contains("webhook.rotate"), "{audit}");
     for secret in [&old, &new] {

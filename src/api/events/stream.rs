@@ -82,9 +82,9 @@ pub fn of(
 ) -> impl Stream<Item = Result<Bytes, Error>> {
     async_stream::stream! {
         let _place = place;
-        let feed = depot.catalog.event_feed();
+        let source = depot.catalog.event_feed();
         // Before the rows are read: what is committed in between is in one of the two.
-        let (mut fed, mut ended) = (feed.subscribe(), pin!(feed.ended()));
+        let (mut fed, mut ended) = (source.subscribe(), pin!(source.ended()));
         let until = reader.lasts_for().map(|time| Instant::now() + time);
         yield Ok(COMMENT);
         let (mut after, reset) = tokio::select! {
@@ -166,13 +166,11 @@ async fn next(
     comment_at: Instant,
 ) -> Next {
     if is_behind {
-        return match depot.catalog.events_after(after).await {
-            Ok(page) => Next::Page(page),
-            Err(_) => {
-                sleep(TRY_AGAIN).await;
-                Next::Check
-            }
-        };
+        if let Ok(page) = depot.catalog.events_after(after).await {
+            return Next::Page(page);
+        }
+        sleep(TRY_AGAIN).await;
+        return Next::Check;
     }
     loop {
         let Ok(received) = timeout_at(comment_at, fed.recv()).await else { return Next::Comment };
@@ -180,10 +178,11 @@ async fn next(
             Ok(Fed::Event(told)) if told.id.position <= after => {}
             Ok(Fed::Event(told)) if told.id.position == after + 1 => return Next::Event(told),
             Ok(Fed::Newest(newest)) if newest <= after => {}
-            Ok(Fed::Event(_) | Fed::Newest(_)) => return Next::Gap,
-            // The feed lives as long as the catalog.
-            Err(RecvError::Lagged(_) | RecvError::Closed) => return Next::Gap,
             Ok(Fed::CatalogChanged) => return Next::Check,
+            // The feed lives as long as the catalog, so it is only ahead.
+            Ok(Fed::Event(_) | Fed::Newest(_)) | Err(RecvError::Lagged(_) | RecvError::Closed) => {
+                return Next::Gap;
+            }
         }
     }
 }

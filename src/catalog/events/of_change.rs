@@ -54,7 +54,7 @@ pub(crate) fn data(before: Option<&Value>, after: Option<&Value>) -> Value {
     let states = [("before", before), ("after", after)];
     let known =
         states.into_iter().filter_map(|(name, state)| Some((name.to_owned(), state?.clone())));
-    Value::Object(Map::from_iter(known))
+    Value::Object(known.collect::<Map<_, _>>())
 }
 
 #[cfg(test)]

@@ -44,7 +44,7 @@ impl Received {
 pub struct Receiver {
     address: SocketAddr,
     manner: Arc<Mutex<Manner>>,
-    received: Arc<Mutex<Vec<Received>>>,
+    requests: Arc<Mutex<Vec<Received>>>,
 }
 
 impl Receiver {
@@ -53,13 +53,13 @@ impl Receiver {
         let receiver = Self {
             address: listener.local_addr().expect("an address"),
             manner: Arc::new(Mutex::new(Manner::Status(204))),
-            received: Arc::default(),
+            requests: Arc::default(),
         };
-        let (manner, received) = (Arc::clone(&receiver.manner), Arc::clone(&receiver.received));
+        let (manner, requests) = (Arc::clone(&receiver.manner), Arc::clone(&receiver.requests));
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let (manner, received) = (Arc::clone(&manner), Arc::clone(&received));
-                tokio::spawn(async move { serve(stream, &manner, &received).await });
+                let (manner, requests) = (Arc::clone(&manner), Arc::clone(&requests));
+                tokio::spawn(async move { serve(stream, &manner, &requests).await });
             }
         });
         receiver
@@ -74,7 +74,7 @@ impl Receiver {
     }
 
     pub fn received(&self) -> Vec<Received> {
-        self.received.lock().expect("what came").clone()
+        self.requests.lock().expect("what came").clone()
     }
 
     /// What came, as soon as there is so much of it.
@@ -90,10 +90,10 @@ impl Receiver {
 async fn serve(
     mut stream: TcpStream,
     manner: &Mutex<Manner>,
-    received: &Mutex<Vec<Received>>,
+    requests: &Mutex<Vec<Received>>,
 ) -> Option<()> {
     let request = read(&mut stream).await?;
-    received.lock().expect("what came").push(request);
+    requests.lock().expect("what came").push(request);
     let manner = manner.lock().expect("the manner").clone();
     let answer = match manner {
         Manner::Status(status) => {
@@ -111,8 +111,8 @@ async fn serve(
         }
     };
     stream.write_all(answer.as_bytes()).await.ok()?;
-    while matches!(manner, Manner::Endless) {
-        stream.write_all(&[b'x'; 65_536]).await.ok()?;
+    if matches!(manner, Manner::Endless) {
+        while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
     }
     Some(())
 }

@@ -35,9 +35,9 @@ async fn an_interruption_changes_no_order_and_repeats_keep_their_id(database: Da
         (all.len() == 3 && all.iter().all(|one| one["state"] == "delivered")).then_some(())
     })
     .await;
-    let received = receiver.received();
+    let came = receiver.received();
     let last: Vec<_> =
-        received[received.len() - 3..].iter().map(|one| one.json()["image"].clone()).collect();
+        came[came.len() - 3..].iter().map(|one| one.json()["image"].clone()).collect();
     assert_eq!(last, ["image-0", "image-1", "image-2"]);
 }
 
@@ -62,8 +62,8 @@ async fn what_fails_for_too_long_is_set_aside_and_sent_when_somebody_asks(databa
     let retry = format!("{path}/deliveries/{id}/retry");
     let waiting = admin.post(&retry).await.expecting(200).json();
     assert_eq!(waiting["state"], "waiting");
-    let received = receiver.gets(before + 1).await;
-    assert_eq!(received[before].id(), id);
+    let came = receiver.gets(before + 1).await;
+    assert_eq!(came[before].id(), id);
     eventually("it is delivered", async || {
         (deliveries(&admin, &path).await[0]["state"] == "delivered").then_some(())
     })
@@ -95,7 +95,7 @@ async fn a_receiver_that_is_gone_for_good_gets_no_more(database: Database) {
     assert_eq!(receiver.received().len(), 1);
     receiver.answers(Manner::Status(200));
     admin.patch(&path).json(&json!({"active": true})).await.expecting(200);
-    let received = receiver.gets(3).await;
-    let images: Vec<_> = received.iter().map(|one| one.json()["image"].clone()).collect();
+    let came = receiver.gets(3).await;
+    let images: Vec<_> = came.iter().map(|one| one.json()["image"].clone()).collect();
     assert_eq!(images, ["one", "one", "two"]);
 }
