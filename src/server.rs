@@ -33,7 +33,7 @@ pub use start::{ADMIN, Opened, SAVED_CATALOGS, migrate, open_catalog, open_datab
 use crate::access::oidc::Issuer;
 use crate::api::conventions::listener::{self as api_listener, Listeners};
 use crate::catalog::Catalog;
-use crate::catalog::events::Feed;
+use crate::catalog::events::feed::Feed;
 use crate::config::{Config, ConfigError, Listener};
 use crate::delivery::{Sender, keep_delivering};
 use crate::model::Clock;

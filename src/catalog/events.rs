@@ -5,11 +5,11 @@
 //! are told with [`Catalog::tell_readers`]. Events have their order from the commit (`storage::queries::events`): a reader that
 //! has read up to one place has read all before it, whatever transactions are still under way.
 
-mod feed;
+pub mod feed;
 pub(crate) mod of_change;
+mod reading;
 mod retention;
 
-pub use feed::{Fed, Feed, Told};
 use serde_json::Value;
 
 use super::Catalog;
@@ -17,7 +17,7 @@ use crate::model::EventType;
 use crate::model::event::{EventPlace, NewEvent};
 use crate::storage::Tx;
 
-/// What is told of a change.
+/// The news of a change.
 pub(crate) struct News<'a> {
     pub kind: EventType,
     pub actor: &'a str,

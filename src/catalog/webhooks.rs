@@ -2,6 +2,7 @@
 //!
 //! Sending is not here: the room `delivery` does it, and knows which addresses may be called.
 
+pub(super) mod outcome;
 pub mod queue;
 
 use chrono::TimeDelta;

@@ -33,7 +33,7 @@ struct Inner {
     http: Client,
 }
 
-/// What is sent.
+/// A message to a receiver.
 pub struct Message<'a> {
     /// The id, which is the same in each attempt.
     pub id: &'a str,

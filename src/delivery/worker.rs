@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 use uuid::Uuid;
 
 use super::sender::{Message, Sender};
-use crate::catalog::events::Fed;
+use crate::catalog::events::feed::Fed;
 use crate::catalog::job::{Done, Round, Trigger};
 use crate::catalog::webhooks::queue::Next;
 use crate::catalog::{Catalog, Result};

@@ -12,6 +12,7 @@ use crate::harness::actions::{assignment_path, ckm, file_path, revision_path};
 use crate::harness::authority::{Authority, Valid};
 use crate::harness::command::{Finished, imagedepot, run};
 use crate::harness::depot::ADMIN_PASSWORD;
+use crate::harness::event_stream::EventStream;
 use crate::harness::multipart::parts;
 use crate::harness::nginx;
 use crate::harness::person::Call;
@@ -375,6 +376,9 @@ async fn the_queries_of_the_dashboard_find_something() {
     run(promtool).await.successful();
     let depot = Depot::start(Database::Sqlite).await;
     depot.admin().published_image("win7-office", "production").await;
+    // Some gauges begin with what they count.
+    depot.anonymous().get_tree("win7-office_1.ckm").await.expecting(200);
+    let _stream = EventStream::open(&depot.admin(), "", None).await;
     let words = queries
         .iter()
         .flat_map(|query| query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));

@@ -10,7 +10,7 @@ use crate::api::conventions::authentication::client_certificate;
 use crate::api::conventions::caller::Caller;
 use crate::api::conventions::problem::Problem;
 use crate::api::depot::Depot;
-use crate::catalog::events::Told;
+use crate::catalog::events::feed::Told;
 use crate::model::{Certificate, EventTypes, Role};
 
 /// The time after which a stream ends whose caller's rights are not stored here: its reader shows its credentials again.

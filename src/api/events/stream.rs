@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use super::open_streams::StreamPlace;
 use super::reader::Reader;
 use crate::api::depot::Depot;
-use crate::catalog::events::{Fed, Told};
+use crate::catalog::events::feed::{Fed, Told};
 use crate::model::event::EventId;
 
 /// The interval of comments, by which proxies and readers see that the stream lives.
@@ -54,7 +54,7 @@ impl Position {
     }
 }
 
-/// What a stream does next.
+/// The next step of a stream.
 enum Next {
     /// The first events after the stream's place; none if it has come to the newest one.
     Page(Vec<Arc<Told>>),

@@ -1,12 +1,16 @@
-//! What is sent to a webhook: its events become deliveries, and each is tried until it succeeds or is set aside.
+//! The queue of a webhook: its events become deliveries, and each is tried until it succeeds or is set aside.
 //!
 //! A delivery that fails holds the later ones back for the first few pauses, so that an interruption of some minutes
 //! changes no order. After that the later ones go past it. The first success makes all others due at once.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::catalog::events::Told;
+use super::outcome::{DELIVERED, FAILED, SET_ASIDE};
+use crate::catalog::audit::{Entry, NOTHING};
+use crate::catalog::events::feed::Told;
 use crate::catalog::{Actor, Catalog, Error, Result};
 use crate::model::event::EventId;
 use crate::model::webhook::{Delivery, DeliveryState};
@@ -19,19 +23,7 @@ const BATCH: u16 = 1000;
 /// The length in characters of the longest error that is kept.
 const LONGEST_ERROR: usize = 500;
 
-/// The values of the counter's label.
-const DELIVERED: &str = "delivered";
-const FAILED: &str = "failed";
-const SET_ASIDE: &str = "set_aside";
-
-/// Registers the counters at zero.
-pub fn begin_at_zero() {
-    for outcome in [DELIVERED, FAILED, SET_ASIDE] {
-        metric::WEBHOOK_DELIVERIES.with([outcome]).increment(0);
-    }
-}
-
-/// What is to be done for a webhook.
+/// The next step for a webhook.
 pub enum Next {
     Send(Box<(Webhook, Delivery)>),
     /// Nothing before this time, or before the next event.
@@ -98,7 +90,7 @@ impl Catalog {
             return Ok(false);
         }
         let types = EventTypes::stored(webhook.types.clone());
-        let wanted = |told: &&std::sync::Arc<Told>| {
+        let wanted = |told: &&Arc<Told>| {
             types.include(&told.event.kind) && told.event.concerns(&webhook.images)
         };
         let mut tx = self.db.write_to_free().await?;
@@ -185,8 +177,8 @@ impl Catalog {
         (delivery.due_since, delivery.next_at) = (now, now);
         tx.note_attempt(&delivery).await?;
         let subject = format!("webhooks/{webhook}/deliveries/{event}");
-        let entry = crate::catalog::audit::Entry { action: "webhook.retry", subject, actor };
-        self.audit(&mut tx, entry, crate::catalog::audit::NOTHING, crate::catalog::audit::NOTHING);
+        let entry = Entry { action: "webhook.retry", subject, actor };
+        self.audit(&mut tx, entry, NOTHING, NOTHING);
         tx.commit().await?;
         self.event_feed().wake_readers();
         Ok(delivery)
