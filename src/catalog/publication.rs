@@ -13,10 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
+use super::events::News;
 use super::job::{Done, Round, Trigger};
-use super::{Catalog, Result};
-use crate::model::{Job, Publication, metric};
+use super::{Catalog, Error, Result};
+use crate::model::event::EventPlace;
+use crate::model::{EventType, Job, Publication, metric};
 use plan::{Plan, Step};
 
 /// The interval at which the tree is checked without a signal, because someone may have deleted a file.
@@ -24,6 +27,9 @@ const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// The delay after a failure, such as a full disk.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+
+/// The number of characters of an error that an event tells.
+const LONGEST_ERROR: usize = 500;
 
 impl Catalog {
     pub(crate) fn tree_is_due(&self) {
@@ -76,8 +82,11 @@ impl Catalog {
             Ok(done) => self.note_publication(in_the_way(&done.result)),
             // That is a problem of the catalog, not of the tree.
             Err(error) if error.is_database_unreachable() => {}
-            Err(_) => {
+            Err(error) => {
                 let what = "the last update of the tree is not complete; the server's log says why";
+                if self.shared.parts.publication_failed.load().is_none() {
+                    self.tell_readers_alone(failed(error)).await;
+                }
                 self.note_publication(Some(what.to_owned()));
             }
         }
@@ -98,6 +107,16 @@ impl Catalog {
         steps_due(0);
         let due_at = self.next_round(&plan);
         Ok(Done { result: plan, version, due_at })
+    }
+}
+
+fn failed(error: &Error) -> News<'static> {
+    News {
+        kind: EventType::PublicationFailed,
+        actor: "system:publication",
+        subject: "publications".to_owned(),
+        place: EventPlace::default(),
+        data: json!({"error": error.to_string().chars().take(LONGEST_ERROR).collect::<String>()}),
     }
 }
 

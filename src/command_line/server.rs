@@ -102,7 +102,8 @@ impl Command {
         match self {
             Self::Audit(args) => return audit::run(args, config).await,
             Self::Scrub(args) => return scrub::run(args, config).await,
-            Self::Serve(args) => serve::run(args, config).await?,
+            // It contains the whole server.
+            Self::Serve(args) => Box::pin(serve::run(args, config)).await?,
             Self::Demo(args) => demo::run(args).await?,
             Self::User(args) => user::run(args, config).await?,
             Self::Token(args) => token::run(args, config).await?,

@@ -27,6 +27,8 @@ impl Config {
             },
             scrub: self.scrub.rules()?,
             audit: self.audit,
+            events: self.events,
+            webhooks: self.webhooks.clone(),
             fleet: self.fleet,
             stale_after: self.access.stale_after,
             token_lifetime: self.access.tokens.lifetime,

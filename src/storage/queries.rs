@@ -13,6 +13,8 @@ pub(super) mod changes;
 mod channels;
 #[cfg(test)]
 mod column_lists;
+mod deliveries;
+mod events;
 mod figures;
 pub(super) mod fleet;
 mod fleet_lists;
@@ -32,3 +34,4 @@ mod statement;
 pub(super) mod tokens;
 pub(super) mod upload_writers;
 pub(super) mod uploads;
+mod webhooks;

@@ -11,14 +11,17 @@ use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
 use chrono::DateTime;
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::halt::Affected;
 use super::waiting_reports::{Prepared, Report, Waiting, Written};
+use crate::catalog::events::News;
 use crate::catalog::rollout::offered::may_have_been_offered;
 use crate::catalog::{Catalog, Error, Result};
+use crate::model::event::EventPlace;
 use crate::model::report::ReportSource;
-use crate::model::{ClientGroup, Promotion};
+use crate::model::{ClientGroup, EventType, Promotion, ReportStatus};
 use crate::storage::{NewReport, StorageError, Tx};
 
 /// The number of reports that wait for a transaction. More are refused, and their clients try again.
@@ -199,7 +202,13 @@ impl Catalog {
             at: *at,
             counted: counts.then(|| (report.status, report.source.as_str())),
         };
+        let is_news = counts
+            && report.status == ReportStatus::Failed
+            && tx.counted_status(promotion.id, &key).await? != Some(ReportStatus::Failed);
         tx.put_report(&recorded).await?;
+        if is_news {
+            self.tell_readers(tx, failed(report));
+        }
         Ok(counts && promotion.terms.rollout.halt.is_some())
     }
 
@@ -247,6 +256,21 @@ impl Catalog {
         )
         .await?;
         Ok(())
+    }
+}
+
+fn failed(report: &Report) -> News<'static> {
+    let Report { image, channel, revision, client, error, .. } = report;
+    News {
+        kind: EventType::ClientFailed,
+        actor: "system:reports",
+        subject: format!("clients/{client}"),
+        place: EventPlace {
+            image: Some(image.to_string()),
+            channel: Some(channel.to_string()),
+            revision: Some(*revision),
+        },
+        data: json!({"client": client, "error": error}),
     }
 }
 

@@ -12,7 +12,7 @@ use crate::model::revision::LARGEST_NUMBER;
 use crate::model::{
     AccountName, BlobState, ChannelName, ClientId, Departure, Digest, FileRole, Halted, ImageKind,
     ImageName, MappingName, PromotionKind, PublicationState, ReadAccess, ReportStatus,
-    RevisionState, Role, Rollout, Terms, TokenName, image, publication,
+    RevisionState, Role, Rollout, Terms, TokenName, WebhookName, image, publication,
 };
 
 /// The largest number, also for sizes and versions.
@@ -50,7 +50,7 @@ fn wrong_structure(table: &str, column: &str, value: &Value) -> Option<&'static 
         ("channel", "promoters") | ("account" | "api_token", "roles") => {
             (is_one_of::<Vec<Role>>(value), "a list of roles")
         }
-        ("account" | "api_token", "images") => {
+        ("account" | "api_token" | "webhook", "images") | ("webhook", "types") => {
             (is_one_of::<Vec<String>>(value), "a list of patterns")
         }
         ("image" | "revision", "labels") => (is_one_of::<Labels>(value), "labels"),
@@ -100,6 +100,7 @@ fn wrong_in(table: &str, column: &str, value: &Value) -> Option<&'static str> {
         (_, "path") => (publication::is_tree_path(text), "a path below the tree's root"),
         ("account", "name") => (parses::<AccountName>(text), "a user's name"),
         ("api_token", "name") => (parses::<TokenName>(text), "a token's name"),
+        ("webhook", "name") => (parses::<WebhookName>(text), "a webhook's name"),
         ("certificate_mapping", "name") => (parses::<MappingName>(text), "a mapping's name"),
         _ => return None,
     };

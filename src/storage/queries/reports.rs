@@ -215,6 +215,21 @@ impl Tx {
         )
     }
 
+    /// Returns the last end of a client that counted.
+    pub async fn counted_status(
+        &mut self,
+        promotion: Uuid,
+        client_key: &str,
+    ) -> Result<Option<ReportStatus>, StorageError> {
+        let row: Option<(Option<ReportStatus>,)> = optional!(
+            self,
+            "select counted from report where promotion_id = $1 and client_key = $2",
+            promotion,
+            client_key
+        )?;
+        Ok(row.and_then(|(status,)| status))
+    }
+
     /// Records a client's report in place of its last one.
     pub async fn put_report(&mut self, report: &NewReport<'_>) -> Result<(), StorageError> {
         let (counted, caller) = report.counted.unzip();
