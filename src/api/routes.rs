@@ -10,7 +10,7 @@ use super::depot::Links;
 use super::{
     approvals, assignments, audit, bits, certificate_mappings, channels, clients, explain, files,
     garbage, health, images, pins, prestage, progress, promotions, publications, reports,
-    revisions, rollouts, scrub, status, tokens, tree, update_check, uploads, users, whoami,
+    revisions, rollouts, scrub, status, tokens, tree, trust, update_check, uploads, users, whoami,
 };
 use crate::wire;
 
@@ -102,6 +102,7 @@ fn callers_and_upkeep(config: &mut ServiceConfig) {
         .service(tokens::show)
         .service(tokens::revoke)
         .service(tokens::keys)
+        .service(trust::root)
         .service(certificate_mappings::list)
         .service(certificate_mappings::create)
         .service(certificate_mappings::show)

@@ -16,7 +16,7 @@ use super::location::Sources;
 use super::places::{CatalogSettings, Store, Tree};
 use super::scrub::Scrub;
 use crate::access::TrustedProxies;
-use crate::catalog::rules::{AuditRules, Commit, FleetRules, UploadRules};
+use crate::catalog::rules::{AuditRules, Commit, FleetRules, TrustRules, UploadRules};
 use crate::model::{ChannelName, NamePattern};
 
 /// All settings.
@@ -34,6 +34,7 @@ pub struct Config {
     pub fleet: FleetRules,
     pub scrub: Scrub,
     pub audit: AuditRules,
+    pub trust: TrustRules,
     pub access: Access,
     pub metrics: Metrics,
     pub log: Log,

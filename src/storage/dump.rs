@@ -18,7 +18,7 @@ use super::db::{Either, in_time, on, stream_on};
 use super::error::StorageError;
 
 /// The tables that are included, in an order in which their rows may be inserted.
-pub const TABLES: [&str; 22] = [
+pub const TABLES: [&str; 25] = [
     "catalog_state",
     "image",
     "revision",
@@ -37,6 +37,9 @@ pub const TABLES: [&str; 22] = [
     "certificate_mapping",
     "signing_key",
     "api_token",
+    "trust_key",
+    "trust_number",
+    "trust_file",
     "damage",
     "quarantine",
     "audit",
@@ -174,6 +177,8 @@ fn filter(table: &str, tree: TreeRows) -> &'static str {
         "blob" => {
             " where state = 'stored' and exists (select 1 from file where file.blob_id = blob.id)"
         }
+        // All others are signed anew, with higher numbers.
+        "trust_file" => " where trust_role = 'root'",
         "damage" => " where exists (select 1 from file where file.blob_id = damage.blob_id)",
         _ => "",
     }
@@ -191,6 +196,9 @@ fn order(table: &str) -> &'static str {
         "damage" => "blob_id",
         "quarantine" => "revision_id",
         "publication" | "published_object" | "manifest" => "path collate \"C\"",
+        "trust_number" => "trust_role collate \"C\"",
+        "trust_file" => "trust_role collate \"C\", version",
+        "trust_key" => "id collate \"C\"",
         "audit" => "sequence, id",
         _ => "id",
     }

@@ -15,6 +15,7 @@ use object_store::path::Path as Key;
 use object_store::signer::Signer;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 
+use super::channel_folder::is_signed;
 use super::azurite::{self, Azurite};
 use super::sample;
 
@@ -94,13 +95,14 @@ impl Bucket {
         Self { store: store.clone(), signer: store, prefix, environment, _azurite: azurite }
     }
 
-    /// The names of all objects below a folder, relative to it.
+    /// The names of all objects below a folder, relative to it. In the tree, the signed metadata is left out.
     pub async fn names(&self, folder: &str) -> Vec<String> {
         let prefix = self.key(folder);
         let listed: Vec<_> = self.store.list(Some(&prefix)).try_collect().await.expect("a listing");
         let start = prefix.as_ref().len() + 1;
         let mut names: Vec<_> =
             listed.iter().map(|object| object.location.as_ref()[start..].to_owned()).collect();
+        names.retain(|name| folder != "MEDVImages" || !is_signed(name));
         names.sort();
         names
     }
