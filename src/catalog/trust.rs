@@ -10,4 +10,5 @@ mod limits;
 pub mod rotation;
 mod signer;
 pub mod signing;
+pub mod status;
 pub mod targets;

@@ -156,14 +156,23 @@ impl Walk {
 
     /// Returns the file of the bin that has to be fetched for a target; none if it was taken already.
     pub fn bin_file(&self, path: &str) -> Option<FileName> {
-        let bin = RoleName::bin_of(path);
+        self.file_of_bin(RoleName::bin_of(path))
+    }
+
+    /// Returns the file of a bin; none if it was taken already.
+    pub fn file_of_bin(&self, bin: RoleName) -> Option<FileName> {
         if self.bins.contains_key(&bin) { None } else { self.file_of(bin) }
     }
 
     /// Takes the bin of a target.
     pub fn add_bin(&mut self, path: &str, bytes: &[u8]) -> Result<(), Refusal> {
-        let bin = RoleName::bin_of(path);
-        let targets = self.targets_of(bin, bytes)?;
+        self.add_whole_bin(RoleName::bin_of(path), bytes)
+    }
+
+    /// Takes a bin. Targets that do not belong there are not taken: its keys are trusted for its own paths alone.
+    pub fn add_whole_bin(&mut self, bin: RoleName, bytes: &[u8]) -> Result<(), Refusal> {
+        let mut targets = self.targets_of(bin, bytes)?;
+        targets.targets.retain(|path, _| RoleName::bin_of(path) == bin);
         self.bins.insert(bin, targets.targets);
         Ok(())
     }
@@ -171,6 +180,12 @@ impl Walk {
     /// Returns a target, after its bin was taken; none if the depot does not offer it.
     pub fn target(&self, path: &str) -> Option<&Target> {
         self.bins.get(&RoleName::bin_of(path))?.get(path)
+    }
+
+    /// Returns the targets of a bin that was taken.
+    pub fn targets_of_bin(&self, bin: RoleName) -> impl Iterator<Item = (String, Target)> {
+        let targets = self.bins.get(&bin).into_iter().flatten();
+        targets.map(|(path, target)| (path.clone(), target.clone()))
     }
 
     fn file_of(&self, role: RoleName) -> Option<FileName> {

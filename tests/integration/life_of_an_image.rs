@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::actions::{ckm, file_path, index, revision_path};
 use crate::harness::channel_folder::{DOCUMENTS, tree_of};
 use crate::harness::command::{curl, run};
-use crate::harness::folder::{published_below, mode};
+use crate::harness::folder::{mode, published_below};
 use crate::harness::{
     Database, Depot, Store, on_both_databases, on_both_databases_and_stores, sample,
 };

@@ -15,8 +15,8 @@ use object_store::path::Path as Key;
 use object_store::signer::Signer;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 
-use super::channel_folder::is_signed;
 use super::azurite::{self, Azurite};
+use super::channel_folder::is_signed;
 use super::sample;
 
 const BUCKET: &str = "depot";
