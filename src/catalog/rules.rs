@@ -67,7 +67,7 @@ pub struct TrustRules {
     pub targets: Duration,
     #[serde(with = "humantime_serde")]
     pub snapshot: Duration,
-    /// As long as the depot may be down before clients take the tree for frozen.
+    /// Clients take the tree for frozen if the depot was down for longer than what was left of this.
     #[serde(with = "humantime_serde")]
     pub timestamp: Duration,
 }

@@ -7,6 +7,7 @@
 
 pub mod files;
 mod limits;
+mod lookup;
 pub mod rotation;
 mod signer;
 pub mod signing;

@@ -1,4 +1,4 @@
-//! How long files that were superseded are kept: readers that are in the middle of a walk still ask for them.
+//! The limits to which superseded files are kept: readers that are in the middle of a walk still ask for them.
 
 use chrono::TimeDelta;
 

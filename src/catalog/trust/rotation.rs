@@ -60,8 +60,8 @@ impl Catalog {
             held.keys.push(key);
         }
         let file = next.sign(Some(&before), &held.keys).ok_or_else(keys_are_elsewhere)?;
-        let signer = Signer { root: &next, keys: &held.keys, lives, now };
-        let mut signed = sign(&snapshot, &held, &signer)?;
+        let with = Signer { root: &next, keys: &held.keys, lives, now };
+        let mut signed = sign(&snapshot, &held, &with)?;
         signed.files.insert(0, file);
         let (fresh, old) =
             held.keys.into_iter().partition(|key| new_keys.contains(&key.id().to_string()));

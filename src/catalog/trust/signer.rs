@@ -1,4 +1,4 @@
-//! What a signing needs: the keys that are here, the numbers that were given out, the newest root.
+//! The needs of a signing: the keys that are here, the numbers that were given out, the first root.
 
 use std::collections::BTreeMap;
 

@@ -73,8 +73,12 @@ impl Catalog {
         metric::TRUST_PENDING.set(if signed.pending { 1.0 } else { 0.0 });
         if !signed.files.is_empty() {
             let mut tx = self.db.write_to_free().await?;
-            version = self.write_signed(&mut tx, &signed).await?;
+            let raised = self.write_signed(&mut tx, &signed).await?;
             tx.commit().await?;
+            // A change that came in between is not signed yet.
+            if raised == version + 1 {
+                version = raised;
+            }
             metric::TRUST_SIGNINGS.increment(1);
             self.refresh().await;
             self.tree_is_due();
@@ -87,17 +91,16 @@ impl Catalog {
         let (lives, now) = (self.rules().trust.lives(), moment(self.clock.now()));
         let signing = tokio::task::spawn_blocking(move || {
             let root = snapshot.trust.root()?;
-            let (root, first, new_keys) = match root {
-                Some(root) => (root, None, Vec::new()),
-                None => {
-                    let Beginning { root, file, keys } = Beginning::new(lives, now)?;
-                    (root, Some(file), keys)
-                }
+            let (root, first, new_keys) = if let Some(root) = root {
+                (root, None, Vec::new())
+            } else {
+                let Beginning { root, file, keys } = Beginning::new(lives, now)?;
+                (root, Some(file), keys)
             };
             let keys = if new_keys.is_empty() { &held.keys } else { &new_keys };
             let (root, renewed) = renewed(root, keys, lives.root, now);
-            let signer = Signer { root: &root, keys, lives, now };
-            let mut signed = sign(&snapshot, &held, &signer)?;
+            let with = Signer { root: &root, keys, lives, now };
+            let mut signed = sign(&snapshot, &held, &with)?;
             let roots = first.into_iter().chain(renewed);
             signed.files.splice(0..0, roots);
             signed.new_keys = new_keys;
@@ -169,9 +172,7 @@ impl Catalog {
         for (label, expiry) in expiries {
             metric::TRUST_EXPIRY.with([label]).set(seconds(expiry));
         }
-        if let Some(due_at) = due_at {
-            metric::TRUST_SIGNING_DUE.set(seconds(due_at));
-        }
+        metric::TRUST_SIGNING_DUE.set(due_at.map_or(0.0, seconds));
     }
 }
 

@@ -1,4 +1,4 @@
-//! What a channel offers in a signed tree.
+//! The offer of a channel in a signed tree.
 
 use serde::Deserialize;
 

@@ -1,4 +1,4 @@
-//! What was seen of a depot: its newest root, and the highest versions. One file for each trusted root, for all places
+//! The record of what was seen of a depot: its newest root, and the highest versions. One file for each trusted root, for all places
 //! that its tree is served from: an old mirror cannot bring back what another one has already replaced.
 
 use std::path::PathBuf;

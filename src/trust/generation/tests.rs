@@ -1,4 +1,4 @@
-//! What is signed anew, and what stays.
+//! Tests of what is signed anew, and what stays.
 
 use crate::trust::generation::{KeysAreElsewhere, Signer, next};
 use crate::trust::role::{BINS, RoleName};

@@ -1,4 +1,4 @@
-//! What a client believes, and what it refuses.
+//! Tests of what a client believes, and what it refuses.
 
 use crate::trust::role::RoleName;
 use crate::trust::test_depot::{DAY, TestDepot};

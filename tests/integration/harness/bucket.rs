@@ -131,6 +131,16 @@ impl Bucket {
         tree
     }
 
+    /// Everything in the tree, with its signed metadata.
+    pub async fn whole_tree(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut tree = self.tree().await;
+        for name in self.names("MEDVImages/tuf").await {
+            let bytes = self.get(&format!("MEDVImages/tuf/{name}")).await;
+            tree.insert(format!("tuf/{name}"), bytes);
+        }
+        tree
+    }
+
     pub async fn get(&self, path: &str) -> Vec<u8> {
         let object = self.store.get(&self.key(path)).await.expect("an object");
         object.bytes().await.expect("its bytes").to_vec()
