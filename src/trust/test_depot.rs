@@ -14,7 +14,7 @@ use super::walk::{Refusal, Seen, Walk};
 use crate::model::Digest;
 
 pub const START: u64 = 1_767_607_200;
-pub const DAY: Duration = Duration::from_secs(86_400);
+pub const DAY: Duration = Duration::from_hours(24);
 
 pub struct TestDepot {
     pub keys: Vec<KeyPair>,
