@@ -33,6 +33,7 @@ pub mod scrub;
 pub mod status;
 pub mod tokens;
 pub mod tree;
+pub mod trust;
 pub mod update_check;
 pub mod uploads;
 pub mod users;

@@ -5,6 +5,8 @@
 //! (the offer of every channel, in memory), [`publication`] (keeps the physical tree up to date), [`manifest`]
 //! (`channel.json`) and [`update_check`]. [`healing`] repairs files that were found damaged.
 //!
+//! [`trust`] signs what the tree offers.
+//!
 //! Outside an image's life: [`fleet`] (the record of clients), [`accounts`] (users, tokens, certificate mappings),
 //! [`audit`], [`events`], [`webhooks`], [`idempotency`]. Used by all of these: [`handle`] (the [`Catalog`] itself), [`rules`], [`actor`], [`error`], [`blob_removal`] (removes bytes that
 //! nothing refers to), [`job`] (lets one of several servers do background work for all) and `replicas` (counts the
@@ -39,6 +41,7 @@ pub mod rules;
 pub mod snapshot;
 #[cfg(test)]
 pub(crate) mod test_catalog;
+pub mod trust;
 pub mod update_check;
 pub mod upload;
 pub mod webhooks;

@@ -28,6 +28,7 @@ pub mod server;
 pub mod storage;
 #[cfg(feature = "server")]
 pub mod telemetry;
+pub mod trust;
 #[cfg(feature = "server")]
 pub mod upkeep;
 #[cfg(feature = "server")]

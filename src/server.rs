@@ -266,6 +266,7 @@ fn background(opened: &Opened, sender: Sender) -> JoinSet<()> {
     keep!("follow rollouts", follow_rollouts);
     keep!("follow progress", follow_progress);
     keep!("publish", keep_publishing);
+    keep!("sign", keep_signing);
     keep!("sweep", keep_sweeping);
     keep!("collect garbage", keep_collecting);
     keep!("scrub", keep_scrubbing);

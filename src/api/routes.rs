@@ -10,8 +10,8 @@ use super::depot::Links;
 use super::{
     approvals, assignments, audit, bits, certificate_mappings, channels, clients, events, explain,
     files, garbage, health, images, pins, prestage, progress, promotions, publications, reports,
-    revisions, rollouts, scrub, status, tokens, tree, update_check, uploads, users, webhooks,
-    whoami,
+    revisions, rollouts, scrub, status, tokens, tree, trust, update_check, uploads, users,
+    webhooks, whoami,
 };
 use crate::wire;
 
@@ -103,6 +103,7 @@ fn callers_and_upkeep(config: &mut ServiceConfig) {
         .service(tokens::show)
         .service(tokens::revoke)
         .service(tokens::keys)
+        .service(trust::root)
         .service(certificate_mappings::list)
         .service(certificate_mappings::create)
         .service(certificate_mappings::show)

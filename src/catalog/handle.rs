@@ -70,6 +70,7 @@ pub(crate) struct Shared {
     /// Allows one round of each [`job`](super::job) at a time in this server. A row does the same among the servers.
     pub(crate) jobs: [Mutex<()>; Job::COUNT],
     pub(crate) tree_is_due: Notify,
+    pub(super) signing_is_due: Notify,
     pub(crate) sweep_is_due: Notify,
     pub(crate) scrub_is_due: Notify,
     /// True after startup has claimed the store: from then on, the store must have its mark.
@@ -107,6 +108,7 @@ impl Catalog {
             refreshing: Mutex::default(),
             jobs: Default::default(),
             tree_is_due: Notify::new(),
+            signing_is_due: Notify::new(),
             sweep_is_due: Notify::new(),
             scrub_is_due: Notify::new(),
             store_is_marked: AtomicBool::new(false),

@@ -8,6 +8,7 @@
 mod apply;
 mod inventory;
 pub mod plan;
+pub mod signed_files;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,6 +35,7 @@ const LONGEST_ERROR: usize = 500;
 impl Catalog {
     pub(crate) fn tree_is_due(&self) {
         self.shared.tree_is_due.notify_one();
+        self.shared.signing_is_due.notify_one();
     }
 
     /// Keeps the tree up to date with the catalog, until cancelled. Of several servers, one does it.
@@ -101,10 +103,14 @@ impl Catalog {
 
     async fn look_and_carry_out(&self) -> Result<Done<Plan>> {
         let version = self.snapshot().version();
-        let plan = self.plan().await?;
+        let mut plan = self.plan().await?;
         steps_due(plan.steps.len());
         self.carry_out(&plan).await?;
         steps_due(0);
+        // Last, because the signed files describe all others.
+        if let Some(date) = self.write_signed_files().await? {
+            plan.write_later(date);
+        }
         let due_at = self.next_round(&plan);
         Ok(Done { result: plan, version, due_at })
     }

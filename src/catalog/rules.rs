@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 use super::update_check::load::RateLimits;
 use crate::model::networks::Networks;
 use crate::model::{ChannelName, FilePattern, NamePattern};
+use crate::trust::generation::Lives;
 
 /// The parameters of the rules: see the settings of the same names.
 #[derive(Debug, Clone)]
@@ -34,6 +35,7 @@ pub struct Rules {
     pub events: EventRules,
     pub webhooks: WebhookRules,
     pub fleet: FleetRules,
+    pub trust: TrustRules,
 }
 
 impl Default for Rules {
@@ -55,6 +57,40 @@ impl Default for Rules {
             events: EventRules::default(),
             webhooks: WebhookRules::default(),
             fleet: FleetRules::default(),
+            trust: TrustRules::default(),
+        }
+    }
+}
+
+/// The section `[trust]` of the settings: how long the signed metadata of the tree is valid.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrustRules {
+    #[serde(with = "humantime_serde")]
+    pub root: Duration,
+    #[serde(with = "humantime_serde")]
+    pub targets: Duration,
+    #[serde(with = "humantime_serde")]
+    pub snapshot: Duration,
+    /// Clients take the tree for frozen if the depot was down for longer than what was left of this.
+    #[serde(with = "humantime_serde")]
+    pub timestamp: Duration,
+}
+
+impl Default for TrustRules {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_hours(24);
+        Self { root: DAY * 365, targets: DAY * 90, snapshot: DAY * 30, timestamp: DAY * 7 }
+    }
+}
+
+impl TrustRules {
+    pub const fn lives(&self) -> Lives {
+        Lives {
+            root: self.root,
+            targets: self.targets,
+            snapshot: self.snapshot,
+            timestamp: self.timestamp,
         }
     }
 }

@@ -17,7 +17,7 @@ use super::places::{CatalogSettings, Store, Tree};
 use super::scrub::Scrub;
 use crate::access::TrustedProxies;
 use crate::catalog::rules::{
-    AuditRules, Commit, EventRules, FleetRules, UploadRules, WebhookRules,
+    AuditRules, Commit, EventRules, FleetRules, TrustRules, UploadRules, WebhookRules,
 };
 use crate::model::{ChannelName, NamePattern};
 
@@ -38,6 +38,7 @@ pub struct Config {
     pub audit: AuditRules,
     pub events: EventRules,
     pub webhooks: WebhookRules,
+    pub trust: TrustRules,
     pub access: Access,
     pub metrics: Metrics,
     pub log: Log,

@@ -20,13 +20,15 @@ pub enum Job {
     Scrub,
     /// Sends events to webhooks.
     Deliver,
+    /// Signs the metadata of the tree.
+    Sign,
 }
 
 stored_as_text!(Job);
 
 impl Job {
     /// The number of jobs.
-    pub const COUNT: usize = 5;
+    pub const COUNT: usize = 6;
 }
 
 /// The state of a job, which all servers share.

@@ -152,6 +152,14 @@ table! {
         "Time since which the tree has been behind the catalog; 0 if it is not";
     MANIFEST_EXPIRY: Gauge "imagedepot_manifest_expiry_timestamp_seconds" [] Seconds,
         "Earliest expiry of the channels' manifests";
+    TRUST_EXPIRY: Gauge "imagedepot_trust_expiry_timestamp_seconds" ["role"] Seconds,
+        "Earliest expiry of the signed metadata of the tree, by role";
+    TRUST_SIGNING_DUE: Gauge "imagedepot_trust_signing_due_timestamp_seconds" [] Seconds,
+        "Time by which some metadata of the tree has to be signed again";
+    TRUST_PENDING: Gauge "imagedepot_trust_pending" [] Count,
+        "1 if changes wait to be signed with keys that are kept elsewhere, else 0";
+    TRUST_SIGNINGS: Counter "imagedepot_trust_signings_total" [] Count,
+        "Generations of the tree's metadata that this server has signed";
     SCRUB_OLDEST_VERIFIED: Gauge "imagedepot_scrub_oldest_verified_timestamp_seconds" [] Seconds,
         "Time since which every stored file was read again or uploaded";
     SCRUB_DAMAGED_BLOBS: Gauge "imagedepot_scrub_damaged_blobs" [] Count,

@@ -18,7 +18,7 @@ use super::db::{Either, in_time, on, stream_on};
 use super::error::StorageError;
 
 /// The tables that are included, in an order in which their rows may be inserted.
-pub const TABLES: [&str; 23] = [
+pub const TABLES: [&str; 26] = [
     "catalog_state",
     "image",
     "revision",
@@ -38,6 +38,9 @@ pub const TABLES: [&str; 23] = [
     "signing_key",
     "api_token",
     "webhook",
+    "trust_key",
+    "trust_number",
+    "trust_file",
     "damage",
     "quarantine",
     "audit",
@@ -180,6 +183,8 @@ fn filter(table: &str, tree: TreeRows) -> &'static str {
         "blob" => {
             " where state = 'stored' and exists (select 1 from file where file.blob_id = blob.id)"
         }
+        // All others are signed anew, with higher numbers.
+        "trust_file" => " where trust_role = 'root'",
         "damage" => " where exists (select 1 from file where file.blob_id = damage.blob_id)",
         _ => "",
     }
@@ -197,6 +202,9 @@ fn order(table: &str) -> &'static str {
         "damage" => "blob_id",
         "quarantine" => "revision_id",
         "publication" | "published_object" | "manifest" => "path collate \"C\"",
+        "trust_number" => "trust_role collate \"C\"",
+        "trust_file" => "trust_role collate \"C\", version",
+        "trust_key" => "id collate \"C\"",
         "audit" => "sequence, id",
         _ => "id",
     }

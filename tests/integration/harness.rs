@@ -43,6 +43,7 @@ pub mod resuming;
 pub mod sample;
 pub mod server;
 pub mod small_disk;
+pub mod static_site;
 pub mod tls_client;
 pub mod watch;
 pub mod webhook_receiver;

@@ -58,7 +58,8 @@ impl Catalog {
                 tx.put_document(&wanted.path).await?;
                 tx.commit().await?;
                 let content = wanted.content.clone();
-                self.tree.write_document(&wanted.path, wanted.document, content).await?;
+                let served_as = wanted.document.served_as();
+                self.tree.write_document(&wanted.path, served_as, content).await?;
             }
             Step::RemoveDocument { path } => {
                 self.tree.remove(path).await?;

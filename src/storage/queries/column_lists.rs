@@ -17,11 +17,12 @@ use super::publications::publication_columns;
 use super::revisions::revision_columns;
 use super::statement::columns;
 use super::tokens::api_token_columns;
+use super::trust::trust_file_columns;
 use super::webhooks::webhook_columns;
 use crate::storage::{CONNECTIONS, Db};
 
 /// The list of each table, and the columns that its statements use and its record does not have.
-const LISTS: [(&str, &str, &[&str]); 14] = [
+const LISTS: [(&str, &str, &[&str]); 15] = [
     ("account", account_columns!(account), &["name_key"]),
     ("api_token", api_token_columns!(api_token), &["name_key"]),
     ("audit", audit_columns!(audit), &[]),
@@ -39,6 +40,7 @@ const LISTS: [(&str, &str, &[&str]); 14] = [
     ("promotion", promotion_columns!(promotion), &["number"]),
     ("publication", publication_columns!(publication), &[]),
     ("revision", revision_columns!(revision), &[]),
+    ("trust_file", trust_file_columns!(trust_file), &["superseded_at", "changed_in"]),
     ("webhook", webhook_columns!(webhook), &["name_key", "secret", "old_secret"]),
 ];
 

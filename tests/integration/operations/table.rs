@@ -157,6 +157,7 @@ fn for_everyone() -> Vec<Operation> {
         open("GET /livez"),
         open("GET /readyz"),
         open("GET /api/v1/keys"),
+        open("GET /api/v1/trust/root.json"),
         open("OPTIONS /api/v1/uploads"),
         open("OPTIONS /api/v1/uploads/{upload}"),
         open("OPTIONS /api/v1/images/{image}/revisions/{revision}/files/{role}"),
