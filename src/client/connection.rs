@@ -75,7 +75,7 @@ impl Connection {
         let credentials =
             if is_ours { args.credentials(&environment)? } else { Credentials::Anonymous };
         Ok(Self {
-            http: http_client(tree, args.ca.as_deref())?,
+            http: http_client(tree, &args.tls_files(&environment)?)?,
             server: tree.clone(),
             credentials,
             calls: Patience::CALL,
