@@ -15,6 +15,7 @@ on_both_databases![
     a_reader_goes_on_where_it_was,
     a_reader_that_was_away_for_too_long_is_told_to_begin_anew,
     what_was_only_tried_is_no_event,
+    a_failure_and_the_halt_that_it_causes_are_told_once,
 ];
 
 /// The types of the next events, and the last of them.
@@ -179,4 +180,40 @@ async fn open_streams(person: &Person) -> u32 {
 fn position(id: &Value) -> u64 {
     let id = id.as_str().expect("an id");
     id.split_once('-').and_then(|(_, place)| place.parse().ok()).expect("a place")
+}
+
+async fn a_failure_and_the_halt_that_it_causes_are_told_once(database: Database) {
+    let depot = Depot::on(database).setting("fleet", "reports", "everyone").start().await;
+    let (admin, anyone) = (depot.admin(), depot.anonymous());
+    admin.published_image("win7-office", "production").await;
+    let second = admin.ready_revision("win7-office", 2).await;
+    let rollout = json!({"halt": {"failures_percent": 50, "at_least": 1}});
+    let order = json!({"revision": second, "rollout": rollout});
+    let path = "/api/v1/images/win7-office/channels/production";
+    admin.put(path).json(&order).await.expecting(200);
+    let told = "?types=client.*,channel.halted,image.created";
+    let mut stream = EventStream::open(&admin, told, None).await;
+    let report = async |status: &str| {
+        let report = json!({"image": "win7-office", "revision": second, "status": status, "error": "disk full"});
+        anyone.post("/api/v1/clients/PC-0815/reports").json(&report).await.expecting(204);
+    };
+    report("failed").await;
+    let failed = stream.expect("client.failed").await;
+    assert_eq!(failed.data["subject"], "clients/PC-0815");
+    assert_eq!(
+        (&failed.data["image"], &failed.data["revision"]),
+        (&json!("win7-office"), &json!(2))
+    );
+    assert_eq!(failed.data["data"]["error"], "disk full");
+    let halted = stream.expect("channel.halted").await;
+    assert_eq!(
+        (&halted.data["actor"], &halted.data["channel"]),
+        (&json!("system:reports"), &json!("production"))
+    );
+    // A client that says now this and now that does not fill the record.
+    for status in ["applied", "failed", "applied", "failed"] {
+        report(status).await;
+    }
+    admin.create_image("another").await;
+    stream.expect("image.created").await;
 }

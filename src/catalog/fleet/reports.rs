@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
 use serde_json::json;
 use tokio::sync::oneshot;
 
@@ -29,6 +29,10 @@ const MOST_WAITING: usize = 20_000;
 
 /// The number of reports in one transaction.
 const BATCH: usize = 500;
+
+/// The time after a client's last end before a failure of the client is told again. Otherwise a client that reports
+/// successes and failures in turn would fill the record of events.
+const TOLD_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(10);
 
 /// The number of characters that are kept of an error.
 const LONGEST_ERROR: usize = 1000;
@@ -204,7 +208,9 @@ impl Catalog {
         };
         let is_news = counts
             && report.status == ReportStatus::Failed
-            && tx.counted_status(promotion.id, &key).await? != Some(ReportStatus::Failed);
+            && tx.counted_end(promotion.id, &key).await?.is_none_or(|(status, ended)| {
+                status != ReportStatus::Failed && *at - ended >= TOLD_AGAIN_AFTER
+            });
         tx.put_report(&recorded).await?;
         if is_news {
             self.tell_readers(tx, failed(report));

@@ -215,19 +215,19 @@ impl Tx {
         )
     }
 
-    /// Returns the last end of a client that counted.
-    pub async fn counted_status(
+    /// Returns the last end of a client that counted, and its time.
+    pub async fn counted_end(
         &mut self,
         promotion: Uuid,
         client_key: &str,
-    ) -> Result<Option<ReportStatus>, StorageError> {
-        let row: Option<(Option<ReportStatus>,)> = optional!(
+    ) -> Result<Option<(ReportStatus, DateTime<Utc>)>, StorageError> {
+        optional!(
             self,
-            "select counted from report where promotion_id = $1 and client_key = $2",
+            "select counted, counted_at from report where promotion_id = $1 and client_key = $2 \
+             and counted is not null",
             promotion,
             client_key
-        )?;
-        Ok(row.and_then(|(status,)| status))
+        )
     }
 
     /// Records a client's report in place of its last one.
