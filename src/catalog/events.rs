@@ -1,8 +1,8 @@
 //! Events: what people and programs are told of. Each is a row that the transaction of its change writes (an outbox), so
 //! there is no event without its change and no change without its event.
 //!
-//! Most events come from the rows of the audit ([`of_change`]), and need nothing at the place of the change. The others
-//! are told with [`Catalog::tell_readers`]. Events have their order from the commit (`storage::queries::events`): a reader that
+//! Most events come from the rows of the audit (`of_change`), and need nothing at the place of the change. The others
+//! are told with `tell_readers`. Events have their order from the commit (`storage::queries::events`): a reader that
 //! has read up to one place has read all before it, whatever transactions are still under way.
 
 pub mod feed;

@@ -1,4 +1,4 @@
-//! The feed: what one reader of the outbox ([`reading`](super::reading)) passes to all streams of this process.
+//! The feed: what one reader of the outbox (`reading`) passes to all streams of this process.
 //!
 //! It decides nothing. A reader of the feed knows its own place, and reads the rows itself where the feed does not go on
 //! from there: at its beginning, after it was slower than the feed, and after the feed has begun anew. So whatever is
