@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode};
+use tokio::sync::OnceCell;
 use url::{Host, Url};
 
 use super::address::{Scheme, may_be_called};
@@ -29,6 +30,12 @@ pub struct Sender(Arc<Inner>);
 
 struct Inner {
     catalog: Catalog,
+    source: Source,
+    /// Made for the first delivery: most depots have no webhooks, and a client reads all authorities of the system.
+    clients: OnceCell<Clients>,
+}
+
+struct Clients {
     https: Client,
     http: Client,
 }
@@ -41,25 +48,12 @@ pub struct Message<'a> {
 }
 
 impl Sender {
-    pub fn new(catalog: Catalog) -> Result<Self, reqwest::Error> {
+    pub fn new(catalog: Catalog) -> Self {
         Self::with_source(catalog, by_the_system)
     }
 
-    fn with_source(catalog: Catalog, source: Source) -> Result<Self, reqwest::Error> {
-        let client = |scheme| {
-            Client::builder()
-                .dns_resolver(Arc::new(CheckedLookup { catalog: catalog.clone(), scheme, source }))
-                // A redirect would lead to an address that nobody has named.
-                .redirect(Policy::none())
-                .no_proxy()
-                // A connection that is kept would skip the look-up.
-                .pool_max_idle_per_host(0)
-                .timeout(WITHIN)
-                .user_agent(format!("imagedepot/{VERSION}"))
-                .build()
-        };
-        let (https, http) = (client(Scheme::Https)?, client(Scheme::Http)?);
-        Ok(Self(Arc::new(Inner { catalog, https, http })))
+    fn with_source(catalog: Catalog, source: Source) -> Self {
+        Self(Arc::new(Inner { catalog, source, clients: OnceCell::new() }))
     }
 
     /// Sends a message to a webhook, and returns what came of it.
@@ -67,7 +61,7 @@ impl Sender {
         let secrets = self.0.catalog.webhook_secrets(webhook.id).await?;
         let timestamp = self.0.catalog.clock().now().timestamp();
         let signature = sign(&secrets, message.id, timestamp, message.body);
-        let client = match self.client_for(&webhook.url) {
+        let client = match self.client_for(&webhook.url).await {
             Ok(client) => client,
             Err(why) => return Ok(Attempt { status: None, error: Some(why) }),
         };
@@ -85,11 +79,13 @@ impl Sender {
     }
 
     /// Returns the client for a URL. An address in place of a name is not looked up, so it is checked here.
-    fn client_for(&self, url: &str) -> Result<&Client, String> {
+    async fn client_for(&self, url: &str) -> Result<&Client, String> {
         let url = Url::parse(url).map_err(|error| error.to_string())?;
+        let clients = self.0.clients.get_or_try_init(async || self.0.new_clients());
+        let clients = clients.await.map_err(|error| described(&error))?;
         let (scheme, client) = match url.scheme() {
-            "https" => (Scheme::Https, &self.0.https),
-            _ => (Scheme::Http, &self.0.http),
+            "https" => (Scheme::Https, &clients.https),
+            _ => (Scheme::Http, &clients.http),
         };
         let address: Option<IpAddr> = match url.host() {
             Some(Host::Ipv4(address)) => Some(address.into()),
@@ -101,6 +97,25 @@ impl Sender {
             Some(_) => Err(Refused(scheme).to_string()),
             None => Ok(client),
         }
+    }
+}
+
+impl Inner {
+    fn new_clients(&self) -> Result<Clients, reqwest::Error> {
+        let client = |scheme| {
+            let (catalog, source) = (self.catalog.clone(), self.source);
+            Client::builder()
+                .dns_resolver(Arc::new(CheckedLookup { catalog, scheme, source }))
+                // A redirect would lead to an address that nobody has named.
+                .redirect(Policy::none())
+                .no_proxy()
+                // A connection that is kept would skip the look-up.
+                .pool_max_idle_per_host(0)
+                .timeout(WITHIN)
+                .user_agent(format!("imagedepot/{VERSION}"))
+                .build()
+        };
+        Ok(Clients { https: client(Scheme::Https)?, http: client(Scheme::Http)? })
     }
 }
 
@@ -176,7 +191,7 @@ mod tests {
             images: Vec::new(),
         };
         let made = catalog.create_webhook(&Actor::system("test"), definition).await.unwrap();
-        let sender = Sender::with_source(catalog, another_each_time).unwrap();
+        let sender = Sender::with_source(catalog, another_each_time);
         let receiving = tokio::spawn(async move {
             let (mut stream, _) = listener.accept().await.unwrap();
             let _some = stream.read(&mut [0; 4096]).await.unwrap();

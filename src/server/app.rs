@@ -65,7 +65,7 @@ pub(super) fn depot(
         },
         download_limits: DownloadLimits::new(limits(config)),
         event_streams: OpenStreams::default(),
-        sender: Sender::new(opened.catalog.clone())?,
+        sender: Sender::new(opened.catalog.clone()),
         redirects: config.tree.redirect.then(Redirects::default),
         metrics: opened.metrics.clone(),
     })

@@ -19,8 +19,9 @@ use crate::trust::envelope::Envelope;
 use crate::trust::metadata::Timestamp;
 use crate::trust::role::{FOLDER, FileName, RoleName};
 
-/// The number of files that are written at once: most of the time goes to waiting for the disk or the bucket.
-const AT_ONCE: usize = 16;
+/// The number of files that are written at once: most of the time goes to waiting for the disk or the bucket. On a disk
+/// each takes a thread, whose memory an idle server would keep for a while.
+const AT_ONCE: usize = 4;
 
 /// Returns the headers of a file of the metadata.
 pub fn served_as(name: FileName) -> ServedAs {
