@@ -53,8 +53,8 @@ async fn the_client_has_the_commands_that_work_over_http_alone() {
         .collect();
     let transfers = ["push", "pull", "prestage", "verify", "simulate"];
     let daily = [
-        "image", "revision", "channel", "promote", "rollback", "withdraw", "rollout", "check",
-        "client", "history", "upload", "status",
+        "image", "revision", "channel", "promote", "rollback", "withdraw", "approve", "pin",
+        "rollout", "check", "client", "history", "upload", "status",
     ];
     let accounts = ["user", "token", "certificate-mapping", "audit"];
     let others = ["completion", "man", "help"];

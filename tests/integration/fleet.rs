@@ -395,8 +395,8 @@ async fn checks_begin_no_transaction() {
     }
     // The server's own work goes on meanwhile: some a second, however many clients ask.
     let others = 20 * (began.elapsed().as_secs() + 2);
-    let begun = transactions(&admin).await - before;
-    assert!(begun < others && begun < 500, "{begun} transactions");
+    let count = transactions(&admin).await - before;
+    assert!(count < others && count < 500, "{count} transactions");
 }
 
 /// The number of transactions that the server has begun.
