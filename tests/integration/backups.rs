@@ -311,7 +311,7 @@ async fn a_catalog_that_is_lost_is_rebuilt_from_the_tree_to_the_same_update_chec
         published.iter().all(|file| file["state"] == "published").then_some(())
     })
     .await;
-    manifests_are_written().await;
+    admin.wait_until_the_tree_is_complete().await;
     let (before, files) = (checks(&depot).await, depot.tree_names().await);
     depot.server.stop().await;
     depot.lose_catalog();
@@ -328,11 +328,6 @@ async fn a_catalog_that_is_lost_is_rebuilt_from_the_tree_to_the_same_update_chec
     assert!(admin.draft("win7-office").await > 100);
     admin.roll_back("win7-office", "production").await.expecting(200);
     depot.anonymous().get_tree("first/channel.json").await.expecting(401);
-}
-
-/// A manifest is written no more than once in a second, and the last one follows the files.
-async fn manifests_are_written() {
-    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
 }
 
 /// Returns the answers of update checks on every channel.
@@ -415,7 +410,7 @@ async fn what_cannot_be_rebuilt_is_named_and_left_where_it_is(database: Database
     let path = format!("{}/rollback", assignment_path("reissued", "production"));
     admin.post(&path).json(&json!({"as_new_revision": true})).await.expecting(200);
     admin.wait_until_published("reissued", "production").await;
-    manifests_are_written().await;
+    admin.wait_until_the_tree_is_complete().await;
     depot.server.stop().await;
     let tree = depot.tree();
     std::fs::write(tree.join("notes_2.txt"), "somebody's own").expect("a file");

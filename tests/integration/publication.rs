@@ -124,11 +124,6 @@ async fn a_foreign_file_is_listed_and_never_deleted(database: Database) {
     }
 }
 
-/// Once in a second at most: the round that writes what a promotion changed may come that much later.
-async fn documents_are_written() {
-    tokio::time::sleep(Duration::from_secs(2)).await;
-}
-
 async fn what_is_right_already_is_never_touched(database: Database) {
     let mut depot = Depot::start(database).await;
     let admin = depot.admin();
@@ -138,7 +133,7 @@ async fn what_is_right_already_is_never_touched(database: Database) {
     let look = |depot: &Depot| -> Vec<_> {
         files.iter().map(|name| fingerprint(&depot.tree().join(name))).collect()
     };
-    documents_are_written().await;
+    admin.wait_until_the_tree_is_complete().await;
     admin.post("/api/v1/publications/reconcile").await.expecting(200);
     let before = look(&depot);
     admin.post("/api/v1/publications/reconcile").await.expecting(200);
@@ -253,7 +248,7 @@ async fn a_plan_changes_nothing(database: Database) {
     let depot = Depot::start(database).await;
     let admin = depot.admin();
     admin.published_image("win7-office", "production").await;
-    documents_are_written().await;
+    admin.wait_until_the_tree_is_complete().await;
     // A reconciliation that was due already may be faster than the question.
     eventually("a plan names the index that was deleted", || async {
         let _there_or_not = std::fs::remove_file(depot.tree().join("win7-office_1.ckm.index"));

@@ -73,6 +73,7 @@ async fn filled() -> Depot {
         admin.promote("win7-office", "production", revision).await.expecting(200);
     }
     admin.wait_until_published("win7-office", "production").await;
+    admin.wait_until_the_tree_is_complete().await;
     depot
 }
 

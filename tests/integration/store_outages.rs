@@ -89,8 +89,9 @@ async fn a_bucket_that_never_answers() {
 #[tokio::test]
 async fn a_bucket_whose_listings_have_other_tags_is_kept_in_order() {
     let (depot, store, _) = depot().await;
-    store.fails(Fault::OtherTagsInListings);
     let admin = depot.admin();
+    admin.wait_until_the_tree_is_complete().await;
+    store.fails(Fault::OtherTagsInListings);
     let bucket = depot.bucket.as_ref().expect("S3");
     let before = bucket.headers("MEDVImages/win7-office_1.ckm").await["last-modified"].clone();
     let plan = admin.post("/api/v1/publications/reconcile").await.expecting(200).json();

@@ -37,6 +37,7 @@ async fn everybody_else_is_served(depot: &Depot) {
 
 fn must_be_small(depot: &Depot, when: &str) {
     let memory = depot.server.resident_memory();
+    println!("{} MiB with {when}", memory / MEBIBYTE);
     assert!(memory < MOST, "{} MiB with {when}", memory / MEBIBYTE);
 }
 

@@ -8,6 +8,7 @@ mod batch;
 mod local;
 mod piece;
 mod remote;
+mod share;
 
 use std::fs::File;
 use std::io;

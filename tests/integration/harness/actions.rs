@@ -1,5 +1,7 @@
 //! The actions of people on images, in the order of an image's life.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{Answer, Person, eventually, sample};
@@ -89,6 +91,17 @@ impl Person {
     pub async fn wait_until_published(&self, image: &str, channel: &str) {
         eventually("the assignment's files are published", || async {
             (self.assignment(image, channel).await["publication"] == "published").then_some(())
+        })
+        .await;
+    }
+
+    /// Waits until nothing is left to do in the tree. A document that was written in the current second is written again
+    /// in the next one at the earliest, and until then no plan names it.
+    pub async fn wait_until_the_tree_is_complete(&self) {
+        tokio::time::sleep(Duration::from_millis(1100)).await;
+        eventually("the tree is complete", || async {
+            let plan = self.post("/api/v1/publications/reconcile?dry_run=true").await;
+            (plan.expecting(200).json()["steps"] == json!([])).then_some(())
         })
         .await;
     }

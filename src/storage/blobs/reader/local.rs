@@ -11,7 +11,6 @@ use std::io;
 use std::os::unix::fs::FileExt as _;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
@@ -20,23 +19,7 @@ use tokio::task::{JoinHandle, spawn_blocking, yield_now};
 
 use super::batch::{Batch, Batches};
 use super::piece::{Piece, too_short};
-
-/// The bytes of one read. 512 KiB and more are slower by a quarter, because the server copies a chunk and the
-/// response's head into one buffer, which has to fit the allocator's 512 KiB class. 256 KiB and less wake the receiver
-/// too often.
-const BATCH: usize = 500 * 1024;
-
-/// The bytes that all streams together may have read ahead: a client that asks for hundreds of files and reads none of
-/// them must not fill the memory. With more streams than fit, each reads less at a time.
-const ALL_TOGETHER: usize = 24 << 20;
-const SMALLEST_BATCH: usize = 64 * 1024;
-
-/// The number of open streams in this process.
-static OPEN: AtomicUsize = AtomicUsize::new(0);
-
-fn batch_now() -> usize {
-    (ALL_TOGETHER / OPEN.load(Ordering::Relaxed).max(1)).clamp(SMALLEST_BATCH, BATCH)
-}
+use super::share::{LARGEST, Share};
 
 /// The number of reads in progress when the page cache has nothing.
 const IN_FLIGHT: usize = 2;
@@ -46,7 +29,7 @@ const AFTER_MISS: usize = 16;
 
 /// The bytes read on the spot before other tasks of the thread get their turn: a third of a millisecond. Without this
 /// limit they waited 16 ms if the receiver was so fast that the socket never filled.
-const TURN: usize = 2 * BATCH;
+const TURN: usize = 2 * LARGEST;
 
 pub(super) struct LocalStream<I> {
     file: Arc<File>,
@@ -59,12 +42,7 @@ pub(super) struct LocalStream<I> {
     given: Option<Bytes>,
     /// The bytes read on the spot in this turn.
     turn: usize,
-}
-
-impl<I> Drop for LocalStream<I> {
-    fn drop(&mut self) {
-        OPEN.fetch_sub(1, Ordering::Relaxed);
-    }
+    share: Share,
 }
 
 /// Nothing in it is ever pinned.
@@ -72,14 +50,14 @@ impl<I> Unpin for LocalStream<I> {}
 
 impl<I: Iterator<Item = Piece>> LocalStream<I> {
     pub(super) fn new(file: Arc<File>, pieces: I) -> Self {
-        OPEN.fetch_add(1, Ordering::Relaxed);
         Self {
             file,
-            batches: Batches::new(pieces, BATCH),
+            batches: Batches::new(pieces, LARGEST),
             in_flight: VecDeque::new(),
             misses: 0,
             given: None,
             turn: 0,
+            share: Share::none(),
         }
     }
 
@@ -99,7 +77,7 @@ impl<I: Iterator<Item = Piece>> LocalStream<I> {
     }
 
     fn next_batch(&mut self) -> Option<Batch> {
-        self.batches.limit_to(batch_now());
+        self.batches.limit_to(self.share.renew());
         self.batches.next()
     }
 
@@ -212,7 +190,7 @@ mod tests {
 
     /// Returns five batches, in which each byte depends on its offset.
     fn content() -> Vec<u8> {
-        (0..5 * BATCH as u64).map(|offset| (offset % 251).to_le_bytes()[0]).collect()
+        (0..5 * LARGEST as u64).map(|offset| (offset % 251).to_le_bytes()[0]).collect()
     }
 
     fn stream_of(content: &[u8]) -> LocalStream<impl Iterator<Item = Piece> + use<>> {
