@@ -5,8 +5,10 @@
 //! (the offer of every channel, in memory), [`publication`] (keeps the physical tree up to date), [`manifest`]
 //! (`channel.json`) and [`update_check`]. [`healing`] repairs files that were found damaged.
 //!
+//! [`trust`] signs what the tree offers.
+//!
 //! Outside an image's life: [`fleet`] (the record of clients), [`accounts`] (users, tokens, certificate mappings),
-//! [`audit`], [`idempotency`]. Used by all of these: [`handle`] (the [`Catalog`] itself), [`rules`], [`actor`], [`error`], [`blob_removal`] (removes bytes that
+//! [`audit`], [`events`], [`webhooks`], [`idempotency`]. Used by all of these: [`handle`] (the [`Catalog`] itself), [`rules`], [`actor`], [`error`], [`blob_removal`] (removes bytes that
 //! nothing refers to), [`job`] (lets one of several servers do background work for all) and `replicas` (counts the
 //! servers whose answers already include a change). The module above, `upkeep`, maintains a depot and transfers it
 //! elsewhere.
@@ -21,6 +23,7 @@ pub mod bits_upload;
 pub mod blob_removal;
 pub mod channel;
 pub mod error;
+pub mod events;
 pub mod fleet;
 pub mod handle;
 pub mod healing;
@@ -38,8 +41,10 @@ pub mod rules;
 pub mod snapshot;
 #[cfg(test)]
 pub(crate) mod test_catalog;
+pub mod trust;
 pub mod update_check;
 pub mod upload;
+pub mod webhooks;
 
 pub use actor::{Actor, ChangeContext, Execution, Precondition};
 pub use error::{Error, Result};

@@ -2,7 +2,7 @@
 //! HTTP, and `verify` checks files on a disk.
 //!
 //! Reading order: [`push`], [`pull`] and [`prestage`] are the commands, each written from top to bottom, and [`verify`]
-//! checks a kit that [`prestage`] made, wherever it was copied to. [`simulate`] is a fleet of clients that loads a
+//! checks a kit that [`prestage`] made, wherever it was copied to, or a tree by its signed metadata (`trust`). [`simulate`] is a fleet of clients that loads a
 //! server. [`daily`] has the commands that move no bytes, one file for each noun. [`connection`] reaches the server
 //! (address and [`credentials`], [`retry`]). A command that cannot be done ends in a [`Failure`], which knows its
 //! [`Exit`] code. [`progress`], [`output`] and [`table`] are what the user or the script sees.
@@ -33,11 +33,13 @@ pub mod push;
 pub mod retry;
 pub mod secret_file;
 pub mod simulate;
+mod state_file;
 pub mod table;
 pub mod terminal;
 #[cfg(test)]
 mod test_server;
 mod tls_files;
+mod trust;
 pub mod verify;
 
 pub use self::error::Failure;

@@ -17,6 +17,8 @@ pub mod client;
 pub mod command_line;
 #[cfg(feature = "server")]
 pub mod config;
+#[cfg(feature = "server")]
+pub mod delivery;
 pub mod file_system;
 pub mod model;
 pub mod prestage;
@@ -26,6 +28,7 @@ pub mod server;
 pub mod storage;
 #[cfg(feature = "server")]
 pub mod telemetry;
+pub mod trust;
 #[cfg(feature = "server")]
 pub mod upkeep;
 #[cfg(feature = "server")]

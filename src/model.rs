@@ -29,6 +29,8 @@ pub mod client_record;
 pub mod clock;
 pub mod digest;
 #[cfg(feature = "server")]
+pub mod event;
+#[cfg(feature = "server")]
 pub mod file_role;
 #[cfg(feature = "server")]
 pub mod folder_document;
@@ -40,6 +42,8 @@ pub mod local_folder;
 #[cfg(feature = "server")]
 pub mod metric;
 pub mod name;
+#[cfg(feature = "server")]
+pub mod networks;
 #[cfg(feature = "server")]
 pub mod part;
 #[cfg(feature = "server")]
@@ -75,10 +79,13 @@ pub mod text_file;
 pub mod token;
 #[cfg(feature = "server")]
 pub mod upload;
+#[cfg(feature = "server")]
+pub mod webhook;
 
 pub use digest::Digest;
 pub use name::{
-    AccountName, ChannelName, ClientGroup, ClientId, ImageName, InvalidName, MappingName, TokenName,
+    AccountName, ChannelName, ClientGroup, ClientId, ImageName, InvalidName, MappingName,
+    TokenName, WebhookName,
 };
 
 #[cfg(feature = "server")]
@@ -92,6 +99,7 @@ pub use self::{
     client_pattern::ClientPattern,
     client_record::{ClientCheck, ClientFilter, ClientRecord, IdPattern, RecordPlace},
     clock::{Clock, Ids},
+    event::{Event, EventType, EventTypes},
     file_role::FileRole,
     folder_document::FolderDocument,
     image::{Image, ImageKind, Labels, OfferedImage},
@@ -106,4 +114,5 @@ pub use self::{
     scrub::{Coverage, DamagedFile, StoredBlob},
     token::{ApiToken, SigningKey, TokenFilter},
     upload::{Upload, UploadProtocol, UploadState},
+    webhook::{Delivery, DeliveryState, Webhook},
 };

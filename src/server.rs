@@ -33,7 +33,9 @@ pub use start::{ADMIN, Opened, SAVED_CATALOGS, migrate, open_catalog, open_datab
 use crate::access::oidc::Issuer;
 use crate::api::conventions::listener::{self as api_listener, Listeners};
 use crate::catalog::Catalog;
+use crate::catalog::events::feed::Feed;
 use crate::config::{Config, ConfigError, Listener};
+use crate::delivery::{Sender, keep_delivering};
 use crate::model::Clock;
 use crate::telemetry::metrics::keep_folding;
 use connection_limit::ConnectionLimit;
@@ -150,10 +152,10 @@ impl Bound {
         let urls = self.urls();
         let Self { config, opened, sockets, metrics_socket } = self;
         let (grace, stopped_at) = (config.server.shutdown_grace, Arc::new(OnceLock::new()));
-        let stop = noted(stop, Arc::clone(&stopped_at));
+        let stop = noted(stop, Arc::clone(&stopped_at), opened.catalog.event_feed().clone());
         let depot = app::depot(&config, &opened, listeners(&sockets))?;
         let issuer = depot.tokens.issuer().cloned();
-        let download_limits = depot.download_limits.clone();
+        let (sender, download_limits) = (depot.sender.clone(), depot.download_limits.clone());
         let observer = app::observer(&config, &opened)?;
         let access_log = observer.access_log.clone();
         let shared = app::Shared::new(depot, observer, &config);
@@ -181,7 +183,7 @@ impl Bound {
             .map(|socket| app::metrics_server(socket, metrics_handle, opened.catalog.clone()))
             .transpose()
             .map_err(|error| listen_error("metrics.listen", error))?;
-        let mut background = background(&opened);
+        let mut background = background(&opened, sender);
         let clock = opened.catalog.clock().clone();
         follow_outside(&mut background, issuer, followed, clock);
         if let Some(reread) = reread {
@@ -209,9 +211,10 @@ impl Bound {
     }
 }
 
-/// Waits for `stop`, then records the time.
-async fn noted(stop: impl Future<Output = ()>, at: Arc<OnceLock<Instant>>) {
+/// Waits for `stop`, then records the time and ends the streams of events, which would last for the whole grace.
+async fn noted(stop: impl Future<Output = ()>, at: Arc<OnceLock<Instant>>, feed: Feed) {
     stop.await;
+    feed.end();
     let _only_once = at.set(Instant::now());
 }
 
@@ -248,7 +251,7 @@ fn listeners(sockets: &[Socket]) -> Listeners {
 
 /// Starts the work that runs beside requests. Each loop finds out for itself what there is to do, so that nothing is
 /// lost when one is interrupted.
-fn background(opened: &Opened) -> JoinSet<()> {
+fn background(opened: &Opened, sender: Sender) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     macro_rules! keep {
         ($name:literal, $work:ident) => {
@@ -263,13 +266,19 @@ fn background(opened: &Opened) -> JoinSet<()> {
     keep!("follow rollouts", follow_rollouts);
     keep!("follow progress", follow_progress);
     keep!("publish", keep_publishing);
+    keep!("sign", keep_signing);
     keep!("sweep", keep_sweeping);
     keep!("collect garbage", keep_collecting);
     keep!("scrub", keep_scrubbing);
     keep!("measure", keep_measuring);
+    keep!("feed events", keep_feeding_events);
     keep!("record refused log-ins", keep_recording_refused_logins);
     keep!("record update checks", keep_recording_checks);
     keep!("watch", keep_watching);
+    let catalog = opened.catalog.clone();
+    tasks.spawn(without_end("deliver events", move || {
+        keep_delivering(catalog.clone(), sender.clone())
+    }));
     tasks.spawn(without_end("return memory", memory::keep_returning_what_was_freed));
     let metrics = opened.metrics.clone();
     tasks.spawn(without_end("fold durations", move || keep_folding(metrics.clone())));

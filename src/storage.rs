@@ -34,5 +34,6 @@ pub use queries::reports::{NewReport, ProgressPoint};
 pub use queries::revisions::RetainedRevision;
 pub use queries::scrub::ScrubDue;
 pub use queries::tokens::{SigningKeyRecord, TokenRecord};
+pub use queries::trust::TrustRow;
 pub use queries::upload_writers::{Holder, Progress};
 pub use queries::uploads::UploadRecord;

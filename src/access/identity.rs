@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::AuthenticationMethod;
+use crate::catalog::Snapshot;
 use crate::model::pattern::{self, matches_any_case};
 use crate::model::{Account, ApiToken, ImageName, Role};
 
@@ -82,6 +84,29 @@ impl Identity {
             Who::Outsider(_) => None,
         };
         (id, self.roles().to_vec(), self.images().to_vec())
+    }
+
+    /// Reports whether the caller would still be recognised, with the same rights. Of callers of an outside issuer nothing
+    /// is stored here.
+    pub fn is_still_known(&self, snapshot: &Snapshot, now: DateTime<Utc>) -> bool {
+        match &self.who {
+            Who::User(account) => snapshot.account(&account.name).is_some_and(|current| {
+                !current.disabled
+                    && current.id == account.id
+                    && current.password_hash == account.password_hash
+                    && current.roles == account.roles
+                    && current.images == account.images
+            }),
+            Who::Token(token, _) => {
+                snapshot.token(token.id).is_some_and(|current| current.is_live(now))
+            }
+            Who::Outsider(_) => true,
+        }
+    }
+
+    /// Reports whether the caller's rights come from an outside issuer.
+    pub fn is_outsider(&self) -> bool {
+        matches!(self.who, Who::Outsider(_))
     }
 
     pub fn way(&self) -> AuthenticationMethod {

@@ -9,9 +9,11 @@ use url::Url;
 
 use super::conventions::limits::DownloadLimits;
 use super::conventions::listener::Listeners;
+use super::events::open_streams::OpenStreams;
 use super::tree::redirect::Redirects;
 use crate::access::{Authenticator, TokenReader};
 use crate::catalog::Catalog;
+use crate::delivery::Sender;
 
 /// The state that handlers work with, shared by all workers.
 #[derive(Clone)]
@@ -25,6 +27,9 @@ pub struct Depot {
     pub listeners: Listeners,
     pub links: Links,
     pub download_limits: DownloadLimits,
+    pub event_streams: OpenStreams,
+    /// The sender of tests to webhooks.
+    pub sender: Sender,
     /// The redirects to the bucket; none if this server sends all downloads itself.
     pub redirects: Option<Redirects>,
     pub metrics: PrometheusHandle,

@@ -30,7 +30,7 @@ resources carry an `ETag`; changes accept `If-Match`. POSTs accept an `Idempoten
 answer. Files travel as raw `application/octet-stream`, never as forms.";
 
 /// The tags, in the order of an image's life.
-const TAGS: [(&str, &str); 12] = [
+const TAGS: [(&str, &str); 13] = [
     ("images", "Named things that have revisions"),
     ("revisions", "Immutable versions of an image: drafted, sealed, revoked, deleted"),
     ("files", "The bytes of revisions: upload and download"),
@@ -40,6 +40,7 @@ const TAGS: [(&str, &str); 12] = [
     ("updates", "Update checks of client machines"),
     ("clients", "The client machines on record: what they have, and when they asked last"),
     ("publication", "The intended and the actual state of the tree"),
+    ("webhooks", "Receivers that events are sent to, and what was sent"),
     ("maintenance", "Garbage collection, scrub and the audit"),
     ("access", "Users, tokens, certificate mappings, and the caller's identity"),
     ("health", "Monitoring of the server"),

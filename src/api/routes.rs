@@ -8,9 +8,10 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::conventions::{documentation, fallback};
 use super::depot::Links;
 use super::{
-    approvals, assignments, audit, bits, certificate_mappings, channels, clients, explain, files,
-    garbage, health, images, pins, prestage, progress, promotions, publications, reports,
-    revisions, rollouts, scrub, status, tokens, tree, update_check, uploads, users, whoami,
+    approvals, assignments, audit, bits, certificate_mappings, channels, clients, events, explain,
+    files, garbage, health, images, pins, prestage, progress, promotions, publications, reports,
+    revisions, rollouts, scrub, status, tokens, tree, trust, update_check, uploads, users,
+    webhooks, whoami,
 };
 use crate::wire;
 
@@ -102,6 +103,7 @@ fn callers_and_upkeep(config: &mut ServiceConfig) {
         .service(tokens::show)
         .service(tokens::revoke)
         .service(tokens::keys)
+        .service(trust::root)
         .service(certificate_mappings::list)
         .service(certificate_mappings::create)
         .service(certificate_mappings::show)
@@ -111,7 +113,22 @@ fn callers_and_upkeep(config: &mut ServiceConfig) {
         .service(scrub::request)
         .service(status::show)
         .service(whoami::show)
-        .service(audit::list);
+        .service(audit::list)
+        .service(events::follow)
+        .configure(receivers_of_events);
+}
+
+fn receivers_of_events(config: &mut ServiceConfig) {
+    config
+        .service(webhooks::list)
+        .service(webhooks::create)
+        .service(webhooks::show)
+        .service(webhooks::change)
+        .service(webhooks::delete)
+        .service(webhooks::rotate)
+        .service(webhooks::deliveries::list)
+        .service(webhooks::deliveries::retry)
+        .service(webhooks::deliveries::test);
 }
 
 /// Registers the routes beside the operations: the tree and the documentation.

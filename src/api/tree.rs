@@ -15,6 +15,7 @@ use super::conventions::file_response::{self, ContentIdentity, ServedFile};
 use super::conventions::limits::LimitedBody;
 use super::conventions::problem::{Code, Problem};
 use super::depot::Depot;
+use super::trust;
 use crate::catalog::Error;
 use crate::catalog::snapshot::{ChannelOffer, TreeEntry, TreeFile, WrittenDocument};
 use crate::model::publication::CACHE_IMMUTABLE;
@@ -33,7 +34,10 @@ pub async fn serve(
         if let Some(access) = snapshot.read_access_of_folder(&path) {
             visitor.may_enter(access)?;
         }
-        return Err(Problem::not_found());
+        let named = trust::named(&snapshot, &path);
+        drop(snapshot);
+        let name = named.ok_or_else(Problem::not_found)?;
+        return trust::serve(&visitor, &depot, name, &request).await;
     };
     drop(snapshot);
     match entry {
@@ -87,10 +91,10 @@ fn document(channel: &ChannelOffer, written: WrittenDocument, now: DateTime<Utc>
         // The server's `Date` may be a second behind the clock, and no date may be later than it (RFC 9110 section
         // 8.8.2.1).
         last_modified: (date + TimeDelta::seconds(1) <= now).then_some(date),
-        content_type: written.document.content_type().into(),
+        content_type: written.document.served_as().content_type.into(),
         cache_control: caching::of_channel(
             channel.channel.read_access,
-            written.document.cache_control(),
+            written.document.served_as().cache_control,
         ),
     }
 }

@@ -12,6 +12,7 @@ use chrono::SubsecRound as _;
 use serde::Serialize;
 use sqlx::types::Json;
 
+use super::events::{News, of_change};
 use super::{Actor, Catalog, Result};
 use crate::storage::{AuditFilter, AuditRow, Tx};
 
@@ -26,7 +27,7 @@ pub(crate) struct Entry<'a> {
 
 impl Catalog {
     /// Adds a row to the audit, which is written with the commit. `before` and `after` must not contain secrets:
-    /// callers pass what the API would show.
+    /// callers pass what the API would show. A change that people are told of becomes an event, too ([`of_change`]).
     pub(crate) fn audit(
         &self,
         tx: &mut Tx,
@@ -34,10 +35,18 @@ impl Catalog {
         before: Option<&impl Serialize>,
         after: Option<&impl Serialize>,
     ) {
-        let (before, after) = difference::kept(
-            before.and_then(|state| serde_json::to_value(state).ok()),
-            after.and_then(|state| serde_json::to_value(state).ok()),
-        );
+        let before = before.and_then(|state| serde_json::to_value(state).ok());
+        let after = after.and_then(|state| serde_json::to_value(state).ok());
+        let place = of_change::place(&entry.subject, before.as_ref(), after.as_ref());
+        let (before, after) = difference::kept(before, after);
+        if let Some(kind) = of_change::event_type(entry.action) {
+            let data = of_change::data(before.as_ref(), after.as_ref());
+            let Entry { subject, actor, .. } = &entry;
+            self.tell_readers(
+                tx,
+                News { kind, actor: &actor.name, subject: subject.clone(), place, data },
+            );
+        }
         tx.note_for_audit(AuditRow {
             id: self.ids.next(),
             // With the precision of PostgreSQL; otherwise the hash could not be computed again from the stored row.

@@ -8,6 +8,7 @@ use crate::model::channel::{PRODUCTION, date_of_next};
 use crate::model::folder_document::is_file_like;
 use crate::model::{Channel, ChannelName, ReadAccess, Role};
 use crate::storage::{Change, Tx};
+use crate::trust::role::FOLDER;
 
 /// The settings of a channel. `None` is the default at creation, and leaves a field as it is in a change.
 #[derive(Debug, Clone, Default, Serialize)]
@@ -217,7 +218,13 @@ async fn check(tx: &mut Tx, channel: &Channel) -> Result<()> {
             return Err(Error::invalid("folder", "must not end like a file in the tree"));
         }
     }
-    for other in tx.channels().await? {
+    let others = tx.channels().await?;
+    // A channel from before the name was reserved keeps its folder, and the tree goes without what needs the name.
+    let has_it = others.iter().any(|other| other.id == channel.id && other.folder == *folder);
+    if folder.eq_ignore_ascii_case(FOLDER) && !has_it {
+        return Err(Error::invalid("folder", "is reserved for the signed metadata of the tree"));
+    }
+    for other in others {
         if other.id != channel.id && other.folder.eq_ignore_ascii_case(folder) {
             return Err(Error::NameTaken(format!("of the folder {folder:?}")));
         }

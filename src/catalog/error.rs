@@ -24,6 +24,14 @@ pub enum Error {
     ClientNotFound,
     #[error("there is no user of this name")]
     AccountNotFound,
+    #[error("there is no webhook of this id")]
+    WebhookNotFound,
+    #[error(
+        "the webhook has no delivery of this id; those that have ended are kept for events.keep"
+    )]
+    DeliveryNotFound,
+    #[error("the depot has {0} webhooks, which is the limit; delete one first")]
+    TooManyWebhooks(i64),
     #[error("there is no token of this id")]
     TokenNotFound,
     #[error("the token was revoked")]

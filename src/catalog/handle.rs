@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::audit::refused_logins::RefusedLogins;
 use super::error::Result;
+use super::events::feed::Feed;
 use super::fleet::recorder::{self, Recorder};
 use super::fleet::waiting_reports::WaitingReports;
 use super::parts::Parts;
@@ -20,6 +21,7 @@ use super::rules::Rules;
 use super::snapshot::Snapshot;
 use super::update_check::load::{CheckRate, Load};
 use super::upload::Turns;
+use super::webhooks::outcome;
 use crate::model::{Clock, Ids, Job, PartState};
 use crate::storage::blobs::Findings;
 use crate::storage::tree::Tree;
@@ -68,6 +70,7 @@ pub(crate) struct Shared {
     /// Allows one round of each [`job`](super::job) at a time in this server. A row does the same among the servers.
     pub(crate) jobs: [Mutex<()>; Job::COUNT],
     pub(crate) tree_is_due: Notify,
+    pub(super) signing_is_due: Notify,
     pub(crate) sweep_is_due: Notify,
     pub(crate) scrub_is_due: Notify,
     /// True after startup has claimed the store: from then on, the store must have its mark.
@@ -77,6 +80,8 @@ pub(crate) struct Shared {
     /// The uploads that are being saved after their requests have ended.
     pub(crate) saving: TaskTracker,
     pub(super) refused_logins: RefusedLogins,
+    /// The source of this process's streams of events.
+    pub(super) feed: Feed,
     pub(super) check_rate: CheckRate,
     pub(super) waiting_reports: WaitingReports,
     /// The update checks that are not on record yet.
@@ -90,6 +95,7 @@ impl Catalog {
     pub fn begin_at_zero(&self) {
         self.blobs.begin_at_zero();
         recorder::begin_at_zero();
+        outcome::begin_at_zero();
     }
 
     /// Creates the catalog. Must be called within the runtime that lives as long as the server.
@@ -102,12 +108,14 @@ impl Catalog {
             refreshing: Mutex::default(),
             jobs: Default::default(),
             tree_is_due: Notify::new(),
+            signing_is_due: Notify::new(),
             sweep_is_due: Notify::new(),
             scrub_is_due: Notify::new(),
             store_is_marked: AtomicBool::new(false),
             turns: Turns::default(),
             saving: TaskTracker::new(),
             refused_logins: RefusedLogins::default(),
+            feed: Feed::default(),
             check_rate: CheckRate::default(),
             waiting_reports: WaitingReports::default(),
             fleet: Recorder::default(),

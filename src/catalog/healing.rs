@@ -70,7 +70,8 @@ impl Catalog {
                 tx.raise_channel_sequence(channel.id, self.clock.now()).await?;
             }
         }
-        Ok(tx.raise_catalog_version(Change::Image(image.id)).await?)
+        tx.raise_catalog_version(Change::Image(image.id)).await?;
+        Ok(())
     }
 }
 

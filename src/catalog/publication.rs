@@ -8,15 +8,19 @@
 mod apply;
 mod inventory;
 pub mod plan;
+pub mod signed_files;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
+use super::events::News;
 use super::job::{Done, Round, Trigger};
-use super::{Catalog, Result};
-use crate::model::{Job, Publication, metric};
+use super::{Catalog, Error, Result};
+use crate::model::event::EventPlace;
+use crate::model::{EventType, Job, Publication, metric};
 use plan::{Plan, Step};
 
 /// The interval at which the tree is checked without a signal, because someone may have deleted a file.
@@ -25,9 +29,13 @@ const LOOK_EVERY: Duration = Duration::from_mins(1);
 /// The delay after a failure, such as a full disk.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
 
+/// The number of characters of an error that an event tells.
+const LONGEST_ERROR: usize = 500;
+
 impl Catalog {
     pub(crate) fn tree_is_due(&self) {
         self.shared.tree_is_due.notify_one();
+        self.shared.signing_is_due.notify_one();
     }
 
     /// Keeps the tree up to date with the catalog, until cancelled. Of several servers, one does it.
@@ -76,8 +84,11 @@ impl Catalog {
             Ok(done) => self.note_publication(in_the_way(&done.result)),
             // That is a problem of the catalog, not of the tree.
             Err(error) if error.is_database_unreachable() => {}
-            Err(_) => {
+            Err(error) => {
                 let what = "the last update of the tree is not complete; the server's log says why";
+                if self.shared.parts.publication_failed.load().is_none() {
+                    self.tell_readers_alone(failed(error)).await;
+                }
                 self.note_publication(Some(what.to_owned()));
             }
         }
@@ -92,12 +103,26 @@ impl Catalog {
 
     async fn look_and_carry_out(&self) -> Result<Done<Plan>> {
         let version = self.snapshot().version();
-        let plan = self.plan().await?;
+        let mut plan = self.plan().await?;
         steps_due(plan.steps.len());
         self.carry_out(&plan).await?;
         steps_due(0);
+        // Last, because the signed files describe all others.
+        if let Some(date) = self.write_signed_files().await? {
+            plan.write_later(date);
+        }
         let due_at = self.next_round(&plan);
         Ok(Done { result: plan, version, due_at })
+    }
+}
+
+fn failed(error: &Error) -> News<'static> {
+    News {
+        kind: EventType::PublicationFailed,
+        actor: "system:publication",
+        subject: "publications".to_owned(),
+        place: EventPlace::default(),
+        data: json!({"error": error.to_string().chars().take(LONGEST_ERROR).collect::<String>()}),
     }
 }
 

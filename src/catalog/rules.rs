@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use bytesize::ByteSize;
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
 
 use super::update_check::load::RateLimits;
+use crate::model::networks::Networks;
 use crate::model::{ChannelName, FilePattern, NamePattern};
+use crate::trust::generation::Lives;
 
 /// The parameters of the rules: see the settings of the same names.
 #[derive(Debug, Clone)]
@@ -30,7 +32,10 @@ pub struct Rules {
     pub bits: BitsRules,
     pub scrub: ScrubRules,
     pub audit: AuditRules,
+    pub events: EventRules,
+    pub webhooks: WebhookRules,
     pub fleet: FleetRules,
+    pub trust: TrustRules,
 }
 
 impl Default for Rules {
@@ -49,7 +54,43 @@ impl Default for Rules {
             bits: BitsRules::default(),
             scrub: ScrubRules::default(),
             audit: AuditRules::default(),
+            events: EventRules::default(),
+            webhooks: WebhookRules::default(),
             fleet: FleetRules::default(),
+            trust: TrustRules::default(),
+        }
+    }
+}
+
+/// The section `[trust]` of the settings: how long the signed metadata of the tree is valid.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TrustRules {
+    #[serde(with = "humantime_serde")]
+    pub root: Duration,
+    #[serde(with = "humantime_serde")]
+    pub targets: Duration,
+    #[serde(with = "humantime_serde")]
+    pub snapshot: Duration,
+    /// Clients take the tree for frozen if the depot was down for longer than what was left of this.
+    #[serde(with = "humantime_serde")]
+    pub timestamp: Duration,
+}
+
+impl Default for TrustRules {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_hours(24);
+        Self { root: DAY * 365, targets: DAY * 90, snapshot: DAY * 30, timestamp: DAY * 7 }
+    }
+}
+
+impl TrustRules {
+    pub const fn lives(&self) -> Lives {
+        Lives {
+            root: self.root,
+            targets: self.targets,
+            snapshot: self.snapshot,
+            timestamp: self.timestamp,
         }
     }
 }
@@ -61,6 +102,59 @@ pub struct AuditRules {
     /// The age after which rows are deleted. 0 keeps them forever.
     #[serde(with = "humantime_serde")]
     pub keep: Duration,
+}
+
+/// The section `[events]` of the settings.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct EventRules {
+    /// The time for which events are kept, and readers may go on where they were.
+    #[serde(with = "humantime_serde")]
+    pub keep: Duration,
+}
+
+impl Default for EventRules {
+    fn default() -> Self {
+        Self { keep: Duration::from_hours(7 * 24) }
+    }
+}
+
+/// The section `[webhooks]` of the settings.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct WebhookRules {
+    /// The networks that webhooks may be in although they are this machine's or its neighbours', and without TLS.
+    pub allow: Networks,
+    /// The pauses after failed attempts, in their order. The last one is repeated.
+    #[serde(deserialize_with = "durations")]
+    pub retries: Vec<Duration>,
+    /// The time after which a delivery that still fails is set aside.
+    #[serde(with = "humantime_serde")]
+    pub give_up_after: Duration,
+}
+
+impl Default for WebhookRules {
+    fn default() -> Self {
+        Self {
+            allow: Networks::default(),
+            retries: vec![
+                Duration::from_secs(5),
+                Duration::from_secs(30),
+                Duration::from_mins(2),
+                Duration::from_mins(10),
+                Duration::from_hours(1),
+            ],
+            give_up_after: Duration::from_hours(3 * 24),
+        }
+    }
+}
+
+fn durations<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Duration>, D::Error> {
+    #[derive(Deserialize)]
+    struct Written(#[serde(with = "humantime_serde")] Duration);
+
+    let written: Vec<Written> = Vec::deserialize(deserializer)?;
+    Ok(written.into_iter().map(|Written(duration)| duration).collect())
 }
 
 /// The section `[fleet]` of the settings.

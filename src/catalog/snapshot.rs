@@ -12,6 +12,6 @@ mod picture;
 
 pub use certificates::CertificateMappings;
 pub use picture::{
-    ChannelOffer, ImageOffer, Offer, OfferedPath, OfferedRevision, PreviousOffer, RevokedName,
-    Snapshot, Standing, TreeEntry, TreeFile, WrittenDocument,
+    ChannelOffer, ImageOffer, Offer, OfferedPath, OfferedPlace, OfferedRevision, PreviousOffer,
+    RevokedName, Snapshot, Standing, TreeEntry, TreeFile, WrittenDocument,
 };

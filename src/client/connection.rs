@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ETAG, HeaderValue, IF_MATCH, LOCATION};
+use reqwest::header::{CACHE_CONTROL, ETAG, HeaderValue, IF_MATCH, LOCATION};
 use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret as _;
 use serde::Serialize;
@@ -67,6 +67,23 @@ impl Connection {
         })
     }
 
+    /// Opens a tree that anybody may serve. Credentials are for the depot's own server, and go to the tree only if that
+    /// is where it is.
+    pub fn to_tree(args: &ServerArgs, tree: &Url) -> Result<Self, Failure> {
+        let environment = |name: &str| std::env::var_os(name);
+        let is_ours = args.address(&environment)?.origin() == tree.origin();
+        let credentials =
+            if is_ours { args.credentials(&environment)? } else { Credentials::Anonymous };
+        Ok(Self {
+            http: http_client(tree, &args.tls_files(&environment)?)?,
+            server: tree.clone(),
+            credentials,
+            calls: Patience::CALL,
+            transfers: Patience::TRANSFER,
+            stall: STALL,
+        })
+    }
+
     /// Returns a copy that gives API calls the patience of transfers too, for calls that hours of work depend on.
     #[must_use]
     pub fn patient(&self) -> Self {
@@ -116,6 +133,22 @@ impl Connection {
         let response =
             self.send(Repeat::Harmless, || self.request(Method::GET, url.clone())).await?;
         self.read(response).await
+    }
+
+    /// Returns the bytes of a file of at most `limit` bytes, past any cache on the way. Returns none if it is larger.
+    pub async fn get_bytes(&self, url: Url, limit: u64) -> Result<Option<Vec<u8>>, Failure> {
+        let request = || self.request(Method::GET, url.clone()).header(CACHE_CONTROL, "no-cache");
+        let mut response = self.send(Repeat::Harmless, request).await?;
+        let (mut body, limit) = (Vec::new(), usize::try_from(limit).unwrap_or(usize::MAX));
+        while let Some(piece) =
+            response.chunk().await.map_err(|error| Failure::line(self.server(), &error))?
+        {
+            if body.len() + piece.len() > limit {
+                return Ok(None);
+            }
+            body.extend_from_slice(&piece);
+        }
+        Ok(Some(body))
     }
 
     /// Returns a resource with its tag, for a change that must not undo another one.

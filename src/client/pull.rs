@@ -26,6 +26,8 @@ use super::exit_code::EXIT_CODES;
 use super::folder::folder;
 use super::output::Output;
 use super::progress::Progress;
+use super::trust::channel::offer;
+use super::trust::tree::{SignedTree, TreeArgs};
 
 /// Download what a channel offers of an image, or a revision by its number, and verify it
 #[derive(Debug, Clone, clap::Args)]
@@ -33,6 +35,9 @@ use super::progress::Progress;
 pub struct Args {
     #[command(flatten)]
     pub choice: RevisionChoice,
+
+    #[command(flatten)]
+    pub signed: TreeArgs,
 
     /// Folder for the files, created if missing. Unfinished files stay in it as NAME.partial and are continued by the
     /// next pull
@@ -59,9 +64,8 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 }
 
 async fn run_to_end(args: Args) -> Result<(), Failure> {
-    let connection = Connection::open(&args.server)?;
     let started = Instant::now();
-    let plan = args.choice.plan(&connection).await?;
+    let (connection, plan) = plan(&args).await?;
     let progress = Progress::for_output(args.output);
     let what_is_there = if args.check { ExistingFiles::Reread } else { ExistingFiles::TrustNote };
     let fetched = pull(&connection, &plan, &args.to, what_is_there, &progress).await?;
@@ -70,6 +74,19 @@ async fn run_to_end(args: Args) -> Result<(), Failure> {
         &sentence(&plan, &args.to, fetched, seconds),
         &document(&plan, &args.to, fetched, seconds),
     )
+}
+
+/// Determines what to fetch: from a signed tree if one is named, otherwise from the server.
+async fn plan(args: &Args) -> Result<(Connection, FetchPlan), Failure> {
+    let (Some(address), Some(root)) = (&args.signed.tree, &args.signed.trust) else {
+        let connection = Connection::open(&args.server)?;
+        let plan = args.choice.plan(&connection).await?;
+        return Ok((connection, plan));
+    };
+    let mut tree = SignedTree::open(&args.server, address, root).await?;
+    let offer = offer(&mut tree, &args.choice.channel, &args.choice.image).await?;
+    let plan = FetchPlan::of_tree(&tree, offer)?;
+    Ok((tree.connection, plan))
 }
 
 /// Fetches all files of the plan one after the other, the index last.

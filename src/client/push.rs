@@ -44,6 +44,7 @@ use super::error::Failure;
 use super::exit_code::Exit;
 use super::interrupt::Interrupt;
 use super::progress::Progress;
+use super::state_file;
 
 const GOES_ON: &str = "the same command continues where this one stopped";
 
@@ -63,7 +64,7 @@ async fn push(args: Args) -> Result<(), Failure> {
     let connection = Connection::open(&args.server)?;
     let started = Instant::now();
     let progress = Progress::for_output(args.output);
-    let state = resume_state::folder(&|name| std::env::var_os(name));
+    let state = state_file::folder(&|name| std::env::var_os(name));
     let mut interrupt = Interrupt::listen()?;
     let uploading = upload(&connection, &args, state.as_deref(), &progress);
     let ready = interrupt.unless(GOES_ON, uploading).await?;

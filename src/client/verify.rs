@@ -1,4 +1,5 @@
-//! `imagedepot verify`: checks that a pre-staging kit is still as it was laid out, wherever it was copied to.
+//! `imagedepot verify`: checks that a pre-staging kit is still as it was laid out, wherever it was copied to. A tree that
+//! is served somewhere is checked by `trust::check`.
 //!
 //! It needs nothing but the folder: `SHA256SUMS` lists what belongs in it. Every finding is one line; intact files are
 //! not mentioned. It repairs nothing: `prestage` into the same folder does that.
@@ -15,12 +16,14 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde_json::json;
 
+use super::credentials::ServerArgs;
 use super::digest;
 use super::error::Failure;
 use super::exit_code::Exit;
 use super::files_below::look_below;
 use super::output::Output;
 use super::progress::Progress;
+use super::trust::check;
 use crate::file_system;
 use crate::model::Digest;
 use crate::prestage::{IMAGES, PRESTAGED, sums};
@@ -28,21 +31,33 @@ use crate::prestage::{IMAGES, PRESTAGED, sums};
 /// The largest size of the list, in bytes. A kit has a handful of files.
 const LARGEST_LIST: u64 = 1 << 20;
 
-/// Check a pre-staging kit: nothing missing, changed, writable or added
+/// Check a pre-staging kit: nothing missing, changed, writable or added; or a tree by its signatures
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
 Exit codes:
-  0  the kit is as it was laid out
-  7  it is not: each missing, extra, changed, writable, unpaired or unreadable file is reported on a line
-  8  the folder cannot be read")]
+  0  the kit is as it was laid out, or the tree as it was signed
+  2  the command line is wrong, or the root to trust is none
+  3  the tree cannot be reached
+  4  refused: the credentials are wrong or not sufficient
+  5  there is no signed tree at this address
+  7  it is not: each missing, extra, changed, writable, unpaired or unreadable file is reported on a line, and a tree that
+     cannot be believed with the reason
+  8  the folder or the root cannot be read")]
 pub struct Args {
-    /// Folder of the kit, which contains SHA256SUMS
-    #[arg(value_name = "DIR")]
-    pub folder: PathBuf,
+    /// Folder of the kit, which contains SHA256SUMS, or with --trust the address of a tree
+    #[arg(value_name = "DIR|URL")]
+    pub place: PathBuf,
+
+    /// Check the tree at the address, with this root of trust (root.json)
+    #[arg(long, value_name = "ROOT")]
+    pub trust: Option<PathBuf>,
 
     /// Sentences for people or JSON for scripts
     #[arg(long, value_enum, default_value_t)]
     pub output: Output,
+
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 /// The kinds of findings.
@@ -95,9 +110,13 @@ impl fmt::Display for Finding {
 /// Checks the kit and prints the findings on standard output. Fails with `Verification` if there are any.
 pub async fn run(args: Args) -> Result<(), Failure> {
     let output = args.output;
-    let folder = args.folder.clone();
+    if let Some(root) = &args.trust {
+        let address = args.place.to_string_lossy();
+        return check::run(&args.server, &address, root, output).await;
+    }
+    let folder = args.place.clone();
     let progress = Progress::for_output(output);
-    let looking = tokio::task::spawn_blocking(move || look(&args.folder, &progress)).await;
+    let looking = tokio::task::spawn_blocking(move || look(&args.place, &progress)).await;
     let report = match looking.map_err(|error| Failure::lost_task(&error)).flatten() {
         Ok(report) => report,
         Err(failure) => return output.unless_failed(Err(failure)),

@@ -26,6 +26,7 @@ mod restore;
 mod scrub;
 mod serve;
 mod token;
+mod trust;
 mod user;
 
 use std::path::Path;
@@ -53,6 +54,9 @@ pub enum Command {
     /// Manage API tokens and the key that signs them, over HTTP or directly in the catalog
     #[command(after_help = EXIT_CODES)]
     Token(token::TokenArgs),
+    /// Show, export and rotate the keys that sign the tree's metadata
+    #[command(after_help = EXIT_CODES)]
+    Trust(trust::TrustArgs),
     /// Manage the mapping of client certificates to users, over HTTP or directly in the catalog
     #[command(after_help = EXIT_CODES)]
     CertificateMapping(certificate_mapping::CertificateMappingArgs),
@@ -102,10 +106,12 @@ impl Command {
         match self {
             Self::Audit(args) => return audit::run(args, config).await,
             Self::Scrub(args) => return scrub::run(args, config).await,
-            Self::Serve(args) => serve::run(args, config).await?,
+            // It contains the whole server.
+            Self::Serve(args) => Box::pin(serve::run(args, config)).await?,
             Self::Demo(args) => demo::run(args).await?,
             Self::User(args) => user::run(args, config).await?,
             Self::Token(args) => token::run(args, config).await?,
+            Self::Trust(args) => trust::run(args, config).await?,
             Self::CertificateMapping(args) => certificate_mapping::run(args, config).await?,
             Self::CheckConfig(args) => check_config::run(&args, config)?,
             Self::Catalog(args) => catalog::run(args, config).await?,
@@ -128,6 +134,7 @@ impl Command {
             Self::Scrub(args) => args.data.output,
             Self::User(args) => args.place.output,
             Self::Token(args) => args.place.output,
+            Self::Trust(args) => args.data.output,
             Self::CertificateMapping(args) => args.place.output,
             Self::CheckConfig(args) => args.output,
             Self::Catalog(args) => args.data.output,

@@ -5,6 +5,7 @@ mod listener;
 mod places;
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::error::ConfigError;
 use super::settings::{Checks, Config};
@@ -27,6 +28,7 @@ impl Config {
             self.check_alias(),
             self.check_period(),
             self.check_catalog(),
+            self.check_webhooks(),
             self.check_places(),
             self.check_addresses(),
             self.check_access(),
@@ -54,6 +56,15 @@ impl Config {
             return Err(ConfigError::new(
                 "checks.hard_limit: must not be below checks.stretch_above, so that clients slow down before they are \
                  refused",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_webhooks(&self) -> Result<(), ConfigError> {
+        if self.webhooks.retries.is_empty() || self.webhooks.retries.iter().any(Duration::is_zero) {
+            return Err(ConfigError::new(
+                "webhooks.retries: must have at least one pause, and none of 0",
             ));
         }
         Ok(())

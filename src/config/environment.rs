@@ -12,8 +12,17 @@ use crate::model::text_file::secret_in;
 const PREFIX: &str = "IMAGEDEPOT__";
 
 /// The keys whose values are lists of words.
-const LISTS: [&str; 7] =
-    ["trusted_proxies", "ways_in", "crl", "cors", "algorithms", "roles", "images"];
+const LISTS: [&str; 9] = [
+    "trusted_proxies",
+    "ways_in",
+    "crl",
+    "cors",
+    "algorithms",
+    "roles",
+    "images",
+    "allow",
+    "retries",
+];
 
 /// A setting from the environment.
 pub(super) struct Variable {

@@ -1,9 +1,11 @@
 //! The catalog's share of the settings.
 
+use std::time::Duration;
+
 use super::error::ConfigError;
 use super::settings::Config;
 use crate::catalog::Rules;
-use crate::catalog::rules::BitsRules;
+use crate::catalog::rules::{BitsRules, TrustRules};
 use crate::catalog::update_check::load::RateLimits;
 
 impl Config {
@@ -27,6 +29,9 @@ impl Config {
             },
             scrub: self.scrub.rules()?,
             audit: self.audit,
+            events: self.events,
+            webhooks: self.webhooks.clone(),
+            trust: trust(self.trust)?,
             fleet: self.fleet,
             stale_after: self.access.stale_after,
             token_lifetime: self.access.tokens.lifetime,
@@ -43,5 +48,20 @@ impl Config {
                 max_fragment: self.bits.max_fragment.as_u64(),
             },
         })
+    }
+}
+
+fn trust(rules: TrustRules) -> Result<TrustRules, ConfigError> {
+    /// Less than the time that clients need to fetch what was signed.
+    const SHORTEST: Duration = Duration::from_secs(3);
+    let lives = [
+        ("root", rules.root),
+        ("targets", rules.targets),
+        ("snapshot", rules.snapshot),
+        ("timestamp", rules.timestamp),
+    ];
+    match lives.iter().find(|(_, life)| *life < SHORTEST) {
+        Some((key, _)) => Err(ConfigError(format!("trust.{key}: must be at least 3 seconds"))),
+        None => Ok(rules),
     }
 }

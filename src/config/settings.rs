@@ -16,7 +16,9 @@ use super::location::Sources;
 use super::places::{CatalogSettings, Store, Tree};
 use super::scrub::Scrub;
 use crate::access::TrustedProxies;
-use crate::catalog::rules::{AuditRules, Commit, FleetRules, UploadRules};
+use crate::catalog::rules::{
+    AuditRules, Commit, EventRules, FleetRules, TrustRules, UploadRules, WebhookRules,
+};
 use crate::model::{ChannelName, NamePattern};
 
 /// All settings.
@@ -34,6 +36,9 @@ pub struct Config {
     pub fleet: FleetRules,
     pub scrub: Scrub,
     pub audit: AuditRules,
+    pub events: EventRules,
+    pub webhooks: WebhookRules,
+    pub trust: TrustRules,
     pub access: Access,
     pub metrics: Metrics,
     pub log: Log,

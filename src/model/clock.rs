@@ -49,6 +49,11 @@ impl Ids {
         hex::encode(random::<16>())
     }
 
+    /// Returns the key of a webhook's secret (256 bits).
+    pub fn webhook_key(self) -> [u8; 32] {
+        random()
+    }
+
     /// Returns a password of 24 letters, digits, `-` and `_` (144 bits).
     pub fn password(self) -> String {
         URL_SAFE_NO_PAD.encode(random::<18>())

@@ -3,7 +3,7 @@
 //! The snapshot, the publication, the tree in a folder or a bucket, HTTP, the rebuild, and the check of folder names
 //! all use this list. The content of a document is created in `catalog/snapshot/documents.rs`.
 
-use super::publication::{CACHE_BRIEFLY, in_folder};
+use super::publication::{CACHE_BRIEFLY, ServedAs, in_folder};
 
 /// Declares the documents, each with its name, its content type, and its cache control, which are the same wherever the
 /// document is served from.
@@ -21,12 +21,13 @@ macro_rules! folder_documents {
                 match self { $(Self::$document => $name),+ }
             }
 
-            pub const fn content_type(self) -> &'static str {
-                match self { $(Self::$document => $content_type),+ }
-            }
-
-            pub const fn cache_control(self) -> &'static str {
-                match self { $(Self::$document => $cache_control),+ }
+            pub const fn served_as(self) -> ServedAs {
+                match self {
+                    $(Self::$document => ServedAs {
+                        content_type: $content_type,
+                        cache_control: $cache_control,
+                    }),+
+                }
             }
         }
     };

@@ -18,13 +18,17 @@ pub enum Job {
     Collect,
     /// Reads stored bytes again.
     Scrub,
+    /// Sends events to webhooks.
+    Deliver,
+    /// Signs the metadata of the tree.
+    Sign,
 }
 
 stored_as_text!(Job);
 
 impl Job {
     /// The number of jobs.
-    pub const COUNT: usize = 4;
+    pub const COUNT: usize = 6;
 }
 
 /// The state of a job, which all servers share.

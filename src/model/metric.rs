@@ -100,6 +100,14 @@ table! {
         "Drafts that were sealed";
     PROMOTIONS: Counter "imagedepot_promotions_total" [] Count,
         "Promotions, rollbacks and withdrawals acknowledged";
+    EVENT_STREAMS: Gauge "imagedepot_event_streams" [] Count,
+        "Streams of events that are open";
+    WEBHOOK_DELIVERIES: Counter "imagedepot_webhook_deliveries_total" ["outcome"] Count,
+        "Attempts to send an event to a webhook, by outcome: delivered, failed or set_aside";
+    WEBHOOK_SET_ASIDE: Gauge "imagedepot_webhook_deliveries_set_aside" [] Count,
+        "Deliveries to webhooks that were set aside, as they were last counted";
+    ROLLOUTS_HALTED: Gauge "imagedepot_rollouts_halted" [] Count,
+        "Rollouts that are halted, by the failures that clients reported or by a person";
     LOGIN_FAILURES: Counter "imagedepot_login_failures_total" [] Count,
         "Credentials that were refused";
     ACCESS_LOG_LINES_DROPPED: Counter "imagedepot_access_log_lines_dropped_total" [] Count,
@@ -144,6 +152,14 @@ table! {
         "Time since which the tree has been behind the catalog; 0 if it is not";
     MANIFEST_EXPIRY: Gauge "imagedepot_manifest_expiry_timestamp_seconds" [] Seconds,
         "Earliest expiry of the channels' manifests";
+    TRUST_EXPIRY: Gauge "imagedepot_trust_expiry_timestamp_seconds" ["role"] Seconds,
+        "Earliest expiry of the signed metadata of the tree, by role";
+    TRUST_SIGNING_DUE: Gauge "imagedepot_trust_signing_due_timestamp_seconds" [] Seconds,
+        "Time by which some metadata of the tree has to be signed again";
+    TRUST_PENDING: Gauge "imagedepot_trust_pending" [] Count,
+        "1 if changes wait to be signed with keys that are kept elsewhere, else 0";
+    TRUST_SIGNINGS: Counter "imagedepot_trust_signings_total" [] Count,
+        "Generations of the tree's metadata that this server has signed";
     SCRUB_OLDEST_VERIFIED: Gauge "imagedepot_scrub_oldest_verified_timestamp_seconds" [] Seconds,
         "Time since which every stored file was read again or uploaded";
     SCRUB_DAMAGED_BLOBS: Gauge "imagedepot_scrub_damaged_blobs" [] Count,
@@ -261,12 +277,15 @@ mod tests {
     fn alert_rules_and_documents_name_no_other_metrics() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut named = 0;
-        for file in
-            ["docs", "deploy/prometheus"].iter().flat_map(|folder| files_in(&root.join(folder)))
+        for file in ["docs", "deploy/prometheus", "deploy/grafana"]
+            .iter()
+            .flat_map(|folder| files_in(&root.join(folder)))
         {
             let text = std::fs::read_to_string(&file).unwrap();
             let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
             for word in words.filter(|word| word.starts_with("imagedepot_")) {
+                // The series of a histogram.
+                let word = word.trim_end_matches("_bucket");
                 let known = TABLE.iter().any(|metric| metric.name == word);
                 assert!(known, "{} names {word}", file.display());
                 named += 1;

@@ -120,6 +120,13 @@ name!(
 );
 
 name!(
+    /// The name of a webhook.
+    WebhookName,
+    "a webhook's name must have 1 to 64 letters, digits, '.', '_' or '-' and begin with a letter or digit",
+    |text| is_word(text, 64)
+);
+
+name!(
     /// The id that a client machine presents.
     ClientId,
     "a client's id must have 1 to 64 letters, digits, '.', '_' or '-'",

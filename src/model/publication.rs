@@ -51,6 +51,17 @@ pub const CACHE_IMMUTABLE: &str = "public, max-age=86400, immutable, no-transfor
 /// The `Cache-Control` of the manifest, which may change at any moment; a proxy may absorb bursts of requests.
 pub const CACHE_BRIEFLY: &str = "public, max-age=15, no-transform";
 
+/// The `Cache-Control` of the mark of the tree's newest signed state: clients refuse a state that is older than another
+/// one that they have seen, so a cache must not give out old ones for longer than a client asks again.
+pub const CACHE_FOR_A_MOMENT: &str = "public, max-age=1, no-transform";
+
+/// The headers of a file that imagedepot itself writes into the tree, wherever it is served from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ServedAs {
+    pub content_type: &'static str,
+    pub cache_control: &'static str,
+}
+
 /// Returns a path below the tree's root. Channels that publish at the root have an empty folder.
 pub fn in_folder(folder: &str, name: &str) -> String {
     if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }

@@ -31,11 +31,13 @@ use crate::api::conventions::{
     unknown_parameters,
 };
 use crate::api::depot::{Depot, Links};
+use crate::api::events::open_streams::OpenStreams;
 use crate::api::tree::redirect::Redirects;
 use crate::api::uploads::tus_middleware::{is_upload, speak_tus};
-use crate::api::{health, openapi, routes};
+use crate::api::{events, health, openapi, routes};
 use crate::catalog::Catalog;
 use crate::config::Config;
+use crate::delivery::Sender;
 use crate::model::{Clock, Ids};
 use crate::telemetry::access_log::AccessLog;
 use crate::telemetry::request::{self, Observer};
@@ -62,6 +64,8 @@ pub(super) fn depot(
             origins: config.access.cors.as_slice().into(),
         },
         download_limits: DownloadLimits::new(limits(config)),
+        event_streams: OpenStreams::default(),
+        sender: Sender::new(opened.catalog.clone()),
         redirects: config.tree.redirect.then(Redirects::default),
         metrics: opened.metrics.clone(),
     })
@@ -205,7 +209,8 @@ fn is_page(path: &str) -> bool {
     let page = path.starts_with("/api/")
         || ["/livez", "/readyz", "/metrics"].contains(&path)
         || path.starts_with("/docs");
-    page && !path.contains("/files/") && !is_upload(path)
+    // A stream has no end, so nothing could be answered without its body.
+    page && !path.contains("/files/") && !is_upload(path) && path != events::PATH
 }
 
 /// Serves `/metrics` on an address of its own, open to any caller who reaches it.

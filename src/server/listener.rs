@@ -78,6 +78,8 @@ pub(super) fn service(
         .client_request_timeout(HEAD_TIME)
         .client_disconnect_timeout(CLOSING_TIME)
         .local_addr(address)
+        // Otherwise a stream of events would go on for a while after its reader has gone.
+        .h1_allow_half_closed(false)
         .on_connect_ext(describe)
         .finish(app);
     let taking = Rc::new(Acceptor {

@@ -13,6 +13,8 @@ pub(super) mod changes;
 mod channels;
 #[cfg(test)]
 mod column_lists;
+mod deliveries;
+mod events;
 mod figures;
 pub(super) mod fleet;
 mod fleet_lists;
@@ -30,5 +32,7 @@ pub(super) mod revisions;
 pub(super) mod scrub;
 mod statement;
 pub(super) mod tokens;
+pub(super) mod trust;
 pub(super) mod upload_writers;
 pub(super) mod uploads;
+mod webhooks;

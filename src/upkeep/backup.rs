@@ -5,6 +5,7 @@
 //! that have come since. The note that says what belongs together is written last. An interrupted backup is therefore
 //! not a backup, and the next one continues where it stopped.
 
+mod announced;
 mod restore;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -86,8 +87,11 @@ struct Rows {
 }
 
 impl Catalog {
-    /// Takes a backup. `scratch` is a local folder for the temporary file of the rows.
-    pub async fn back_up(&self, backup_store: &BackupStore, scratch: &Path) -> Result<BackedUp> {
+    pub(super) async fn try_to_back_up(
+        &self,
+        backup_store: &BackupStore,
+        scratch: &Path,
+    ) -> Result<BackedUp> {
         backup_store.remove_leftovers(self.clock.now()).await;
         let mut copying = Copying { present: backup_store.blobs().await?, ..Copying::default() };
         let stored = self.db.read().await?.stored_blobs().await?;

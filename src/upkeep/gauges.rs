@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::catalog::{Catalog, Result, manifest};
-use crate::model::{Job, RevisionState, metric};
+use crate::model::{DeliveryState, Job, RevisionState, metric};
 use crate::storage::Tx;
 
 const EVERY: Duration = Duration::from_secs(30);
@@ -72,6 +72,10 @@ impl Catalog {
             let count = counted.map_or(0, |(_, count)| *count);
             metric::REVISIONS.with([name]).set(number(usize::try_from(count).unwrap_or(0)));
         }
+        let set_aside = tx.count_deliveries(DeliveryState::SetAside).await?;
+        metric::WEBHOOK_SET_ASIDE.set(number(usize::try_from(set_aside).unwrap_or(0)));
+        let halted = self.snapshot().promotions().filter(|p| p.progress.halted.is_some()).count();
+        metric::ROLLOUTS_HALTED.set(number(halted));
         let used = usize::try_from(tx.used_bytes().await?).unwrap_or(0);
         metric::STORED_BYTES.set(number(used));
         let newest = tx.newest_backup().await?;

@@ -47,6 +47,8 @@ impl Catalog {
         let wholes = self.adopt_all(&survey, &mut rebuilt).await?;
         // The store's recorded owner stays valid. It is read here, because no transaction may wait for a bucket.
         let owner = self.blobs.owner().await?;
+        // The keys of what was signed are lost with the catalog: a new root has to be carried to clients.
+        self.remove_signed_files().await?;
         let mut tx = self.db.write().await?;
         tx.lock_catalog_version().await?;
         // Check again: reading takes long, and a server may have been started meanwhile.

@@ -84,6 +84,8 @@ impl Catalog {
         tx.forget_answers_before(now - ANSWERS_KEPT).await?;
         tx.commit().await?;
         self.forget_void_tokens().await?;
+        self.forget_old_events().await?;
+        self.forget_old_deliveries().await?;
         self.remove_garbage().await?;
         if let Err(error) = self.prune_audit_by_rule().await {
             // An audit log that was tampered with must not stop the rest of the sweep.

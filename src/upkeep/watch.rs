@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
+use serde_json::json;
 use tokio::task::{JoinSet, spawn_blocking};
 use tokio::time::timeout;
 
+use crate::catalog::events::News;
 use crate::catalog::{Catalog, Result};
-use crate::model::{Part, PartState, Trouble, metric};
+use crate::model::event::EventPlace;
+use crate::model::{EventType, Part, PartState, Trouble, metric};
 use crate::storage::StorageError;
 
 const EVERY: Duration = Duration::from_secs(3);
@@ -75,14 +78,17 @@ impl Catalog {
         loop {
             let asked = questions.iter_mut().map(|question| question.ask(self));
             let found = join_all(asked).await;
-            self.keep_what_was_found(found);
+            if let Some(what) = self.keep_what_was_found(found) {
+                self.tell_readers_alone(low(&what)).await;
+            }
             tokio::time::sleep(EVERY).await;
         }
     }
 
-    fn keep_what_was_found(&self, found: Vec<(Part, Found)>) {
+    /// Keeps the states of the parts. Returns a sentence about a disk that has become low on space.
+    fn keep_what_was_found(&self, found: Vec<(Part, Found)>) -> Option<String> {
         let (before, now) = (self.parts(), self.clock.now());
-        let mut states = Vec::new();
+        let (mut states, mut low) = (Vec::new(), None);
         for (part, found) in found {
             // Checked here, because the other checks may have taken a while, and this one takes no time.
             let found = if part == Part::Snapshot { self.snapshot_found() } else { found };
@@ -91,11 +97,16 @@ impl Catalog {
             if matches!(found, Found::NotThere) {
                 continue;
             }
+            let was_well = earlier.is_none();
             let trouble = trouble_of(part, found, earlier, now);
+            if part == Part::Disk && was_well {
+                low = trouble.as_ref().map(|trouble| trouble.what.clone());
+            }
             show(part, trouble.as_ref());
             states.push(PartState { part, trouble });
         }
         self.shared.parts.states.store(states.into());
+        low
     }
 
     async fn look_at(self, part: Part) -> Found {
@@ -231,6 +242,16 @@ impl Question {
             Err(_) => Found::Bad { what: silent(self.part).to_owned(), cause: None },
         };
         (self.part, found)
+    }
+}
+
+fn low(what: &str) -> News<'static> {
+    News {
+        kind: EventType::StorageLow,
+        actor: "system:watch",
+        subject: "status".to_owned(),
+        place: EventPlace::default(),
+        data: json!({ "what": what }),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::harness::actions::{assignment_path, file_path, revision_path};
 use crate::harness::channel_folder::is_document;
-use crate::harness::folder::files_below;
+use crate::harness::folder::published_below;
 use crate::harness::sample::{self, random_below};
 use crate::harness::{Answer, Database, Depot, Person, eventually, is_long_run, on_both_databases};
 
@@ -172,7 +172,7 @@ async fn nothing_half_made_is_in_the_tree(depot: &Depot) {
     }
     eventually("the folder holds the revision assigned and nothing strange", || async {
         let mut shown_revisions = BTreeSet::new();
-        for name in files_below(&depot.tree()).into_keys() {
+        for name in published_below(&depot.tree()).into_keys() {
             if is_document(&name) {
                 continue;
             }

@@ -12,6 +12,7 @@ use crate::harness::actions::{assignment_path, ckm, file_path, revision_path};
 use crate::harness::authority::{Authority, Valid};
 use crate::harness::command::{Finished, imagedepot, run};
 use crate::harness::depot::ADMIN_PASSWORD;
+use crate::harness::event_stream::EventStream;
 use crate::harness::multipart::parts;
 use crate::harness::nginx;
 use crate::harness::person::Call;
@@ -341,6 +342,57 @@ async fn the_alert_rules_are_sound() {
         let mut promtool = Command::new("promtool");
         promtool.args(arguments).current_dir(&folder);
         run(promtool).await.successful();
+    }
+}
+
+/// Each query of the dashboard is one that Prometheus takes, and asks for metrics that a server has.
+#[tokio::test]
+async fn the_queries_of_the_dashboard_find_something() {
+    let board: serde_json::Value =
+        serde_json::from_str(&deployed("grafana/imagedepot.json")).expect("JSON");
+    assert_eq!(board["title"], "imagedepot");
+    let panels = board["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let queries: Vec<String> = targets
+        .map(|target| target["expr"].as_str().expect("a query").to_owned())
+        .map(|query| query.replace("$job", ".*").replace("$instance", ".*"))
+        .map(|query| query.replace("$__rate_interval", "5m"))
+        .collect();
+    assert!(queries.len() > 25, "{queries:?}");
+    let rules: Vec<_> = queries
+        .iter()
+        .zip(0..)
+        .map(
+            |(query, number)| json!({"record": format!("dashboard:query:{number}"), "expr": query}),
+        )
+        .collect();
+    let place = tempfile::tempdir().expect("a folder");
+    let file = place.path().join("queries.yaml");
+    // JSON is YAML.
+    let text = json!({"groups": [{"name": "dashboard", "rules": rules}]}).to_string();
+    std::fs::write(&file, text).expect("write the queries");
+    let mut promtool = Command::new("promtool");
+    promtool.args(["check", "rules"]).arg(&file);
+    run(promtool).await.successful();
+    let depot = Depot::start(Database::Sqlite).await;
+    depot.admin().published_image("win7-office", "production").await;
+    // Some gauges begin with what they count.
+    depot.anonymous().get_tree("win7-office_1.ckm").await.expecting(200);
+    let _stream = EventStream::open(&depot.admin(), "", None).await;
+    let words = queries
+        .iter()
+        .flat_map(|query| query.split(|c: char| !c.is_ascii_alphanumeric() && c != '_'));
+    let asked: BTreeSet<_> = words
+        .filter(|word| word.starts_with("imagedepot_") || word.starts_with("process_"))
+        .filter(|word| !word.contains("_scrub") && !word.contains("_request_duration_"))
+        .map(str::to_owned)
+        .collect();
+    for metric in asked {
+        eventually(&format!("{metric} is among the metrics"), || async {
+            let text = depot.admin().get("/metrics").await.expecting(200).text();
+            text.lines().any(|line| line.starts_with(&metric)).then_some(())
+        })
+        .await;
     }
 }
 

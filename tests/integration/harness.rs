@@ -8,7 +8,7 @@
 //! several ranges apart, [`resuming`] uploads and goes on after whatever breaks, [`bits_client`] does the
 //! same as Windows does, [`authority`] and [`issued`] make certificates and [`tls_client`] uses them, [`issuer`] is
 //! an OpenID Connect provider, `kdc` a Kerberos realm, [`folder`] and [`watch`] look at files, [`channel_folder`] says which belong into the tree, [`command`] runs
-//! other programs, [`sample`] makes bytes, [`broken_link`] is a network that fails, [`faulty_store`] a bucket that does ([`exchange`] is one request to it), [`small_disk`] a disk to fill.
+//! other programs, [`event_stream`] reads events, [`webhook_receiver`] is sent them, [`sample`] makes bytes, [`broken_link`] is a network that fails, [`faulty_store`] a bucket that does ([`exchange`] is one request to it), [`small_disk`] a disk to fill.
 //!
 //! Nothing here uses the library: a test sees what a user sees.
 
@@ -23,6 +23,7 @@ pub mod channel_folder;
 pub mod command;
 pub mod database;
 pub mod depot;
+pub mod event_stream;
 pub mod exchange;
 pub mod faulty_store;
 pub mod folder;
@@ -42,8 +43,10 @@ pub mod resuming;
 pub mod sample;
 pub mod server;
 pub mod small_disk;
+pub mod static_site;
 pub mod tls_client;
 pub mod watch;
+pub mod webhook_receiver;
 pub mod wine;
 
 pub use answer::Answer;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::harness::actions::{ckm, file_path, index, revision_path};
 use crate::harness::channel_folder::{DOCUMENTS, tree_of};
 use crate::harness::command::{curl, run};
-use crate::harness::folder::{files_below, mode};
+use crate::harness::folder::{mode, published_below};
 use crate::harness::{
     Database, Depot, Store, on_both_databases, on_both_databases_and_stores, sample,
 };
@@ -154,7 +154,7 @@ async fn the_physical_tree_equals_what_http_serves(database: Database) {
     admin.published_image("win10-till", "test").await;
     // The manifests are the last, each no more than once in a second.
     tokio::time::sleep(std::time::Duration::from_secs(2)).await;
-    let files = files_below(&depot.tree());
+    let files = published_below(&depot.tree());
     let names: BTreeSet<_> = files.keys().cloned().collect();
     let of_revisions = [
         "win7-office_1.ckm",

@@ -2,7 +2,7 @@
 //!
 //! One binary (one link step, one harness); one file a subject:
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
-//!   [`update_check`], [`fleet`], [`bits_downloads`], [`large_files`], [`prestage`],
+//!   [`update_check`], [`fleet`], [`bits_downloads`], [`large_files`], [`trust`], [`prestage`],
 //!   [`prestage_on_windows`];
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
@@ -53,6 +53,7 @@ mod deployment;
 mod doc_comments;
 mod documents_walk;
 mod download_limits;
+mod events;
 mod every_command;
 mod everyday_clients;
 mod faults;
@@ -118,6 +119,7 @@ mod store_outages;
 mod through_haproxy;
 mod token_commands;
 mod tokens;
+mod trust;
 mod tus;
 mod tus_clients;
 mod tus_refusals;
@@ -127,4 +129,5 @@ mod upload_rights;
 mod uploads;
 mod uploads_survive;
 mod used_up;
+mod webhooks;
 mod withdraw;

@@ -27,6 +27,8 @@ pub struct Scene {
     name: String,
     token: String,
     upload: String,
+    webhook: String,
+    delivery: String,
 }
 
 /// One depot, and somebody of each kind.
@@ -127,6 +129,8 @@ impl Cast {
             name: format!("somebody-{number}"),
             token: String::new(),
             upload: String::new(),
+            webhook: String::new(),
+            delivery: String::new(),
         };
         let admin = self.depot.admin();
         match &operation.given {
@@ -149,6 +153,16 @@ impl Cast {
             Given::Mapping => {
                 let mapping = Body::Mapping.json(&scene).expect("a mapping");
                 admin.post("/api/v1/certificate-mappings").json(&mapping).await.expecting(201);
+            }
+            Given::Webhook => scene.prepare_webhook(&admin).await,
+            Given::Delivery => {
+                scene.prepare_webhook(&admin).await;
+                admin.create_image(&scene.image).await;
+                let path = format!("/api/v1/webhooks/{}/deliveries", scene.webhook);
+                scene.delivery = eventually("the event is to be sent", async || {
+                    admin.get(&path).await.expecting(200).items().first().map(id_of)
+                })
+                .await;
             }
             Given::Requested => {
                 scene.prepare_image(&Given::Ready, maker, &admin).await;
@@ -178,6 +192,12 @@ impl Cast {
 }
 
 impl Scene {
+    async fn prepare_webhook(&mut self, admin: &Person) {
+        let webhook = Body::Webhook.json(self).expect("a webhook");
+        let made = admin.post("/api/v1/webhooks").json(&webhook).await.expecting(201).json();
+        self.webhook = id_of(&made);
+    }
+
     async fn prepare_image(&mut self, given: &Given, maker: &Person, admin: &Person) {
         let image = self.image.as_str();
         maker.create_image(image).await;
@@ -243,6 +263,8 @@ impl Scene {
             ("{token}", &self.token),
             ("{upload}", &self.upload),
             ("{client}", CLIENT),
+            ("{webhook}", &self.webhook),
+            ("{delivery}", &self.delivery),
         ] {
             path = path.replace(parameter, value);
         }
@@ -257,6 +279,7 @@ impl Scene {
                 let call = call.header("Tus-Resumable", "1.0.0").header("Upload-Offset", "0");
                 call.header("Content-Type", "application/offset+octet-stream").body("123").await
             }
+            (None, Body::Endless) => call.begun().await,
             (None, Body::TusHeaders) => call.header("Tus-Resumable", "1.0.0").await,
             (None, _) => call.await,
         }

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
 use crate::harness::command::{imagedepot, run};
-use crate::harness::folder::files_below;
+use crate::harness::folder::published_below;
 use crate::harness::{Answer, Database, Depot, Person, eventually, on_both_databases};
 
 on_both_databases![
@@ -230,7 +230,7 @@ async fn a_rollback_reaches_everyone_but_pinned_clients(database: Database) {
 
 /// Returns the revisions of the image whose files the folder holds.
 fn revisions_in_folder(depot: &Depot) -> Vec<u64> {
-    let names = files_below(&depot.tree()).into_keys();
+    let names = published_below(&depot.tree()).into_keys();
     let number =
         |name: String| name.strip_prefix("win7-office_")?.strip_suffix(".ckm")?.parse().ok();
     names.filter_map(number).collect()

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::actions::{ckm, file_path, index, revision_path};
 use crate::harness::command::{imagedepot, run};
-use crate::harness::folder::files_below;
+use crate::harness::folder::published_below;
 use crate::harness::project::program;
 use crate::harness::{
     Answer, Database, Depot, Person, Store, eventually, on_both_databases,
@@ -164,7 +164,7 @@ async fn is_kept_from_clients(depot: &Depot, admin: &Person) {
     let promoted = admin.promote("win7-office", "test", 2).await;
     assert_eq!(promoted.problem(409), "revision_not_ready");
     eventually("it is out of the folder", || async {
-        let names: Vec<_> = files_below(&depot.tree()).into_keys().collect();
+        let names: Vec<_> = published_below(&depot.tree()).into_keys().collect();
         names.iter().all(|name| !name.starts_with("win7-office_2")).then_some(())
     })
     .await;

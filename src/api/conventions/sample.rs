@@ -12,6 +12,8 @@ use crate::model::Digest;
 
 pub const IMAGE: &str = "win7-office";
 pub const ADMIN: &str = "admin";
+/// The id of an event.
+pub const EVENT: &str = "8f3a52c1-4711";
 pub const ID: Uuid = Uuid::from_u128(0x0198_f2a4_c3d4_7e0b_9d3a_6f1e_2b4c_5d6e);
 /// The id of a key that signs tokens.
 pub const KEY_ID: Uuid = Uuid::from_u128(0x0198_f2a4_c3d4_7e0b_9d3a_6f1e_2b4c_5d00);

@@ -16,7 +16,7 @@ struct Kind {
     pattern: &'static str,
 }
 
-const KINDS: [Kind; 6] = [
+const KINDS: [Kind; 7] = [
     Kind {
         format: "image-name",
         longest: 100,
@@ -30,6 +30,7 @@ const KINDS: [Kind; 6] = [
     Kind { format: "user-name", longest: 64, pattern: "^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$" },
     Kind { format: "token-name", longest: 64, pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" },
     Kind { format: "mapping-name", longest: 64, pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" },
+    Kind { format: "webhook-name", longest: 64, pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" },
     Kind { format: "client-id", longest: 64, pattern: "^[A-Za-z0-9._-]{1,64}$" },
 ];
 
@@ -85,7 +86,9 @@ mod tests {
     use regex::Regex;
 
     use super::KINDS;
-    use crate::model::{AccountName, ChannelName, ClientId, ImageName, MappingName, TokenName};
+    use crate::model::{
+        AccountName, ChannelName, ClientId, ImageName, MappingName, TokenName, WebhookName,
+    };
 
     #[test]
     fn the_patterns_fit_what_the_server_takes_for_a_name() {
@@ -96,6 +99,7 @@ mod tests {
             ("user-name", |text| text.parse::<AccountName>().is_ok()),
             ("token-name", |text| text.parse::<TokenName>().is_ok()),
             ("mapping-name", |text| text.parse::<MappingName>().is_ok()),
+            ("webhook-name", |text| text.parse::<WebhookName>().is_ok()),
             ("client-id", |text| text.parse::<ClientId>().is_ok()),
         ];
         let mut texts = vec![String::new()];

@@ -17,6 +17,7 @@ use crate::api::tokens::NewToken;
 use crate::api::update_check::Question;
 use crate::api::uploads::json::NewUpload;
 use crate::api::users::{ChangedUser, NewUser};
+use crate::api::webhooks::{ChangedWebhook, NewWebhook};
 
 const SCHEMA: &str = "#/components/schemas/";
 
@@ -39,7 +40,7 @@ fn every_example_of_a_body_that_callers_send_is_accepted() {
         serde_json::from_value::<T>(example.clone()).map(drop)
     }
     type Accept = fn(&Value) -> Result<(), serde_json::Error>;
-    let bodies: [(&str, Accept); 16] = [
+    let bodies: [(&str, Accept); 18] = [
         ("CertificateMappingToCreate", accept::<NewMapping>),
         ("ChangedImage", accept::<ChangedImage>),
         ("ChangedUser", accept::<ChangedUser>),
@@ -56,6 +57,8 @@ fn every_example_of_a_body_that_callers_send_is_accepted() {
         ("TokenToCreate", accept::<NewToken>),
         ("UploadToCreate", accept::<NewUpload>),
         ("UserToCreate", accept::<NewUser>),
+        ("WebhookToCreate", accept::<NewWebhook>),
+        ("WebhookUpdate", accept::<ChangedWebhook>),
     ];
     let document = serde_json::to_value(super::document()).unwrap();
     let tried: BTreeSet<_> = bodies.iter().map(|(name, _)| *name).collect();

@@ -230,7 +230,7 @@ async fn check_another_administrator(tx: &mut Tx, but: &Account) -> Result<()> {
     }
 }
 
-pub(super) fn check_patterns(patterns: &[String]) -> Result<()> {
+pub(in crate::catalog) fn check_patterns(patterns: &[String]) -> Result<()> {
     let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-' | '*');
     if patterns.len() <= 100
         && patterns.iter().all(|p| (1..=100).contains(&p.len()) && p.chars().all(plain))

@@ -10,15 +10,18 @@
 use std::collections::BTreeSet;
 use std::sync::PoisonError;
 
-use chrono::DateTime;
+use chrono::{DateTime, TimeDelta};
+use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::halt::Affected;
 use super::waiting_reports::{Prepared, Report, Waiting, Written};
+use crate::catalog::events::News;
 use crate::catalog::rollout::offered::may_have_been_offered;
 use crate::catalog::{Catalog, Error, Result};
+use crate::model::event::EventPlace;
 use crate::model::report::ReportSource;
-use crate::model::{ClientGroup, Promotion};
+use crate::model::{ClientGroup, EventType, Promotion, ReportStatus};
 use crate::storage::{NewReport, StorageError, Tx};
 
 /// The number of reports that wait for a transaction. More are refused, and their clients try again.
@@ -26,6 +29,10 @@ const MOST_WAITING: usize = 20_000;
 
 /// The number of reports in one transaction.
 const BATCH: usize = 500;
+
+/// The time after a client's last end before a failure of the client is told again. Otherwise a client that reports
+/// successes and failures in turn would fill the record of events.
+const TOLD_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(10);
 
 /// The number of characters that are kept of an error.
 const LONGEST_ERROR: usize = 1000;
@@ -199,7 +206,15 @@ impl Catalog {
             at: *at,
             counted: counts.then(|| (report.status, report.source.as_str())),
         };
+        let is_news = counts
+            && report.status == ReportStatus::Failed
+            && tx.counted_end(promotion.id, &key).await?.is_none_or(|(status, ended)| {
+                status != ReportStatus::Failed && *at - ended >= TOLD_AGAIN_AFTER
+            });
         tx.put_report(&recorded).await?;
+        if is_news {
+            self.tell_readers(tx, failed(report));
+        }
         Ok(counts && promotion.terms.rollout.halt.is_some())
     }
 
@@ -247,6 +262,21 @@ impl Catalog {
         )
         .await?;
         Ok(())
+    }
+}
+
+fn failed(report: &Report) -> News<'static> {
+    let Report { image, channel, revision, client, error, .. } = report;
+    News {
+        kind: EventType::ClientFailed,
+        actor: "system:reports",
+        subject: format!("clients/{client}"),
+        place: EventPlace {
+            image: Some(image.to_string()),
+            channel: Some(channel.to_string()),
+            revision: Some(*revision),
+        },
+        data: json!({"client": client, "error": error}),
     }
 }
 

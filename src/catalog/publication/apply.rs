@@ -6,10 +6,13 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
+use serde_json::json;
 
 use super::plan::{Plan, Step};
+use crate::catalog::events::News;
 use crate::catalog::{Catalog, Error, Result};
-use crate::model::{Publication, PublicationState};
+use crate::model::event::EventPlace;
+use crate::model::{EventType, Publication, PublicationState};
 use crate::storage::{Change, StorageError};
 
 impl Catalog {
@@ -55,7 +58,8 @@ impl Catalog {
                 tx.put_document(&wanted.path).await?;
                 tx.commit().await?;
                 let content = wanted.content.clone();
-                self.tree.write_document(&wanted.path, wanted.document, content).await?;
+                let served_as = wanted.document.served_as();
+                self.tree.write_document(&wanted.path, served_as, content).await?;
             }
             Step::RemoveDocument { path } => {
                 self.tree.remove(path).await?;
@@ -143,6 +147,8 @@ impl Catalog {
         let mut tx = self.db.write_to_free().await?;
         tx.put_publication(publication).await?;
         tx.put_publication_tag(&publication.path, tag).await?;
+        let place = tx.place_of_publication(publication).await?.unwrap_or_default();
+        self.tell_readers(&mut tx, done(publication, place));
         Ok(tx.commit().await?)
     }
 
@@ -150,6 +156,18 @@ impl Catalog {
         let mut tx = self.db.write_to_free().await?;
         tx.delete_publication(&publication.path).await?;
         Ok(tx.commit().await?)
+    }
+}
+
+fn done(publication: &Publication, place: EventPlace) -> News<'static> {
+    News {
+        kind: EventType::PublicationDone,
+        actor: "system:publication",
+        subject: "publications".to_owned(),
+        place,
+        data: json!({
+            "path": publication.path, "role": publication.role, "digest": publication.digest.to_string(),
+        }),
     }
 }
 

@@ -146,7 +146,7 @@ fn wanted_documents(offer: &ChannelOffer) -> impl Iterator<Item = WantedDocument
 
 /// Returns the end of the second in which the entry was written, or none if that second is over. Two versions within
 /// one second would have the same date, and nginx would give them the same tag if their sizes were equal.
-fn within_its_second(entry: &Entry, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+pub(super) fn within_its_second(entry: &Entry, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     let written = entry.modified()?;
     // A date in the future comes from another clock, and is not waited for.
     let end = date_of_next(written, written);

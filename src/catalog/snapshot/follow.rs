@@ -114,6 +114,7 @@ impl Catalog {
         loop {
             news.wait(LOOK_EVERY).await;
             self.refresh().await;
+            self.event_feed().look();
             let now = self.snapshot().version();
             // Compared with what was seen here: a caller of this process may have loaded another one's change meanwhile.
             if version.send_if_modified(|sent| std::mem::replace(sent, now) != now) {

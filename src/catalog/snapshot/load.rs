@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::certificates::CertificateMappings;
 use super::documents;
 use super::picture::{
-    ChannelOffer, ImageOffer, Offer, OfferedPath, OfferedRevision, PreviousOffer, RevokedName,
-    Snapshot, Tokens, TreeEntry, TreeFile,
+    ChannelOffer, ImageOffer, Offer, OfferedPath, OfferedPlace, OfferedRevision, PreviousOffer,
+    RevokedName, Snapshot, Tokens, TreeEntry, TreeFile,
 };
 use crate::catalog::{Result, Rules};
 use crate::model::publication::in_folder;
@@ -33,6 +33,7 @@ pub(super) async fn load(
         _ => Snapshot::default(),
     };
     let since = next.version;
+    next.trust = Arc::clone(&previous.trust);
     next.version = Some(state.version);
     let channels: HashMap<Uuid, Channel> =
         tx.channels().await?.into_iter().map(|channel| (channel.id, channel)).collect();
@@ -74,6 +75,9 @@ pub(super) async fn load(
     if since.is_none_or(|since| since < state.mappings_changed_in) {
         next.certificate_mappings =
             Arc::new(CertificateMappings::new(tx.certificate_mappings().await?));
+    }
+    if next.trust.read_in().is_none_or(|read_in| read_in < state.trust_changed_in) {
+        next.trust = Arc::new(next.trust.after(tx, state.version).await?);
     }
     Ok(Some(next))
 }
@@ -232,6 +236,12 @@ impl Snapshot {
             size: file.size,
             digest: file.digest,
             sealed_at: file.sealed_at,
+            offered: Some(OfferedPlace {
+                path: path.clone(),
+                channel: channel.name.clone(),
+                revision: file.revision,
+                role: file.role,
+            }),
         };
         self.add_entry(file.image_id, &path, TreeEntry::File(Arc::new(entry)));
         Some(offered)
@@ -259,6 +269,7 @@ impl Snapshot {
             size: file.size,
             digest: file.digest,
             sealed_at: file.sealed_at,
+            offered: None,
         };
         self.add_entry(file.image_id, &file.path, TreeEntry::File(Arc::new(entry)));
     }

@@ -8,6 +8,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::certificates::CertificateMappings;
+use crate::catalog::trust::files::TrustFiles;
 use crate::model::channel::PRODUCTION;
 use crate::model::{
     Account, AccountName, ApiToken, Channel, ChannelName, Digest, FileRole, FolderDocument,
@@ -30,6 +31,8 @@ pub struct Snapshot {
     pub(super) accounts: HashMap<String, Arc<Account>>,
     pub(super) tokens: Arc<Tokens>,
     pub(super) certificate_mappings: Arc<CertificateMappings>,
+    /// The signed metadata of the tree, which is a moment behind what it describes.
+    pub trust: Arc<TrustFiles>,
 }
 
 /// The valid tokens, and the keys that signed them.
@@ -155,6 +158,18 @@ pub struct TreeFile {
     pub size: u64,
     pub digest: Digest,
     pub sealed_at: DateTime<Utc>,
+    /// Its place in the offer; none for a file that stays for its grace alone.
+    pub offered: Option<OfferedPlace>,
+}
+
+/// The place of a file that some client may be offered.
+#[derive(Debug)]
+pub struct OfferedPlace {
+    /// The path below the tree's root.
+    pub path: String,
+    pub channel: ChannelName,
+    pub revision: i64,
+    pub role: FileRole,
 }
 
 impl Snapshot {
@@ -185,6 +200,11 @@ impl Snapshot {
 
     pub fn tree_entry(&self, path: &str) -> Option<&TreeEntry> {
         self.tree.get(path.to_ascii_lowercase().as_str())
+    }
+
+    /// Returns everything that has a name in the tree.
+    pub fn tree_entries(&self) -> impl Iterator<Item = &TreeEntry> {
+        self.tree.values()
     }
 
     /// Returns the paths of revisions' files that are offered or about to be removed, in lower case.

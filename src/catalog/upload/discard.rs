@@ -1,13 +1,16 @@
 //! Sessions that end without a file: cancelled by their owner, expired, or left behind by a kill.
 
 use chrono::TimeDelta;
+use serde_json::json;
 use uuid::Uuid;
 
 use super::EMPTY_KEPT;
 use super::lease::Unrecorded;
 use crate::catalog::audit::{Entry, NOTHING};
+use crate::catalog::events::News;
 use crate::catalog::{Actor, Catalog, Error, Result};
-use crate::model::{Upload, UploadState, metric};
+use crate::model::event::EventPlace;
+use crate::model::{EventType, Upload, UploadState, metric};
 
 /// The time for which a complete session is kept, for a client that missed the last answer.
 const COMPLETE_KEPT: TimeDelta = TimeDelta::days(1);
@@ -105,6 +108,9 @@ impl Catalog {
         if upload.state == UploadState::Receiving {
             tx.discard_arriving(upload.blob_id, self.clock.now()).await?;
             let subject = format!("uploads/{}", upload.id);
+            if action == EXPIRED {
+                self.tell_readers(&mut tx, expired(&upload, actor));
+            }
             let had = (&upload.image, upload.revision, upload.role, upload.received, upload.size);
             let entry = Entry { action, subject, actor };
             self.audit(&mut tx, entry, Some(&had), NOTHING);
@@ -211,5 +217,19 @@ impl Catalog {
             Err(Error::UploadNotFound) => Ok(()),
             ended => ended,
         }
+    }
+}
+
+fn expired<'a>(upload: &Upload, actor: &'a Actor) -> News<'a> {
+    News {
+        kind: EventType::UploadExpired,
+        actor: &actor.name,
+        subject: format!("uploads/{}", upload.id),
+        place: EventPlace {
+            image: Some(upload.image.to_string()),
+            channel: None,
+            revision: Some(upload.revision),
+        },
+        data: json!({"role": upload.role, "received": upload.received, "size": upload.size}),
     }
 }

@@ -8,6 +8,8 @@ use super::super::absent;
 use super::super::connection::Connection;
 use super::super::exit_code::Exit;
 use crate::client::error::Failure;
+use crate::client::trust::channel::{Offer, SignedFile};
+use crate::client::trust::tree::SignedTree;
 use crate::model::{ClientId, Digest};
 
 /// The choice of a revision: the one a channel offers, or a number.
@@ -97,6 +99,22 @@ impl FetchPlan {
         }
         files.sort_by_key(|file| file.role == "index");
         Ok(Self { image, revision, is_ready, files })
+    }
+
+    /// Returns the plan of what a signed tree offers.
+    pub fn of_tree(tree: &SignedTree, offer: Offer) -> Result<Self, Failure> {
+        let planned = |file: SignedFile| {
+            let url = tree.url(&file.path)?;
+            Ok(PlannedFile {
+                name: name_in(&url)?,
+                url,
+                role: file.role,
+                size: file.size,
+                digest: file.digest,
+            })
+        };
+        let files: Result<Vec<_>, Failure> = offer.files.into_iter().map(planned).collect();
+        Self::new(offer.image, offer.revision, true, files?)
     }
 
     /// Returns the `.ckm`, or the one file of an image of kind `single`. A plan is never empty.

@@ -9,20 +9,20 @@
 //! continued. Nor is the record trusted: the server reports how much it has, and the digest of the whole file is
 //! compared in the end.
 
-mod state_file;
+mod key;
 
 use std::cell::RefCell;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-pub use self::state_file::folder;
-use self::state_file::{Place, key};
+use self::key::key;
 use super::super::exit_code::Exit;
 use super::super::progress::Progress;
 use super::image::Image;
 use super::source::{Source, State};
 use crate::client::error::Failure;
+use crate::client::state_file::Place;
 
 /// The version of the file's format. A record of another version is ignored.
 const VERSION: u32 = 1;

@@ -2,8 +2,10 @@
 
 use sqlx::pool::PoolConnection;
 use sqlx::{Sqlite, SqliteConnection, Transaction};
+use uuid::Uuid;
 
 use super::held::Held;
+use crate::model::event::NewEvent;
 use crate::storage::audit_row::AuditRow;
 use crate::storage::error::StorageError;
 
@@ -13,6 +15,10 @@ pub struct Tx {
     /// The rows for the audit. They are chained at the very end, so that their lock is the last one taken and no two
     /// transactions wait for each other.
     unchained: Vec<AuditRow>,
+    /// The events, which get their places after the audit rows, for the same reason.
+    untold: Vec<NewEvent>,
+    /// The mark of the catalog's events, if they have none yet.
+    event_generation: Uuid,
     /// Set in a transaction that freezes the catalog or ends the freeze.
     pub(in crate::storage) is_freezing: bool,
 }
@@ -25,7 +31,13 @@ pub(in crate::storage) enum Either {
 
 impl From<Either> for Tx {
     fn from(on: Either) -> Self {
-        Self { on, unchained: Vec::new(), is_freezing: false }
+        Self {
+            on,
+            unchained: Vec::new(),
+            untold: Vec::new(),
+            event_generation: Uuid::nil(),
+            is_freezing: false,
+        }
     }
 }
 
@@ -58,11 +70,21 @@ impl Tx {
         self.unchained.push(row);
     }
 
+    /// Adds an event, which gets its place when the transaction is committed. `generation` is a fresh id.
+    pub fn note_event(&mut self, event: NewEvent, generation: Uuid) {
+        self.untold.push(event);
+        self.event_generation = generation;
+    }
+
     /// Makes the changes durable and visible.
     pub async fn commit(mut self) -> Result<(), StorageError> {
         let rows = std::mem::take(&mut self.unchained);
         if !rows.is_empty() {
             self.append_to_audit(rows).await?;
+        }
+        let events = std::mem::take(&mut self.untold);
+        if !events.is_empty() {
+            self.append_events(events, self.event_generation).await?;
         }
         match self.on {
             Either::Sqlite(tx) => tx.commit().await?,

@@ -12,7 +12,7 @@ use crate::model::revision::LARGEST_NUMBER;
 use crate::model::{
     AccountName, BlobState, ChannelName, ClientId, Departure, Digest, FileRole, Halted, ImageKind,
     ImageName, MappingName, PromotionKind, PublicationState, ReadAccess, ReportStatus,
-    RevisionState, Role, Rollout, Terms, TokenName, image, publication,
+    RevisionState, Role, Rollout, Terms, TokenName, WebhookName, image, publication,
 };
 
 /// The largest number, also for sizes and versions.
@@ -50,7 +50,7 @@ fn wrong_structure(table: &str, column: &str, value: &Value) -> Option<&'static 
         ("channel", "promoters") | ("account" | "api_token", "roles") => {
             (is_one_of::<Vec<Role>>(value), "a list of roles")
         }
-        ("account" | "api_token", "images") => {
+        ("account" | "api_token" | "webhook", "images") | ("webhook", "types") => {
             (is_one_of::<Vec<String>>(value), "a list of patterns")
         }
         ("image" | "revision", "labels") => (is_one_of::<Labels>(value), "labels"),
@@ -86,6 +86,13 @@ fn wrong_in(table: &str, column: &str, value: &Value) -> Option<&'static str> {
         ("blob", "key") => (is_key(text), "32 hexadecimal digits"),
         ("blob", "state") => (is_one_of::<BlobState>(value), "a state of blobs"),
         ("blob", "tail" | "multipart") => (!text.contains(['/', '\\']), "a name without slashes"),
+        ("trust_file", "trust_role") => (text == "root", "the role root"),
+        ("trust_number", "trust_role") => (is_lower_case(text), "a role of signed metadata"),
+        ("trust_file", "meaning") => (parses::<Digest>(text), "a digest"),
+        ("trust_file", "content") => (
+            serde_json::from_str::<Value>(text).is_ok_and(|content| content["signed"].is_object()),
+            "signed metadata",
+        ),
         (_, "digest") => (parses::<Digest>(text), "a digest (`sha256:` and 64 digits)"),
         (_, "role") => (parses::<FileRole>(text), "a file's role"),
         ("pin" | "report", "client") => (parses::<ClientId>(text), "a client's id"),
@@ -100,6 +107,7 @@ fn wrong_in(table: &str, column: &str, value: &Value) -> Option<&'static str> {
         (_, "path") => (publication::is_tree_path(text), "a path below the tree's root"),
         ("account", "name") => (parses::<AccountName>(text), "a user's name"),
         ("api_token", "name") => (parses::<TokenName>(text), "a token's name"),
+        ("webhook", "name") => (parses::<WebhookName>(text), "a webhook's name"),
         ("certificate_mapping", "name") => (parses::<MappingName>(text), "a mapping's name"),
         _ => return None,
     };
@@ -128,6 +136,10 @@ fn parses<T: std::str::FromStr>(text: &str) -> bool {
 
 fn is_one_of<T: serde::de::DeserializeOwned>(value: &Value) -> bool {
     serde_json::from_value::<T>(value.clone()).is_ok()
+}
+
+fn is_lower_case(text: &str) -> bool {
+    text.len() < 20 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z' | b'-'))
 }
 
 fn is_key(text: &str) -> bool {

@@ -20,6 +20,8 @@ pub enum Change {
     Tokens,
     /// Certificate mappings, of which there may be one for each machine of a fleet.
     CertificateMappings,
+    /// The signed metadata of the tree.
+    Trust,
 }
 
 /// The versions of the catalog and of its parts.
@@ -32,13 +34,22 @@ pub struct CatalogState {
     pub tokens_changed_in: i64,
     /// The version that last changed certificate mappings.
     pub mappings_changed_in: i64,
+    /// The version that last changed the signed metadata of the tree.
+    pub trust_changed_in: i64,
 }
 
-from_row!(CatalogState { version, channels_changed_in, tokens_changed_in, mappings_changed_in });
+from_row!(CatalogState {
+    version,
+    channels_changed_in,
+    tokens_changed_in,
+    mappings_changed_in,
+    trust_changed_in,
+});
 
 impl Tx {
-    /// Raises the catalog's version. To be called by every transaction that changes what the snapshot shows.
-    pub async fn raise_catalog_version(&mut self, change: Change) -> Result<(), StorageError> {
+    /// Raises the catalog's version, and returns it. To be called by every transaction that changes what the snapshot
+    /// shows.
+    pub async fn raise_catalog_version(&mut self, change: Change) -> Result<i64, StorageError> {
         let version: i64 = value!(
             self,
             "update catalog_state set version = version + 1 where id = 1 returning version"
@@ -68,13 +79,20 @@ impl Tx {
                     version
                 )?;
             }
+            Change::Trust => {
+                execute!(
+                    self,
+                    "update catalog_state set trust_changed_in = $1 where id = 1",
+                    version
+                )?;
+            }
             Change::Accounts => {}
         }
         if let Either::Postgres(tx) = &mut self.on {
             // PostgreSQL sends it with the commit, not before.
             tx.run(sqlx::query("select pg_notify($1, '')").bind(CHANNEL)).await?;
         }
-        Ok(())
+        Ok(version)
     }
 
     /// Locks the catalog's version until the commit: others that lock or raise it have to wait. SQLite has only one
@@ -92,8 +110,8 @@ impl Tx {
     pub async fn catalog_state(&mut self) -> Result<CatalogState, StorageError> {
         let state = optional!(
             self,
-            "select version, channels_changed_in, tokens_changed_in, mappings_changed_in from catalog_state \
-             where id = 1"
+            "select version, channels_changed_in, tokens_changed_in, mappings_changed_in, trust_changed_in \
+             from catalog_state where id = 1"
         )?;
         // The first migration inserts the one row, and nothing deletes it.
         state.ok_or_else(|| StorageError::Unusable("the catalog has lost its state".to_owned()))

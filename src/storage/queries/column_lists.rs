@@ -8,6 +8,8 @@ use super::audit::audit_columns;
 use super::bits_sessions::bits_session_columns;
 use super::certificate_mappings::certificate_mapping_columns;
 use super::channels::channel_columns;
+use super::deliveries::delivery_columns;
+use super::events::event_columns;
 use super::fleet_lists::client_record_columns;
 use super::images::image_columns;
 use super::promotions::promotion_columns;
@@ -15,10 +17,12 @@ use super::publications::publication_columns;
 use super::revisions::revision_columns;
 use super::statement::columns;
 use super::tokens::api_token_columns;
+use super::trust::trust_file_columns;
+use super::webhooks::webhook_columns;
 use crate::storage::{CONNECTIONS, Db};
 
 /// The list of each table, and the columns that its statements use and its record does not have.
-const LISTS: [(&str, &str, &[&str]); 11] = [
+const LISTS: [(&str, &str, &[&str]); 15] = [
     ("account", account_columns!(account), &["name_key"]),
     ("api_token", api_token_columns!(api_token), &["name_key"]),
     ("audit", audit_columns!(audit), &[]),
@@ -30,10 +34,14 @@ const LISTS: [(&str, &str, &[&str]); 11] = [
     ),
     ("channel", channel_columns!(channel), &["name_key", "folder_key", "deleted_at"]),
     ("client_record", client_record_columns!(client_record), &["authenticated", "seen_day"]),
+    ("delivery", delivery_columns!(delivery), &[]),
+    ("event", event_columns!(event), &[]),
     ("image", image_columns!(image), &["name_key", "next_revision", "changed_in"]),
     ("promotion", promotion_columns!(promotion), &["number"]),
     ("publication", publication_columns!(publication), &[]),
     ("revision", revision_columns!(revision), &[]),
+    ("trust_file", trust_file_columns!(trust_file), &["superseded_at", "changed_in"]),
+    ("webhook", webhook_columns!(webhook), &["name_key", "secret", "old_secret"]),
 ];
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::statement::{all, columns, execute, insert, value};
+use super::statement::{all, columns, execute, insert, optional, value};
+use crate::model::event::EventPlace;
 use crate::model::row::from_row;
 use crate::model::{Publication, PublicationState};
 use crate::storage::{StorageError, Tx};
@@ -55,6 +56,20 @@ from_row!(KnownFile {
 });
 
 impl Tx {
+    /// Returns the image, the channel and the revision that a published file belongs to.
+    pub async fn place_of_publication(
+        &mut self,
+        publication: &Publication,
+    ) -> Result<Option<EventPlace>, StorageError> {
+        optional!(
+            self,
+            "select i.name as image, c.name as channel, r.number as revision from revision r \
+             join image i on i.id = r.image_id join channel c on c.id = $2 where r.id = $1",
+            publication.revision_id,
+            publication.channel_id
+        )
+    }
+
     /// Lists everything that imagedepot has put into the tree, in the order of the paths.
     pub async fn known_files(&mut self) -> Result<Vec<KnownFile>, StorageError> {
         all!(

@@ -215,6 +215,21 @@ impl Tx {
         )
     }
 
+    /// Returns the last end of a client that counted, and its time.
+    pub async fn counted_end(
+        &mut self,
+        promotion: Uuid,
+        client_key: &str,
+    ) -> Result<Option<(ReportStatus, DateTime<Utc>)>, StorageError> {
+        optional!(
+            self,
+            "select counted, counted_at from report where promotion_id = $1 and client_key = $2 \
+             and counted is not null",
+            promotion,
+            client_key
+        )
+    }
+
     /// Records a client's report in place of its last one.
     pub async fn put_report(&mut self, report: &NewReport<'_>) -> Result<(), StorageError> {
         let (counted, caller) = report.counted.unzip();

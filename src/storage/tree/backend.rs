@@ -10,7 +10,7 @@ use url::Url;
 use super::bucket::TreeBucket;
 use super::entry::{Entries, Entry, Original};
 use super::folder::{self, TreeFolder};
-use crate::model::FolderDocument;
+use crate::model::publication::ServedAs;
 use crate::storage::blobs::{BlobReader, Blobs, connect};
 use crate::storage::error::StorageError;
 
@@ -158,11 +158,11 @@ impl Tree {
         }
     }
 
-    /// Writes a document of a channel's folder as a whole. A bucket stores the document's headers with it.
+    /// Writes a small file as a whole. A bucket stores its headers with it.
     pub async fn write_document(
         &self,
         path: &str,
-        document: FolderDocument,
+        served_as: ServedAs,
         content: Bytes,
     ) -> Result<(), StorageError> {
         match self {
@@ -170,7 +170,7 @@ impl Tree {
                 let (tree, path) = (tree.clone(), path.to_owned());
                 blocking(move || tree.write_document(&path, &content)).await
             }
-            Self::Bucket(tree) => tree.write_document(path, document, content).await,
+            Self::Bucket(tree) => tree.write_document(path, served_as, content).await,
         }
     }
 

@@ -21,7 +21,7 @@ use object_store::{
 };
 
 use super::entry::{Entries, Entry, Original};
-use crate::model::FolderDocument;
+use crate::model::publication::ServedAs;
 use crate::storage::blobs::{
     BlobReader, COPYING, Client, CopySource, Encryption, Service, in_time, of_a_file, within,
 };
@@ -121,12 +121,12 @@ impl TreeBucket {
     pub(super) async fn write_document(
         &self,
         path: &str,
-        document: FolderDocument,
+        served_as: ServedAs,
         content: Bytes,
     ) -> Result<(), StorageError> {
         let mut attributes = Attributes::new();
-        attributes.insert(Attribute::ContentType, document.content_type().into());
-        attributes.insert(Attribute::CacheControl, document.cache_control().into());
+        attributes.insert(Attribute::ContentType, served_as.content_type.into());
+        attributes.insert(Attribute::CacheControl, served_as.cache_control.into());
         self.put(&self.location(path), content.into(), attributes).await
     }
 

@@ -30,6 +30,13 @@ pub enum Entry {
 }
 
 impl Entry {
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::File(metadata) => metadata.len(),
+            Self::Object { size, .. } => *size,
+        }
+    }
+
     /// Returns the time at which the entry was written, by the tree's own dates.
     pub fn modified(&self) -> Option<DateTime<Utc>> {
         match self {

@@ -17,6 +17,7 @@ use crate::model::{
 };
 use crate::storage::blobs::ReadFile;
 use crate::storage::tree::Entry;
+use crate::trust::role::FOLDER;
 
 /// The findings about the whole tree.
 #[derive(Default)]
@@ -169,7 +170,7 @@ impl Catalog {
         for folder in folders {
             let path = FolderDocument::Manifest.path_in(&folder);
             let Some(text) = self.tree.read(&path).await? else {
-                if !folder.is_empty() {
+                if !folder.is_empty() && folder != FOLDER {
                     let manifest = FolderDocument::Manifest.file_name();
                     survey.left.push(format!("{folder}/: a folder without {manifest}"));
                 }

@@ -7,9 +7,11 @@
 use serde_json::json;
 
 use crate::catalog::audit::NOTHING;
+use crate::catalog::events::News;
 use crate::catalog::healing::entry;
 use crate::catalog::{Actor, Catalog, Result};
-use crate::model::{Image, Revision, RevisionState, StoredBlob, metric};
+use crate::model::event::EventPlace;
+use crate::model::{EventType, Image, Revision, RevisionState, StoredBlob, metric};
 use crate::storage::Tx;
 
 /// The time for which copies in the tree are kept for [`rescue`](super::rescue): practically without limit, because it
@@ -48,6 +50,8 @@ impl Catalog {
             // The damage is known, and was published when it was found.
             return Ok(tx.commit().await?);
         }
+        let scrub = Actor::system("scrub");
+        self.tell_readers(&mut tx, found(blob, &image, what, &scrub));
         self.show_change_of(&mut tx, &image).await?;
         tx.commit().await?;
         metric::SCRUB_DAMAGE_FOUND.increment(1);
@@ -110,5 +114,15 @@ impl Catalog {
         self.refresh().await;
         self.tree_is_due();
         Ok(())
+    }
+}
+
+fn found<'a>(blob: &StoredBlob, image: &Image, what: &str, actor: &'a Actor) -> News<'a> {
+    News {
+        kind: EventType::ScrubDamageFound,
+        actor: &actor.name,
+        subject: format!("images/{}", image.name),
+        place: EventPlace { image: Some(image.name.to_string()), ..EventPlace::default() },
+        data: json!({"digest": blob.digest.to_string(), "what": what}),
     }
 }

@@ -16,6 +16,7 @@ use object_store::signer::Signer;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 
 use super::azurite::{self, Azurite};
+use super::channel_folder::is_signed;
 use super::sample;
 
 const BUCKET: &str = "depot";
@@ -94,13 +95,14 @@ impl Bucket {
         Self { store: store.clone(), signer: store, prefix, environment, _azurite: azurite }
     }
 
-    /// The names of all objects below a folder, relative to it.
+    /// The names of all objects below a folder, relative to it. In the tree, the signed metadata is left out.
     pub async fn names(&self, folder: &str) -> Vec<String> {
         let prefix = self.key(folder);
         let listed: Vec<_> = self.store.list(Some(&prefix)).try_collect().await.expect("a listing");
         let start = prefix.as_ref().len() + 1;
         let mut names: Vec<_> =
             listed.iter().map(|object| object.location.as_ref()[start..].to_owned()).collect();
+        names.retain(|name| folder != "MEDVImages" || !is_signed(name));
         names.sort();
         names
     }
@@ -125,6 +127,16 @@ impl Bucket {
                 Err(object_store::Error::NotFound { .. }) => {}
                 Err(error) => panic!("{name}: {error}"),
             }
+        }
+        tree
+    }
+
+    /// Everything in the tree, with its signed metadata.
+    pub async fn whole_tree(&self) -> BTreeMap<String, Vec<u8>> {
+        let mut tree = self.tree().await;
+        for name in self.names("MEDVImages/tuf").await {
+            let bytes = self.get(&format!("MEDVImages/tuf/{name}")).await;
+            tree.insert(format!("tuf/{name}"), bytes);
         }
         tree
     }

@@ -21,6 +21,11 @@ pub fn tree_of<'a>(
     paths
 }
 
+/// Reports whether a path of the tree is one of its signed metadata.
+pub fn is_signed(path: &str) -> bool {
+    path.starts_with("tuf/")
+}
+
 /// Reports whether a path of the tree is one of a file that belongs to no revision.
 pub fn is_document(path: &str) -> bool {
     DOCUMENTS.contains(&path.rsplit('/').next().unwrap_or(path))

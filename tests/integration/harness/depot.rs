@@ -8,7 +8,7 @@ use tempfile::TempDir;
 use super::broken_link::{BrokenLink, Fault};
 use super::bucket::Bucket;
 use super::command::{imagedepot, kill_after, run};
-use super::folder::files_below;
+use super::folder::{files_below, published_below};
 use super::postgres::TestDatabase;
 use super::server::{Server, ServerSetup};
 use super::{Database, Person, Store, eventually};
@@ -150,11 +150,11 @@ impl Depot {
         self.server.data().join("MEDVImages")
     }
 
-    /// The paths of all that is published.
+    /// The paths of all that is published, without what is signed about it.
     pub async fn tree_names(&self) -> Vec<String> {
         match &self.bucket {
             Some(bucket) => bucket.names("MEDVImages").await,
-            None => files_below(&self.tree()).into_keys().collect(),
+            None => published_below(&self.tree()).into_keys().collect(),
         }
     }
 

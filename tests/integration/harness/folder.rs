@@ -5,6 +5,8 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use super::channel_folder::is_signed;
+
 /// Every regular file below `root` by its path relative to it, with what the file system knows.
 ///
 /// Files that vanish while this looks are left out: the server works on.
@@ -24,6 +26,11 @@ pub fn files_below(root: &Path) -> BTreeMap<String, Metadata> {
         }
     }
     found
+}
+
+/// The same of a tree, without its signed metadata: that changes with everything, and has tests of its own.
+pub fn published_below(tree: &Path) -> BTreeMap<String, Metadata> {
+    files_below(tree).into_iter().filter(|(path, _)| !is_signed(path)).collect()
 }
 
 /// Returns what changes if a file is touched in any way except by a new link: its inode and both times.

@@ -123,6 +123,24 @@ impl Call {
         self
     }
 
+    /// The answer of a stream without end, as soon as its head is there. A refusal is read whole.
+    pub async fn begun(self) -> Answer {
+        let response = self.request.send().await.expect("an answer");
+        let status = response.status().as_u16();
+        let headers = response.headers().clone();
+        let refusal = if status < 400 {
+            bytes::Bytes::new()
+        } else {
+            response.bytes().await.expect("a refusal")
+        };
+        Answer { status, headers, body: refusal, question: self.shown }
+    }
+
+    /// The response itself, whose body is read piece by piece.
+    pub async fn response(self) -> reqwest::Response {
+        self.request.send().await.expect("an answer")
+    }
+
     /// The answer, or the reason why there is none: for servers that are killed meanwhile.
     pub async fn try_send(self) -> Result<Answer, reqwest::Error> {
         let response = self.request.send().await?;

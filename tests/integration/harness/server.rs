@@ -171,6 +171,18 @@ impl Server {
         self.memory("VmRSS:")
     }
 
+    /// The processor time that the process has used.
+    pub fn processor_time(&self) -> Duration {
+        let process = self.process.as_ref().expect("the server runs");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", process.id()))
+            .expect("read the server's state");
+        let (_, fields) = stat.rsplit_once(") ").expect("the name ends");
+        let ticks: Vec<u64> =
+            fields.split(' ').skip(11).take(2).map(|field| field.parse().expect("ticks")).collect();
+        // A tick is a hundredth of a second on every Linux.
+        Duration::from_millis(ticks.iter().sum::<u64>() * 10)
+    }
+
     fn memory(&self, field: &str) -> u64 {
         let process = self.process.as_ref().expect("the server runs");
         let status = std::fs::read_to_string(format!("/proc/{}/status", process.id()))

@@ -40,6 +40,9 @@ pub enum Given {
     Requested,
     /// A client on record, which asked about the image.
     Checked,
+    Webhook,
+    /// A webhook, and an event that is to be sent to it.
+    Delivery,
 }
 
 /// The body of the call.
@@ -57,8 +60,11 @@ pub enum Body {
     /// The bytes of an upload.
     Tus,
     TusHeaders,
+    /// None; the answer is a stream without end.
+    Endless,
     /// What a client did.
     Report,
+    Webhook,
 }
 
 /// The outcome of an operation for a caller who is confined to other images.
@@ -97,8 +103,13 @@ impl Body {
             Self::Report => {
                 json!({"image": image, "channel": "test", "revision": 1, "status": "applied"})
             }
+            Self::Webhook => {
+                json!({"name": name, "url": "https://127.0.0.1:1/", "types": ["image.created"]})
+            }
             Self::Upload => json!({"image": image, "revision": 1, "role": "ckm", "size": 3}),
-            Self::Nothing | Self::Bytes | Self::Tus | Self::TusHeaders => return None,
+            Self::Nothing | Self::Bytes | Self::Tus | Self::TusHeaders | Self::Endless => {
+                return None;
+            }
         })
     }
 }
@@ -132,7 +143,8 @@ impl Operation {
 }
 
 pub fn operations() -> Vec<Operation> {
-    let groups = [for_everyone(), of_images(), of_files(), of_channels(), of_access()];
+    let groups =
+        [for_everyone(), of_images(), of_files(), of_channels(), of_access(), of_webhooks()];
     groups.into_iter().flatten().collect()
 }
 
@@ -145,6 +157,7 @@ fn for_everyone() -> Vec<Operation> {
         open("GET /livez"),
         open("GET /readyz"),
         open("GET /api/v1/keys"),
+        open("GET /api/v1/trust/root.json"),
         open("OPTIONS /api/v1/uploads"),
         open("OPTIONS /api/v1/uploads/{upload}"),
         open("OPTIONS /api/v1/images/{image}/revisions/{revision}/files/{role}"),
@@ -259,6 +272,9 @@ fn of_access() -> Vec<Operation> {
         concerned(all("GET /api/v1/whoami", EVERYONE, Given::Nothing)),
         concerned(all("GET /metrics", READERS, Given::Promoted)),
         all("GET /api/v1/audit", ADMINS, Given::Image),
+        all("GET /api/v1/events", READERS, Given::Image)
+            .but_elsewhere(Elsewhere::NotShown)
+            .sends(Body::Endless),
         all("GET /api/v1/users", ADMINS, Given::User),
         all("POST /api/v1/users", ADMINS, Given::Nothing).sends(Body::User),
         all("GET /api/v1/users/{name}", ADMINS, Given::User),
@@ -273,5 +289,21 @@ fn of_access() -> Vec<Operation> {
         all("POST /api/v1/certificate-mappings", ADMINS, Given::Nothing).sends(Body::Mapping),
         all("GET /api/v1/certificate-mappings/{name}", ADMINS, Given::Mapping),
         all("DELETE /api/v1/certificate-mappings/{name}", ADMINS, Given::Mapping),
+    ]
+}
+
+fn of_webhooks() -> Vec<Operation> {
+    let all = |call, given| Operation::new(call, ADMINS, given);
+    vec![
+        all("GET /api/v1/webhooks", Given::Webhook),
+        all("POST /api/v1/webhooks", Given::Nothing).sends(Body::Webhook),
+        all("GET /api/v1/webhooks/{webhook}", Given::Webhook),
+        all("PATCH /api/v1/webhooks/{webhook}", Given::Webhook)
+            .sends(Body::Fixed(json!({"active": false}))),
+        all("DELETE /api/v1/webhooks/{webhook}", Given::Webhook),
+        all("POST /api/v1/webhooks/{webhook}/rotate", Given::Webhook),
+        all("POST /api/v1/webhooks/{webhook}/test", Given::Webhook),
+        all("GET /api/v1/webhooks/{webhook}/deliveries", Given::Webhook),
+        all("POST /api/v1/webhooks/{webhook}/deliveries/{delivery}/retry", Given::Delivery),
     ]
 }

@@ -207,6 +207,10 @@ refusals! {
         "There is no client of this id on record, or it asked only about images that the caller may not know of.";
     UserNotFound: NOT_FOUND, "user_not_found", GiveUp, catalog Error::AccountNotFound,
         "There is no user of this name.";
+    WebhookNotFound: NOT_FOUND, "webhook_not_found", GiveUp, catalog Error::WebhookNotFound,
+        "There is no webhook of this id.";
+    DeliveryNotFound: NOT_FOUND, "delivery_not_found", GiveUp, catalog Error::DeliveryNotFound,
+        "The webhook has no delivery of this id, or it was kept for as long as the settings say.";
     TokenNotFound: NOT_FOUND, "token_not_found", GiveUp, catalog Error::TokenNotFound,
         "There is no token of this id, or the caller may not know of it.";
     CertificateMappingNotFound: NOT_FOUND, "certificate_mapping_not_found", GiveUp, catalog Error::CertificateMappingNotFound,
@@ -277,6 +281,8 @@ refusals! {
         "The bytes do not have the checksum that came with them; none of them were kept.";
     TooManyUploads: TOO_MANY_REQUESTS, "too_many_uploads", Wait, retry 60, catalog Error::TooManyUploads { .. },
         "The caller has too many open uploads; finish or delete some.";
+    TooManyWebhooks: CONFLICT, "too_many_webhooks", GiveUp, catalog Error::TooManyWebhooks(_),
+        "The depot has as many webhooks as it may have; delete one first.";
     IdempotencyKeyReused: CONFLICT, "idempotency_key_reused", GiveUp,
         "The Idempotency-Key was used before with another request, or when the caller had other rights; use a new key.";
     IdempotencyUnanswered: CONFLICT, "idempotency_unanswered", GiveUp,

@@ -4,6 +4,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use super::depot::{Fault, Shared};
 use super::*;
+use crate::client::state_file;
 
 const STOP: Fault = Fault::Hold { after: 5_000_000 };
 
@@ -185,7 +186,7 @@ async fn a_record_that_cannot_be_read_begins_anew() {
 #[test]
 fn the_state_folder_follows_the_environment() {
     let folder = |pairs: &'static [(&str, &str)]| {
-        resume_state::folder(&|name| {
+        state_file::folder(&|name| {
             pairs.iter().find(|(key, _)| *key == name).map(|(_, value)| value.into())
         })
     };

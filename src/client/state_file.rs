@@ -1,19 +1,15 @@
-//! The file in which a push is recorded: its folder, name and lock, and writes that survive a power failure.
+//! A file in which a command records what the next one has to know: its folder, name and lock, and writes that survive a
+//! power failure.
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::locked_file;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use sha2::{Digest as _, Sha256};
-
-use super::super::super::locked_file;
-use super::super::image::Image;
-use super::super::source::Source;
 
 /// The file mode: the paths in the file are private to the user.
 const OWNER_ONLY: u32 = 0o600;
@@ -54,7 +50,7 @@ impl Place {
         &self.record
     }
 
-    /// Reads the record. A record that cannot be read is ignored: the server removes the draft in time.
+    /// Reads the record. A record that cannot be read is ignored.
     pub fn read<T: DeserializeOwned>(&self) -> Option<T> {
         serde_json::from_slice(&fs::read(&self.record).ok()?).ok()
     }
@@ -85,25 +81,8 @@ impl Drop for Place {
     /// removal.
     fn drop(&mut self) {
         if !self.record.exists() {
-            // If it stays, the next push of these files takes it.
+            // If it stays, the next command takes it.
             let _ = fs::remove_file(&self.lock);
         }
     }
-}
-
-/// Returns a key that is the same only for the same command line in the same folder.
-pub fn key(server: &str, image: &Image, sources: &[Source]) -> String {
-    let mut hasher = Sha256::new();
-    let mut add = |part: &[u8]| {
-        hasher.update((part.len() as u64).to_le_bytes());
-        hasher.update(part);
-    };
-    add(server.as_bytes());
-    add(image.name.as_bytes());
-    add(image.kind.to_string().as_bytes());
-    for source in sources {
-        add(source.role.as_bytes());
-        add(source.absolute_path().as_os_str().as_bytes());
-    }
-    hex::encode(&hasher.finalize()[..16])
 }
