@@ -1,4 +1,7 @@
 //! The OpenAPI document, generated from the operations themselves.
+//!
+//! The generated document is committed, and the server serves the committed text: to generate it takes 30 MiB of small
+//! allocations.
 
 mod choices;
 mod enum_names;
@@ -11,6 +14,8 @@ mod security;
 #[cfg(test)]
 mod tests;
 
+use bytes::Bytes;
+use serde_json::json;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::tag::TagBuilder;
 use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder};
@@ -18,7 +23,7 @@ use utoipa::openapi::{LicenseBuilder, RefOr, Required, Schema};
 use utoipa_actix_web::AppExt as _;
 
 use self::parts::Schemas;
-use super::routes::operations;
+use super::routes::described_operations;
 
 const DESCRIPTION: &str = "The repository from which an organisation's machines get their virtual-machine images.
 
@@ -51,7 +56,7 @@ pub fn document() -> OpenApi {
     let (_, mut collected) = actix_web::App::new()
         .into_utoipa_app()
         .openapi(base())
-        .configure(operations)
+        .configure(described_operations)
         .split_for_parts();
     let items = collected.paths.paths.values_mut();
     for operation in
@@ -91,14 +96,22 @@ fn unwrap_optional_body(operation: &mut Operation) {
     }
 }
 
-/// Returns the text of the document that is committed.
+/// The document as it was generated when this binary was built, with a line end.
+pub const COMMITTED: &str = include_str!("../../openapi/imagedepot.json");
+
+/// The line of the document before which the servers belong.
+const AFTER_SERVERS: &str = "\n  \"paths\": {";
+
+/// Generates the text of the document that is to be committed.
 pub fn document_text() -> String {
-    text_of(&document())
+    document().to_pretty_json().unwrap_or_default() + "\n"
 }
 
-/// Returns the text of a document. The one that is served also contains the server's address.
-pub fn text_of(document: &OpenApi) -> String {
-    document.to_pretty_json().unwrap_or_default() + "\n"
+/// Returns the text to serve: the committed document, with the address at which callers reach this server.
+pub fn served_text(public_url: Option<&str>) -> Bytes {
+    let Some(url) = public_url else { return Bytes::from_static(COMMITTED.as_bytes()) };
+    let servers = format!("\n  \"servers\": {},{AFTER_SERVERS}", json!([{"url": url}]));
+    COMMITTED.replacen(AFTER_SERVERS, &servers, 1).into()
 }
 
 fn base() -> OpenApi {

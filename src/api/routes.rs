@@ -1,7 +1,9 @@
 //! Every route in one list.
 
+use actix_web::dev::HttpServiceFactory;
 use actix_web::guard::fn_guard;
 use actix_web::{Route, web};
+use utoipa_actix_web::OpenApiFactory;
 use utoipa_actix_web::scope::scope;
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -15,24 +17,69 @@ use super::{
 };
 use crate::wire;
 
-/// Registers every operation of the API.
+/// The place below which most operations are.
+const BELOW: &str = "/api/v1";
+
+/// Takes operations: to serve them, or to describe them as well.
+trait Registry {
+    fn service<F: HttpServiceFactory + OpenApiFactory + 'static>(
+        &mut self,
+        operation: F,
+    ) -> &mut Self;
+}
+
+impl Registry for web::ServiceConfig {
+    fn service<F: HttpServiceFactory + OpenApiFactory + 'static>(
+        &mut self,
+        operation: F,
+    ) -> &mut Self {
+        Self::service(self, operation)
+    }
+}
+
+impl Registry for ServiceConfig<'_> {
+    fn service<F: HttpServiceFactory + OpenApiFactory + 'static>(
+        &mut self,
+        operation: F,
+    ) -> &mut Self {
+        ServiceConfig::service(self, operation)
+    }
+}
+
+/// Registers every operation of the API to be served. The descriptions are left out: each worker would build all of
+/// them, megabytes in small pieces, to throw them away.
+pub fn operations(config: &mut web::ServiceConfig) {
+    health_checks(config);
+    config.service(web::scope(BELOW).configure(below));
+}
+
+/// Registers every operation of the API with its description.
+pub fn described_operations(config: &mut ServiceConfig) {
+    health_checks(config);
+    config.service(scope(BELOW).configure(|config: &mut ServiceConfig| below(config)));
+}
+
+fn health_checks(config: &mut impl Registry) {
+    config.service(health::livez).service(health::readyz).service(health::metrics);
+}
+
+/// Registers the operations below [`BELOW`].
 ///
 /// The router tries one route after the other, and each route with a name in its path by a regular expression, which
 /// took a twelfth of the CPU time of an update check. The operations that a fleet uses therefore come first.
-pub fn operations(config: &mut ServiceConfig) {
-    config.service(health::livez).service(health::readyz).service(health::metrics).service(
-        scope("/api/v1")
-            .service(update_check::check)
-            .service(update_check::check_many)
-            .service(reports::create)
-            .service(explain::show)
-            .configure(images_and_their_bytes)
-            .configure(channels_and_what_they_offer)
-            .configure(callers_and_upkeep),
-    );
+fn below(config: &mut impl Registry) {
+    config
+        .service(update_check::check)
+        .service(update_check::check_many)
+        .service(reports::create)
+        .service(explain::show);
+    images_and_their_bytes(config);
+    channels_and_what_they_offer(config);
+    callers_and_upkeep(config);
+    receivers_of_events(config);
 }
 
-fn images_and_their_bytes(config: &mut ServiceConfig) {
+fn images_and_their_bytes(config: &mut impl Registry) {
     config
         .service(images::list)
         .service(images::create)
@@ -62,7 +109,7 @@ fn images_and_their_bytes(config: &mut ServiceConfig) {
         .service(revisions::revoke);
 }
 
-fn channels_and_what_they_offer(config: &mut ServiceConfig) {
+fn channels_and_what_they_offer(config: &mut impl Registry) {
     config
         .service(channels::list)
         .service(channels::create)
@@ -91,7 +138,7 @@ fn channels_and_what_they_offer(config: &mut ServiceConfig) {
         .service(publications::reconcile);
 }
 
-fn callers_and_upkeep(config: &mut ServiceConfig) {
+fn callers_and_upkeep(config: &mut impl Registry) {
     config
         .service(users::list)
         .service(users::create)
@@ -114,11 +161,10 @@ fn callers_and_upkeep(config: &mut ServiceConfig) {
         .service(status::show)
         .service(whoami::show)
         .service(audit::list)
-        .service(events::follow)
-        .configure(receivers_of_events);
+        .service(events::follow);
 }
 
-fn receivers_of_events(config: &mut ServiceConfig) {
+fn receivers_of_events(config: &mut impl Registry) {
     config
         .service(webhooks::list)
         .service(webhooks::create)

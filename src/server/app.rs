@@ -11,7 +11,6 @@ use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::web::{self, Data};
 use actix_web::{App, Error, HttpServer, ResponseError as _};
 use metrics_exporter_prometheus::PrometheusHandle;
-use utoipa_actix_web::AppExt as _;
 
 use super::error::ServerError;
 use super::start::Opened;
@@ -123,15 +122,14 @@ impl Shared {
 
     pub(super) fn new(depot: Depot, observer: Observer, config: &Config) -> Self {
         let alias = &config.tree.alias;
-        let mut document = openapi::document();
-        if let Some(url) = &depot.links.public_url {
-            document.servers = Some(vec![utoipa::openapi::Server::new(url.as_str())]);
-        }
+        let text = openapi::served_text(depot.links.public_url.as_ref().map(AsRef::as_ref));
         Self {
             depot: Data::new(depot),
             observer: Data::new(observer),
-            routes: Data::new(Routes::of(&document).with_files_below(&format!("/{alias}"))),
-            document: Data::new(DocumentText(openapi::text_of(&document).into())),
+            routes: Data::new(
+                Routes::of(openapi::COMMITTED).with_files_below(&format!("/{alias}")),
+            ),
+            document: Data::new(DocumentText(text)),
             cors: config.access.cors.as_slice().into(),
         }
     }
@@ -158,9 +156,7 @@ pub(super) fn app(
         .app_data(web::PayloadConfig::new(body::LARGE))
         .app_data(web::PathConfig::default().error_handler(|_, _| Problem::not_found().into()))
         .app_data(web::QueryConfig::default().error_handler(|error, _| of_query(&error).into()))
-        .into_utoipa_app()
         .configure(routes::operations)
-        .into_app()
         .configure(|config| routes::files_and_pages(config, &links))
         .default_service(web::to(fallback::not_found_anywhere))
         .wrap(from_fn(idempotency::answer_repeats))

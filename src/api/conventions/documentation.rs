@@ -31,5 +31,5 @@ async fn to_page() -> HttpResponse {
     HttpResponse::PermanentRedirect().insert_header((header::LOCATION, "/docs/")).finish()
 }
 
-/// The text of the document, generated once.
+/// The text of the document that is served.
 pub struct DocumentText(pub web::Bytes);

@@ -1,9 +1,10 @@
 //! Every path of the OpenAPI document with its methods, and the query parameters of each method: the router itself does
 //! not provide them.
 
+use std::collections::BTreeMap;
+
 use actix_web::http::Method;
-use utoipa::openapi::path::{Operation, ParameterIn};
-use utoipa::openapi::{OpenApi, RefOr};
+use serde::Deserialize;
 
 use crate::wire;
 
@@ -22,27 +23,39 @@ struct Route {
     parameters: Vec<Vec<String>>,
 }
 
+/// The part of the document that is read here.
+#[derive(Default, Deserialize)]
+struct Document {
+    paths: BTreeMap<String, Item>,
+}
+
+#[derive(Deserialize)]
+struct Item {
+    get: Option<Operation>,
+    head: Option<Operation>,
+    post: Option<Operation>,
+    put: Option<Operation>,
+    patch: Option<Operation>,
+    delete: Option<Operation>,
+}
+
+#[derive(Deserialize)]
+struct Operation {
+    #[serde(default)]
+    parameters: Vec<Parameter>,
+}
+
+#[derive(Deserialize)]
+struct Parameter {
+    name: String,
+    r#in: String,
+}
+
 impl Routes {
-    pub fn of(document: &OpenApi) -> Self {
-        let routes = document.paths.paths.iter().map(|(path, item)| {
-            let operations = [
-                ("GET", &item.get),
-                ("HEAD", item.head.as_ref().map_or(&item.get, |_| &item.head)),
-                ("POST", &item.post),
-                ("PUT", &item.put),
-                ("PATCH", &item.patch),
-                ("DELETE", &item.delete),
-            ];
-            let present = operations
-                .iter()
-                .filter_map(|(method, operation)| Some((*method, (*operation).as_ref()?)));
-            Route {
-                segments: segments(path).map(str::to_owned).collect(),
-                methods: present.clone().map(|(method, _)| method).collect(),
-                parameters: present.map(|(_, operation)| parameters(operation)).collect(),
-            }
-        });
-        Self(routes.collect())
+    /// Reads the routes from the text of the document. The document is part of the binary; tests show that it is valid.
+    pub fn of(document: &str) -> Self {
+        let document: Document = serde_json::from_str(document).unwrap_or_default();
+        Self(document.paths.iter().map(|(path, item)| Route::of(path, item)).collect())
     }
 
     /// Returns the query parameters of an operation, or none if there is no such operation, which is refused elsewhere.
@@ -77,6 +90,25 @@ impl Routes {
 }
 
 impl Route {
+    fn of(path: &str, item: &Item) -> Self {
+        let operations = [
+            ("GET", &item.get),
+            ("HEAD", if item.head.is_some() { &item.head } else { &item.get }),
+            ("POST", &item.post),
+            ("PUT", &item.put),
+            ("PATCH", &item.patch),
+            ("DELETE", &item.delete),
+        ];
+        let present = operations
+            .iter()
+            .filter_map(|(method, operation)| Some((*method, (*operation).as_ref()?)));
+        Self {
+            segments: segments(path).map(str::to_owned).collect(),
+            methods: present.clone().map(|(method, _)| method).collect(),
+            parameters: present.map(|(_, operation)| query_parameters(operation)).collect(),
+        }
+    }
+
     fn matches(&self, path: &[&str]) -> bool {
         if self.segments.last().is_some_and(|last| last == "**") {
             let fixed = &self.segments[..self.segments.len() - 1];
@@ -92,15 +124,11 @@ impl Route {
     }
 }
 
-fn parameters(operation: &Operation) -> Vec<String> {
-    let parameters = operation.parameters.iter().flatten();
+fn query_parameters(operation: &Operation) -> Vec<String> {
+    let parameters = operation.parameters.iter();
     parameters
-        .filter_map(|parameter| match parameter {
-            RefOr::T(parameter) if parameter.parameter_in == ParameterIn::Query => {
-                Some(parameter.name.clone())
-            }
-            _ => None,
-        })
+        .filter(|parameter| parameter.r#in == "query")
+        .map(|parameter| parameter.name.clone())
         .collect()
 }
 

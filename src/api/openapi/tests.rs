@@ -1,13 +1,15 @@
-//! Tests that the server accepts the examples in the document.
+//! Tests that the server accepts the examples in the document, and what it reads from the committed text.
 
 use std::collections::BTreeSet;
 
+use actix_web::http::Method;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::api::assignments::{NewPromotion, NewRollback};
 use crate::api::certificate_mappings::NewMapping;
 use crate::api::channels::{ChannelWords, NewChannel};
+use crate::api::conventions::documented_routes::Routes;
 use crate::api::images::{ChangedImage, NewImage};
 use crate::api::pins::NewPin;
 use crate::api::reports::NewReport;
@@ -67,4 +69,24 @@ fn every_example_of_a_body_that_callers_send_is_accepted() {
         let example = &document["components"]["schemas"][name]["example"];
         accept(example).unwrap_or_else(|error| panic!("{name}: {error} in {example}"));
     }
+}
+
+#[test]
+fn the_committed_document_has_the_methods_and_query_parameters_of_each_path() {
+    let routes = Routes::of(super::COMMITTED);
+    let path = "/api/v1/images/win7-office";
+    assert_eq!(routes.allowed(path).as_deref(), Some("GET, HEAD, PATCH, DELETE"));
+    let known = routes.parameters("/api/v1/audit", &Method::GET).unwrap();
+    assert!(known.iter().any(|name| name == "caller"), "{known:?}");
+    assert!(routes.parameters(path, &Method::PUT).is_none());
+}
+
+#[test]
+fn the_served_document_is_the_committed_one_with_the_servers_address() {
+    let url = "https://images.example.com/depot/";
+    let served: Value = serde_json::from_slice(&super::served_text(Some(url))).unwrap();
+    let mut committed: Value = serde_json::from_str(super::COMMITTED).unwrap();
+    assert_eq!(super::served_text(None), super::COMMITTED);
+    committed["servers"] = json!([{"url": url}]);
+    assert_eq!(served, committed);
 }
