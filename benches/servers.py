@@ -137,11 +137,13 @@ class Imagedepot(Server):
             )
         self.wait_until_up("/readyz")
 
+    def credentials(self):
+        return {"Authorization": "Basic " + base64.b64encode(f"admin:{PASSWORD}".encode()).decode()}
+
     def api(self, method, path, body=None):
         """Calls the API; returns the answer's JSON, if there is any."""
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=600)
-        credentials = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
-        headers = {"Authorization": f"Basic {credentials}"}
+        headers = self.credentials()
         if body is not None:
             headers["Content-Type"] = "application/json"
         connection.request(method, "/api/v1" + path, json.dumps(body) if body is not None else None, headers)
@@ -153,8 +155,7 @@ class Imagedepot(Server):
 
     def metrics(self):
         connection = http.client.HTTPConnection("127.0.0.1", self.http_port, timeout=60)
-        credentials = base64.b64encode(f"admin:{PASSWORD}".encode()).decode()
-        connection.request("GET", "/metrics", headers={"Authorization": f"Basic {credentials}"})
+        connection.request("GET", "/metrics", headers=self.credentials())
         return connection.getresponse().read().decode()
 
     def put(self, file, revision):

@@ -1,6 +1,7 @@
 //! The tree's signed metadata, as clients of The Update Framework and our own see it: over HTTP, from a plain nginx over
 //! the published folder, and from what lies in a bucket.
 
+mod killed;
 mod refusals;
 mod signing;
 
@@ -8,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::generated_clients::installed;
-use crate::harness::actions::ckm;
+use crate::harness::actions::{ckm, index};
 use crate::harness::command::{Finished, imagedepot, run};
 use crate::harness::static_site::StaticSite;
 use crate::harness::{
@@ -16,7 +17,7 @@ use crate::harness::{
 };
 
 on_both_databases![
-    python_tuf_follows_promotions_and_rotations,
+    python_tuf_and_tough_follow_promotions_and_rotations,
     our_client_follows_promotions_and_rotations,
 ];
 on_both_databases_and_stores![a_copy_of_the_tree_is_believed];
@@ -51,6 +52,13 @@ impl Machine {
         python.arg(SCRIPT).args([self.path("root.json"), self.path("python")]);
         python.args([tree, target]).arg(self.path("fetched"));
         run(python.env("PYTHONDONTWRITEBYTECODE", "1").take()).await
+    }
+
+    /// Fetches a file with tough.
+    pub async fn fetch_with_tough(&self, tree: &str, target: &str) -> Finished {
+        let mut tough = Command::new(installed("IMAGEDEPOT_TEST_TOUGH", "tough", "tough-fetch"));
+        tough.args([self.path("root.json"), self.path("tough")]).args([tree, target]);
+        run(tough.arg(self.path("fetched")).take()).await
     }
 
     /// Pulls what production offers of win7-office.
@@ -122,7 +130,7 @@ pub async fn wait_until_signed(depot: &Depot, target: &str) {
 
 pub async fn published_timestamp(depot: &Depot) -> Option<Vec<u8>> {
     match &depot.bucket {
-        Some(bucket) => Some(bucket.get("MEDVImages/tuf/timestamp.json").await),
+        Some(bucket) => bucket.find("MEDVImages/tuf/timestamp.json").await,
         None => std::fs::read(depot.tree().join("tuf/timestamp.json")).ok(),
     }
 }
@@ -141,7 +149,7 @@ async fn promote_next(depot: &Depot, seed: u64) -> u64 {
     revision
 }
 
-async fn python_tuf_follows_promotions_and_rotations(database: Database) {
+async fn python_tuf_and_tough_follow_promotions_and_rotations(database: Database) {
     let depot = Depot::start(database).await;
     depot.admin().published_image("win7-office", "production").await;
     let (machine, tree) = (Machine::new(&depot, "machine").await, tree_over_http(&depot));
@@ -155,11 +163,15 @@ async fn python_tuf_follows_promotions_and_rotations(database: Database) {
         let target = format!("win7-office_{step}.ckm.index");
         wait_until_signed(&depot, &target).await;
         machine.fetch_with_python(&tree, &target).await.successful();
+        machine.fetch_with_tough(&tree, &target).await.successful();
+        assert!(machine.fetched() == index(step));
     }
     // Metadata, not bytes: the image itself came once.
     let told = machine.fetch_with_python(&tree, "channel.json").await.successful();
     assert!(told.stdout.starts_with("fetched"), "{}", told.stdout);
     let told = machine.fetch_with_python(&tree, "secret_1.ckm").await.successful();
+    assert_eq!(told.stdout.trim(), "not listed");
+    let told = machine.fetch_with_tough(&tree, "secret_1.ckm").await.successful();
     assert_eq!(told.stdout.trim(), "not listed");
 }
 
@@ -192,6 +204,8 @@ async fn a_copy_of_the_tree_is_believed(database: Database, store: Store) {
     let machine = Machine::new(&depot, "machine").await;
     machine.fetch_with_python(&copy, "win7-office_1.ckm").await.successful();
     assert!(machine.fetched() == ckm(1));
+    machine.fetch_with_tough(&copy, "win7-office_1.ckm.index").await.successful();
+    assert!(machine.fetched() == index(1));
     machine.pull(&copy).await.successful();
     assert!(machine.pulled("win7-office_1.ckm") == ckm(1));
     assert_eq!(machine.verify(&copy).await.successful().last_line()["absent"], 0);

@@ -146,6 +146,12 @@ impl Bucket {
         object.bytes().await.expect("its bytes").to_vec()
     }
 
+    /// Returns an object that may not be there yet.
+    pub async fn find(&self, path: &str) -> Option<Vec<u8>> {
+        let object = self.store.get(&self.key(path)).await.ok()?;
+        Some(object.bytes().await.ok()?.to_vec())
+    }
+
     pub async fn put(&self, path: &str, bytes: &[u8]) {
         self.store.put(&self.key(path), bytes.to_vec().into()).await.expect("put an object");
     }

@@ -1,5 +1,5 @@
 //! What a client does not believe: a tree that was tampered with, an older one, a frozen one, one of two generations, and
-//! another depot's. python-tuf and our client refuse each for the right reason, and take a mirror that is behind.
+//! another depot's. python-tuf, tough and our client refuse each for the right reason, and take a mirror that is behind.
 
 use std::time::Duration;
 
@@ -21,11 +21,13 @@ fn bin_of(site: &StaticSite, copy: &str, target: &str) -> String {
     format!("{copy}/{}", holding.pop().expect("a bin has the target"))
 }
 
-/// Both clients refuse, python-tuf with this error and ours with these words.
-async fn are_refused(machine: &Machine, tree: &str, error: &str, words: &str) {
+/// All clients refuse: python-tuf with this error, tough with these words, and ours with others.
+async fn are_refused(machine: &Machine, tree: &str, error: &str, tough: &str, words: &str) {
     let python = machine.fetch_with_python(tree, "win7-office_2.ckm").await;
     assert_eq!(python.code, 1, "{}{}", python.stdout, python.stderr);
     assert!(python.stdout.contains(error), "{}", python.stdout);
+    let told = machine.fetch_with_tough(tree, "win7-office_2.ckm").await;
+    assert_eq!((told.code, told.stdout.contains(tough)), (1, true), "{}", told.stdout);
     let ours = machine.pull(tree).await;
     assert_eq!(ours.code, 7, "{}{}", ours.stdout, ours.stderr);
     assert!(ours.stderr.contains(words), "{}", ours.stderr);
@@ -46,12 +48,21 @@ async fn every_kind_of_false_tree_is_refused_for_its_own_reason() {
     // A mirror that is behind is taken by who has seen nothing newer.
     let early = machine("early").await;
     early.fetch_with_python(&behind, "win7-office_1.ckm").await.successful();
+    early.fetch_with_tough(&behind, "win7-office_1.ckm").await.successful();
     early.pull(&behind).await.successful();
 
     let late = machine("late").await;
     late.fetch_with_python(&right, "win7-office_2.ckm").await.successful();
+    late.fetch_with_tough(&right, "win7-office_2.ckm").await.successful();
     late.pull(&right).await.successful();
-    are_refused(&late, &behind, "BadVersionNumberError", "is older than what was seen").await;
+    are_refused(
+        &late,
+        &behind,
+        "BadVersionNumberError",
+        "when we had previously fetched version",
+        "is older than what was seen",
+    )
+    .await;
 
     // Somebody changes the metadata, with or without a fitting version.
     let tampered = site.copy(&depot, "tampered").await;
@@ -61,6 +72,8 @@ async fn every_kind_of_false_tree_is_refused_for_its_own_reason() {
     let python =
         machine("tampered-1").await.fetch_with_python(&tampered, "win7-office_2.ckm").await;
     assert!(python.stdout.contains("UnsignedMetadataError"), "{}", python.stdout);
+    let tough = machine("tampered-3").await.fetch_with_tough(&tampered, "win7-office_2.ckm").await;
+    assert!(tough.stdout.contains("Failed to verify"), "{}", tough.stdout);
     site.write("tampered/tuf/timestamp.json", b"{}");
     let ours = machine("tampered-2").await.pull(&tampered).await;
     assert_eq!((ours.code, ours.stderr.contains("cannot be read")), (7, true), "{}", ours.stderr);
@@ -70,7 +83,14 @@ async fn every_kind_of_false_tree_is_refused_for_its_own_reason() {
     let mut bytes = site.read("other/win7-office_2.ckm");
     bytes[1000] ^= 1;
     site.write("other/win7-office_2.ckm", &bytes);
-    are_refused(&machine("bytes").await, &other, "LengthOrHashMismatchError", "digest").await;
+    are_refused(
+        &machine("bytes").await,
+        &other,
+        "LengthOrHashMismatchError",
+        "Hash mismatch for",
+        "digest",
+    )
+    .await;
 
     // Files of two generations.
     let mixed = site.copy(&depot, "mixed").await;
@@ -79,16 +99,28 @@ async fn every_kind_of_false_tree_is_refused_for_its_own_reason() {
     let before: u64 = version.parse::<u64>().expect("a number") - 1;
     let old = site.read(&format!("mixed/tuf/{before}.{name}"));
     site.write(&new, &old);
-    are_refused(&machine("mixed").await, &mixed, "BadVersionNumberError", "another generation")
-        .await;
+    are_refused(
+        &machine("mixed").await,
+        &mixed,
+        "BadVersionNumberError",
+        "version",
+        "another generation",
+    )
+    .await;
 
     // Another depot, with the same names.
     let stranger = Depot::start(Database::Sqlite).await;
     stranger.admin().published_image("win7-office", "production").await;
     wait_until_signed(&stranger, "win7-office_1.ckm").await;
     let foreign = tree_over_http(&stranger);
-    are_refused(&machine("foreign").await, &foreign, "UnsignedMetadataError", "not signed by")
-        .await;
+    are_refused(
+        &machine("foreign").await,
+        &foreign,
+        "UnsignedMetadataError",
+        "Failed to verify",
+        "not signed by",
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -102,7 +134,8 @@ async fn a_frozen_tree_is_refused_when_its_time_is_over() {
     let machine = Machine::new(&depot, "machine").await;
     machine.pull(&frozen).await.successful();
     tokio::time::sleep(Duration::from_secs(7)).await;
-    are_refused(&machine, &frozen, "ExpiredMetadataError", "expired at").await;
+    are_refused(&machine, &frozen, "ExpiredMetadataError", "metadata is expired", "expired at")
+        .await;
     // The depot itself has signed again meanwhile.
     machine.pull(&tree_over_http(&depot)).await.successful();
     let shown = trust_command(&depot, &["show"]).await.successful().stdout;
