@@ -33,94 +33,104 @@ async fn are_refused(machine: &Machine, tree: &str, error: &str, tough: &str, wo
     assert!(ours.stderr.contains(words), "{}", ours.stderr);
 }
 
+/// A depot with two promotions, and a plain server with copies of its tree: from before the second, and from after it.
+struct Copies {
+    depot: Depot,
+    site: StaticSite,
+    behind: String,
+    right: String,
+}
+
+impl Copies {
+    async fn make() -> Self {
+        let depot = Depot::start(Database::Sqlite).await;
+        depot.admin().published_image("win7-office", "production").await;
+        wait_until_signed(&depot, "win7-office_1.ckm").await;
+        let site = StaticSite::start().await;
+        let behind = site.copy(&depot, "behind").await;
+        promote_next(&depot, 2).await;
+        wait_until_signed(&depot, "win7-office_2.ckm").await;
+        let right = site.copy(&depot, "right").await;
+        Self { depot, site, behind, right }
+    }
+
+    async fn machine(&self, name: &str) -> Machine {
+        Machine::new(&self.depot, name).await
+    }
+}
+
+#[tokio::test]
+async fn a_mirror_that_is_behind_is_taken_by_whoever_has_seen_nothing_newer() {
+    let copies = Copies::make().await;
+    let (early, late) = (copies.machine("early").await, copies.machine("late").await);
+    let (behind, right) = (&copies.behind, &copies.right);
+    early.fetch_with_python(behind, "win7-office_1.ckm").await.successful();
+    early.fetch_with_tough(behind, "win7-office_1.ckm").await.successful();
+    early.pull(behind).await.successful();
+
+    late.fetch_with_python(right, "win7-office_2.ckm").await.successful();
+    late.fetch_with_tough(right, "win7-office_2.ckm").await.successful();
+    late.pull(right).await.successful();
+    let tough = "when we had previously fetched version";
+    are_refused(&late, behind, "BadVersionNumberError", tough, "is older than what was seen").await;
+}
+
 #[tokio::test]
 async fn every_kind_of_false_tree_is_refused_for_its_own_reason() {
-    let depot = Depot::start(Database::Sqlite).await;
-    depot.admin().published_image("win7-office", "production").await;
-    wait_until_signed(&depot, "win7-office_1.ckm").await;
-    let site = StaticSite::start().await;
-    let behind = site.copy(&depot, "behind").await;
-    promote_next(&depot, 2).await;
-    wait_until_signed(&depot, "win7-office_2.ckm").await;
-    let right = site.copy(&depot, "right").await;
-    let machine = async |name: &str| Machine::new(&depot, name).await;
+    let copies = Copies::make().await;
+    metadata_that_somebody_changed(&copies).await;
+    an_image_with_other_bytes(&copies).await;
+    files_of_two_generations(&copies).await;
+    another_depot_with_the_same_names(&copies).await;
+}
 
-    // A mirror that is behind is taken by who has seen nothing newer.
-    let early = machine("early").await;
-    early.fetch_with_python(&behind, "win7-office_1.ckm").await.successful();
-    early.fetch_with_tough(&behind, "win7-office_1.ckm").await.successful();
-    early.pull(&behind).await.successful();
-
-    let late = machine("late").await;
-    late.fetch_with_python(&right, "win7-office_2.ckm").await.successful();
-    late.fetch_with_tough(&right, "win7-office_2.ckm").await.successful();
-    late.pull(&right).await.successful();
-    are_refused(
-        &late,
-        &behind,
-        "BadVersionNumberError",
-        "when we had previously fetched version",
-        "is older than what was seen",
-    )
-    .await;
-
-    // Somebody changes the metadata, with or without a fitting version.
-    let tampered = site.copy(&depot, "tampered").await;
-    let bin = bin_of(&site, "tampered", "win7-office_2.ckm");
+/// With or without a fitting version.
+async fn metadata_that_somebody_changed(copies: &Copies) {
+    let site = &copies.site;
+    let tampered = site.copy(&copies.depot, "tampered").await;
+    let bin = bin_of(site, "tampered", "win7-office_2.ckm");
     let text = String::from_utf8(site.read(&bin)).expect("text");
     site.write(&bin, text.replace("win7-office", "win8-office").as_bytes());
-    let python =
-        machine("tampered-1").await.fetch_with_python(&tampered, "win7-office_2.ckm").await;
+    let machine = copies.machine("tampered-1").await;
+    let python = machine.fetch_with_python(&tampered, "win7-office_2.ckm").await;
     assert!(python.stdout.contains("UnsignedMetadataError"), "{}", python.stdout);
-    let tough = machine("tampered-3").await.fetch_with_tough(&tampered, "win7-office_2.ckm").await;
+    let tough = machine.fetch_with_tough(&tampered, "win7-office_2.ckm").await;
     assert!(tough.stdout.contains("Failed to verify"), "{}", tough.stdout);
     site.write("tampered/tuf/timestamp.json", b"{}");
-    let ours = machine("tampered-2").await.pull(&tampered).await;
+    let ours = copies.machine("tampered-2").await.pull(&tampered).await;
     assert_eq!((ours.code, ours.stderr.contains("cannot be read")), (7, true), "{}", ours.stderr);
+}
 
-    // The bytes of the image are other ones, of the same length.
-    let other = site.copy(&depot, "other").await;
-    let mut bytes = site.read("other/win7-office_2.ckm");
+/// Of the same length.
+async fn an_image_with_other_bytes(copies: &Copies) {
+    let other = copies.site.copy(&copies.depot, "other").await;
+    let mut bytes = copies.site.read("other/win7-office_2.ckm");
     bytes[1000] ^= 1;
-    site.write("other/win7-office_2.ckm", &bytes);
-    are_refused(
-        &machine("bytes").await,
-        &other,
-        "LengthOrHashMismatchError",
-        "Hash mismatch for",
-        "digest",
-    )
-    .await;
+    copies.site.write("other/win7-office_2.ckm", &bytes);
+    let machine = copies.machine("bytes").await;
+    are_refused(&machine, &other, "LengthOrHashMismatchError", "Hash mismatch for", "digest").await;
+}
 
-    // Files of two generations.
-    let mixed = site.copy(&depot, "mixed").await;
-    let new = bin_of(&site, "mixed", "win7-office_2.ckm");
+async fn files_of_two_generations(copies: &Copies) {
+    let site = &copies.site;
+    let mixed = site.copy(&copies.depot, "mixed").await;
+    let new = bin_of(site, "mixed", "win7-office_2.ckm");
     let (version, name) = new.rsplit('/').next().and_then(|n| n.split_once('.')).expect("a name");
     let before: u64 = version.parse::<u64>().expect("a number") - 1;
     let old = site.read(&format!("mixed/tuf/{before}.{name}"));
     site.write(&new, &old);
-    are_refused(
-        &machine("mixed").await,
-        &mixed,
-        "BadVersionNumberError",
-        "version",
-        "another generation",
-    )
-    .await;
+    let machine = copies.machine("mixed").await;
+    are_refused(&machine, &mixed, "BadVersionNumberError", "version", "another generation").await;
+}
 
-    // Another depot, with the same names.
+async fn another_depot_with_the_same_names(copies: &Copies) {
     let stranger = Depot::start(Database::Sqlite).await;
     stranger.admin().published_image("win7-office", "production").await;
     wait_until_signed(&stranger, "win7-office_1.ckm").await;
     let foreign = tree_over_http(&stranger);
-    are_refused(
-        &machine("foreign").await,
-        &foreign,
-        "UnsignedMetadataError",
-        "Failed to verify",
-        "not signed by",
-    )
-    .await;
+    let machine = copies.machine("foreign").await;
+    are_refused(&machine, &foreign, "UnsignedMetadataError", "Failed to verify", "not signed by")
+        .await;
 }
 
 #[tokio::test]
