@@ -39,6 +39,13 @@ pub async fn serve(
         let name = named.ok_or_else(Problem::not_found)?;
         return trust::serve(&visitor, &depot, name, &request).await;
     };
+    let entry = match entry {
+        TreeEntry::Document(channel, written) => {
+            let shown = snapshot.shown(&channel.channel.folder, &written).clone();
+            TreeEntry::Document(channel, shown)
+        }
+        other => other,
+    };
     drop(snapshot);
     match entry {
         TreeEntry::Document(channel, written) => {
