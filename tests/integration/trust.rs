@@ -1,6 +1,7 @@
 //! The tree's signed metadata, as clients of The Update Framework and our own see it: over HTTP, from a plain nginx over
 //! the published folder, and from what lies in a bucket.
 
+mod offline;
 mod refusals;
 mod signing;
 

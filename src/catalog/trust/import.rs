@@ -140,9 +140,11 @@ fn taken(
     };
     let documents = (imported.files > 0 || held.can_sign(signer.root, RoleName::Targets))
         .then(|| carried.documents().clone());
+    // Without a new root, keys that wait for one are needed.
+    let forgotten = if root.is_some() { unused(signer.root, &held.keys) } else { Vec::new() };
     let files: Vec<SignedFile> = root.into_iter().chain(files).chain(generation.files).collect();
     let signed = Signed { files, new_keys: Vec::new(), expected: held.number(RoleName::Timestamp) };
-    Ok(Taken { signed, forgotten: unused(signer.root, &held.keys), documents, imported })
+    Ok(Taken { signed, forgotten, documents, imported })
 }
 
 /// Fails if the file was made for another state of the keys, or too long ago.
