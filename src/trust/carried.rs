@@ -281,6 +281,10 @@ fn must_follow(next: &Root, before: &Root) -> Result<(), Trouble> {
     if next.header.version != before.header.version + 1 {
         return Err(Trouble::changed("the roots do not follow each other"));
     }
+    // Whoever signs compares names of keys, which some clients do not.
+    if next.keys.iter().any(|(id, key)| key.id() != *id) {
+        return Err(Trouble::changed("a key has the name of another one"));
+    }
     let roles = &next.roles;
     for role in [&roles.root, &roles.targets, &roles.snapshot, &roles.timestamp] {
         let known = role.keyids.iter().all(|id| next.keys.contains_key(id));

@@ -143,8 +143,9 @@ fn taken(
     // Without a new root, keys that wait for one are needed.
     let forgotten = if root.is_some() { unused(signer.root, &held.keys) } else { Vec::new() };
     let files: Vec<SignedFile> = root.into_iter().chain(files).chain(generation.files).collect();
-    let signed = Signed { files, new_keys: Vec::new(), expected: held.number(RoleName::Timestamp) };
-    Ok(Taken { signed, forgotten, documents, imported })
+    let expected = held.number(RoleName::Timestamp);
+    let all = Signed { files, new_keys: Vec::new(), expected };
+    Ok(Taken { signed: all, forgotten, documents, imported })
 }
 
 /// Fails if the file was made for another state of the keys, or too long ago.

@@ -113,7 +113,7 @@ async fn keys_move_elsewhere_and_promotions_wait_for_them(database: Database) {
         trust(&depot, &format!("sign @init {keys}")).await.successful();
     }
     assert_refused(&trust(&depot, "import @init").await, 7, "1 of 2 signatures");
-    assert_refused(&trust(&depot, "sign @init --key @init").await, 2, "no Ed25519 key");
+    assert_refused(&trust(&depot, "sign @init --key @root-1.pub").await, 2, "no Ed25519 key");
     assert_eq!(version(&newest_root(&depot).await), 1);
     // Two people may sign copies.
     std::fs::copy(path(&depot, "init"), path(&depot, "copy")).expect("a copy");
@@ -145,9 +145,9 @@ async fn keys_move_elsewhere_and_promotions_wait_for_them(database: Database) {
     let shown = trust(&depot, "show --output json").await.successful().last_line();
     assert_eq!(shown["pending"]["new"].as_array().map(Vec::len), Some(4), "{shown}");
 
-    sign_what_waits(&depot, "waiting").await;
-    assert_refused(&trust(&depot, "sign @waiting --key @root-1").await, 2, "needs no signature");
-    trust(&depot, "import @waiting").await.successful();
+    sign_what_waits(&depot, "request").await;
+    assert_refused(&trust(&depot, "sign @request --key @root-1").await, 2, "needs no signature");
+    trust(&depot, "import @request").await.successful();
     wait_until_signed(&depot, "win7-office_3.ckm").await;
     is_fetched(&machine, &tree, "win7-office_3.ckm").await;
     machine.pull(&tree).await.successful();
@@ -183,9 +183,9 @@ async fn a_file_that_is_too_old_is_refused_and_a_consistent_one_taken(database: 
     assert_refused(&trust(&depot, "import @twice").await, 6, "was signed meanwhile");
 
     sign_what_waits(&depot, "rest").await;
-    let text = std::fs::read_to_string(path(&depot, "rest")).expect("a file");
-    let changed = text.replace("\"length\":300000", "\"length\":300001");
-    assert!(changed != text, "it has the image");
+    let file = std::fs::read_to_string(path(&depot, "rest")).expect("a file");
+    let changed = file.replace("\"length\":300000", "\"length\":300001");
+    assert!(changed != file, "it has the image");
     std::fs::write(path(&depot, "changed"), changed).expect("another file");
     assert_eq!(trust(&depot, "import @changed").await.code, 7);
     trust(&depot, "import @rest").await.successful();
@@ -243,10 +243,10 @@ async fn a_restored_depot_waits_for_the_keys_that_are_elsewhere() {
     assert_eq!(version(&newest_root(&restored).await), 2);
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(restored.anonymous().get_tree("tuf/timestamp.json").await.status, 404);
-    trust(&restored, "pending --out @waiting").await.successful();
-    let sign = format!("sign @waiting --key {}", key.display());
+    trust(&restored, "pending --out @request").await.successful();
+    let sign = format!("sign @request --key {}", key.display());
     trust(&restored, &sign).await.successful();
-    trust(&restored, "import @waiting").await.successful();
+    trust(&restored, "import @request").await.successful();
     wait_until_signed(&restored, "win7-office_1.ckm").await;
     machine.pull(&tree_over_http(&restored)).await.successful();
 }
