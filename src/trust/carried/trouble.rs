@@ -4,7 +4,7 @@ use std::fmt;
 
 use crate::trust::key::KeyId;
 
-/// Those who have to sign.
+/// The keys of a role, which have to sign.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     /// The keys of the root in force, which clients have.
