@@ -10,11 +10,7 @@ use crate::harness::actions::ckm;
 use crate::harness::command::{Finished, imagedepot, run};
 use crate::harness::{Database, Depot, eventually, on_both_databases};
 
-on_both_databases![
-    keys_move_elsewhere_and_promotions_wait_for_them,
-    a_file_that_is_too_old_is_refused_and_a_consistent_one_taken,
-    the_server_s_keys_change_and_all_keys_come_back,
-];
+on_both_databases![keys_move_elsewhere_and_promotions_wait_for_them];
 
 /// The keys of a depot that are elsewhere, in files of their own: three for the root and one for the targets.
 const KEYS: [&str; 4] = ["root-1", "root-2", "root-3", "targets-1"];
@@ -51,8 +47,8 @@ const INIT: &str = "init --root @root-1.pub @root-2.pub @root-3.pub --root-thres
                     --targets @targets-1.pub --out @init";
 
 /// A depot with a revision in production, whose root and targets are signed elsewhere.
-async fn with_keys_elsewhere(database: Database) -> Depot {
-    let depot = Depot::start(database).await;
+async fn with_keys_elsewhere() -> Depot {
+    let depot = Depot::start(Database::Sqlite).await;
     depot.admin().published_image("win7-office", "production").await;
     wait_until_signed(&depot, "win7-office_1.ckm.index").await;
     make_keys(&depot).await;
@@ -160,8 +156,9 @@ async fn keys_move_elsewhere_and_promotions_wait_for_them(database: Database) {
     .await;
 }
 
-async fn a_file_that_is_too_old_is_refused_and_a_consistent_one_taken(database: Database) {
-    let depot = with_keys_elsewhere(database).await;
+#[tokio::test]
+async fn a_file_that_is_too_old_is_refused_and_a_consistent_one_taken() {
+    let depot = with_keys_elsewhere().await;
     let (machine, tree) = (Machine::new(&depot, "machine").await, tree_over_http(&depot));
     promote_next(&depot, 2).await;
     sign_what_waits(&depot, "bad").await;
@@ -194,8 +191,9 @@ async fn a_file_that_is_too_old_is_refused_and_a_consistent_one_taken(database: 
     assert_refused(&trust(&depot, "pending --out @none").await, 6, "nothing waits");
 }
 
-async fn the_server_s_keys_change_and_all_keys_come_back(database: Database) {
-    let depot = with_keys_elsewhere(database).await;
+#[tokio::test]
+async fn the_server_s_keys_change_and_all_keys_come_back() {
+    let depot = with_keys_elsewhere().await;
     let (machine, tree) = (Machine::new(&depot, "machine").await, tree_over_http(&depot));
     for role in ["root", "targets"] {
         let refused = trust(&depot, &format!("rotate {role}")).await;
@@ -228,7 +226,7 @@ async fn the_server_s_keys_change_and_all_keys_come_back(database: Database) {
 
 #[tokio::test]
 async fn a_restored_depot_waits_for_the_keys_that_are_elsewhere() {
-    let depot = with_keys_elsewhere(Database::Sqlite).await;
+    let depot = with_keys_elsewhere().await;
     let folder = tempfile::tempdir().expect("a folder");
     let place = folder.path().join("backups").display().to_string();
     let machine = Machine::of(&depot, folder.path().join("machine")).await;
