@@ -29,6 +29,13 @@ create table trust_file (
     constraint trust_file_key primary key (trust_role, version)
 );
 
+-- The documents of the tree as the signed metadata in force describes them, where keys that are elsewhere have signed it:
+-- readers get these until the next signing.
+create table trust_document (
+    path text primary key,
+    content text not null
+);
+
 create index trust_file_in_force on trust_file (changed_in) where superseded_at is null;
 create index trust_file_superseded on trust_file (superseded_at) where superseded_at is not null;
 

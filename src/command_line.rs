@@ -52,6 +52,10 @@ enum Command {
     /// Write the manual pages to a folder
     #[command(after_help = client::EXIT_CODES)]
     Man(manual::Args),
+    /// Make keys that are kept away from the server, and sign with them what is carried there
+    #[cfg(not(feature = "server"))]
+    #[command(after_help = client::EXIT_CODES)]
+    Trust(client::offline::Args),
     #[cfg(feature = "server")]
     #[command(flatten)]
     Server(server::Command),
@@ -83,6 +87,8 @@ impl CommandLine {
             Command::Daily(command) => Box::pin(command.run()).await,
             Command::Completion(args) => completion::run(&args, Self::command()),
             Command::Man(args) => manual::run(&args, Self::command()),
+            #[cfg(not(feature = "server"))]
+            Command::Trust(args) => client::offline::run(args),
             #[cfg(feature = "server")]
             Command::Server(command) => {
                 return Box::pin(command.run(self.config.as_deref())).await;

@@ -39,6 +39,13 @@ pub async fn serve(
         let name = named.ok_or_else(Problem::not_found)?;
         return trust::serve(&visitor, &depot, name, &request).await;
     };
+    let entry = match entry {
+        TreeEntry::Document(channel, written) => {
+            let shown = snapshot.shown(&channel.channel.folder, &written).clone();
+            TreeEntry::Document(channel, shown)
+        }
+        other => other,
+    };
     drop(snapshot);
     match entry {
         TreeEntry::Document(channel, written) => {
@@ -85,12 +92,14 @@ async fn opened(depot: &Depot, file: &TreeFile) -> Result<ServedFile, Problem> {
 
 fn document(channel: &ChannelOffer, written: WrittenDocument, now: DateTime<Utc>) -> ServedFile {
     let date = channel.channel.issued_at;
+    // A document that waits to be signed elsewhere is older than the channel, and the next one will have that date.
+    let is_newest = channel.documents.iter().any(|newest| newest.digest == written.digest);
     ServedFile {
         reader: BlobReader::bytes(written.content),
         identity: ContentIdentity::Bytes(written.digest),
         // The server's `Date` may be a second behind the clock, and no date may be later than it (RFC 9110 section
         // 8.8.2.1).
-        last_modified: (date + TimeDelta::seconds(1) <= now).then_some(date),
+        last_modified: (is_newest && date + TimeDelta::seconds(1) <= now).then_some(date),
         content_type: written.document.served_as().content_type.into(),
         cache_control: caching::of_channel(
             channel.channel.read_access,

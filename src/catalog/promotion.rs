@@ -80,7 +80,8 @@ impl Catalog {
         if let Some(same) = current.as_ref().filter(|current| current.revision_id == revision.id)
             && order.repeat.changes_nothing(&same.terms)
         {
-            return followed(&mut tx, &image, same.clone()).await.map(Promoted::from);
+            let same = same.clone();
+            return self.followed(&mut tx, &image, &channel.name, same).await.map(Promoted::from);
         }
         let place = Place { actor: context.actor, image: &image, channel: &channel };
         if channel.approvals > 0 {
@@ -275,7 +276,7 @@ impl Catalog {
         let image = living_image(&mut tx, image).await?;
         let channel = living_channel(&mut tx, channel).await?;
         let promotion = tx.assigned(image.id, channel.id).await?.ok_or(Error::NothingAssigned)?;
-        followed(&mut tx, &image, promotion).await
+        self.followed(&mut tx, &image, &channel.name, promotion).await
     }
 
     /// Returns the current offers of an image in all channels that it is assigned to.
@@ -285,10 +286,26 @@ impl Catalog {
         let mut list = Vec::new();
         for channel in tx.channels().await? {
             if let Some(promotion) = tx.assigned(image.id, channel.id).await? {
-                list.push((channel.name, followed(&mut tx, &image, promotion).await?));
+                let followed = self.followed(&mut tx, &image, &channel.name, promotion).await?;
+                list.push((channel.name, followed));
             }
         }
         Ok(list)
+    }
+
+    /// Returns an assignment, and whether the tree is up to date with it: its files are there, and are signed.
+    pub(super) async fn followed(
+        &self,
+        tx: &mut Tx,
+        image: &Image,
+        channel: &ChannelName,
+        promotion: Promotion,
+    ) -> Result<Assignment> {
+        let published = tx.count_published(promotion.channel_id, promotion.revision_id).await?;
+        let wanted = image.kind.roles().len();
+        let is_there = usize::try_from(published).is_ok_and(|published| published == wanted);
+        let published = is_there && self.snapshot().is_signed(&image.name, channel);
+        Ok(Assignment { promotion, published })
     }
 
     /// Returns an image's history after the given place, newest first.
@@ -322,20 +339,6 @@ pub(super) async fn wait_for_approval(
 /// Returns the newest entry of a history, if clients are offered its revision.
 fn in_force(latest: &Promotion) -> Option<&Promotion> {
     latest.offered_revision().map(|_| latest)
-}
-
-/// Returns an assignment, and whether the tree is up to date with it.
-pub(super) async fn followed(
-    tx: &mut Tx,
-    image: &Image,
-    promotion: Promotion,
-) -> Result<Assignment> {
-    let published = tx.count_published(promotion.channel_id, promotion.revision_id).await?;
-    let wanted = image.kind.roles().len();
-    Ok(Assignment {
-        promotion,
-        published: usize::try_from(published).is_ok_and(|published| published == wanted),
-    })
 }
 
 pub(super) async fn promotable_channel(

@@ -7,6 +7,7 @@
 mod certificates;
 mod documents;
 mod follow;
+mod held;
 mod load;
 mod picture;
 

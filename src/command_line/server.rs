@@ -54,7 +54,7 @@ pub enum Command {
     /// Manage API tokens and the key that signs them, over HTTP or directly in the catalog
     #[command(after_help = EXIT_CODES)]
     Token(token::TokenArgs),
-    /// Show, export and rotate the keys that sign the tree's metadata
+    /// Show, export and rotate the keys that sign the tree's metadata, also those that are kept elsewhere
     #[command(after_help = EXIT_CODES)]
     Trust(trust::TrustArgs),
     /// Manage the mapping of client certificates to users, over HTTP or directly in the catalog

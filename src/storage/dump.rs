@@ -48,7 +48,7 @@ pub const TABLES: [&str; 26] = [
 ];
 
 /// The tables that describe the tree of one place.
-pub const OF_TREE: [&str; 3] = ["publication", "published_object", "manifest"];
+pub const OF_TREE: [&str; 4] = ["publication", "published_object", "manifest", "trust_document"];
 
 /// The tables that are left out, because their rows are temporary or belong to one place.
 #[cfg(test)]
@@ -183,6 +183,11 @@ fn filter(table: &str, tree: TreeRows) -> &'static str {
         "blob" => {
             " where state = 'stored' and exists (select 1 from file where file.blob_id = blob.id)"
         }
+        // Keys that are elsewhere cannot sign anew what stays the same.
+        "trust_file" if tree == TreeRows::Carried => {
+            " where trust_role = 'root' \
+             or (superseded_at is null and trust_role not in ('snapshot', 'timestamp'))"
+        }
         // All others are signed anew, with higher numbers.
         "trust_file" => " where trust_role = 'root'",
         "damage" => " where exists (select 1 from file where file.blob_id = damage.blob_id)",
@@ -201,7 +206,7 @@ fn order(table: &str) -> &'static str {
         "progress_point" => "promotion_id, at",
         "damage" => "blob_id",
         "quarantine" => "revision_id",
-        "publication" | "published_object" | "manifest" => "path collate \"C\"",
+        "publication" | "published_object" | "manifest" | "trust_document" => "path collate \"C\"",
         "trust_number" => "trust_role collate \"C\"",
         "trust_file" => "trust_role collate \"C\", version",
         "trust_key" => "id collate \"C\"",

@@ -1,6 +1,6 @@
 //! The envelope of metadata: the signed part and its signatures.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -29,18 +29,41 @@ impl Envelope {
 
     /// Counts the keys of a role that have signed.
     pub fn signers(&self, role: &RoleKeys, keys: &BTreeMap<KeyId, PublicKey>) -> usize {
+        self.signatures_by(role, keys).len()
+    }
+
+    /// Returns the right signatures by keys of a role, one for each key.
+    pub fn signatures_by(
+        &self,
+        role: &RoleKeys,
+        keys: &BTreeMap<KeyId, PublicKey>,
+    ) -> BTreeMap<&KeyId, &Signature> {
         let message = canonical(&self.signed);
-        let mut signers = BTreeSet::new();
-        for Signature { keyid, sig } in &self.signatures {
+        let mut right = BTreeMap::new();
+        for signature in &self.signatures {
+            let Signature { keyid, sig } = signature;
             let Some(key) = keys.get(keyid).filter(|_| role.keyids.contains(keyid)) else {
                 continue;
             };
             // The name is the key's own: under two names one key would count twice.
             if key.id() == *keyid && key.verifies(&message, sig) {
-                signers.insert(keyid);
+                right.insert(keyid, signature);
             }
         }
-        signers.len()
+        right
+    }
+
+    /// Adds the signature of a key, in place of an earlier one of the same key.
+    pub fn add_signature(&mut self, key: &KeyPair) {
+        self.signatures.retain(|signature| signature.keyid != *key.id());
+        let sig = key.sign(&canonical(&self.signed));
+        self.signatures.push(Signature { keyid: key.id().clone(), sig });
+    }
+
+    /// Returns the metadata file with these signatures alone. It is compact.
+    pub fn bytes_with(&self, signatures: BTreeMap<&KeyId, &Signature>) -> Vec<u8> {
+        let signatures: Vec<&Signature> = signatures.into_values().collect();
+        assembled(&signatures, canonical(&self.signed))
     }
 
     /// Reports whether as many keys of a role have signed as it asks for.
@@ -66,8 +89,12 @@ pub fn sign<'a, M: Metadata>(content: &M, keys: impl IntoIterator<Item = &'a Key
     let message = canonical(content);
     let sign = |key: &KeyPair| Signature { keyid: key.id().clone(), sig: key.sign(&message) };
     let signatures: Vec<Signature> = keys.into_iter().map(sign).collect();
+    assembled(&signatures, message)
+}
+
+fn assembled(signatures: &impl Serialize, message: Vec<u8>) -> Vec<u8> {
     let mut bytes = br#"{"signatures":"#.to_vec();
-    bytes.extend(canonical(&signatures));
+    bytes.extend(canonical(signatures));
     // The canonical form of these types is JSON as it stands: their texts have no control characters.
     bytes.extend(br#","signed":"#);
     bytes.extend(message);
@@ -115,6 +142,9 @@ mod tests {
         let mut envelope = Envelope::read(&sign(&timestamp(), [&key, &key])).unwrap();
         let (two, keys) = role(&[&key, &other], 2);
         assert_eq!(envelope.signers(&two, &keys), 1);
+        envelope.signatures.insert(0, Signature { keyid: key.id().clone(), sig: "00".to_owned() });
+        let bytes = envelope.bytes_with(envelope.signatures_by(&two, &keys));
+        assert_eq!(Envelope::read(&bytes).unwrap().signatures.len(), 1, "the right one alone");
         envelope.signed["version"] = 4.into();
         assert_eq!(envelope.signers(&two, &keys), 0);
     }

@@ -4,6 +4,7 @@
 //! given out again: each file gets the next one after the highest of its role, whether or not that file still exists.
 
 mod root;
+mod taken;
 #[cfg(test)]
 mod tests;
 
@@ -47,6 +48,14 @@ pub struct Standing {
     pub digest: Digest,
 }
 
+impl SignedFile {
+    pub fn standing(&self) -> Standing {
+        let Self { version, expires, meaning, .. } = *self;
+        let (length, digest) = (self.bytes.len() as u64, Digest::of(&self.bytes));
+        Standing { version, expires, meaning, length, digest }
+    }
+}
+
 /// The state before a generation.
 #[derive(Debug, Clone, Default)]
 pub struct Before {
@@ -68,8 +77,15 @@ pub struct Signer<'a> {
 #[derive(Debug, Default)]
 pub struct Generation {
     pub files: Vec<SignedFile>,
-    /// Set if there are targets to sign whose keys are elsewhere.
-    pub pending: bool,
+    /// The files of the targets' roles that wait for keys that are elsewhere, with the signatures of those at hand.
+    pub unsigned: Vec<SignedFile>,
+}
+
+impl Generation {
+    /// Reports whether there is something to sign whose keys are elsewhere.
+    pub const fn is_pending(&self) -> bool {
+        !self.unsigned.is_empty()
+    }
 }
 
 /// The error for a role whose keys have to be here, because it is signed anew all the time.
@@ -109,7 +125,7 @@ pub fn next(
 }
 
 /// Returns the delegations to the bins: each has the paths whose digests begin with its number.
-fn delegations(root: &Root) -> Delegations {
+pub(super) fn delegations(root: &Root) -> Delegations {
     let keys = root.keys_of(RoleName::Targets);
     let role = |bin: RoleName| {
         let name = bin.to_string();
@@ -159,18 +175,19 @@ impl Work<'_> {
         }
         let pairs: Vec<&KeyPair> =
             self.signer.keys.iter().filter(|pair| keys.keyids.contains(pair.id())).collect();
-        if pairs.len() < usize::try_from(keys.threshold).unwrap_or(usize::MAX) {
-            self.generation.pending = true;
-            return false;
-        }
+        let is_enough = pairs.len() >= usize::try_from(keys.threshold).unwrap_or(usize::MAX);
         let highest = self.before.highest.get(&role).copied().unwrap_or(0);
         let version = highest.max(standing.map_or(0, |it| it.version)) + 1;
         let expires = now.after(life);
         let bytes = envelope::sign(&content(Header::of::<M>(version, expires)), pairs);
-        let (length, digest) = (bytes.len() as u64, Digest::of(&bytes));
-        self.made.insert(role, Standing { version, expires, meaning, length, digest });
-        self.generation.files.push(SignedFile { role, version, expires, meaning, bytes });
-        true
+        let file = SignedFile { role, version, expires, meaning, bytes };
+        if is_enough {
+            self.made.insert(role, file.standing());
+            self.generation.files.push(file);
+        } else {
+            self.generation.unsigned.push(file);
+        }
+        is_enough
     }
 
     fn sign_snapshot_and_timestamp(mut self) -> Result<Generation, KeysAreElsewhere> {
@@ -178,11 +195,10 @@ impl Work<'_> {
         for role in RoleName::bins().chain([RoleName::Targets]) {
             let Some(standing) = self.in_force(role) else {
                 // The targets' keys are elsewhere and have never signed: there is nothing to tell yet.
-                return Ok(Generation { files: Vec::new(), pending: true });
+                return Ok(Generation { files: Vec::new(), ..self.generation });
             };
             versions.insert(role.in_snapshot(), Meta::version(standing.version));
         }
-        let pending = self.generation.pending;
         let signed = self.sign_if_due(RoleName::Snapshot, &versions, |header| Snapshot {
             header,
             meta: versions.clone(),
@@ -205,7 +221,6 @@ impl Work<'_> {
         if !signed {
             return Err(KeysAreElsewhere(RoleName::Timestamp));
         }
-        self.generation.pending = pending;
         Ok(self.generation)
     }
 }

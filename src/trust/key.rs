@@ -34,9 +34,14 @@ struct KeyValue {
 }
 
 impl PublicKey {
-    fn ed25519(public: &[u8]) -> Self {
+    pub(super) fn ed25519(public: &[u8]) -> Self {
         let name = || "ed25519".to_owned();
         Self { keytype: name(), keyval: KeyValue { public: hex::encode(public) }, scheme: name() }
+    }
+
+    /// Returns the key itself, in hex.
+    pub fn to_hex(&self) -> &str {
+        &self.keyval.public
     }
 
     pub fn id(&self) -> KeyId {
@@ -78,7 +83,17 @@ impl KeyPair {
     /// Reads what [`Self::secret`] has written.
     pub fn from_secret(secret: &SecretString) -> Result<Self, InvalidKey> {
         let document = hex::decode(secret.expose_secret().trim()).map_err(|_| InvalidKey)?;
-        Ok(Self::new(Ed25519KeyPair::from_pkcs8(&document).map_err(|_| InvalidKey)?))
+        Self::from_pkcs8(&document)
+    }
+
+    /// Reads a key in PKCS #8, as other programs write it, too.
+    pub(super) fn from_pkcs8(document: &[u8]) -> Result<Self, InvalidKey> {
+        Ok(Self::new(Ed25519KeyPair::from_pkcs8(document).map_err(|_| InvalidKey)?))
+    }
+
+    /// Returns the secret half in PKCS #8, to be written elsewhere.
+    pub(super) fn to_pkcs8(&self) -> Result<impl AsRef<[u8]>, InvalidKey> {
+        self.pair.to_pkcs8v1().map_err(|_| InvalidKey)
     }
 
     fn new(pair: Ed25519KeyPair) -> Self {
@@ -88,8 +103,7 @@ impl KeyPair {
 
     /// Returns the secret half, in PKCS #8 and hex.
     pub fn secret(&self) -> Result<SecretString, InvalidKey> {
-        let document = self.pair.to_pkcs8v1().map_err(|_| InvalidKey)?;
-        Ok(hex::encode(document.as_ref()).into())
+        Ok(hex::encode(self.to_pkcs8()?).into())
     }
 
     pub const fn public(&self) -> &PublicKey {

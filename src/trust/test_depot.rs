@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::generation::{Before, Bins, Generation, Lives, RootKeys, Signer, Standing, next};
+use super::generation::{Before, Bins, Generation, Lives, RootKeys, SignedFile, Signer, next};
 use super::key::KeyPair;
 use super::metadata::{Root, Target};
 use super::moment::Moment;
@@ -80,18 +80,16 @@ impl TestDepot {
         let signer = Signer { root: &self.root, keys: &self.keys, lives: lives(), now: self.now };
         let generation = next(&self.before, &self.bins, &signer).unwrap();
         for file in &generation.files {
-            let standing = Standing {
-                version: file.version,
-                expires: file.expires,
-                meaning: file.meaning,
-                length: file.bytes.len() as u64,
-                digest: Digest::of(&file.bytes),
-            };
-            self.before.standing.insert(file.role, standing);
-            self.before.highest.insert(file.role, file.version);
-            self.files.insert(file.role.file(file.version).to_string(), file.bytes.clone());
+            self.take(file);
         }
         generation
+    }
+
+    /// Puts a file in force.
+    pub fn take(&mut self, file: &SignedFile) {
+        self.before.standing.insert(file.role, file.standing());
+        self.before.highest.insert(file.role, file.version);
+        self.files.insert(file.role.file(file.version).to_string(), file.bytes.clone());
     }
 
     /// Walks from the first root to a target, and returns the walk after it.

@@ -57,7 +57,7 @@ async fn the_client_has_the_commands_that_work_over_http_alone() {
         "rollout", "check", "client", "history", "upload", "status",
     ];
     let accounts = ["user", "token", "certificate-mapping", "audit"];
-    let others = ["completion", "man", "help"];
+    let others = ["completion", "man", "trust", "help"];
     let expected: Vec<_> =
         transfers.into_iter().chain(daily).chain(accounts).chain(others).collect();
     assert_eq!(commands, expected);
@@ -65,6 +65,8 @@ async fn the_client_has_the_commands_that_work_over_http_alone() {
     let pull = run(another_imagedepot(&program, ["pull", "--help"])).await.successful().stdout;
     assert!(pull.contains("--channel"), "{pull}");
     assert_eq!(run(another_imagedepot(&program, ["serve"])).await.code, 2, "no such command");
+    let trust = run(another_imagedepot(&program, ["trust", "--help"])).await.successful().stdout;
+    assert!(trust.contains("keygen") && !trust.contains("import"), "the catalog is away: {trust}");
     let user = run(another_imagedepot(&program, ["user", "--help"])).await.successful().stdout;
     assert!(user.contains("--server") && !user.contains("--data"), "{user}");
 }

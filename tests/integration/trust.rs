@@ -2,6 +2,7 @@
 //! the published folder, and from what lies in a bucket.
 
 mod killed;
+mod offline;
 mod refusals;
 mod signing;
 

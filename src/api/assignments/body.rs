@@ -18,9 +18,10 @@ use crate::model::{Assignment, ChannelName, ClientTerms, Halted, ImageName, Prom
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PublicationProgress {
-    /// Some files of the revision are not in the channel's folder yet.
+    /// Some files of the revision are not in the channel's folder yet, or wait to be signed with keys that are kept
+    /// elsewhere.
     Pending,
-    /// All files of the revision are in the channel's folder.
+    /// All files of the revision are in the channel's folder, and are signed.
     Published,
 }
 

@@ -7,11 +7,11 @@ use uuid::Uuid;
 
 use super::apply::folder_of;
 use super::plan::{self, Found, Known, Plan, WantedDocument, WantedFile};
-use crate::catalog::snapshot::ChannelOffer;
+use crate::catalog::snapshot::{ChannelOffer, Snapshot};
 use crate::catalog::{Catalog, Result};
 use crate::model::channel::date_of_next;
 use crate::model::publication::in_folder;
-use crate::model::{FolderDocument, PublicationState};
+use crate::model::{FileRole, FolderDocument, PublicationState};
 use crate::storage::tree::{Entries, Entry, Original, Tree};
 use crate::storage::{Blobs, KnownFile, OfferedFile, Scope, StorageError};
 
@@ -22,10 +22,11 @@ impl Catalog {
         let snapshot = self.snapshot().clone();
         let documents: BTreeMap<String, WantedDocument> = snapshot
             .channels()
-            .flat_map(|offer| wanted_documents(offer))
+            .flat_map(|offer| wanted_documents(&snapshot, offer))
             .map(|wanted| (wanted.path.clone(), wanted))
             .collect();
-        let (wanted, known, known_documents) = self.read_plan_rows().await?;
+        let PlanRows { wanted, known, documents: known_documents, held } =
+            self.read_plan_rows(&snapshot).await?;
         let paths = wanted
             .keys()
             .chain(known.iter().map(|file| &file.publication.path))
@@ -62,6 +63,7 @@ impl Catalog {
                 }
             }
         }
+        plan.ours.extend(held);
         plan.foreign = view.others(&plan);
         Ok(plan)
     }
@@ -95,9 +97,7 @@ impl Catalog {
         Ok(())
     }
 
-    async fn read_plan_rows(
-        &self,
-    ) -> Result<(BTreeMap<String, WantedFile>, Vec<KnownFile>, BTreeSet<String>)> {
+    async fn read_plan_rows(&self, snapshot: &Snapshot) -> Result<PlanRows> {
         let mut tx = self.db.read().await?;
         let channels: BTreeMap<_, _> =
             tx.channels().await?.into_iter().map(|channel| (channel.id, channel.folder)).collect();
@@ -122,8 +122,42 @@ impl Catalog {
             wanted.insert(in_folder(folder, &name), WantedFile::of(file));
         }
         let documents = tx.known_documents().await?.into_iter().map(|(path,)| path).collect();
-        Ok((wanted, tx.known_files().await?, documents))
+        let (held, known) = tx
+            .known_files()
+            .await?
+            .into_iter()
+            .partition::<Vec<_>, _>(|file| is_held(file, snapshot, &wanted, &newest));
+        let held = held.into_iter().map(|file| file.publication.path).collect();
+        Ok(PlanRows { wanted, known, documents, held })
     }
+}
+
+/// The rows that a plan is made of.
+struct PlanRows {
+    wanted: BTreeMap<String, WantedFile>,
+    known: Vec<KnownFile>,
+    /// The paths of the documents that imagedepot wrote.
+    documents: BTreeSet<String>,
+    /// The paths of files that stay until what replaces them is signed.
+    held: Vec<String>,
+}
+
+/// Reports whether a file that is not wanted any more stays, because the signed metadata in force names it and keys that
+/// are elsewhere have to sign the next one. What was taken back leaves at once; and so does the index of a revision above
+/// those that are wanted, because other readers take the highest number.
+fn is_held(
+    file: &KnownFile,
+    snapshot: &Snapshot,
+    wanted: &BTreeMap<String, WantedFile>,
+    newest: &BTreeMap<(Uuid, Uuid), i64>,
+) -> bool {
+    let publication = &file.publication;
+    let newest = newest.get(&(file.image_id, publication.channel_id));
+    !file.goes_at_once
+        && !wanted.contains_key(&publication.path)
+        && publication.state == PublicationState::Published
+        && snapshot.trust.holds(&publication.path, publication.digest)
+        && (publication.role != FileRole::Index || newest.is_some_and(|n| file.revision < *n))
 }
 
 /// Returns the highest revision that each folder holds of each image.
@@ -136,11 +170,16 @@ fn newest_in_folders(offered: &[OfferedFile]) -> BTreeMap<(Uuid, Uuid), i64> {
     newest
 }
 
-fn wanted_documents(offer: &ChannelOffer) -> impl Iterator<Item = WantedDocument> {
-    offer.documents.iter().map(|written| WantedDocument {
-        path: written.document.path_in(&offer.channel.folder),
+/// Returns the documents of a channel's folder. Those that wait to be signed elsewhere stay as they were signed.
+fn wanted_documents(
+    snapshot: &Snapshot,
+    offer: &ChannelOffer,
+) -> impl Iterator<Item = WantedDocument> {
+    let folder = &offer.channel.folder;
+    offer.documents.iter().map(move |written| WantedDocument {
+        path: written.document.path_in(folder),
         document: written.document,
-        content: written.content.clone(),
+        content: snapshot.shown(folder, written).content.clone(),
     })
 }
 

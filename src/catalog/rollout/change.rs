@@ -7,7 +7,7 @@ use super::settle::settle;
 use super::terms::check_terms;
 use crate::catalog::audit::Entry;
 use crate::catalog::image::locked_image;
-use crate::catalog::promotion::{Place, Promoted, followed, promotable_channel, wait_for_approval};
+use crate::catalog::promotion::{Place, Promoted, promotable_channel, wait_for_approval};
 use crate::catalog::{Catalog, ChangeContext, Error, Result};
 use crate::model::rollout::{HaltRule, Pace, Window};
 use crate::model::{
@@ -118,9 +118,10 @@ impl Catalog {
         }
         let promotion = self.change_terms(&mut tx, place, &before, (terms, halts)).await?;
         if promotion.progress == before.progress && promotion.terms == before.terms {
-            return followed(&mut tx, &image, before).await.map(Promoted::from);
+            return self.followed(&mut tx, &image, &channel.name, before).await.map(Promoted::from);
         }
-        let published = followed(&mut tx, &image, promotion.clone()).await?.published;
+        let followed = self.followed(&mut tx, &image, &channel.name, promotion.clone()).await?;
+        let published = followed.published;
         let assignment = self.conclude(tx, promotion, context.execution).await?;
         Ok(Assignment { published, ..assignment }.into())
     }

@@ -13,6 +13,7 @@ use super::picture::{
     ChannelOffer, ImageOffer, Offer, OfferedPath, OfferedPlace, OfferedRevision, PreviousOffer,
     RevokedName, Snapshot, Tokens, TreeEntry, TreeFile,
 };
+use crate::catalog::trust::files::TrustFiles;
 use crate::catalog::{Result, Rules};
 use crate::model::publication::in_folder;
 use crate::model::{Channel, FileRole, ImageName, OfferedImage, Promotion, ReadAccess};
@@ -34,10 +35,14 @@ pub(super) async fn load(
     };
     let since = next.version;
     next.trust = Arc::clone(&previous.trust);
+    if next.trust.read_in().is_none_or(|read_in| read_in < state.trust_changed_in) {
+        next.trust = Arc::new(next.trust.after(tx, state.version).await?);
+    }
     next.version = Some(state.version);
     let channels: HashMap<Uuid, Channel> =
         tx.channels().await?.into_iter().map(|channel| (channel.id, channel)).collect();
-    let context = Context { channels: &channels, rules };
+    let trust = Arc::clone(&next.trust);
+    let context = Context { channels: &channels, rules, trust: &trust };
     match since {
         None => {
             let rows = Rows::read(tx, Scope::All).await?;
@@ -76,9 +81,7 @@ pub(super) async fn load(
         next.certificate_mappings =
             Arc::new(CertificateMappings::new(tx.certificate_mappings().await?));
     }
-    if next.trust.read_in().is_none_or(|read_in| read_in < state.trust_changed_in) {
-        next.trust = Arc::new(next.trust.after(tx, state.version).await?);
-    }
+    next.hold_documents();
     Ok(Some(next))
 }
 
@@ -86,6 +89,7 @@ pub(super) async fn load(
 struct Context<'a> {
     channels: &'a HashMap<Uuid, Channel>,
     rules: &'a Rules,
+    trust: &'a TrustFiles,
 }
 
 impl Context<'_> {
@@ -260,6 +264,11 @@ impl Snapshot {
     }
 
     fn add_lingering(&mut self, file: LingeringFile, context: &Context<'_>) {
+        // An index leaves at once, so that no client begins to fetch; but readers of signed metadata still have to.
+        let is_held = || context.trust.holds(&file.path, file.digest);
+        if file.role == FileRole::Index && !is_held() {
+            return;
+        }
         // If the channel was deleted, it is unknown who may read the file.
         let channel = context.channels.get(&file.channel_id);
         let entry = TreeFile {

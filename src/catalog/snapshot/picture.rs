@@ -33,6 +33,8 @@ pub struct Snapshot {
     pub(super) certificate_mappings: Arc<CertificateMappings>,
     /// The signed metadata of the tree, which is a moment behind what it describes.
     pub trust: Arc<TrustFiles>,
+    /// The documents that stay as they were signed, by path in lower case: see `held`.
+    pub(super) held: HashMap<String, WrittenDocument>,
 }
 
 /// The valid tokens, and the keys that signed them.

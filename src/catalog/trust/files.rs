@@ -1,15 +1,17 @@
 //! The signed files in force, in memory, as a part of the snapshot.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
 
+use super::signed_state::SignedState;
 use crate::catalog::Result;
 use crate::model::Digest;
 use crate::storage::{StorageError, TrustRow, Tx};
 use crate::trust::generation::Standing;
+use crate::trust::metadata::RoleKeys;
 use crate::trust::role::{FileName, RoleName};
 use crate::trust::{Moment, metadata};
 
@@ -30,6 +32,8 @@ pub struct TrustFiles {
     /// The version of the catalog from which the files were read; none before the first reading.
     read_in: Option<i64>,
     files: BTreeMap<RoleName, Arc<TrustFile>>,
+    /// The state that is signed, if the targets' keys are elsewhere.
+    elsewhere: Option<Arc<SignedState>>,
 }
 
 impl TrustFile {
@@ -68,7 +72,34 @@ impl TrustFiles {
             let file = TrustFile::of(row)?;
             files.insert(file.role, Arc::new(file));
         }
-        Ok(Self { read_in: Some(version), files })
+        let mut read = Self { read_in: Some(version), files, elsewhere: None };
+        read.elsewhere = read.signed_elsewhere(tx).await?.map(Arc::new);
+        Ok(read)
+    }
+
+    async fn signed_elsewhere(&self, tx: &mut Tx) -> Result<Option<SignedState>> {
+        let Some(root) = self.root()? else { return Ok(None) };
+        let here = tx.trust_keys_here().await?;
+        let here: BTreeSet<String> = here.into_iter().map(|(id,)| id).collect();
+        let RoleKeys { keyids, threshold } = &root.roles.targets;
+        let count = keyids.iter().filter(|id| here.contains(&id.to_string())).count();
+        if usize::try_from(*threshold).is_ok_and(|threshold| count >= threshold) {
+            return Ok(None);
+        }
+        let of_targets = self.files.values().filter(|file| matches!(file.role, RoleName::Bin(_)));
+        let files = of_targets.map(|file| &*file.content);
+        Ok(Some(SignedState::of(files, tx.trust_documents().await?)?))
+    }
+
+    /// Returns the state that is signed, if the targets' keys are elsewhere: then it stays as it is until a person signs
+    /// a newer one.
+    pub fn elsewhere(&self) -> Option<&Arc<SignedState>> {
+        self.elsewhere.as_ref()
+    }
+
+    /// Reports whether a file has to stay because keys that are elsewhere have signed it.
+    pub fn holds(&self, path: &str, digest: Digest) -> bool {
+        self.elsewhere.as_ref().is_some_and(|signed| signed.names(path, digest))
     }
 
     /// Returns the version of the catalog from which the files were read.

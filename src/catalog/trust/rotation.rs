@@ -3,11 +3,11 @@
 use serde::Serialize;
 
 use super::files::moment;
+use super::refused::{Refused, nothing_signed};
 use super::signer::{Held, broken};
 use super::signing::sign;
 use crate::catalog::audit::{Entry, NOTHING};
-use crate::catalog::{Actor, Catalog, Error, Result};
-use crate::storage::StorageError;
+use crate::catalog::{Actor, Catalog};
 use crate::trust::generation::Signer;
 use crate::trust::metadata::Root;
 use crate::trust::{KeyPair, RoleName};
@@ -24,13 +24,24 @@ pub enum RotatedRole {
 }
 
 impl RotatedRole {
-    const fn roles(self) -> &'static [RoleName] {
+    pub(super) const fn roles(self) -> &'static [RoleName] {
         match self {
             Self::Root => &[RoleName::Root],
             Self::Targets => &[RoleName::Targets],
             Self::Snapshot => &[RoleName::Snapshot, RoleName::Timestamp],
             Self::Timestamp => &[RoleName::Timestamp],
         }
+    }
+
+    /// Fails if the keys of the role are elsewhere: the server cannot make one there.
+    pub(super) fn must_be_here(self, root: &Root, held: &Held) -> Result<(), Refused> {
+        let (Self::Root | Self::Targets) = self else { return Ok(()) };
+        let is_elsewhere = |role: &&RoleName| !held.can_sign(root, **role);
+        let Some(role) = self.roles().iter().find(is_elsewhere) else { return Ok(()) };
+        Err(Refused::Elsewhere(format!(
+            "the keys of the role {role} are kept elsewhere: make the new key there with `imagedepot trust keygen`, then \
+             name all keys that the role is to have with `imagedepot trust init --{role} PUBLIC … --out FILE`"
+        )))
     }
 }
 
@@ -45,11 +56,12 @@ struct Shown {
 impl Catalog {
     /// Gives a role a new key and signs everything that the key signs anew, all in one transaction. Returns the number
     /// of the new root.
-    pub async fn rotate_trust_key(&self, actor: &Actor, role: RotatedRole) -> Result<i64> {
+    pub async fn rotate_trust_key(&self, actor: &Actor, role: RotatedRole) -> Result<i64, Refused> {
         let mut held = Held::read(&mut self.db.read().await?).await?;
         self.try_refresh().await?;
         let snapshot = self.snapshot().clone();
         let before = snapshot.trust.root()?.ok_or_else(nothing_signed)?;
+        role.must_be_here(&before, &held)?;
         let (lives, now) = (self.rules().trust.lives(), moment(self.clock.now()));
         let mut next = before.renewed(now.after(lives.root));
         let mut new_keys = Vec::new();
@@ -87,17 +99,13 @@ impl Catalog {
 }
 
 /// Returns the keys that no role of a root has.
-fn unused(root: &Root, keys: &[KeyPair]) -> Vec<String> {
+pub(super) fn unused(root: &Root, keys: &[KeyPair]) -> Vec<String> {
     let keys = keys.iter().filter(|key| !root.keys.contains_key(key.id()));
     keys.map(|key| key.id().to_string()).collect()
 }
 
-fn nothing_signed() -> Error {
-    let detail = "nothing is signed yet: start a server on this catalog first";
-    StorageError::Unusable(detail.to_owned()).into()
-}
-
-fn keys_are_elsewhere() -> Error {
-    let detail = "too few of the keys that have to sign the new root are in the catalog";
-    StorageError::Unusable(detail.to_owned()).into()
+fn keys_are_elsewhere() -> Refused {
+    let detail = "the root's keys are kept elsewhere: add --out FILE, have FILE signed there with `imagedepot trust sign`, \
+         and take it back with `imagedepot trust import FILE`";
+    Refused::Elsewhere(detail.to_owned())
 }

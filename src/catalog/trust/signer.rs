@@ -32,6 +32,13 @@ impl Held {
         Ok(Self { keys, numbers })
     }
 
+    /// Reports whether as many keys of a role are here as have to sign.
+    pub(super) fn can_sign(&self, root: &Root, role: RoleName) -> bool {
+        let keys = root.keys_of(role);
+        let here = self.keys.iter().filter(|key| keys.keyids.contains(key.id())).count();
+        usize::try_from(keys.threshold).is_ok_and(|threshold| here >= threshold)
+    }
+
     pub(super) fn number(&self, role: RoleName) -> Option<i64> {
         self.numbers.get(&role).copied()
     }

@@ -37,7 +37,6 @@ pub(super) struct Signed {
     pub(super) new_keys: Vec<KeyPair>,
     /// The number of the timestamp before.
     pub(super) expected: Option<i64>,
-    pub(super) pending: bool,
 }
 
 impl Catalog {
@@ -70,7 +69,6 @@ impl Catalog {
         let snapshot = self.snapshot().clone();
         let mut version = snapshot.version();
         let signed = self.sign_snapshot(held, snapshot).await?;
-        metric::TRUST_PENDING.set(if signed.pending { 1.0 } else { 0.0 });
         if !signed.files.is_empty() {
             let mut tx = self.db.write_to_free().await?;
             let raised = self.write_signed(&mut tx, &signed).await?;
@@ -118,15 +116,7 @@ impl Catalog {
             // Another server has signed meanwhile; the next round begins from what that has signed.
             return Err(Error::JobTaken);
         }
-        for key in &signed.new_keys {
-            let secret = key.secret().map_err(|error| broken(&error.to_string()))?;
-            tx.insert_trust_key(
-                &key.id().to_string(),
-                secrecy::ExposeSecret::expose_secret(&secret),
-                now,
-            )
-            .await?;
-        }
+        self.insert_trust_keys(tx, &signed.new_keys).await?;
         let version = tx.raise_catalog_version(Change::Trust).await?;
         for file in &signed.files {
             tx.insert_trust_file(&row(file)?, version).await?;
@@ -136,6 +126,16 @@ impl Catalog {
             tx.forget_trust_files(now - KEPT_FOR, newest - SNAPSHOTS_KEPT).await?;
         }
         Ok(version)
+    }
+
+    pub(super) async fn insert_trust_keys(&self, tx: &mut Tx, keys: &[KeyPair]) -> Result<()> {
+        let now = self.clock.now();
+        for key in keys {
+            let secret = key.secret().map_err(|error| broken(&error.to_string()))?;
+            let secret = secrecy::ExposeSecret::expose_secret(&secret);
+            tx.insert_trust_key(&key.id().to_string(), secret, now).await?;
+        }
+        Ok(())
     }
 
     /// Returns the time when a file in force has to be signed again.
@@ -173,6 +173,17 @@ impl Catalog {
             metric::TRUST_EXPIRY.with([label]).set(seconds(expiry));
         }
         metric::TRUST_SIGNING_DUE.set(due_at.map_or(0.0, seconds));
+        // Every server shows it, whoever signs.
+        metric::TRUST_PENDING.set(if self.waits_for_keys(&snapshot) { 1.0 } else { 0.0 });
+    }
+
+    /// Reports whether something has to be signed with targets' keys that are elsewhere.
+    fn waits_for_keys(&self, snapshot: &Snapshot) -> bool {
+        let Some(signed) = snapshot.trust.elsewhere() else { return false };
+        let due = self.clock.now() + self.rules().trust.lives().targets / 3;
+        let of_targets = |role| matches!(role, RoleName::Targets | RoleName::Bin(_));
+        !signed.is(&targets(snapshot))
+            || snapshot.trust.iter().any(|file| of_targets(file.role) && file.expires_at <= due)
     }
 }
 
@@ -195,21 +206,21 @@ pub(super) fn renewed(
 
 /// Signs what the snapshot offers.
 pub(super) fn sign(snapshot: &Snapshot, held: &Held, signer: &Signer<'_>) -> Result<Signed> {
-    let standing = snapshot.trust.standing();
-    let expected = held.number(RoleName::Timestamp);
-    let known = standing.get(&RoleName::Timestamp).map(|file| file.version);
-    if known.is_some() && known != expected {
-        return Err(Error::JobTaken);
-    }
-    let before = Before { standing, highest: held.numbers.clone() };
+    let before = before(snapshot, held)?;
     let generation = generation::next(&before, &targets(snapshot), signer)
         .map_err(|error| broken(&error.to_string()))?;
-    Ok(Signed {
-        files: generation.files,
-        new_keys: Vec::new(),
-        expected,
-        pending: generation.pending,
-    })
+    let expected = held.number(RoleName::Timestamp);
+    Ok(Signed { files: generation.files, new_keys: Vec::new(), expected })
+}
+
+/// Returns the state that a signing begins from, unless another server has signed between the readings.
+pub(super) fn before(snapshot: &Snapshot, held: &Held) -> Result<Before> {
+    let standing = snapshot.trust.standing();
+    let known = standing.get(&RoleName::Timestamp).map(|file| file.version);
+    if known.is_some() && known != held.number(RoleName::Timestamp) {
+        return Err(Error::JobTaken);
+    }
+    Ok(Before { standing, highest: held.numbers.clone() })
 }
 
 fn row(file: &SignedFile) -> Result<TrustRow> {

@@ -86,7 +86,9 @@ fn wrong_in(table: &str, column: &str, value: &Value) -> Option<&'static str> {
         ("blob", "key") => (is_key(text), "32 hexadecimal digits"),
         ("blob", "state") => (is_one_of::<BlobState>(value), "a state of blobs"),
         ("blob", "tail" | "multipart") => (!text.contains(['/', '\\']), "a name without slashes"),
-        ("trust_file", "trust_role") => (text == "root", "the role root"),
+        ("trust_file", "trust_role") => {
+            (is_kept_role(text), "the role root or one of the targets'")
+        }
         ("trust_number", "trust_role") => (is_lower_case(text), "a role of signed metadata"),
         ("trust_file", "meaning") => (parses::<Digest>(text), "a digest"),
         ("trust_file", "content") => (
@@ -136,6 +138,10 @@ fn parses<T: std::str::FromStr>(text: &str) -> bool {
 
 fn is_one_of<T: serde::de::DeserializeOwned>(value: &Value) -> bool {
     serde_json::from_value::<T>(value.clone()).is_ok()
+}
+
+fn is_kept_role(text: &str) -> bool {
+    text == "root" || text == "targets" || text.starts_with("bin-") && is_lower_case(text)
 }
 
 fn is_lower_case(text: &str) -> bool {

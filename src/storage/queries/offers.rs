@@ -70,6 +70,7 @@ pub struct LingeringFile {
     pub size: u64,
     pub digest: Digest,
     pub sealed_at: DateTime<Utc>,
+    pub role: FileRole,
 }
 
 from_row!(LingeringFile {
@@ -77,6 +78,7 @@ from_row!(LingeringFile {
     channel_id,
     image_id,
     image,
+    role,
     blob_key,
     size: size,
     digest,
@@ -268,8 +270,7 @@ impl Tx {
         )
     }
 
-    /// Lists the files in the tree without index files, which are removed at once so that no client begins to fetch.
-    /// Files that are damaged or were found to be bad are left out, too.
+    /// Lists the files in the tree. Files that are damaged or were found to be bad are left out.
     pub async fn lingering_files(
         &mut self,
         scope: Scope,
@@ -279,10 +280,10 @@ impl Tx {
             scope,
             concat!(
                 "select p.path, p.channel_id, i.id as image_id, i.name as image, b.key as blob_key, b.size, \
-             p.digest, r.sealed_at \
+             p.digest, r.sealed_at, p.role \
              from publication p join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \
              join image i on i.id = r.image_id \
-             where p.role <> 'index' and p.state <> 'removing' and r.sealed_at is not null and not ",
+             where p.state <> 'removing' and r.sealed_at is not null and not ",
                 goes_at_once!(),
                 " and not exists (select 1 from damage d where d.blob_id = p.blob_id)"
             ),

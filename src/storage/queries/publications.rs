@@ -37,6 +37,9 @@ pub struct KnownFile {
     pub blob_key: String,
     pub size: u64,
     pub sealed_at: DateTime<Utc>,
+    pub image_id: Uuid,
+    /// The number of the revision.
+    pub revision: i64,
     /// The bucket's tag of the published bytes; none in a folder, and while they are being copied.
     pub tag: Option<String>,
     /// Set if the file is removed without grace: its blob is damaged, or `goes_at_once!` applies.
@@ -50,6 +53,8 @@ from_row!(KnownFile {
     blob_key,
     size: size,
     sealed_at,
+    image_id,
+    revision,
     tag,
     goes_at_once,
     rescue_until,
@@ -77,7 +82,7 @@ impl Tx {
             concat!(
                 "select ",
                 publication_columns!(p),
-                ", b.key as blob_key, b.size, r.sealed_at, o.tag, ",
+                ", b.key as blob_key, b.size, r.sealed_at, r.image_id, r.number as revision, o.tag, ",
                 goes_at_once!(),
                 " or d.blob_id is not null as goes_at_once, d.rescue_until from publication p \
              join blob b on b.id = p.blob_id join revision r on r.id = p.revision_id \

@@ -192,6 +192,31 @@ impl Tx {
         all!(self, "select id, secret from trust_key where secret is not null order by id")
     }
 
+    /// Lists the names of the keys whose secret halves are here.
+    pub async fn trust_keys_here(&mut self) -> Result<Vec<(String,)>, StorageError> {
+        all!(self, "select id from trust_key where secret is not null")
+    }
+
+    /// Lists the documents as keys that are elsewhere have signed them.
+    pub async fn trust_documents(&mut self) -> Result<Vec<(String, String)>, StorageError> {
+        all!(self, "select path, content from trust_document")
+    }
+
+    /// Forgets all signed documents.
+    pub async fn clear_trust_documents(&mut self) -> Result<(), StorageError> {
+        execute!(self, "delete from trust_document")?;
+        Ok(())
+    }
+
+    pub async fn insert_trust_document(
+        &mut self,
+        path: &str,
+        content: &str,
+    ) -> Result<(), StorageError> {
+        insert!(self, "trust_document", { path: path, content: content, })?;
+        Ok(())
+    }
+
     /// Deletes the secret half of a key that no role needs any more.
     pub async fn forget_trust_secret(&mut self, id: &str) -> Result<(), StorageError> {
         execute!(self, "update trust_key set secret = null where id = $1", id)?;

@@ -66,17 +66,23 @@ impl Root {
         Self { header: Header::of::<Self>(self.header.version + 1, expires), ..self.clone() }
     }
 
-    /// Replaces the keys of a role. Keys that no role has any more are left out.
+    /// Gives a role one new key. Keys that no role has any more are left out.
     #[must_use]
-    pub fn with_key(mut self, role: RoleName, key: &PublicKey) -> Self {
-        self.keys.insert(key.id(), key.clone());
+    pub fn with_key(self, role: RoleName, key: &PublicKey) -> Self {
+        self.with_keys(role, std::slice::from_ref(key), 1)
+    }
+
+    /// Replaces the keys of a role, and the number of them that have to sign.
+    #[must_use]
+    pub fn with_keys(mut self, role: RoleName, new: &[PublicKey], threshold: u32) -> Self {
+        self.keys.extend(new.iter().map(|key| (key.id(), key.clone())));
         let keys = match role {
             RoleName::Root => &mut self.roles.root,
             RoleName::Targets | RoleName::Bin(_) => &mut self.roles.targets,
             RoleName::Snapshot => &mut self.roles.snapshot,
             RoleName::Timestamp => &mut self.roles.timestamp,
         };
-        *keys = RoleKeys { keyids: vec![key.id()], threshold: 1 };
+        *keys = RoleKeys { keyids: new.iter().map(PublicKey::id).collect(), threshold };
         let RootRoles { root, targets, snapshot, timestamp } = &self.roles;
         let used: Vec<&KeyId> = [root, targets, snapshot, timestamp]
             .into_iter()
@@ -100,12 +106,18 @@ impl Root {
             let at_hand = pairs.iter().filter(|pair| role.keyids.contains(pair.id())).count();
             at_hand >= usize::try_from(role.threshold).unwrap_or(usize::MAX)
         };
-        asked.iter().all(enough).then(|| SignedFile {
+        let all = asked.iter().all(enough);
+        all.then(|| self.file(envelope::sign(self, pairs.iter().copied())))
+    }
+
+    /// Returns the file of this root, which was signed so.
+    pub(super) fn file(&self, bytes: Vec<u8>) -> SignedFile {
+        SignedFile {
             role: RoleName::Root,
             version: self.header.version,
             expires: self.header.expires,
             meaning: Digest::of(&canonical(&(&self.keys, &self.roles))),
-            bytes: envelope::sign(self, pairs.iter().copied()),
-        })
+            bytes,
+        }
     }
 }

@@ -77,7 +77,7 @@ fn targets_wait_for_keys_that_are_elsewhere_and_the_rest_is_renewed() {
     let kept = depot.keys.remove(1);
     depot.offer("win7_1.ckm", b"bytes");
     let generation = depot.sign();
-    assert!(generation.pending && generation.files.is_empty());
+    assert!(generation.is_pending() && generation.files.is_empty());
     depot.now = depot.now.after(DAY * 5);
     assert_eq!(roles(&mut depot), [RoleName::Timestamp]);
     depot.keys.push(kept);

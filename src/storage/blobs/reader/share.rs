@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(size(0), SMALLEST);
     }
 
-    /// As many streams as one caller opens, none of which is read.
+    /// One caller opens them and reads none.
     #[test]
     fn a_thousand_streams_have_little_more_than_the_limit_and_the_smallest_reads() {
         let mut taken = 0;
