@@ -1,4 +1,4 @@
-//! How much each stream of a local file may read ahead, so that all of them together never fill the memory.
+//! The bytes that each stream of a local file may read ahead, so that all of them together never fill the memory.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
