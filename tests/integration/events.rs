@@ -3,6 +3,7 @@
 mod clients;
 mod connections;
 mod many;
+mod own_work;
 
 use serde_json::{Value, json};
 

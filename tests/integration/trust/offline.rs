@@ -191,6 +191,26 @@ async fn a_file_that_is_too_old_is_refused_and_a_consistent_one_taken() {
     assert_refused(&trust(&depot, "pending --out @none").await, 6, "nothing waits");
 }
 
+/// Otherwise whoever carries a file could have the server sign another root.
+#[tokio::test]
+async fn an_import_adds_no_signature_of_the_server() {
+    let depot = Depot::start(Database::Sqlite).await;
+    newest_root(&depot).await;
+    make_keys(&depot).await;
+    trust(&depot, INIT).await.successful();
+    trust(&depot, "sign @init --key @root-1 --key @root-2 --key @targets-1").await.successful();
+    let file = std::fs::read(path(&depot, "init")).expect("the file");
+    let mut file: serde_json::Value = serde_json::from_slice(&file).expect("JSON");
+    let of_server = file["root_before"]["signatures"][0]["keyid"].clone();
+    let signatures = file["root"]["signatures"].as_array_mut().expect("signatures");
+    let before = signatures.len();
+    signatures.retain(|signature| signature["keyid"] != of_server);
+    assert_eq!(signatures.len() + 1, before, "the server has signed the file that it made");
+    std::fs::write(path(&depot, "init"), file.to_string()).expect("another file");
+    assert_refused(&trust(&depot, "import @init").await, 7, "signatures are missing");
+    assert_eq!(version(&newest_root(&depot).await), 1);
+}
+
 #[tokio::test]
 async fn the_server_s_keys_change_and_all_keys_come_back() {
     let depot = with_keys_elsewhere().await;
