@@ -388,6 +388,7 @@ async fn checks_begin_no_transaction() {
     let depot = Depot::start(Database::Sqlite).await;
     let (admin, anyone) = (depot.admin(), depot.anonymous());
     admin.published_image("win7-office", "production").await;
+    admin.wait_until_the_tree_is_complete().await;
     let began = Instant::now();
     let before = transactions(&admin).await;
     for n in 0..1000 {

@@ -75,7 +75,7 @@ impl Catalog {
         let taking = tokio::task::spawn_blocking(move || {
             let root = carried.next_root().clone();
             let signer = Signer { root: &root, keys: &held.keys, lives, now };
-            taken(carried, &snapshot, &held, &signer)
+            taken(&carried, &snapshot, &held, &signer)
         });
         let taken =
             taking.await.map_err(|error| StorageError::Unavailable(error.to_string()))??;
@@ -106,7 +106,7 @@ impl Catalog {
 
 /// Verifies a file against the state of the depot, and signs what follows from it.
 fn taken(
-    carried: Carried,
+    carried: &Carried,
     snapshot: &Arc<Snapshot>,
     held: &Held,
     signer: &Signer<'_>,
@@ -114,7 +114,7 @@ fn taken(
     // The server's keys have signed when the file was made. If they signed again here, they would sign whatever somebody
     // has made of the file on its way.
     carried.must_be_complete()?;
-    must_follow(&carried, snapshot, signer.now)?;
+    must_follow(carried, snapshot, signer.now)?;
     let files = carried.taken_files();
     let mut before = before(snapshot, held)?;
     for file in &files {
@@ -128,7 +128,7 @@ fn taken(
         Refused::Stale(format!("{error}, because they were replaced since the file was made"))
     })?;
     if generation.is_pending() {
-        must_be_whole(&carried, snapshot)?;
+        must_be_whole(carried, snapshot)?;
     }
     let root = carried.taken_root();
     let imported = Imported {
