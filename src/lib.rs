@@ -17,6 +17,7 @@ pub mod client;
 pub mod command_line;
 #[cfg(feature = "server")]
 pub mod config;
+pub mod delta;
 #[cfg(feature = "server")]
 pub mod delivery;
 pub mod file_system;
