@@ -281,9 +281,10 @@ async fn too_many_checks_are_stretched_and_then_refused(database: Database) {
         answer.required_header("check-after").parse().expect("a number of seconds")
     };
     let waits: Vec<u64> = answers.iter().filter(|answer| answer.status == 200).map(after).collect();
-    // At three times the rate that the server likes, a client asks once in three periods of 900 s.
+    // At three times the rate that the server likes, a client asks once in three periods of 900 s. On a busy machine the
+    // checks come in two seconds, and the second one knows how many came in the first: 300 at most, 15 times the rate.
     assert!(waits.iter().any(|wait| *wait > 930), "{waits:?}");
-    assert!(waits.iter().all(|wait| (30..=930 * 3).contains(wait)), "{waits:?}");
+    assert!(waits.iter().all(|wait| (30..=930 * 15).contains(wait)), "{waits:?}");
     let refused: Vec<_> = answers.iter().filter(|answer| answer.status != 200).collect();
     assert!(!refused.is_empty(), "300 checks at once are more than 60 in some second");
     for answer in refused {
