@@ -10,7 +10,7 @@ pub(crate) mod of_change;
 mod reading;
 mod retention;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::Catalog;
 use crate::model::EventType;
@@ -26,6 +26,14 @@ pub(crate) struct News<'a> {
     pub place: EventPlace,
     /// An object without secrets, and of limited size.
     pub data: Value,
+}
+
+/// The number of characters of an error that an event tells.
+const LONGEST_ERROR: usize = 500;
+
+/// Returns the data of an event that tells of an error.
+pub(crate) fn of_error(error: &impl ToString) -> Value {
+    json!({"error": error.to_string().chars().take(LONGEST_ERROR).collect::<String>()})
 }
 
 impl Catalog {

@@ -14,9 +14,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use serde_json::json;
 
-use super::events::News;
+use super::events::{News, of_error};
 use super::job::{Done, Round, Trigger};
 use super::{Catalog, Error, Result};
 use crate::model::event::EventPlace;
@@ -28,9 +27,6 @@ const LOOK_EVERY: Duration = Duration::from_mins(1);
 
 /// The delay after a failure, such as a full disk.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
-
-/// The number of characters of an error that an event tells.
-const LONGEST_ERROR: usize = 500;
 
 impl Catalog {
     pub(crate) fn tree_is_due(&self) {
@@ -122,7 +118,7 @@ fn failed(error: &Error) -> News<'static> {
         actor: "system:publication",
         subject: "publications".to_owned(),
         place: EventPlace::default(),
-        data: json!({"error": error.to_string().chars().take(LONGEST_ERROR).collect::<String>()}),
+        data: of_error(error),
     }
 }
 

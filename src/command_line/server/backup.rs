@@ -53,7 +53,13 @@ async fn back_up(
     config: &Config,
     catalog: &Catalog,
 ) -> anyhow::Result<(BackedUp, usize)> {
-    let backup_store = open_backup_store(&args.to, config)?;
+    let backup_store = match open_backup_store(&args.to, config) {
+        Ok(backup_store) => backup_store,
+        Err(error) => {
+            catalog.backup_failed(&format!("{error:#}")).await;
+            return Err(error);
+        }
+    };
     let done = catalog.back_up(&backup_store, &args.data.data).await;
     let done = done.inspect_err(|_| backup_store.remove_new_folders())?;
     let pruned = match args.keep {

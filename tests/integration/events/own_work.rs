@@ -16,7 +16,7 @@ on_both_databases![
     an_upload_that_expires_is_told,
     damage_is_told_and_what_follows_from_it,
     a_tree_that_cannot_be_written_is_told_once,
-    a_backup_is_told,
+    a_backup_is_told_and_one_that_fails_as_well,
 ];
 
 async fn a_step_that_is_reached_is_told(database: Database) {
@@ -107,7 +107,7 @@ async fn a_tree_that_cannot_be_written_is_told_once(database: Database) {
     assert_eq!(done["image"], "aaa");
 }
 
-async fn a_backup_is_told(database: Database) {
+async fn a_backup_is_told_and_one_that_fails_as_well(database: Database) {
     let depot = Depot::start(database).await;
     let admin = depot.admin();
     let mut stream = EventStream::open(&admin, "?types=backup.*", None).await;
@@ -117,4 +117,13 @@ async fn a_backup_is_told(database: Database) {
     run(backup).await.successful();
     let done = stream.expect("backup.done").await.data;
     assert_eq!((&done["actor"], &done["data"]["damaged"]), (&json!("system:backup"), &json!(0)));
+    // Somebody's file stands where the backups' folder should be.
+    let taken = depot.scratch().join("taken");
+    std::fs::write(&taken, "somebody's file").expect("a file");
+    let mut backup = imagedepot(["backup", "--data"]);
+    backup.arg(depot.server.data()).arg("--to").arg(&taken).envs(depot.environment());
+    let refused = run(backup).await;
+    assert_ne!(refused.code, 0, "{}", refused.stdout);
+    let failed = stream.expect("backup.failed").await.data;
+    assert!(failed["data"]["error"].as_str().is_some_and(|text| !text.is_empty()), "{failed}");
 }

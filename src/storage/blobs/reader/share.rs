@@ -22,26 +22,34 @@ static TAKEN: AtomicUsize = AtomicUsize::new(0);
 
 /// The bytes of one stream's latest read. They count until its next read or its end, because the receiver, or the
 /// buffer of its connection, holds them until then.
-pub(super) struct Share(usize);
+pub(super) struct Share {
+    own: usize,
+    /// The bytes of all streams that share the limit.
+    all: &'static AtomicUsize,
+}
 
 impl Share {
     pub(super) const fn none() -> Self {
-        Self(0)
+        Self::of(&TAKEN)
+    }
+
+    const fn of(all: &'static AtomicUsize) -> Self {
+        Self { own: 0, all }
     }
 
     /// Returns the bytes that the next read may have. There are few sizes, so that a buffer is mostly of the size that
     /// the next read needs.
     pub(super) fn renew(&mut self) -> usize {
-        let taken = TAKEN.fetch_sub(self.0, Ordering::Relaxed) - self.0;
-        self.0 = size(ALL_TOGETHER.saturating_sub(taken));
-        TAKEN.fetch_add(self.0, Ordering::Relaxed);
-        self.0
+        let others = self.all.fetch_sub(self.own, Ordering::Relaxed) - self.own;
+        self.own = size(ALL_TOGETHER.saturating_sub(others));
+        self.all.fetch_add(self.own, Ordering::Relaxed);
+        self.own
     }
 }
 
 impl Drop for Share {
     fn drop(&mut self) {
-        TAKEN.fetch_sub(self.0, Ordering::Relaxed);
+        self.all.fetch_sub(self.own, Ordering::Relaxed);
     }
 }
 
@@ -75,10 +83,18 @@ mod tests {
     }
 
     #[test]
-    fn what_a_stream_took_is_free_after_its_end() {
-        let mut share = Share::none();
-        let first = share.renew();
-        assert_eq!(share.renew(), first, "its own earlier read does not count against it");
-        assert_eq!(share.0, first);
+    fn a_stream_counts_once_and_what_it_took_is_free_after_its_end() {
+        static ALL: AtomicUsize = AtomicUsize::new(0);
+        let mut share = Share::of(&ALL);
+        for _ in 0..2 {
+            assert_eq!(share.renew(), LARGEST);
+            assert_eq!(
+                ALL.load(Ordering::Relaxed),
+                LARGEST,
+                "its earlier read does not count any more"
+            );
+        }
+        drop(share);
+        assert_eq!(ALL.load(Ordering::Relaxed), 0);
     }
 }
