@@ -30,8 +30,8 @@ impl Issuer {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// Starts it. Node.js has been seen to print its first line and then nothing for half a minute, on a busy machine and
-    /// once in thousands of starts; such a process is replaced.
+    /// Starts it. Node.js was seen once to print its first line and then nothing for half a minute; such a process is
+    /// replaced.
     pub async fn start(&mut self) {
         let has_keys = self.keys.exists();
         for _ in 0..3 {
