@@ -1,6 +1,7 @@
 //! Webhooks: what receivers get, how it is signed, and what happens when they do not take it.
 
 mod order;
+mod over_tls;
 mod refusals;
 mod replicas;
 

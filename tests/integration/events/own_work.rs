@@ -9,7 +9,8 @@ use serde_json::json;
 use crate::harness::actions::{assignment_path, ckm};
 use crate::harness::command::{imagedepot, run};
 use crate::harness::event_stream::EventStream;
-use crate::harness::{Database, Depot, on_both_databases};
+use crate::harness::small_disk::SmallDisk;
+use crate::harness::{Database, Depot, eventually, on_both_databases};
 
 on_both_databases![
     a_step_that_is_reached_is_told,
@@ -126,4 +127,34 @@ async fn a_backup_is_told_and_one_that_fails_as_well(database: Database) {
     assert_ne!(refused.code, 0, "{}", refused.stdout);
     let failed = stream.expect("backup.failed").await.data;
     assert!(failed["data"]["error"].as_str().is_some_and(|text| !text.is_empty()), "{failed}");
+}
+
+#[tokio::test]
+async fn a_disk_with_too_little_room_is_told_once_until_it_has_room_again() {
+    let disk = SmallDisk::mounted(160);
+    let depot = Depot::on(Database::Sqlite)
+        .data_on(disk.path())
+        .setting("store", "min_free", "64 MiB")
+        .start()
+        .await;
+    let admin = depot.admin();
+    let mut stream = EventStream::open(&admin, "?types=storage.low,image.created", None).await;
+    let taken = disk.path().join("somebody's");
+    let shortage = vec![0; 100 << 20];
+    std::fs::write(&taken, &shortage).expect("take the room");
+    let low = stream.expect("storage.low").await.data;
+    assert_eq!((&low["actor"], &low["subject"]), (&json!("system:watch"), &json!("status")));
+    assert!(low["data"]["what"].as_str().is_some_and(|text| text.contains("min_free")), "{low}");
+    // The next looks find the same, and tell nobody.
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    admin.create_image("win7-office").await;
+    stream.expect("image.created").await;
+    std::fs::remove_file(&taken).expect("give the room back");
+    eventually("the disk is well again", async || {
+        let ready = depot.anonymous().get("/readyz").await.json();
+        (ready["degraded"] == json!([])).then_some(())
+    })
+    .await;
+    std::fs::write(&taken, &shortage).expect("take it again");
+    stream.expect("storage.low").await;
 }

@@ -61,8 +61,13 @@ impl Authority {
 
     /// For a server on loopback; files `NAME.pem` and `NAME.key`.
     pub fn server(&self, name: &str) -> Certificate {
+        self.server_valid(name, Valid::Long)
+    }
+
+    /// The same, valid for as long as is said.
+    pub fn server_valid(&self, name: &str, valid: Valid) -> Certificate {
         let names = ["127.0.0.1".to_owned(), "localhost".to_owned()];
-        self.issue(name, &names, ExtendedKeyUsagePurpose::ServerAuth, Valid::Long)
+        self.issue(name, &names, ExtendedKeyUsagePurpose::ServerAuth, valid)
     }
 
     pub fn client(&self, name: &str, valid: Valid) -> Certificate {

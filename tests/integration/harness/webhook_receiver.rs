@@ -5,10 +5,15 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::Value;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
 
+use super::authority::Certificate;
 use super::eventually;
 
 /// How the receiver answers.
@@ -42,6 +47,7 @@ impl Received {
 }
 
 pub struct Receiver {
+    scheme: &'static str,
     address: SocketAddr,
     manner: Arc<Mutex<Manner>>,
     requests: Arc<Mutex<Vec<Received>>>,
@@ -49,8 +55,21 @@ pub struct Receiver {
 
 impl Receiver {
     pub async fn start() -> Self {
+        Self::with(None).await
+    }
+
+    /// A receiver that speaks TLS with this certificate.
+    pub async fn start_with_tls(certificate: &Certificate) -> Self {
+        let chain = vec![CertificateDer::from_pem_file(&certificate.file).expect("a certificate")];
+        let key = PrivateKeyDer::from_pem_file(&certificate.key).expect("a key");
+        let config = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, key);
+        Self::with(Some(Arc::new(config.expect("a key that fits")).into())).await
+    }
+
+    async fn with(tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let receiver = Self {
+            scheme: if tls.is_some() { "https" } else { "http" },
             address: listener.local_addr().expect("an address"),
             manner: Arc::new(Mutex::new(Manner::Status(204))),
             requests: Arc::default(),
@@ -59,14 +78,23 @@ impl Receiver {
         tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let (manner, requests) = (Arc::clone(&manner), Arc::clone(&requests));
-                tokio::spawn(async move { serve(stream, &manner, &requests).await });
+                let tls = tls.clone();
+                tokio::spawn(async move {
+                    match tls {
+                        None => serve(stream, &manner, &requests).await,
+                        Some(tls) => {
+                            let stream = tls.accept(stream).await.ok()?;
+                            serve(stream, &manner, &requests).await
+                        }
+                    }
+                });
             }
         });
         receiver
     }
 
     pub fn url(&self) -> String {
-        format!("http://{}/hook", self.address)
+        format!("{}://{}/hook", self.scheme, self.address)
     }
 
     pub fn answers(&self, manner: Manner) {
@@ -88,7 +116,7 @@ impl Receiver {
 }
 
 async fn serve(
-    mut stream: TcpStream,
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
     manner: &Mutex<Manner>,
     requests: &Mutex<Vec<Received>>,
 ) -> Option<()> {
@@ -111,13 +139,14 @@ async fn serve(
         }
     };
     stream.write_all(answer.as_bytes()).await.ok()?;
+    stream.flush().await.ok()?;
     if matches!(manner, Manner::Endless) {
         while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
     }
     Some(())
 }
 
-async fn read(stream: &mut TcpStream) -> Option<Received> {
+async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Option<Received> {
     let (mut bytes, mut piece) = (Vec::new(), [0; 4096]);
     loop {
         let text = String::from_utf8_lossy(&bytes).into_owned();
