@@ -1,5 +1,5 @@
 //! The command line's side of the API: `push`, `pull`, `prestage`, `simulate` and the commands of daily work are done over
-//! HTTP, and `verify` checks files on a disk.
+//! HTTP; `verify` checks files on a disk, and `delta` makes others from them.
 //!
 //! Reading order: [`push`], [`pull`] and [`prestage`] are the commands, each written from top to bottom, and [`verify`]
 //! checks a kit that [`prestage`] made, wherever it was copied to, or a tree by its signed metadata (`trust`). [`simulate`] is a fleet of clients that loads a
@@ -8,7 +8,7 @@
 //! [`Exit`] code. [`progress`], [`output`] and [`table`] are what the user or the script sees.
 //!
 //! This module uses the server's public API only: curl can do everything that `push` does. Of the other modules it uses
-//! `model`, and `crate::prestage` for the contents of a kit. Parsing the whole command line and ending the process are
+//! `model`, `crate::prestage` for the contents of a kit, and `crate::delta`. Parsing the whole command line and ending the process are
 //! left to `main`.
 
 pub mod absent;
@@ -16,6 +16,7 @@ mod cell;
 pub mod connection;
 pub mod credentials;
 pub mod daily;
+pub mod delta;
 mod digest;
 pub mod error;
 pub mod exit_code;

@@ -45,6 +45,8 @@ enum Command {
     Verify(client::verify::Args),
     /// Load a running server with the update checks of a fleet, and measure its answers
     Simulate(client::simulate::Args),
+    /// Make and apply deltas of files on a disk, and make their chunk lists
+    Delta(client::delta::Args),
     #[command(flatten)]
     Daily(client::daily::Command),
     /// Print the completion script of a shell
@@ -84,6 +86,7 @@ impl CommandLine {
             Command::Prestage(args) => client::prestage::run(args).await,
             Command::Verify(args) => client::verify::run(args).await,
             Command::Simulate(args) => client::simulate::run(args).await,
+            Command::Delta(args) => client::delta::run(args).await,
             Command::Daily(command) => Box::pin(command.run()).await,
             Command::Completion(args) => completion::run(&args, Self::command()),
             Command::Man(args) => manual::run(&args, Self::command()),

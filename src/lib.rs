@@ -19,6 +19,7 @@ pub mod command_line;
 pub mod config;
 #[cfg(feature = "server")]
 pub mod delivery;
+pub mod delta;
 pub mod file_system;
 pub mod model;
 pub mod prestage;

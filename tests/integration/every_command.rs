@@ -39,6 +39,9 @@ const COMMANDS: &[(On, &str, i32)] = &[
     (Server, "simulate --image win7-office --clients 5 --period 1s --duration 1s", 0),
     (Itself, "verify NEW", 8),
     (Itself, "verify http://127.0.0.1:1/MEDVImages --trust NEW", 8),
+    (Itself, "delta chunks CKM win7.chunks", 0),
+    (Itself, "delta make INDEX CKM win7.delta", 0),
+    (Itself, "delta apply INDEX win7.delta again.ckm", 0),
     (Server, "image create lab --kind single", 0),
     (Server, "image list", 0),
     (Server, "image show lab", 0),
@@ -151,7 +154,7 @@ fn new_folder(line: &str, scratch: &Path) -> PathBuf {
 }
 
 fn on_data(mut command: Command, line: &str, data: &Path) -> Command {
-    if !["completion", "demo", "man", "openapi", "verify"]
+    if !["completion", "delta", "demo", "man", "openapi", "verify"]
         .contains(&line.split(' ').next().expect("a command"))
     {
         command.arg("--data").arg(data);
