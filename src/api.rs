@@ -12,6 +12,7 @@ pub mod certificate_mappings;
 pub mod channels;
 pub mod clients;
 pub mod conventions;
+pub mod delta;
 pub mod depot;
 pub mod events;
 pub mod explain;

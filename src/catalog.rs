@@ -5,11 +5,11 @@
 //! (the offer of every channel, in memory), [`publication`] (keeps the physical tree up to date), [`manifest`]
 //! (`channel.json`) and [`update_check`]. [`healing`] repairs files that were found damaged.
 //!
-//! [`trust`] signs what the tree offers.
+//! [`trust`] signs what the tree offers. [`deltas`] makes the chunk lists and deltas beside revisions' files.
 //!
 //! Outside an image's life: [`fleet`] (the record of clients), [`accounts`] (users, tokens, certificate mappings),
 //! [`audit`], [`events`], [`webhooks`], [`idempotency`]. Used by all of these: [`handle`] (the [`Catalog`] itself), [`rules`], [`actor`], [`error`], [`blob_removal`] (removes bytes that
-//! nothing refers to), [`job`] (lets one of several servers do background work for all) and `replicas` (counts the
+//! nothing refers to), `whole_blob` (stores bytes that are complete already), [`job`] (lets one of several servers do background work for all) and `replicas` (counts the
 //! servers whose answers already include a change). The module above, `upkeep`, maintains a depot and transfers it
 //! elsewhere.
 //!
@@ -22,6 +22,7 @@ pub mod audit;
 pub mod bits_upload;
 pub mod blob_removal;
 pub mod channel;
+pub mod deltas;
 pub mod error;
 pub mod events;
 pub mod fleet;
@@ -45,6 +46,7 @@ pub mod trust;
 pub mod update_check;
 pub mod upload;
 pub mod webhooks;
+mod whole_blob;
 
 pub use actor::{Actor, ChangeContext, Execution, Precondition};
 pub use error::{Error, Result};

@@ -40,7 +40,7 @@ pub use self::check::Check;
 pub use self::entries::{Delta, Part, Parts};
 pub use self::error::{Action, Error, Place};
 pub use self::header::{Header, Whole};
-pub use self::make::{Made, Pieces, make};
+pub use self::make::{Input, Made, Pieces, make};
 pub use self::pace::{Next, Pace, Phase, Progress, Unpaced};
 pub use self::piece::Method;
 pub use self::plan::{Plan, Seeds, Source, Step, plan};
@@ -51,6 +51,8 @@ pub use self::read_at::ReadAt;
 pub const PIECE: usize = 1 << 20;
 /// The largest file that this room takes, in bytes.
 pub const LARGEST: u64 = 4 << 40;
+/// Gaps between two ranges that a client lacks are fetched as well if they are shorter: a request costs more.
+pub const SHORTEST_GAP: u64 = 32 << 10;
 /// The largest payload of a piece.
 const LONGEST_PAYLOAD: u32 = 2 << 20;
 /// The largest recipe.

@@ -8,6 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::OFlags;
 
@@ -42,6 +43,24 @@ pub fn read(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
         return Err(io::Error::other(format!("larger than {limit} bytes")));
     }
     Ok(bytes)
+}
+
+/// Opens an unnamed file in a folder. It disappears with this process, and nobody else can open it.
+pub fn unnamed(folder: &Path) -> io::Result<File> {
+    static COUNT: AtomicU64 = AtomicU64::new(0);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    if let Ok(file) =
+        options.clone().custom_flags(OFlags::TMPFILE.bits().cast_signed()).open(folder)
+    {
+        return Ok(file);
+    }
+    // Not every file system supports such files. Then the file has a name for a moment.
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let path = folder.join(format!(".imagedepot-unnamed-{}-{number}", std::process::id()));
+    let file = options.create_new(true).open(&path)?;
+    fs::remove_file(&path)?;
+    Ok(file)
 }
 
 /// Fails unless `names` below `root` lead to a regular file and none of them is a symbolic link. For readers that open

@@ -78,6 +78,8 @@ pub mod text_file;
 #[cfg(feature = "server")]
 pub mod token;
 #[cfg(feature = "server")]
+pub mod transfer_file;
+#[cfg(feature = "server")]
 pub mod upload;
 #[cfg(feature = "server")]
 pub mod webhook;
@@ -113,6 +115,7 @@ pub use self::{
     rollout::Rollout,
     scrub::{Coverage, DamagedFile, StoredBlob},
     token::{ApiToken, SigningKey, TokenFilter},
+    transfer_file::{TransferFile, TransferKind, TransferRecord, TransferState},
     upload::{Upload, UploadProtocol, UploadState},
     webhook::{Delivery, DeliveryState, Webhook},
 };

@@ -270,6 +270,7 @@ fn background(opened: &Opened, sender: Sender) -> JoinSet<()> {
     keep!("sweep", keep_sweeping);
     keep!("collect garbage", keep_collecting);
     keep!("scrub", keep_scrubbing);
+    keep!("make chunk lists and deltas", keep_making_transfer_files);
     keep!("measure", keep_measuring);
     keep!("feed events", keep_feeding_events);
     keep!("record refused log-ins", keep_recording_refused_logins);

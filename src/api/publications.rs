@@ -15,7 +15,8 @@ use super::depot::Depot;
 use crate::access::permission::{Administer, Read};
 use crate::catalog::Execution;
 use crate::catalog::publication::plan::Plan;
-use crate::model::{FileRole, Publication, PublicationState};
+use crate::model::{FileRole, PublicationState};
+use crate::storage::ListedPublication;
 
 /// A file that imagedepot put into the tree.
 #[derive(Debug, Serialize, ToSchema)]
@@ -29,6 +30,9 @@ pub struct PublicationBody {
     /// The time from which a withdrawn file may be removed.
     #[schema(required = true)]
     withdraw_at: Option<DateTime<Utc>>,
+    /// The bytes that a delta saves each client that uses it instead of the missing chunks. Not set for other files.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    saves: Option<i64>,
 }
 
 impl PublicationBody {
@@ -39,18 +43,20 @@ impl PublicationBody {
             digest: sample::digest(sample::CKM).to_string(),
             state: PublicationState::Published,
             withdraw_at: None,
+            saves: None,
         }
     }
 }
 
-impl From<Publication> for PublicationBody {
-    fn from(publication: Publication) -> Self {
+impl From<ListedPublication> for PublicationBody {
+    fn from(ListedPublication { publication, saves }: ListedPublication) -> Self {
         Self {
             path: publication.path,
             role: publication.role,
             digest: publication.digest.to_string(),
             state: publication.state,
             withdraw_at: publication.withdraw_at,
+            saves,
         }
     }
 }
@@ -113,7 +119,7 @@ pub async fn list(
     let after: Option<String> = page.position()?;
     let publications =
         depot.catalog.publications(&after.unwrap_or_default(), page.fetch()?).await?;
-    page.page(publications, |publication| publication.path.clone(), Into::into)
+    page.page(publications, |listed| listed.publication.path.clone(), Into::into)
 }
 
 /// Reconcile the tree

@@ -10,9 +10,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::conventions::{documentation, fallback};
 use super::depot::Links;
 use super::{
-    approvals, assignments, audit, bits, certificate_mappings, channels, clients, events, explain,
-    files, garbage, health, images, pins, prestage, progress, promotions, publications, reports,
-    revisions, rollouts, scrub, status, tokens, tree, trust, update_check, uploads, users,
+    approvals, assignments, audit, bits, certificate_mappings, channels, clients, delta, events,
+    explain, files, garbage, health, images, pins, prestage, progress, promotions, publications,
+    reports, revisions, rollouts, scrub, status, tokens, tree, trust, update_check, uploads, users,
     webhooks, whoami,
 };
 use crate::wire;
@@ -91,6 +91,7 @@ fn images_and_their_bytes(config: &mut impl Registry) {
         .service(revisions::show)
         .service(revisions::change)
         .service(revisions::delete)
+        .service(delta::forecast)
         .service(prestage::get)
         .service(prestage::head)
         .service(files::put)

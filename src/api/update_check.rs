@@ -76,6 +76,13 @@ impl UpdateAnswer<'_> {
             url: "/MEDVImages/win7-office_12.ckm".to_owned(),
             size: 5_368_709_120,
             digest: &DIGEST,
+            chunks_url: Some("/MEDVImages/win7-office_12.ckm.chunks".to_owned()),
+            delta: Some(TargetDelta {
+                from: 11,
+                url: "/MEDVImages/win7-office_12.ckm.from-11.delta".to_owned(),
+                size: 98_304_000,
+                digest: &DIGEST,
+            }),
         };
         Self {
             action: Action::Update,
@@ -103,6 +110,25 @@ pub struct Target<'a> {
 #[derive(Debug, Serialize, ToSchema)]
 pub struct TargetFile<'a> {
     role: FileRole,
+    /// A path on this server, or an absolute URL if `server.public_url` is set.
+    url: String,
+    size: u64,
+    #[schema(value_type = String)]
+    #[serde(serialize_with = "as_text")]
+    digest: &'a Digest,
+    /// The address of the file's chunk list, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    chunks_url: Option<String>,
+    /// The delta from the revision that the client has, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delta: Option<TargetDelta<'a>>,
+}
+
+/// A delta that turns a file of the client's revision into the file of the target.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct TargetDelta<'a> {
+    /// The revision that it starts from.
+    from: i64,
     /// A path on this server, or an absolute URL if `server.public_url` is set.
     url: String,
     size: u64,
@@ -255,12 +281,18 @@ fn counter(action: Action) -> &'static Counter {
 }
 
 impl<'a> Target<'a> {
-    fn of(revision: &'a OfferedRevision, links: &Links) -> Self {
+    /// Describes a revision to a client that has the revision `current`.
+    fn of(revision: &'a OfferedRevision, current: i64, links: &Links) -> Self {
         let file = |file: &'a OfferedPath| TargetFile {
             role: file.role,
             url: links.tree(&file.path),
             size: file.size,
             digest: &file.digest,
+            chunks_url: file.chunks().map(|chunks| links.tree(&chunks.path)),
+            delta: file.deltas().find(|(from, _)| *from == current).map(|(from, delta)| {
+                let (url, size) = (links.tree(&delta.path), delta.size);
+                TargetDelta { from, url, size, digest: &delta.digest }
+            }),
         };
         Self { revision: revision.number, files: revision.files.iter().map(file).collect() }
     }
@@ -281,7 +313,9 @@ impl<'a> UpdateAnswer<'a> {
             channel: subject.channel.name.as_str(),
             epoch: promotion.map_or(0, |promotion| promotion.epoch),
             current: question.revision.unwrap_or(0),
-            target: decision.target.map(|revision| Target::of(revision, links)),
+            target: decision
+                .target
+                .map(|revision| Target::of(revision, question.revision.unwrap_or(0), links)),
             terms: promotion
                 .map(|promotion| promotion.terms.for_clients.clone())
                 .unwrap_or_default(),

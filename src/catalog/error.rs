@@ -174,6 +174,8 @@ pub enum Error {
         "a file whose length is not stated in advance may have at most {limit} bytes; state its length"
     )]
     TooLargeUnannounced { limit: u64 },
+    #[error("a chunk list of one of the two revisions is not made yet; ask again in a minute")]
+    ChunksPending,
     #[error(
         "{needed} bytes do not fit on the disk: {available} are free and not reserved; recently deleted bytes stay \
          for store.safety_age, unless POST /api/v1/gc?immediately=true removes them"

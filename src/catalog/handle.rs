@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use super::audit::refused_logins::RefusedLogins;
+use super::deltas::images_to_look_at::ImagesToLookAt;
 use super::error::Result;
 use super::events::feed::Feed;
 use super::fleet::recorder::{self, Recorder};
@@ -73,6 +74,7 @@ pub(crate) struct Shared {
     pub(super) signing_is_due: Notify,
     pub(crate) sweep_is_due: Notify,
     pub(crate) scrub_is_due: Notify,
+    pub(super) images_to_look_at: ImagesToLookAt,
     /// True after startup has claimed the store: from then on, the store must have its mark.
     pub(crate) store_is_marked: AtomicBool,
     /// The order in which writers of this process get each upload.
@@ -111,6 +113,7 @@ impl Catalog {
             signing_is_due: Notify::new(),
             sweep_is_due: Notify::new(),
             scrub_is_due: Notify::new(),
+            images_to_look_at: ImagesToLookAt::default(),
             store_is_marked: AtomicBool::new(false),
             turns: Turns::default(),
             saving: TaskTracker::new(),

@@ -72,6 +72,29 @@ pub(crate) struct File {
     pub(crate) path: String,
     pub(super) size: u64,
     pub(crate) digest: Digest,
+    /// The chunk list, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) chunks: Option<Extra>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) deltas: Vec<Delta>,
+}
+
+/// A file beside another one.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Extra {
+    /// The path relative to the manifest.
+    pub(crate) path: String,
+    pub(crate) size: u64,
+    pub(crate) digest: Digest,
+}
+
+/// A delta, and the revision that it starts from.
+#[derive(Serialize, Deserialize)]
+pub(crate) struct Delta {
+    #[serde(deserialize_with = "number")]
+    pub(crate) from: i64,
+    #[serde(flatten)]
+    pub(crate) file: Extra,
 }
 
 impl Manifest {

@@ -251,6 +251,7 @@ impl Catalog {
             tx.commit().await?;
             self.refresh().await;
             self.tree_is_due();
+            self.transfer_files_are_due(image);
         }
         Ok(())
     }

@@ -19,7 +19,8 @@ use super::events::{News, of_error};
 use super::job::{Done, Round, Trigger};
 use super::{Catalog, Error, Result};
 use crate::model::event::EventPlace;
-use crate::model::{EventType, Job, Publication, metric};
+use crate::model::{EventType, Job, metric};
+use crate::storage::ListedPublication;
 use plan::{Plan, Step};
 
 /// The interval at which the tree is checked without a signal, because someone may have deleted a file.
@@ -64,7 +65,7 @@ impl Catalog {
     }
 
     /// Returns the catalog's records of what is in the tree, in the order of the paths.
-    pub async fn publications(&self, after: &str, limit: i64) -> Result<Vec<Publication>> {
+    pub async fn publications(&self, after: &str, limit: i64) -> Result<Vec<ListedPublication>> {
         Ok(self.db.read().await?.publications_after(after, limit).await?)
     }
 

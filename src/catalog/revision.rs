@@ -233,6 +233,7 @@ impl Catalog {
         }
         tx.commit().await?;
         metric::REVISIONS_SEALED.increment(1);
+        self.transfer_files_are_due(details.image.id);
         if !left_behind.is_empty() {
             self.sweep_is_due();
         }

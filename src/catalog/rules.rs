@@ -36,6 +36,7 @@ pub struct Rules {
     pub webhooks: WebhookRules,
     pub fleet: FleetRules,
     pub trust: TrustRules,
+    pub delta: DeltaRules,
 }
 
 impl Default for Rules {
@@ -58,6 +59,7 @@ impl Default for Rules {
             webhooks: WebhookRules::default(),
             fleet: FleetRules::default(),
             trust: TrustRules::default(),
+            delta: DeltaRules::default(),
         }
     }
 }
@@ -92,6 +94,26 @@ impl TrustRules {
             snapshot: self.snapshot,
             timestamp: self.timestamp,
         }
+    }
+}
+
+/// The section `[delta]` of the settings: the chunk lists and deltas beside files, and what making them may cost.
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct DeltaRules {
+    /// True if any are made.
+    pub chunks: bool,
+    /// The number of ready revisions before the newest one from which deltas lead to it.
+    pub from: u32,
+    /// The share of one core that the work may take, up to 1.
+    pub cpu: f64,
+    /// The bytes that the work may read in a second. 0 means no limit.
+    pub bandwidth: ByteSize,
+}
+
+impl Default for DeltaRules {
+    fn default() -> Self {
+        Self { chunks: true, from: 1, cpu: 0.5, bandwidth: ByteSize::b(0) }
     }
 }
 

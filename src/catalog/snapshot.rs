@@ -12,7 +12,8 @@ mod load;
 mod picture;
 
 pub use certificates::CertificateMappings;
+pub(in crate::catalog) use load::by_file;
 pub use picture::{
-    ChannelOffer, ImageOffer, Offer, OfferedPath, OfferedPlace, OfferedRevision, PreviousOffer,
-    RevokedName, Snapshot, Standing, TreeEntry, TreeFile, WrittenDocument,
+    ChannelOffer, ImageOffer, Offer, OfferedPath, OfferedPlace, OfferedRevision, OfferedTransfer,
+    PreviousOffer, RevokedName, Snapshot, Standing, TreeEntry, TreeFile, WrittenDocument,
 };

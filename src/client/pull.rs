@@ -1,15 +1,23 @@
 //! `imagedepot pull`: downloads what a channel offers, or a revision by number, to verified local files.
 //!
-//! `fetch_plan` asks the server what to fetch, `download` fetches one file over as many connections as it takes, and
-//! `partial` is that file while it is incomplete. The index comes last, as in the tree: if an index is there, its image
-//! is too. A file with its final name is complete and verified.
+//! `fetch_plan` asks the server what to fetch, and `cheapest` chooses for each file the way that takes the fewest bytes:
+//! a delta from an older file (`by_delta`), the chunks that no older file has (`by_chunks`, `assembly`), or the whole
+//! (`download`, over as many connections as it takes). `seeds` finds the older files, and `partial` is a file while it is
+//! incomplete. The index comes last, as in the tree: if an index is there, its image is too. A file with its final name
+//! is complete and verified.
 //!
 //! Between two pulls, unfinished files are kept, and each complete file has a note that it was `verified`. Watching a
-//! channel and swapping revisions is left to the agent; fetching only what changed is left to delta transfers.
+//! channel and swapping revisions is left to the agent.
 
+mod assembly;
+mod attempt;
+mod by_chunks;
+mod by_delta;
+mod cheapest;
 pub(super) mod download;
 pub(super) mod fetch_plan;
 mod partial;
+mod seeds;
 mod verified;
 
 use std::path::{Path, PathBuf};
@@ -17,8 +25,10 @@ use std::time::Instant;
 
 use serde_json::json;
 
+use self::cheapest::{Place, Via};
 use self::download::{ExistingFiles, Fetched};
 use self::fetch_plan::{FetchPlan, RevisionChoice};
+use self::seeds::newest_revision;
 use super::connection::Connection;
 use super::credentials::ServerArgs;
 use super::error::Failure;
@@ -44,6 +54,11 @@ pub struct Args {
     #[arg(long, value_name = "DIR", value_parser = folder())]
     pub to: PathBuf,
 
+    /// A file that may have bytes of the one to fetch, such as an older revision elsewhere. Other revisions in the folder
+    /// are used without it
+    #[arg(long = "seed", value_name = "FILE")]
+    pub seeds: Vec<PathBuf>,
+
     /// Read every byte of existing files again, instead of relying on the size and date they had when they were
     /// verified
     #[arg(long)]
@@ -67,12 +82,17 @@ async fn run_to_end(args: Args) -> Result<(), Failure> {
     let started = Instant::now();
     let (connection, plan) = plan(&args).await?;
     let progress = Progress::for_output(args.output);
-    let what_is_there = if args.check { ExistingFiles::Reread } else { ExistingFiles::TrustNote };
-    let fetched = pull(&connection, &plan, &args.to, what_is_there, &progress).await?;
+    let place = Place {
+        folder: &args.to,
+        revision: plan.revision,
+        named_seeds: &args.seeds,
+        existing: if args.check { ExistingFiles::Reread } else { ExistingFiles::TrustNote },
+    };
+    let pulled = pull(&connection, &plan, place, &progress).await?;
     let seconds = started.elapsed().as_secs_f64();
     args.output.result(
-        &sentence(&plan, &args.to, fetched, seconds),
-        &document(&plan, &args.to, fetched, seconds),
+        &sentence(&plan, &args.to, &pulled, seconds),
+        &document(&plan, &args.to, &pulled, seconds),
     )
 }
 
@@ -80,7 +100,8 @@ async fn run_to_end(args: Args) -> Result<(), Failure> {
 async fn plan(args: &Args) -> Result<(Connection, FetchPlan), Failure> {
     let (Some(address), Some(root)) = (&args.signed.tree, &args.signed.trust) else {
         let connection = Connection::open(&args.server)?;
-        let plan = args.choice.plan(&connection).await?;
+        let current = newest_revision(&args.to, &args.choice.image);
+        let plan = args.choice.plan(&connection, current).await?;
         return Ok((connection, plan));
     };
     let mut tree = SignedTree::open(&args.server, address, root).await?;
@@ -93,36 +114,42 @@ async fn plan(args: &Args) -> Result<(Connection, FetchPlan), Failure> {
 async fn pull(
     connection: &Connection,
     plan: &FetchPlan,
-    folder: &Path,
-    what_is_there: ExistingFiles,
+    place: Place<'_>,
     progress: &Progress,
-) -> Result<Fetched, Failure> {
+) -> Result<Pulled, Failure> {
+    let folder = place.folder;
     std::fs::create_dir_all(folder).map_err(|error| Failure::local("create", folder, &error))?;
-    let mut sum = Fetched::default();
+    let mut pulled = Pulled { sum: Fetched::default(), ways: Vec::new() };
     for file in &plan.files {
-        let bar = progress.file(&file.name, file.size);
-        let fetched = download::fetch(connection, file, folder, what_is_there, &bar)
+        let (fetched, via) = cheapest::fetch(connection, file, place, progress)
             .await
             .map_err(|failure| failure.while_doing(&file.name))?;
-        sum.fetched += fetched.fetched;
-        sum.reused += fetched.reused;
-        bar.finish_and_clear();
+        pulled.sum.fetched += fetched.fetched;
+        pulled.sum.reused += fetched.reused;
+        pulled.ways.push(via);
     }
-    Ok(sum)
+    Ok(pulled)
+}
+
+/// The sources of all files, and how each was fetched, in their order.
+struct Pulled {
+    sum: Fetched,
+    ways: Vec<Via>,
 }
 
 /// Returns the result for scripts: `path` is the image itself, and `files` lists it and the files that belong to it.
-fn document(plan: &FetchPlan, folder: &Path, sum: Fetched, seconds: f64) -> serde_json::Value {
+fn document(plan: &FetchPlan, folder: &Path, pulled: &Pulled, seconds: f64) -> serde_json::Value {
     json!({
         "image": plan.image,
         "revision": plan.revision,
         "path": folder.join(&plan.main_file().name),
         "bytes_total": plan.size(),
-        "bytes_fetched": sum.fetched,
-        "bytes_reused": sum.reused,
+        "bytes_fetched": pulled.sum.fetched,
+        "bytes_reused": pulled.sum.reused,
         "seconds": seconds,
-        "files": plan.files.iter().map(|file| json!({
+        "files": plan.files.iter().zip(&pulled.ways).map(|(file, via)| json!({
             "role": file.role,
+            "via": via,
             "path": folder.join(&file.name),
             "size": file.size,
             "digest": file.digest.to_string(),
@@ -130,14 +157,14 @@ fn document(plan: &FetchPlan, folder: &Path, sum: Fetched, seconds: f64) -> serd
     })
 }
 
-fn sentence(plan: &FetchPlan, folder: &Path, sum: Fetched, seconds: f64) -> String {
+fn sentence(plan: &FetchPlan, folder: &Path, pulled: &Pulled, seconds: f64) -> String {
     format!(
         "{} revision {} is in {}, verified ({} fetched, {} already there, {seconds:.1} s)",
         plan.image,
         plan.revision,
         folder.display(),
-        indicatif::BinaryBytes(sum.fetched),
-        indicatif::BinaryBytes(sum.reused),
+        indicatif::BinaryBytes(pulled.sum.fetched),
+        indicatif::BinaryBytes(pulled.sum.reused),
     )
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::error::ConfigError;
 use super::settings::Config;
 use crate::catalog::Rules;
-use crate::catalog::rules::{BitsRules, TrustRules};
+use crate::catalog::rules::{BitsRules, DeltaRules, TrustRules};
 use crate::catalog::update_check::load::RateLimits;
 
 impl Config {
@@ -32,6 +32,7 @@ impl Config {
             events: self.events,
             webhooks: self.webhooks.clone(),
             trust: trust(self.trust)?,
+            delta: delta(self.delta)?,
             fleet: self.fleet,
             stale_after: self.access.stale_after,
             token_lifetime: self.access.tokens.lifetime,
@@ -49,6 +50,19 @@ impl Config {
             },
         })
     }
+}
+
+fn delta(rules: DeltaRules) -> Result<DeltaRules, ConfigError> {
+    const MOST: u32 = 32;
+    if !(0.01..=1.0).contains(&rules.cpu) {
+        return Err(ConfigError(
+            "delta.cpu: must be a share of one core, from 0.01 to 1".to_owned(),
+        ));
+    }
+    if rules.from > MOST {
+        return Err(ConfigError(format!("delta.from: must be at most {MOST}")));
+    }
+    Ok(rules)
 }
 
 fn trust(rules: TrustRules) -> Result<TrustRules, ConfigError> {

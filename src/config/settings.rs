@@ -17,7 +17,7 @@ use super::places::{CatalogSettings, Store, Tree};
 use super::scrub::Scrub;
 use crate::access::TrustedProxies;
 use crate::catalog::rules::{
-    AuditRules, Commit, EventRules, FleetRules, TrustRules, UploadRules, WebhookRules,
+    AuditRules, Commit, DeltaRules, EventRules, FleetRules, TrustRules, UploadRules, WebhookRules,
 };
 use crate::model::{ChannelName, NamePattern};
 
@@ -39,6 +39,7 @@ pub struct Config {
     pub events: EventRules,
     pub webhooks: WebhookRules,
     pub trust: TrustRules,
+    pub delta: DeltaRules,
     pub access: Access,
     pub metrics: Metrics,
     pub log: Log,

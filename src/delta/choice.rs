@@ -12,7 +12,7 @@ use super::recipe::Recipe;
 use super::zeros::is_zero;
 use super::{LONGEST_PAYLOAD, PIECE};
 
-/// How a piece is made, with the payload.
+/// A way to make a piece, with the payload.
 #[derive(Debug)]
 pub(super) enum Choice {
     Zeros,

@@ -14,7 +14,7 @@ pub(super) struct Step {
     pub insert: usize,
 }
 
-/// How many bytes a match has to be longer than what the last stretch would give.
+/// The bytes by which a match has to be longer than what the last stretch would give.
 const BETTER: usize = 8;
 
 /// Returns the steps that make `new`.

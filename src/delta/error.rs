@@ -22,6 +22,8 @@ pub enum Error {
     Changed { file: Place },
     #[error("the file is larger than {limit} bytes")]
     TooLarge { limit: u64 },
+    #[error("the delta would be larger than it may be")]
+    NotWorthIt,
     #[error("compression failed: {0}")]
     Compression(&'static str),
     #[error("canceled")]

@@ -7,7 +7,7 @@ use super::error::Error;
 /// Covers a piece: then the frame is one segment, and the whole prefix stays in reach.
 const WINDOW_LOG: u32 = 21;
 
-/// How much CPU a frame is worth.
+/// The amount of CPU that a frame is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Effort {
     /// For the choice between the ways to make a piece.

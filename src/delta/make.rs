@@ -15,7 +15,7 @@ use super::error::{Action, Error, Place};
 use super::header::{Header, Whole};
 use super::pace::{Pace, Phase, Progress, ask};
 use super::piece::{Entry, Method};
-use super::read_at::fill_at;
+use super::read_at::ReadAt;
 use super::{LARGEST, PIECE};
 use crate::model::Digest;
 
@@ -28,7 +28,7 @@ pub struct Made {
     pub pieces: Pieces,
 }
 
-/// How many pieces are made in which way.
+/// The number of pieces that are made in each way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Pieces {
     pub zeros: u64,
@@ -38,34 +38,56 @@ pub struct Pieces {
     pub recipe: u64,
 }
 
-/// Writes the delta from `base` to `result` into an empty file. Neither of them may change meanwhile.
-pub fn make(base: &File, result: &File, to: &File, pace: &mut dyn Pace) -> Result<Made, Error> {
-    let base_size = size(base, Place::Base)?;
-    let result_size = size(result, Place::Result)?;
-    let (index, base_digest) = index(base, base_size, pace)?;
-    let mut maker = Maker::begin(to)?;
-    let mut source = Base { file: base, size: base_size, index: &index, buffer: Vec::new() };
+/// A file that is read at many places, and its size.
+#[derive(Debug)]
+pub struct Input<'a, F: ?Sized> {
+    pub file: &'a F,
+    /// In bytes.
+    pub size: u64,
+}
+
+impl<'a> Input<'a, File> {
+    /// Takes a local file as it is now.
+    pub fn of(file: &'a File, place: Place) -> Result<Self, Error> {
+        let size = file.metadata().map_err(Action::Read.on(place))?.len();
+        Ok(Self { file, size })
+    }
+}
+
+/// Writes the delta from `base` to `result` into an empty file. Neither of them may change meanwhile. Fails with
+/// [`Error::NotWorthIt`] as soon as it is clear that it would have more than `largest` bytes.
+pub fn make<B: ReadAt + ?Sized, R: ReadAt + ?Sized>(
+    base: &Input<'_, B>,
+    result: &Input<'_, R>,
+    to: &File,
+    largest: u64,
+    pace: &mut dyn Pace,
+) -> Result<Made, Error> {
+    if base.size.max(result.size) > LARGEST {
+        return Err(Error::TooLarge { limit: LARGEST });
+    }
+    let (index, base_digest) = index(base, pace)?;
+    let mut maker = Maker::begin(to, largest)?;
+    let mut source = Base { file: base.file, size: base.size, index: &index, buffer: Vec::new() };
     let mut sha = Sha256::new();
-    each_piece(result, Place::Result, result_size, |offset, piece| {
-        ask(pace, Progress { phase: Phase::Making, done: offset, total: result_size })?;
+    each_piece(result, Place::Result, |offset, piece| {
+        ask(pace, Progress { phase: Phase::Making, done: offset, total: result.size })?;
         sha.update(piece);
         maker.add(source.choose(piece, offset)?, piece)
     })?;
     let result_digest = Digest::from_bytes(sha.finalize().into());
-    let base = Whole { size: base_size, digest: base_digest };
-    maker.end(base, Whole { size: result_size, digest: result_digest })
+    let base = Whole { size: base.size, digest: base_digest };
+    maker.end(base, Whole { size: result.size, digest: result_digest })
 }
 
-fn size(file: &File, place: Place) -> Result<u64, Error> {
-    let size = file.metadata().map_err(Action::Read.on(place))?.len();
-    if size > LARGEST { Err(Error::TooLarge { limit: LARGEST }) } else { Ok(size) }
-}
-
-fn index(base: &File, size: u64, pace: &mut dyn Pace) -> Result<(BaseIndex, Digest), Error> {
+fn index<B: ReadAt + ?Sized>(
+    base: &Input<'_, B>,
+    pace: &mut dyn Pace,
+) -> Result<(BaseIndex, Digest), Error> {
     let mut builder = Builder::new();
     let mut sha = Sha256::new();
-    each_piece(base, Place::Base, size, |offset, bytes| {
-        ask(pace, Progress { phase: Phase::Indexing, done: offset, total: size })?;
+    each_piece(base, Place::Base, |offset, bytes| {
+        ask(pace, Progress { phase: Phase::Indexing, done: offset, total: base.size })?;
         sha.update(bytes);
         builder.push(bytes);
         Ok(())
@@ -74,20 +96,21 @@ fn index(base: &File, size: u64, pace: &mut dyn Pace) -> Result<(BaseIndex, Dige
 }
 
 /// Reads a file piece by piece.
-fn each_piece(
-    file: &File,
+fn each_piece<F: ReadAt + ?Sized>(
+    input: &Input<'_, F>,
     place: Place,
-    size: u64,
     mut work: impl FnMut(u64, &[u8]) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let mut buffer = vec![0; PIECE];
     let mut offset = 0;
-    while offset < size {
-        let count = fill_at(file, &mut buffer, offset).map_err(Action::Read.on(place))?;
-        if count as u64 != (size - offset).min(PIECE as u64) {
-            return Err(Error::Changed { file: place });
-        }
-        work(offset, &buffer[..count])?;
+    while offset < input.size {
+        let count = usize::try_from(input.size - offset).map_or(PIECE, |rest| rest.min(PIECE));
+        let bytes = &mut buffer[..count];
+        input.file.read_exact_at(bytes, offset).map_err(|error| match error.kind() {
+            io::ErrorKind::UnexpectedEof => Error::Changed { file: place },
+            _ => Action::Read.on(place)(error),
+        })?;
+        work(offset, bytes)?;
         offset += count as u64;
     }
     Ok(())
@@ -101,15 +124,18 @@ struct Maker<'a> {
     /// Pieces of zeros that are not in the index yet.
     zeros: u64,
     pieces: Pieces,
+    /// The bytes that the delta may have.
+    largest: u64,
 }
 
 impl<'a> Maker<'a> {
-    fn begin(to: &'a File) -> Result<Self, Error> {
+    fn begin(to: &'a File, largest: u64) -> Result<Self, Error> {
         let mut to = BufWriter::with_capacity(1 << 20, to);
         // The header needs what is known at the end.
         to.write_all(&[0; Header::LENGTH]).map_err(write_error)?;
         let offset = Header::LENGTH as u64;
-        Ok(Self { to, offset, index: Vec::new(), zeros: 0, pieces: Pieces::default() })
+        let (index, pieces) = (Vec::new(), Pieces::default());
+        Ok(Self { to, offset, index, zeros: 0, pieces, largest })
     }
 
     fn add(&mut self, choice: Choice, piece: &[u8]) -> Result<(), Error> {
@@ -127,6 +153,9 @@ impl<'a> Maker<'a> {
         }
         Entry::Piece(method, Check::of(piece)).put(&mut self.index);
         self.offset += payload.len() as u64;
+        if self.offset + self.index.len() as u64 > self.largest {
+            return Err(Error::NotWorthIt);
+        }
         self.to.write_all(&payload).map_err(write_error)
     }
 

@@ -10,14 +10,7 @@ use std::os::unix::fs::FileExt as _;
 
 use proptest::prelude::*;
 
-use super::{Applied, Delta, Error, Made, Unpaced, apply, make};
-
-/// A file with these bytes.
-fn file(bytes: &[u8]) -> File {
-    let file = tempfile::tempfile().unwrap();
-    file.write_all_at(bytes, 0).unwrap();
-    file
-}
+use super::{Applied, Delta, Error, Input, Made, Unpaced, apply, make};
 
 fn bytes_of(file: &File) -> Vec<u8> {
     let mut bytes = vec![0; usize::try_from(file.metadata().unwrap().len()).unwrap()];
@@ -25,10 +18,14 @@ fn bytes_of(file: &File) -> Vec<u8> {
     bytes
 }
 
+fn input(bytes: &[u8]) -> Input<'_, [u8]> {
+    Input { file: bytes, size: bytes.len() as u64 }
+}
+
 /// The delta that turns one into the other.
 fn delta(old: &[u8], new: &[u8]) -> (Vec<u8>, Made) {
     let to = tempfile::tempfile().unwrap();
-    let made = make(&file(old), &file(new), &to, &mut Unpaced).unwrap();
+    let made = make(&input(old), &input(new), &to, u64::MAX, &mut Unpaced).unwrap();
     let bytes = bytes_of(&to);
     assert_eq!(bytes.len() as u64, made.size);
     (bytes, made)

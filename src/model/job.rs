@@ -22,13 +22,15 @@ pub enum Job {
     Deliver,
     /// Signs the metadata of the tree.
     Sign,
+    /// Makes chunk lists and deltas.
+    Delta,
 }
 
 stored_as_text!(Job);
 
 impl Job {
     /// The number of jobs.
-    pub const COUNT: usize = 6;
+    pub const COUNT: usize = 7;
 }
 
 /// The state of a job, which all servers share.

@@ -130,6 +130,12 @@ table! {
         "Stored bytes that were read again and compared with their digest";
     SCRUB_DAMAGE_FOUND: Counter "imagedepot_scrub_damage_found_total" [] Count,
         "Stored blobs that were found damaged";
+    TRANSFER_FILES_MADE: Counter "imagedepot_transfer_files_made_total" ["kind"] Count,
+        "Chunk lists and deltas that were made, by kind: chunks or delta";
+    TRANSFER_FILE_BYTES: Counter "imagedepot_transfer_file_bytes_total" ["kind"] Bytes,
+        "Bytes of the chunk lists and deltas that were made, by kind: chunks or delta";
+    TRANSFER_FILE_UNDER_WAY: Gauge "imagedepot_transfer_file_under_way" [] Count,
+        "1 while this server makes a chunk list or a delta";
     DOWNLOADS: Gauge "imagedepot_downloads" [] Count,
         "File downloads in progress";
     SNAPSHOT_VERSION: Gauge "imagedepot_snapshot_version" [] Count,

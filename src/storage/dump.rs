@@ -18,12 +18,13 @@ use super::db::{Either, in_time, on, stream_on};
 use super::error::StorageError;
 
 /// The tables that are included, in an order in which their rows may be inserted.
-pub const TABLES: [&str; 26] = [
+pub const TABLES: [&str; 27] = [
     "catalog_state",
     "image",
     "revision",
     "blob",
     "file",
+    "transfer_file",
     "channel",
     "promotion",
     "assignment",
@@ -172,17 +173,46 @@ pub enum TreeRows {
     LeftOut,
 }
 
-/// Returns the condition for the rows to include, if not all are.
-fn filter(table: &str, tree: TreeRows) -> &'static str {
-    match table {
+/// The condition that a blob is one of a file.
+macro_rules! is_of_file {
+    () => {
+        "exists (select 1 from file where file.blob_id = blob.id)"
+    };
+}
+
+/// The condition that a blob is one of a transfer file.
+macro_rules! is_of_transfer_file {
+    () => {
+        "exists (select 1 from transfer_file where transfer_file.blob_id = blob.id)"
+    };
+}
+
+/// Returns the condition for the rows to include, if not all are. A schema from before there were transfer files has
+/// not their table.
+fn filter(table: &str, tree: TreeRows, has_transfer_files: bool) -> &'static str {
+    match (table, has_transfer_files) {
         // Includes blobs that were given up and are still in the tree for their grace.
-        "blob" if tree == TreeRows::Carried => {
-            " where (state = 'stored' and exists (select 1 from file where file.blob_id = blob.id)) \
-             or exists (select 1 from publication where publication.blob_id = blob.id)"
-        }
-        "blob" => {
-            " where state = 'stored' and exists (select 1 from file where file.blob_id = blob.id)"
-        }
+        ("blob", true) if tree == TreeRows::Carried => concat!(
+            " where (state = 'stored' and (",
+            is_of_file!(),
+            " or ",
+            is_of_transfer_file!(),
+            ")) or exists (select 1 from publication where publication.blob_id = blob.id)"
+        ),
+        ("blob", true) => concat!(
+            " where state = 'stored' and (",
+            is_of_file!(),
+            " or ",
+            is_of_transfer_file!(),
+            ")"
+        ),
+        ("blob", false) => concat!(" where state = 'stored' and ", is_of_file!()),
+        _ => filter_of_others(table, tree),
+    }
+}
+
+fn filter_of_others(table: &str, tree: TreeRows) -> &'static str {
+    match table {
         // Keys that are elsewhere cannot sign anew what stays the same.
         "trust_file" if tree == TreeRows::Carried => {
             " where trust_role = 'root' \
@@ -237,6 +267,7 @@ impl Tx {
         tree: TreeRows,
         mut take: impl FnMut(&Value) -> Result<(), StorageError>,
     ) -> Result<(), StorageError> {
+        let has_transfer_files = !self.columns("transfer_file").await?.is_empty();
         let of_place = OF_TREE.iter().filter(|_| tree == TreeRows::Carried);
         for table in TABLES.iter().chain(of_place).copied() {
             let columns = self.columns(table).await?;
@@ -250,7 +281,7 @@ impl Tx {
                 // In a schema from before the audit was a chain.
                 order = "at, id";
             }
-            let (names, filter) = (names.join(", "), filter(table, tree));
+            let (names, filter) = (names.join(", "), filter(table, tree, has_transfer_files));
             let sql = format!("select {names} from {table}{filter} order by {order}");
             stream_on!(self, conn => {
                 let mut rows = sqlx::query(AssertSqlSafe(sql)).fetch(conn);

@@ -32,6 +32,7 @@ pub(super) mod revisions;
 pub(super) mod scrub;
 mod statement;
 pub(super) mod tokens;
+pub(super) mod transfer_files;
 pub(super) mod trust;
 pub(super) mod upload_writers;
 pub(super) mod uploads;

@@ -11,13 +11,11 @@ mod restore;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{BufWriter, Read as _, Seek as _, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use rustix::fs::OFlags;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -26,6 +24,7 @@ pub use restore::{RestoreOrder, Restored};
 
 use super::export::{exports, read_export};
 use crate::catalog::{Catalog, Result};
+use crate::file_system;
 use crate::model::{Digest, StoredBlob};
 use crate::storage::backup_store::{BackupStore, Notes, Place, note_name};
 use crate::storage::blobs::{BlobReader, RunningHash};
@@ -305,7 +304,7 @@ async fn dump(tx: &mut Tx, scratch: &Path) -> Result<(BlobReader, SavedFile)> {
 /// Writes the rows to an unnamed file, ready to be read from its start.
 pub(super) async fn dump_to_file(tx: &mut Tx, tree: TreeRows, scratch: &Path) -> Result<File> {
     let fail = |error| StorageError::file(scratch.display(), error);
-    let mut file = unnamed_file(scratch).map_err(fail)?;
+    let mut file = file_system::unnamed(scratch).map_err(fail)?;
     let mut output = BufWriter::new(file.try_clone().map_err(fail)?);
     tx.dump(tree, |line| writeln!(output, "{line}").map_err(fail)).await?;
     output.flush().map_err(fail)?;
@@ -369,19 +368,4 @@ pub async fn prune(backup_store: &BackupStore, keep: usize, made: &str) -> Resul
         backup_store.remove_blob(&hex).await?;
     }
     Ok(old.len())
-}
-
-/// Opens an unnamed file that disappears with this process: it contains password hashes and keys.
-fn unnamed_file(folder: &Path) -> std::io::Result<File> {
-    let flags = i32::try_from(OFlags::TMPFILE.bits()).unwrap_or(0);
-    let mut options = File::options();
-    options.read(true).write(true).mode(0o600);
-    if let Ok(file) = options.clone().custom_flags(flags).open(folder) {
-        return Ok(file);
-    }
-    // Not every file system supports such files. Then the file has a name for a moment.
-    let path = folder.join(format!(".imagedepot-rows-{}", std::process::id()));
-    let file = options.create_new(true).open(&path)?;
-    std::fs::remove_file(&path)?;
-    Ok(file)
 }

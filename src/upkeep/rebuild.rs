@@ -49,6 +49,10 @@ impl Catalog {
         let owner = self.blobs.owner().await?;
         // The keys of what was signed are lost with the catalog: a new root has to be carried to clients.
         self.remove_signed_files().await?;
+        // They are made again, and nobody could tell whether they are right.
+        for path in &survey.transfer_files {
+            self.tree.remove(path).await?;
+        }
         let mut tx = self.db.write().await?;
         tx.lock_catalog_version().await?;
         // Check again: reading takes long, and a server may have been started meanwhile.

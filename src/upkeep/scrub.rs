@@ -246,6 +246,9 @@ impl Catalog {
         metric::SCRUBBED_BYTES.increment(blob.size);
         match verdict {
             Verdict::Damaged(what) => {
+                if self.discard_damaged_transfer_file(blob, &what).await? {
+                    return Ok(());
+                }
                 self.quarantine(blob, &what).await?;
                 self.rescue(blob).await
             }

@@ -96,14 +96,14 @@ impl Catalog {
             match self.store(file).await {
                 Ok(file) => stored.push(file),
                 Err(error) => {
-                    self.give_up(&stored).await?;
+                    self.give_up_blobs(stored.iter().map(|file| file.blob)).await?;
                     return Err(error);
                 }
             }
         }
         let taken = self.insert_incoming(actor, incoming, &stored).await;
         if !matches!(taken, Ok(Taken::New(_))) {
-            self.give_up(&stored).await?;
+            self.give_up_blobs(stored.iter().map(|file| file.blob)).await?;
         }
         taken
     }
@@ -149,49 +149,22 @@ impl Catalog {
     }
 
     async fn store(&self, file: &IncomingFile) -> Result<Stored> {
+        let size = i64::try_from(file.size).unwrap_or(i64::MAX);
+        let stored = |blob| Stored { blob, role: file.role, size, digest: file.digest };
         let (Source::Copy(reader) | Source::Link { reader, .. }) = &file.source;
         if let Source::Link { path, read, .. } = &file.source {
             // A hard link takes no disk space.
-            let (stored, key) = self.announce(file, 0).await?;
+            let (blob, key) = self.announce_blob(file.size, 0).await?;
             match self.blobs.link(path, &key, read).await {
-                Ok(true) => return Ok(stored),
-                Ok(false) => self.give_up(&[stored]).await?,
+                Ok(true) => return Ok(stored(blob)),
+                Ok(false) => self.give_up_blobs([blob]).await?,
                 Err(error) => {
-                    self.give_up(&[stored]).await?;
+                    self.give_up_blobs([blob]).await?;
                     return Err(error.into());
                 }
             }
         }
-        let (stored, key) = self.announce(file, file.size).await?;
-        if let Err(error) = self.blobs.put_whole(&key, reader, &file.digest).await {
-            self.give_up(&[stored]).await?;
-            return Err(error.into());
-        }
-        Ok(stored)
-    }
-
-    /// Records bytes that will arrive under a new key. `needed` bytes of disk space must be free.
-    async fn announce(&self, file: &IncomingFile, needed: u64) -> Result<(Stored, String)> {
-        let (blob, key) = (self.ids.next(), self.ids.blob_key());
-        let size = i64::try_from(file.size).unwrap_or(i64::MAX);
-        let mut tx = self.db.write().await?;
-        if needed > 0 {
-            tx.lock_reservations().await?;
-            self.check_free_space(&mut tx, needed).await?;
-        }
-        tx.insert_arriving_blob(blob, &key, size, self.instance, self.clock.now()).await?;
-        tx.commit().await?;
-        Ok((Stored { blob, role: file.role, size, digest: file.digest }, key))
-    }
-
-    async fn give_up(&self, stored: &[Stored]) -> Result<()> {
-        let mut tx = self.db.write_to_free().await?;
-        for file in stored {
-            tx.discard_arriving(file.blob, self.clock.now()).await?;
-        }
-        tx.commit().await?;
-        self.sweep_is_due();
-        Ok(())
+        self.store_whole(reader, &file.digest).await.map(stored)
     }
 
     async fn insert_incoming(

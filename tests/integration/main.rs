@@ -49,6 +49,7 @@ mod connections;
 mod crash;
 mod daily_work;
 mod databases;
+mod deltas;
 mod deployment;
 mod doc_comments;
 mod documents_walk;

@@ -69,6 +69,13 @@ impl Machine {
         run(pull.env("IMAGEDEPOT_STATE_DIR", self.path("state")).take()).await
     }
 
+    /// Pulls what production offers of an image into this folder.
+    pub async fn pull_into(&self, tree: &str, image: &str, folder: &Path) -> Finished {
+        let mut pull = imagedepot(["pull", image, "--output", "json", "--tree", tree]);
+        pull.arg("--trust").arg(self.path("root.json")).arg("--to").arg(folder);
+        run(pull.env("IMAGEDEPOT_STATE_DIR", self.path("state")).take()).await
+    }
+
     pub async fn verify(&self, tree: &str) -> Finished {
         let mut verify = imagedepot(["verify", tree, "--output", "json"]);
         verify.arg("--trust").arg(self.path("root.json"));

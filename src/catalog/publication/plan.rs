@@ -9,7 +9,7 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
-use crate::model::{Digest, FileRole, FolderDocument, Publication, PublicationState};
+use crate::model::{Digest, FileRole, FolderDocument, Publication, PublicationState, TransferFile};
 use crate::storage::OfferedFile;
 use crate::storage::tree::Original;
 
@@ -36,6 +36,20 @@ impl WantedFile {
             blob_key: file.blob_key,
             size: file.size,
             digest: file.digest,
+            sealed_at: file.sealed_at,
+        }
+    }
+
+    /// A chunk list or a delta, beside the file that it leads to.
+    pub(super) fn of_transfer(transfer: &TransferFile, file: &OfferedFile) -> Self {
+        Self {
+            channel_id: file.channel_id,
+            revision_id: file.revision_id,
+            role: file.role,
+            blob_id: transfer.blob_id,
+            blob_key: transfer.blob_key.clone(),
+            size: transfer.size,
+            digest: transfer.digest,
             sealed_at: file.sealed_at,
         }
     }

@@ -72,6 +72,7 @@ impl Catalog {
                 tx.raise_channel_sequence(channel.id, self.clock.now()).await?;
             }
         }
+        self.discard_transfer_files(&mut tx, details.revision.id).await?;
         let entry = details.entry("revision.revoke", actor);
         self.audit(&mut tx, entry, Some(&before), Some(&details.shown()));
         tx.raise_catalog_version(Change::Image(details.image.id)).await?;
@@ -161,6 +162,7 @@ impl Catalog {
             // Nothing is left to be healed.
             tx.end_rescue(file.blob_id).await?;
         }
+        self.discard_transfer_files(tx, revision.id).await?;
         tx.end_quarantine(revision.id).await?;
         revision.state = RevisionState::Deleted;
         self.save(tx, revision).await

@@ -3,7 +3,7 @@
 //!
 //! [`FolderDocument`] defines which documents there are, and how they are served.
 
-use super::picture::{ImageOffer, OfferedPath, OfferedRevision, WrittenDocument};
+use super::picture::{ImageOffer, OfferedPath, OfferedRevision, OfferedTransfer, WrittenDocument};
 use crate::catalog::manifest::{self, Manifest};
 use crate::model::{Channel, Digest, FolderDocument, Promotion, ReadAccess, Rollout};
 
@@ -82,11 +82,21 @@ fn previous(revision: &OfferedRevision) -> manifest::Previous {
 
 fn files(revision: &OfferedRevision) -> Vec<manifest::File> {
     let file_name = |path: &str| path.rsplit('/').next().unwrap_or(path).to_owned();
+    let beside = |transfer: &OfferedTransfer| manifest::Extra {
+        path: file_name(&transfer.path),
+        size: transfer.size,
+        digest: transfer.digest,
+    };
     let file = |file: &OfferedPath| manifest::File {
         role: file.role,
         path: file_name(&file.path),
         size: file.size,
         digest: file.digest,
+        chunks: file.chunks().map(beside),
+        deltas: file
+            .deltas()
+            .map(|(from, delta)| manifest::Delta { from, file: beside(delta) })
+            .collect(),
     };
     revision.files.iter().map(file).collect()
 }

@@ -10,13 +10,15 @@ use uuid::Uuid;
 use super::certificates::CertificateMappings;
 use super::documents;
 use super::picture::{
-    ChannelOffer, ImageOffer, Offer, OfferedPath, OfferedPlace, OfferedRevision, PreviousOffer,
-    RevokedName, Snapshot, Tokens, TreeEntry, TreeFile,
+    ChannelOffer, ImageOffer, Offer, OfferedPath, OfferedPlace, OfferedRevision, OfferedTransfer,
+    PreviousOffer, RevokedName, Snapshot, Tokens, TreeEntry, TreeFile,
 };
 use crate::catalog::trust::files::TrustFiles;
 use crate::catalog::{Result, Rules};
 use crate::model::publication::in_folder;
-use crate::model::{Channel, FileRole, ImageName, OfferedImage, Promotion, ReadAccess};
+use crate::model::{
+    Channel, FileRole, ImageName, OfferedImage, Promotion, ReadAccess, TransferFile, TransferKind,
+};
 use crate::storage::{LingeringFile, OfferedFile, PinnedRevision, RevokedFile, Scope, Tx};
 
 /// Returns the snapshot that follows `previous`, or none if nothing has changed.
@@ -111,6 +113,7 @@ struct Rows {
     revoked_files: Vec<RevokedFile>,
     lingering: Vec<LingeringFile>,
     offered: Vec<OfferedFile>,
+    transfers: Vec<TransferFile>,
     promotions: Vec<Promotion>,
     before: Vec<Promotion>,
     withdrawals: Vec<Promotion>,
@@ -124,6 +127,7 @@ impl Rows {
             revoked_files: tx.revoked_files(scope).await?,
             lingering: tx.lingering_files(scope).await?,
             offered: tx.offered_files(scope).await?,
+            transfers: tx.transfer_files(scope).await?,
             promotions: tx.promotions_in_force(scope).await?,
             before: tx.promotions_before_those_in_force(scope).await?,
             withdrawals: tx.withdrawals_in_force(scope).await?,
@@ -141,6 +145,17 @@ impl Offered {
         let files = self.0.get(&(place.0, place.1, revision)).cloned().unwrap_or_default();
         OfferedRevision { number, files }
     }
+}
+
+/// Groups transfer files by the file that they lead to.
+pub(in crate::catalog) fn by_file(
+    transfers: Vec<TransferFile>,
+) -> HashMap<(Uuid, FileRole), Vec<TransferFile>> {
+    let mut by_file: HashMap<_, Vec<_>> = HashMap::new();
+    for transfer in transfers {
+        by_file.entry((transfer.revision_id, transfer.role)).or_default().push(transfer);
+    }
+    by_file
 }
 
 fn by_place(promotion: Promotion) -> ((Uuid, Uuid), Promotion) {
@@ -172,11 +187,14 @@ impl Snapshot {
         for file in rows.lingering {
             self.add_lingering(file, context);
         }
+        let transfers = by_file(rows.transfers);
         let mut offered: HashMap<(Uuid, Uuid, Uuid), Vec<OfferedPath>> = HashMap::new();
         for file in rows.offered {
             let Some(image) = images.get(&file.image_id) else { continue };
             let key = (file.image_id, file.channel_id, file.revision_id);
-            if let Some(path) = self.add_offered(file, &image.image.name, context) {
+            let beside =
+                transfers.get(&(file.revision_id, file.role)).map_or(&[][..], Vec::as_slice);
+            if let Some(path) = self.add_offered(file, beside, &image.image.name, context) {
                 offered.entry(key).or_default().push(path);
             }
         }
@@ -222,45 +240,54 @@ impl Snapshot {
     fn add_offered(
         &mut self,
         file: OfferedFile,
+        beside: &[TransferFile],
         image: &ImageName,
         context: &Context<'_>,
     ) -> Option<OfferedPath> {
         let channel = context.channels.get(&file.channel_id)?;
         let path = context.path(channel, image, (file.revision, &file.extension, file.role));
-        let offered = OfferedPath {
-            role: file.role,
-            path: path.clone(),
-            size: file.size,
-            digest: file.digest,
-        };
-        let entry = TreeFile {
+        let entry = |path: &str, blob_key: &str, size, digest| TreeFile {
             image: image.clone(),
             read_access: channel.read_access,
-            blob_key: file.blob_key,
-            size: file.size,
-            digest: file.digest,
+            blob_key: blob_key.to_owned(),
+            size,
+            digest,
             sealed_at: file.sealed_at,
             offered: Some(OfferedPlace {
-                path: path.clone(),
+                path: path.to_owned(),
                 channel: channel.name.clone(),
                 revision: file.revision,
                 role: file.role,
             }),
         };
-        self.add_entry(file.image_id, &path, TreeEntry::File(Arc::new(entry)));
-        Some(offered)
+        let mut transfers = Vec::new();
+        for transfer in beside {
+            let TransferFile { size, digest, .. } = *transfer;
+            let path = transfer.kind().beside(&path);
+            let entry = entry(&path, &transfer.blob_key, size, digest);
+            self.add_entry(file.image_id, &path, TreeEntry::File(Arc::new(entry)));
+            transfers.push(OfferedTransfer { kind: transfer.kind(), path, size, digest });
+        }
+        transfers.sort_unstable_by_key(|transfer| transfer.kind);
+        let whole = entry(&path, &file.blob_key, file.size, file.digest);
+        self.add_entry(file.image_id, &path, TreeEntry::File(Arc::new(whole)));
+        let (role, size, digest) = (file.role, file.size, file.digest);
+        Some(OfferedPath { role, path, size, digest, transfers: transfers.into() })
     }
 
     /// Adds a name that the file had, or would have had, so that a client that requests it learns why it is gone.
     fn add_revoked(&mut self, file: &RevokedFile, image: &ImageName, context: &Context<'_>) {
         let Some(channel) = context.channels.get(&file.channel_id) else { return };
         let path = context.path(channel, image, (file.revision, &file.extension, file.role));
-        let entry = RevokedName {
+        let entry = Arc::new(RevokedName {
             image: image.clone(),
             revision: file.revision,
             read_access: channel.read_access,
-        };
-        self.add_entry(file.image_id, &path, TreeEntry::Revoked(Arc::new(entry)));
+        });
+        let chunks = TransferKind::Chunks.beside(&path);
+        for path in [path, chunks] {
+            self.add_entry(file.image_id, &path, TreeEntry::Revoked(Arc::clone(&entry)));
+        }
     }
 
     fn add_lingering(&mut self, file: LingeringFile, context: &Context<'_>) {

@@ -12,7 +12,7 @@ use crate::catalog::trust::files::TrustFiles;
 use crate::model::channel::PRODUCTION;
 use crate::model::{
     Account, AccountName, ApiToken, Channel, ChannelName, Digest, FileRole, FolderDocument,
-    ImageName, OfferedImage, Promotion, ReadAccess, SigningKey, TokenName,
+    ImageName, OfferedImage, Promotion, ReadAccess, SigningKey, TokenName, TransferKind,
 };
 
 /// The state of the catalog at one moment.
@@ -132,6 +132,32 @@ pub struct OfferedPath {
     pub path: String,
     pub size: u64,
     pub digest: Digest,
+    /// The chunk list, then the deltas by the revision that they start from.
+    pub transfers: Arc<[OfferedTransfer]>,
+}
+
+/// A chunk list or a delta beside an offered file.
+#[derive(Debug, Clone)]
+pub struct OfferedTransfer {
+    pub kind: TransferKind,
+    pub path: String,
+    pub size: u64,
+    pub digest: Digest,
+}
+
+impl OfferedPath {
+    /// Returns the chunk list.
+    pub fn chunks(&self) -> Option<&OfferedTransfer> {
+        self.transfers.iter().find(|transfer| transfer.kind == TransferKind::Chunks)
+    }
+
+    /// Returns the deltas, each with the revision that it starts from.
+    pub fn deltas(&self) -> impl Iterator<Item = (i64, &OfferedTransfer)> {
+        self.transfers.iter().filter_map(|transfer| match transfer.kind {
+            TransferKind::Delta { from } => Some((from, transfer)),
+            TransferKind::Chunks => None,
+        })
+    }
 }
 
 /// The object at a path of the tree.

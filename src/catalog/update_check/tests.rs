@@ -52,6 +52,7 @@ fn revision(number: i64) -> OfferedRevision {
         path: format!("win7-office_{number}.vhdx"),
         size: 3,
         digest: Digest::of(b"abc"),
+        transfers: Arc::default(),
     };
     OfferedRevision { number, files: Arc::from([file]) }
 }

@@ -12,7 +12,7 @@ use crate::client::exit_code::Exit;
 use crate::client::locked_file;
 use crate::client::progress::Progress;
 use crate::delta::chunks::{self, WholeDigest};
-use crate::delta::{self, Delta, Error, Next, Unpaced};
+use crate::delta::{self, Delta, Error, Input, Next, Place, Unpaced};
 use crate::file_system;
 
 /// The work that a command asks for.
@@ -45,7 +45,11 @@ fn make(old: &Path, new: &Path, out: &Path, progress: &Progress) -> Result<Outco
     let (base, result) = (open(old)?, open(new)?);
     let part = Part::begin(out, Content::Anew)?;
     let bar = progress.file("delta", 0);
-    let made = delta::make(&base, &result, &part.file, &mut pace(&bar));
+    let inputs = Input::of(&base, Place::Base)
+        .and_then(|base| Input::of(&result, Place::Result).map(|result| (base, result)));
+    let made = inputs.and_then(|(base, result)| {
+        delta::make(&base, &result, &part.file, u64::MAX, &mut pace(&bar))
+    });
     let made = part.end(made)?;
     let pieces = made.pieces;
     Ok(Outcome {
@@ -166,7 +170,7 @@ fn failure(error: Error) -> Failure {
         | Error::Piece { .. }
         | Error::Result
         | Error::Changed { .. } => Exit::Verification,
-        Error::TooLarge { .. } | Error::Compression(_) => Exit::Other,
+        Error::TooLarge { .. } | Error::NotWorthIt | Error::Compression(_) => Exit::Other,
         Error::Canceled => Exit::Interrupted,
     };
     Failure::new(exit, error.to_string())

@@ -56,10 +56,20 @@ fn is_there(
     Ok(is_right)
 }
 
-/// Fetches the file into the folder. A file that is there and intact is left alone.
-///
-/// The exit code is `Verification` if the bytes do not match the digest. Then the final name still has whatever was
-/// there before.
+/// Reports whether the folder has the file, intact.
+pub async fn is_complete(
+    file: &PlannedFile,
+    folder: &Path,
+    what_is_there: ExistingFiles,
+    bar: &ProgressBar,
+) -> Result<bool, Failure> {
+    bar.set_message("(checking existing files)");
+    let path = folder.join(&file.name);
+    let (size, digest) = (file.size, file.digest);
+    blocking(move || is_there(&path, size, digest, what_is_there)).await
+}
+
+/// Fetches the whole file into the folder, unless it is there.
 pub async fn fetch(
     connection: &Connection,
     file: &PlannedFile,
@@ -67,12 +77,23 @@ pub async fn fetch(
     what_is_there: ExistingFiles,
     bar: &ProgressBar,
 ) -> Result<Fetched, Failure> {
-    bar.set_message("(checking existing files)");
-    let path = folder.join(&file.name);
-    let (size, digest) = (file.size, file.digest);
-    if blocking(move || is_there(&path, size, digest, what_is_there)).await? {
-        return Ok(Fetched { fetched: 0, reused: size });
+    if is_complete(file, folder, what_is_there, bar).await? {
+        return Ok(Fetched { fetched: 0, reused: file.size });
     }
+    fetch_whole(connection, file, folder, bar).await
+}
+
+/// Fetches the whole file into the folder.
+///
+/// The exit code is `Verification` if the bytes do not match the digest. Then the final name still has whatever was
+/// there before.
+pub async fn fetch_whole(
+    connection: &Connection,
+    file: &PlannedFile,
+    folder: &Path,
+    bar: &ProgressBar,
+) -> Result<Fetched, Failure> {
+    let (size, digest) = (file.size, file.digest);
     let (place, name) = (folder.to_owned(), file.name.clone());
     let mut partial = blocking(move || Partial::open(&place, &name, size)).await?;
     bar.set_message("");
@@ -249,13 +270,13 @@ fn wrong_size(expected: u64) -> Failure {
     Failure::new(Exit::Verification, message)
 }
 
-fn stalled(connection: &Connection) -> Setback {
+pub(super) fn stalled(connection: &Connection) -> Setback {
     let seconds = connection.stall.as_secs();
     let message = format!("{} sent nothing for {seconds} s", connection.server());
     Setback::passing(Failure::new(Exit::Unreachable, message))
 }
 
-async fn blocking<T: Send + 'static>(
+pub(super) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     spawn_blocking(work).await.map_err(|error| Failure::lost_task(&error))?

@@ -52,10 +52,17 @@ impl RevisionChoice {
         Ok(system.nodename().to_str().ok().and_then(|name| name.parse().ok()))
     }
 
-    pub async fn plan(&self, connection: &Connection) -> Result<FetchPlan, Failure> {
+    /// Asks the server. `current` is the newest revision that is already here, from which there may be a delta.
+    pub async fn plan(
+        &self,
+        connection: &Connection,
+        current: Option<u64>,
+    ) -> Result<FetchPlan, Failure> {
+        let client = self.client()?;
+        let asked = Asked { image: &self.image, channel: &self.channel, client: client.as_ref() };
         let found = match self.revision {
             Some(number) => by_number(connection, &self.image, number).await,
-            None => offered(connection, &self.image, &self.channel, self.client()?.as_ref()).await,
+            None => offered(connection, asked, current).await,
         };
         match found {
             Err(failure) => {
@@ -85,6 +92,26 @@ pub struct PlannedFile {
     pub url: Url,
     pub size: u64,
     pub digest: Digest,
+    /// The chunk list, if there is one.
+    pub chunks: Option<Url>,
+    pub deltas: Vec<PlannedDelta>,
+}
+
+/// A delta to the file, and the size and digest to verify it with.
+#[derive(Debug, Clone)]
+pub struct PlannedDelta {
+    /// The revision that it starts from.
+    pub from: u64,
+    pub url: Url,
+    pub size: u64,
+    pub digest: Digest,
+}
+
+impl PlannedFile {
+    /// A file that is fetched whole.
+    pub const fn whole(role: String, name: String, url: Url, size: u64, digest: Digest) -> Self {
+        Self { role, name, url, size, digest, chunks: None, deltas: Vec::new() }
+    }
 }
 
 impl FetchPlan {
@@ -105,13 +132,15 @@ impl FetchPlan {
     pub fn of_tree(tree: &SignedTree, offer: Offer) -> Result<Self, Failure> {
         let planned = |file: SignedFile| {
             let url = tree.url(&file.path)?;
-            Ok(PlannedFile {
-                name: name_in(&url)?,
-                url,
-                role: file.role,
-                size: file.size,
-                digest: file.digest,
-            })
+            let name = name_in(&url)?;
+            let deltas = file.deltas.into_iter().map(|(from, delta)| {
+                let (url, size, digest) = (tree.url(&delta.path)?, delta.size, delta.digest);
+                Ok::<_, Failure>(PlannedDelta { from, url, size, digest })
+            });
+            let deltas = deltas.collect::<Result<_, _>>()?;
+            let chunks = file.chunks.map(|chunks| tree.url(&chunks.path)).transpose()?;
+            let whole = PlannedFile::whole(file.role, name, url, file.size, file.digest);
+            Ok(PlannedFile { chunks, deltas, ..whole })
         };
         let files: Result<Vec<_>, Failure> = offer.files.into_iter().map(planned).collect();
         Self::new(offer.image, offer.revision, true, files?)
@@ -147,36 +176,74 @@ struct CheckFile {
     url: String,
     size: u64,
     digest: String,
+    chunks_url: Option<String>,
+    delta: Option<CheckDelta>,
 }
 
-/// Returns what the channel offers to a machine that has nothing yet.
+#[derive(Debug, Deserialize)]
+struct CheckDelta {
+    from: u64,
+    url: String,
+    size: u64,
+    digest: String,
+}
+
+impl CheckDelta {
+    fn planned(self, connection: &Connection) -> Result<PlannedDelta, Failure> {
+        let (url, digest) = (connection.resolve(&self.url)?, digest(&self.digest)?);
+        Ok(PlannedDelta { from: self.from, url, size: self.size, digest })
+    }
+}
+
+/// A question to the update check.
+#[derive(Debug, Clone, Copy)]
+pub struct Asked<'a> {
+    pub image: &'a str,
+    pub channel: &'a str,
+    pub client: Option<&'a ClientId>,
+}
+
+/// Returns what the channel offers to a machine that has the revision `current`, or nothing yet. If it has what is
+/// offered, that is returned as well: its files are to be verified.
 pub async fn offered(
     connection: &Connection,
-    image: &str,
-    channel: &str,
-    client: Option<&ClientId>,
+    asked: Asked<'_>,
+    current: Option<u64>,
 ) -> Result<FetchPlan, Failure> {
-    let mut question = connection.api(&["update-check"])?;
-    question.query_pairs_mut().append_pair("image", image).append_pair("channel", channel);
-    if let Some(client) = client {
-        question.query_pairs_mut().append_pair("client", client.as_str());
+    let mut check = ask(connection, asked, current).await?;
+    if check.target.is_none() && current.is_some() {
+        check = ask(connection, asked, None).await?;
     }
-    let check: Check = connection.get(question).await?;
     let Some(target) = check.target else {
-        return Err(Failure::new(Exit::NotFound, nothing_offered(image, channel, &check.reason)));
+        let reason = nothing_offered(asked.image, asked.channel, &check.reason);
+        return Err(Failure::new(Exit::NotFound, reason));
     };
     let mut files = Vec::new();
     for file in target.files {
         let url = connection.resolve(&file.url)?;
-        files.push(PlannedFile {
-            name: name_in(&url)?,
-            url,
-            size: file.size,
-            digest: digest(&file.digest)?,
-            role: file.role,
-        });
+        let planned =
+            PlannedFile::whole(file.role, name_in(&url)?, url, file.size, digest(&file.digest)?);
+        let chunks = file.chunks_url.map(|url| connection.resolve(&url)).transpose()?;
+        let delta = file.delta.map(|delta| delta.planned(connection)).transpose()?;
+        files.push(PlannedFile { chunks, deltas: delta.into_iter().collect(), ..planned });
     }
     FetchPlan::new(check.image, target.revision, true, files)
+}
+
+async fn ask(
+    connection: &Connection,
+    Asked { image, channel, client }: Asked<'_>,
+    current: Option<u64>,
+) -> Result<Check, Failure> {
+    let mut question = connection.api(&["update-check"])?;
+    question.query_pairs_mut().append_pair("image", image).append_pair("channel", channel);
+    if let Some(current) = current {
+        question.query_pairs_mut().append_pair("revision", &current.to_string());
+    }
+    if let Some(client) = client {
+        question.query_pairs_mut().append_pair("client", client.as_str());
+    }
+    connection.get(question).await
 }
 
 fn nothing_offered(image: &str, channel: &str, reason: &str) -> String {
@@ -231,13 +298,9 @@ pub async fn by_number(
             _ => image.extension.as_deref().unwrap_or("img"),
         };
         let name = format!("{}_{number}.{extension}", image.name);
-        files.push(PlannedFile {
-            name: plain(name)?,
-            url: connection.api(&[&address[..], &["files", &file.role]].concat())?,
-            size: file.size,
-            digest: digest(&file.digest)?,
-            role: file.role,
-        });
+        let url = connection.api(&[&address[..], &["files", &file.role]].concat())?;
+        let digest = digest(&file.digest)?;
+        files.push(PlannedFile::whole(file.role, plain(name)?, url, file.size, digest));
     }
     FetchPlan::new(image.name, number, revision.state == "ready", files)
 }
@@ -286,12 +349,9 @@ mod tests {
 
     #[test]
     fn the_index_comes_last() {
-        let file = |role: &str| PlannedFile {
-            role: role.to_owned(),
-            name: role.to_owned(),
-            url: Url::parse("http://depot/").unwrap(),
-            size: 1,
-            digest: Digest::of(b""),
+        let file = |role: &str| {
+            let url = Url::parse("http://depot/").unwrap();
+            PlannedFile::whole(role.to_owned(), role.to_owned(), url, 1, Digest::of(b""))
         };
         let plan =
             FetchPlan::new("a".to_owned(), 1, true, vec![file("index"), file("ckm")]).unwrap();

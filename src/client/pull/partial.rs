@@ -53,7 +53,8 @@ impl Partial {
             etag: None,
         };
         partial.take_up(size).map_err(|error| Failure::local("read", &path, &error))?;
-        partial.check_disk_space(size)?;
+        let needed = size.saturating_sub(partial.length);
+        check_disk_space(&partial.file, folder, &path, needed)?;
         Ok(partial)
     }
 
@@ -147,22 +148,6 @@ impl Partial {
         Ok(())
     }
 
-    /// Fails if the disk is too small. It is better to know that now than after twenty gigabytes.
-    fn check_disk_space(&self, size: u64) -> Result<(), Failure> {
-        let room = rustix::fs::fstatvfs(&self.file)
-            .map_err(|error| self.failed("measure the free disk space for", &error.into()))?;
-        let free = room.f_bavail.saturating_mul(room.f_frsize);
-        let needed = size.saturating_sub(self.length);
-        if needed <= free {
-            return Ok(());
-        }
-        let folder = self.folder.display();
-        let message = format!(
-            "not enough disk space: {needed} bytes are still missing, and {folder} has {free} bytes free"
-        );
-        Err(Failure::new(Exit::Storage, message))
-    }
-
     fn path(&self) -> PathBuf {
         self.folder.join(format!("{}.partial", self.name))
     }
@@ -174,6 +159,70 @@ impl Partial {
     fn failed(&self, action: &str, error: &io::Error) -> Failure {
         Failure::local(action, &self.path(), error)
     }
+}
+
+/// An incomplete file that is put together from what is here and from ranges: in `NAME.partial`, too. What it has is
+/// verified by whoever puts it together.
+#[derive(Debug)]
+pub struct Assembled {
+    folder: PathBuf,
+    name: String,
+    file: File,
+}
+
+impl Assembled {
+    /// Opens the file, which may have bytes of an earlier attempt of either kind.
+    pub fn open(folder: &Path, name: &str, size: u64) -> Result<Self, Failure> {
+        let file = open_locked(&folder.join(format!("{name}.partial")))?;
+        let assembled = Self { folder: folder.to_owned(), name: name.to_owned(), file };
+        // Its bytes are not those of a download any more.
+        let sidecar = folder.join(format!("{name}.partial.etag"));
+        remove_if_there(&sidecar).map_err(|error| Failure::local("remove", &sidecar, &error))?;
+        let there = assembled.file.metadata().map_or(0, |about| about.len());
+        let needed = size.saturating_sub(there);
+        check_disk_space(&assembled.file, folder, &assembled.path(), needed)?;
+        Ok(assembled)
+    }
+
+    pub const fn file(&self) -> &File {
+        &self.file
+    }
+
+    pub fn path(&self) -> PathBuf {
+        self.folder.join(format!("{}.partial", self.name))
+    }
+
+    /// Gives the file its final name, durably, and returns its path.
+    pub fn finish(self) -> Result<PathBuf, Failure> {
+        let whole = self.folder.join(&self.name);
+        let finish = || {
+            self.file.sync_all()?;
+            fs::rename(self.path(), &whole)?;
+            File::open(&self.folder)?.sync_all()
+        };
+        finish().map_err(|error: io::Error| Failure::local("finish", &whole, &error))?;
+        Ok(whole)
+    }
+
+    pub fn discard(self) -> Result<(), Failure> {
+        let path = self.path();
+        remove_if_there(&path).map_err(|error| Failure::local("remove", &path, &error))
+    }
+}
+
+/// Fails if the disk is too small. It is better to know that now than after twenty gigabytes.
+fn check_disk_space(file: &File, folder: &Path, path: &Path, needed: u64) -> Result<(), Failure> {
+    let room = rustix::fs::fstatvfs(file)
+        .map_err(|error| Failure::local("measure the free disk space for", path, &error.into()))?;
+    let free = room.f_bavail.saturating_mul(room.f_frsize);
+    if needed <= free {
+        return Ok(());
+    }
+    let folder = folder.display();
+    let message = format!(
+        "not enough disk space: {needed} bytes are still missing, and {folder} has {free} bytes free"
+    );
+    Err(Failure::new(Exit::Storage, message))
 }
 
 /// Opens the file and locks it. The system releases the lock even if the process is killed.

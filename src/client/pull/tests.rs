@@ -14,6 +14,10 @@ use crate::model::Digest;
 /// The `Range` and `If-Range` of each request for the file.
 type Asked = Arc<Mutex<Vec<(Option<String>, Option<String>)>>>;
 
+/// The question of every machine.
+const OF_PRODUCTION: fetch_plan::Asked<'static> =
+    fetch_plan::Asked { image: "win7", channel: "production", client: None };
+
 const ETAG: &str = "\"the bytes\"";
 
 fn content() -> Vec<u8> {
@@ -79,8 +83,15 @@ fn rest(from: usize) -> HttpResponse {
 }
 
 async fn pull_into(connection: &Connection, folder: &Path) -> Result<Fetched, Failure> {
-    let plan = fetch_plan::offered(connection, "win7", "production", None).await?;
-    pull(connection, &plan, folder, ExistingFiles::TrustNote, &Progress::hidden()).await
+    let plan = fetch_plan::offered(connection, OF_PRODUCTION, None).await?;
+    let pulled = pull(connection, &plan, place(folder, &plan), &Progress::hidden()).await;
+    pulled.map(|pulled| pulled.sum)
+}
+
+/// A folder without named seeds.
+fn place<'a>(folder: &'a Path, plan: &FetchPlan) -> Place<'a> {
+    let (revision, existing) = (plan.revision, ExistingFiles::TrustNote);
+    Place { folder, revision, named_seeds: &[], existing }
 }
 
 fn names_in(folder: &Path) -> Vec<String> {
@@ -236,7 +247,7 @@ async fn a_channel_without_assignment_is_told_as_not_found() {
         );
     })
     .await;
-    let failure = fetch_plan::offered(&connection, "win7", "production", None).await.unwrap_err();
+    let failure = fetch_plan::offered(&connection, OF_PRODUCTION, None).await.unwrap_err();
     assert_eq!(failure.exit(), Exit::NotFound);
     assert_eq!(
         failure.to_string(),
@@ -277,12 +288,10 @@ async fn a_revision_by_number_comes_from_the_api_with_the_index_last() {
     let plan = fetch_plan::by_number(&connection, "Win7", 3).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let sum =
-        pull(&connection, &plan, folder.path(), ExistingFiles::TrustNote, &Progress::hidden())
-            .await
-            .unwrap();
+        pull(&connection, &plan, place(folder.path(), &plan), &Progress::hidden()).await.unwrap();
     assert_eq!(names_in(folder.path()), ["win7_3.ckm", "win7_3.ckm.index"]);
 
-    let document = document(&plan, folder.path(), sum, 1.5);
+    let document = document(&plan, folder.path(), &sum, 1.5);
     assert_eq!(document["image"], "win7");
     assert_eq!(document["revision"], 3);
     assert_eq!(document["path"], json!(folder.path().join("win7_3.ckm")));

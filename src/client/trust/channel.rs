@@ -41,12 +41,43 @@ pub struct File {
     path: String,
     pub size: u64,
     pub digest: Digest,
+    #[serde(default)]
+    chunks: Option<Extra>,
+    #[serde(default)]
+    deltas: Vec<Delta>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Extra {
+    path: String,
+    size: u64,
+    digest: Digest,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+struct Delta {
+    from: u64,
+    #[serde(flatten)]
+    file: Extra,
 }
 
 /// A file of a revision, whose size and digest were signed.
 #[derive(Debug)]
 pub struct SignedFile {
     pub role: String,
+    /// The path below the tree's root.
+    pub path: String,
+    pub size: u64,
+    pub digest: Digest,
+    /// The chunk list and the deltas. They only save bytes: what is made with them has to have the signed digest.
+    pub chunks: Option<ListedFile>,
+    /// Each with the revision that it starts from.
+    pub deltas: Vec<(u64, ListedFile)>,
+}
+
+/// A file beside another one.
+#[derive(Debug)]
+pub struct ListedFile {
     /// The path below the tree's root.
     pub path: String,
     pub size: u64,
@@ -102,8 +133,14 @@ async fn listed(tree: &mut SignedTree, folder: &str, file: File) -> Result<Signe
     let refusal = match target {
         None => Refusal::NotListed { path },
         Some(target) if target.length == file.size && target.digest() == Some(file.digest) => {
-            let File { role, size, digest, .. } = file;
-            return Ok(SignedFile { role, path, size, digest });
+            let File { role, size, digest, chunks, deltas, .. } = file;
+            let listed = |Extra { path, size, digest }| {
+                let path = format!("{folder}{path}");
+                ListedFile { path, size, digest }
+            };
+            let chunks = chunks.map(listed);
+            let deltas = deltas.into_iter().map(|delta| (delta.from, listed(delta.file))).collect();
+            return Ok(SignedFile { role, path, size, digest, chunks, deltas });
         }
         Some(_) => Refusal::Changed { file: path },
     };

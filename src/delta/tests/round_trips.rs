@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use super::super::chunks::{ChunkList, WholeDigest};
 use super::super::{Error, Next, PIECE, Progress, Unpaced, apply, chunks, make};
-use super::{Edit, applied, applied_to, bytes_of, content, delta, edit, edits, file, noise};
+use super::{Edit, applied, applied_to, bytes_of, content, delta, edit, edits, input, noise};
 use crate::delta::Delta;
 
 proptest! {
@@ -102,14 +102,26 @@ fn an_interrupted_attempt_goes_on_and_trusts_nothing() {
 
 #[test]
 fn making_can_be_stopped() {
-    let (old, new) = (file(&noise(4, 3 * PIECE)), file(&noise(5, 3 * PIECE)));
+    let (old, new) = (noise(4, 3 * PIECE), noise(5, 3 * PIECE));
     for stop_after in 0..6 {
         let mut asked = 0;
         let mut pace = |_: Progress| {
             asked += 1;
             if asked > stop_after { Next::Stop } else { Next::GoOn }
         };
-        let made = make(&old, &new, &tempfile::tempfile().unwrap(), &mut pace);
+        let made =
+            make(&input(&old), &input(&new), &tempfile::tempfile().unwrap(), u64::MAX, &mut pace);
         assert!(matches!(made, Err(Error::Canceled)), "{stop_after}");
     }
+}
+
+#[test]
+fn a_delta_that_would_be_too_large_is_not_made() {
+    let (old, new) = (noise(6, 3 * PIECE), noise(7, 3 * PIECE));
+    let made_with_at_most = |largest| {
+        let to = tempfile::tempfile().unwrap();
+        make(&input(&old), &input(&new), &to, largest, &mut Unpaced)
+    };
+    assert!(matches!(made_with_at_most(PIECE as u64), Err(Error::NotWorthIt)));
+    assert!(made_with_at_most(4 * PIECE as u64).is_ok());
 }

@@ -62,6 +62,14 @@ impl BlobReader {
         Self { source: Source::Joined(parts.into()), size }
     }
 
+    /// Returns the local file that the blob is; none if it is elsewhere.
+    pub fn file(&self) -> Option<&Arc<File>> {
+        match &self.source {
+            Source::Local(file) => Some(file),
+            Source::Remote(..) | Source::Memory(_) | Source::Joined(_) => None,
+        }
+    }
+
     /// Returns the whole length in bytes.
     pub fn size(&self) -> u64 {
         self.size

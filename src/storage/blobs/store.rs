@@ -151,6 +151,14 @@ impl Blobs {
         }
     }
 
+    /// Returns a folder of this server for unnamed files that become blobs.
+    pub fn scratch_folder(&self) -> &Path {
+        match &self.0 {
+            Place::Folder { path, .. } => path,
+            Place::Bucket(bucket) => &bucket.spool,
+        }
+    }
+
     /// Opens a stored blob for reading.
     pub async fn reader(&self, key: &str, size: u64) -> Result<BlobReader, StorageError> {
         let path = match &self.0 {

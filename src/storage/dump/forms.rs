@@ -12,7 +12,7 @@ use crate::model::revision::LARGEST_NUMBER;
 use crate::model::{
     AccountName, BlobState, ChannelName, ClientId, Departure, Digest, FileRole, Halted, ImageKind,
     ImageName, MappingName, PromotionKind, PublicationState, ReadAccess, ReportStatus,
-    RevisionState, Role, Rollout, Terms, TokenName, WebhookName, image, publication,
+    RevisionState, Role, Rollout, Terms, TokenName, TransferState, WebhookName, image, publication,
 };
 
 /// The largest number, also for sizes and versions.
@@ -103,6 +103,9 @@ fn wrong_in(table: &str, column: &str, value: &Value) -> Option<&'static str> {
         }
         ("promotion", "kind") => (is_one_of::<PromotionKind>(value), "a kind of promotion"),
         ("promotion", "withdrawal") => (is_one_of::<Departure>(value), "a kind of withdrawal"),
+        ("transfer_file", "state") => {
+            (is_one_of::<TransferState>(value), "a state of transfer files")
+        }
         ("publication", "state") => {
             (is_one_of::<PublicationState>(value), "a state of publications")
         }

@@ -113,7 +113,7 @@ impl Tx {
         Ok(changed == 1)
     }
 
-    /// Gives up a blob that no file refers to any more; a shared one stays. Its bytes are deleted after `remove_after`.
+    /// Gives up a blob that neither a file nor a transfer file refers to any more; a shared one stays. Its bytes are deleted after `remove_after`.
     pub async fn discard_blob(
         &mut self,
         id: Uuid,
@@ -123,7 +123,8 @@ impl Tx {
         execute!(
             self,
             "update blob set state = 'garbage', updated_at = $2, remove_after = $3 where id = $1 \
-             and not exists (select 1 from file where file.blob_id = blob.id)",
+             and not exists (select 1 from file where file.blob_id = blob.id) \
+             and not exists (select 1 from transfer_file t where t.blob_id = blob.id)",
             id,
             now,
             remove_after

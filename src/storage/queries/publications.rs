@@ -60,6 +60,16 @@ from_row!(KnownFile {
     rescue_until,
 });
 
+/// A publication, as it is listed.
+#[derive(Debug, Clone)]
+pub struct ListedPublication {
+    pub publication: Publication,
+    /// The bytes that a client saves that uses it; none if it is not a chunk list or a delta.
+    pub saves: Option<i64>,
+}
+
+from_row!(ListedPublication { publication: flatten, saves });
+
 impl Tx {
     /// Returns the image, the channel and the revision that a published file belongs to.
     pub async fn place_of_publication(
@@ -106,13 +116,15 @@ impl Tx {
         &mut self,
         after: &str,
         limit: i64,
-    ) -> Result<Vec<Publication>, StorageError> {
+    ) -> Result<Vec<ListedPublication>, StorageError> {
         all!(
             self,
             concat!(
                 "select ",
-                publication_columns!(publication),
-                " from publication where path > $1 collate \"C\" order by path collate \"C\" limit $2"
+                publication_columns!(p),
+                ", case when x.base_revision_id is null then null else x.instead_of - x.size end as saves from publication p \
+                 left join transfer_file x on x.blob_id = p.blob_id \
+                 where p.path > $1 collate \"C\" order by p.path collate \"C\" limit $2"
             ),
             after,
             limit
@@ -199,7 +211,7 @@ impl Tx {
         Ok(())
     }
 
-    /// Counts a revision's files that are published in a channel's folder.
+    /// Counts a revision's files, without transfer files, that are published in a channel's folder.
     pub async fn count_published(
         &mut self,
         channel: Uuid,
@@ -207,7 +219,8 @@ impl Tx {
     ) -> Result<i64, StorageError> {
         value!(
             self,
-            "select count(*) from publication where channel_id = $1 and revision_id = $2 and state = $3",
+            "select count(*) from publication p where p.channel_id = $1 and p.revision_id = $2 and p.state = $3 \
+             and not exists (select 1 from transfer_file x where x.blob_id = p.blob_id)",
             channel,
             revision,
             PublicationState::Published

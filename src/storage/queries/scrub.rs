@@ -8,13 +8,23 @@ use super::statement::{all, execute, optional, value};
 use crate::model::{Coverage, DamagedFile, Digest, RevisionState, StoredBlob};
 use crate::storage::{StorageError, Tx};
 
-/// Builds a query for [`StoredBlob`], for all blobs that a file refers to.
+/// The condition that the blob `b` is one of a file or of a transfer file.
+macro_rules! is_used {
+    () => {
+        "(exists (select 1 from file f where f.blob_id = b.id) \
+         or exists (select 1 from transfer_file t where t.blob_id = b.id)) "
+    };
+}
+
+/// Builds a query for [`StoredBlob`], for all blobs that a file or a transfer file refers to.
 macro_rules! stored_blobs {
     ($rest:literal) => {
         concat!(
-            "select b.id, b.key, b.size, (select min(f.digest) from file f where f.blob_id = b.id) as digest, \
+            "select b.id, b.key, b.size, coalesce((select min(f.digest) from file f where f.blob_id = b.id), \
+             (select min(t.digest) from transfer_file t where t.blob_id = b.id)) as digest, \
              d.blob_id is not null as is_damaged from blob b left join damage d on d.blob_id = b.id \
-             where b.state = 'stored' and exists (select 1 from file f where f.blob_id = b.id) ",
+             where b.state = 'stored' and ",
+            is_used!(),
             $rest
         )
     };
@@ -60,7 +70,7 @@ impl Tx {
         )
     }
 
-    /// Lists every stored blob that a file refers to, oldest first.
+    /// Lists every stored blob that a file or a transfer file refers to, oldest first.
     pub async fn stored_blobs(&mut self) -> Result<Vec<StoredBlob>, StorageError> {
         all!(self, stored_blobs!("order by b.created_at, b.id"))
     }
@@ -76,6 +86,8 @@ impl Tx {
             self,
             "update blob set scrub_wanted_at = $1 where state = 'stored' and id in \
              (select f.blob_id from file f join revision r on r.id = f.revision_id \
+              where ($2 is null or r.image_id = $2) and ($3 is null or r.number = $3) \
+              union select t.blob_id from transfer_file t join revision r on r.id = t.revision_id \
               where ($2 is null or r.image_id = $2) and ($3 is null or r.number = $3))",
             now,
             image,
@@ -120,9 +132,11 @@ impl Tx {
     pub async fn oldest_reading(&mut self) -> Result<Option<DateTime<Utc>>, StorageError> {
         let oldest: Vec<(DateTime<Utc>,)> = all!(
             self,
-            "select coalesce(b.verified_at, b.created_at) from blob b where b.state = 'stored' \
-             and exists (select 1 from file f where f.blob_id = b.id) \
-             order by coalesce(b.verified_at, b.created_at) limit 1"
+            concat!(
+                "select coalesce(b.verified_at, b.created_at) from blob b where b.state = 'stored' and ",
+                is_used!(),
+                "order by coalesce(b.verified_at, b.created_at) limit 1"
+            )
         )?;
         Ok(oldest.first().map(|(oldest,)| *oldest))
     }
@@ -266,14 +280,17 @@ impl Tx {
         // sum() of bigints is numeric on PostgreSQL.
         let found: Option<Coverage> = optional!(
             self,
-            "select count(*) as blobs, cast(coalesce(sum(b.size), 0) as bigint) as bytes, \
+            concat!(
+                "select count(*) as blobs, cast(coalesce(sum(b.size), 0) as bigint) as bytes, \
              cast(coalesce(sum(case when coalesce(b.verified_at, b.created_at) >= $1 then 1 else 0 end), 0) as bigint) \
               as verified_blobs, \
              cast(coalesce(sum(case when coalesce(b.verified_at, b.created_at) >= $1 then b.size else 0 end), 0) as bigint) \
               as verified_bytes, \
              min(coalesce(b.verified_at, b.created_at)) as oldest_verified_at, \
              cast(coalesce(sum(case when b.scrub_wanted_at is null then 0 else 1 end), 0) as bigint) as wanted \
-             from blob b where b.state = 'stored' and exists (select 1 from file f where f.blob_id = b.id)",
+             from blob b where b.state = 'stored' and ",
+                is_used!()
+            ),
             since
         )?;
         found.ok_or_else(|| StorageError::Unusable("an aggregate gave no row".to_owned()))

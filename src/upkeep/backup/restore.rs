@@ -12,8 +12,9 @@ use futures_util::StreamExt as _;
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::{BackupNote, SavedFile, read_note, unnamed_file};
+use super::{BackupNote, SavedFile, read_note};
 use crate::catalog::{Catalog, Result};
+use crate::file_system;
 use crate::model::Digest;
 use crate::storage::StorageError;
 use crate::storage::backup_store::BackupStore;
@@ -208,6 +209,11 @@ impl Catalog {
             }
         }
         for (blob, _) in lost {
+            if tx.delete_transfer_file(*blob).await?.is_some() {
+                // It is made again.
+                tx.discard_blob(*blob, now, now).await?;
+                continue;
+            }
             tx.insert_damage(
                 *blob,
                 "its bytes were missing or damaged when the catalog was restored or moved",
@@ -247,7 +253,7 @@ async fn fetch_rows(
     scratch: &Path,
 ) -> Result<std::fs::File> {
     let fail = |error| StorageError::file(scratch.display(), error);
-    let mut file = unnamed_file(scratch).map_err(fail)?;
+    let mut file = file_system::unnamed(scratch).map_err(fail)?;
     let reader = backup_store.catalog_reader(&format!("{name}.jsonl"), note.catalog.size)?;
     let (mut hash, mut stream) = (RunningHash::default(), reader.stream(0..reader.size()));
     while let Some(bytes) = stream.next().await {
@@ -287,7 +293,9 @@ fn saved_blobs(rows: &std::fs::File) -> Result<Vec<SavedBlob>> {
                 text(row, "blob.key")?.to_owned(),
                 number(row, "blob.size")?,
             )),
-            Some("file") => {
+            // A transfer file that was not made has no bytes.
+            Some("transfer_file") if row["blob_id"].is_null() => {}
+            Some("file" | "transfer_file") => {
                 let digest = text(row, "file.digest")?;
                 let digest: Digest = digest.parse().map_err(|_| broken("file.digest"))?;
                 digests.insert(id(row, "file.blob_id")?, digest);

@@ -13,7 +13,7 @@ use crate::model::publication::in_folder;
 use crate::model::revision::LARGEST_NUMBER;
 use crate::model::{
     ChannelName, ClientTerms, Digest, FileRole, FolderDocument, ImageKind, ImageName, Labels,
-    ReadAccess,
+    ReadAccess, TransferKind,
 };
 use crate::storage::blobs::ReadFile;
 use crate::storage::tree::Entry;
@@ -27,6 +27,8 @@ pub(super) struct Survey {
     pub(super) images: Vec<FoundImage>,
     files: BTreeMap<(usize, i64, FileRole), FoundFile>,
     pub(super) left: Vec<String>,
+    /// The paths of chunk lists and deltas.
+    pub(super) transfer_files: Vec<String>,
 }
 
 pub(super) struct FoundChannel {
@@ -203,6 +205,14 @@ impl Catalog {
 
     fn add_file(&self, survey: &mut Survey, folder: &str, name: &str, entry: &Entry) {
         let path = in_folder(folder, name);
+        let beside =
+            TransferKind::of_name(name).and_then(|(file, _)| self.rules().pattern.read(file));
+        if let Some(file) = beside
+            && survey.images.iter().any(|image| image.name.key() == file.image.key())
+        {
+            survey.transfer_files.push(path);
+            return;
+        }
         let Some(named) = self.rules().pattern.read(name) else {
             return survey.left.push(format!("{path}: not the name of a published file"));
         };

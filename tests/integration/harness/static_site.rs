@@ -1,6 +1,6 @@
 //! A plain nginx over a folder: a mirror that knows nothing of the depot.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Child;
 
 use tempfile::TempDir;
@@ -53,6 +53,16 @@ impl StaticSite {
     /// The names of the files in a folder.
     pub fn names(&self, folder: &str) -> Vec<String> {
         files_below(&self.folder.path().join("site").join(folder)).into_keys().collect()
+    }
+
+    pub fn remove(&self, path: &str) {
+        std::fs::remove_file(self.folder.path().join("site").join(path))
+            .expect("a file of the site");
+    }
+
+    /// The folder that is served.
+    pub fn root(&self) -> PathBuf {
+        self.folder.path().join("site")
     }
 
     /// Copies the whole tree of a depot as it is now, and returns the address of the copy.

@@ -183,6 +183,8 @@ fn of_images() -> Vec<Operation> {
         all("PATCH /api/v1/images/{image}/revisions/{revision}", PUBLISHERS, Given::Draft)
             .sends(words()),
         all("DELETE /api/v1/images/{image}/revisions/{revision}", PUBLISHERS, Given::Draft),
+        all("GET /api/v1/images/{image}/revisions/{revision}/delta", READERS, Given::PromotedTwice)
+            .asks("?from=2"),
         all("POST /api/v1/images/{image}/revisions/{revision}/seal", PUBLISHERS, Given::Filled),
         all("POST /api/v1/images/{image}/revisions/{revision}/revoke", REVOKERS, Given::Ready),
     ]

@@ -59,6 +59,7 @@ async fn nothing_is_told_to_a_receiver_whose_certificate_is_not_right() {
         let error = outcome["error"].as_str().expect("a reason");
         assert!(error.contains(word), "{word}: {error}");
         assert!(receiver.received().is_empty(), "{word}");
+        admin.delete(&path).await.expecting(204);
     }
     // A receiver without TLS at an address that begins with https.
     let plain = Receiver::start().await;

@@ -357,6 +357,8 @@ refusals! {
         "The database is busy or unreachable; nothing was changed.";
     StoreUnavailable: SERVICE_UNAVAILABLE, "store_unavailable", WaitForBackEnd, retry 10,
         "The store of files is unavailable at the moment.";
+    ChunksPending: SERVICE_UNAVAILABLE, "chunks_pending", Wait, retry 30, catalog Error::ChunksPending,
+        "A chunk list that the forecast needs is not made yet; Retry-After says when to ask again.";
     CallerShareExceeded: INSUFFICIENT_STORAGE, "caller_share_exceeded", ReportFullDisk, catalog Error::CallerShareExceeded { .. },
         "The caller's uploads have reserved all the free disk space that one caller may have (uploads.caller_share).";
     NoRoom: INSUFFICIENT_STORAGE, "no_room", ReportFullDisk, catalog Error::NoRoom { .. } | Error::FloorReached { .. },

@@ -1,0 +1,174 @@
+//! Makes one transfer file, in an unnamed file first. The bytes that it is made from are compared with their digests on
+//! the way, so that damage in the store does not get into it.
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::task::spawn_blocking;
+
+use super::pace::{Paced, stop};
+use super::stored_file::StoredFile;
+use super::work::{Failed, Outcome, Work};
+use crate::catalog::{Catalog, Result};
+use crate::delta::chunks::{self, ChunkList, WholeDigest};
+use crate::delta::{self, SHORTEST_GAP, Seeds};
+use crate::file_system;
+use crate::model::TransferFile;
+use crate::storage::blobs::BlobReader;
+use crate::storage::blobs::verify::{ReadPace, digest_of};
+use crate::storage::{MissingDelta, Scope, StorageError, TargetFile};
+
+/// A file that was made on a blocking thread.
+struct MadeFile {
+    file: File,
+    size: u64,
+    cpu: Duration,
+}
+
+impl Catalog {
+    pub(super) async fn make(&self, work: &Work) -> Result<(), Failed> {
+        let (made, instead_of) = match work {
+            Work::ChunkList(target) => {
+                // As much room as a list takes at most.
+                let (scratch, _) = self.announce_blob(0, ChunkList::largest(target.size)).await?;
+                let made = self.make_chunk_list(target).await;
+                self.give_up_blobs([scratch]).await?;
+                (Some(made?), target.size)
+            }
+            Work::Delta(missing) => {
+                let instead_of = self.cost_by_chunks(missing).await?;
+                let (scratch, _) = self.announce_blob(instead_of, instead_of).await?;
+                let made = self.make_delta(missing, instead_of).await;
+                self.give_up_blobs([scratch]).await?;
+                (made?, instead_of)
+            }
+        };
+        let outcome = match made {
+            Some(made) => self.store_made(made, instead_of).await?,
+            None => Outcome::Useless { instead_of },
+        };
+        Ok(self.record(work, outcome).await?)
+    }
+
+    async fn store_made(&self, made: MadeFile, instead_of: u64) -> Result<Outcome> {
+        let reader = BlobReader::local(Arc::new(made.file), made.size);
+        let digest = digest_of(&reader, &mut ReadPace::new(None)).await;
+        let digest = digest.map_err(|error| StorageError::file("a new transfer file", error))?;
+        let blob = self.store_whole(&reader, &digest).await?;
+        Ok(Outcome::Made { blob, size: made.size, digest, instead_of, cpu: made.cpu })
+    }
+
+    async fn make_chunk_list(&self, target: &TargetFile) -> Result<MadeFile, Failed> {
+        let file = self.open(&target.blob_key, target.size).await?;
+        let (size, digest) = (target.size, target.digest);
+        self.on_thread(move |to, pace| {
+            let writer = BufWriter::new(to);
+            let made =
+                chunks::make(file.from_start(size), size, WholeDigest::Compute, writer, pace)?;
+            Ok((made.list.digest() == digest).then_some(Some(made.list_size)))
+        })
+        .await?
+        .ok_or_else(|| Failed::ThisOne("no chunk list was made".to_owned()))
+    }
+
+    /// Makes a delta of at most `largest` bytes; none if it would be larger.
+    async fn make_delta(
+        &self,
+        missing: &MissingDelta,
+        largest: u64,
+    ) -> Result<Option<MadeFile>, Failed> {
+        let target = &missing.target;
+        let base = self.open(&missing.base_key, missing.base_size).await?;
+        let result = self.open(&target.blob_key, target.size).await?;
+        let (base_size, size) = (missing.base_size, target.size);
+        let digests = (missing.base_digest, target.digest);
+        self.on_thread(move |to, pace| {
+            let base = delta::Input { file: &base, size: base_size };
+            let result = delta::Input { file: &result, size };
+            match delta::make(&base, &result, to, largest, pace) {
+                Ok(made) => {
+                    let found = (made.header.base.digest, made.header.result.digest);
+                    Ok((found == digests).then_some(Some(made.size)))
+                }
+                Err(delta::Error::NotWorthIt) => Ok(Some(None)),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+    }
+
+    /// Runs the work on a thread of its own, with an unnamed file to write to. It returns the number of bytes, or none
+    /// if they are not worth it, or none at all if what it read has not its digest.
+    async fn on_thread(
+        &self,
+        work: impl FnOnce(&File, &mut Paced) -> Result<Option<Option<u64>>, delta::Error>
+        + Send
+        + 'static,
+    ) -> Result<Option<MadeFile>, Failed> {
+        let (rules, scratch) = (self.rules().delta, self.blobs.scratch_folder().to_owned());
+        let (flag, _stop_if_nobody_waits) = stop();
+        let worked = spawn_blocking(move || {
+            let fail = |error| StorageError::file(scratch.display(), error);
+            let file = file_system::unnamed(&scratch).map_err(fail)?;
+            let mut pace = Paced::new(rules, flag);
+            let made = work(&file, &mut pace);
+            Ok::<_, StorageError>((made, file, pace.cpu()))
+        });
+        let (made, file, cpu) =
+            worked.await.map_err(|error| StorageError::Unavailable(error.to_string()))??;
+        match made {
+            Ok(Some(size)) => Ok(size.map(|size| MadeFile { file, size, cpu })),
+            Ok(None) => Err(Failed::ThisOne("stored bytes have not their digest".to_owned())),
+            Err(delta::Error::Io { source, .. })
+                if source.kind() == std::io::ErrorKind::StorageFull =>
+            {
+                Err(StorageError::file(self.blobs.scratch_folder().display(), source).into())
+            }
+            Err(error) => Err(Failed::ThisOne(error.to_string())),
+        }
+    }
+
+    async fn open(&self, key: &str, size: u64) -> Result<StoredFile> {
+        let reader = self.blobs.reader(key, size).await?;
+        Ok(StoredFile::new(reader, &self.runtime))
+    }
+
+    /// Returns what a client would fetch that has the base and no delta.
+    async fn cost_by_chunks(&self, missing: &MissingDelta) -> Result<u64, Failed> {
+        let target = &missing.target;
+        let lists = self.db.read().await?.transfer_files(Scope::Image(target.image_id)).await?;
+        let of = |revision| {
+            lists.iter().find(|list| {
+                list.base.is_none() && (list.revision_id, list.role) == (revision, target.role)
+            })
+        };
+        let (Some(new), Some(old)) = (of(target.revision_id), of(missing.base_id)) else {
+            return Ok(target.size);
+        };
+        let lists = (self.read_chunk_list(new).await?, self.read_chunk_list(old).await?);
+        let planned = spawn_blocking(move || {
+            let mut seeds = Seeds::default();
+            seeds.add(&lists.1);
+            delta::plan(&lists.0, &seeds, SHORTEST_GAP).bytes_to_fetch()
+        });
+        let planned =
+            planned.await.map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        Ok((planned + new.size).min(target.size))
+    }
+
+    /// Reads a stored chunk list.
+    pub(super) async fn read_chunk_list(&self, list: &TransferFile) -> Result<ChunkList> {
+        let damaged = |reason: String| StorageError::Damaged(format!("a chunk list: {reason}"));
+        let reader = self.blobs.reader(&list.blob_key, list.size).await?;
+        let (mut bytes, mut stream) = (Vec::new(), reader.stream(0..list.size));
+        while let Some(piece) = stream.next().await {
+            bytes.extend_from_slice(&piece.map_err(|error| damaged(error.to_string()))?);
+        }
+        let read = spawn_blocking(move || ChunkList::read(&bytes)).await;
+        let read = read.map_err(|error| StorageError::Unavailable(error.to_string()))?;
+        Ok(read.map_err(|error| damaged(error.to_string()))?)
+    }
+}

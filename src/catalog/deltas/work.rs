@@ -1,0 +1,59 @@
+//! The work on one transfer file, and its outcome.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::catalog::Error;
+use crate::model::Digest;
+use crate::storage::{MissingDelta, TargetFile};
+
+/// The file to be made.
+pub(super) enum Work {
+    ChunkList(TargetFile),
+    Delta(MissingDelta),
+}
+
+/// The reason why a file was not made.
+pub(super) enum Failed {
+    /// It cannot be made from these bytes.
+    ThisOne(String),
+    /// No other one could be made now, either.
+    All(Error),
+}
+
+impl<E: Into<Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::All(error.into())
+    }
+}
+
+impl Work {
+    pub(super) const fn target(&self) -> &TargetFile {
+        match self {
+            Self::ChunkList(target) | Self::Delta(MissingDelta { target, .. }) => target,
+        }
+    }
+
+    pub(super) fn base_revision(&self) -> Option<Uuid> {
+        match self {
+            Self::ChunkList(_) => None,
+            Self::Delta(delta) => Some(delta.base_id),
+        }
+    }
+}
+
+/// The outcome of the work on a transfer file.
+pub(super) enum Outcome {
+    Made {
+        blob: Uuid,
+        size: u64,
+        digest: Digest,
+        /// The bytes that a client would fetch otherwise.
+        instead_of: u64,
+        cpu: Duration,
+    },
+    Useless {
+        instead_of: u64,
+    },
+}

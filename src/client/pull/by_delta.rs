@@ -1,0 +1,130 @@
+//! Fetches a delta, and makes the file from it and an older one.
+//!
+//! The delta is downloaded as any file, so that an interrupted download goes on, and verified. The file is made in
+//! `NAME.partial`: the pieces that an interrupted attempt has made are kept.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+
+use super::attempt::Attempt;
+use super::download::{self, Fetched, blocking};
+use super::fetch_plan::{PlannedDelta, PlannedFile};
+use super::partial;
+use super::verified;
+use crate::client::connection::Connection;
+use crate::client::error::Failure;
+use crate::client::exit_code::Exit;
+use crate::delta::{self, Delta, Next, Unpaced};
+use crate::file_system;
+use crate::model::Digest;
+
+/// Fetches the delta and applies it to the seed.
+pub async fn fetch(
+    connection: &Connection,
+    file: &PlannedFile,
+    delta: &PlannedDelta,
+    seed: &Path,
+    folder: &Path,
+    bar: &ProgressBar,
+) -> Result<Attempt, Failure> {
+    let name = format!("{}.from-{}.delta", file.name, delta.from);
+    let planned = PlannedFile::whole(
+        file.role.clone(),
+        name.clone(),
+        delta.url.clone(),
+        delta.size,
+        delta.digest,
+    );
+    bar.set_length(delta.size);
+    let fetched = match download::fetch_whole(connection, &planned, folder, bar).await {
+        Ok(fetched) => fetched.fetched,
+        // Nothing but the delta is wrong: it is gone, or has other bytes.
+        Err(failure) if matches!(failure.exit(), Exit::NotFound | Exit::Verification) => {
+            let place = folder.to_owned();
+            blocking(move || partial::Assembled::open(&place, &name, 0)?.discard()).await?;
+            return Ok(Attempt::InVain { reason: failure.to_string(), fetched: 0 });
+        }
+        Err(failure) => return Err(failure),
+    };
+    bar.set_length(file.size);
+    bar.set_message("(putting the file together)");
+    let work = Apply {
+        base: seed.to_owned(),
+        delta: folder.join(name),
+        folder: folder.to_owned(),
+        name: file.name.clone(),
+        size: file.size,
+        digest: file.digest,
+        bar: bar.clone(),
+    };
+    match blocking(move || work.run()).await? {
+        None => {
+            let reused = file.size.saturating_sub(delta.size);
+            Ok(Attempt::Done(Fetched { fetched, reused }))
+        }
+        Some(reason) => Ok(Attempt::InVain { reason, fetched }),
+    }
+}
+
+/// The work that blocks.
+struct Apply {
+    base: PathBuf,
+    delta: PathBuf,
+    folder: PathBuf,
+    name: String,
+    size: u64,
+    digest: Digest,
+    bar: ProgressBar,
+}
+
+impl Apply {
+    /// Makes the file. Returns the reason if base and delta do not make it.
+    fn run(self) -> Result<Option<String>, Failure> {
+        let part = partial::Assembled::open(&self.folder, &self.name, self.size)?;
+        let made = self.apply(part.file());
+        let reason = match made {
+            Ok(()) => None,
+            Err(delta::Error::Io { action: delta::Action::Write, source, .. }) => {
+                return Err(Failure::local("write", &part.path(), &source));
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        if reason.is_some() {
+            part.discard()?;
+        } else {
+            let path = part.finish()?;
+            verified::write_note(&path, &self.digest);
+        }
+        let removed = std::fs::remove_file(&self.delta);
+        removed.map_err(|error| Failure::local("remove", &self.delta, &error))?;
+        Ok(reason)
+    }
+
+    fn apply(&self, to: &File) -> Result<(), delta::Error> {
+        let open = |path: &Path, place: delta::Place| {
+            let opened = file_system::open_named(path).and_then(|file| {
+                let size = file.metadata()?.len();
+                Ok((file, size))
+            });
+            opened.map_err(|source| delta::Error::Io {
+                action: delta::Action::Read,
+                file: place,
+                source,
+            })
+        };
+        let (base, base_size) = open(&self.base, delta::Place::Base)?;
+        let (file, size) = open(&self.delta, delta::Place::Delta)?;
+        let delta = Delta::open(&file, size, &mut Unpaced)?;
+        let result = delta.header().result;
+        if (result.size, result.digest) != (self.size, self.digest) {
+            return Err(delta::Error::Result);
+        }
+        let mut pace = |progress: delta::Progress| {
+            self.bar.set_position(progress.done);
+            Next::GoOn
+        };
+        delta::apply(&base, base_size, &delta, to, &mut pace).map(drop)
+    }
+}

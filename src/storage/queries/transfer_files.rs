@@ -1,0 +1,251 @@
+//! Chunk lists and deltas: which ones there are, and which ones are missing.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::promotions::epoch_before;
+use super::statement::{all, execute, insert, optional};
+use crate::model::row::from_row;
+use crate::model::{Digest, FileRole, TransferFile, TransferRecord, TransferState};
+use crate::storage::{Scope, StorageError, Tx};
+
+/// A stored file that a transfer file leads to.
+#[derive(Debug, Clone)]
+pub struct TargetFile {
+    pub image_id: Uuid,
+    pub revision_id: Uuid,
+    pub role: FileRole,
+    pub blob_key: String,
+    pub size: u64,
+    pub digest: Digest,
+}
+
+from_row!(TargetFile { image_id, revision_id, role, blob_key, size: size, digest });
+
+/// A delta that is missing: the file that it leads to, and the one that it starts from.
+#[derive(Debug, Clone)]
+pub struct MissingDelta {
+    pub target: TargetFile,
+    pub base_id: Uuid,
+    pub base_key: String,
+    pub base_size: u64,
+    pub base_digest: Digest,
+}
+
+from_row!(MissingDelta { target: flatten, base_id, base_key, base_size: size, base_digest });
+
+/// The conditions for missing transfer files.
+#[derive(Debug, Clone, Copy)]
+pub struct Missing {
+    /// Files with fewer bytes have none.
+    pub smallest: i64,
+    /// A file whose making failed before this time is missing again.
+    pub failed_before: DateTime<Utc>,
+}
+
+/// A row about a transfer file.
+#[derive(Debug, Clone)]
+pub struct NewTransferFile {
+    pub id: Uuid,
+    pub revision_id: Uuid,
+    pub role: FileRole,
+    pub base_revision_id: Option<Uuid>,
+    pub state: TransferState,
+    /// The blob, its size and its digest.
+    pub stored: Option<(Uuid, u64, Digest)>,
+    pub instead_of: u64,
+    pub cpu_milliseconds: i64,
+    pub made_at: DateTime<Utc>,
+}
+
+/// Runs a query for all images or for one, which is bound last.
+macro_rules! scoped {
+    ($tx:expr, $scope:expr, $query:ident, $($bind:expr),*) => {
+        match $scope {
+            Scope::All => all!($tx, $query!(""), $($bind),*),
+            Scope::Image(image) => all!($tx, $query!("and t.image_id = $4 "), $($bind,)* image),
+        }
+    };
+}
+
+/// The columns of a [`TargetFile`]: of the revision `t`, its file `f` and the blob `b`.
+macro_rules! target_columns {
+    () => {
+        "t.image_id, t.id as revision_id, f.role, b.key as blob_key, f.size, f.digest"
+    };
+}
+
+macro_rules! missing_lists {
+    ($of_image:literal) => {
+        concat!(
+            "select ",
+            target_columns!(),
+            " from revision t join file f on f.revision_id = t.id join blob b on b.id = f.blob_id \
+             where t.state = 'ready' and f.role <> 'index' and f.size >= $1 and $2 = $2 ",
+            $of_image,
+            "and not exists (select 1 from damage d where d.blob_id = b.id) \
+             and not exists (select 1 from transfer_file x where x.revision_id = t.id and x.role = f.role \
+             and x.base_revision_id is null and (x.state <> 'failed' or x.made_at > $3)) \
+             order by t.sealed_at desc, t.id"
+        )
+    };
+}
+
+/// The pairs of target and base: the newest ready revision with the ready ones before it, and each assigned revision with
+/// the one that was assigned before.
+macro_rules! missing_deltas {
+    ($of_image:literal) => {
+        concat!(
+            "select ",
+            target_columns!(),
+            ", o.id as base_id, c.key as base_key, g.size as base_size, g.digest as base_digest from (\
+             select t.id as target, n.id as base from revision t join revision n on n.image_id = t.image_id \
+             and n.number < t.number and n.state = 'ready' where t.state = 'ready' ",
+            $of_image,
+            "and not exists (select 1 from revision l where l.image_id = t.image_id and l.number > t.number \
+             and l.state = 'ready') and (select count(*) from revision m where m.image_id = t.image_id \
+             and m.state = 'ready' and m.number > n.number and m.number < t.number) < $2 \
+             union select p.revision_id, q.revision_id from assignment t join promotion p on p.id = t.promotion_id \
+             join promotion q on q.image_id = t.image_id and q.channel_id = t.channel_id and q.epoch = ",
+            epoch_before!("p"),
+            " where p.revision_id <> q.revision_id ",
+            $of_image,
+            ") pair join revision t on t.id = pair.target join revision o on o.id = pair.base \
+             join file f on f.revision_id = t.id join blob b on b.id = f.blob_id \
+             join file g on g.revision_id = o.id and g.role = f.role join blob c on c.id = g.blob_id \
+             where t.state = 'ready' and o.state in ('ready', 'revoked') and f.role <> 'index' and f.size >= $1 \
+             and f.digest <> g.digest \
+             and not exists (select 1 from damage d where d.blob_id = b.id or d.blob_id = c.id) \
+             and not exists (select 1 from transfer_file x where x.revision_id = t.id and x.role = f.role \
+             and x.base_revision_id = o.id and (x.state <> 'failed' or x.made_at > $3)) \
+             order by t.sealed_at desc, o.number desc"
+        )
+    };
+}
+
+impl Tx {
+    /// Lists the transfer files that are there.
+    pub async fn transfer_files(
+        &mut self,
+        scope: Scope,
+    ) -> Result<Vec<TransferFile>, StorageError> {
+        macro_rules! made {
+            ($of_image:literal) => {
+                concat!(
+                    "select x.revision_id, x.role, o.number as base, x.blob_id, b.key as blob_key, x.size, x.digest \
+                     from transfer_file x join revision t on t.id = x.revision_id join blob b on b.id = x.blob_id \
+                     left join revision o on o.id = x.base_revision_id where x.state = 'made' ",
+                    $of_image,
+                    "order by x.revision_id, x.role, o.number"
+                )
+            };
+        }
+        match scope {
+            Scope::All => all!(self, made!("")),
+            Scope::Image(image) => all!(self, made!("and t.image_id = $1 "), image),
+        }
+    }
+
+    /// Lists what became of a revision's transfer files: chunk lists, then deltas.
+    pub async fn transfer_records(
+        &mut self,
+        revision: Uuid,
+    ) -> Result<Vec<TransferRecord>, StorageError> {
+        all!(
+            self,
+            "select x.role, o.number as base, x.state, x.size, x.instead_of, x.cpu_milliseconds, x.made_at \
+             from transfer_file x left join revision o on o.id = x.base_revision_id where x.revision_id = $1 \
+             order by x.role, coalesce(o.number, 0)",
+            revision
+        )
+    }
+
+    /// Lists the files without a chunk list, those that were sealed last first.
+    pub async fn files_without_chunk_list(
+        &mut self,
+        scope: Scope,
+        missing: Missing,
+    ) -> Result<Vec<TargetFile>, StorageError> {
+        scoped!(self, scope, missing_lists, missing.smallest, 0_i64, missing.failed_before)
+    }
+
+    /// Lists the deltas that are missing: from the last `from` revisions to the newest one of each image, and from what
+    /// was assigned before to what is assigned.
+    pub async fn missing_deltas(
+        &mut self,
+        scope: Scope,
+        missing: Missing,
+        from: i64,
+    ) -> Result<Vec<MissingDelta>, StorageError> {
+        scoped!(self, scope, missing_deltas, missing.smallest, from, missing.failed_before)
+    }
+
+    /// Inserts the row, in place of one about an attempt that failed.
+    pub async fn insert_transfer_file(
+        &mut self,
+        new: &NewTransferFile,
+    ) -> Result<(), StorageError> {
+        execute!(
+            self,
+            "delete from transfer_file where revision_id = $1 and role = $2 and state = 'failed' \
+             and (base_revision_id = $3 or (base_revision_id is null and $3 is null))",
+            new.revision_id,
+            new.role,
+            new.base_revision_id
+        )?;
+        let (blob, size, digest) = match new.stored {
+            Some((blob, size, digest)) => (Some(blob), size, Some(digest.to_string())),
+            None => (None, 0, None),
+        };
+        insert!(self, "transfer_file", {
+            id: new.id,
+            revision_id: new.revision_id,
+            role: new.role,
+            base_revision_id: new.base_revision_id,
+            state: new.state,
+            blob_id: blob,
+            size: i64::try_from(size).unwrap_or(i64::MAX),
+            digest: digest,
+            instead_of: i64::try_from(new.instead_of).unwrap_or(i64::MAX),
+            cpu_milliseconds: new.cpu_milliseconds,
+            made_at: new.made_at,
+        })?;
+        Ok(())
+    }
+
+    /// Deletes the rows about a revision's transfer files, and returns their blobs.
+    pub async fn delete_transfer_files_of(
+        &mut self,
+        revision: Uuid,
+    ) -> Result<Vec<Uuid>, StorageError> {
+        let blobs: Vec<(Uuid,)> = all!(
+            self,
+            "select blob_id from transfer_file where revision_id = $1 and blob_id is not null",
+            revision
+        )?;
+        execute!(self, "delete from transfer_file where revision_id = $1", revision)?;
+        Ok(blobs.into_iter().map(|(blob,)| blob).collect())
+    }
+
+    /// Deletes the row about a transfer file with this blob. Returns its image; none if the blob is not one.
+    pub async fn delete_transfer_file(&mut self, blob: Uuid) -> Result<Option<Uuid>, StorageError> {
+        let image: Option<(Uuid,)> = optional!(
+            self,
+            "select t.image_id from transfer_file x join revision t on t.id = x.revision_id where x.blob_id = $1",
+            blob
+        )?;
+        execute!(self, "delete from transfer_file where blob_id = $1", blob)?;
+        Ok(image.map(|(image,)| image))
+    }
+
+    /// Lists the revisions that were deleted, or revoked, by a server that knows no transfer files.
+    pub async fn ended_revisions_with_transfer_files(
+        &mut self,
+    ) -> Result<Vec<(Uuid,)>, StorageError> {
+        all!(
+            self,
+            "select distinct x.revision_id from transfer_file x join revision t on t.id = x.revision_id \
+             where t.state in ('deleted', 'revoked')"
+        )
+    }
+}
