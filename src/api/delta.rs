@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::conventions::caller::Caller;
-use super::conventions::problem::{InvalidQuery, Problem, ReadRefusals};
+use super::conventions::problem::{InvalidQuery, NotReady, Problem, ReadRefusals};
 use super::depot::Depot;
 use crate::access::permission::Read;
 use crate::catalog::deltas::{FileForecast, Forecast, Via};
@@ -115,7 +115,7 @@ impl From<&Forecast> for ForecastBody {
 #[utoipa::path(tag = "revisions", operation_id = "forecast_transfer",
     params(("image" = String, Path, description = "The image's name"),
            ("revision" = i64, Path, description = "The revision's number"), DeltaQuery),
-    responses((status = 200, description = "The forecast", body = ForecastBody), InvalidQuery, ReadRefusals)
+    responses((status = 200, description = "The forecast", body = ForecastBody), InvalidQuery, NotReady, ReadRefusals)
 )]
 #[get("/images/{image}/revisions/{revision}/delta")]
 pub async fn forecast(

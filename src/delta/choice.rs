@@ -42,13 +42,11 @@ impl<B: ReadAt + ?Sized> Base<'_, B> {
         if let Some(ranges) = self.same_place(piece, offset)? {
             return Ok(Choice::Made(Method::Copy(ranges), Vec::new()));
         }
-        match gather(self.index, piece, offset, self.size) {
-            Some(ranges) => self.compare(piece, ranges),
-            None => {
-                let (method, frame) = alone(piece, Effort::Thorough)?;
-                Ok(Choice::Made(method, frame))
-            }
+        if let Some(ranges) = gather(self.index, piece, offset, self.size) {
+            return self.compare(piece, ranges);
         }
+        let (method, frame) = alone(piece, Effort::Thorough)?;
+        Ok(Choice::Made(method, frame))
     }
 
     /// Returns the range at the same offset if the piece is there, as in images that were changed in place.
@@ -140,7 +138,7 @@ fn copied(steps: &[Step], ranges: &Ranges) -> Option<Ranges> {
             match copied.last_mut() {
                 _ if taken == 0 => {}
                 Some(last) if last.offset + u64::from(last.length) == offset => {
-                    last.length += taken
+                    last.length += taken;
                 }
                 _ => copied.push(Range { offset, length: taken }),
             }

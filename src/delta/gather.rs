@@ -83,14 +83,14 @@ fn grow(chosen: &mut BTreeSet<u64>, all: u64) {
 
 /// Joins blocks that follow each other.
 fn ranges(chosen: &BTreeSet<u64>, base_size: u64) -> Option<Ranges> {
-    let mut list: Vec<Range> = Vec::new();
+    let mut joined: Vec<Range> = Vec::new();
     for block in chosen {
         let offset = block * BLOCK as u64;
         let length = u32::try_from((base_size - offset).min(BLOCK as u64)).ok()?;
-        match list.last_mut() {
+        match joined.last_mut() {
             Some(last) if last.offset + u64::from(last.length) == offset => last.length += length,
-            _ => list.push(Range { offset, length }),
+            _ => joined.push(Range { offset, length }),
         }
     }
-    Ranges::new(list)
+    Ranges::new(joined)
 }

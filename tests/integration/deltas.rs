@@ -76,15 +76,16 @@ pub async fn has_transfer_files(admin: &Person, revision: u64, delta: bool) {
     .await;
 }
 
+pub fn is_transfer_file(path: &str) -> bool {
+    Path::new(path).extension().is_some_and(|end| end == "chunks" || end == "delta")
+}
+
 /// The chunk lists and deltas in the tree.
 pub async fn transfer_files(admin: &Person) -> Vec<String> {
     let listed = admin.get("/api/v1/publications?limit=500").await.expecting(200).items();
     let published = listed.iter().filter(|one| one["state"] == "published");
     let paths = published.filter_map(|one| one["path"].as_str());
-    paths
-        .filter(|path| path.ends_with(".chunks") || path.ends_with(".delta"))
-        .map(str::to_owned)
-        .collect()
+    paths.filter(|path| is_transfer_file(path)).map(str::to_owned).collect()
 }
 
 /// A client's folder.
@@ -116,8 +117,9 @@ impl Client {
 /// The names in a folder, without those of files that are complete.
 pub fn leftovers(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).expect("a folder");
-    let names = entries.map(|entry| entry.expect("an entry").file_name().into_string());
-    names.map(|name| name.expect("a name")).filter(|name| !name.ends_with(".vhdx")).collect()
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let left = paths.filter(|path| path.extension().is_none_or(|end| end != "vhdx"));
+    left.map(|path| path.file_name().expect("a name").to_string_lossy().into_owned()).collect()
 }
 
 fn fetched(pulled: &Value) -> u64 {
@@ -131,7 +133,7 @@ async fn a_client_fetches_a_delta_or_the_chunks_that_it_lacks(database: Database
     let one = first();
     let two = changed(&one, 2);
     let three = changed(&two, 3);
-    publish(&admin, &[one.clone()]).await;
+    publish(&admin, std::slice::from_ref(&one)).await;
     // The first time, what is no hole.
     let data = far.pull(&url).await;
     assert!(far.file(1) == one);
@@ -204,7 +206,7 @@ async fn a_static_copy_that_is_signed_serves_deltas_and_chunks_too() {
     }
     // A copy by somebody who left them out.
     for name in site.names("copy") {
-        if name.ends_with(".chunks") || name.ends_with(".delta") {
+        if is_transfer_file(&name) {
             site.remove(&format!("copy/{name}"));
         }
     }

@@ -298,6 +298,12 @@ refusals!(
 );
 
 refusals!(
+    /// The refusal of an operation that needs a ready revision, besides [`ReadRefusals`].
+    NotReady:
+    409 Conflict "The revision is not ready; `detail` names its state",
+);
+
+refusals!(
     /// The refusals of an operation that checks its query, besides [`ReadRefusals`].
     InvalidQuery:
     422 Invalid "A parameter is well-formed but not valid; `detail` names it",

@@ -67,7 +67,7 @@ impl Catalog {
         self.on_thread(move |to, pace| {
             let writer = BufWriter::new(to);
             let made =
-                chunks::make(file.from_start(size), size, WholeDigest::Compute, writer, pace)?;
+                chunks::make(file.sequential(size), size, WholeDigest::Compute, writer, pace)?;
             Ok((made.list.digest() == digest).then_some(Some(made.list_size)))
         })
         .await?

@@ -26,7 +26,7 @@ impl StoredFile {
     }
 
     /// Reads from the start to the end.
-    pub(super) fn from_start(&self, size: u64) -> Sequential<'_> {
+    pub(super) fn sequential(&self, size: u64) -> Sequential<'_> {
         Sequential { file: self, offset: 0, size }
     }
 }

@@ -187,19 +187,7 @@ impl Snapshot {
         for file in rows.lingering {
             self.add_lingering(file, context);
         }
-        let transfers = by_file(rows.transfers);
-        let mut offered: HashMap<(Uuid, Uuid, Uuid), Vec<OfferedPath>> = HashMap::new();
-        for file in rows.offered {
-            let Some(image) = images.get(&file.image_id) else { continue };
-            let key = (file.image_id, file.channel_id, file.revision_id);
-            let beside =
-                transfers.get(&(file.revision_id, file.role)).map_or(&[][..], Vec::as_slice);
-            if let Some(path) = self.add_offered(file, beside, &image.image.name, context) {
-                offered.entry(key).or_default().push(path);
-            }
-        }
-        let offered =
-            Offered(offered.into_iter().map(|(key, files)| (key, Arc::from(files))).collect());
+        let offered = self.add_all_offered(&images, &rows.offered, rows.transfers, context);
         let mut before: HashMap<_, _> = rows.before.into_iter().map(by_place).collect();
         for promotion in rows.promotions {
             let key = (promotion.image_id, promotion.channel_id);
@@ -237,9 +225,30 @@ impl Snapshot {
         self.images.extend(images.into_values().map(by_name));
     }
 
+    fn add_all_offered(
+        &mut self,
+        images: &HashMap<Uuid, ImageOffer>,
+        files: &[OfferedFile],
+        transfers: Vec<TransferFile>,
+        context: &Context<'_>,
+    ) -> Offered {
+        let transfers = by_file(transfers);
+        let mut offered: HashMap<(Uuid, Uuid, Uuid), Vec<OfferedPath>> = HashMap::new();
+        for file in files {
+            let Some(image) = images.get(&file.image_id) else { continue };
+            let key = (file.image_id, file.channel_id, file.revision_id);
+            let beside =
+                transfers.get(&(file.revision_id, file.role)).map_or(&[][..], Vec::as_slice);
+            if let Some(path) = self.add_offered(file, beside, &image.image.name, context) {
+                offered.entry(key).or_default().push(path);
+            }
+        }
+        Offered(offered.into_iter().map(|(key, files)| (key, Arc::from(files))).collect())
+    }
+
     fn add_offered(
         &mut self,
-        file: OfferedFile,
+        file: &OfferedFile,
         beside: &[TransferFile],
         image: &ImageName,
         context: &Context<'_>,

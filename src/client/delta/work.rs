@@ -69,7 +69,8 @@ fn make(old: &Path, new: &Path, out: &Path, progress: &Progress) -> Result<Outco
 
 fn apply(old: &Path, delta: &Path, out: &Path, progress: &Progress) -> Result<Outcome, Failure> {
     let (base, file) = (open(old)?, open(delta)?);
-    let delta = Delta::open(&file, size(&file, delta)?, &mut Unpaced).map_err(failure)?;
+    let delta =
+        Delta::open(&file, size(&file, delta)?, &mut Unpaced).map_err(|error| failure(&error))?;
     let part = Part::begin(out, Content::GoOn)?;
     let bar = progress.file("result", 0);
     let applied = delta::apply(&base, size(&base, old)?, &delta, &part.file, &mut pace(&bar));
@@ -154,7 +155,7 @@ impl<'a> Part<'a> {
 
     /// Gives the file its name if the work is done. Otherwise what was written stays for the next attempt.
     fn end<T>(self, done: Result<T, Error>) -> Result<T, Failure> {
-        let done = done.map_err(failure)?;
+        let done = done.map_err(|error| failure(&error))?;
         let named = self.file.sync_all().and_then(|()| fs::rename(&self.path, self.out));
         named.map_err(|error| Failure::local("write to", self.out, &error))?;
         Ok(done)
@@ -162,7 +163,7 @@ impl<'a> Part<'a> {
 }
 
 /// Gives an error its exit code.
-fn failure(error: Error) -> Failure {
+fn failure(error: &Error) -> Failure {
     let exit = match error {
         Error::Io { .. } => Exit::Storage,
         Error::Damaged { .. }

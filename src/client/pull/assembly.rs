@@ -23,7 +23,7 @@ use crate::file_system;
 use crate::model::Digest;
 
 /// The bytes of zeros that are hashed at once.
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// A file that is being put together.
 pub struct Assembly {

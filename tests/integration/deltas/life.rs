@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{changed, depot, first, has_transfer_files, publish, setup, transfer_files};
+use super::{
+    changed, depot, first, has_transfer_files, is_transfer_file, publish, setup, transfer_files,
+};
 use crate::harness::command::{imagedepot, run};
 use crate::harness::{Database, Depot, Store, eventually, on_both_databases, sample};
 
@@ -115,7 +117,7 @@ async fn a_backup_has_the_transfer_files_and_a_rebuild_makes_them_again(database
     depot.server.stop().await;
     depot.lose_catalog();
     command(&depot, &["catalog", "rebuild"]).await;
-    assert!(!depot.tree_names().await.iter().any(|name| name.ends_with(".delta")));
+    assert!(!depot.tree_names().await.iter().any(|name| is_transfer_file(name)));
     // The accounts are lost, too.
     depot.server.start_again().await;
     eventually("they are made again", async || {
