@@ -1,7 +1,7 @@
 //! Chunk lists (`….chunks`): a file as a sequence of content-defined chunks and runs of zeros.
 //!
 //! Who has some of the chunks already, in an older file, fetches only the others as ranges of the published file
-//! ([`super::plan`]). [`make`] writes a list while it reads the file once, [`ChunkList::read`] reads one from an
+//! ([`super::plan()`]). [`make()`] writes a list while it reads the file once, [`ChunkList::read`] reads one from an
 //! untrusted place. The bytes of a list are described at [`super`].
 
 mod chunker;

@@ -23,7 +23,7 @@ pub enum Method {
     Alone { payload: u32 },
     /// The payload is the piece, compressed with the ranges as prefix.
     Prefix { payload: u32, ranges: Ranges },
-    /// The payload is a compressed recipe ([`super::recipe`]) that makes the piece from the ranges.
+    /// The payload is a compressed recipe (`recipe`) that makes the piece from the ranges.
     Recipe { payload: u32, ranges: Ranges },
 }
 
