@@ -43,7 +43,7 @@ pub use self::header::{Header, Whole};
 pub use self::make::{Input, Made, Pieces, make};
 pub use self::pace::{Next, Pace, Phase, Progress, Unpaced};
 pub use self::piece::Method;
-pub use self::plan::{Plan, Seeds, Source, Step, plan};
+pub use self::plan::{Plan, Seeds, Source, Step, is_worth_ranges, plan};
 pub use self::ranges::{Range, Ranges};
 pub use self::read_at::ReadAt;
 

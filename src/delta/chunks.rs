@@ -10,7 +10,7 @@ mod make;
 mod read;
 
 pub use self::list::{Chunk, ChunkList, Content};
-pub use self::make::{Summary, WholeDigest, make};
+pub use self::make::{Summary, WholeDigest, list_of, make};
 
 /// The first bytes of a list.
 const MAGIC: [u8; 8] = *b"IMGCHNK1";

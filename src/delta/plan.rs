@@ -109,6 +109,12 @@ impl Plan {
     }
 }
 
+/// Reports whether it is worth a request for each range to fetch so many bytes of a file of this size: at least a
+/// sixteenth is saved. The whole file comes in one request that any cache can keep.
+pub const fn is_worth_ranges(size: u64, bytes_to_fetch: u64) -> bool {
+    bytes_to_fetch <= size - size / 16
+}
+
 /// Plans a file. Gaps between two fetched ranges that are shorter than `shortest_gap` are fetched as well, because a
 /// request costs more than they do.
 pub fn plan(target: &ChunkList, seeds: &Seeds, shortest_gap: u64) -> Plan {

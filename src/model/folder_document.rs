@@ -51,7 +51,7 @@ impl FolderDocument {
 }
 
 /// The endings of the names of files that are in the tree or are planned for it.
-const ENDINGS: [&str; 5] = [".ckm", ".index", ".json", ".jws", ".chunks"];
+const ENDINGS: [&str; 6] = [".ckm", ".index", ".json", ".jws", ".chunks", ".delta"];
 
 /// Reports whether a channel's folder with this name could take the place of a file of the tree. Document names are
 /// compared without regard to case, as on Windows; the endings are compared exactly.

@@ -186,6 +186,24 @@ async fn a_client_fetches_a_delta_or_the_chunks_that_it_lacks(database: Database
 }
 
 #[tokio::test]
+async fn of_an_image_that_did_not_change_next_to_nothing_is_fetched() {
+    let depot = depot(Database::Sqlite, Store::Folder).await;
+    let (admin, client) = (depot.admin(), Client::new(&depot, "client"));
+    let one = first();
+    publish(&admin, std::slice::from_ref(&one)).await;
+    client.pull(&depot.server.url()).await;
+    // The same bytes again, as a nightly build may make them.
+    let revision = admin.draft("win7").await;
+    admin.put_file("win7", revision, "image", &one).await.expecting(201);
+    admin.seal("win7", revision).await.expecting(200);
+    admin.promote("win7", "production", revision).await.expecting(200);
+    has_transfer_files(&admin, revision, false).await;
+    let pulled = client.pull(&depot.server.url()).await;
+    assert!(client.file(revision) == one);
+    assert!(fetched(&pulled) * 1000 < SIZE as u64, "{pulled}");
+}
+
+#[tokio::test]
 async fn a_static_copy_that_is_signed_serves_deltas_and_chunks_too() {
     let depot = depot(Database::Sqlite, Store::Folder).await;
     let (admin, site) = (depot.admin(), StaticSite::start().await);

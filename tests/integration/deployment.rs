@@ -8,6 +8,7 @@ use std::process::{Child, Command};
 use reqwest::Method;
 use serde_json::json;
 
+use crate::generated_clients::installed;
 use crate::harness::actions::{assignment_path, ckm, file_path, revision_path};
 use crate::harness::authority::{Authority, Valid};
 use crate::harness::command::{Finished, imagedepot, run};
@@ -346,6 +347,18 @@ async fn the_alert_rules_are_sound() {
 }
 
 /// Each query of the dashboard is one that Prometheus takes, and asks for metrics that a server has.
+/// Read with the types that Grafana generates from its schema, and written again.
+#[tokio::test]
+async fn grafana_s_schema_has_all_that_the_dashboard_says() {
+    let mut python = Command::new(installed("IMAGEDEPOT_TEST_VENV", "venv", "bin/python"));
+    python.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/clients/grafana_board.py"));
+    python.arg(folder().join("grafana/imagedepot.json")).env("PYTHONDONTWRITEBYTECODE", "1");
+    let lost = run(python).await.successful().stdout;
+    // Grafana writes these itself, beside the query that its schema has.
+    let expected = "/templating/list/1/definition\n/templating/list/2/definition\n";
+    assert_eq!(lost, expected);
+}
+
 #[tokio::test]
 async fn the_queries_of_the_dashboard_find_something() {
     let board: serde_json::Value =

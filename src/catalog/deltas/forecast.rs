@@ -3,9 +3,10 @@
 use tokio::task::spawn_blocking;
 
 use super::SMALLEST;
+use super::making::MOST_COMPARED;
 use crate::catalog::revision::RevisionDetails;
 use crate::catalog::{Catalog, Error, Result};
-use crate::delta::{self, SHORTEST_GAP, Seeds};
+use crate::delta::{self, SHORTEST_GAP, Seeds, is_worth_ranges};
 use crate::model::{File, FileRole, ImageName, TransferFile};
 use crate::storage::{Scope, StorageError};
 
@@ -91,6 +92,11 @@ impl Catalog {
             None if seed.size < SMALLEST => return Ok(whole),
             None => return Err(Error::ChunksPending),
         };
+        if new.size + old.size > MOST_COMPARED {
+            return Ok(whole);
+        }
+        // One at a time: the lists take memory.
+        let _alone = self.shared.forecasting.lock().await;
         let lists = (self.read_chunk_list(new).await?, self.read_chunk_list(old).await?);
         let planned = spawn_blocking(move || {
             let mut seeds = Seeds::default();
@@ -101,6 +107,6 @@ impl Catalog {
         let (bytes, ranges) =
             planned.await.map_err(|error| StorageError::Unavailable(error.to_string()))?;
         let by_chunks = forecast(Via::Chunks, new.size + bytes, 1 + ranges);
-        Ok(if by_chunks.bytes_to_fetch < file.size { by_chunks } else { whole })
+        Ok(if is_worth_ranges(file.size, by_chunks.bytes_to_fetch) { by_chunks } else { whole })
     }
 }

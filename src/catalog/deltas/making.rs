@@ -2,7 +2,7 @@
 //! the way, so that damage in the store does not get into it.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{self, BufWriter};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,10 @@ use crate::storage::blobs::BlobReader;
 use crate::storage::blobs::verify::{ReadPace, digest_of};
 use crate::storage::{MissingDelta, Scope, StorageError, TargetFile};
 
+/// Chunk lists that have more bytes together, those of images of some 100 GiB, are not compared: in memory they would
+/// take several times as much.
+pub(super) const MOST_COMPARED: u64 = 32 << 20;
+
 /// A file that was made on a blocking thread.
 struct MadeFile {
     file: File,
@@ -32,8 +36,8 @@ impl Catalog {
     pub(super) async fn make(&self, work: &Work) -> Result<(), Failed> {
         let (made, instead_of) = match work {
             Work::ChunkList(target) => {
-                // As much room as a list takes at most.
-                let (scratch, _) = self.announce_blob(0, ChunkList::largest(target.size)).await?;
+                let largest = ChunkList::largest(target.size);
+                let (scratch, _) = self.announce_blob(largest, largest).await?;
                 let made = self.make_chunk_list(target).await;
                 self.give_up_blobs([scratch]).await?;
                 (Some(made?), target.size)
@@ -68,7 +72,7 @@ impl Catalog {
             let writer = BufWriter::new(to);
             let made =
                 chunks::make(file.sequential(size), size, WholeDigest::Compute, writer, pace)?;
-            Ok((made.list.digest() == digest).then_some(Some(made.list_size)))
+            Ok((made.digest == digest).then_some(Some(made.list_size)))
         })
         .await?
         .ok_or_else(|| Failed::ThisOne("no chunk list was made".to_owned()))
@@ -122,13 +126,17 @@ impl Catalog {
         match made {
             Ok(Some(size)) => Ok(size.map(|size| MadeFile { file, size, cpu })),
             Ok(None) => Err(Failed::ThisOne("stored bytes have not their digest".to_owned())),
-            Err(delta::Error::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::StorageFull =>
-            {
+            Err(delta::Error::Io { source, .. }) if self.concerns_all(&source) => {
                 Err(StorageError::file(self.blobs.scratch_folder().display(), source).into())
             }
             Err(error) => Err(Failed::ThisOne(error.to_string())),
         }
+    }
+
+    /// Reports whether an error of reading or writing would meet the next file as well: the disk is full, or the bucket
+    /// does not answer.
+    fn concerns_all(&self, error: &io::Error) -> bool {
+        error.kind() == io::ErrorKind::StorageFull || !self.blobs.is_folder()
     }
 
     async fn open(&self, key: &str, size: u64) -> Result<StoredFile> {
@@ -148,6 +156,9 @@ impl Catalog {
         let (Some(new), Some(old)) = (of(target.revision_id), of(missing.base_id)) else {
             return Ok(target.size);
         };
+        if new.size + old.size > MOST_COMPARED {
+            return Ok(target.size);
+        }
         let lists = (self.read_chunk_list(new).await?, self.read_chunk_list(old).await?);
         let planned = spawn_blocking(move || {
             let mut seeds = Seeds::default();

@@ -103,6 +103,7 @@ impl Catalog {
         let now = self.clock.now();
         let mut tx = self.db.write_to_free().await?;
         let Some(image_id) = tx.delete_transfer_file(blob.id).await? else { return Ok(false) };
+        tx.lock_image(image_id).await?;
         // With this, its copies in the tree go at once.
         tx.insert_damage(blob.id, what, None, now).await?;
         tx.discard_blob(blob.id, now, now).await?;

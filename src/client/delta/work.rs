@@ -93,12 +93,12 @@ fn list(path: &Path, out: &Path, progress: &Progress) -> Result<Outcome, Failure
     let to = BufWriter::new(&part.file);
     let made = chunks::make(&file, size, WholeDigest::Compute, to, &mut pace(&bar));
     let made = part.end(made)?;
-    let count = made.list.chunks().len();
+    let count = made.count;
     Ok(Outcome {
         sentence: format!("{count} chunks of {size} bytes in {} bytes", made.list_size),
         document: json!({
             "bytes": made.list_size, "chunks": count,
-            "file": {"bytes": size, "digest": made.list.digest()},
+            "file": {"bytes": size, "digest": made.digest},
         }),
     })
 }

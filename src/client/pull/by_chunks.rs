@@ -26,8 +26,8 @@ use crate::client::connection::Connection;
 use crate::client::error::Failure;
 use crate::client::exit_code::Exit;
 use crate::client::retry::{Attempts, Setback};
-use crate::delta::chunks::{ChunkList, WholeDigest, make};
-use crate::delta::{SHORTEST_GAP, Seeds, Unpaced, plan};
+use crate::delta::chunks::{ChunkList, list_of};
+use crate::delta::{SHORTEST_GAP, Seeds, Unpaced, is_worth_ranges, plan};
 use crate::file_system;
 
 /// The number of ranges that are fetched at once.
@@ -76,7 +76,8 @@ pub async fn fetch(
             begin(&place, &name, list, &plan, paths)
         });
         let assembly = assembly.await?;
-        if assembly.bytes_to_fetch() + bytes.len() as u64 >= file.size {
+        let to_fetch = assembly.bytes_to_fetch() + bytes.len() as u64;
+        if !is_worth_ranges(file.size, to_fetch) {
             return Ok(Attempt::NotCheaper { fetched });
         }
         paths = assembly.seeds().to_vec();
@@ -101,12 +102,10 @@ fn read_seeds(paths: Vec<PathBuf>) -> (Seeds, Vec<PathBuf>) {
     for path in paths {
         let list = file_system::open_named(&path).ok().and_then(|file| {
             let size = file.metadata().ok()?.len();
-            // Nobody asks for its digest.
-            let unknown = WholeDigest::Known(crate::model::Digest::of(b""));
-            make(&file, size, unknown, std::io::sink(), &mut Unpaced).ok()
+            list_of(&file, size, &mut Unpaced).ok()
         });
-        if let Some(made) = list {
-            seeds.add(&made.list);
+        if let Some(list) = list {
+            seeds.add(&list);
             read.push(path);
         }
     }

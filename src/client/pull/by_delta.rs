@@ -68,6 +68,19 @@ pub async fn fetch(
     }
 }
 
+/// Removes deltas to a file that is complete. What cannot be removed does no harm.
+pub fn remove_deltas(folder: &Path, file: &str) {
+    let Ok(entries) = std::fs::read_dir(folder) else { return };
+    for entry in entries.flatten() {
+        let name = entry.file_name();
+        let of_file = name.to_str().and_then(|name| name.strip_prefix(file));
+        let from = of_file.and_then(|rest| rest.strip_prefix(".from-")?.split_once(".delta"));
+        if from.is_some_and(|(from, _)| from.bytes().all(|byte| byte.is_ascii_digit())) {
+            let _kept = std::fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// The work that blocks.
 struct Apply {
     base: PathBuf,
@@ -97,8 +110,7 @@ impl Apply {
             let path = part.finish()?;
             verified::write_note(&path, &self.digest);
         }
-        let removed = std::fs::remove_file(&self.delta);
-        removed.map_err(|error| Failure::local("remove", &self.delta, &error))?;
+        remove_deltas(&self.folder, &self.name);
         Ok(reason)
     }
 

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use indicatif::ProgressBar;
 use serde::Serialize;
 
 use super::attempt::Attempt;
@@ -44,9 +45,23 @@ pub async fn fetch(
     progress: &Progress,
 ) -> Result<(Fetched, Via), Failure> {
     let bar = &progress.file(&file.name, file.size);
-    if download::is_complete(file, place.folder, place.existing, bar).await? {
-        return Ok((Fetched { fetched: 0, reused: file.size }, Via::Existing));
-    }
+    let fetched = if download::is_complete(file, place.folder, place.existing, bar).await? {
+        (Fetched { fetched: 0, reused: file.size }, Via::Existing)
+    } else {
+        fetch_missing(connection, file, place, progress, bar).await?
+    };
+    // A pull that was killed may have left one although the file was complete.
+    by_delta::remove_deltas(place.folder, &file.name);
+    Ok(fetched)
+}
+
+async fn fetch_missing(
+    connection: &Connection,
+    file: &PlannedFile,
+    place: Place<'_>,
+    progress: &Progress,
+    bar: &ProgressBar,
+) -> Result<(Fetched, Via), Failure> {
     let seeds = seeds(place.folder, &file.name, place.revision, place.named_seeds);
     let mut in_vain = 0;
     let tell = |way: &str, reason: String| {

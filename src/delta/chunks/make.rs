@@ -26,23 +26,43 @@ pub enum WholeDigest {
 }
 
 /// The list that was written.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
-    pub list: ChunkList,
+    /// The SHA-256 of the file.
+    pub digest: Digest,
+    /// The number of chunks and of runs of zeros.
+    pub count: u64,
     /// Bytes of the list.
     pub list_size: u64,
 }
 
-/// Reads a file of this size and writes its list.
+/// Reads a file of this size and writes its list. Takes memory for a few chunks.
 pub fn make(
-    mut file: impl Read,
+    file: impl Read,
     size: u64,
     digest: WholeDigest,
     to: impl Write,
     pace: &mut dyn Pace,
 ) -> Result<Summary, Error> {
+    Ok(write(file, size, digest, Writer::begin(to, size, None)?, pace)?.0)
+}
+
+/// Reads a file of this size and returns its list. Its digest is left out: it is that of no bytes.
+pub fn list_of(file: impl Read, size: u64, pace: &mut dyn Pace) -> Result<ChunkList, Error> {
+    let unknown = WholeDigest::Known(Digest::of(b""));
+    let writer = Writer::begin(std::io::sink(), size, Some(Vec::new()))?;
+    let (summary, chunks) = write(file, size, unknown, writer, pace)?;
+    Ok(ChunkList::new(size, summary.digest, chunks))
+}
+
+fn write<W: Write>(
+    mut file: impl Read,
+    size: u64,
+    digest: WholeDigest,
+    mut writer: Writer<W>,
+    pace: &mut dyn Pace,
+) -> Result<(Summary, Vec<Chunk>), Error> {
     let read_error = Action::Read.on(Place::Result);
-    let mut writer = Writer::begin(to, size)?;
     let mut chunker = Chunker::default();
     let mut sha = Sha256::new();
     let mut buffer = vec![0; READ];
@@ -74,17 +94,18 @@ pub fn make(
 /// A list that is being written.
 struct Writer<W> {
     to: W,
-    size: u64,
     hasher: blake3::Hasher,
-    chunks: Vec<Chunk>,
+    /// The chunks, if they are to be returned.
+    chunks: Option<Vec<Chunk>>,
+    count: u64,
     offset: u64,
     list_size: u64,
 }
 
 impl<W: Write> Writer<W> {
-    fn begin(to: W, size: u64) -> Result<Self, Error> {
+    fn begin(to: W, size: u64, chunks: Option<Vec<Chunk>>) -> Result<Self, Error> {
         let hasher = blake3::Hasher::new();
-        let mut writer = Self { to, size, hasher, chunks: Vec::new(), offset: 0, list_size: 0 };
+        let mut writer = Self { to, hasher, chunks, count: 0, offset: 0, list_size: 0 };
         let mut header = Vec::with_capacity(HEADER);
         header.extend_from_slice(&MAGIC);
         header.extend_from_slice(&size.to_le_bytes());
@@ -106,18 +127,21 @@ impl<W: Write> Writer<W> {
                 (length, Content::Data(check))
             }
         };
-        self.chunks.push(Chunk { offset: self.offset, length, content });
+        self.count += 1;
+        if let Some(chunks) = &mut self.chunks {
+            chunks.push(Chunk { offset: self.offset, length, content });
+        }
         self.offset += length;
         self.write(&entry)
     }
 
-    fn end(mut self, digest: Digest) -> Result<Summary, Error> {
+    fn end(mut self, digest: Digest) -> Result<(Summary, Vec<Chunk>), Error> {
         self.write(digest.as_bytes())?;
         let check = Check::from(&self.hasher.finalize());
         self.write(check.as_bytes())?;
         self.to.flush().map_err(Action::Write.on(Place::ChunkList))?;
-        let list = ChunkList::new(self.size, digest, self.chunks);
-        Ok(Summary { list, list_size: self.list_size })
+        let summary = Summary { digest, count: self.count, list_size: self.list_size };
+        Ok((summary, self.chunks.unwrap_or_default()))
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {

@@ -1,13 +1,11 @@
 //! Plans of what has to be fetched.
 
-use super::super::chunks::{ChunkList, WholeDigest};
+use super::super::chunks::ChunkList;
 use super::super::{Seeds, Source, Unpaced, chunks, plan};
 use super::noise;
 
 fn list(bytes: &[u8]) -> ChunkList {
-    let size = bytes.len() as u64;
-    let made = chunks::make(bytes, size, WholeDigest::Compute, std::io::sink(), &mut Unpaced);
-    made.unwrap().list
+    chunks::list_of(bytes, bytes.len() as u64, &mut Unpaced).unwrap()
 }
 
 /// Makes the file as a client would, and returns it with the number of bytes that it fetches.

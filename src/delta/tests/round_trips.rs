@@ -29,7 +29,10 @@ proptest! {
         let made = made.unwrap();
         prop_assert_eq!(made.list_size, list.len() as u64);
         prop_assert!(made.list_size <= ChunkList::largest(size));
-        prop_assert_eq!(ChunkList::read(&list).unwrap(), made.list);
+        let read = ChunkList::read(&list).unwrap();
+        let kept = chunks::list_of(&bytes[..], size, &mut Unpaced).unwrap();
+        prop_assert_eq!(read.chunks(), kept.chunks());
+        prop_assert_eq!((read.digest(), read.chunks().len() as u64), (made.digest, made.count));
     }
 }
 
