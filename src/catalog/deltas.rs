@@ -12,7 +12,7 @@ mod making;
 mod pace;
 mod record;
 mod stored_file;
-mod work;
+pub(crate) mod work;
 
 use std::time::Duration;
 

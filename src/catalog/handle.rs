@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::audit::refused_logins::RefusedLogins;
 use super::deltas::images_to_look_at::ImagesToLookAt;
+use super::deltas::work;
 use super::error::Result;
 use super::events::feed::Feed;
 use super::fleet::recorder::{self, Recorder};
@@ -100,6 +101,7 @@ impl Catalog {
         self.blobs.begin_at_zero();
         recorder::begin_at_zero();
         outcome::begin_at_zero();
+        work::begin_at_zero();
     }
 
     /// Creates the catalog. Must be called within the runtime that lives as long as the server.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::catalog::Error;
-use crate::model::Digest;
+use crate::model::{Digest, metric};
 use crate::storage::{MissingDelta, TargetFile};
 
 /// The file to be made.
@@ -56,4 +56,16 @@ pub(super) enum Outcome {
     Useless {
         instead_of: u64,
     },
+}
+
+/// The values of the label `kind` of the metrics.
+const KINDS: [&str; 2] = ["chunks", "delta"];
+
+/// Shows the counters from the start, before anything is counted.
+pub(crate) fn begin_at_zero() {
+    for kind in KINDS {
+        metric::TRANSFER_FILES_MADE.with([kind]).increment(0);
+        metric::TRANSFER_FILE_BYTES.with([kind]).increment(0);
+    }
+    metric::TRANSFER_FILE_UNDER_WAY.set(0.0);
 }
