@@ -19,4 +19,5 @@ create table transfer_file (
 create unique index transfer_file_list on transfer_file (revision_id, role) where base_revision_id is null;
 create unique index transfer_file_delta on transfer_file (revision_id, role, base_revision_id)
     where base_revision_id is not null;
+create index transfer_file_revision on transfer_file (revision_id);
 create index transfer_file_blob on transfer_file (blob_id);

@@ -77,7 +77,7 @@ pub(crate) struct Shared {
     pub(crate) scrub_is_due: Notify,
     pub(super) images_to_look_at: ImagesToLookAt,
     /// Allows one forecast of a transfer at a time.
-    pub(super) forecasting: Mutex<()>,
+    pub(super) forecasting: Arc<Mutex<()>>,
     /// True after startup has claimed the store: from then on, the store must have its mark.
     pub(crate) store_is_marked: AtomicBool,
     /// The order in which writers of this process get each upload.
@@ -118,7 +118,7 @@ impl Catalog {
             sweep_is_due: Notify::new(),
             scrub_is_due: Notify::new(),
             images_to_look_at: ImagesToLookAt::default(),
-            forecasting: Mutex::default(),
+            forecasting: Arc::default(),
             store_is_marked: AtomicBool::new(false),
             turns: Turns::default(),
             saving: TaskTracker::new(),

@@ -10,10 +10,11 @@ mod follow;
 mod held;
 mod load;
 mod picture;
+mod transfers;
 
 pub use certificates::CertificateMappings;
-pub(in crate::catalog) use load::by_file;
 pub use picture::{
     ChannelOffer, ImageOffer, Offer, OfferedPath, OfferedPlace, OfferedRevision, OfferedTransfer,
     PreviousOffer, RevokedName, Snapshot, Standing, TreeEntry, TreeFile, WrittenDocument,
 };
+pub(in crate::catalog) use transfers::Transfers;

@@ -66,7 +66,7 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 async fn run_to_end(args: Args) -> Result<(), Failure> {
     let connection = Connection::open(&args.server)?;
     let started = Instant::now();
-    let plan = args.choice.plan(&connection, None).await?;
+    let plan = args.choice.plan(&connection).await?;
     let kit = kit_of(&plan, &args)?;
     let progress = Progress::for_output(args.output);
     let fetched = lay_out(&connection, &plan, &kit, &args.to, &progress).await?;

@@ -28,7 +28,7 @@ use serde_json::json;
 use self::cheapest::{Place, Via};
 use self::download::{ExistingFiles, Fetched};
 use self::fetch_plan::{FetchPlan, RevisionChoice};
-use self::seeds::newest_revision;
+use self::seeds::newest_other_revision;
 use super::connection::Connection;
 use super::credentials::ServerArgs;
 use super::error::Failure;
@@ -100,8 +100,12 @@ async fn run_to_end(args: Args) -> Result<(), Failure> {
 async fn plan(args: &Args) -> Result<(Connection, FetchPlan), Failure> {
     let (Some(address), Some(root)) = (&args.signed.tree, &args.signed.trust) else {
         let connection = Connection::open(&args.server)?;
-        let current = newest_revision(&args.to, &args.choice.image);
-        let plan = args.choice.plan(&connection, current).await?;
+        let mut plan = args.choice.plan(&connection).await?;
+        let file = plan.main_file();
+        let current = newest_other_revision(&args.to, &file.name, plan.revision);
+        if let Some(current) = current.filter(|_| file.chunks.is_some()) {
+            args.choice.add_deltas(&connection, &mut plan, current).await;
+        }
         return Ok((connection, plan));
     };
     let mut tree = SignedTree::open(&args.server, address, root).await?;

@@ -66,13 +66,14 @@ pub struct TransferFile {
     pub role: FileRole,
     /// The number of the revision that a delta starts from; none for a chunk list.
     pub base: Option<i64>,
+    pub base_id: Option<Uuid>,
     pub blob_id: Uuid,
     pub blob_key: String,
     pub size: u64,
     pub digest: Digest,
 }
 
-from_row!(TransferFile { revision_id, role, base, blob_id, blob_key, size: size, digest });
+from_row!(TransferFile { revision_id, role, base, base_id, blob_id, blob_key, size: size, digest });
 
 impl TransferFile {
     pub const fn kind(&self) -> TransferKind {

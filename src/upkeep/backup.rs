@@ -147,7 +147,9 @@ impl Catalog {
     async fn are_all_there(&self, copying: &Copying) -> Result<bool> {
         let mut tx = self.db.read().await?;
         for (blob, _) in copying.lost() {
-            if tx.revisions_with_blob(*blob).await?.is_empty() {
+            if tx.revisions_with_blob(*blob).await?.is_empty()
+                && tx.image_of_transfer_file(*blob).await?.is_none()
+            {
                 return Ok(false);
             }
         }

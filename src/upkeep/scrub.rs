@@ -246,7 +246,7 @@ impl Catalog {
         metric::SCRUBBED_BYTES.increment(blob.size);
         match verdict {
             Verdict::Damaged(what) => {
-                if self.discard_damaged_transfer_file(blob, &what).await? {
+                if self.discard_damaged_transfer_file(blob.id, &what).await? {
                     return Ok(());
                 }
                 self.quarantine(blob, &what).await?;

@@ -1,5 +1,7 @@
 //! The forecast: what a client fetches that has one revision and is to have another one.
 
+use std::sync::Arc;
+
 use tokio::task::spawn_blocking;
 
 use super::SMALLEST;
@@ -7,7 +9,7 @@ use super::making::MOST_COMPARED;
 use crate::catalog::revision::RevisionDetails;
 use crate::catalog::{Catalog, Error, Result};
 use crate::delta::{self, SHORTEST_GAP, Seeds, is_worth_ranges};
-use crate::model::{File, FileRole, ImageName, TransferFile};
+use crate::model::{File, FileRole, ImageName, RevisionState, TransferFile, TransferState};
 use crate::storage::{Scope, StorageError};
 
 /// The way in which a file is fetched.
@@ -85,20 +87,22 @@ impl Catalog {
         if let Some(delta) = of(target.revision.id, Some(base.revision.number)) {
             return Ok(forecast(Via::Delta, delta.size, 1));
         }
-        let new = of(target.revision.id, None).ok_or(Error::ChunksPending)?;
-        // A client that has a small file computes its chunks, too, but nobody knows them here.
-        let old = match of(base.revision.id, None) {
-            Some(old) => old,
-            None if seed.size < SMALLEST => return Ok(whole),
-            None => return Err(Error::ChunksPending),
+        let (new, old) = match (of(target.revision.id, None), of(base.revision.id, None)) {
+            (Some(new), Some(old)) => (new, old),
+            // A client computes the chunks of any file, but nobody knows them here.
+            _ if seed.size < SMALLEST || !self.has_list_soon(target, base, file.role).await? => {
+                return Ok(whole);
+            }
+            _ => return Err(Error::ChunksPending),
         };
         if new.size + old.size > MOST_COMPARED {
             return Ok(whole);
         }
-        // One at a time: the lists take memory.
-        let _alone = self.shared.forecasting.lock().await;
+        // One at a time, also if the caller does not wait for the answer: the lists take memory.
+        let alone = Arc::clone(&self.shared.forecasting).lock_owned().await;
         let lists = (self.read_chunk_list(new).await?, self.read_chunk_list(old).await?);
         let planned = spawn_blocking(move || {
+            let _alone = alone;
             let mut seeds = Seeds::default();
             seeds.add(&lists.1);
             let plan = delta::plan(&lists.0, &seeds, SHORTEST_GAP);
@@ -108,5 +112,25 @@ impl Catalog {
             planned.await.map_err(|error| StorageError::Unavailable(error.to_string()))?;
         let by_chunks = forecast(Via::Chunks, new.size + bytes, 1 + ranges);
         Ok(if is_worth_ranges(file.size, by_chunks.bytes_to_fetch) { by_chunks } else { whole })
+    }
+
+    /// Reports whether both lists are there, or will be made: the revisions are ready, and no attempt has failed.
+    async fn has_list_soon(
+        &self,
+        target: &RevisionDetails,
+        base: &RevisionDetails,
+        role: FileRole,
+    ) -> Result<bool> {
+        let mut tx = self.db.read().await?;
+        for revision in [&target.revision, &base.revision] {
+            let records = tx.transfer_records(revision.id).await?;
+            let failed = records.iter().any(|record| {
+                (record.role, record.base, record.state) == (role, None, TransferState::Failed)
+            });
+            if failed || revision.state != RevisionState::Ready {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }

@@ -16,21 +16,22 @@ pub(crate) struct ImagesToLookAt {
 }
 
 impl ImagesToLookAt {
-    pub(super) fn take(&self) -> BTreeSet<Uuid> {
-        std::mem::take(&mut self.images.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Takes one out. It is put back if the work on it fails.
+    pub(super) fn take_one(&self) -> Option<Uuid> {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).pop_first()
     }
 
-    pub(super) fn put_back(&self, images: BTreeSet<Uuid>) {
-        self.images.lock().unwrap_or_else(PoisonError::into_inner).extend(images);
-    }
-
-    /// Waits until an image is added, or the time is over, and reports which.
-    pub(super) async fn added(&self, within: Duration) -> bool {
-        timeout(within, self.bell.notified()).await.is_ok()
+    pub(super) fn put_back(&self, image: Uuid) {
+        self.images.lock().unwrap_or_else(PoisonError::into_inner).insert(image);
     }
 
     pub(super) fn add(&self, image: Uuid) {
-        self.put_back(BTreeSet::from([image]));
+        self.put_back(image);
         self.bell.notify_one();
+    }
+
+    /// Waits until an image is added, for at most this time.
+    pub(super) async fn added(&self, within: Duration) {
+        let _either = timeout(within, self.bell.notified()).await;
     }
 }

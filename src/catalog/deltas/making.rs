@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use tokio::task::spawn_blocking;
+use uuid::Uuid;
 
 use super::pace::{Paced, stop};
 use super::stored_file::StoredFile;
 use super::work::{Failed, Outcome, Work};
-use crate::catalog::{Catalog, Result};
+use crate::catalog::{Catalog, Error, Result};
 use crate::delta::chunks::{self, ChunkList, WholeDigest};
 use crate::delta::{self, SHORTEST_GAP, Seeds};
 use crate::file_system;
@@ -25,6 +26,24 @@ use crate::storage::{MissingDelta, Scope, StorageError, TargetFile};
 /// take several times as much.
 pub(super) const MOST_COMPARED: u64 = 32 << 20;
 
+/// Room for a file that is being made.
+struct Reservation {
+    catalog: Catalog,
+    blob: Uuid,
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let (catalog, blob) = (self.catalog.clone(), self.blob);
+        // In a task, because the work may have been dropped as well.
+        self.catalog.runtime.spawn(async move {
+            if let Err(error) = catalog.give_up_blobs([blob]).await {
+                tracing::warn!(%error, "room that a transfer file needed is reserved until the next start");
+            }
+        });
+    }
+}
+
 /// A file that was made on a blocking thread.
 struct MadeFile {
     file: File,
@@ -36,18 +55,13 @@ impl Catalog {
     pub(super) async fn make(&self, work: &Work) -> Result<(), Failed> {
         let (made, instead_of) = match work {
             Work::ChunkList(target) => {
-                let largest = ChunkList::largest(target.size);
-                let (scratch, _) = self.announce_blob(largest, largest).await?;
-                let made = self.make_chunk_list(target).await;
-                self.give_up_blobs([scratch]).await?;
-                (Some(made?), target.size)
+                let _reserved = self.reserve(ChunkList::largest(target.size)).await?;
+                (Some(self.make_chunk_list(target).await?), target.size)
             }
             Work::Delta(missing) => {
                 let instead_of = self.cost_by_chunks(missing).await?;
-                let (scratch, _) = self.announce_blob(instead_of, instead_of).await?;
-                let made = self.make_delta(missing, instead_of).await;
-                self.give_up_blobs([scratch]).await?;
-                (made?, instead_of)
+                let _reserved = self.reserve(instead_of).await?;
+                (self.make_delta(missing, instead_of).await?, instead_of)
             }
         };
         let outcome = match made {
@@ -55,6 +69,17 @@ impl Catalog {
             None => Outcome::Useless { instead_of },
         };
         Ok(self.record(work, outcome).await?)
+    }
+
+    /// Reserves room for an unnamed file of at most so many bytes, until the reservation is dropped.
+    async fn reserve(&self, largest: u64) -> Result<Reservation, Failed> {
+        // Where the store is a bucket, the file lies on the disk that uploads use on their way into it.
+        let available = self.blobs.free_bytes_of_disk()?.saturating_sub(self.rules().min_free);
+        if largest > available {
+            return Err(Failed::NoRoom(Error::NoRoom { needed: largest, available }));
+        }
+        let (blob, _) = self.announce_blob(largest, largest).await?;
+        Ok(Reservation { catalog: self.clone(), blob })
     }
 
     async fn store_made(&self, made: MadeFile, instead_of: u64) -> Result<Outcome> {
@@ -136,7 +161,13 @@ impl Catalog {
     /// Reports whether an error of reading or writing would meet the next file as well: the disk is full, or the bucket
     /// does not answer.
     fn concerns_all(&self, error: &io::Error) -> bool {
-        error.kind() == io::ErrorKind::StorageFull || !self.blobs.is_folder()
+        use io::ErrorKind::{InvalidData, NotFound, StorageFull, UnexpectedEof};
+
+        match error.kind() {
+            StorageFull => true,
+            UnexpectedEof | NotFound | InvalidData => false,
+            _ => !self.blobs.is_folder(),
+        }
     }
 
     async fn open(&self, key: &str, size: u64) -> Result<StoredFile> {
@@ -159,7 +190,7 @@ impl Catalog {
         if new.size + old.size > MOST_COMPARED {
             return Ok(target.size);
         }
-        let lists = (self.read_chunk_list(new).await?, self.read_chunk_list(old).await?);
+        let lists = (self.usable_list(new).await?, self.usable_list(old).await?);
         let planned = spawn_blocking(move || {
             let mut seeds = Seeds::default();
             seeds.add(&lists.1);
@@ -168,6 +199,17 @@ impl Catalog {
         let planned =
             planned.await.map_err(|error| StorageError::Unavailable(error.to_string()))?;
         Ok((planned + new.size).min(target.size))
+    }
+
+    /// Reads a stored chunk list. One that is damaged is given up, so that it is made again.
+    async fn usable_list(&self, list: &TransferFile) -> Result<ChunkList> {
+        let read = self.read_chunk_list(list).await;
+        if let Err(Error::Storage(error)) = &read
+            && error.is_about_the_bytes()
+        {
+            self.discard_damaged_transfer_file(list.blob_id, &error.to_string()).await?;
+        }
+        read
     }
 
     /// Reads a stored chunk list.

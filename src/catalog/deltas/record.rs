@@ -6,8 +6,8 @@ use uuid::Uuid;
 
 use super::work::{Outcome, Work};
 use crate::catalog::{Catalog, Result};
-use crate::model::{RevisionState, StoredBlob, TransferState, metric};
-use crate::storage::{NewTransferFile, Tx};
+use crate::model::{Image, RevisionState, TransferState, metric};
+use crate::storage::{NewTransferFile, Scope, Tx};
 
 impl Catalog {
     /// Records the outcome. A file that was made is shown from now on, unless its revision was ended meanwhile.
@@ -25,8 +25,14 @@ impl Catalog {
         row.cpu_milliseconds = i64::try_from(cpu.as_millis()).unwrap_or(i64::MAX);
         row.stored = stored;
         let blob = stored.map(|(blob, ..)| blob);
-        if !self.insert_and_show(&row).await? {
-            return self.give_up_blobs(blob).await;
+        match self.insert_and_show(&row).await {
+            Ok(true) => {}
+            Ok(false) => return self.give_up_blobs(blob).await,
+            Err(error) => {
+                // A blob that was settled after all, and only the answer was lost, stays.
+                self.give_up_blobs(blob).await?;
+                return Err(error);
+            }
         }
         if let Some((_, size, _)) = stored {
             let kind = if row.base_revision_id.is_some() { "delta" } else { "chunks" };
@@ -39,10 +45,7 @@ impl Catalog {
     }
 
     pub(super) async fn record_failure(&self, work: &Work) -> Result<()> {
-        let row = self.row_about(work, TransferState::Failed);
-        let mut tx = self.db.write().await?;
-        tx.insert_transfer_file(&row).await?;
-        Ok(tx.commit().await?)
+        self.insert_and_show(&self.row_about(work, TransferState::Failed)).await.map(drop)
     }
 
     fn row_about(&self, work: &Work, state: TransferState) -> NewTransferFile {
@@ -73,12 +76,16 @@ impl Catalog {
         {
             return Ok(false);
         }
-        tx.insert_transfer_file(row).await?;
-        if row.stored.is_some() {
+        if !tx.insert_transfer_file(row).await? {
+            return Ok(false);
+        }
+        // What nobody is offered changes nothing that anybody sees.
+        let is_shown = row.stored.is_some() && is_offered(&mut tx, &image, row.revision_id).await?;
+        if is_shown {
             self.show_change_of(&mut tx, &image).await?;
         }
         tx.commit().await?;
-        if row.stored.is_some() {
+        if is_shown {
             self.refresh().await;
             self.tree_is_due();
         }
@@ -97,25 +104,25 @@ impl Catalog {
     /// Gives up a transfer file whose bytes were found damaged; it is made again. Reports whether the blob was one.
     pub(crate) async fn discard_damaged_transfer_file(
         &self,
-        blob: &StoredBlob,
+        blob: Uuid,
         what: &str,
     ) -> Result<bool> {
         let now = self.clock.now();
         let mut tx = self.db.write_to_free().await?;
-        let Some(image_id) = tx.delete_transfer_file(blob.id).await? else { return Ok(false) };
+        let Some(image_id) = tx.image_of_transfer_file(blob).await? else { return Ok(false) };
         tx.lock_image(image_id).await?;
+        // It may have been given up meanwhile.
+        if !tx.delete_transfer_file(blob).await? {
+            return Ok(true);
+        }
         // With this, its copies in the tree go at once.
-        tx.insert_damage(blob.id, what, None, now).await?;
-        tx.discard_blob(blob.id, now, now).await?;
+        tx.insert_damage(blob, what, None, now).await?;
+        tx.discard_blob(blob, now, now).await?;
         if let Some(image) = tx.image_by_id(image_id).await? {
             self.show_change_of(&mut tx, &image).await?;
         }
         tx.commit().await?;
-        tracing::error!(
-            blob.key = blob.key,
-            what,
-            "a chunk list or delta was damaged, and is made again"
-        );
+        tracing::error!(%blob, what, "a chunk list or delta was damaged, and is made again");
         self.refresh().await;
         self.tree_is_due();
         self.transfer_files_are_due(image_id);
@@ -124,16 +131,18 @@ impl Catalog {
 
     /// Gives up what a server of an earlier version left when it revoked or deleted a revision.
     pub(super) async fn end_those_of_ended_revisions(&self) -> Result<()> {
-        let ended = self.db.read().await?.ended_revisions_with_transfer_files().await?;
-        if ended.is_empty() {
-            return Ok(());
-        }
-        let mut tx = self.db.write_to_free().await?;
-        for (revision,) in ended {
+        for (revision,) in self.db.read().await?.ended_revisions_with_transfer_files().await? {
+            let mut tx = self.db.write_to_free().await?;
+            tx.lock_image_of(revision).await?;
             self.discard_transfer_files(&mut tx, revision).await?;
+            tx.commit().await?;
+            self.tree_is_due();
         }
-        tx.commit().await?;
-        self.tree_is_due();
         Ok(())
     }
+}
+
+async fn is_offered(tx: &mut Tx, image: &Image, revision: Uuid) -> Result<bool> {
+    let offered = tx.offered_files(Scope::Image(image.id)).await?;
+    Ok(offered.iter().any(|file| file.revision_id == revision))
 }

@@ -16,15 +16,23 @@ pub(super) enum Work {
 
 /// The reason why a file was not made.
 pub(super) enum Failed {
-    /// It cannot be made from these bytes.
+    /// It cannot be made from these bytes. It is tried again after a while.
     ThisOne(String),
+    /// There is no room for it now. The next one may be smaller.
+    NoRoom(Error),
     /// No other one could be made now, either.
     All(Error),
 }
 
 impl<E: Into<Error>> From<E> for Failed {
     fn from(error: E) -> Self {
-        Self::All(error.into())
+        match error.into() {
+            Error::Storage(storage) if storage.is_about_the_bytes() => {
+                Self::ThisOne(storage.to_string())
+            }
+            error @ Error::NoRoom { .. } => Self::NoRoom(error),
+            error => Self::All(error),
+        }
     }
 }
 

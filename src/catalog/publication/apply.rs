@@ -12,7 +12,7 @@ use super::plan::{Plan, Step};
 use crate::catalog::events::News;
 use crate::catalog::{Catalog, Error, Result};
 use crate::model::event::EventPlace;
-use crate::model::{EventType, Publication, PublicationState};
+use crate::model::{EventType, Publication, PublicationState, TransferKind};
 use crate::storage::{Change, StorageError};
 
 impl Catalog {
@@ -26,7 +26,10 @@ impl Catalog {
             match self.perform(step).await {
                 Ok(()) => {}
                 Err(error) if error.is_database_unreachable() => return Err(error),
-                Err(error) => failed.note(step, error),
+                Err(error) => {
+                    self.give_up_unusable_transfer_file(step, &error).await?;
+                    failed.note(step, error);
+                }
             }
             if failed.is_store_away() {
                 break;
@@ -38,6 +41,18 @@ impl Catalog {
             self.sweep_is_due();
         }
         failed.first.map_or(Ok(()), Err)
+    }
+
+    /// A chunk list or delta whose bytes are gone or damaged is made again, instead of waiting for the scrub.
+    async fn give_up_unusable_transfer_file(&self, step: &Step, error: &Error) -> Result<()> {
+        if let Step::Publish { publication, .. } = step
+            && let Error::Storage(storage) = error
+            && storage.is_about_the_bytes()
+        {
+            let what = storage.to_string();
+            self.discard_damaged_transfer_file(publication.blob_id, &what).await?;
+        }
+        Ok(())
     }
 
     async fn perform(&self, step: &Step) -> Result<()> {
@@ -189,7 +204,10 @@ impl Failed {
         // At debug level, because every file fails if the store is unreachable. The caller reports the first error.
         tracing::debug!(%error, tree.path = step.path(), step = step.verb(),
             "a step failed; the next round tries it again");
-        if let Step::Publish { publication, .. } = step {
+        // Nothing waits for a chunk list or a delta: clients do without one that is not there yet.
+        if let Step::Publish { publication, .. } = step
+            && TransferKind::of_name(&publication.path).is_none()
+        {
             self.files.push(publication.clone());
         }
         if let Error::Storage(storage @ StorageError::Store(_)) = &error

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::apply::folder_of;
 use super::plan::{self, Found, Known, Plan, WantedDocument, WantedFile};
-use crate::catalog::snapshot::{ChannelOffer, Snapshot, by_file};
+use crate::catalog::snapshot::{ChannelOffer, Snapshot, Transfers};
 use crate::catalog::{Catalog, Result};
 use crate::model::channel::date_of_next;
 use crate::model::publication::in_folder;
@@ -106,7 +106,7 @@ impl Catalog {
         let mut wanted = BTreeMap::new();
         let offered = tx.offered_files(Scope::All).await?;
         let newest = newest_in_folders(&offered);
-        let transfers = by_file(tx.transfer_files(Scope::All).await?);
+        let transfers = Transfers::read(&mut tx, Scope::All).await?;
         for file in offered {
             // A pinned revision is not put into the folder above the others: readers take the highest number there.
             let place = (file.image_id, file.channel_id);
@@ -121,8 +121,7 @@ impl Catalog {
             let name =
                 self.rules().pattern.file_name(image, file.revision, &file.extension, file.role);
             let path = in_folder(folder, &name);
-            let beside = transfers.get(&(file.revision_id, file.role));
-            for transfer in beside.into_iter().flatten() {
+            for transfer in transfers.beside(&file) {
                 let wanted_beside = WantedFile::of_transfer(transfer, &file);
                 wanted.insert(transfer.kind().beside(&path), wanted_beside);
             }

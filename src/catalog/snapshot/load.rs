@@ -13,6 +13,7 @@ use super::picture::{
     ChannelOffer, ImageOffer, Offer, OfferedPath, OfferedPlace, OfferedRevision, OfferedTransfer,
     PreviousOffer, RevokedName, Snapshot, Tokens, TreeEntry, TreeFile,
 };
+use super::transfers::Transfers;
 use crate::catalog::trust::files::TrustFiles;
 use crate::catalog::{Result, Rules};
 use crate::model::publication::in_folder;
@@ -113,7 +114,7 @@ struct Rows {
     revoked_files: Vec<RevokedFile>,
     lingering: Vec<LingeringFile>,
     offered: Vec<OfferedFile>,
-    transfers: Vec<TransferFile>,
+    transfers: Transfers,
     promotions: Vec<Promotion>,
     before: Vec<Promotion>,
     withdrawals: Vec<Promotion>,
@@ -127,7 +128,7 @@ impl Rows {
             revoked_files: tx.revoked_files(scope).await?,
             lingering: tx.lingering_files(scope).await?,
             offered: tx.offered_files(scope).await?,
-            transfers: tx.transfer_files(scope).await?,
+            transfers: Transfers::read(tx, scope).await?,
             promotions: tx.promotions_in_force(scope).await?,
             before: tx.promotions_before_those_in_force(scope).await?,
             withdrawals: tx.withdrawals_in_force(scope).await?,
@@ -145,17 +146,6 @@ impl Offered {
         let files = self.0.get(&(place.0, place.1, revision)).cloned().unwrap_or_default();
         OfferedRevision { number, files }
     }
-}
-
-/// Groups transfer files by the file that they lead to.
-pub(in crate::catalog) fn by_file(
-    transfers: Vec<TransferFile>,
-) -> HashMap<(Uuid, FileRole), Vec<TransferFile>> {
-    let mut by_file: HashMap<_, Vec<_>> = HashMap::new();
-    for transfer in transfers {
-        by_file.entry((transfer.revision_id, transfer.role)).or_default().push(transfer);
-    }
-    by_file
 }
 
 fn by_place(promotion: Promotion) -> ((Uuid, Uuid), Promotion) {
@@ -187,7 +177,7 @@ impl Snapshot {
         for file in rows.lingering {
             self.add_lingering(file, context);
         }
-        let offered = self.add_all_offered(&images, &rows.offered, rows.transfers, context);
+        let offered = self.add_all_offered(&images, &rows.offered, &rows.transfers, context);
         let mut before: HashMap<_, _> = rows.before.into_iter().map(by_place).collect();
         for promotion in rows.promotions {
             let key = (promotion.image_id, promotion.channel_id);
@@ -229,17 +219,15 @@ impl Snapshot {
         &mut self,
         images: &HashMap<Uuid, ImageOffer>,
         files: &[OfferedFile],
-        transfers: Vec<TransferFile>,
+        transfers: &Transfers,
         context: &Context<'_>,
     ) -> Offered {
-        let transfers = by_file(transfers);
         let mut offered: HashMap<(Uuid, Uuid, Uuid), Vec<OfferedPath>> = HashMap::new();
         for file in files {
             let Some(image) = images.get(&file.image_id) else { continue };
             let key = (file.image_id, file.channel_id, file.revision_id);
-            let beside =
-                transfers.get(&(file.revision_id, file.role)).map_or(&[][..], Vec::as_slice);
-            if let Some(path) = self.add_offered(file, beside, &image.image.name, context) {
+            let beside: Vec<_> = transfers.beside(file).collect();
+            if let Some(path) = self.add_offered(file, &beside, &image.image.name, context) {
                 offered.entry(key).or_default().push(path);
             }
         }
@@ -249,7 +237,7 @@ impl Snapshot {
     fn add_offered(
         &mut self,
         file: &OfferedFile,
-        beside: &[TransferFile],
+        beside: &[&TransferFile],
         image: &ImageName,
         context: &Context<'_>,
     ) -> Option<OfferedPath> {
@@ -271,7 +259,7 @@ impl Snapshot {
         };
         let mut transfers = Vec::new();
         for transfer in beside {
-            let TransferFile { size, digest, .. } = *transfer;
+            let TransferFile { size, digest, .. } = **transfer;
             let path = transfer.kind().beside(&path);
             let entry = entry(&path, &transfer.blob_key, size, digest);
             self.add_entry(file.image_id, &path, TreeEntry::File(Arc::new(entry)));

@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -19,7 +19,6 @@ use super::verified;
 use crate::client::error::Failure;
 use crate::delta::chunks::{Chunk, ChunkList, Content};
 use crate::delta::{Check, Plan, Source, Step};
-use crate::file_system;
 use crate::model::Digest;
 
 /// The bytes of zeros that are hashed at once.
@@ -31,8 +30,7 @@ pub struct Assembly {
     list: Arc<ChunkList>,
     /// The steps from the first missing chunk on.
     steps: Vec<Step>,
-    seeds: Vec<PathBuf>,
-    open_seeds: Vec<File>,
+    seeds: Vec<ReadSeed>,
     /// The first missing chunk.
     next: usize,
     /// The number of bytes that are there, and their hash.
@@ -40,14 +38,18 @@ pub struct Assembly {
     sha: Sha256,
 }
 
+/// A file that is here, with its chunks as they were read.
+#[derive(Debug)]
+pub struct ReadSeed {
+    pub file: File,
+    pub list: ChunkList,
+}
+
 /// The end of the work.
 #[derive(Debug)]
 pub enum Ended {
     /// The file has its name.
-    Complete {
-        /// The bytes that did not come over the network.
-        reused: u64,
-    },
+    Complete,
     /// This seed does not have what it had when it was read.
     SeedChanged(usize),
     /// The bytes from the network, or the list, are wrong.
@@ -60,16 +62,12 @@ pub fn begin(
     name: &str,
     list: Arc<ChunkList>,
     plan: &Plan,
-    seeds: Vec<PathBuf>,
+    seeds: Vec<ReadSeed>,
 ) -> Result<Assembly, Failure> {
     let part = Assembled::open(folder, name, list.size())?;
-    let open = |path: &PathBuf| {
-        file_system::open_named(path).map_err(|error| Failure::local("read", path, &error))
-    };
-    let open_seeds = seeds.iter().map(open).collect::<Result<_, _>>()?;
     let steps = plan.steps().to_vec();
     let (next, done, sha) = (0, 0, Sha256::new());
-    let mut assembly = Assembly { part, list, steps, seeds, open_seeds, next, done, sha };
+    let mut assembly = Assembly { part, list, steps, seeds, next, done, sha };
     assembly.keep_what_is_right().map_err(|error| assembly.failed(&error))?;
     Ok(assembly)
 }
@@ -77,14 +75,6 @@ pub fn begin(
 impl Assembly {
     pub fn size(&self) -> u64 {
         self.list.size()
-    }
-
-    pub fn seeds(&self) -> &[PathBuf] {
-        &self.seeds
-    }
-
-    pub fn bytes_to_fetch(&self) -> u64 {
-        self.fetched_parts().map(|part| part.end - part.start).sum()
     }
 
     /// Returns the ranges to fetch, in the order in which [`Self::run`] takes them.
@@ -158,28 +148,26 @@ impl Assembly {
         Ok(true)
     }
 
-    /// Puts the file together, and gives it its name if it has its digest.
+    /// Puts the file together, and gives it its name if it has its digest. Returns the seeds as well.
     pub fn run(
         mut self,
         received: mpsc::Receiver<Bytes>,
         show: impl Fn(u64),
-    ) -> Result<Ended, Failure> {
-        let to_fetch = self.bytes_to_fetch();
+    ) -> Result<(Ended, Vec<ReadSeed>), Failure> {
         let mut received = Received { received, rest: Bytes::new() };
-        match self.chunks(&mut received, show) {
-            Ok(None) => {}
-            Ok(Some(ended)) => return Ok(ended),
-            Err(error) => return Err(self.failed(&error)),
+        let ended = self.chunks(&mut received, show).map_err(|error| self.failed(&error))?;
+        let seeds = std::mem::take(&mut self.seeds);
+        if let Some(ended) = ended {
+            return Ok((ended, seeds));
         }
         let digest = self.list.digest();
         if Digest::from_bytes(self.sha.clone().finalize().into()) != digest {
             self.part.discard()?;
-            return Ok(Ended::WrongBytes("the chunks do not make the file"));
+            return Ok((Ended::WrongBytes("the chunks do not make the file"), seeds));
         }
-        let reused = self.size() - to_fetch;
         let path = self.part.finish()?;
         verified::write_note(&path, &digest);
-        Ok(Ended::Complete { reused })
+        Ok((Ended::Complete, seeds))
     }
 
     fn chunks(&mut self, received: &mut Received, show: impl Fn(u64)) -> io::Result<Option<Ended>> {
@@ -214,7 +202,7 @@ impl Assembly {
             }
             Source::Seed { seed, offset } => {
                 let mut bytes = vec![0; length];
-                let read = self.open_seeds[seed].read_exact_at(&mut bytes, offset + into_step);
+                let read = self.seeds[seed].file.read_exact_at(&mut bytes, offset + into_step);
                 if read.is_err() || !is_right(chunk, &bytes) {
                     return Ok(Some(Ended::SeedChanged(seed)));
                 }
@@ -222,7 +210,9 @@ impl Assembly {
             }
             Source::Earlier { offset } => {
                 let mut bytes = vec![0; length];
-                self.part.file().read_exact_at(&mut bytes, offset + into_step)?;
+                if self.part.file().read_exact_at(&mut bytes, offset + into_step).is_err() {
+                    return Ok(Some(Ended::WrongBytes("the list repeats what is not there")));
+                }
                 bytes.into()
             }
             Source::Fetch => {

@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 use url::Url;
 
-use super::assembly::{Assembly, Ended, begin};
+use super::assembly::{Assembly, Ended, ReadSeed, begin};
 use super::attempt::Attempt;
 use super::download::{Fetched, blocking, stalled};
 use super::fetch_plan::PlannedFile;
@@ -32,6 +32,9 @@ use crate::file_system;
 
 /// The number of ranges that are fetched at once.
 const CONNECTIONS: usize = 4;
+
+/// The most bytes of a list: that of an image of a terabyte.
+const LONGEST_LIST: u64 = 256 << 20;
 
 /// The most bytes of one range: so many times the number of connections are in memory.
 const LONGEST_RANGE: u64 = 4 << 20;
@@ -48,15 +51,8 @@ pub async fn fetch(
     let in_vain =
         |reason: &str, fetched| Ok(Attempt::InVain { reason: reason.to_owned(), fetched });
     bar.set_message("(comparing with existing files)");
-    let limit = ChunkList::largest(file.size);
-    let bytes = match connection.get_bytes(list.clone(), limit).await {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return in_vain("the chunk list is too long", 0),
-        Err(failure) if failure.exit() == Exit::NotFound => {
-            return in_vain("the server has no chunk list", 0);
-        }
-        Err(failure) => return Err(failure),
-    };
+    let limit = ChunkList::largest(file.size).min(LONGEST_LIST);
+    let bytes = list_at(connection, list, limit).await?;
     let mut fetched = bytes.len() as u64;
     let Ok(target) = ChunkList::read(&bytes) else {
         return in_vain("the chunk list is damaged", fetched);
@@ -65,30 +61,26 @@ pub async fn fetch(
         return in_vain("the chunk list is one of another file", fetched);
     }
     let target = Arc::new(target);
-    let mut paths: Vec<_> = seeds.iter().map(|seed| seed.path.clone()).collect();
+    let paths: Vec<_> = seeds.iter().map(|seed| seed.path.clone()).collect();
+    let mut files = blocking(move || Ok(read_seeds(paths))).await?;
     // A seed that changes while it is read is left out, and the rest is planned anew.
     loop {
         let (place, name) = (folder.to_owned(), file.name.clone());
-        let (list, with) = (Arc::clone(&target), paths.clone());
-        let assembly = blocking(move || {
-            let (known, paths) = read_seeds(with);
-            let plan = plan(&list, &known, SHORTEST_GAP);
-            begin(&place, &name, list, &plan, paths)
-        });
-        let assembly = assembly.await?;
-        let to_fetch = assembly.bytes_to_fetch() + bytes.len() as u64;
-        if !is_worth_ranges(file.size, to_fetch) {
+        let (list, list_size) = (Arc::clone(&target), bytes.len() as u64);
+        let begun = blocking(move || begin_with(&place, &name, list, list_size, files));
+        let Some(assembly) = begun.await? else {
             return Ok(Attempt::NotCheaper { fetched });
-        }
-        paths = assembly.seeds().to_vec();
-        let (ended, of_ranges) = carry_out(connection, &file.url, assembly, bar).await?;
+        };
+        let (ended, left, of_ranges) = carry_out(connection, &file.url, assembly, bar).await?;
         fetched += of_ranges;
         match ended {
-            Ended::Complete { reused } => {
+            Ended::Complete => {
+                let reused = file.size.saturating_sub(fetched);
                 return Ok(Attempt::Done(Fetched { fetched, reused }));
             }
-            Ended::SeedChanged(seed) if seed < paths.len() => {
-                paths.remove(seed);
+            Ended::SeedChanged(seed) if seed < left.len() => {
+                files = left;
+                files.remove(seed);
             }
             Ended::SeedChanged(_) => return in_vain("an existing file changes", fetched),
             Ended::WrongBytes(reason) => return in_vain(reason, fetched),
@@ -97,28 +89,78 @@ pub async fn fetch(
 }
 
 /// Divides the seeds into chunks. Those that cannot be read are left out.
-fn read_seeds(paths: Vec<PathBuf>) -> (Seeds, Vec<PathBuf>) {
-    let (mut seeds, mut read) = (Seeds::default(), Vec::new());
-    for path in paths {
-        let list = file_system::open_named(&path).ok().and_then(|file| {
-            let size = file.metadata().ok()?.len();
-            list_of(&file, size, &mut Unpaced).ok()
-        });
-        if let Some(list) = list {
-            seeds.add(&list);
-            read.push(path);
-        }
-    }
-    (seeds, read)
+fn read_seeds(paths: Vec<PathBuf>) -> Vec<ReadSeed> {
+    let read = paths.into_iter().map(|path| {
+        let file = file_system::open_named(&path).ok()?;
+        let size = file.metadata().ok()?.len();
+        let list = list_of(&file, size, &mut Unpaced).ok()?;
+        Some(ReadSeed { file, list })
+    });
+    read.flatten().collect()
 }
 
-/// Fetches the ranges and puts the file together. Returns the number of bytes that came.
+/// Plans the file and opens it; none if the whole file is the better way. An unfinished download is not touched then.
+fn begin_with(
+    folder: &Path,
+    name: &str,
+    list: Arc<ChunkList>,
+    list_size: u64,
+    seeds: Vec<ReadSeed>,
+) -> Result<Option<Assembly>, Failure> {
+    let mut known = Seeds::default();
+    for seed in &seeds {
+        known.add(&seed.list);
+    }
+    let plan = plan(&list, &known, SHORTEST_GAP);
+    if !is_worth_ranges(list.size(), plan.bytes_to_fetch() + list_size) {
+        return Ok(None);
+    }
+    begin(folder, name, list, &plan, seeds).map(Some)
+}
+
+/// Fetches a chunk list of at most so many bytes, with the patience of a transfer.
+async fn list_at(connection: &Connection, url: &Url, limit: u64) -> Result<Vec<u8>, Failure> {
+    let mut attempts = Attempts::new(connection.transfers);
+    loop {
+        match try_list(connection, url, limit).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(setback) => attempts.next(setback).await?,
+        }
+    }
+}
+
+async fn try_list(connection: &Connection, url: &Url, limit: u64) -> Result<Vec<u8>, Setback> {
+    let request = connection.request(Method::GET, url.clone());
+    let mut response = match timeout(connection.stall, request.send()).await {
+        Ok(Ok(response)) if response.status() == StatusCode::OK => response,
+        Ok(Ok(response)) => return Err(Setback::answered(response).await),
+        Ok(Err(error)) => return Err(connection.broken(&error)),
+        Err(_) => return Err(stalled(connection)),
+    };
+    let mut bytes = Vec::new();
+    loop {
+        match timeout(connection.stall, response.chunk()).await {
+            Ok(Ok(Some(piece))) if (bytes.len() + piece.len()) as u64 <= limit => {
+                bytes.extend_from_slice(&piece);
+            }
+            Ok(Ok(Some(_))) => {
+                let failure = Failure::new(Exit::Verification, "the chunk list is too long");
+                return Err(Setback::lasting(failure));
+            }
+            Ok(Ok(None)) => return Ok(bytes),
+            Ok(Err(error)) => return Err(connection.broken(&error)),
+            Err(_) => return Err(stalled(connection)),
+        }
+    }
+}
+
+/// Fetches the ranges and puts the file together. Returns the seeds, and the number of bytes that came.
 async fn carry_out(
     connection: &Connection,
     url: &Url,
     assembly: Assembly,
     bar: &ProgressBar,
-) -> Result<(Ended, u64), Failure> {
+) -> Result<(Ended, Vec<ReadSeed>, u64), Failure> {
     bar.set_message("");
     let size = assembly.size();
     let ranges = assembly.ranges(LONGEST_RANGE);
@@ -146,13 +188,14 @@ async fn carry_out(
         }
     }
     drop(sender);
-    let ended = worker.await.map_err(|error| Failure::lost_task(&error))??;
+    let (ended, seeds) = worker.await.map_err(|error| Failure::lost_task(&error))??;
     match failed {
         Some(NotFetched::NoRanges) => {
-            Ok((Ended::WrongBytes("the server does not serve ranges of the file"), fetched))
+            let ended = Ended::WrongBytes("the server does not serve ranges of the file");
+            Ok((ended, seeds, fetched))
         }
         Some(NotFetched::Failure(failure)) => Err(failure),
-        None => Ok((ended, fetched)),
+        None => Ok((ended, seeds, fetched)),
     }
 }
 

@@ -9,16 +9,18 @@ use std::path::{Path, PathBuf};
 use indicatif::ProgressBar;
 
 use super::attempt::Attempt;
-use super::download::{self, Fetched, blocking};
+use super::download::{self, ExistingFiles, Fetched, blocking};
 use super::fetch_plan::{PlannedDelta, PlannedFile};
 use super::partial;
 use super::verified;
 use crate::client::connection::Connection;
 use crate::client::error::Failure;
-use crate::client::exit_code::Exit;
 use crate::delta::{self, Delta, Next, Unpaced};
 use crate::file_system;
 use crate::model::Digest;
+
+/// The end of a delta's name while it is needed: no published file is called so.
+const SCRATCH: &str = ".partial.delta-";
 
 /// Fetches the delta and applies it to the seed.
 pub async fn fetch(
@@ -29,7 +31,7 @@ pub async fn fetch(
     folder: &Path,
     bar: &ProgressBar,
 ) -> Result<Attempt, Failure> {
-    let name = format!("{}.from-{}.delta", file.name, delta.from);
+    let name = format!("{}{}{}", file.name, SCRATCH, delta.from);
     let planned = PlannedFile::whole(
         file.role.clone(),
         name.clone(),
@@ -38,16 +40,8 @@ pub async fn fetch(
         delta.digest,
     );
     bar.set_length(delta.size);
-    let fetched = match download::fetch_whole(connection, &planned, folder, bar).await {
-        Ok(fetched) => fetched.fetched,
-        // Nothing but the delta is wrong: it is gone, or has other bytes.
-        Err(failure) if matches!(failure.exit(), Exit::NotFound | Exit::Verification) => {
-            let place = folder.to_owned();
-            blocking(move || partial::Assembled::open(&place, &name, 0)?.discard()).await?;
-            return Ok(Attempt::InVain { reason: failure.to_string(), fetched: 0 });
-        }
-        Err(failure) => return Err(failure),
-    };
+    let there = ExistingFiles::Reread;
+    let fetched = download::fetch(connection, &planned, folder, there, bar).await?.fetched;
     bar.set_length(file.size);
     bar.set_message("(putting the file together)");
     let work = Apply {
@@ -61,7 +55,7 @@ pub async fn fetch(
     };
     match blocking(move || work.run()).await? {
         None => {
-            let reused = file.size.saturating_sub(delta.size);
+            let reused = file.size.saturating_sub(fetched);
             Ok(Attempt::Done(Fetched { fetched, reused }))
         }
         Some(reason) => Ok(Attempt::InVain { reason, fetched }),
@@ -74,8 +68,11 @@ pub fn remove_deltas(folder: &Path, file: &str) {
     for entry in entries.flatten() {
         let name = entry.file_name();
         let of_file = name.to_str().and_then(|name| name.strip_prefix(file));
-        let from = of_file.and_then(|rest| rest.strip_prefix(".from-")?.split_once(".delta"));
-        if from.is_some_and(|(from, _)| from.bytes().all(|byte| byte.is_ascii_digit())) {
+        let rest = of_file.and_then(|rest| rest.strip_prefix(SCRATCH));
+        let end = rest.map(|rest| rest.trim_start_matches(|digit: char| digit.is_ascii_digit()));
+        if let (Some(rest), Some("" | ".partial" | ".partial.etag")) = (rest, end)
+            && rest.starts_with(|digit: char| digit.is_ascii_digit())
+        {
             let _kept = std::fs::remove_file(entry.path());
         }
     }
@@ -104,9 +101,7 @@ impl Apply {
             }
             Err(error) => Some(error.to_string()),
         };
-        if reason.is_some() {
-            part.discard()?;
-        } else {
+        if reason.is_none() {
             let path = part.finish()?;
             verified::write_note(&path, &self.digest);
         }

@@ -14,6 +14,7 @@ use super::fetch_plan::PlannedFile;
 use super::seeds::{Seed, seeds};
 use crate::client::connection::Connection;
 use crate::client::error::Failure;
+use crate::client::exit_code::Exit;
 use crate::client::progress::Progress;
 
 /// The way in which a file was fetched.
@@ -64,37 +65,52 @@ async fn fetch_missing(
 ) -> Result<(Fetched, Via), Failure> {
     let seeds = seeds(place.folder, &file.name, place.revision, place.named_seeds);
     let mut in_vain = 0;
-    let tell = |way: &str, reason: String| {
-        progress.note(&format!("{} was not fetched by {way}: {reason}", file.name));
-    };
     if let Some((delta, seed)) = usable_delta(file, &seeds) {
-        match by_delta::fetch(connection, file, delta, &seed.path, place.folder, bar).await? {
+        let attempt = by_delta::fetch(connection, file, delta, &seed.path, place.folder, bar);
+        match outcome(attempt.await)? {
             Attempt::Done(fetched) => return Ok((fetched, Via::Delta)),
-            Attempt::InVain { reason, fetched } => {
-                in_vain += fetched;
-                tell("delta", reason);
-            }
-            Attempt::NotCheaper { fetched } => in_vain += fetched,
+            other => in_vain += told(other, "delta", file, progress),
         }
+        by_delta::remove_deltas(place.folder, &file.name);
     }
     // Also without any seed: the list says where there are holes.
     if let Some(list) = &file.chunks {
-        match by_chunks::fetch(connection, file, list, &seeds, place.folder, bar).await? {
+        let attempt = by_chunks::fetch(connection, file, list, &seeds, place.folder, bar);
+        match outcome(attempt.await)? {
             Attempt::Done(mut fetched) => {
                 fetched.fetched += in_vain;
                 return Ok((fetched, Via::Chunks));
             }
-            Attempt::InVain { reason, fetched } => {
-                in_vain += fetched;
-                tell("chunks", reason);
-            }
-            Attempt::NotCheaper { fetched } => in_vain += fetched,
+            other => in_vain += told(other, "chunks", file, progress),
         }
     }
     bar.set_length(file.size);
     let mut fetched = download::fetch_whole(connection, file, place.folder, bar).await?;
     fetched.fetched += in_vain;
     Ok((fetched, Via::Whole))
+}
+
+/// A failure of an attempt that saves bytes is no failure of the pull: the whole file may be had all the same.
+fn outcome(attempt: Result<Attempt, Failure>) -> Result<Attempt, Failure> {
+    match attempt {
+        Err(failure) if matches!(failure.exit(), Exit::Conflict | Exit::Interrupted) => {
+            Err(failure)
+        }
+        Err(failure) => Ok(Attempt::InVain { reason: failure.to_string(), fetched: 0 }),
+        done => done,
+    }
+}
+
+/// Tells the user of an attempt that went wrong, and returns the bytes that it took.
+fn told(attempt: Attempt, way: &str, file: &PlannedFile, progress: &Progress) -> u64 {
+    match attempt {
+        Attempt::InVain { reason, fetched } => {
+            progress.note(&format!("{} was not fetched by {way}: {reason}", file.name));
+            fetched
+        }
+        Attempt::NotCheaper { fetched } => fetched,
+        Attempt::Done(_) => 0,
+    }
 }
 
 /// Returns the delta that starts from a revision that is here, if it is smaller than the file.

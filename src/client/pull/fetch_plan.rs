@@ -52,23 +52,38 @@ impl RevisionChoice {
         Ok(system.nodename().to_str().ok().and_then(|name| name.parse().ok()))
     }
 
-    /// Asks the server. `current` is the newest revision that is already here, from which there may be a delta.
-    pub async fn plan(
-        &self,
-        connection: &Connection,
-        current: Option<u64>,
-    ) -> Result<FetchPlan, Failure> {
-        let client = self.client()?;
-        let asked = Asked { image: &self.image, channel: &self.channel, client: client.as_ref() };
+    pub async fn plan(&self, connection: &Connection) -> Result<FetchPlan, Failure> {
         let found = match self.revision {
             Some(number) => by_number(connection, &self.image, number).await,
-            None => offered(connection, asked, current).await,
+            None => offered(connection, self.asked(self.client()?.as_ref())).await,
         };
         match found {
             Err(failure) => {
                 Err(absent::named(connection, failure, &self.image, Some(&self.channel)).await)
             }
             found => found,
+        }
+    }
+}
+
+impl RevisionChoice {
+    const fn asked<'a>(&'a self, client: Option<&'a ClientId>) -> Asked<'a> {
+        Asked { image: self.image.as_str(), channel: self.channel.as_str(), client }
+    }
+
+    /// Adds the deltas from the revision `current`, which is here, to what the channel offers. If that cannot be found
+    /// out, there are none.
+    pub async fn add_deltas(&self, connection: &Connection, plan: &mut FetchPlan, current: u64) {
+        let Ok(client) = self.client() else { return };
+        let asked = self.asked(client.as_ref());
+        let Ok(check) = ask(connection, asked, Some(current)).await else { return };
+        for file in check.target.into_iter().flat_map(|target| target.files) {
+            let same = plan.files.iter_mut().find(|planned| {
+                planned.role == file.role && file.digest == planned.digest.to_string()
+            });
+            if let (Some(planned), Some(delta)) = (same, file.delta) {
+                planned.deltas.extend(delta.planned(connection).ok());
+            }
         }
     }
 }
@@ -203,17 +218,9 @@ pub struct Asked<'a> {
     pub client: Option<&'a ClientId>,
 }
 
-/// Returns what the channel offers to a machine that has the revision `current`, or nothing yet. If it has what is
-/// offered, that is returned as well: its files are to be verified.
-pub async fn offered(
-    connection: &Connection,
-    asked: Asked<'_>,
-    current: Option<u64>,
-) -> Result<FetchPlan, Failure> {
-    let mut check = ask(connection, asked, current).await?;
-    if check.target.is_none() && current.is_some() {
-        check = ask(connection, asked, None).await?;
-    }
+/// Returns what the channel offers to a machine that has nothing yet.
+pub async fn offered(connection: &Connection, asked: Asked<'_>) -> Result<FetchPlan, Failure> {
+    let check = ask(connection, asked, None).await?;
     let Some(target) = check.target else {
         let reason = nothing_offered(asked.image, asked.channel, &check.reason);
         return Err(Failure::new(Exit::NotFound, reason));

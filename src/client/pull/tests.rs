@@ -83,7 +83,7 @@ fn rest(from: usize) -> HttpResponse {
 }
 
 async fn pull_into(connection: &Connection, folder: &Path) -> Result<Fetched, Failure> {
-    let plan = fetch_plan::offered(connection, OF_PRODUCTION, None).await?;
+    let plan = fetch_plan::offered(connection, OF_PRODUCTION).await?;
     let pulled = pull(connection, &plan, place(folder, &plan), &Progress::hidden()).await;
     pulled.map(|pulled| pulled.sum)
 }
@@ -247,7 +247,7 @@ async fn a_channel_without_assignment_is_told_as_not_found() {
         );
     })
     .await;
-    let failure = fetch_plan::offered(&connection, OF_PRODUCTION, None).await.unwrap_err();
+    let failure = fetch_plan::offered(&connection, OF_PRODUCTION).await.unwrap_err();
     assert_eq!(failure.exit(), Exit::NotFound);
     assert_eq!(
         failure.to_string(),

@@ -3,8 +3,7 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::promotions::epoch_before;
-use super::statement::{all, execute, insert, optional};
+use super::statement::{all, execute, insert, optional, value};
 use crate::model::row::from_row;
 use crate::model::{Digest, FileRole, TransferFile, TransferRecord, TransferState};
 use crate::storage::{Scope, StorageError, Tx};
@@ -92,7 +91,7 @@ macro_rules! missing_lists {
 }
 
 /// The pairs of target and base: the newest ready revision with the ready ones before it, and each assigned revision with
-/// the one that was assigned before.
+/// the one that was assigned before, which clients have also if it was revoked since.
 macro_rules! missing_deltas {
     ($of_image:literal) => {
         concat!(
@@ -100,15 +99,17 @@ macro_rules! missing_deltas {
             target_columns!(),
             ", o.id as base_id, c.key as base_key, g.size as base_size, g.digest as base_digest from (\
              select t.id as target, n.id as base from revision t join revision n on n.image_id = t.image_id \
-             and n.number < t.number and n.state = 'ready' where t.state = 'ready' ",
+             and n.number < t.number and n.state = 'ready' and n.number > coalesce((select m.number from revision m \
+             where m.image_id = t.image_id and m.number < t.number and m.state = 'ready' \
+             order by m.number desc limit 1 offset $2), -1) where t.state = 'ready' ",
             $of_image,
             "and not exists (select 1 from revision l where l.image_id = t.image_id and l.number > t.number \
-             and l.state = 'ready') and (select count(*) from revision m where m.image_id = t.image_id \
-             and m.state = 'ready' and m.number > n.number and m.number < t.number) < $2 \
+             and l.state = 'ready') \
              union select p.revision_id, q.revision_id from assignment t join promotion p on p.id = t.promotion_id \
-             join promotion q on q.image_id = t.image_id and q.channel_id = t.channel_id and q.epoch = ",
-            epoch_before!("p"),
-            " where p.revision_id <> q.revision_id ",
+             join promotion q on q.image_id = t.image_id and q.channel_id = t.channel_id and q.epoch = \
+             (select max(e.epoch) from promotion e where e.image_id = t.image_id and e.channel_id = t.channel_id \
+             and e.epoch < p.epoch and e.revision_id <> p.revision_id and e.withdrawal is null) \
+             where p.revision_id <> q.revision_id ",
             $of_image,
             ") pair join revision t on t.id = pair.target join revision o on o.id = pair.base \
              join file f on f.revision_id = t.id join blob b on b.id = f.blob_id \
@@ -132,7 +133,7 @@ impl Tx {
         macro_rules! made {
             ($of_image:literal) => {
                 concat!(
-                    "select x.revision_id, x.role, o.number as base, x.blob_id, b.key as blob_key, x.size, x.digest \
+                    "select x.revision_id, x.role, o.number as base, x.base_revision_id as base_id, x.blob_id, b.key as blob_key, x.size, x.digest \
                      from transfer_file x join revision t on t.id = x.revision_id join blob b on b.id = x.blob_id \
                      left join revision o on o.id = x.base_revision_id where x.state = 'made' ",
                     $of_image,
@@ -180,11 +181,63 @@ impl Tx {
         scoped!(self, scope, missing_deltas, missing.smallest, from, missing.failed_before)
     }
 
-    /// Inserts the row, in place of one about an attempt that failed.
+    /// Reports whether the target is ready and this transfer file is not made or found useless yet.
+    pub async fn is_transfer_file_missing(
+        &mut self,
+        target: Uuid,
+        role: FileRole,
+        base: Option<Uuid>,
+    ) -> Result<bool, StorageError> {
+        let found: i64 = value!(
+            self,
+            "select count(*) from revision t where t.id = $1 and t.state = 'ready' and not exists \
+             (select 1 from transfer_file x where x.revision_id = t.id and x.role = $2 and x.state <> 'failed' \
+             and (x.base_revision_id = $3 or (x.base_revision_id is null and $3 is null)))",
+            target,
+            role,
+            base
+        )?;
+        Ok(found > 0)
+    }
+
+    /// Lists the channels that bases of deltas were ever assigned in, each with the base.
+    pub async fn places_of_bases(
+        &mut self,
+        scope: Scope,
+    ) -> Result<Vec<(Uuid, Uuid)>, StorageError> {
+        macro_rules! places {
+            ($of_image:literal) => {
+                concat!(
+                    "select distinct p.channel_id, p.revision_id from transfer_file x \
+                     join promotion p on p.revision_id = x.base_revision_id where x.state = 'made' ",
+                    $of_image
+                )
+            };
+        }
+        match scope {
+            Scope::All => all!(self, places!("")),
+            Scope::Image(image) => all!(self, places!("and p.image_id = $1"), image),
+        }
+    }
+
+    /// Returns the image of the transfer file that has this blob; none if the blob is not one of a transfer file.
+    pub async fn image_of_transfer_file(
+        &mut self,
+        blob: Uuid,
+    ) -> Result<Option<Uuid>, StorageError> {
+        let image: Option<(Uuid,)> = optional!(
+            self,
+            "select t.image_id from transfer_file x join revision t on t.id = x.revision_id where x.blob_id = $1",
+            blob
+        )?;
+        Ok(image.map(|(image,)| image))
+    }
+
+    /// Inserts the row, in place of one about an attempt that failed, and reports whether there was no other.
     pub async fn insert_transfer_file(
         &mut self,
         new: &NewTransferFile,
-    ) -> Result<(), StorageError> {
+    ) -> Result<bool, StorageError> {
         execute!(
             self,
             "delete from transfer_file where revision_id = $1 and role = $2 and state = 'failed' \
@@ -197,7 +250,7 @@ impl Tx {
             Some((blob, size, digest)) => (Some(blob), size, Some(digest.to_string())),
             None => (None, 0, None),
         };
-        insert!(self, "transfer_file", {
+        let inserted = insert!(self, "transfer_file", {
             id: new.id,
             revision_id: new.revision_id,
             role: new.role,
@@ -209,8 +262,8 @@ impl Tx {
             instead_of: i64::try_from(new.instead_of).unwrap_or(i64::MAX),
             cpu_milliseconds: new.cpu_milliseconds,
             made_at: new.made_at,
-        })?;
-        Ok(())
+        }, " on conflict do nothing")?;
+        Ok(inserted == 1)
     }
 
     /// Deletes the rows about a revision's transfer files, and returns their blobs.
@@ -227,15 +280,9 @@ impl Tx {
         Ok(blobs.into_iter().map(|(blob,)| blob).collect())
     }
 
-    /// Deletes the row about a transfer file with this blob. Returns its image; none if the blob is not one.
-    pub async fn delete_transfer_file(&mut self, blob: Uuid) -> Result<Option<Uuid>, StorageError> {
-        let image: Option<(Uuid,)> = optional!(
-            self,
-            "select t.image_id from transfer_file x join revision t on t.id = x.revision_id where x.blob_id = $1",
-            blob
-        )?;
-        execute!(self, "delete from transfer_file where blob_id = $1", blob)?;
-        Ok(image.map(|(image,)| image))
+    /// Deletes the row about a transfer file with this blob, and reports whether there was one.
+    pub async fn delete_transfer_file(&mut self, blob: Uuid) -> Result<bool, StorageError> {
+        Ok(execute!(self, "delete from transfer_file where blob_id = $1", blob)? > 0)
     }
 
     /// Lists the revisions that were deleted, or revoked, by a server that knows no transfer files.

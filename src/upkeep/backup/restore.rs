@@ -209,7 +209,7 @@ impl Catalog {
             }
         }
         for (blob, _) in lost {
-            if tx.delete_transfer_file(*blob).await?.is_some() {
+            if tx.delete_transfer_file(*blob).await? {
                 // It is made again.
                 tx.discard_blob(*blob, now, now).await?;
                 continue;
