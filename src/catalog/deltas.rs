@@ -57,7 +57,11 @@ impl Catalog {
         let mut look_at_all = Instant::now();
         loop {
             let all = look_at_all <= Instant::now();
-            let wait = if self.rules().delta.chunks {
+            let wait = if !self.rules().delta.chunks {
+                LOOK_EVERY
+            } else if !all && !self.changed_images_miss_something().await {
+                look_at_all.duration_since(Instant::now())
+            } else {
                 let work = self.make_missing(all);
                 match self.do_round(Job::Delta, Trigger::Now, RETRY_AFTER, work).await {
                     Ok(Round::Done(Rest::Nothing)) if all => {
@@ -73,8 +77,6 @@ impl Catalog {
                         RETRY_AFTER
                     }
                 }
-            } else {
-                LOOK_EVERY
             };
             self.shared.images_to_look_at.added(wait).await;
         }
@@ -83,7 +85,9 @@ impl Catalog {
     /// Makes what is missing of the images that this server has changed, and then of all, for the time of a round.
     async fn make_missing(&self, all: bool) -> Result<Done<Rest>> {
         let end = Instant::now() + ROUND;
-        self.end_those_of_ended_revisions().await?;
+        if all {
+            self.end_those_of_ended_revisions().await?;
+        }
         self.make_missing_of_changed_images().await?;
         let mut result = Rest::Nothing;
         for image in if all { self.images_with_missing().await? } else { Vec::new() } {
@@ -95,6 +99,30 @@ impl Catalog {
             self.make_missing_of_changed_images().await?;
         }
         Ok(Done { result, version: 0, due_at: self.clock.now() })
+    }
+
+    /// Forgets the changed images of which nothing is missing, and reports whether others are left. Most changes are
+    /// promotions of what is complete, and take no job for that.
+    async fn changed_images_miss_something(&self) -> bool {
+        let mut left = Vec::new();
+        while let Some(image) = self.shared.images_to_look_at.take_one() {
+            if !matches!(self.misses_something(image).await, Ok(false)) {
+                left.push(image);
+            }
+        }
+        let some = !left.is_empty();
+        for image in left {
+            self.shared.images_to_look_at.put_back(image);
+        }
+        some
+    }
+
+    async fn misses_something(&self, image: Uuid) -> Result<bool> {
+        let (scope, missing) = (Scope::Image(image), self.missing());
+        let from = i64::from(self.rules().delta.from);
+        let mut tx = self.db.read().await?;
+        Ok(!tx.files_without_chunk_list(scope, missing).await?.is_empty()
+            || !tx.missing_deltas(scope, missing, from).await?.is_empty())
     }
 
     /// New revisions come before a backlog of old ones.

@@ -3,6 +3,7 @@
 
 mod faults;
 mod life;
+mod through_caches;
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

@@ -14,7 +14,7 @@ use crate::harness::server::free_port;
 use crate::harness::{Database, Depot, eventually, nginx, sample};
 
 /// A cache that hands the server's answers on, and whatever it may keep.
-struct Cache {
+pub struct Cache {
     process: Child,
     port: u16,
     _folder: TempDir,
@@ -54,7 +54,7 @@ impl Cache {
         Self { process, port, _folder: folder }
     }
 
-    async fn nginx(server: u16) -> Self {
+    pub async fn nginx(server: u16) -> Self {
         let settings = |folder: &Path, port: u16| {
             let kept = folder.join("kept");
             let site = format!(
@@ -69,7 +69,7 @@ impl Cache {
         Self::start(settings, nginx::command).await
     }
 
-    async fn squid(server: u16) -> Self {
+    pub async fn squid(server: u16) -> Self {
         let settings = |folder: &Path, port: u16| {
             let folder = folder.display();
             format!(
@@ -95,7 +95,7 @@ shutdown_lifetime 0 seconds
         Self::start(settings, program).await
     }
 
-    async fn varnish(server: u16) -> Self {
+    pub async fn varnish(server: u16) -> Self {
         let settings = |_: &Path, _: u16| {
             format!(
                 r#"vcl 4.1;
@@ -131,7 +131,7 @@ sub vcl_deliver {{ if (obj.hits > 0) {{ set resp.http.X-Cache = "HIT"; }} else {
         Person::new(&self.base(), None)
     }
 
-    fn base(&self) -> String {
+    pub fn base(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }
 }

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use super::refused_logins::{Batch, EVERY, RefusedLogin, UNKNOWN};
+use super::refused_logins::{Batch, EVERY, Gathered, RefusedLogin, UNKNOWN};
 use super::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Result};
 
@@ -17,27 +17,35 @@ impl Catalog {
     pub async fn keep_recording_refused_logins(&self) {
         loop {
             tokio::time::sleep(EVERY).await;
-            let due = self.shared.refused_logins.lock().due(Instant::now());
-            self.record_refused_logins(due).await;
+            self.record_refused_logins(|gathered| gathered.due(Instant::now())).await;
         }
     }
 
     /// Writes everything that was noted, because the server stops.
     pub(in crate::catalog) async fn record_all_refused_logins(&self) {
-        let rest = self.shared.refused_logins.lock().rest();
-        self.record_refused_logins(rest).await;
+        self.record_refused_logins(|gathered| gathered.rest()).await;
     }
 
-    async fn record_refused_logins(&self, batch: Batch) {
-        if batch.is_empty() {
-            return;
-        }
-        match self.write_refused_logins(&batch).await {
-            Ok(()) => self.shared.refused_logins.lock().written(&batch, Instant::now()),
-            Err(error) => {
-                tracing::warn!(%error, "refused log-ins could not be written to the audit yet");
+    /// Writes what is chosen, in a task of its own: a stop that cuts the caller off between the commit and the note of it
+    /// would have the same rows written again.
+    async fn record_refused_logins(&self, choose: fn(&mut Gathered) -> Batch) {
+        let catalog = self.clone();
+        let writing = self.runtime.spawn(async move {
+            let refused_logins = &catalog.shared.refused_logins;
+            let _alone = refused_logins.writing.lock().await;
+            let batch = choose(&mut refused_logins.lock());
+            if batch.is_empty() {
+                return;
             }
-        }
+            match catalog.write_refused_logins(&batch).await {
+                Ok(()) => refused_logins.lock().written(&batch, Instant::now()),
+                Err(error) => {
+                    tracing::warn!(%error, "refused log-ins could not be written to the audit yet");
+                }
+            }
+        });
+        // A panic is in the log.
+        let _ended = writing.await;
     }
 
     async fn write_refused_logins(&self, batch: &Batch) -> Result<()> {

@@ -48,7 +48,11 @@ pub struct RefusedLogin {
 
 /// The refusals that have no row yet, and those that had one recently.
 #[derive(Debug, Default)]
-pub(in crate::catalog) struct RefusedLogins(Mutex<Gathered>);
+pub(in crate::catalog) struct RefusedLogins {
+    gathered: Mutex<Gathered>,
+    /// Allows one write at a time, from the choice of what is due until it counts as written.
+    pub(super) writing: tokio::sync::Mutex<()>,
+}
 
 #[derive(Debug)]
 pub(super) struct Gathered {
@@ -83,7 +87,7 @@ impl Default for Gathered {
 
 impl RefusedLogins {
     pub(super) fn lock(&self) -> MutexGuard<'_, Gathered> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::catalog::revision::RevisionDetails;
 use crate::catalog::{Catalog, Error, Result};
 use crate::delta::{self, SHORTEST_GAP, Seeds, is_worth_ranges};
 use crate::model::{File, FileRole, ImageName, RevisionState, TransferFile, TransferState};
-use crate::storage::{Scope, StorageError};
+use crate::storage::StorageError;
 
 /// The way in which a file is fetched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +51,7 @@ impl Catalog {
         }
         let target = self.ready_revision(name, number).await?;
         let base = self.revision(name, from).await?;
-        let scope = Scope::Image(target.image.id);
-        let there = self.db.read().await?.transfer_files(scope).await?;
+        let there = self.db.read().await?.transfer_files(target.image.id).await?;
         let mut files = Vec::new();
         for file in &target.files {
             files.push(self.forecast_of(file, &target, &base, &there).await?);

@@ -20,7 +20,7 @@ use crate::file_system;
 use crate::model::TransferFile;
 use crate::storage::blobs::BlobReader;
 use crate::storage::blobs::verify::{ReadPace, digest_of};
-use crate::storage::{MissingDelta, Scope, StorageError, TargetFile};
+use crate::storage::{MissingDelta, StorageError, TargetFile};
 
 /// Chunk lists that have more bytes together, those of images of some 100 GiB, are not compared: in memory they would
 /// take several times as much.
@@ -178,7 +178,7 @@ impl Catalog {
     /// Returns what a client would fetch that has the base and no delta.
     async fn cost_by_chunks(&self, missing: &MissingDelta) -> Result<u64, Failed> {
         let target = &missing.target;
-        let lists = self.db.read().await?.transfer_files(Scope::Image(target.image_id)).await?;
+        let lists = self.db.read().await?.transfer_files(target.image_id).await?;
         let of = |revision| {
             lists.iter().find(|list| {
                 list.base.is_none() && (list.revision_id, list.role) == (revision, target.role)

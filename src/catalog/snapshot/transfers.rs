@@ -18,7 +18,7 @@ pub(in crate::catalog) struct Transfers {
 impl Transfers {
     pub(in crate::catalog) async fn read(tx: &mut Tx, scope: Scope) -> Result<Self> {
         let mut by_file: HashMap<_, Vec<_>> = HashMap::new();
-        for transfer in tx.transfer_files(scope).await? {
+        for transfer in tx.transfer_files_to_show(scope).await? {
             by_file.entry((transfer.revision_id, transfer.role)).or_default().push(transfer);
         }
         let assigned = tx.places_of_bases(scope).await?.into_iter().collect();

@@ -74,6 +74,20 @@ macro_rules! target_columns {
     };
 }
 
+/// The transfer files that are there, of revisions that fulfil the conditions.
+macro_rules! made {
+    ($($condition:expr),+) => {
+        concat!(
+            "select x.revision_id, x.role, o.number as base, x.base_revision_id as base_id, x.blob_id, \
+             b.key as blob_key, x.size, x.digest from revision t join transfer_file x on x.revision_id = t.id \
+             join blob b on b.id = x.blob_id left join revision o on o.id = x.base_revision_id \
+             where x.state = 'made' ",
+            $($condition,)+
+            "order by x.revision_id, x.role, o.number"
+        )
+    };
+}
+
 macro_rules! missing_lists {
     ($of_image:literal) => {
         concat!(
@@ -125,25 +139,28 @@ macro_rules! missing_deltas {
 }
 
 impl Tx {
-    /// Lists the transfer files that are there.
-    pub async fn transfer_files(
+    /// Lists the transfer files of an image that are there.
+    pub async fn transfer_files(&mut self, image: Uuid) -> Result<Vec<TransferFile>, StorageError> {
+        all!(self, made!("and t.image_id = $1 "), image)
+    }
+
+    /// Lists those of revisions that were ever promoted or pinned: others are shown nowhere.
+    pub async fn transfer_files_to_show(
         &mut self,
         scope: Scope,
     ) -> Result<Vec<TransferFile>, StorageError> {
-        macro_rules! made {
+        macro_rules! shown {
             ($of_image:literal) => {
-                concat!(
-                    "select x.revision_id, x.role, o.number as base, x.base_revision_id as base_id, x.blob_id, b.key as blob_key, x.size, x.digest \
-                     from transfer_file x join revision t on t.id = x.revision_id join blob b on b.id = x.blob_id \
-                     left join revision o on o.id = x.base_revision_id where x.state = 'made' ",
+                made!(
                     $of_image,
-                    "order by x.revision_id, x.role, o.number"
+                    "and (exists (select 1 from promotion p where p.revision_id = t.id) \
+                     or exists (select 1 from pin n where n.revision_id = t.id)) "
                 )
             };
         }
         match scope {
-            Scope::All => all!(self, made!("")),
-            Scope::Image(image) => all!(self, made!("and t.image_id = $1 "), image),
+            Scope::All => all!(self, shown!("")),
+            Scope::Image(image) => all!(self, shown!("and t.image_id = $1 "), image),
         }
     }
 
@@ -208,7 +225,8 @@ impl Tx {
         macro_rules! places {
             ($of_image:literal) => {
                 concat!(
-                    "select distinct p.channel_id, p.revision_id from transfer_file x \
+                    "select distinct p.channel_id, p.revision_id from revision t \
+                     join transfer_file x on x.revision_id = t.id \
                      join promotion p on p.revision_id = x.base_revision_id where x.state = 'made' ",
                     $of_image
                 )
@@ -216,7 +234,7 @@ impl Tx {
         }
         match scope {
             Scope::All => all!(self, places!("")),
-            Scope::Image(image) => all!(self, places!("and p.image_id = $1"), image),
+            Scope::Image(image) => all!(self, places!("and t.image_id = $1"), image),
         }
     }
 

@@ -151,6 +151,56 @@ async fn a_server_that_is_killed_while_it_makes_them_makes_them_again(database: 
 }
 
 #[tokio::test]
+async fn a_delta_is_shown_only_where_its_base_was_assigned() {
+    let depot = depot(Database::Sqlite, Store::Folder).await;
+    let admin = depot.admin();
+    let one = first();
+    publish(&admin, std::slice::from_ref(&one)).await;
+    // The second one was for the test channel alone.
+    for (revision, seed, channels) in [(2, 2, &["test"][..]), (3, 3, &["test", "production"])] {
+        admin.draft("win7").await;
+        admin.put_file("win7", revision, "image", &changed(&one, seed)).await.expecting(201);
+        admin.seal("win7", revision).await.expecting(200);
+        for channel in channels {
+            admin.promote("win7", channel, revision).await.expecting(200);
+        }
+    }
+    let wanted = ["test/win7_3.vhdx.from-2.delta", "win7_3.vhdx.from-1.delta"];
+    eventually("the deltas are made", async || {
+        let names = transfer_files(&admin).await;
+        wanted.iter().all(|name| names.contains(&(*name).to_owned())).then_some(())
+    })
+    .await;
+    for hidden in ["win7_3.vhdx.from-2.delta", "test/win7_3.vhdx.from-1.delta"] {
+        assert_eq!(admin.get_tree(hidden).await.status, 404, "{hidden}");
+        assert!(!transfer_files(&admin).await.contains(&hidden.to_owned()), "{hidden}");
+    }
+}
+
+#[tokio::test]
+async fn a_lost_transfer_file_neither_ends_a_backup_nor_holds_up_the_tree() {
+    let depot = depot(Database::Sqlite, Store::Folder).await;
+    let admin = depot.admin();
+    let one = first();
+    publish(&admin, &[one.clone(), changed(&one, 2)]).await;
+    std::fs::remove_file(stored(&depot, b"IMGDELT1")).expect("lose it");
+    let place = depot.scratch().join("backups").display().to_string();
+    let mut backup = imagedepot(["backup", "--to", &place, "--data"]);
+    backup.arg(depot.server.data()).envs(depot.environment());
+    let taken = run(backup).await;
+    assert!([0, 1].contains(&taken.code), "{}", taken.stderr);
+    // Its file in the tree is gone as well, and cannot be put back.
+    std::fs::remove_file(depot.tree().join("win7_2.vhdx.from-1.delta")).expect("remove it");
+    admin.publish_single("other", "img", b"another image of the folder").await;
+    admin.wait_until_published("other", "production").await;
+    has_transfer_files(&admin, 2, true).await;
+    eventually("it is in the tree again", async || {
+        depot.tree().join("win7_2.vhdx.from-1.delta").exists().then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn none_are_made_where_nobody_wants_them_or_nothing_is_saved() {
     let unwanted = Depot::start(Database::Sqlite).await;
     unwanted.admin().publish_single("win7", "vhdx", &first()).await;
