@@ -115,7 +115,7 @@ pub use self::{
     rollout::Rollout,
     scrub::{Coverage, DamagedFile, StoredBlob},
     token::{ApiToken, SigningKey, TokenFilter},
-    transfer_file::{TransferFile, TransferKind, TransferRecord, TransferState},
+    transfer_file::{TransferFile, TransferKind, TransferState},
     upload::{Upload, UploadProtocol, UploadState},
     webhook::{Delivery, DeliveryState, Webhook},
 };

@@ -2,9 +2,9 @@
 //!
 //! They are made in the background, one at a time, and nothing waits for them: a revision is sealed and promoted without
 //! them, and appears in the tree and in update checks without them. `images_to_look_at` says where something may be
-//! missing, `making` makes one file (`work`) at the `pace` that the settings allow, reading blobs where they are (`stored_file`),
-//! and `record` puts it into effect: from then on the snapshot has it, so that the tree, the documents and the answers
-//! show it. `forecast` says what a client will fetch. How they are made is in the room `delta`.
+//! missing, `making` makes one file (`work`) at the `pace` that the settings allow, reading blobs where they are
+//! (`stored_file`), and `record` puts it into effect: from then on the snapshot has it, so that the tree, the documents
+//! and the answers show it. `forecast` says what a client will fetch. How they are made is in the room `delta`.
 
 mod forecast;
 pub(crate) mod images_to_look_at;

@@ -1,8 +1,6 @@
 //! A transfer file: a chunk list or a delta of a revision's file, with which clients fetch only what is new.
 
-use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::digest::Digest;
@@ -10,7 +8,7 @@ use super::file_role::FileRole;
 use super::row::{from_row, stored_as_text};
 
 /// The outcome of the work on a transfer file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TransferState {
     /// It is there.
@@ -80,28 +78,6 @@ impl TransferFile {
         TransferKind::of(self.base)
     }
 }
-
-/// The record of the work on a transfer file, for people.
-#[derive(Debug, Clone)]
-pub struct TransferRecord {
-    pub role: FileRole,
-    pub base: Option<i64>,
-    pub state: TransferState,
-    pub size: u64,
-    pub instead_of: u64,
-    pub cpu_milliseconds: i64,
-    pub made_at: DateTime<Utc>,
-}
-
-from_row!(TransferRecord {
-    role,
-    base,
-    state,
-    size: size,
-    instead_of: size,
-    cpu_milliseconds,
-    made_at
-});
 
 #[cfg(test)]
 mod tests {

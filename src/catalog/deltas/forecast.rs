@@ -9,7 +9,7 @@ use super::making::MOST_COMPARED;
 use crate::catalog::revision::RevisionDetails;
 use crate::catalog::{Catalog, Error, Result};
 use crate::delta::{self, SHORTEST_GAP, Seeds, is_worth_ranges};
-use crate::model::{File, FileRole, ImageName, RevisionState, TransferFile, TransferState};
+use crate::model::{File, FileRole, ImageName, RevisionState, TransferFile};
 use crate::storage::StorageError;
 
 /// The way in which a file is fetched.
@@ -122,11 +122,9 @@ impl Catalog {
     ) -> Result<bool> {
         let mut tx = self.db.read().await?;
         for revision in [&target.revision, &base.revision] {
-            let records = tx.transfer_records(revision.id).await?;
-            let failed = records.iter().any(|record| {
-                (record.role, record.base, record.state) == (role, None, TransferState::Failed)
-            });
-            if failed || revision.state != RevisionState::Ready {
+            if revision.state != RevisionState::Ready
+                || tx.has_chunk_list_failed(revision.id, role).await?
+            {
                 return Ok(false);
             }
         }

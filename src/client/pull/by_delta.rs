@@ -53,12 +53,17 @@ pub async fn fetch(
         digest: file.digest,
         bar: bar.clone(),
     };
-    match blocking(move || work.run()).await? {
-        None => {
+    match blocking(move || work.run()).await {
+        Err(failure) => {
+            // Perhaps there is room for the file without the delta.
+            remove_deltas(folder, &file.name);
+            Err(failure)
+        }
+        Ok(None) => {
             let reused = file.size.saturating_sub(fetched);
             Ok(Attempt::Done(Fetched { fetched, reused }))
         }
-        Some(reason) => Ok(Attempt::InVain { reason, fetched }),
+        Ok(Some(reason)) => Ok(Attempt::InVain { reason, fetched }),
     }
 }
 

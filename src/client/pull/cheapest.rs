@@ -71,7 +71,6 @@ async fn fetch_missing(
             Attempt::Done(fetched) => return Ok((fetched, Via::Delta)),
             other => in_vain += told(other, "delta", file, progress),
         }
-        by_delta::remove_deltas(place.folder, &file.name);
     }
     // Also without any seed: the list says where there are holes.
     if let Some(list) = &file.chunks {

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::statement::{all, execute, insert, optional, value};
 use crate::model::row::from_row;
-use crate::model::{Digest, FileRole, TransferFile, TransferRecord, TransferState};
+use crate::model::{Digest, FileRole, TransferFile, TransferState};
 use crate::storage::{Scope, StorageError, Tx};
 
 /// A stored file that a transfer file leads to.
@@ -164,18 +164,20 @@ impl Tx {
         }
     }
 
-    /// Lists what became of a revision's transfer files: chunk lists, then deltas.
-    pub async fn transfer_records(
+    /// Reports whether the last attempt to make a file's chunk list has failed.
+    pub async fn has_chunk_list_failed(
         &mut self,
         revision: Uuid,
-    ) -> Result<Vec<TransferRecord>, StorageError> {
-        all!(
+        role: FileRole,
+    ) -> Result<bool, StorageError> {
+        let failed: i64 = value!(
             self,
-            "select x.role, o.number as base, x.state, x.size, x.instead_of, x.cpu_milliseconds, x.made_at \
-             from transfer_file x left join revision o on o.id = x.base_revision_id where x.revision_id = $1 \
-             order by x.role, coalesce(o.number, 0)",
-            revision
-        )
+            "select count(*) from transfer_file where revision_id = $1 and role = $2 and base_revision_id is null \
+             and state = 'failed'",
+            revision,
+            role
+        )?;
+        Ok(failed > 0)
     }
 
     /// Lists the files without a chunk list, those that were sealed last first.
