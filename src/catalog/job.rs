@@ -160,12 +160,16 @@ impl Catalog {
         }
     }
 
-    /// Waits until no server is doing any job. For a frozen catalog, where all jobs stop within seconds.
-    pub(crate) async fn until_no_round_is_done(&self) -> Result<()> {
+    /// Waits until no server is doing any job. For a frozen catalog, where all jobs stop within seconds. Returns `false`
+    /// if it is not frozen any more: then the jobs go on, and some of them never end.
+    pub(crate) async fn until_no_round_is_done(&self) -> Result<bool> {
         loop {
             let now = self.clock.now();
+            if self.db.look().await?.frozen().await?.is_none() {
+                return Ok(false);
+            }
             if self.db.look().await?.count_held_jobs(now, now + HOLD * 2).await? == 0 {
-                return Ok(());
+                return Ok(true);
             }
             tokio::time::sleep(self.until(now + LOOK_AGAIN)).await;
         }

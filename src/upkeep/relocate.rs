@@ -143,7 +143,9 @@ impl Catalog {
     ) -> Result<()> {
         let head = self.db.read().await?.audit_head().await?;
         tokio::time::sleep(SETTLING).await;
-        self.until_no_round_is_done().await?;
+        if !self.until_no_round_is_done().await? {
+            return Err(given_up());
+        }
         moved.lost.clear();
         if !shared.store {
             self.copy_to(target, moved).await?;
@@ -213,11 +215,7 @@ impl Catalog {
         tx.lock_audit().await?;
         if tx.frozen().await?.as_deref() != Some(MOVING) || tx.audit_head().await?.as_ref() != head
         {
-            return Err(unusable(
-                "the move was given up or started again while it was running, so the new place is incomplete: empty it \
-                 and start again"
-                    .to_owned(),
-            ));
+            return Err(given_up());
         }
         self.freeze_by(tx, MOVED).await
     }
@@ -255,6 +253,14 @@ impl Catalog {
         tx.set_frozen(None).await?;
         Ok(tx.commit().await?)
     }
+}
+
+fn given_up() -> Error {
+    unusable(
+        "the move was given up or started again while it was running, so the new place is incomplete: empty it and \
+         start again"
+            .to_owned(),
+    )
 }
 
 fn unusable(detail: String) -> Error {

@@ -185,6 +185,29 @@ async fn a_move_that_is_given_up_meanwhile_does_not_end() {
     depot.admin().promote("win7-office", "production", 6).await.expecting(200);
 }
 
+/// Also while it still waits for the server to stop its work, some of which lasts as long as the server.
+#[tokio::test]
+async fn a_move_that_is_given_up_at_once_ends_within_seconds() {
+    let depot = filled().await;
+    let place = NewPlace::beside(&depot).await;
+    let admin = depot.admin();
+    let giving_up = async {
+        crate::harness::eventually("it is frozen", || async {
+            let refused = admin.post("/api/v1/images/win7-office/revisions").await;
+            (refused.status == 503).then_some(())
+        })
+        .await;
+        let mut give_up = imagedepot(["move", "--give-up", "--data"]);
+        give_up.arg(depot.server.data()).envs(depot.environment());
+        run(give_up).await.successful();
+    };
+    let moving = async { tokio::join!(place.moved_here(&depot), giving_up).0 };
+    let moved = tokio::time::timeout(Duration::from_secs(30), moving).await.expect("its end");
+    assert_eq!(moved.code, 1, "{}", moved.stdout);
+    assert!(moved.stderr.contains("given up"), "{}", moved.stderr);
+    admin.promote("win7-office", "production", 6).await.expecting(200);
+}
+
 #[tokio::test]
 async fn an_older_copy_at_the_new_place_is_no_move() {
     let depot = filled().await;
