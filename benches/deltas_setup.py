@@ -17,14 +17,19 @@ OPTIONAL = {"zck", "zsync", "nginx"}
 
 def install_tools():
     os.environ["PATH"] += f":/usr/sbin:/sbin:{Path.home()}/.cargo/bin"
-    missing = {package for tool, package in TOOLS.items() if not shutil.which(tool)}
+    install(TOOLS, OPTIONAL)
+
+
+def install(tools, optional=frozenset()):
+    """Installs the packages of the tools that are missing, as root on Debian; else says which they are."""
+    missing = {package for tool, package in tools.items() if not shutil.which(tool)}
     if not missing:
         return
     if os.geteuid() == 0 and shutil.which("apt-get"):
         quiet = dict(os.environ, DEBIAN_FRONTEND="noninteractive", RUNLEVEL="1")
         command = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *sorted(missing)]
         subprocess.run(command, env=quiet, stdout=subprocess.DEVNULL)
-    missing = [tool for tool in TOOLS if tool not in OPTIONAL and not shutil.which(tool)]
+    missing = [tool for tool in tools if tool not in optional and not shutil.which(tool)]
     if missing:
         raise SystemExit(f"please install {' '.join(missing)}")
 

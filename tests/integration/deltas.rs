@@ -204,6 +204,27 @@ async fn of_an_image_that_did_not_change_next_to_nothing_is_fetched() {
     assert!(fetched(&pulled) * 1000 < SIZE as u64, "{pulled}");
 }
 
+/// The bucket serves its tree itself, as it serves any objects.
+#[tokio::test]
+async fn a_bucket_that_everybody_may_read_serves_deltas_and_chunks() {
+    let depot = depot(Database::Sqlite, Store::S3).await;
+    let one = first();
+    let two = changed(&one, 2);
+    publish(&depot.admin(), &[one.clone(), two.clone()]).await;
+    depot.admin().wait_until_the_tree_is_complete().await;
+    let tree = depot.bucket.as_ref().expect("started with one").open_tree().await;
+    let machine = Machine::new(&depot, "machine").await;
+    for (revision, via) in [(1, "delta"), (9, "chunks")] {
+        let folder = depot.scratch().join(via);
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join(format!("win7_{revision}.vhdx")), &one).expect("a seed");
+        let pulled = machine.pull_into(&tree, "win7", &folder).await.successful().last_line();
+        assert_eq!(pulled["files"][0]["via"], via, "{pulled}");
+        assert!(std::fs::read(folder.join("win7_2.vhdx")).expect("pulled") == two);
+        assert!(fetched(&pulled) < SIZE as u64 / 4, "{pulled}");
+    }
+}
+
 #[tokio::test]
 async fn a_static_copy_that_is_signed_serves_deltas_and_chunks_too() {
     let depot = depot(Database::Sqlite, Store::Folder).await;

@@ -1,5 +1,5 @@
-//! Shared caches before the server, real squid, nginx and Varnish: what needs credentials is handed to nobody else, what everyone may read is
-//! kept, and no refusal is.
+//! Shared caches before the server, real squid, nginx, Varnish and Apache: what needs credentials is handed to nobody
+//! else, what everyone may read is kept, and no refusal is.
 
 use std::path::Path;
 use std::process::{Child, Command};
@@ -123,6 +123,44 @@ sub vcl_deliver {{ if (obj.hits > 0) {{ set resp.http.X-Cache = "HIT"; }} else {
         Self::start_at(port, settings, program).await
     }
 
+    pub async fn apache(server: u16) -> Self {
+        let settings = |folder: &Path, port: u16| {
+            let folder = folder.display();
+            let modules = ["mpm_event", "authz_core", "proxy", "proxy_http", "cache", "cache_disk"];
+            let load = modules.map(|module| {
+                format!("LoadModule {module}_module /usr/lib/apache2/modules/mod_{module}.so\n")
+            });
+            format!(
+                r#"{}ServerName cache
+ServerRoot {folder}
+Listen 127.0.0.1:{port}
+User #65534
+Group #65534
+PidFile {folder}/pid
+DefaultRuntimeDir {folder}
+ErrorLog {folder}/log
+CacheRoot {folder}/kept
+CacheEnable disk "/"
+CacheMaxFileSize 100000000
+CacheHeader on
+ProxyPass "/" "http://127.0.0.1:{server}/"
+"#,
+                load.concat()
+            )
+        };
+        let program = |folder: &Path| {
+            let kept = folder.join("kept");
+            std::fs::create_dir(&kept).expect("a folder");
+            // It gives up root, too.
+            let open = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+            std::fs::set_permissions(&kept, open).expect("open the folder");
+            let mut apache = guarded("apache2");
+            apache.args(["-X", "-f"]).arg(folder.join("settings"));
+            apache
+        };
+        Self::start(settings, program).await
+    }
+
     fn admin(&self) -> Person {
         Person::new(&self.base(), Some(("admin", ADMIN_PASSWORD)))
     }
@@ -209,6 +247,12 @@ async fn nginx_s_cache_hands_what_needs_credentials_to_nobody_else() {
 async fn varnish_hands_what_needs_credentials_to_nobody_else() {
     let depot = closed_depot().await;
     hands_nothing_out(Cache::varnish(depot.server.port()).await, &depot).await;
+}
+
+#[tokio::test]
+async fn apache_s_cache_hands_what_needs_credentials_to_nobody_else() {
+    let depot = closed_depot().await;
+    hands_nothing_out(Cache::apache(depot.server.port()).await, &depot).await;
 }
 
 /// It fetches the whole file for a range, and answers the range as it comes; several at once it refuses by itself.

@@ -19,10 +19,6 @@ use crate::trust::envelope::Envelope;
 use crate::trust::metadata::Timestamp;
 use crate::trust::role::{FOLDER, FileName, RoleName};
 
-/// The number of files that are written at once: most of the time goes to waiting for the disk or the bucket. On a disk
-/// each takes a thread, whose memory an idle server would keep for a while.
-const AT_ONCE: usize = 4;
-
 /// Returns the headers of a file of the metadata.
 pub fn served_as(name: FileName) -> ServedAs {
     let cache_control = match name {
@@ -94,7 +90,7 @@ impl Catalog {
             let missing: Vec<_> = of_group.filter(|file| is_missing(file)).cloned().collect();
             stream::iter(missing)
                 .map(Ok)
-                .try_for_each_concurrent(AT_ONCE, |file| async move {
+                .try_for_each_concurrent(self.tree.writes_at_once(), |file| async move {
                     self.write_signed_file(&file).await
                 })
                 .await?;
@@ -126,7 +122,7 @@ impl Catalog {
             known.into_iter().map(|(role, version)| format!("{version}.{role}.json")).collect();
         let forgotten = old.into_iter().filter(|name| !known.contains(&name.to_string()));
         stream::iter(forgotten.map(Ok::<_, StorageError>))
-            .try_for_each_concurrent(AT_ONCE, |name| async move {
+            .try_for_each_concurrent(self.tree.writes_at_once(), |name| async move {
                 self.tree.remove(&path_of(name)).await
             })
             .await?;

@@ -158,6 +158,15 @@ impl Tree {
         }
     }
 
+    /// Returns the number of small files to write or remove at once: most of the time goes to waiting for the disk or the
+    /// bucket. On a disk each takes a thread, whose memory an idle server would keep for a while.
+    pub const fn writes_at_once(&self) -> usize {
+        match self {
+            Self::Folder(_) => 4,
+            Self::Bucket(_) => 32,
+        }
+    }
+
     /// Writes a small file as a whole. A bucket stores its headers with it.
     pub async fn write_document(
         &self,

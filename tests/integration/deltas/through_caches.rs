@@ -5,7 +5,7 @@ use crate::harness::{Database, Store};
 use crate::shared_caches::Cache;
 
 #[tokio::test]
-async fn nginx_squid_and_varnish_hand_on_deltas_and_ranges() {
+async fn nginx_squid_varnish_and_apache_hand_on_deltas_and_ranges() {
     let depot = depot(Database::Sqlite, Store::Folder).await;
     let one = first();
     let two = changed(&one, 2);
@@ -16,6 +16,7 @@ async fn nginx_squid_and_varnish_hand_on_deltas_and_ranges() {
         ("nginx", Cache::nginx(server).await),
         ("squid", Cache::squid(server).await),
         ("varnish", Cache::varnish(server).await),
+        ("apache", Cache::apache(server).await),
     ] {
         for (via, seed, bytes) in [("delta", 2, &two), ("chunks", 1, &one)] {
             let client = Client::new(&depot, &format!("{name}-{via}"));

@@ -17,6 +17,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 
 use super::azurite::{self, Azurite};
 use super::channel_folder::is_signed;
+use super::command::{curl, run};
 use super::sample;
 
 const BUCKET: &str = "depot";
@@ -166,6 +167,24 @@ impl Bucket {
         let answer = reqwest::get(url).await.expect("the gateway");
         assert!(answer.status().is_success(), "{path}: {}", answer.status());
         answer.headers().clone()
+    }
+
+    /// Lets everybody read the tree, as an administrator does who serves it from the bucket itself. Returns its URL.
+    pub async fn open_tree(&self) -> String {
+        let everybody = serde_json::json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": "*", "Action": "s3:GetObject",
+            "Resource": format!("arn:aws:s3:::{BUCKET}/*/MEDVImages/*"),
+        }]})
+        .to_string();
+        // curl 7.88 signs this header where it is given, and does not make it.
+        let digest =
+            sample::digest(everybody.as_bytes()).replace("sha256:", "x-amz-content-sha256: ");
+        let mut allow = curl();
+        allow.args(["--aws-sigv4", "aws:amz:us-east-1:s3", "--user", &format!("{KEY}:{SECRET}")]);
+        allow.args(["--request", "PUT", "--header", &digest, "--data-binary", &everybody]);
+        allow.arg(format!("{}/{BUCKET}?policy=", endpoint()));
+        run(allow).await.successful();
+        format!("{}/{BUCKET}/{}/MEDVImages", endpoint(), self.prefix)
     }
 
     async fn signed(&self, method: &str, path: &str) -> url::Url {
