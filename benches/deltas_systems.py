@@ -64,6 +64,7 @@ def install_system(made):
     with mounted(made) as root:
         run("debootstrap", "--variant=minbase", f"--include={PACKAGES}", RELEASE, root, repository(RELEASE))
         in_system(root, "apt-get", "clean")
+        trim(root)
 
 
 def upgrade(old, made):
@@ -76,7 +77,13 @@ def upgrade(old, made):
         in_system(root, "apt-get", "full-upgrade", "-qq", "-y")
         in_system(root, "apt-get", "install", "-qq", "-y", "--no-install-recommends", *NEW_PACKAGES)
         in_system(root, "apt-get", "clean")
-        run("fstrim", root)
+        trim(root)
+
+
+def trim(root):
+    """Makes holes of what is free. What was freed just now counts as free only once the file system has been written."""
+    run("sync", "--file-system", root)
+    run("fstrim", root)
 
 
 def written_anew(source, made):

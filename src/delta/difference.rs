@@ -17,6 +17,10 @@ pub(super) struct Step {
 /// The bytes by which a match has to be longer than what the last stretch would give.
 const BETTER: usize = 8;
 
+/// The bytes by which a match is extended backwards at most. In data that looks alike everywhere, such as a table of mostly
+/// empty records, each match could be extended to the start of the piece, and all of them together would take for ever.
+const BACKWARDS: usize = 4 << 10;
+
 /// Returns the steps that make `new`.
 pub(super) fn steps(old: &[u8], new: &[u8]) -> Vec<Step> {
     let mut matches = Matches::of(old);
@@ -92,7 +96,8 @@ fn step(old: &[u8], new: &[u8], line: Line, found: &Found) -> (Step, Line) {
     let mut forwards = extend(old[line.old..].iter().zip(gap));
     let mut backwards = 0;
     if found.new < new.len() {
-        backwards = extend(old[..found.in_old.old].iter().rev().zip(gap.iter().rev()));
+        let pairs = old[..found.in_old.old].iter().rev().zip(gap.iter().rev());
+        backwards = extend(pairs.take(BACKWARDS));
     }
     if forwards + backwards > gap.len() {
         let overlap = forwards + backwards - gap.len();
