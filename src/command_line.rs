@@ -39,6 +39,8 @@ enum Command {
     Push(client::push::Args),
     /// Download an image and verify it; resumes an interrupted download
     Pull(client::pull::Args),
+    /// Keep images up to date on this machine: check, fetch, change and report
+    Agent(client::agent::Args),
     /// Lay out the first image of client computers, with the scripts that set it up there
     Prestage(client::prestage::Args),
     /// Check a pre-staging kit for missing, changed, writable or added files
@@ -83,6 +85,7 @@ impl CommandLine {
         let done = match self.command {
             Command::Push(args) => client::push::run(args).await,
             Command::Pull(args) => client::pull::run(args).await,
+            Command::Agent(args) => Box::pin(client::agent::run(args)).await,
             Command::Prestage(args) => client::prestage::run(args).await,
             Command::Verify(args) => client::verify::run(args).await,
             Command::Simulate(args) => client::simulate::run(args).await,

@@ -1,6 +1,6 @@
 //! `imagedepot pull`: downloads what a channel offers, or a revision by number, to verified local files.
 //!
-//! `fetch_plan` asks the server what to fetch, and `cheapest` chooses for each file the way that takes the fewest bytes:
+//! `update_check` asks the server what to fetch, `fetch_plan` is its answer, and `cheapest` chooses for each file the way that takes the fewest bytes:
 //! a delta from an older file (`by_delta`), the chunks that no older file has (`by_chunks`, `assembly`), or the whole
 //! (`download`, over as many connections as it takes). `seeds` finds the older files, and `partial` is a file while it is
 //! incomplete. The index comes last, as in the tree: if an index is there, its image is too. A file with its final name
@@ -13,11 +13,13 @@ mod assembly;
 mod attempt;
 mod by_chunks;
 mod by_delta;
-mod cheapest;
+pub(super) mod cheapest;
 pub(super) mod download;
 pub(super) mod fetch_plan;
 mod partial;
+pub(super) mod revision_choice;
 mod seeds;
+pub(super) mod update_check;
 mod verified;
 
 use std::path::{Path, PathBuf};
@@ -27,7 +29,8 @@ use serde_json::json;
 
 use self::cheapest::{Place, Via};
 use self::download::{ExistingFiles, Fetched};
-use self::fetch_plan::{FetchPlan, RevisionChoice};
+use self::fetch_plan::FetchPlan;
+use self::revision_choice::RevisionChoice;
 use self::seeds::newest_other_revision;
 use super::connection::Connection;
 use super::credentials::ServerArgs;
@@ -85,6 +88,7 @@ async fn run_to_end(args: Args) -> Result<(), Failure> {
     let place = Place {
         folder: &args.to,
         revision: plan.revision,
+        other_folders: &[],
         named_seeds: &args.seeds,
         existing: if args.check { ExistingFiles::Reread } else { ExistingFiles::TrustNote },
     };
@@ -115,7 +119,7 @@ async fn plan(args: &Args) -> Result<(Connection, FetchPlan), Failure> {
 }
 
 /// Fetches all files of the plan one after the other, the index last.
-async fn pull(
+pub(super) async fn pull(
     connection: &Connection,
     plan: &FetchPlan,
     place: Place<'_>,
@@ -136,8 +140,8 @@ async fn pull(
 }
 
 /// The sources of all files, and how each was fetched, in their order.
-struct Pulled {
-    sum: Fetched,
+pub(super) struct Pulled {
+    pub(super) sum: Fetched,
     ways: Vec<Via>,
 }
 

@@ -2,6 +2,7 @@
 //! becomes of them in a revision's life.
 
 mod faults;
+mod kernels;
 mod life;
 mod through_caches;
 

@@ -24,6 +24,7 @@
 
 mod access;
 mod accounts_over_http;
+mod agent;
 mod at_once;
 mod audit;
 mod backup_places;

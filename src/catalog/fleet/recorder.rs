@@ -213,7 +213,15 @@ impl Recorder {
         rows.sort_by_cached_key(|(key, _)| (key.client.key(), key.image, key.channel));
         let oldest = rows.iter().map(|(_, noted)| noted.first).min();
         self.writing_since.store(oldest.unwrap_or(0), Ordering::Relaxed);
-        Taken { recorder: self, rows, written: 0 }
+        Taken { recorder: self, rows, written: 0, is_all: true }
+    }
+
+    /// Takes what waits of these clients alone, in the same order.
+    pub(super) fn take_of(&self, keys: impl Iterator<Item = Key>) -> Taken<'_> {
+        let taken = keys.filter_map(|key| self.shard(&key.client).noted.remove_entry(&key));
+        let mut rows: Vec<(Key, Noted)> = taken.collect();
+        rows.sort_by_cached_key(|(key, _)| (key.client.key(), key.image, key.channel));
+        Taken { recorder: self, rows, written: 0, is_all: false }
     }
 
     /// Puts a check back that could not be written.
@@ -245,6 +253,8 @@ pub(super) struct Taken<'a> {
     recorder: &'a Recorder,
     rows: Vec<(Key, Noted)>,
     written: usize,
+    /// Set if nothing older waits elsewhere.
+    is_all: bool,
 }
 
 impl Taken<'_> {
@@ -265,7 +275,9 @@ impl Drop for Taken<'_> {
         for (key, noted) in self.rows.drain(self.written..) {
             self.recorder.give_back(key, noted);
         }
-        self.recorder.writing_since.store(0, Ordering::Relaxed);
+        if self.is_all {
+            self.recorder.writing_since.store(0, Ordering::Relaxed);
+        }
     }
 }
 

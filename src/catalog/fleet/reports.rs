@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::sync::oneshot;
 
 use super::halt::Affected;
+use super::recorder::Key;
 use super::waiting_reports::{Prepared, Report, Waiting, Written};
 use crate::catalog::events::News;
 use crate::catalog::rollout::offered::may_have_been_offered;
@@ -114,6 +115,12 @@ impl Catalog {
     }
 
     async fn write_reports(&self, reports: &mut [Prepared]) -> Result<Vec<Written>> {
+        let reporters = reports.iter().map(|Prepared { report, image, channel, .. }| Key {
+            client: report.client.clone(),
+            image: *image,
+            channel: *channel,
+        });
+        self.write_checks_of(reporters).await?;
         let mut tx = self.db.write().await?;
         // In one order on every server, so that two transactions never wait for each other's rows.
         let mut order: Vec<usize> = (0..reports.len()).collect();

@@ -8,7 +8,7 @@ use serde::Serialize;
 use tokio::time::{sleep, timeout};
 
 use super::newcomers::Arrivals;
-use super::recorder::{Dropped, Key, Noted, Recorder};
+use super::recorder::{Dropped, Key, Noted, Recorder, Taken};
 use crate::catalog::{Catalog, Result};
 use crate::model::{ClientCheck, metric};
 use crate::storage::StorageError;
@@ -78,9 +78,19 @@ impl Catalog {
         self.limit_fleet().await
     }
 
+    /// Writes the waiting checks of these clients. Their reports are weighed by what they were offered, in which group,
+    /// and are shown in their records: a client that is quick must not report before it is on record.
+    pub(super) async fn write_checks_of(&self, clients: impl Iterator<Item = Key>) -> Result<()> {
+        self.write_taken_checks(self.fleet().take_of(clients)).await
+    }
+
     async fn write_noted(&self) -> Result<()> {
-        let mut taken = self.fleet().take();
+        let taken = self.fleet().take();
         self.forget_old_newcomers();
+        self.write_taken_checks(taken).await
+    }
+
+    async fn write_taken_checks(&self, mut taken: Taken<'_>) -> Result<()> {
         while let Some(batch) = taken.next(BATCH) {
             let count = batch.len();
             self.write_batch(batch).await?;

@@ -33,6 +33,8 @@ pub enum Via {
 pub struct Place<'a> {
     pub folder: &'a Path,
     pub revision: u64,
+    /// Folders with other revisions, beside this one.
+    pub other_folders: &'a [PathBuf],
     /// Files that the user names.
     pub named_seeds: &'a [PathBuf],
     pub existing: ExistingFiles,
@@ -63,7 +65,9 @@ async fn fetch_missing(
     progress: &Progress,
     bar: &ProgressBar,
 ) -> Result<(Fetched, Via), Failure> {
-    let seeds = seeds(place.folder, &file.name, place.revision, place.named_seeds);
+    let mut folders = vec![place.folder];
+    folders.extend(place.other_folders.iter().map(PathBuf::as_path));
+    let seeds = seeds(&folders, &file.name, place.revision, place.named_seeds);
     let mut in_vain = 0;
     if let Some((delta, seed)) = usable_delta(file, &seeds) {
         let attempt = by_delta::fetch(connection, file, delta, &seed.path, place.folder, bar);

@@ -1,5 +1,5 @@
-//! The files that are here already and may have bytes of the one to fetch: other revisions of the image in the folder,
-//! and files that the user names.
+//! The files that are here already and may have bytes of the one to fetch: other revisions of the image in its folder or
+//! others, and files that the user names.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,15 +20,18 @@ pub fn newest_other_revision(folder: &Path, file: &str, revision: u64) -> Option
     siblings(&names_in(folder), file, revision).map(|(_, number)| number).max()
 }
 
-/// Returns the seeds of a file: itself, if it is there and is not what it should be; the newest other revisions in the
-/// folder; the named ones.
-pub fn seeds(folder: &Path, file: &str, revision: u64, named: &[PathBuf]) -> Vec<Seed> {
-    let mut siblings: Vec<_> = siblings(&names_in(folder), file, revision)
-        .map(|(name, number)| Seed { path: folder.join(name), revision: Some(number) })
-        .collect();
+/// Returns the seeds of a file: itself, if the first folder has it and it is not what it should be; the newest other
+/// revisions in the folders; the named ones.
+pub fn seeds(folders: &[&Path], file: &str, revision: u64, named: &[PathBuf]) -> Vec<Seed> {
+    let in_folder = |folder: &&Path| -> Vec<Seed> {
+        siblings(&names_in(folder), file, revision)
+            .map(|(name, number)| Seed { path: folder.join(name), revision: Some(number) })
+            .collect()
+    };
+    let mut siblings: Vec<_> = folders.iter().flat_map(in_folder).collect();
     siblings.sort_unstable_by_key(|seed| std::cmp::Reverse(seed.revision));
     siblings.truncate(MOST_SIBLINGS);
-    let itself = Some(folder.join(file)).filter(|path| path.is_file());
+    let itself = folders.first().map(|folder| folder.join(file)).filter(|path| path.is_file());
     let unnumbered = |path: PathBuf| Seed { path, revision: None };
     let named = named.iter().cloned().map(unnumbered);
     itself.map(unnumbered).into_iter().chain(siblings).chain(named).collect()
@@ -98,7 +101,7 @@ mod tests {
         ]);
         let named = [PathBuf::from("/somewhere/old.ckm")];
         let numbers = || {
-            let seeds = seeds(folder.path(), "win7_12.ckm", 12, &named);
+            let seeds = seeds(&[folder.path()], "win7_12.ckm", 12, &named);
             seeds.iter().map(|seed| seed.revision).collect::<Vec<_>>()
         };
         assert_eq!(numbers(), [Some(11), Some(10), Some(9), None]);

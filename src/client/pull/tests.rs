@@ -15,8 +15,8 @@ use crate::model::Digest;
 type Asked = Arc<Mutex<Vec<(Option<String>, Option<String>)>>>;
 
 /// The question of every machine.
-const OF_PRODUCTION: fetch_plan::Asked<'static> =
-    fetch_plan::Asked { image: "win7", channel: "production", client: None };
+const OF_PRODUCTION: update_check::Asked<'static> =
+    update_check::Asked { image: "win7", channel: "production", client: None, group: None };
 
 const ETAG: &str = "\"the bytes\"";
 
@@ -83,7 +83,7 @@ fn rest(from: usize) -> HttpResponse {
 }
 
 async fn pull_into(connection: &Connection, folder: &Path) -> Result<Fetched, Failure> {
-    let plan = fetch_plan::offered(connection, OF_PRODUCTION).await?;
+    let plan = update_check::offered(connection, OF_PRODUCTION).await?;
     let pulled = pull(connection, &plan, place(folder, &plan), &Progress::hidden()).await;
     pulled.map(|pulled| pulled.sum)
 }
@@ -91,7 +91,7 @@ async fn pull_into(connection: &Connection, folder: &Path) -> Result<Fetched, Fa
 /// A folder without named seeds.
 fn place<'a>(folder: &'a Path, plan: &FetchPlan) -> Place<'a> {
     let (revision, existing) = (plan.revision, ExistingFiles::TrustNote);
-    Place { folder, revision, named_seeds: &[], existing }
+    Place { folder, revision, other_folders: &[], named_seeds: &[], existing }
 }
 
 fn names_in(folder: &Path) -> Vec<String> {
@@ -247,7 +247,7 @@ async fn a_channel_without_assignment_is_told_as_not_found() {
         );
     })
     .await;
-    let failure = fetch_plan::offered(&connection, OF_PRODUCTION).await.unwrap_err();
+    let failure = update_check::offered(&connection, OF_PRODUCTION).await.unwrap_err();
     assert_eq!(failure.exit(), Exit::NotFound);
     assert_eq!(
         failure.to_string(),
@@ -285,7 +285,7 @@ async fn a_revision_by_number_comes_from_the_api_with_the_index_last() {
             .default_service(web::to(|| async { problem(404, "unknown_image") }));
     })
     .await;
-    let plan = fetch_plan::by_number(&connection, "Win7", 3).await.unwrap();
+    let plan = revision_choice::by_number(&connection, "Win7", 3).await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let sum =
         pull(&connection, &plan, place(folder.path(), &plan), &Progress::hidden()).await.unwrap();
@@ -301,7 +301,7 @@ async fn a_revision_by_number_comes_from_the_api_with_the_index_last() {
     );
     assert_eq!(document["seconds"], 1.5);
 
-    let absent = fetch_plan::by_number(&connection, "winXP", 3).await.unwrap_err();
+    let absent = revision_choice::by_number(&connection, "winXP", 3).await.unwrap_err();
     assert_eq!(absent.exit(), Exit::NotFound);
 }
 

@@ -1,0 +1,151 @@
+//! The record of an image that the agent keeps: how far a change of the revision is, and what was not reported yet. It is
+//! `.agent.json` in the image's folder, and survives a power failure. `agent status` reads it.
+//!
+//! Whoever holds it is the only agent of this folder.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::client::error::Failure;
+use crate::client::exit_code::Exit;
+use crate::client::state_file::Place;
+
+const NAME: &str = ".agent";
+
+/// The record of an image. All times are RFC 3339 in UTC.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Record {
+    pub image: String,
+    pub channel: String,
+    /// The last answer to an update check, or the reason for which there was none.
+    pub last_check: Option<LastCheck>,
+    /// The change that is under way: from before `current` is swapped until everything after it is done.
+    pub change: Option<Change>,
+    /// A revision that is not tried again while the assignment stays the same.
+    pub refused: Option<Refused>,
+    /// The report that the depot has not acknowledged yet.
+    pub report: Option<Report>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastCheck {
+    pub at: String,
+    /// The answer's action and reason: `update newer_revision`.
+    pub answer: Option<String>,
+    pub error: Option<String>,
+}
+
+/// A change from one revision to another, whose files are all here.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Change {
+    pub from: Option<u64>,
+    pub to: u64,
+    /// The depot wanted an earlier revision.
+    pub is_rollback: bool,
+    pub epoch: u64,
+    pub bytes: u64,
+    pub seconds: u64,
+    pub run: Run,
+}
+
+/// The state of the command that runs after the change.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Run {
+    #[default]
+    NotStarted,
+    /// So many times. If no end is recorded, it may have run or not, and is run again.
+    Started { attempt: u32 },
+    /// It is never run again.
+    Ended { error: Option<String> },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refused {
+    pub revision: u64,
+    pub epoch: u64,
+}
+
+/// A report for the depot, in the API's words.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Report {
+    pub image: String,
+    pub channel: String,
+    pub revision: u64,
+    pub status: Status,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    Downloading,
+    Applied,
+    Failed,
+    RolledBack,
+}
+
+/// The record, held by this agent.
+#[derive(Debug)]
+pub struct Held {
+    place: Place,
+    pub record: Record,
+}
+
+impl Held {
+    /// Takes the record of an image's folder. A channel that differs from the one before begins anew, with the revision
+    /// that is there.
+    pub fn take(folder: &Path, image: &str, channel: &str) -> Result<Self, Failure> {
+        let place = Place::open(folder, NAME)
+            .map_err(|error| Failure::local("write", folder, &error))?
+            .ok_or_else(|| {
+                let words = format!("another agent keeps {} up to date", folder.display());
+                Failure::new(Exit::Conflict, words)
+            })?;
+        let known = place.read::<Record>().filter(|record| record.channel == channel);
+        let record = known.unwrap_or_else(|| Record {
+            image: image.to_owned(),
+            channel: channel.to_owned(),
+            ..Record::default()
+        });
+        Ok(Self { place, record })
+    }
+
+    /// Writes the record to stable storage.
+    pub fn keep(&self) -> Result<(), Failure> {
+        let written = self.place.write(&self.record);
+        written.map_err(|error| Failure::local("write", self.place.path(), &error))
+    }
+}
+
+/// Returns the path of an image's record.
+pub fn path_in(folder: &Path) -> PathBuf {
+    folder.join(format!("{NAME}.json"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_agent_keeps_a_folder_and_the_next_one_knows_what_it_knew() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut held = Held::take(folder.path(), "win7", "production").unwrap();
+        held.record.refused = Some(Refused { revision: 12, epoch: 3 });
+        held.keep().unwrap();
+        let other = Held::take(folder.path(), "win7", "production").unwrap_err();
+        assert_eq!(other.exit(), Exit::Conflict);
+        let known = held.record.clone();
+        drop(held);
+        assert_eq!(Held::take(folder.path(), "win7", "production").unwrap().record, known);
+        let other_channel = Held::take(folder.path(), "win7", "test").unwrap();
+        assert_eq!(other_channel.record.refused, None);
+    }
+}

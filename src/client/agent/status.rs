@@ -1,0 +1,92 @@
+//! `imagedepot agent status`: what the agent of this machine has, and what it did last. It reads files alone, and works
+//! beside a running agent.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::layout::Layout;
+use super::record::{Record, path_in};
+use super::settings::Settings;
+use crate::client::cell;
+use crate::client::credentials::ServerArgs;
+use crate::client::error::Failure;
+use crate::client::exit_code::Exit;
+use crate::client::folder::folder;
+use crate::client::output::Output;
+use crate::client::table::Column;
+
+/// Show what the agent of this machine has and did last
+#[derive(Debug, Clone, clap::Args)]
+pub struct Args {
+    /// Folder of the images
+    #[arg(long, value_name = "DIR", value_parser = folder(), required_unless_present = "config")]
+    to: Option<PathBuf>,
+
+    /// Settings of the agent, which name the folder
+    #[arg(id = "config", long, value_name = "FILE", conflicts_with = "to")]
+    config: Option<PathBuf>,
+
+    /// A table for people or JSON for scripts
+    #[arg(long, value_enum, default_value_t)]
+    output: Output,
+}
+
+const COLUMNS: [Column; 6] = [
+    Column::text("image", |image| cell::text(&image["image"])),
+    Column::text("channel", |image| cell::text(&image["channel"])),
+    Column::number("in use", |image| cell::text(&image["revision"])),
+    Column::text("doing", |image| cell::text(&image["doing"])),
+    Column::text("checked", |image| cell::text(&image["checked_at"])),
+    Column::text("told", |image| cell::text(&image["told"])),
+];
+
+pub fn run(args: &Args) -> Result<(), Failure> {
+    let folder = match &args.config {
+        Some(file) => Settings::read(file, &mut ServerArgs::default())?.folder,
+        None => args.to.clone().unwrap_or_default(),
+    };
+    let items = images_in(&folder)?;
+    if items.is_empty() {
+        let words = format!("no agent has kept an image in {} yet", folder.display());
+        return Err(Failure::new(Exit::NotFound, words));
+    }
+    args.output.list(&COLUMNS, &items)
+}
+
+fn images_in(folder: &Path) -> Result<Vec<Value>, Failure> {
+    let failed = |error| Failure::local("read", folder, &error);
+    let mut items = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        let Ok(bytes) = fs::read(path_in(&path)) else { continue };
+        let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { continue };
+        items.push(document(&path, &record));
+    }
+    items.sort_by(|one, other| one["image"].as_str().cmp(&other["image"].as_str()));
+    Ok(items)
+}
+
+fn document(folder: &Path, record: &Record) -> Value {
+    let layout = Layout::at(folder);
+    let doing = match (&record.change, &record.report, &record.refused) {
+        (Some(change), ..) => format!("changing to revision {}", change.to),
+        (None, Some(_), _) => "has a report to send".to_owned(),
+        (None, None, Some(refused)) => format!("went back from revision {}", refused.revision),
+        (None, None, None) => "nothing".to_owned(),
+    };
+    let check = record.last_check.as_ref();
+    let error = check.and_then(|check| check.error.clone());
+    json!({
+        "image": record.image,
+        "channel": record.channel,
+        "revision": layout.current(),
+        "revisions": layout.revisions(),
+        "path": layout.root().join("current"),
+        "doing": doing,
+        "checked_at": check.map(|check| &check.at),
+        "told": check.and_then(|check| check.answer.clone()).or_else(|| error.clone()),
+        "error": error,
+    })
+}

@@ -1,0 +1,68 @@
+//! The command after a change: run once for each revision, with what it has to know, and its failure told.
+
+use super::{Machine, depot};
+use crate::harness::Database;
+use crate::harness::command::run;
+
+/// A command that writes a line for each run, and fails for this revision.
+fn script(log: &std::path::Path, fails_for: u64) -> String {
+    let line = "$IMAGEDEPOT_REVISION $IMAGEDEPOT_PREVIOUS $IMAGEDEPOT_ATTEMPT $(readlink $IMAGEDEPOT_PATH/../current)";
+    format!(
+        "run_after = [\"sh\", \"-c\", '''echo \"{line}\" >> {}; test \"$IMAGEDEPOT_REVISION\" != {fails_for}''']",
+        log.display()
+    )
+}
+
+#[tokio::test]
+async fn a_command_runs_once_for_each_revision() {
+    let depot = depot(Database::Sqlite, 2).await;
+    let log = depot.scratch().join("runs");
+    let machine = Machine::with_settings(&depot, "pc-1", &script(&log, 99));
+    machine.round().await;
+    machine.round().await;
+    depot.admin().promote("win7-office", "production", 2).await.expecting(200);
+    machine.round().await;
+    machine.round().await;
+    let runs = std::fs::read_to_string(&log).expect("the runs");
+    assert_eq!(runs, "1  1 1\n2 1 1 2\n");
+}
+
+#[tokio::test]
+async fn a_failure_is_reported_and_leads_back_if_that_is_asked() {
+    let depot = depot(Database::Sqlite, 3).await;
+    let admin = depot.admin();
+    let log = depot.scratch().join("runs");
+    let stays = Machine::with_settings(&depot, "stays", &script(&log, 2));
+    let settings = format!("{}\nif_it_fails = \"go_back\"", script(&log, 2));
+    let goes_back = Machine::with_settings(&depot, "goes-back", &settings);
+    for machine in [&stays, &goes_back] {
+        machine.round().await;
+    }
+    admin.promote("win7-office", "production", 2).await.expecting(200);
+    for (machine, revision) in [(&stays, 2), (&goes_back, 1)] {
+        machine.round().await;
+        assert_eq!(machine.in_use(), Some(revision), "{}", machine.name);
+        let report = machine.has_reported(&admin, "failed", 2).await;
+        let error = report["error"].as_str().expect("an error");
+        assert!(error.contains("exit status: 1"), "{error}");
+    }
+    // It is not tried again while the same is assigned.
+    goes_back.round().await;
+    assert_eq!(goes_back.in_use(), Some(1));
+    let runs = std::fs::read_to_string(&log).expect("the runs");
+    assert_eq!(runs.lines().filter(|line| line.starts_with("2 ")).count(), 2, "{runs}");
+    admin.promote("win7-office", "production", 3).await.expecting(200);
+    goes_back.round().await;
+    assert_eq!(goes_back.in_use(), Some(3));
+}
+
+#[tokio::test]
+async fn a_command_that_takes_too_long_has_failed() {
+    let depot = depot(Database::Sqlite, 1).await;
+    let slow = "run_after = [\"sleep\", \"60\"]\nrun_time_limit = \"1s\"";
+    let machine = Machine::with_settings(&depot, "pc-1", slow);
+    run(machine.once(&[])).await.successful();
+    let report = machine.has_reported(&depot.admin(), "failed", 1).await;
+    assert!(report["error"].as_str().expect("an error").contains("did not end within 1 s"));
+    assert_eq!(machine.in_use(), Some(1));
+}

@@ -1,0 +1,49 @@
+//! An agent that is killed again and again ends on the right revision.
+
+use super::{Machine, depot};
+use crate::harness::command::kill_after;
+use crate::harness::{Database, is_long_run, sample};
+
+#[tokio::test]
+async fn a_killed_agent_goes_on_and_runs_no_finished_command_twice() {
+    let (updates, kills) = if is_long_run() { (20, 100) } else { (4, 12) };
+    let depot = depot(Database::Sqlite, updates).await;
+    let admin = depot.admin();
+    let log = depot.scratch().join("runs");
+    let command = format!(
+        "run_after = [\"sh\", \"-c\", 'sleep 0.1; echo $IMAGEDEPOT_REVISION $IMAGEDEPOT_ATTEMPT >> {}']",
+        log.display()
+    );
+    let machine = Machine::with_settings(&depot, "pc-1", &command);
+    let mut killed = 0;
+    for revision in 1..=updates {
+        admin.promote("win7-office", "production", revision).await.expecting(200);
+        for _ in 0..kills / updates {
+            let ended = kill_after(machine.once(&[]), sample::random_below(400)).await;
+            killed += u64::from(!ended);
+            // Whatever is in use is whole, and is what was offered before or now.
+            let in_use = machine.in_use();
+            assert!([None, Some(revision), Some(revision - 1)].contains(&in_use), "{in_use:?}");
+            let names = machine.names();
+            assert!(names.iter().all(|name| !name.contains("partial")), "{names:?}");
+        }
+        machine.round().await;
+        assert_eq!(machine.in_use(), Some(revision));
+        machine.has_reported(&admin, "applied", revision).await;
+    }
+    assert!(killed > 0, "no agent was killed");
+    let runs = std::fs::read_to_string(&log).expect("the runs");
+    for revision in 1..=updates {
+        let attempts: Vec<u64> = runs
+            .lines()
+            .filter_map(|line| line.split_once(' '))
+            .filter(|(number, _)| number.parse() == Ok(revision))
+            .map(|(_, attempt)| attempt.parse().expect("a number"))
+            .collect();
+        // A command that was cut off may have written its line; each attempt has a number of its own.
+        assert!(!attempts.is_empty(), "revision {revision} has no run: {runs}");
+        let mut distinct = attempts.clone();
+        distinct.dedup();
+        assert_eq!(attempts, distinct, "a run was repeated under the same number: {runs}");
+    }
+}
