@@ -1,8 +1,8 @@
 //! `imagedepot agent`: keeps images up to date on a client computer that nobody looks after.
 //!
-//! [`settings`] says which images. On the machine's slot, each [`kept_image`] asks the [`depot`] what it is to have, has
-//! the files fetched as [`pull`](super::pull) fetches them, makes the revision the one in use ([`layout`]), runs the
-//! administrator's [`command`] and reports. [`record`] is what has to be remembered in between, and [`status`] shows it.
+//! `settings` says which images. On the machine's slot, each `kept_image` asks the `depot` what it is to have, has the
+//! files fetched as [`pull`](super::pull) fetches them, makes the revision the one in use (`layout`), runs the
+//! administrator's `command` and reports. `record` is what has to be remembered in between, and `status` shows it.
 //!
 //! The agent needs no orderly end: it may be killed at any moment, and goes on.
 
@@ -25,7 +25,7 @@ use self::settings::{Image, Settings};
 use super::connection::Connection;
 use super::credentials::ServerArgs;
 use super::error::Failure;
-use super::exit_code::EXIT_CODES;
+use super::exit_code::{EXIT_CODES, Exit};
 use super::folder::folder;
 use super::output::{Output, complain};
 use super::progress::Progress;
@@ -38,21 +38,21 @@ const LONGEST_REPEAT: Duration = Duration::from_mins(15);
 
 /// Keep images up to date on this machine: check, fetch, change and report
 #[derive(Debug, Clone, clap::Args)]
-#[command(after_help = EXIT_CODES, args_conflicts_with_subcommands = true)]
+#[command(after_help = EXIT_CODES, subcommand_negates_reqs = true)]
 pub struct Args {
     #[command(subcommand)]
     verb: Option<Verb>,
 
     /// Names of the images
-    #[arg(value_name = "NAME", required_unless_present = "config")]
+    #[arg(value_name = "NAME")]
     images: Vec<ImageName>,
 
     #[command(flatten)]
     place: PlaceArgs,
 
-    /// Take the revisions that this channel offers
-    #[arg(long, value_name = "CHANNEL", default_value = "production")]
-    channel: ChannelName,
+    /// Take the revisions that this channel offers [default: production]
+    #[arg(long, value_name = "CHANNEL")]
+    channel: Option<ChannelName>,
 
     #[arg(
         long,
@@ -81,11 +81,11 @@ pub struct Args {
 #[derive(Debug, Clone, clap::Args)]
 struct PlaceArgs {
     /// Folder of the images: DIR/NAME/REVISION, and DIR/NAME/current for the one in use
-    #[arg(long, value_name = "DIR", value_parser = folder(), required_unless_present = "config")]
+    #[arg(long, value_name = "DIR", value_parser = folder())]
     to: Option<PathBuf>,
 
-    /// Settings of the agent (TOML): server, images, commands
-    #[arg(id = "config", long, value_name = "FILE", conflicts_with = "to")]
+    /// Settings of the agent (TOML): server, folder, images, commands
+    #[arg(id = "config", long, value_name = "FILE")]
     config: Option<PathBuf>,
 }
 
@@ -121,7 +121,8 @@ async fn keep_up_to_date(args: Args) -> Result<(), Failure> {
         let (wait, failures) = rounds(&mut images, &depot, output).await?;
         let mut failures = failures.into_iter();
         let first = if once { failures.next() } else { None };
-        failed = if failures.len() > 0 { failed + 1 } else { 0 };
+        let is_away = |failure: &Failure| failure.exit() == Exit::Unreachable;
+        failed = if failures.as_slice().iter().any(is_away) { failed + 1 } else { 0 };
         for failure in failures {
             complain(&format!("imagedepot: {failure}"));
         }
@@ -143,6 +144,8 @@ async fn rounds(
         match image.round(depot).await {
             Ok(outcome) => {
                 say(image.name(), &outcome, output)?;
+                let failed = outcome.failed.map(|error| Failure::new(Exit::Other, error));
+                failures.extend(failed.map(|failure| failure.while_doing(image.name())));
                 wait = Some(wait.map_or(outcome.wait, |other: Duration| other.min(outcome.wait)));
             }
             Err(failure) => failures.push(failure.while_doing(image.name())),
@@ -151,7 +154,7 @@ async fn rounds(
     Ok((wait, failures))
 }
 
-/// Returns the time until the next round: the slot, unless something failed that a repetition may mend before.
+/// Returns the time until the next round: the slot, or sooner if the depot could not be reached.
 fn pause(slot: Option<Duration>, failed: u32) -> Duration {
     let slot = slot.unwrap_or(LONGEST_REPEAT);
     if failed == 0 {
@@ -175,21 +178,26 @@ fn say(image: &str, outcome: &Outcome, output: Output) -> Result<(), Failure> {
 }
 
 fn settings(args: &Args, server: &mut ServerArgs) -> Result<Settings, Failure> {
-    if let Some(file) = &args.place.config {
-        let mut settings = Settings::read(file, server)?;
-        settings.client = args.client.clone().or(settings.client);
-        settings.group = args.group.clone().or(settings.group);
-        return Ok(settings);
+    let (client, group) = (args.client.clone(), args.group.clone());
+    match (&args.place.config, &args.place.to) {
+        (Some(file), None) if args.images.is_empty() && args.channel.is_none() => {
+            let settings = Settings::read(file, server)?;
+            let client = client.or_else(|| settings.client.clone());
+            let group = group.or_else(|| settings.group.clone());
+            Ok(Settings { client, group, ..settings })
+        }
+        (None, Some(folder)) if !args.images.is_empty() => {
+            let channel = args.channel.clone().unwrap_or_else(ChannelName::production);
+            let image = |name: &ImageName| Image::plain(name.clone(), channel.clone());
+            let images = args.images.iter().map(image).collect();
+            let settings = Settings { client, group, folder: folder.clone(), images };
+            settings.check().map_err(Failure::usage)?;
+            Ok(settings)
+        }
+        _ => Err(Failure::usage(
+            "name the images and their folder (NAME --to DIR), or a file that does (--config FILE)",
+        )),
     }
-    let image = |name: &ImageName| Image::plain(name.clone(), args.channel.clone());
-    let settings = Settings {
-        client: args.client.clone(),
-        group: args.group.clone(),
-        folder: args.place.to.clone().unwrap_or_default(),
-        images: args.images.iter().map(image).collect(),
-    };
-    settings.check().map_err(Failure::usage)?;
-    Ok(settings)
 }
 
 #[cfg(test)]

@@ -132,7 +132,7 @@ async fn a_machine_has_what_the_channel_offers(database: Database) {
     let told = machine.round().await;
     assert_eq!(told["answer"], "rollback rolled_back", "{told}");
     assert_eq!(machine.in_use(), Some(2));
-    machine.has_reported(&admin, "rolled_back", 2).await;
+    machine.has_reported(&admin, "applied", 2).await;
 
     // What is withdrawn stays in use: a machine without an image is of no use to anybody.
     admin.delete("/api/v1/images/win7-office/channels/production").await.expecting(200);

@@ -47,7 +47,7 @@ impl RunAfter {
         Some(Self { program, arguments: words, time_limit })
     }
 
-    /// Runs the command to its end, or to the end of its time. Blocks. Its output goes where the agent's goes.
+    /// Runs the command to its end, or to the end of its time. Blocks. Its output goes to standard error.
     pub fn run(&self, told: &Told) -> Result<(), String> {
         let mut command = Command::new(&self.program);
         command
@@ -59,6 +59,8 @@ impl RunAfter {
             .env("IMAGEDEPOT_PATH", &told.path)
             .env("IMAGEDEPOT_ATTEMPT", told.attempt.to_string())
             .stdin(Stdio::null())
+            // The agent's own results are on standard output.
+            .stdout(std::io::stderr())
             // So that it can be ended with all that it has started.
             .process_group(0);
         for secret in SECRETS {

@@ -18,12 +18,20 @@ use crate::client::exit_code::Exit;
 use crate::client::pull::fetch_plan::FetchPlan;
 use crate::client::pull::update_check::{Action, Answer};
 
+/// The reason of an answer that wants a machine to leave a revoked revision.
+const REVOKED: &str = "revision_revoked";
+
+/// The number of times that a command is run which is cut off each time, perhaps because it restarts the machine.
+const MOST_ATTEMPTS: u32 = 5;
+
 /// An image, its folder and its record.
 #[derive(Debug)]
 pub struct KeptImage {
     settings: Image,
     layout: Layout,
     held: Held,
+    /// Set if the change on record was wanted in this round.
+    is_new_change: bool,
 }
 
 /// The outcome of a round.
@@ -35,6 +43,8 @@ pub struct Outcome {
     pub is_new: bool,
     /// The answer of the depot, for people: `update newer_revision`.
     pub answer: String,
+    /// The way in which the command failed.
+    pub failed: Option<String>,
     /// The time until this client's slot.
     pub wait: Duration,
 }
@@ -43,7 +53,7 @@ impl KeptImage {
     pub fn open(settings: Image, folder: &std::path::Path) -> Result<Self, Failure> {
         let layout = Layout::open(folder, settings.name.as_str())?;
         let held = Held::take(layout.root(), settings.name.as_str(), settings.channel.as_str())?;
-        Ok(Self { settings, layout, held })
+        Ok(Self { settings, layout, held, is_new_change: false })
     }
 
     pub fn name(&self) -> &str {
@@ -53,18 +63,25 @@ impl KeptImage {
     /// Checks once, and does what the depot says.
     pub async fn round(&mut self, depot: &Depot) -> Result<Outcome, Failure> {
         let before = self.layout.current();
-        self.finish_change().await?;
-        self.send_report(depot).await?;
-        let answer = self.check(depot).await?;
-        let outcome = (format!("{} {}", word(answer.action), answer.reason), answer.check_after());
+        let mut failed = self.finish_change().await?;
+        self.send_reports(depot).await?;
+        let mut answer = self.check(depot).await?;
         if let Some(plan) = self.wanted(&answer) {
-            self.fetch(depot, plan, answer.action, answer.epoch).await?;
-            self.finish_change().await?;
-            self.send_report(depot).await?;
+            let begun = Instant::now();
+            let bytes = self.bring_here_or_tell(depot, plan).await?;
+            // Fetching may take days: what is wanted now counts, in this window, of this rollout.
+            let again = self.check(depot).await?;
+            if self.wanted(&again).map(|plan| plan.revision) == Some(plan.revision) {
+                self.note_change(plan.revision, &again, bytes, begun.elapsed())?;
+                failed = self.finish_change().await?.or(failed);
+                self.send_reports(depot).await?;
+            }
+            answer = again;
         }
         let revision = self.layout.current();
-        let (answer, wait) = outcome;
-        Ok(Outcome { revision, is_new: revision != before, answer, wait })
+        let wait = answer.check_after();
+        let answer = format!("{} {}", word(answer.action), answer.reason);
+        Ok(Outcome { revision, is_new: revision != before, answer, failed, wait })
     }
 
     async fn check(&mut self, depot: &Depot) -> Result<Answer, Failure> {
@@ -76,7 +93,8 @@ impl KeptImage {
         };
         let at = format_rfc3339_seconds(SystemTime::now()).to_string();
         self.held.record.last_check = Some(LastCheck { at, answer: told, error });
-        self.held.keep()?;
+        // A full disk must not keep the agent from doing what it is told.
+        let _only_shown = self.held.keep();
         asked
     }
 
@@ -89,37 +107,45 @@ impl KeptImage {
         (is_told && is_new && self.held.record.refused != Some(refused)).then_some(plan)
     }
 
-    /// Fetches a revision, unless it is here, and writes down that it is to be used.
-    async fn fetch(
+    /// Fetches a revision, unless it is here, and reports why it cannot be had. Returns the bytes that came over the
+    /// network.
+    async fn bring_here_or_tell(
         &mut self,
         depot: &Depot,
         plan: &FetchPlan,
-        action: Action,
-        epoch: u64,
+    ) -> Result<u64, Failure> {
+        let brought = self.bring_here(depot, plan).await;
+        if let Err(failure) = &brought
+            // A line that breaks says nothing about the revision.
+            && matches!(failure.exit(), Exit::Verification | Exit::Storage)
+        {
+            let report = self.report(plan.revision, Status::Failed);
+            let report = Report { error: Some(failure.to_string()), ..report };
+            self.held.record.add_report(report);
+            // The failure of the fetch is the one to tell.
+            let _kept = self.held.keep();
+            let _sent = self.send_reports(depot).await;
+        }
+        brought
+    }
+
+    /// Writes down that a revision, whose files are all here, is to be used.
+    fn note_change(
+        &mut self,
+        to: u64,
+        answer: &Answer,
+        bytes: u64,
+        took: Duration,
     ) -> Result<(), Failure> {
-        let begun = Instant::now();
-        let bytes = match self.bring_here(depot, plan).await {
-            Ok(bytes) => bytes,
-            Err(failure) => {
-                // A line that breaks says nothing about the revision.
-                if matches!(failure.exit(), Exit::Verification | Exit::Storage) {
-                    let report = self.report(plan.revision, Status::Failed);
-                    self.held.record.report =
-                        Some(Report { error: Some(failure.to_string()), ..report });
-                    self.held.keep()?;
-                    self.send_report(depot).await?;
-                }
-                return Err(failure);
-            }
-        };
+        self.is_new_change = true;
         self.held.record.refused = None;
         self.held.record.change = Some(Change {
             from: self.layout.current(),
-            to: plan.revision,
-            is_rollback: action == Action::Rollback,
-            epoch,
+            to,
+            is_ordered_away: answer.action == Action::Rollback || answer.reason == REVOKED,
+            epoch: answer.epoch,
             bytes,
-            seconds: begun.elapsed().as_secs(),
+            seconds: took.as_secs(),
             run: Run::NotStarted,
         });
         self.held.keep()
@@ -152,31 +178,31 @@ impl KeptImage {
         Ok(fetched)
     }
 
-    /// Does what is left of a change whose files are all here.
-    async fn finish_change(&mut self) -> Result<(), Failure> {
-        let Some(change) = self.held.record.change.clone() else { return Ok(()) };
-        if !self.layout.has(change.to) {
+    /// Does what is left of a change whose files are all here. Returns how its command failed.
+    async fn finish_change(&mut self) -> Result<Option<String>, Failure> {
+        let Some(change) = self.held.record.change.clone() else { return Ok(None) };
+        let is_in_use = self.layout.current() == Some(change.to);
+        if change.run == Run::NotStarted && !is_in_use && !self.is_new_change {
+            // From before a power failure: the next check says if it is still wanted.
             self.held.record.change = None;
-            return self.held.keep();
+            return self.held.keep().map(|()| None);
         }
+        self.is_new_change = false;
         if change.run == Run::NotStarted {
             self.layout.switch_to(change.to)?;
         }
         let error = self.run_command(&change).await?;
-        let status = match (&error, change.is_rollback) {
-            (Some(_), _) => Status::Failed,
-            (None, true) => Status::RolledBack,
-            (None, false) => Status::Applied,
-        };
+        let status = if error.is_some() { Status::Failed } else { Status::Applied };
         if error.is_some() {
             self.go_back_if_asked(&change)?;
         }
         let (bytes, seconds) = (Some(change.bytes), Some(change.seconds));
-        let report = Report { bytes, seconds, error, ..self.report(change.to, status) };
-        self.held.record.report = Some(report);
+        let report = self.report(change.to, status);
+        self.held.record.add_report(Report { bytes, seconds, error: error.clone(), ..report });
         self.held.record.change = None;
         self.held.keep()?;
-        self.remove_old(change.from)
+        self.remove_old(&change)?;
+        Ok(error)
     }
 
     /// Runs the command, unless its end is recorded. Returns how it failed.
@@ -184,7 +210,12 @@ impl KeptImage {
         let attempt = match &change.run {
             Run::Ended { error } => return Ok(error.clone()),
             Run::NotStarted => 1,
-            Run::Started { attempt } => attempt.saturating_add(1),
+            Run::Started { attempt: MOST_ATTEMPTS.. } => {
+                let error = Some(format!("the command was cut off {MOST_ATTEMPTS} times"));
+                self.note_run(Run::Ended { error: error.clone() })?;
+                return Ok(error);
+            }
+            Run::Started { attempt } => attempt + 1,
         };
         let Some(command) = self.settings.run_after.clone() else { return Ok(None) };
         self.note_run(Run::Started { attempt })?;
@@ -210,7 +241,9 @@ impl KeptImage {
     }
 
     fn go_back_if_asked(&mut self, change: &Change) -> Result<(), Failure> {
-        let before = change.from.filter(|revision| self.layout.has(*revision));
+        // Where the depot wants a machine to leave a revision, it leaves it.
+        let leads_back = !change.is_ordered_away;
+        let before = change.from.filter(|revision| leads_back && self.layout.has(*revision));
         if let (IfItFails::GoBack, Some(before)) = (self.settings.if_it_fails, before) {
             self.layout.switch_to(before)?;
             self.held.record.refused = Some(Refused { revision: change.to, epoch: change.epoch });
@@ -218,12 +251,13 @@ impl KeptImage {
         Ok(())
     }
 
-    /// Keeps the revision in use, and of the others so many as are wanted: the one before first, then the newest.
-    fn remove_old(&self, before: Option<u64>) -> Result<(), Failure> {
+    /// Keeps the revision in use, and of the others so many as are wanted: the one before first, then the newest, and one
+    /// that failed last.
+    fn remove_old(&self, change: &Change) -> Result<(), Failure> {
         let current = self.layout.current();
         let mut others = self.layout.revisions();
         others.retain(|revision| Some(*revision) != current);
-        others.sort_by_key(|revision| Some(*revision) != before);
+        others.sort_by_key(|revision| (Some(*revision) != change.from, *revision == change.to));
         others.truncate(self.settings.keep);
         others.extend(current);
         self.layout.keep_only(&others)
@@ -241,17 +275,26 @@ impl KeptImage {
         }
     }
 
-    /// Sends the report that is not acknowledged yet. If the depot cannot be reached, it is sent in the next round.
-    async fn send_report(&mut self, depot: &Depot) -> Result<(), Failure> {
-        let Some(report) = &self.held.record.report else { return Ok(()) };
-        match depot.report(report).await {
-            Err(failure) if failure.exit() == Exit::Unreachable => return Ok(()),
-            Err(failure) => depot.note(&format!("a report was refused: {failure}")),
-            Ok(()) => {}
+    /// Sends the reports that are not acknowledged yet, in their order. Those that the depot cannot take now are sent in a
+    /// later round; those that it will never take are given up.
+    async fn send_reports(&mut self, depot: &Depot) -> Result<(), Failure> {
+        while let Some(report) = self.held.record.reports.first() {
+            match depot.report(report).await {
+                Ok(()) => {}
+                Err(failure) if is_final(&failure) => {
+                    depot.note(&format!("a report was refused: {failure}"));
+                }
+                Err(_) => return Ok(()),
+            }
+            self.held.record.reports.remove(0);
+            self.held.keep()?;
         }
-        self.held.record.report = None;
-        self.held.keep()
+        Ok(())
     }
+}
+
+fn is_final(failure: &Failure) -> bool {
+    matches!(failure.exit(), Exit::Usage | Exit::NotFound | Exit::Conflict)
 }
 
 /// Returns the API's word for an action.

@@ -25,8 +25,21 @@ pub struct Record {
     pub change: Option<Change>,
     /// A revision that is not tried again while the assignment stays the same.
     pub refused: Option<Refused>,
-    /// The report that the depot has not acknowledged yet.
-    pub report: Option<Report>,
+    /// The reports that the depot has not acknowledged yet, the oldest first.
+    pub reports: Vec<Report>,
+}
+
+/// The number of reports that wait for a depot that is away.
+const MOST_REPORTS: usize = 20;
+
+impl Record {
+    /// Adds a report. The oldest one goes if there are too many.
+    pub fn add_report(&mut self, report: Report) {
+        if self.reports.len() >= MOST_REPORTS {
+            self.reports.remove(0);
+        }
+        self.reports.push(report);
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -42,8 +55,8 @@ pub struct LastCheck {
 pub struct Change {
     pub from: Option<u64>,
     pub to: u64,
-    /// The depot wanted an earlier revision.
-    pub is_rollback: bool,
+    /// The depot wants this machine to leave the revision before: it goes back, or was revoked.
+    pub is_ordered_away: bool,
     pub epoch: u64,
     pub bytes: u64,
     pub seconds: u64,
@@ -89,7 +102,6 @@ pub enum Status {
     Downloading,
     Applied,
     Failed,
-    RolledBack,
 }
 
 /// The record, held by this agent.
@@ -100,8 +112,7 @@ pub struct Held {
 }
 
 impl Held {
-    /// Takes the record of an image's folder. A channel that differs from the one before begins anew, with the revision
-    /// that is there.
+    /// Takes the record of an image's folder. In another channel than before, a revision that failed is tried again.
     pub fn take(folder: &Path, image: &str, channel: &str) -> Result<Self, Failure> {
         let place = Place::open(folder, NAME)
             .map_err(|error| Failure::local("write", folder, &error))?
@@ -109,12 +120,12 @@ impl Held {
                 let words = format!("another agent keeps {} up to date", folder.display());
                 Failure::new(Exit::Conflict, words)
             })?;
-        let known = place.read::<Record>().filter(|record| record.channel == channel);
-        let record = known.unwrap_or_else(|| Record {
-            image: image.to_owned(),
-            channel: channel.to_owned(),
-            ..Record::default()
-        });
+        let mut record = place.read::<Record>().unwrap_or_default();
+        if record.channel != channel {
+            record.refused = None;
+        }
+        image.clone_into(&mut record.image);
+        channel.clone_into(&mut record.channel);
         Ok(Self { place, record })
     }
 

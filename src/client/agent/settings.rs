@@ -20,6 +20,8 @@ const KEPT: usize = 1;
 /// The time limit of a command.
 const TIME_LIMIT: Duration = Duration::from_mins(10);
 
+const LONGEST_LIMIT: Duration = Duration::from_hours(24);
+
 /// The settings of an agent.
 #[derive(Debug)]
 pub struct Settings {
@@ -145,6 +147,9 @@ impl ImageTable {
     fn image(self) -> Result<Image, String> {
         let limit = match self.run_time_limit.as_deref().map(humantime::parse_duration) {
             None => TIME_LIMIT,
+            Some(Ok(limit)) if limit.is_zero() || limit > LONGEST_LIMIT => {
+                return Err("run_time_limit must be above 0 and at most a day".to_owned());
+            }
             Some(Ok(limit)) => limit,
             Some(Err(error)) => return Err(format!("run_time_limit: {error}")),
         };

@@ -21,11 +21,11 @@ use crate::client::table::Column;
 #[derive(Debug, Clone, clap::Args)]
 pub struct Args {
     /// Folder of the images
-    #[arg(long, value_name = "DIR", value_parser = folder(), required_unless_present = "config")]
+    #[arg(long, value_name = "DIR", value_parser = folder())]
     to: Option<PathBuf>,
 
     /// Settings of the agent, which name the folder
-    #[arg(id = "config", long, value_name = "FILE", conflicts_with = "to")]
+    #[arg(id = "config", long, value_name = "FILE")]
     config: Option<PathBuf>,
 
     /// A table for people or JSON for scripts
@@ -43,9 +43,10 @@ const COLUMNS: [Column; 6] = [
 ];
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let folder = match &args.config {
-        Some(file) => Settings::read(file, &mut ServerArgs::default())?.folder,
-        None => args.to.clone().unwrap_or_default(),
+    let folder = match (&args.to, &args.config) {
+        (Some(folder), _) => folder.clone(),
+        (None, Some(file)) => Settings::read(file, &mut ServerArgs::default())?.folder,
+        (None, None) => return Err(Failure::usage("name the folder of the images: --to DIR")),
     };
     let items = images_in(&folder)?;
     if items.is_empty() {
@@ -60,17 +61,29 @@ fn images_in(folder: &Path) -> Result<Vec<Value>, Failure> {
     let mut items = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let Ok(bytes) = fs::read(path_in(&path)) else { continue };
-        let Ok(record) = serde_json::from_slice::<Record>(&bytes) else { continue };
-        items.push(document(&path, &record));
+        let record = path_in(&path);
+        match fs::read(&record) {
+            Ok(bytes) => {
+                let known: Record = serde_json::from_slice(&bytes)
+                    .map_err(|error| Failure::unreadable("record", error))?;
+                items.push(document(&path, &known));
+            }
+            Err(error) if is_absent(&error) => {}
+            Err(error) => return Err(Failure::local("read", &record, &error)),
+        }
     }
     items.sort_by(|one, other| one["image"].as_str().cmp(&other["image"].as_str()));
     Ok(items)
 }
 
+/// Other files and folders may lie there, too.
+fn is_absent(error: &std::io::Error) -> bool {
+    matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
+}
+
 fn document(folder: &Path, record: &Record) -> Value {
     let layout = Layout::at(folder);
-    let doing = match (&record.change, &record.report, &record.refused) {
+    let doing = match (&record.change, record.reports.first(), &record.refused) {
         (Some(change), ..) => format!("changing to revision {}", change.to),
         (None, Some(_), _) => "has a report to send".to_owned(),
         (None, None, Some(refused)) => format!("went back from revision {}", refused.revision),

@@ -64,7 +64,9 @@ pub fn begin(
     plan: &Plan,
     seeds: Vec<ReadSeed>,
 ) -> Result<Assembly, Failure> {
-    let part = Assembled::open(folder, name, list.size())?;
+    let is_data = |chunk: &&Chunk| matches!(chunk.content, Content::Data(_));
+    let data = list.chunks().iter().filter(is_data).map(|chunk| chunk.length).sum();
+    let part = Assembled::open(folder, name, data)?;
     let steps = plan.steps().to_vec();
     let (next, done, sha) = (0, 0, Sha256::new());
     let mut assembly = Assembly { part, list, steps, seeds, next, done, sha };

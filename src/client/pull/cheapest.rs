@@ -96,7 +96,10 @@ async fn fetch_missing(
 /// A failure of an attempt that saves bytes is no failure of the pull: the whole file may be had all the same.
 fn outcome(attempt: Result<Attempt, Failure>) -> Result<Attempt, Failure> {
     match attempt {
-        Err(failure) if matches!(failure.exit(), Exit::Conflict | Exit::Interrupted) => {
+        // A server that is away is away for the whole file, too: what this attempt has is gone on with.
+        Err(failure)
+            if matches!(failure.exit(), Exit::Conflict | Exit::Interrupted | Exit::Unreachable) =>
+        {
             Err(failure)
         }
         Err(failure) => Ok(Attempt::InVain { reason: failure.to_string(), fetched: 0 }),

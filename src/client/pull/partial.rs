@@ -9,6 +9,7 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use bytes::Bytes;
@@ -161,6 +162,9 @@ impl Partial {
     }
 }
 
+/// The unit in which the system counts a file's room on the disk, in bytes.
+const BLOCK: u64 = 512;
+
 /// An incomplete file that is put together from what is here and from ranges: in `NAME.partial`, too. What it has is
 /// verified by whoever puts it together.
 #[derive(Debug)]
@@ -171,15 +175,16 @@ pub struct Assembled {
 }
 
 impl Assembled {
-    /// Opens the file, which may have bytes of an earlier attempt of either kind.
-    pub fn open(folder: &Path, name: &str, size: u64) -> Result<Self, Failure> {
+    /// Opens the file, which may have bytes of an earlier attempt of either kind. It is going to take this much room on the
+    /// disk: holes take none.
+    pub fn open(folder: &Path, name: &str, room: u64) -> Result<Self, Failure> {
         let file = open_locked(&folder.join(format!("{name}.partial")))?;
         let assembled = Self { folder: folder.to_owned(), name: name.to_owned(), file };
         // Its bytes are not those of a download any more.
         let sidecar = folder.join(format!("{name}.partial.etag"));
         remove_if_there(&sidecar).map_err(|error| Failure::local("remove", &sidecar, &error))?;
-        let there = assembled.file.metadata().map_or(0, |about| about.len());
-        let needed = size.saturating_sub(there);
+        let there = assembled.file.metadata().map_or(0, |about| about.blocks() * BLOCK);
+        let needed = room.saturating_sub(there);
         check_disk_space(&assembled.file, folder, &assembled.path(), needed)?;
         Ok(assembled)
     }

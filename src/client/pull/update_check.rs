@@ -10,6 +10,10 @@ use super::fetch_plan::{FetchPlan, PlannedDelta, PlannedFile, digest, name_in};
 use crate::client::error::Failure;
 use crate::model::ClientId;
 
+/// The bounds of the time between two checks, whatever an answer says.
+const SHORTEST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_hours(1);
+
 /// A question to the update check.
 #[derive(Debug, Clone, Copy)]
 pub struct Asked<'a> {
@@ -45,8 +49,8 @@ pub struct Answer {
 
 impl Answer {
     /// Returns the time until this client's slot.
-    pub const fn check_after(&self) -> Duration {
-        Duration::from_secs(self.check_after_seconds)
+    pub fn check_after(&self) -> Duration {
+        Duration::from_secs(self.check_after_seconds).clamp(SHORTEST_WAIT, LONGEST_WAIT)
     }
 }
 

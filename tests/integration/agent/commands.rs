@@ -40,7 +40,9 @@ async fn a_failure_is_reported_and_leads_back_if_that_is_asked() {
     }
     admin.promote("win7-office", "production", 2).await.expecting(200);
     for (machine, revision) in [(&stays, 2), (&goes_back, 1)] {
-        machine.round().await;
+        let failed = run(machine.once(&[])).await;
+        assert_eq!(failed.code, 1, "{}", failed.stderr);
+        assert!(failed.stderr.contains("exit status: 1"), "{}", failed.stderr);
         assert_eq!(machine.in_use(), Some(revision), "{}", machine.name);
         let report = machine.has_reported(&admin, "failed", 2).await;
         let error = report["error"].as_str().expect("an error");
@@ -61,7 +63,7 @@ async fn a_command_that_takes_too_long_has_failed() {
     let depot = depot(Database::Sqlite, 1).await;
     let slow = "run_after = [\"sleep\", \"60\"]\nrun_time_limit = \"1s\"";
     let machine = Machine::with_settings(&depot, "pc-1", slow);
-    run(machine.once(&[])).await.successful();
+    assert_eq!(run(machine.once(&[])).await.code, 1);
     let report = machine.has_reported(&depot.admin(), "failed", 1).await;
     assert!(report["error"].as_str().expect("an error").contains("did not end within 1 s"));
     assert_eq!(machine.in_use(), Some(1));

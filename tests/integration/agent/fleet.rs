@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Machine, depot};
 use crate::harness::actions::assignment_path;
+use crate::harness::command::run;
 use crate::harness::{Database, Person};
 
 /// The channel of an agent.
@@ -41,7 +42,7 @@ async fn machines_follow_tests_steps_halts_and_rollbacks() {
     pilot.round_with(PILOT).await;
     assert_eq!(pilot.in_use(), Some(2));
     assert_eq!(other.round().await["answer"], "hold held_by_rollout");
-    failing.round_with(PILOT).await;
+    assert_eq!(run(failing.once(PILOT)).await.code, 1);
     let assigned = admin.assignment("win7-office", "production").await;
     assert_eq!(assigned["rollout"]["state"], "halted", "{assigned}");
 

@@ -6,7 +6,7 @@ use crate::harness::{Database, is_long_run, sample};
 
 #[tokio::test]
 async fn a_killed_agent_goes_on_and_runs_no_finished_command_twice() {
-    let (updates, kills) = if is_long_run() { (20, 100) } else { (4, 12) };
+    let (updates, kills) = if is_long_run() { (25, 100) } else { (4, 12) };
     let depot = depot(Database::Sqlite, updates).await;
     let admin = depot.admin();
     let log = depot.scratch().join("runs");
@@ -23,7 +23,8 @@ async fn a_killed_agent_goes_on_and_runs_no_finished_command_twice() {
             killed += u64::from(!ended);
             // Whatever is in use is whole, and is what was offered before or now.
             let in_use = machine.in_use();
-            assert!([None, Some(revision), Some(revision - 1)].contains(&in_use), "{in_use:?}");
+            let before = Some(revision - 1).filter(|before| *before > 0);
+            assert!(in_use == Some(revision) || in_use == before, "{in_use:?}");
             let names = machine.names();
             assert!(names.iter().all(|name| !name.contains("partial")), "{names:?}");
         }
