@@ -2,9 +2,10 @@
 //! HTTP; `verify` checks files on a disk, and `delta` makes others from them.
 //!
 //! Reading order: [`push`], [`pull`] and [`prestage`] are the commands, each written from top to bottom, and [`verify`]
-//! checks a kit that [`prestage`] made, wherever it was copied to, or a tree by its signed metadata (`trust`). [`agent`] pulls by itself. [`simulate`] is a fleet of clients that loads a
-//! server. [`offline`] has the keys that are kept away from every server. [`daily`] has the commands that move no bytes, one file for each noun. [`connection`] reaches the server
-//! (address and [`credentials`], [`retry`]). A command that cannot be done ends in a [`Failure`], which knows its
+//! checks a kit that [`prestage`] made, wherever it was copied to, or a tree by its signed metadata (`trust`). [`agent`]
+//! pulls by itself. [`simulate`] is a fleet of clients that loads a server. [`offline`] has the keys that are kept away
+//! from every server. [`daily`] has the commands that move no bytes, one file for each noun. [`connection`] reaches the
+//! server (address and [`credentials`], [`retry`]). A command that cannot be done ends in a [`Failure`], which knows its
 //! [`Exit`] code. [`progress`], [`output`] and [`table`] are what the user or the script sees.
 //!
 //! This module uses the server's public API only: curl can do everything that `push` does. Of the other modules it uses

@@ -189,7 +189,7 @@ async fn a_revision_that_was_damaged_here_is_fetched_again() {
 }
 
 #[tokio::test]
-async fn a_depot_that_is_away_changes_nothing_and_reports_wait_for_it() {
+async fn a_depot_that_is_away_changes_nothing() {
     let mut depot = depot(Database::Sqlite, 2).await;
     let machine = Machine::new(&depot, "pc-1");
     machine.round().await;
@@ -202,6 +202,28 @@ async fn a_depot_that_is_away_changes_nothing_and_reports_wait_for_it() {
     depot.server.restart().await;
     machine.round().await;
     assert_eq!(status_of(&machine.image())["last_check"]["error"], Value::Null);
+}
+
+#[tokio::test]
+async fn a_report_waits_for_a_depot_that_is_away() {
+    let mut depot = depot(Database::Sqlite, 1).await;
+    let machine = Machine::with_settings(&depot, "pc-1", "run_after = [\"sleep\", \"4\"]");
+    let agent = run(machine.once(&[]));
+    let going_away = async {
+        eventually("the command runs", || async {
+            let record = std::fs::read_to_string(machine.image().join(".agent.json")).ok()?;
+            record.contains("\"started\"").then_some(())
+        })
+        .await;
+        depot.server.stop().await;
+    };
+    let (ended, ()) = tokio::join!(agent, going_away);
+    ended.successful();
+    assert_eq!(status_of(&machine.image())["reports"][0]["status"], "applied");
+    depot.server.start_again().await;
+    machine.round().await;
+    machine.has_reported(&depot.admin(), "applied", 1).await;
+    assert_eq!(status_of(&machine.image())["reports"], json!([]));
 }
 
 fn status_of(folder: &Path) -> Value {

@@ -209,8 +209,7 @@ impl Recorder {
     /// same order.
     pub(super) fn take(&self) -> Taken<'_> {
         let taken = self.shards().map(|mut shard| std::mem::take(&mut shard.noted));
-        let mut rows: Vec<(Key, Noted)> = taken.flatten().collect();
-        rows.sort_by_cached_key(|(key, _)| (key.client.key(), key.image, key.channel));
+        let rows = in_order(taken.flatten());
         let oldest = rows.iter().map(|(_, noted)| noted.first).min();
         self.writing_since.store(oldest.unwrap_or(0), Ordering::Relaxed);
         Taken { recorder: self, rows, written: 0, is_all: true }
@@ -219,9 +218,7 @@ impl Recorder {
     /// Takes what waits of these clients alone, in the same order.
     pub(super) fn take_of(&self, keys: impl Iterator<Item = Key>) -> Taken<'_> {
         let taken = keys.filter_map(|key| self.shard(&key.client).noted.remove_entry(&key));
-        let mut rows: Vec<(Key, Noted)> = taken.collect();
-        rows.sort_by_cached_key(|(key, _)| (key.client.key(), key.image, key.channel));
-        Taken { recorder: self, rows, written: 0, is_all: false }
+        Taken { recorder: self, rows: in_order(taken), written: 0, is_all: false }
     }
 
     /// Puts a check back that could not be written.
@@ -248,12 +245,18 @@ impl Recorder {
     }
 }
 
+fn in_order(taken: impl Iterator<Item = (Key, Noted)>) -> Vec<(Key, Noted)> {
+    let mut rows: Vec<_> = taken.collect();
+    rows.sort_by_cached_key(|(key, _)| (key.client.key(), key.image, key.channel));
+    rows
+}
+
 /// Checks that are being written. Those that are not written when this is dropped wait again.
 pub(super) struct Taken<'a> {
     recorder: &'a Recorder,
     rows: Vec<(Key, Noted)>,
     written: usize,
-    /// Set if nothing older waits elsewhere.
+    /// Set if these were all that waited. `writing_since` is then the time of the oldest of them.
     is_all: bool,
 }
 

@@ -122,6 +122,10 @@ impl Catalog {
         });
         self.write_checks_of(reporters).await?;
         let mut tx = self.db.write().await?;
+        // A report that is taken while the catalog moves would be missing at its new place.
+        if let Some(why) = tx.frozen().await? {
+            return Err(StorageError::Frozen(why).into());
+        }
         // In one order on every server, so that two transactions never wait for each other's rows.
         let mut order: Vec<usize> = (0..reports.len()).collect();
         order.sort_by_key(|at| {

@@ -40,7 +40,7 @@ impl Layout {
         Ok(Self { root })
     }
 
-    /// The folder of an image, to be looked at alone.
+    /// Returns the folder of an image that is only looked at.
     pub fn at(root: &Path) -> Self {
         Self { root: root.to_owned() }
     }

@@ -1,5 +1,6 @@
 //! Fetches a file in the way that takes the fewest bytes: a delta from what is here, the chunks that are missing, or the
-//! whole. Whatever goes wrong with the first two ends in the whole file, and the user is told.
+//! whole. Whatever goes wrong with the first two ends in the whole file, and the user is told; but if the server is away,
+//! the pull ends, and the next one goes on with what is here.
 
 use std::path::{Path, PathBuf};
 
