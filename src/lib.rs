@@ -23,6 +23,7 @@ pub mod delta;
 pub mod file_system;
 pub mod model;
 pub mod prestage;
+pub mod rollout;
 #[cfg(feature = "server")]
 pub mod server;
 #[cfg(feature = "server")]

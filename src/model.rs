@@ -21,7 +21,6 @@ pub mod certificate;
 pub mod certificate_mapping;
 #[cfg(feature = "server")]
 pub mod channel;
-#[cfg(feature = "server")]
 pub mod client_pattern;
 #[cfg(feature = "server")]
 pub mod client_record;
@@ -46,7 +45,6 @@ pub mod name;
 pub mod networks;
 #[cfg(feature = "server")]
 pub mod part;
-#[cfg(feature = "server")]
 pub mod pattern;
 pub mod pem;
 #[cfg(feature = "server")]
@@ -58,7 +56,6 @@ pub mod program;
 pub mod promotion;
 #[cfg(feature = "server")]
 pub mod publication;
-#[cfg(feature = "server")]
 pub mod refusal;
 #[cfg(feature = "server")]
 pub mod replica;
@@ -66,7 +63,6 @@ pub mod replica;
 pub mod report;
 #[cfg(feature = "server")]
 pub mod revision;
-#[cfg(feature = "server")]
 pub mod rollout;
 #[cfg(feature = "server")]
 pub(crate) mod row;
@@ -84,11 +80,13 @@ pub mod upload;
 #[cfg(feature = "server")]
 pub mod webhook;
 
+pub use client_pattern::ClientPattern;
 pub use digest::Digest;
 pub use name::{
     AccountName, ChannelName, ClientGroup, ClientId, ImageName, InvalidName, MappingName,
     TokenName, WebhookName,
 };
+pub use rollout::Rollout;
 
 #[cfg(feature = "server")]
 pub use self::{
@@ -98,7 +96,6 @@ pub use self::{
     certificate::Certificate,
     certificate_mapping::CertificateMapping,
     channel::{Channel, ReadAccess},
-    client_pattern::ClientPattern,
     client_record::{ClientCheck, ClientFilter, ClientRecord, IdPattern, RecordPlace},
     clock::{Clock, Ids},
     event::{Event, EventType, EventTypes},
@@ -112,7 +109,6 @@ pub use self::{
     publication::{FilePattern, Publication, PublicationState},
     report::ReportStatus,
     revision::{Blob, BlobState, File, Revision, RevisionState},
-    rollout::Rollout,
     scrub::{Coverage, DamagedFile, StoredBlob},
     token::{ApiToken, SigningKey, TokenFilter},
     transfer_file::{TransferFile, TransferKind, TransferState},

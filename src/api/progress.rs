@@ -14,10 +14,10 @@ use super::conventions::problem::{Problem, ReadRefusals};
 use super::depot::Depot;
 use crate::access::permission::Read;
 use crate::catalog::fleet::progress::{Counts, Progress, RevisionClients};
-use crate::catalog::rollout::{Schedule, State};
 use crate::model::promotion::ReportedFailure;
 use crate::model::rollout::Share;
 use crate::model::{ChannelName, ImageName};
+use crate::rollout::{Schedule, State};
 use crate::storage::ProgressPoint;
 
 /// The progress of the promotion in force, by the clients on record.

@@ -12,8 +12,8 @@ use super::conventions::sample;
 use super::depot::Depot;
 use super::scrub::share;
 use crate::access::permission::Read;
-use crate::catalog::rollout::opening::time_zone_release;
 use crate::model::{Backup, Part, PartState, program};
+use crate::rollout::opening::time_zone_release;
 use crate::storage::db::newest_schema;
 use crate::upkeep::status::{Backlog, Figures};
 

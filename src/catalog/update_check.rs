@@ -2,15 +2,13 @@
 //! time, without a database.
 //!
 //! [`rules`] has the rules in their order: the first one that decides chooses the verdict, and [`decide`] turns that
-//! into the answer. [`explain`] shows every rule that was weighed. [`slot`] says when the client asks again, and
-//! [`load`] how a server protects itself from too many questions.
+//! into the answer. [`explain`] shows every rule that was weighed. [`load`] is how a server protects itself from too many questions.
 
 mod answer;
 mod case;
 pub mod explain;
 pub mod load;
 pub mod rules;
-pub mod slot;
 #[cfg(test)]
 pub(super) mod tests;
 mod verdict;

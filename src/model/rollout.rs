@@ -10,12 +10,16 @@ mod share;
 mod step;
 mod window;
 
+#[cfg(feature = "server")]
 use std::borrow::Cow;
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+#[cfg(feature = "server")]
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{RefOr, Schema},
+};
 
 use self::limits::{MOST_PARTS, at_most};
 pub use self::share::{Bucket, Share};
@@ -53,14 +57,15 @@ pub struct Rollout {
 }
 
 /// The rule by which failures that clients report stop a rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(ToSchema))]
 #[serde(deny_unknown_fields)]
 pub struct HaltRule {
     /// The rollout stops when more than this share of the clients that reported an end have failed.
     pub failures_percent: Share,
     /// The number of clients that must have reported an end before the rule applies.
     #[serde(default = "usual_number_of_reports")]
-    #[schema(value_type = u32, minimum = 1, default = 20)]
+    #[cfg_attr(feature = "server", schema(value_type = u32, minimum = 1, default = 20))]
     pub at_least: std::num::NonZeroU32,
 }
 
@@ -69,9 +74,10 @@ fn usual_number_of_reports() -> std::num::NonZeroU32 {
 }
 
 /// The form of a rollout in requests, answers and rows.
-#[derive(Debug, Clone, Default, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(as = Rollout, example = json!({"steps": [{"percent": 100, "groups": ["pilot-*"]}, {"percent": 5}, {"percent": 25, "after": "24h"}, {"percent": 100, "after": "72h"}]}))]
+#[cfg_attr(feature = "server", schema(as = Rollout, example = json!({"steps": [{"percent": 100, "groups": ["pilot-*"]}, {"percent": 5}, {"percent": 25, "after": "24h"}, {"percent": 100, "after": "72h"}]})))]
 pub struct RolloutFields {
     /// The share of clients that are offered the revision, in percent, in steps of 0.01; 100 if neither it nor `steps`
     /// is given.
@@ -79,18 +85,18 @@ pub struct RolloutFields {
     percent: Option<Share>,
     /// The share as it grows with time, instead of `percent`. It never falls.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schema(min_items = 1, max_items = 100)]
+    #[cfg_attr(feature = "server", schema(min_items = 1, max_items = 100))]
     steps: Option<Vec<Step>>,
     /// The time before which only canaries are offered the revision. Steps count from it, otherwise from the promotion.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     start: Option<DateTime<Utc>>,
     /// The times of the week at which clients are offered the revision; at any time if omitted.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(max_items = 100)]
+    #[cfg_attr(feature = "server", schema(max_items = 100))]
     windows: Vec<Window>,
     /// The clients that are offered the revision before all others: ids, in which `*` stands for any characters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>, max_items = 1000)]
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>, max_items = 1000))]
     canaries: Vec<ClientPattern>,
     /// True while a person has stopped the rollout.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
@@ -99,12 +105,14 @@ pub struct RolloutFields {
     halt: Option<HaltRule>,
 }
 
+#[cfg(feature = "server")]
 impl PartialSchema for Rollout {
     fn schema() -> RefOr<Schema> {
         RolloutFields::schema()
     }
 }
 
+#[cfg(feature = "server")]
 impl ToSchema for Rollout {
     fn name() -> Cow<'static, str> {
         RolloutFields::name()

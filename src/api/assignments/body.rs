@@ -9,10 +9,10 @@ use crate::api::conventions::sample;
 use crate::catalog::fleet::forecast::Forecast;
 use crate::catalog::promotion::Pending;
 use crate::catalog::rollout::warnings::warnings;
-use crate::catalog::rollout::{Schedule, State};
 use crate::model::replica::Reach;
 use crate::model::rollout::Share;
 use crate::model::{Assignment, ChannelName, ClientTerms, Halted, ImageName, Promotion, Rollout};
+use crate::rollout::{Schedule, State};
 
 /// The progress of publishing an assignment in the tree.
 #[derive(Debug, Clone, Copy, Serialize, ToSchema)]

@@ -11,9 +11,9 @@ use crate::api::depot::Depot;
 use crate::catalog::snapshot::ImageOffer;
 use crate::catalog::update_check;
 use crate::catalog::update_check::load::Load;
-use crate::catalog::update_check::slot::seconds_until_slot;
 use crate::catalog::{Error, Snapshot};
 use crate::model::{Channel, ClientGroup, ClientId, ImageName};
+use crate::rollout::slot::seconds_until_slot;
 
 /// The question of a client.
 #[derive(Debug, Deserialize, ToSchema, IntoParams)]

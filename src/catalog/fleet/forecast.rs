@@ -5,9 +5,9 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::catalog::rollout::Schedule;
 use crate::catalog::{Catalog, Result};
 use crate::model::{ClientGroup, Promotion};
+use crate::rollout::Schedule;
 
 /// The expected state of a rollout from one step on.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]

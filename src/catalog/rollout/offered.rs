@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Schedule;
-use super::bucket::bucket;
 use crate::model::{ClientGroup, ClientId, Promotion};
+use crate::rollout::Schedule;
+use crate::rollout::bucket::bucket;
 
 /// Reports whether the promotion may have offered its revision to the client up to a moment. Windows and stops are left
 /// out: they were open, or had not begun, at some time.

@@ -6,12 +6,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::Schedule;
 use crate::catalog::audit::Entry;
 use crate::catalog::channel::locked_channel;
 use crate::catalog::image::locked_image;
 use crate::catalog::{Actor, Catalog, Result};
 use crate::model::{ChannelName, ImageName, Promotion};
+use crate::rollout::Schedule;
 use crate::storage::{Change, Tx};
 
 /// The interval at which a server looks for steps that have come.

@@ -3,10 +3,9 @@
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
-use super::Schedule;
-use super::opening;
 use crate::model::Promotion;
 use crate::model::rollout::{Pace, Share};
+use crate::rollout::{Schedule, opening};
 
 /// Returns the warnings about a promotion's terms at a moment, as sentences.
 pub fn warnings(promotion: &Promotion, now: DateTime<Utc>) -> Vec<String> {

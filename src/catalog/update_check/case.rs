@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::catalog::rollout::Schedule;
-use crate::catalog::rollout::bucket::bucket;
 use crate::catalog::snapshot::{ImageOffer, Offer, Standing};
 use crate::model::rollout::Bucket;
 use crate::model::{ChannelName, ClientGroup, ClientId, Promotion};
+use crate::rollout::Schedule;
+use crate::rollout::bucket::bucket;
 
 /// The question of a client.
 #[derive(Debug, Clone, Copy)]

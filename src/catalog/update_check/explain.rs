@@ -8,10 +8,10 @@ use super::answer::{Action, Decision, Reason};
 use super::case::{Case, Question};
 use super::rules::{Rule, Verdict, Weighed};
 
-use crate::catalog::rollout::opening;
 use crate::catalog::snapshot::ImageOffer;
 use crate::model::ChannelName;
 use crate::model::rollout::{Bucket, Share};
+use crate::rollout::opening;
 
 /// The outcome of weighing a rule.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

@@ -5,8 +5,8 @@ use utoipa::ToSchema;
 
 use super::answer::{Action, Reason};
 use super::case::Case;
-use crate::catalog::rollout::opening;
 use crate::catalog::snapshot::{OfferedRevision, Standing};
+use crate::rollout::opening;
 
 /// A rule of the update check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]

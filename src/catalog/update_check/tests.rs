@@ -9,13 +9,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::explain::{Outcome, explain};
-use super::slot::seconds_until_slot;
 use super::*;
 use crate::catalog::snapshot::{Offer, OfferedPath, OfferedRevision, PreviousOffer};
 use crate::model::promotion::Progress;
 use crate::model::{
     ClientId, Digest, FileRole, Halted, OfferedImage, Promotion, PromotionKind, Terms,
 };
+use crate::rollout::slot::seconds_until_slot;
 
 const CHANNEL: &str = "production";
 

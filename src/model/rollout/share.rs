@@ -4,9 +4,14 @@ use std::fmt;
 
 use serde::de::{self, Deserializer, Visitor};
 use serde::{Deserialize, Serialize, Serializer};
-use utoipa::openapi::schema::{Object, ObjectBuilder, Type};
-use utoipa::openapi::{RefOr, Schema};
-use utoipa::{PartialSchema, ToSchema};
+#[cfg(feature = "server")]
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr, Schema,
+        schema::{Object, ObjectBuilder, Type},
+    },
+};
 
 /// A share in hundredths of a percent, from 0 to 10,000. In JSON it is a number of percent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,8 +21,9 @@ pub struct Share(u16);
 pub const BUCKETS: u16 = 10_000;
 
 /// The place of a client in a rollout, from 0 to 9,999. The clients with the lowest places come first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
-#[schema(value_type = u16, maximum = 9999)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[cfg_attr(feature = "server", derive(ToSchema))]
+#[cfg_attr(feature = "server", schema(value_type = u16, maximum = 9999))]
 pub struct Bucket(u16);
 
 impl Bucket {
@@ -125,6 +131,7 @@ impl Visitor<'_> for Percent {
     }
 }
 
+#[cfg(feature = "server")]
 impl PartialSchema for Share {
     fn schema() -> RefOr<Schema> {
         let number: Object = ObjectBuilder::new()
@@ -137,6 +144,7 @@ impl PartialSchema for Share {
     }
 }
 
+#[cfg(feature = "server")]
 impl ToSchema for Share {}
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The steps in which a share grows.
 
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "server")]
 use utoipa::ToSchema;
 
 use super::delay;
@@ -10,18 +11,19 @@ use crate::model::ClientPattern;
 use crate::model::refusal::Refusal;
 
 /// A share that applies some time after the rollout's start.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(ToSchema))]
 #[serde(deny_unknown_fields)]
-#[schema(as = RolloutStep)]
+#[cfg_attr(feature = "server", schema(as = RolloutStep))]
 pub struct Step {
     pub percent: Share,
     /// The time after the start, such as `24h`; none for a step that applies from the start on.
     #[serde(default, skip_serializing_if = "delay::is_zero", with = "delay")]
-    #[schema(value_type = String, example = "24h")]
+    #[cfg_attr(feature = "server", schema(value_type = String, example = "24h"))]
     pub after: std::time::Duration,
     /// The groups that the step speaks for; for all clients if omitted. `*` stands for any characters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schema(value_type = Vec<String>, max_items = 100)]
+    #[cfg_attr(feature = "server", schema(value_type = Vec<String>, max_items = 100))]
     pub groups: Vec<ClientPattern>,
 }
 

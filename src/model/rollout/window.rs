@@ -4,14 +4,16 @@ use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+#[cfg(feature = "server")]
 use utoipa::ToSchema;
 
 use crate::model::refusal::Refusal;
 
 /// A day of the week.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(ToSchema))]
 #[serde(rename_all = "snake_case")]
-#[schema(as = DayOfWeek)]
+#[cfg_attr(feature = "server", schema(as = DayOfWeek))]
 pub enum Weekday {
     Mon,
     Tue,
@@ -28,21 +30,22 @@ impl Weekday {
 }
 
 /// Hours on certain days of the week.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(ToSchema))]
 #[serde(try_from = "WindowFields")]
-#[schema(as = RolloutWindow)]
+#[cfg_attr(feature = "server", schema(as = RolloutWindow))]
 pub struct Window {
     /// The days on which the window begins.
-    #[schema(min_items = 1)]
+    #[cfg_attr(feature = "server", schema(min_items = 1))]
     pub days: Vec<Weekday>,
     /// The time of day at which it begins.
-    #[schema(value_type = String, example = "22:00")]
+    #[cfg_attr(feature = "server", schema(value_type = String, example = "22:00"))]
     pub from: TimeOfDay,
     /// The time of day at which it ends. If it is not after `from`, the window ends on the next day.
-    #[schema(value_type = String, example = "05:00")]
+    #[cfg_attr(feature = "server", schema(value_type = String, example = "05:00"))]
     pub to: TimeOfDay,
     /// The IANA name of the time zone.
-    #[schema(value_type = String, example = "Europe/Berlin")]
+    #[cfg_attr(feature = "server", schema(value_type = String, example = "Europe/Berlin"))]
     pub zone: ZoneName,
 }
 

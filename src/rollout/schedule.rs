@@ -2,16 +2,20 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+#[cfg(feature = "server")]
 use utoipa::ToSchema;
 
 use super::opening;
+#[cfg(feature = "server")]
+use crate::model::Promotion;
 use crate::model::rollout::{Pace, Share, Step};
-use crate::model::{ClientGroup, Promotion, Rollout};
+use crate::model::{ClientGroup, Rollout};
 
 /// The state of a rollout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "server", derive(ToSchema))]
 #[serde(rename_all = "snake_case")]
-#[schema(as = RolloutState)]
+#[cfg_attr(feature = "server", schema(as = RolloutState))]
 pub enum State {
     /// Its start has not come yet.
     Scheduled,
@@ -36,14 +40,20 @@ pub struct Schedule<'a> {
 }
 
 impl<'a> Schedule<'a> {
+    /// The course of a rollout that nobody has halted. Its steps count from its start, or from `made_at`.
+    pub fn new(
+        rollout: &'a Rollout,
+        made_at: DateTime<Utc>,
+        deadline: Option<DateTime<Utc>>,
+    ) -> Self {
+        Self { rollout, base: rollout.start.unwrap_or(made_at), deadline, is_halted: false }
+    }
+
+    #[cfg(feature = "server")]
     pub fn of(promotion: &'a Promotion) -> Self {
-        let rollout = &promotion.terms.rollout;
-        Self {
-            rollout,
-            base: rollout.start.unwrap_or(promotion.created_at),
-            deadline: promotion.terms.for_clients.deadline,
-            is_halted: promotion.progress.halted.is_some(),
-        }
+        let terms = &promotion.terms;
+        let course = Self::new(&terms.rollout, promotion.created_at, terms.for_clients.deadline);
+        Self { is_halted: promotion.progress.halted.is_some(), ..course }
     }
 
     /// Reports whether a person or reports have stopped the rollout.
