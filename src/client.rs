@@ -14,6 +14,7 @@
 
 pub mod absent;
 pub mod agent;
+mod bandwidth;
 mod cell;
 pub mod connection;
 pub mod credentials;

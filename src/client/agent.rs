@@ -1,16 +1,24 @@
 //! `imagedepot agent`: keeps images up to date on a client computer that nobody looks after.
 //!
-//! `settings` says which images. On the machine's slot, each `kept_image` asks the `depot` what it is to have, has the
-//! files fetched as [`pull`](super::pull) fetches them, makes the revision the one in use (`layout`), runs the
-//! administrator's `command` and reports. `record` is what has to be remembered in between, and `status` shows it.
+//! `settings` says which images. On the machine's slot, each `kept_image` does a `round`: it asks the `depot` what it is to
+//! have, a server over its `link` or a tree alone (`by_tree`), has the files fetched as [`pull`](super::pull) fetches them
+//! (`fetching`), makes the revision the one in use (`changing`, `layout`), runs the administrator's `command` and reports.
+//! `prestaged` lays the revision in use into a MED-V client's store as well.
+//! `record` is what has to be remembered in between, and `status` shows it.
 //!
 //! The agent needs no orderly end: it may be killed at any moment, and goes on.
 
+mod by_tree;
+mod changing;
 mod command;
 mod depot;
+mod fetching;
 mod kept_image;
 mod layout;
+mod link;
+mod prestaged;
 mod record;
+mod round;
 mod settings;
 mod status;
 
@@ -20,9 +28,11 @@ use std::time::Duration;
 use serde_json::json;
 
 use self::depot::Depot;
-use self::kept_image::{KeptImage, Outcome};
-use self::settings::{Image, Settings};
-use super::connection::Connection;
+use self::kept_image::KeptImage;
+use self::link::{Link, TreeAddress};
+use self::round::Outcome;
+use self::settings::{Image, PERIOD, Settings};
+use super::bandwidth::{Bandwidth, Line};
 use super::credentials::ServerArgs;
 use super::error::Failure;
 use super::exit_code::{EXIT_CODES, Exit};
@@ -35,6 +45,9 @@ use crate::model::{ChannelName, ClientGroup, ClientId, ImageName};
 /// The time after which a check that failed is repeated, doubled for each failure up to the longest.
 const FIRST_REPEAT: Duration = Duration::from_mins(1);
 const LONGEST_REPEAT: Duration = Duration::from_mins(15);
+
+/// The record of what was seen of a signed tree, in the first image's folder.
+const TRUST_STATE: &str = ".trust";
 
 /// Keep images up to date on this machine: check, fetch, change and report
 #[derive(Debug, Clone, clap::Args)]
@@ -64,6 +77,15 @@ pub struct Args {
     /// Group that this machine is in; rollouts may begin with some groups
     #[arg(long, value_name = "NAME")]
     group: Option<ClientGroup>,
+
+    /// Read this tree instead of asking a server, such as a mirror's or a bucket's; it is believed for its signatures
+    /// alone
+    #[arg(long, value_name = "URL")]
+    tree: Option<String>,
+
+    /// Root of trust (root.json), as `trust export-root` writes it: what is offered has to be signed
+    #[arg(long, value_name = "ROOT")]
+    trust: Option<PathBuf>,
 
     /// Check once and end
     #[arg(long)]
@@ -109,54 +131,89 @@ async fn keep_up_to_date(args: Args) -> Result<(), Failure> {
     let mut server = args.server.clone();
     let settings = settings(&args, &mut server)?;
     let depot = Depot {
-        connection: Connection::open(&server)?,
+        link: link(&settings, &server)?,
         client: this_client(settings.client.as_ref())?,
         group: settings.group,
+        period: settings.period,
+        line: Line::new(settings.bandwidth),
         progress: Progress::for_output(output),
     };
-    let open = |image| KeptImage::open(image, &settings.folder);
-    let mut images: Vec<_> = settings.images.into_iter().map(open).collect::<Result<_, _>>()?;
-    let mut failed = 0;
+    let images = settings.images.into_iter().map(KeptImage::open);
+    let mut images = images.collect::<Result<Vec<_>, _>>()?;
+    if once {
+        return one_round(&mut images, &depot, output).await;
+    }
+    let kept = images.into_iter().map(|image| keep_one(image, depot.clone(), output));
+    futures_util::future::try_join_all(kept).await.map(drop)
+}
+
+/// Opens the way to the depot. With a root of trust and no tree, what the server offers has to be signed in its own tree.
+fn link(settings: &Settings, server: &ServerArgs) -> Result<Link, Failure> {
+    let state = settings.images.first().map(|image| image.folder.join(TRUST_STATE));
+    let address = |url: String| match (&settings.trust, state.clone()) {
+        (Some(root), Some(state)) => Some(TreeAddress { url, root: root.clone(), state }),
+        _ => None,
+    };
+    if let Some(tree) = settings.tree.clone().and_then(address) {
+        return Link::to_tree(server, tree);
+    }
+    let depot = server.address(&|name| std::env::var_os(name))?;
+    Link::to_server(server, address(format!("{depot}MEDVImages/")))
+}
+
+/// Keeps one image up to date for ever. Fails only if nobody can be told of anything any more.
+async fn keep_one(
+    mut image: KeptImage,
+    mut depot: Depot,
+    output: Output,
+) -> Result<std::convert::Infallible, Failure> {
+    let mut away = 0;
     loop {
-        let (wait, failures) = rounds(&mut images, &depot, output).await?;
-        let mut failures = failures.into_iter();
-        let first = if once { failures.next() } else { None };
-        let is_away = |failure: &Failure| failure.exit() == Exit::Unreachable;
-        failed = if failures.as_slice().iter().any(is_away) { failed + 1 } else { 0 };
-        for failure in failures {
-            complain(&format!("imagedepot: {failure}"));
+        if let Err(failure) = depot.link.renew() {
+            tell(image.name(), &failure, output)?;
         }
-        if once {
-            return first.map_or(Ok(()), Err);
-        }
-        tokio::time::sleep(pause(wait, failed)).await;
+        let wait = match image.round(&depot).await {
+            Ok(outcome) => {
+                say(image.name(), &outcome, output)?;
+                if let Some(error) = &outcome.failed {
+                    tell(image.name(), &Failure::new(Exit::Other, error.clone()), output)?;
+                }
+                away = 0;
+                Some(outcome.wait)
+            }
+            Err(failure) => {
+                tell(image.name(), &failure, output)?;
+                away = if failure.exit() == Exit::Unreachable { away + 1 } else { 0 };
+                None
+            }
+        };
+        tokio::time::sleep(pause(wait.unwrap_or(depot.period), away)).await;
     }
 }
 
-/// One round of every image. Returns the time until this machine's slot, and what failed.
-async fn rounds(
-    images: &mut [KeptImage],
-    depot: &Depot,
-    output: Output,
-) -> Result<(Option<Duration>, Vec<Failure>), Failure> {
-    let (mut wait, mut failures) = (None, Vec::new());
+/// One round of every image. Fails with the first failure.
+async fn one_round(images: &mut [KeptImage], depot: &Depot, output: Output) -> Result<(), Failure> {
+    let mut failures = Vec::new();
     for image in images {
         match image.round(depot).await {
             Ok(outcome) => {
                 say(image.name(), &outcome, output)?;
                 let failed = outcome.failed.map(|error| Failure::new(Exit::Other, error));
                 failures.extend(failed.map(|failure| failure.while_doing(image.name())));
-                wait = Some(wait.map_or(outcome.wait, |other: Duration| other.min(outcome.wait)));
             }
             Err(failure) => failures.push(failure.while_doing(image.name())),
         }
     }
-    Ok((wait, failures))
+    let mut failures = failures.into_iter();
+    let first = failures.next();
+    for failure in failures {
+        complain(&format!("imagedepot: {failure}"));
+    }
+    first.map_or(Ok(()), Err)
 }
 
 /// Returns the time until the next round: the slot, or sooner if the depot could not be reached.
-fn pause(slot: Option<Duration>, failed: u32) -> Duration {
-    let slot = slot.unwrap_or(LONGEST_REPEAT);
+fn pause(slot: Duration, failed: u32) -> Duration {
     if failed == 0 {
         return slot;
     }
@@ -164,16 +221,26 @@ fn pause(slot: Option<Duration>, failed: u32) -> Duration {
     doubled.min(LONGEST_REPEAT).min(slot)
 }
 
+/// Tells of a round that failed: on standard error for people, and as its result for scripts.
+fn tell(image: &str, failure: &Failure, output: Output) -> Result<(), Failure> {
+    complain(&format!("imagedepot: {image}: {failure}"));
+    if output == Output::Text {
+        return Ok(());
+    }
+    output.result("", &json!({"image": image, "error": failure.problem()["error"]}))
+}
+
 /// Tells of a round. A quiet one is worth a line only for scripts.
 fn say(image: &str, outcome: &Outcome, output: Output) -> Result<(), Failure> {
-    let Outcome { revision, is_new, answer, .. } = outcome;
-    if output == Output::Text && !is_new {
+    let Outcome { revision, is_new, answer, waits_for_hours, .. } = outcome;
+    if output == Output::Text && !is_new && !waits_for_hours {
         return Ok(());
     }
     let number = revision.map_or_else(|| "none".to_owned(), |number| number.to_string());
-    let sentence = format!("{image}: revision {number} is in use ({answer})");
-    let document =
-        json!({"image": image, "revision": revision, "changed": is_new, "answer": answer});
+    let waits = if *waits_for_hours { ", waits for the hours for fetching" } else { "" };
+    let sentence = format!("{image}: revision {number} is in use ({answer}{waits})");
+    let document = json!({"image": image, "revision": revision, "changed": is_new,
+        "answer": answer, "waits_for_hours": waits_for_hours});
     output.result(&sentence, &document)
 }
 
@@ -181,16 +248,28 @@ fn settings(args: &Args, server: &mut ServerArgs) -> Result<Settings, Failure> {
     let (client, group) = (args.client.clone(), args.group.clone());
     match (&args.place.config, &args.place.to) {
         (Some(file), None) if args.images.is_empty() && args.channel.is_none() => {
-            let settings = Settings::read(file, server)?;
-            let client = client.or_else(|| settings.client.clone());
-            let group = group.or_else(|| settings.group.clone());
-            Ok(Settings { client, group, ..settings })
+            let mut settings = Settings::read(file, server)?;
+            settings.client = client.or(settings.client);
+            settings.group = group.or(settings.group);
+            settings.tree = args.tree.clone().or(settings.tree);
+            settings.trust = args.trust.clone().or(settings.trust);
+            settings.check().map_err(Failure::usage)?;
+            Ok(settings)
         }
         (None, Some(folder)) if !args.images.is_empty() => {
             let channel = args.channel.clone().unwrap_or_else(ChannelName::production);
-            let image = |name: &ImageName| Image::plain(name.clone(), channel.clone());
-            let images = args.images.iter().map(image).collect();
-            let settings = Settings { client, group, folder: folder.clone(), images };
+            let image = |name: &ImageName| {
+                Image::plain(name.clone(), channel.clone(), folder.join(name.as_str()))
+            };
+            let settings = Settings {
+                tree: args.tree.clone(),
+                trust: args.trust.clone(),
+                client,
+                group,
+                period: PERIOD,
+                bandwidth: Bandwidth::default(),
+                images: args.images.iter().map(image).collect(),
+            };
             settings.check().map_err(Failure::usage)?;
             Ok(settings)
         }
@@ -206,9 +285,8 @@ mod tests {
 
     #[test]
     fn a_depot_that_is_away_is_asked_again_soon_and_then_ever_later() {
-        let slot = Some(Duration::from_secs(700));
-        let seconds = |failed| pause(slot, failed).as_secs();
+        let seconds = |failed| pause(Duration::from_secs(700), failed).as_secs();
         assert_eq!([0, 1, 2, 3, 4, 5, 60].map(seconds), [700, 60, 120, 240, 480, 700, 700]);
-        assert_eq!(pause(None, 9), LONGEST_REPEAT);
+        assert_eq!(pause(Duration::from_hours(24), 9), LONGEST_REPEAT);
     }
 }

@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::bandwidth::Line;
 use super::credentials::{Credentials, ServerArgs};
 use super::error::{Failure, is_untrusted_certificate, is_without_tls};
 use super::exit_code::Exit;
@@ -39,6 +40,8 @@ pub struct Connection {
     pub(super) calls: Patience,
     pub(super) transfers: Patience,
     pub(super) stall: Duration,
+    /// The line that transfers share.
+    pub(super) line: Line,
 }
 
 /// Decides if a request may be sent again when it is unknown whether the first one arrived.
@@ -64,6 +67,7 @@ impl Connection {
             calls: Patience::CALL,
             transfers: Patience::TRANSFER,
             stall: STALL,
+            line: Line::default(),
         })
     }
 
@@ -81,7 +85,14 @@ impl Connection {
             calls: Patience::CALL,
             transfers: Patience::TRANSFER,
             stall: STALL,
+            line: Line::default(),
         })
+    }
+
+    /// Returns a copy whose transfers take what this line allows.
+    #[must_use]
+    pub fn on_line(&self, line: Line) -> Self {
+        Self { line, ..self.clone() }
     }
 
     /// Returns a copy that gives API calls the patience of transfers too, for calls that hours of work depend on.

@@ -151,6 +151,24 @@ impl ServerArgs {
         Ok(TlsFiles { ca: path(&self.ca, "IMAGEDEPOT_CA"), client })
     }
 
+    /// Returns the files that a connection is opened with, by flags or by the environment.
+    pub fn files(&self, environment: Environment) -> Vec<PathBuf> {
+        let named = |flag: &Option<PathBuf>, variable| {
+            let path = environment(variable).filter(|path| !path.is_empty()).map(PathBuf::from);
+            flag.clone().or(path)
+        };
+        [
+            named(&self.password_file, "IMAGEDEPOT_PASSWORD_FILE"),
+            named(&self.token_file, "IMAGEDEPOT_TOKEN_FILE"),
+            named(&self.ca, "IMAGEDEPOT_CA"),
+            named(&self.client_certificate, "IMAGEDEPOT_CERTIFICATE"),
+            named(&self.client_key, "IMAGEDEPOT_KEY"),
+        ]
+        .into_iter()
+        .flatten()
+        .collect()
+    }
+
     /// Returns the server's address. It ends in a slash so that paths can be joined to it.
     pub fn address(&self, environment: Environment) -> Result<Url, Failure> {
         let text = match &self.server {

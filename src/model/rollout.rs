@@ -1,7 +1,7 @@
 //! The rollout of a promotion: who is offered the revision, and from when on.
 //!
 //! These are the terms as a promoter states them and as a row stores them. A value that could contradict itself cannot
-//! be built: the fields are checked while they are parsed. `catalog::rollout` says what the terms mean for a client at
+//! be built: the fields are checked while they are parsed. The room `rollout` says what the terms mean for a client at
 //! a moment.
 
 mod delay;

@@ -46,13 +46,18 @@ fn is_window_open(window: &Window, now: DateTime<Utc>) -> bool {
     let Some(wall) = window.zone.zone().and_then(|zone| wall_time(&zone, now)) else {
         return false;
     };
-    let (time, from, to) = (wall.time(), time(window.from), time(window.to));
-    let today = begins_on(window, wall.date());
+    is_within(&window.days, window.from, window.to, wall)
+}
+
+/// Reports whether a time on the wall lies in hours that begin on certain days.
+pub fn is_within(days: &[Weekday], from: TimeOfDay, to: TimeOfDay, wall: WallTime) -> bool {
+    let (now, from, to) = (wall.time(), time(from), time(to));
+    let today = begins_on(days, wall.date());
     if from < to {
-        return today && from <= time && time < to;
+        return today && from <= now && now < to;
     }
-    let yesterday = wall.date().yesterday().is_ok_and(|date| begins_on(window, date));
-    (today && from <= time) || (yesterday && time < to)
+    let yesterday = wall.date().yesterday().is_ok_and(|date| begins_on(days, date));
+    (today && from <= now) || (yesterday && now < to)
 }
 
 fn next_opening_of(window: &Window, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
@@ -63,14 +68,14 @@ fn next_opening_of(window: &Window, now: DateTime<Utc>) -> Option<DateTime<Utc>>
         let beginning = WallTime::from_parts(date, time(window.from));
         // In a gap, this is the moment after the jump by as much as the time lies in the gap.
         let begins = to_utc(zone.to_timestamp(beginning).ok()?)?;
-        let opens = begins_on(window, date) && now < begins && is_window_open(window, begins);
+        let opens = begins_on(&window.days, date) && now < begins && is_window_open(window, begins);
         opens.then_some(begins)
     })
 }
 
-fn begins_on(window: &Window, date: Date) -> bool {
+fn begins_on(days: &[Weekday], date: Date) -> bool {
     let day = usize::try_from(date.weekday().to_monday_zero_offset()).unwrap_or_default();
-    window.days.contains(&Weekday::ALL[day % 7])
+    days.contains(&Weekday::ALL[day % 7])
 }
 
 fn time(TimeOfDay { hour, minute }: TimeOfDay) -> Time {

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::catalog::audit::{Entry, NOTHING};
 use crate::catalog::{Actor, Catalog, Result};
 use crate::model::{Image, ImageName, RevisionState};
-use crate::storage::{Change, RetainedRevision, Scope, Tx};
+use crate::storage::{RetainedRevision, Scope, Tx};
 
 /// The number of revisions deleted in one transaction. Other writers get their turn in between, and each transaction
 /// determines again which revisions may be deleted.
@@ -92,15 +92,17 @@ impl Catalog {
         let Some(image) = tx.image_by_id(image).await? else { return Ok(Vec::new()) };
         let mut batch = surplus_of(&mut tx, &image).await?;
         batch.truncate(BATCH);
+        let mut was_revoked = false;
         for surplus in &batch {
             let Some(mut revision) = tx.revision_by_id(surplus.id).await? else { continue };
+            was_revoked |= revision.state == RevisionState::Revoked;
             self.make_tombstone(&mut tx, &mut revision).await?;
             let subject = format!("images/{}/revisions/{}", image.name, revision.number);
             let entry = Entry { action: "revision.expire", subject, actor: &actor };
             self.audit(&mut tx, entry, NOTHING, NOTHING);
         }
         if !batch.is_empty() {
-            tx.raise_catalog_version(Change::Image(image.id)).await?;
+            self.show_end_of(&mut tx, &image, was_revoked).await?;
             tx.commit().await?;
         }
         Ok(batch)

@@ -1,8 +1,11 @@
 //! The agent: what is in use on a machine after promotions, rollbacks and withdrawals, what it runs and what it reports.
 
+mod by_tree;
 mod commands;
 mod fleet;
 mod killed;
+mod line;
+mod through_others;
 
 use std::path::{Path, PathBuf};
 
@@ -14,9 +17,16 @@ use crate::harness::{Database, Depot, Person, eventually, on_both_databases};
 
 on_both_databases![a_machine_has_what_the_channel_offers];
 
+/// The other end of an agent.
+enum Peer {
+    Server(String),
+    /// A tree, and the root that is trusted there.
+    Tree(String, PathBuf),
+}
+
 /// A machine with an agent.
 pub struct Machine {
-    url: String,
+    peer: Peer,
     pub name: String,
     pub folder: PathBuf,
     /// Its settings, unless it is told everything on the command line.
@@ -26,24 +36,55 @@ pub struct Machine {
 impl Machine {
     pub fn new(depot: &Depot, name: &str) -> Self {
         let folder = depot.scratch().join(name);
-        Self { url: depot.server.url(), name: name.to_owned(), folder, settings: None }
+        let peer = Peer::Server(depot.server.url());
+        Self { peer, name: name.to_owned(), folder, settings: None }
+    }
+
+    /// A machine that asks the server at another address.
+    pub fn at(depot: &Depot, name: &str, url: &str) -> Self {
+        Self { peer: Peer::Server(url.to_owned()), ..Self::new(depot, name) }
+    }
+
+    /// A machine that has nothing but a tree.
+    pub fn by_tree(depot: &Depot, name: &str, tree: &str, root: &Path) -> Self {
+        Self { peer: Peer::Tree(tree.to_owned(), root.to_owned()), ..Self::new(depot, name) }
     }
 
     /// A machine whose settings have these lines for the image.
     pub fn with_settings(depot: &Depot, name: &str, of_image: &str) -> Self {
-        let machine = Self::new(depot, name);
-        let settings = depot.scratch().join(format!("{name}.toml"));
+        Self::new(depot, name).settings(depot, "", of_image)
+    }
+
+    /// Takes settings from a file, which has these lines for the agent and for the image.
+    pub fn settings(self, depot: &Depot, of_agent: &str, of_image: &str) -> Self {
+        let settings = depot.scratch().join(format!("{}.toml", self.name));
         let text = format!(
-            "to = \"{}\"\nclient = \"{name}\"\n[[image]]\nname = \"win7-office\"\n{of_image}\n",
-            machine.folder.display()
+            "to = \"{}\"\nclient = \"{}\"\n{of_agent}\n[[image]]\nname = \"win7-office\"\n{of_image}\n",
+            self.folder.display(),
+            self.name,
         );
         std::fs::write(&settings, text).expect("the settings");
-        Self { settings: Some(settings), ..machine }
+        Self { settings: Some(settings), ..self }
     }
 
     /// The agent's command for one round, with more arguments.
     pub fn once(&self, more: &[&str]) -> std::process::Command {
-        let mut command = as_admin(&self.url, ["agent", "--once", "--output", "json"]);
+        let mut command = self.command(more);
+        command.arg("--once");
+        command
+    }
+
+    /// The agent's command, which goes on until it is ended.
+    pub fn command(&self, more: &[&str]) -> std::process::Command {
+        let arguments = ["agent", "--output", "json"];
+        let mut command = match &self.peer {
+            Peer::Server(url) => as_admin(url, arguments),
+            Peer::Tree(tree, root) => {
+                let mut command = imagedepot(arguments);
+                command.args(["--tree", tree, "--trust"]).arg(root);
+                command
+            }
+        };
         match &self.settings {
             Some(settings) => command.arg("--config").arg(settings),
             None => command.args(["win7-office", "--client", &self.name, "--to"]).arg(&self.folder),
@@ -193,7 +234,7 @@ async fn a_depot_that_is_away_changes_nothing() {
     let mut depot = depot(Database::Sqlite, 2).await;
     let machine = Machine::new(&depot, "pc-1");
     machine.round().await;
-    let away = Machine { url: "http://127.0.0.1:9".to_owned(), ..Machine::new(&depot, "pc-1") };
+    let away = Machine::at(&depot, "pc-1", "http://127.0.0.1:9");
     let failed: Finished = run(away.once(&[])).await;
     assert_eq!(failed.code, 3, "{}", failed.stderr);
     assert_eq!(machine.in_use(), Some(1));

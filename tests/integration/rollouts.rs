@@ -20,6 +20,7 @@ on_both_databases![
     a_rollback_reaches_everyone_but_pinned_clients,
     the_folder_stays_until_the_rollout_is_complete,
     the_folder_holds_both_where_the_channel_says_so,
+    manifests_name_what_was_revoked_at_once_and_under_a_new_number,
     what_was_replaced_while_rolling_never_becomes_the_assignment_before,
     a_rollout_survives_a_restart_and_a_backup,
     contradictions_are_warned_of,
@@ -285,6 +286,31 @@ async fn the_folder_holds_both_where_the_channel_says_so(database: Database) {
     change(&admin, json!({"percent": 100})).await.expecting(200);
     let manifest = the_manifest(&depot).await;
     assert!(manifest.get("rollout").is_none() && manifest.get("previous").is_none(), "{manifest}");
+}
+
+async fn manifests_name_what_was_revoked_at_once_and_under_a_new_number(database: Database) {
+    let (mut depot, admin) = depot_with_revisions(database).await;
+    admin.promote("win7-office", "test", 3).await.expecting(200);
+    let sequence = async |depot: &Depot| {
+        let manifest = depot.anonymous().get_tree("channel.json").await.expecting(200).json();
+        manifest["sequence"].as_i64().expect("a number")
+    };
+    let before = sequence(&depot).await;
+    // No channel is assigned to it, but clients may still have it.
+    admin.revoke("win7-office", 2).await.expecting(200);
+    let revoked = sequence(&depot).await;
+    assert!(revoked > before);
+    assert_eq!(the_manifest(&depot).await["revoked"], json!([2]));
+    let test = depot.anonymous().get_tree("test/channel.json").await.expecting(200).json();
+    assert_eq!(test["images"][0]["revoked"], json!([2]));
+    admin.delete("/api/v1/images/win7-office/revisions/2").await.expecting(204);
+    assert!(sequence(&depot).await > revoked);
+    let written = depot.anonymous().get_tree("channel.json").await.expecting(200).body;
+    assert!(the_manifest(&depot).await.get("revoked").is_none());
+    // A server that has just read everything says the same.
+    depot.server.kill();
+    depot.server.start_again().await;
+    assert!(depot.anonymous().get_tree("channel.json").await.expecting(200).body == written);
 }
 
 async fn what_was_replaced_while_rolling_never_becomes_the_assignment_before(database: Database) {

@@ -7,7 +7,7 @@ use super::{RevisionDetails, locked_details};
 use crate::catalog::audit::NOTHING;
 use crate::catalog::channel::locked_channel;
 use crate::catalog::{Actor, Catalog, ChangeContext, Error, Result};
-use crate::model::{ChannelName, ImageName, Revision, RevisionState};
+use crate::model::{ChannelName, Image, ImageName, Revision, RevisionState};
 use crate::storage::{Change, Tx};
 
 /// The handling of channels to which a revision is assigned when it is to be revoked.
@@ -63,12 +63,13 @@ impl Catalog {
         details.revision.state = RevisionState::Revoked;
         self.save(&mut tx, &mut details.revision).await?;
         let in_force = tx.channels_offering(details.revision.id).await?;
-        for channel in &channels {
-            if in_force.contains(channel) {
-                self.leave(&mut tx, actor, &details, channel, if_assigned).await?;
-            } else {
-                // It is the assignment before of a rollout, which goes on.
-                let channel = locked_channel(&mut tx, channel).await?;
+        let has_image = tx.assigned_everywhere(details.image.id).await?;
+        for channel in tx.channels().await? {
+            if in_force.contains(&channel.name) {
+                self.leave(&mut tx, actor, &details, &channel.name, if_assigned).await?;
+            } else if has_image.iter().any(|held| held.channel_id == channel.id) {
+                // Its manifest tells clients to leave the revision.
+                locked_channel(&mut tx, &channel.name).await?;
                 tx.raise_channel_sequence(channel.id, self.clock.now()).await?;
             }
         }
@@ -128,9 +129,10 @@ impl Catalog {
             ));
         }
         let before = details.shown();
+        let was_shown = details.revision.state == RevisionState::Revoked;
         self.make_tombstone(&mut tx, &mut details.revision).await?;
         self.audit(&mut tx, details.entry("revision.delete", actor), Some(&before), NOTHING);
-        tx.raise_catalog_version(Change::Image(details.image.id)).await?;
+        self.show_end_of(&mut tx, &details.image, was_shown).await?;
         if execution.is_dry_run() {
             return Ok(());
         }
@@ -138,6 +140,21 @@ impl Catalog {
         self.refresh().await;
         self.tree_is_due();
         self.sweep_is_due();
+        Ok(())
+    }
+
+    /// Makes the end of a revision visible. Manifests name those that were revoked. Must be called at the end of the
+    /// transaction, because it may lock channels.
+    pub(crate) async fn show_end_of(
+        &self,
+        tx: &mut Tx,
+        image: &Image,
+        was_revoked: bool,
+    ) -> Result<()> {
+        if was_revoked {
+            return self.show_change_of(tx, image).await;
+        }
+        tx.raise_catalog_version(Change::Image(image.id)).await?;
         Ok(())
     }
 

@@ -2,6 +2,7 @@
 //!
 //! It comes from this machine's settings alone: a depot never says what is run.
 
+use std::fs::File;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -47,8 +48,13 @@ impl RunAfter {
         Some(Self { program, arguments: words, time_limit })
     }
 
-    /// Runs the command to its end, or to the end of its time. Blocks. Its output goes to standard error.
-    pub fn run(&self, told: &Told) -> Result<(), String> {
+    pub const fn time_limit(&self) -> Duration {
+        self.time_limit
+    }
+
+    /// Runs the command to its end, or to the end of its time. Blocks. Its output goes to standard error, and its standard
+    /// input is `held`, an empty file whose lock it keeps, even if the agent is killed.
+    pub fn run(&self, told: &Told, held: File) -> Result<(), String> {
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
@@ -58,7 +64,7 @@ impl RunAfter {
             .env("IMAGEDEPOT_PREVIOUS", told.previous.map_or_else(String::new, |n| n.to_string()))
             .env("IMAGEDEPOT_PATH", &told.path)
             .env("IMAGEDEPOT_ATTEMPT", told.attempt.to_string())
-            .stdin(Stdio::null())
+            .stdin(Stdio::from(held))
             // The agent's own results are on standard output.
             .stdout(std::io::stderr())
             // So that it can be ended with all that it has started.
@@ -123,7 +129,7 @@ mod tests {
             path: PathBuf::from("/images/win7/12"),
             attempt: 2,
         };
-        RunAfter::new(words, limit).unwrap().run(&told)
+        RunAfter::new(words, limit).unwrap().run(&told, tempfile::tempfile().unwrap())
     }
 
     const LIMIT: Duration = Duration::from_secs(20);
@@ -150,7 +156,7 @@ mod tests {
             path: PathBuf::new(),
             attempt: 1,
         };
-        let error = none.run(&told).unwrap_err();
+        let error = none.run(&told, tempfile::tempfile().unwrap()).unwrap_err();
         assert!(error.starts_with("cannot start /does/not/exist"), "{error}");
     }
 

@@ -4,21 +4,28 @@
 //! A revision's folder has its name when it is complete, verified and on stable storage. Until then its files are in
 //! `.incoming`. A folder that is being removed is called `.leaving` first, so that nobody takes half of one for a whole.
 
-use std::fs::{self, DirBuilder, File};
+use std::fs::{self, DirBuilder, File, Permissions};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink,
+};
 use std::path::{Path, PathBuf};
 
 use crate::client::error::Failure;
+use crate::client::locked_file;
 
 const CURRENT: &str = "current";
 const INCOMING: &str = ".incoming";
 const LEAVING: &str = ".leaving";
+const RUN_LOCK: &str = ".run.lock";
 /// The new link, before it takes the place of the old one.
 const NEXT: &str = ".next";
 
-/// The permissions of others to write.
+/// The permissions of others to write: of the group and of all.
 const WRITABLE_BY_OTHERS: u32 = 0o022;
+const WRITABLE_BY_ALL: u32 = 0o002;
+/// In such a folder, nobody renames what belongs to somebody else.
+const STICKY: u32 = 0o1000;
 
 /// The folder of one image.
 #[derive(Debug)]
@@ -27,15 +34,15 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Opens the folder of an image in `folder`, and makes both if they are missing. Refuses a folder that others may
-    /// write: what they put there would be used, and could lead the agent elsewhere.
-    pub fn open(folder: &Path, image: &str) -> Result<Self, Failure> {
-        let root = folder.join(image);
+    /// Opens the folder of an image, and makes it if it is missing. Refuses a folder that others may write or replace:
+    /// what they put there would be used, and could lead the agent elsewhere.
+    pub fn open(root: &Path) -> Result<Self, Failure> {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o755);
-        builder.create(&root).map_err(|error| Failure::local("create", &root, &error))?;
-        for place in [folder, &root] {
-            must_be_ours(place)?;
+        builder.create(root).map_err(|error| Failure::local("create", root, &error))?;
+        let root = fs::canonicalize(root).map_err(|error| Failure::local("read", root, &error))?;
+        for (height, place) in root.ancestors().enumerate() {
+            must_be_ours(place, height)?;
         }
         Ok(Self { root })
     }
@@ -47,6 +54,14 @@ impl Layout {
 
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// Opens the file that a command holds locked for as long as it and what it started run. Returns none if it is held.
+    pub fn take_run_lock(&self) -> Result<Option<File>, Failure> {
+        let path = self.root.join(RUN_LOCK);
+        let mut options = File::options();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        locked_file::open(&options, &path).map_err(|error| Failure::local("write", &path, &error))
     }
 
     /// Returns the revision in use.
@@ -79,12 +94,23 @@ impl Layout {
         Ok(folder)
     }
 
+    /// Returns the names of a revision's files.
+    pub fn files_of(&self, revision: u64) -> Result<Vec<String>, Failure> {
+        let folder = self.folder_of(revision);
+        let paths = entries(&folder).map_err(|error| Failure::local("read", &folder, &error))?;
+        let names = paths.iter().filter_map(|path| path.file_name()?.to_str());
+        Ok(names.map(str::to_owned).collect())
+    }
+
     /// Gives the fetched files of a revision their place. They are on stable storage before.
     pub fn install(&self, revision: u64) -> Result<(), Failure> {
         let (incoming, folder) = (self.incoming(revision)?, self.folder_of(revision));
         let install = || {
-            for file in entries(&incoming)? {
-                File::open(file)?.sync_all()?;
+            for path in entries(&incoming)? {
+                let file = File::open(path)?;
+                // Whoever uses the image must not change it: its digest is what was verified.
+                file.set_permissions(Permissions::from_mode(0o444))?;
+                file.sync_all()?;
             }
             File::open(&incoming)?.sync_all()?;
             fs::rename(&incoming, &folder)?;
@@ -138,11 +164,16 @@ impl Layout {
     }
 }
 
-fn must_be_ours(folder: &Path) -> Result<(), Failure> {
+/// Checks a folder on the way to the image's: `height` is 0 for that one and 1 for the one that it is in.
+fn must_be_ours(folder: &Path, height: usize) -> Result<(), Failure> {
     let about = fs::metadata(folder).map_err(|error| Failure::local("read", folder, &error))?;
     let us = rustix::process::geteuid().as_raw();
-    let shown = folder.display();
-    if about.permissions().mode() & WRITABLE_BY_OTHERS != 0 {
+    let (shown, mode) = (folder.display(), about.permissions().mode());
+    let is_open = match height {
+        0 | 1 => mode & WRITABLE_BY_OTHERS != 0 && (height == 0 || mode & STICKY == 0),
+        _ => mode & WRITABLE_BY_ALL != 0 && mode & STICKY == 0,
+    };
+    if is_open {
         let words = format!("{shown} may be written by others; run `chmod go-w {shown}`");
         return Err(Failure::usage(words));
     }
@@ -172,7 +203,7 @@ mod tests {
 
     fn with(revisions: &[u64]) -> (tempfile::TempDir, Layout) {
         let folder = tempfile::tempdir().unwrap();
-        let layout = Layout::open(folder.path(), "win7").unwrap();
+        let layout = Layout::open(&folder.path().join("win7")).unwrap();
         for revision in revisions {
             fs::write(layout.incoming(*revision).unwrap().join("win7.ckm"), "bytes").unwrap();
             layout.install(*revision).unwrap();
@@ -219,10 +250,29 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_that_others_may_write_is_refused() {
+    fn a_folder_that_others_may_write_or_replace_is_refused() {
         let folder = tempfile::tempdir().unwrap();
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o777)).unwrap();
-        let refused = Layout::open(folder.path(), "win7").unwrap_err().to_string();
-        assert!(refused.contains("chmod go-w"), "{refused}");
+        let (images, image) = (folder.path().join("images"), folder.path().join("images/win7"));
+        let refused_with = |place: &Path, mode| {
+            fs::create_dir_all(&image).unwrap();
+            fs::set_permissions(place, fs::Permissions::from_mode(mode)).unwrap();
+            let refused = Layout::open(&image).err().map(|refused| refused.to_string());
+            fs::set_permissions(place, fs::Permissions::from_mode(0o755)).unwrap();
+            refused.is_some_and(|refused| refused.contains("chmod go-w"))
+        };
+        for place in [image.as_path(), &images] {
+            assert!(refused_with(place, 0o777) && refused_with(place, 0o775), "{place:?}");
+        }
+        assert!(refused_with(folder.path(), 0o777));
+        assert!(!refused_with(folder.path(), 0o1777) && !refused_with(folder.path(), 0o755));
+    }
+
+    #[test]
+    fn a_command_that_still_runs_holds_its_lock() {
+        let (_folder, layout) = with(&[]);
+        let held = layout.take_run_lock().unwrap();
+        assert!(held.is_some() && layout.take_run_lock().unwrap().is_none());
+        drop(held);
+        assert!(layout.take_run_lock().unwrap().is_some());
     }
 }

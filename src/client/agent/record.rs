@@ -21,6 +21,14 @@ pub struct Record {
     pub channel: String,
     /// The last answer to an update check, or the reason for which there was none.
     pub last_check: Option<LastCheck>,
+    /// The epoch of the assignment by which the revision in use came here.
+    pub epoch: Option<u64>,
+    /// A revision whose bytes were wrong when they had come.
+    pub wrong_bytes: Option<WrongBytes>,
+    /// The names of the files that lie in a MED-V client's store.
+    pub prestaged: Vec<String>,
+    /// The last failure, until a change succeeds.
+    pub last_failure: Option<LastFailure>,
     /// The change that is under way: from before `current` is swapped until everything after it is done.
     pub change: Option<Change>,
     /// A revision that is not tried again while the assignment stays the same.
@@ -48,6 +56,23 @@ pub struct LastCheck {
     /// The answer's action and reason: `update newer_revision`.
     pub answer: Option<String>,
     pub error: Option<String>,
+}
+
+/// A revision whose bytes were wrong, so often, and the time before which it is not fetched again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WrongBytes {
+    pub revision: u64,
+    pub epoch: u64,
+    pub times: u32,
+    /// In seconds since 1970.
+    pub not_before: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastFailure {
+    pub at: String,
+    pub revision: u64,
+    pub error: String,
 }
 
 /// A change from one revision to another, whose files are all here.
@@ -123,6 +148,7 @@ impl Held {
         let mut record = place.read::<Record>().unwrap_or_default();
         if record.channel != channel {
             record.refused = None;
+            record.epoch = None;
         }
         image.clone_into(&mut record.image);
         channel.clone_into(&mut record.channel);

@@ -43,24 +43,30 @@ const COLUMNS: [Column; 6] = [
 ];
 
 pub fn run(args: &Args) -> Result<(), Failure> {
-    let folder = match (&args.to, &args.config) {
-        (Some(folder), _) => folder.clone(),
-        (None, Some(file)) => Settings::read(file, &mut ServerArgs::default())?.folder,
+    let folders = match (&args.to, &args.config) {
+        (Some(folder), _) => folders_in(folder)?,
+        (None, Some(file)) => {
+            let images = Settings::read(file, &mut ServerArgs::default())?.images;
+            images.into_iter().map(|image| image.folder).collect()
+        }
         (None, None) => return Err(Failure::usage("name the folder of the images: --to DIR")),
     };
-    let items = images_in(&folder)?;
+    let items = images_of(folders)?;
     if items.is_empty() {
-        let words = format!("no agent has kept an image in {} yet", folder.display());
-        return Err(Failure::new(Exit::NotFound, words));
+        return Err(Failure::new(Exit::NotFound, "no agent has kept an image there yet"));
     }
     args.output.list(&COLUMNS, &items)
 }
 
-fn images_in(folder: &Path) -> Result<Vec<Value>, Failure> {
+fn folders_in(folder: &Path) -> Result<Vec<PathBuf>, Failure> {
     let failed = |error| Failure::local("read", folder, &error);
+    let entries = fs::read_dir(folder).map_err(failed)?;
+    entries.map(|entry| entry.map(|entry| entry.path()).map_err(failed)).collect()
+}
+
+fn images_of(folders: Vec<PathBuf>) -> Result<Vec<Value>, Failure> {
     let mut items = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
+    for path in folders {
         let record = path_in(&path);
         match fs::read(&record) {
             Ok(bytes) => {
@@ -101,5 +107,6 @@ fn document(folder: &Path, record: &Record) -> Value {
         "checked_at": check.map(|check| &check.at),
         "told": check.and_then(|check| check.answer.clone()).or_else(|| error.clone()),
         "error": error,
+        "last_failure": record.last_failure,
     })
 }

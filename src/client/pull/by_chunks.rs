@@ -142,6 +142,7 @@ async fn try_list(connection: &Connection, url: &Url, limit: u64) -> Result<Vec<
         match timeout(connection.stall, response.chunk()).await {
             Ok(Ok(Some(piece))) if (bytes.len() + piece.len()) as u64 <= limit => {
                 bytes.extend_from_slice(&piece);
+                connection.line.received(piece.len() as u64).await.map_err(Setback::lasting)?;
             }
             Ok(Ok(Some(_))) => {
                 let failure = Failure::new(Exit::Verification, "the chunk list is too long");
@@ -262,6 +263,9 @@ async fn go_on(
                     return Err(NotFetched::NoRanges);
                 }
                 bytes.extend_from_slice(&piece);
+                if let Err(failure) = connection.line.received(piece.len() as u64).await {
+                    return Ok(Err(Setback::lasting(failure)));
+                }
             }
             Ok(Ok(None)) => return Ok(Ok(())),
             Ok(Err(error)) => return Ok(Err(connection.broken(&error))),

@@ -236,6 +236,9 @@ impl Download<'_> {
                 // The disk failed; the writer reports how.
                 break Ok(());
             }
+            if let Err(failure) = connection.line.received(count).await {
+                break Err(Setback::lasting(failure));
+            }
         };
         drop(sender);
         let (partial, written) = writer.await.map_err(|error| Failure::lost_task(&error))?;

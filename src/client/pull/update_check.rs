@@ -23,6 +23,12 @@ pub struct Asked<'a> {
     pub group: Option<&'a str>,
 }
 
+/// The reason of an answer to which windows and shares do not matter any more.
+const DEADLINE_PASSED: &str = "deadline_passed";
+
+/// The reason of an answer that wants a client to leave a revoked revision.
+pub const REVOKED: &str = "revision_revoked";
+
 /// The thing that the depot tells a client to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -35,6 +41,18 @@ pub enum Action {
     Rollback,
 }
 
+impl Action {
+    /// Returns the API's word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Update => "update",
+            Self::Hold => "hold",
+            Self::Rollback => "rollback",
+        }
+    }
+}
+
 /// The answer.
 #[derive(Debug)]
 pub struct Answer {
@@ -42,12 +60,19 @@ pub struct Answer {
     pub reason: String,
     /// Changes whenever the assignment does.
     pub epoch: u64,
-    check_after_seconds: u64,
+    pub check_after_seconds: u64,
+    /// Set if the target must not wait: it is mandatory, or its deadline has passed.
+    pub is_urgent: bool,
     /// The revision to have; none if there is nothing to have now.
     pub target: Option<FetchPlan>,
 }
 
 impl Answer {
+    /// An answer that has nothing to fetch.
+    pub const fn without_target(action: Action, reason: String, check_after_seconds: u64) -> Self {
+        Self { action, reason, epoch: 0, check_after_seconds, is_urgent: false, target: None }
+    }
+
     /// Returns the time until this client's slot.
     pub fn check_after(&self) -> Duration {
         Duration::from_secs(self.check_after_seconds).clamp(SHORTEST_WAIT, LONGEST_WAIT)
@@ -64,6 +89,8 @@ struct Check {
     epoch: u64,
     #[serde(default = "usual_wait")]
     check_after_seconds: u64,
+    #[serde(default)]
+    mandatory: bool,
     target: Option<CheckTarget>,
 }
 
@@ -137,12 +164,14 @@ pub async fn ask(
         question.query_pairs_mut().append_pair("group", group);
     }
     let check: Check = connection.get(question).await?;
+    let is_urgent = check.mandatory || check.reason == DEADLINE_PASSED;
     let target = check.target.map(|target| target.planned(connection, check.image)).transpose()?;
     Ok(Answer {
         action: check.action,
         reason: check.reason,
         epoch: check.epoch,
         check_after_seconds: check.check_after_seconds,
+        is_urgent,
         target,
     })
 }

@@ -1,11 +1,13 @@
 //! The offer of a channel in a signed tree.
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use uuid::Uuid;
 
 use super::tree::SignedTree;
 use crate::client::error::Failure;
 use crate::client::exit_code::Exit;
-use crate::model::{ChannelName, Digest};
+use crate::model::{ChannelName, Digest, Rollout};
 use crate::trust::Refusal;
 
 /// The channel that publishes at the tree's root.
@@ -22,17 +24,49 @@ pub struct Manifest {
 pub struct Image {
     pub image: String,
     pub revision: u64,
+    #[serde(default)]
+    pub epoch: u64,
+    #[serde(default)]
+    pub promotion: Uuid,
+    #[serde(default)]
+    pub mandatory: bool,
+    #[serde(default)]
+    pub deadline: Option<DateTime<Utc>>,
+    /// The rollout under way, as it is written: a newer depot may state what this program does not know.
+    #[serde(default)]
+    rollout: Option<serde_json::Value>,
+    /// The revision for those whom the rollout holds.
+    #[serde(default)]
+    pub previous: Option<Previous>,
+    #[serde(default)]
+    pub revoked: Vec<u64>,
     pub files: Vec<File>,
-    #[serde(default)]
-    rollout: Option<serde::de::IgnoredAny>,
-    #[serde(default)]
-    previous: Option<Previous>,
 }
 
+/// The assignment before the one that is rolled out.
 #[derive(Debug, Deserialize)]
-struct Previous {
-    revision: u64,
-    files: Vec<File>,
+pub struct Previous {
+    pub revision: u64,
+    pub files: Vec<File>,
+}
+
+impl Manifest {
+    /// Returns the entry of an image.
+    pub fn image(self, name: &str) -> Option<Image> {
+        self.images.into_iter().find(|found| found.image.eq_ignore_ascii_case(name))
+    }
+}
+
+impl Image {
+    /// Returns the rollout under way, if there is one. Fails if it has terms that this program does not know: their
+    /// meaning for a client cannot be guessed.
+    pub fn rollout(&self) -> Result<Option<Rollout>, Failure> {
+        let Some(written) = &self.rollout else { return Ok(None) };
+        serde_json::from_value(written.clone()).map(Some).map_err(|error| {
+            let failure = Failure::unreadable("rollout", error);
+            failure.with_hint("a newer imagedepot may know its terms")
+        })
+    }
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -97,33 +131,54 @@ pub struct Offer {
 pub async fn offer(tree: &mut SignedTree, channel: &str, image: &str) -> Result<Offer, Failure> {
     let name: ChannelName =
         channel.parse().map_err(|error| Failure::usage(format!("--channel {channel}: {error}")))?;
-    let folder = if name.as_str() == PRODUCTION { String::new() } else { format!("{name}/") };
-    let path = format!("{folder}channel.json");
-    let bytes = tree.document(&path).await?.ok_or_else(|| {
-        Failure::new(Exit::NotFound, format!("the tree has no folder of the channel {channel}"))
-    })?;
-    let manifest: Manifest = serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::unreadable("channel.json", error))?;
-    if !manifest.channel.eq_ignore_ascii_case(channel) {
-        let message = format!("{path} is of the channel {}, not of {channel}", manifest.channel);
-        return Err(Failure::new(Exit::NotFound, message));
-    }
+    let manifest = manifest(tree, &name).await?;
     let nothing = || {
         let message = format!("the channel {channel} offers no revision of {image}");
         Failure::new(Exit::NotFound, message)
     };
-    let found = manifest.images.into_iter().find(|found| found.image.eq_ignore_ascii_case(image));
-    let found = found.ok_or_else(nothing)?;
+    let found = manifest.image(image).ok_or_else(nothing)?;
     let (revision, files) = match (found.rollout, found.previous) {
         (None, _) => (found.revision, found.files),
         (Some(_), Some(previous)) => (previous.revision, previous.files),
         (Some(_), None) => return Err(nothing()),
     };
+    offer_of(tree, &name, found.image, revision, files).await
+}
+
+/// Returns the manifest of a channel, verified.
+pub async fn manifest(tree: &mut SignedTree, channel: &ChannelName) -> Result<Manifest, Failure> {
+    let path = format!("{}channel.json", folder_of(channel));
+    let bytes = tree.document(&path).await?.ok_or_else(|| {
+        Failure::new(Exit::NotFound, format!("the tree has no folder of the channel {channel}"))
+    })?;
+    let manifest: Manifest = serde_json::from_slice(&bytes)
+        .map_err(|error| Failure::unreadable("channel.json", error))?;
+    if !manifest.channel.eq_ignore_ascii_case(channel.as_str()) {
+        let message = format!("{path} is of the channel {}, not of {channel}", manifest.channel);
+        return Err(Failure::new(Exit::NotFound, message));
+    }
+    Ok(manifest)
+}
+
+/// Returns a revision of a manifest, each of whose files is signed as the manifest has it.
+pub async fn offer_of(
+    tree: &mut SignedTree,
+    channel: &ChannelName,
+    image: String,
+    revision: u64,
+    files: Vec<File>,
+) -> Result<Offer, Failure> {
+    let folder = folder_of(channel);
     let mut signed = Vec::new();
     for file in files {
         signed.push(listed(tree, &folder, file).await?);
     }
-    Ok(Offer { image: found.image, revision, files: signed })
+    Ok(Offer { image, revision, files: signed })
+}
+
+/// Returns the folder of a channel below the tree's root, as the first part of a path.
+fn folder_of(channel: &ChannelName) -> String {
+    if channel.as_str() == PRODUCTION { String::new() } else { format!("{channel}/") }
 }
 
 /// Compares what the manifest says of a file with what was signed of the file itself.

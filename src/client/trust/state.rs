@@ -1,7 +1,7 @@
 //! The record of what was seen of a depot: its newest root, and the highest versions. One file for each trusted root, for all places
 //! that its tree is served from: an old mirror cannot bring back what another one has already replaced.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -31,12 +31,13 @@ pub(super) struct State {
 }
 
 impl State {
-    pub(super) async fn open(trusted_root: &[u8]) -> Result<Self, Failure> {
-        let folder = folder(&|name| std::env::var_os(name)).ok_or_else(|| {
+    /// Opens the record in a folder, or in the user's own.
+    pub(super) async fn open(trusted_root: &[u8], place: Option<&Path>) -> Result<Self, Failure> {
+        let users = || folder(&|name| std::env::var_os(name)).map(|folder| folder.join("trust"));
+        let folder = place.map(Path::to_owned).or_else(users).ok_or_else(|| {
             let needs = "what was seen of a signed tree has to be kept";
             Failure::usage(format!("{needs}: set IMAGEDEPOT_STATE_DIR, XDG_STATE_HOME or HOME"))
         })?;
-        let folder = folder.join("trust");
         let key = Digest::of(trusted_root).to_hex();
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {

@@ -27,18 +27,26 @@ const LARGEST_TARGETS: u64 = 5_000_000;
 const CHANGING: Duration = Duration::from_secs(2);
 const ASK_AGAIN: Duration = Duration::from_millis(200);
 
-/// A tree at one moment.
-#[derive(Debug)]
-pub struct SignedTree {
+/// The place of a tree, and the root that the user trusts there.
+#[derive(Debug, Clone)]
+pub struct TreePlace {
     pub connection: Connection,
     base: Url,
     trusted_root: Vec<u8>,
+    /// The folder of the record of what was seen; the user's own if none is set.
+    state: Option<PathBuf>,
+}
+
+/// A tree at one moment.
+#[derive(Debug)]
+pub struct SignedTree {
+    place: TreePlace,
     walk: Walk,
 }
 
-impl SignedTree {
-    /// Verifies the metadata of the tree at an address, from a root that the user trusts.
-    pub async fn open(server: &ServerArgs, address: &str, root: &Path) -> Result<Self, Failure> {
+impl TreePlace {
+    /// Reads the trusted root. Nothing is sent yet.
+    pub fn new(server: &ServerArgs, address: &str, root: &Path) -> Result<Self, Failure> {
         let base = base(address)?;
         let trusted_root = file_system::open_named(root)
             .and_then(|file| read_at_most(file, LARGEST_ROOT))
@@ -47,10 +55,21 @@ impl SignedTree {
         // Before anything is fetched: a file that is no root is the user's mistake.
         Walk::new(&trusted_root, crate::trust::walk::Seen::default(), now())
             .map_err(|refusal| Failure::usage(format!("{}: {refusal}", root.display())))?;
+        Ok(Self { connection, base, trusted_root, state: None })
+    }
+
+    /// Keeps the record of what was seen in this folder, not in the user's own.
+    #[must_use]
+    pub fn with_state_in(self, folder: PathBuf) -> Self {
+        Self { state: Some(folder), ..self }
+    }
+
+    /// Verifies the tree's metadata as it is now.
+    pub async fn read(&self) -> Result<SignedTree, Failure> {
         let until = Instant::now() + CHANGING;
         loop {
-            match walk(&connection, &base, &trusted_root).await {
-                Ok(walk) => return Ok(Self { connection, base, trusted_root, walk }),
+            match walk(self).await {
+                Ok(walk) => return Ok(SignedTree { place: self.clone(), walk }),
                 Err(trouble) if trouble.may_pass() && Instant::now() < until => {
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
@@ -58,16 +77,35 @@ impl SignedTree {
             }
         }
     }
+}
+
+impl SignedTree {
+    /// Verifies the metadata of the tree at an address, from a root that the user trusts.
+    pub async fn open(server: &ServerArgs, address: &str, root: &Path) -> Result<Self, Failure> {
+        TreePlace::new(server, address, root)?.read().await
+    }
+
+    pub const fn connection(&self) -> &Connection {
+        &self.place.connection
+    }
 
     /// Reads the tree's metadata again.
     async fn refresh(&mut self) -> Result<(), Trouble> {
-        self.walk = walk(&self.connection, &self.base, &self.trusted_root).await?;
+        self.walk = walk(&self.place).await?;
         Ok(())
     }
 
     /// Returns the address of a file.
     pub fn url(&self, path: &str) -> Result<Url, Failure> {
-        join(&self.base, path)
+        join(&self.place.base, path)
+    }
+
+    /// Returns the path of a file of the tree below its root; none for an address that is elsewhere.
+    pub fn path_of(&self, url: &Url) -> Option<String> {
+        let (base, url) = (&self.place.base, url);
+        let path = url.path().strip_prefix(base.path())?;
+        let path = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
+        Some(path.into_owned())
     }
 
     /// Returns what was signed of a file; none if the depot does not offer it.
@@ -77,7 +115,7 @@ impl SignedTree {
 
     async fn find(&mut self, path: &str) -> Result<Option<Target>, Trouble> {
         if let Some(bin) = self.walk.bin_file(path) {
-            let bytes = fetch(&self.connection, &self.base, bin, LARGEST_TARGETS).await?;
+            let bytes = fetch(&self.place, bin, LARGEST_TARGETS).await?;
             self.walk.add_bin(path, &bytes)?;
         }
         Ok(self.walk.target(path).cloned())
@@ -103,8 +141,8 @@ impl SignedTree {
 
     async fn read_document(&mut self, path: &str) -> Result<Option<Vec<u8>>, Trouble> {
         let Some(target) = self.find(path).await? else { return Ok(None) };
-        let url = join(&self.base, path)?;
-        let bytes = self.connection.get_bytes(url, target.length).await?;
+        let url = join(&self.place.base, path)?;
+        let bytes = self.place.connection.get_bytes(url, target.length).await?;
         let fits = |bytes: &Vec<u8>| {
             bytes.len() as u64 == target.length && target.digest() == Some(Digest::of(bytes))
         };
@@ -119,7 +157,7 @@ impl SignedTree {
         let mut all = Vec::new();
         for bin in RoleName::bins() {
             if let Some(file) = self.walk.file_of_bin(bin) {
-                let bytes = fetch(&self.connection, &self.base, file, LARGEST_TARGETS).await?;
+                let bytes = fetch(&self.place, file, LARGEST_TARGETS).await?;
                 self.walk.add_whole_bin(bin, &bytes).map_err(Trouble::from)?;
             }
             all.extend(self.walk.targets_of_bin(bin));
@@ -169,18 +207,18 @@ impl From<Trouble> for Failure {
 }
 
 /// Walks from the root to the targets, and keeps what was seen.
-async fn walk(connection: &Connection, base: &Url, trusted_root: &[u8]) -> Result<Walk, Trouble> {
-    let state = State::open(trusted_root).await?;
-    let mut walk = state.begin(trusted_root, now())?;
+async fn walk(place: &TreePlace) -> Result<Walk, Trouble> {
+    let state = State::open(&place.trusted_root, place.state.as_deref()).await?;
+    let mut walk = state.begin(&place.trusted_root, now())?;
     let mut followed = 0;
-    while let Some(root) = next_root(connection, base, &walk).await? {
+    while let Some(root) = next_root(place, &walk).await? {
         if followed == MOST_ROOTS {
             return Err(Refusal::TooManyRoots(MOST_ROOTS).into());
         }
         walk.add_root(&root)?;
         followed += 1;
     }
-    let get = |file, limit| fetch(connection, base, file, limit);
+    let get = |file, limit| fetch(place, file, limit);
     walk.add_timestamp(&get(FileName::Timestamp, LARGEST_TIMESTAMP).await?)?;
     let snapshot = walk.snapshot_file().ok_or(Refusal::OutOfOrder)?;
     walk.add_snapshot(&get(snapshot, LARGEST_SNAPSHOT).await?)?;
@@ -191,12 +229,8 @@ async fn walk(connection: &Connection, base: &Url, trusted_root: &[u8]) -> Resul
 }
 
 /// Returns the next root, or none if this is the newest. Some buckets answer 403 for what is not there.
-async fn next_root(
-    connection: &Connection,
-    base: &Url,
-    walk: &Walk,
-) -> Result<Option<Vec<u8>>, Trouble> {
-    match fetch(connection, base, walk.next_root(), LARGEST_ROOT).await {
+async fn next_root(place: &TreePlace, walk: &Walk) -> Result<Option<Vec<u8>>, Trouble> {
+    match fetch(place, walk.next_root(), LARGEST_ROOT).await {
         Ok(root) => Ok(Some(root)),
         Err(Trouble::Failed(failure))
             if matches!(failure.exit(), Exit::NotFound | Exit::Refused) =>
@@ -207,14 +241,9 @@ async fn next_root(
     }
 }
 
-async fn fetch(
-    connection: &Connection,
-    base: &Url,
-    file: FileName,
-    limit: u64,
-) -> Result<Vec<u8>, Trouble> {
-    let url = join(base, &format!("{FOLDER}/{file}"))?;
-    let found = connection.get_bytes(url, limit).await;
+async fn fetch(place: &TreePlace, file: FileName, limit: u64) -> Result<Vec<u8>, Trouble> {
+    let url = join(&place.base, &format!("{FOLDER}/{file}"))?;
+    let found = place.connection.get_bytes(url, limit).await;
     let found = found.map_err(|failure| failure.while_doing(&file.to_string()))?;
     Ok(found.ok_or_else(|| Refusal::TooLarge { file: file.to_string(), limit })?)
 }

@@ -1,8 +1,8 @@
 //! The command after a change: run once for each revision, with what it has to know, and its failure told.
 
 use super::{Machine, depot};
-use crate::harness::Database;
 use crate::harness::command::run;
+use crate::harness::{Database, eventually};
 
 /// A command that writes a line for each run, and fails for this revision.
 fn script(log: &std::path::Path, fails_for: u64) -> String {
@@ -67,4 +67,22 @@ async fn a_command_that_takes_too_long_has_failed() {
     let report = machine.has_reported(&depot.admin(), "failed", 1).await;
     assert!(report["error"].as_str().expect("an error").contains("did not end within 1 s"));
     assert_eq!(machine.in_use(), Some(1));
+}
+
+#[tokio::test]
+async fn a_command_that_outlives_its_agent_is_not_run_beside_itself() {
+    let depot = depot(Database::Sqlite, 1).await;
+    let log = depot.scratch().join("runs");
+    let command = format!(
+        "run_after = [\"sh\", \"-c\", 'echo begin $IMAGEDEPOT_ATTEMPT >> {0}; sleep 2; echo end $IMAGEDEPOT_ATTEMPT >> {0}']",
+        log.display()
+    );
+    let machine = Machine::with_settings(&depot, "pc-1", &command);
+    let mut agent = machine.command(&[]).spawn().expect("start the agent");
+    let runs = || std::fs::read_to_string(&log).unwrap_or_default();
+    eventually("the command runs", || async { (!runs().is_empty()).then_some(()) }).await;
+    agent.kill().expect("kill the agent alone");
+    let _killed = agent.wait();
+    machine.round().await;
+    assert_eq!(runs(), "begin 1\nend 1\nbegin 2\nend 2\n");
 }

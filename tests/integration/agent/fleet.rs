@@ -3,8 +3,9 @@
 use serde_json::json;
 
 use super::{Machine, depot};
-use crate::harness::actions::assignment_path;
+use crate::harness::actions::{assignment_path, ckm};
 use crate::harness::command::run;
+use crate::harness::folder::files_below;
 use crate::harness::{Database, Person};
 
 /// The channel of an agent.
@@ -61,5 +62,23 @@ async fn machines_follow_tests_steps_halts_and_rollbacks() {
     for machine in [&pilot, &other] {
         assert_eq!(machine.round().await["answer"], "hold withdrawn");
         assert_eq!(machine.in_use(), Some(1));
+    }
+}
+
+#[tokio::test]
+async fn the_revision_in_use_lies_in_a_medv_client_s_store_as_well() {
+    let depot = depot(Database::Sqlite, 2).await;
+    let admin = depot.admin();
+    let store = depot.scratch().join("client");
+    let of_image = format!("prestage_to = \"{}\"", store.display());
+    let machine = Machine::with_settings(&depot, "pc-1", &of_image);
+    let prestaged = store.join("MED-V Images/PrestagedImages");
+    for revision in [1, 2] {
+        admin.promote("win7-office", "production", revision).await.expecting(200);
+        machine.round().await;
+        let there: Vec<_> = files_below(&prestaged).into_keys().collect();
+        let named = format!("win7-office_{revision}.ckm");
+        assert_eq!(there, [named.clone(), format!("{named}.index")]);
+        assert!(std::fs::read(prestaged.join(named)).expect("the image") == ckm(revision));
     }
 }

@@ -1,0 +1,152 @@
+//! The pace at which bytes are taken from the line.
+//!
+//! A share needs to know what the line gives. It is measured by taking bytes as fast as they come for some seconds, at the
+//! start and every ten minutes: other traffic on the line makes it give less, and the share follows. The bytes that the
+//! system has already received while the reader waited are left out of the measurement.
+
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use super::LineShare;
+
+/// The time for which the line is measured, and until it is measured again.
+const MEASURED: Duration = Duration::from_secs(3);
+const MEASURED_AGAIN: Duration = Duration::from_mins(10);
+
+/// More than the system keeps for readers that wait (6 MiB for a connection by default).
+const KEPT_BY_SYSTEM: u64 = 8 << 20;
+
+/// Readers that are ahead by less do not wait: short sleeps cost more than they give.
+const SHORTEST_WAIT: Duration = Duration::from_millis(20);
+
+/// The time that a reader which took less before may catch up.
+const CATCH_UP: Duration = Duration::from_millis(250);
+
+/// The pace of all transfers together.
+#[derive(Debug, Default)]
+pub struct Pace {
+    rate: Option<NonZeroU64>,
+    share: Option<Share>,
+    /// The time at which the bytes that have come would have come at the rate.
+    due: Option<Instant>,
+}
+
+#[derive(Debug)]
+struct Share {
+    percent: u64,
+    measuring: Option<Measuring>,
+    /// The rate that the share allows, and when it was found.
+    found: Option<(NonZeroU64, Instant)>,
+}
+
+/// A measurement of the line that is under way.
+#[derive(Debug, Clone, Copy)]
+struct Measuring {
+    /// The bytes that are left out, because they may have come before.
+    skipped: u64,
+    since: Option<Instant>,
+    bytes: u64,
+}
+
+impl Pace {
+    pub fn new(rate: Option<NonZeroU64>, share: Option<LineShare>) -> Self {
+        let share = share.map(|LineShare(percent)| Share {
+            percent: u64::from(percent),
+            measuring: Some(Measuring { skipped: 0, since: None, bytes: 0 }),
+            found: None,
+        });
+        Self { rate, share, due: None }
+    }
+
+    /// Counts bytes that have come. Returns the time to wait before the next ones are taken.
+    pub fn received(&mut self, bytes: u64, now: Instant) -> Option<Duration> {
+        let of_share = self.share.as_mut().and_then(|share| share.rate(bytes, now));
+        let rate = [self.rate, of_share].into_iter().flatten().min()?;
+        let begun = self.due.map_or(now, |due| due.max(now.checked_sub(CATCH_UP).unwrap_or(now)));
+        let due = begun + time_for(bytes, rate);
+        self.due = Some(due);
+        due.checked_duration_since(now).filter(|wait| *wait >= SHORTEST_WAIT)
+    }
+}
+
+fn time_for(bytes: u64, rate: NonZeroU64) -> Duration {
+    let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(rate.get());
+    Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX))
+}
+
+impl Share {
+    /// Returns the rate that the share allows; none while the line is measured.
+    fn rate(&mut self, bytes: u64, now: Instant) -> Option<NonZeroU64> {
+        if let Some(measuring) = &mut self.measuring {
+            let line = measuring.add(bytes, now)?;
+            let rate = NonZeroU64::new(line * self.percent / 100).unwrap_or(NonZeroU64::MIN);
+            self.found = Some((rate, now));
+            self.measuring = None;
+        }
+        let (rate, at) = self.found?;
+        if now.duration_since(at) >= MEASURED_AGAIN {
+            self.measuring = Some(Measuring { skipped: KEPT_BY_SYSTEM, since: None, bytes: 0 });
+        }
+        Some(rate)
+    }
+}
+
+impl Measuring {
+    /// Returns the bytes in a second that the line gives, once they are known.
+    fn add(&mut self, bytes: u64, now: Instant) -> Option<u64> {
+        if self.skipped > 0 {
+            self.skipped = self.skipped.saturating_sub(bytes);
+            return None;
+        }
+        // The bytes that came first came before the clock.
+        let since = *self.since.get_or_insert(now);
+        let took = now.duration_since(since);
+        if took > Duration::ZERO {
+            self.bytes += bytes;
+        }
+        let rate = u128::from(self.bytes) * 1000 / took.as_millis().max(1);
+        (took >= MEASURED).then(|| u64::try_from(rate).unwrap_or(u64::MAX))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes pieces of 16 KiB from a line for a while. Returns the bytes per second.
+    fn taken(pace: &mut Pace, from: Instant, line: u64, seconds: u64) -> u64 {
+        let (mut now, mut bytes) = (from, 0_u64);
+        let end = from + Duration::from_secs(seconds);
+        while now < end {
+            now += Duration::from_nanos(16384 * 1_000_000_000 / line);
+            bytes += 16384;
+            now += pace.received(16384, now).unwrap_or_default();
+        }
+        bytes * 1000 / u64::try_from(now.duration_since(from).as_millis()).unwrap()
+    }
+
+    #[test]
+    fn a_rate_is_kept_to_within_a_percent() {
+        let now = Instant::now();
+        let mut pace = Pace::new(NonZeroU64::new(1_000_000), None);
+        let rate = taken(&mut pace, now, 50_000_000, 60);
+        assert!((990_000..=1_010_000).contains(&rate), "{rate}");
+    }
+
+    #[test]
+    fn a_share_follows_what_the_line_gives() {
+        let now = Instant::now();
+        let mut pace = Pace::new(None, LineShare::percent(25));
+        // The line is measured for three seconds.
+        let measured = taken(&mut pace, now, 10_000_000, 4);
+        assert!((7_500_000..9_000_000).contains(&measured), "{measured}");
+        let now = now + Duration::from_secs(4);
+        let rate = taken(&mut pace, now, 10_000_000, 60);
+        assert!((2_400_000..=2_600_000).contains(&rate), "{rate}");
+        // Half of the line is taken by others now.
+        let now = now + Duration::from_secs(700);
+        taken(&mut pace, now, 5_000_000, 30);
+        let rate = taken(&mut pace, now + Duration::from_mins(1), 5_000_000, 60);
+        assert!((1_200_000..=1_300_000).contains(&rate), "{rate}");
+    }
+}
