@@ -107,7 +107,7 @@ impl From<(MirroredChannel, Option<i64>)> for ChannelOfMirror {
     }
 }
 
-/// What a mirror has.
+/// A mirror's report.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = MirrorReport, example = json!({"version": "0.1.0", "kind": "copy", "channels": [{"channel": "production", "sequence": 42}], "bytes": 21_474_836_480_i64}))]

@@ -32,7 +32,7 @@ const BATCH: i64 = 500;
 /// The sequences of the channels' manifests, as readers get them, by the channels' keys.
 type Sequences = HashMap<String, i64>;
 
-/// What a mirror tells.
+/// A mirror's report.
 pub struct MirrorReport {
     pub name: MirrorName,
     pub kind: MirrorKind,
@@ -56,7 +56,7 @@ pub struct MirrorState {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct MirrorCounts {
     pub mirrors: usize,
-    /// Those with a channel whose own sequence is another one.
+    /// The mirrors with a channel whose own sequence is another one.
     pub behind: usize,
 }
 
