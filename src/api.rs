@@ -20,6 +20,7 @@ pub mod files;
 pub mod garbage;
 pub mod health;
 pub mod images;
+pub mod mirrors;
 pub mod openapi;
 pub mod pins;
 pub mod prestage;

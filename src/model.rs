@@ -40,6 +40,8 @@ pub mod job;
 pub mod local_folder;
 #[cfg(feature = "server")]
 pub mod metric;
+#[cfg(feature = "server")]
+pub mod mirror;
 pub mod name;
 #[cfg(feature = "server")]
 pub mod networks;
@@ -84,7 +86,7 @@ pub use client_pattern::ClientPattern;
 pub use digest::Digest;
 pub use name::{
     AccountName, ChannelName, ClientGroup, ClientId, ImageName, InvalidName, MappingName,
-    TokenName, WebhookName,
+    MirrorName, TokenName, WebhookName,
 };
 pub use rollout::Rollout;
 
@@ -103,6 +105,7 @@ pub use self::{
     folder_document::FolderDocument,
     image::{Image, ImageKind, Labels, OfferedImage},
     job::{Job, JobState},
+    mirror::{Mirror, MirrorKind},
     part::{Part, PartState, Trouble},
     pin::Pin,
     promotion::{Assignment, ClientTerms, Departure, Halted, Promotion, PromotionKind, Terms},

@@ -35,7 +35,7 @@ resources carry an `ETag`; changes accept `If-Match`. POSTs accept an `Idempoten
 answer. Files travel as raw `application/octet-stream`, never as forms.";
 
 /// The tags, in the order of an image's life.
-const TAGS: [(&str, &str); 13] = [
+const TAGS: [(&str, &str); 14] = [
     ("images", "Named things that have revisions"),
     ("revisions", "Immutable versions of an image: drafted, sealed, revoked, deleted"),
     ("files", "The bytes of revisions: upload and download"),
@@ -44,6 +44,7 @@ const TAGS: [(&str, &str); 13] = [
     ("promotion", "The assignment of revisions to channels: promotion, rollback and withdrawal"),
     ("updates", "Update checks of client machines"),
     ("clients", "The client machines on record: what they have, and when they asked last"),
+    ("mirrors", "Copies of channels at other sites, and how far each of them is"),
     ("publication", "The intended and the actual state of the tree"),
     ("webhooks", "Receivers that events are sent to, and what was sent"),
     ("maintenance", "Garbage collection, scrub and the audit"),

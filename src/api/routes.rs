@@ -11,9 +11,9 @@ use super::conventions::{documentation, fallback};
 use super::depot::Links;
 use super::{
     approvals, assignments, audit, bits, certificate_mappings, channels, clients, delta, events,
-    explain, files, garbage, health, images, pins, prestage, progress, promotions, publications,
-    reports, revisions, rollouts, scrub, status, tokens, tree, trust, update_check, uploads, users,
-    webhooks, whoami,
+    explain, files, garbage, health, images, mirrors, pins, prestage, progress, promotions,
+    publications, reports, revisions, rollouts, scrub, status, tokens, tree, trust, update_check,
+    uploads, users, webhooks, whoami,
 };
 use crate::wire;
 
@@ -135,6 +135,9 @@ fn channels_and_what_they_offer(config: &mut impl Registry) {
         .service(clients::delete_many)
         .service(clients::show)
         .service(clients::delete)
+        .service(mirrors::list)
+        .service(mirrors::put)
+        .service(mirrors::delete)
         .service(publications::list)
         .service(publications::reconcile);
 }

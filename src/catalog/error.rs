@@ -22,6 +22,8 @@ pub enum Error {
     ChannelNotFound,
     #[error("there is no client of this id on record")]
     ClientNotFound,
+    #[error("there is no mirror of this name on record")]
+    MirrorNotFound,
     #[error("there is no user of this name")]
     AccountNotFound,
     #[error("there is no webhook of this id")]

@@ -6,12 +6,16 @@
 //! address and minute ([`newcomers`]), and the number of clients in all (`limit`). `clients` has what callers read and
 //! delete.
 //!
+//! Two other records are beside it: what clients report (`reports`), and what mirrors have ([`mirrors`]).
+//!
 //! A kill loses the checks of the last seconds: those clients come again within one period.
 
 mod clients;
+mod error_text;
 pub mod forecast;
 mod halt;
 mod limit;
+pub mod mirrors;
 mod new_reporters;
 pub mod newcomers;
 pub mod progress;

@@ -114,7 +114,7 @@ pub struct ClientFilter {
     pub scope: Vec<String>,
 }
 
-/// A pattern of client ids, in lower case, in which `*` stands for any run of characters.
+/// A pattern of client ids or of mirrors' names, in lower case, in which `*` stands for any run of characters.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct IdPattern(String);
 
@@ -145,7 +145,11 @@ impl FromStr for IdPattern {
 
     fn from_str(text: &str) -> Result<Self, InvalidName> {
         // With letters in the place of the stars, it has to be a client's id.
-        text.replace('*', "x").parse::<ClientId>()?;
+        let is_valid = text.replace('*', "x").parse::<ClientId>().is_ok();
+        let rule = "a pattern must have 1 to 64 letters, digits, '.', '_', '-' or '*'";
+        if !is_valid {
+            return Err(InvalidName(rule));
+        }
         Ok(Self(text.to_ascii_lowercase()))
     }
 }

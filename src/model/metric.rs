@@ -82,6 +82,10 @@ table! {
         "Clients on record, as they were last counted";
     FLEET_RECORDS_REMOVED: Counter "imagedepot_fleet_records_removed_total" [] Count,
         "Rows of the record of clients that were removed because of fleet.max_clients";
+    MIRRORS: Gauge "imagedepot_mirrors" [] Count,
+        "Mirrors on record";
+    MIRRORS_BEHIND: Gauge "imagedepot_mirrors_behind" [] Count,
+        "Mirrors on record that do not have the newest sequence of a channel that they hold";
     UPLOADED_BYTES: Counter "imagedepot_uploaded_bytes_total" [] Bytes,
         "Bytes of files received and kept";
     UPLOADS_BEGUN: Counter "imagedepot_uploads_begun_total" [] Count,

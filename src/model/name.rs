@@ -1,4 +1,4 @@
-//! Names of images, channels, accounts, tokens and client machines.
+//! Names of images, channels, accounts, tokens, client machines and mirrors.
 //!
 //! A value of one of these types is a valid name. Text is parsed where it enters the program; a text that is not valid
 //! names nothing that exists. Names are unique without regard to case, because Windows clients use them as file names:
@@ -12,7 +12,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 /// The reason why a text is not a valid name. The message says what a name must be.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
-pub struct InvalidName(&'static str);
+pub struct InvalidName(pub(super) &'static str);
 
 /// The names that Windows reserves for devices, with any extension.
 const DEVICE_NAMES: [&str; 4] = ["con", "prn", "aux", "nul"];
@@ -138,6 +138,14 @@ name!(
     /// The group that a client puts itself into, such as a laboratory or a site.
     ClientGroup,
     "a group's name must have 1 to 64 letters, digits, '.', '_' or '-'",
+    |text| (1..=64).contains(&text.len())
+        && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
+);
+
+name!(
+    /// The name of a mirror, such as that of its site.
+    MirrorName,
+    "a mirror's name must have 1 to 64 letters, digits, '.', '_' or '-'",
     |text| (1..=64).contains(&text.len())
         && text.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-'))
 );

@@ -22,6 +22,7 @@ pub(super) mod idempotency;
 pub(super) mod images;
 mod jobs;
 mod like;
+mod mirrors;
 pub(super) mod offers;
 mod pins;
 pub(super) mod promotions;

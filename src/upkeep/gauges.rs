@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use crate::catalog::fleet::mirrors::MirrorCounts;
 use crate::catalog::{Catalog, Result, manifest};
 use crate::model::{DeliveryState, Job, RevisionState, metric};
 use crate::storage::Tx;
@@ -61,6 +62,10 @@ impl Catalog {
         // Without any file, no reading is overdue.
         let oldest = oldest.unwrap_or_else(|| self.clock.now());
         metric::SCRUB_OLDEST_VERIFIED.set(seconds(oldest));
+        drop(tx);
+        let MirrorCounts { mirrors, behind } = self.count_mirrors().await?;
+        metric::MIRRORS.set(number(mirrors));
+        metric::MIRRORS_BEHIND.set(number(behind));
         Ok(())
     }
 

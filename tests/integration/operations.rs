@@ -23,7 +23,7 @@ const ROLES: [&str; 5] = ["client", "reader", "publisher", "promoter", "admin"];
 pub struct Scene {
     image: String,
     channel: String,
-    /// Of a user, a token or a mapping.
+    /// Of a user, a token, a mapping or a mirror.
     name: String,
     token: String,
     upload: String,
@@ -153,6 +153,11 @@ impl Cast {
             Given::Mapping => {
                 let mapping = Body::Mapping.json(&scene).expect("a mapping");
                 admin.post("/api/v1/certificate-mappings").json(&mapping).await.expecting(201);
+            }
+            Given::Mirror => {
+                let told = json!({"kind": "copy", "channels": [], "bytes": 0});
+                let path = format!("/api/v1/mirrors/{}", scene.name);
+                admin.put(&path).json(&told).await.expecting(201);
             }
             Given::Webhook => scene.prepare_webhook(&admin).await,
             Given::Delivery => {

@@ -102,6 +102,9 @@ async fn everything_moves_while_downloads_and_checks_go_on() {
     assert_eq!(refused.problem(503), "catalog_frozen");
     let refused = depot.admin().post("/api/v1/gc").await;
     assert_eq!(refused.problem(503), "catalog_frozen", "nor does background work go on");
+    let told = json!({"kind": "copy", "channels": [], "bytes": 0});
+    let refused = depot.admin().put("/api/v1/mirrors/berlin").json(&told).await;
+    assert_eq!(refused.problem(503), "catalog_frozen", "it would be missing at the new place");
     let old = depot.anonymous().check_for_update("win7-office", "production", 1, "pc-1").await;
 
     let server = place.start(&depot).await;

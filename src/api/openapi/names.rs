@@ -16,7 +16,7 @@ struct Kind {
     pattern: &'static str,
 }
 
-const KINDS: [Kind; 7] = [
+const KINDS: [Kind; 8] = [
     Kind {
         format: "image-name",
         longest: 100,
@@ -32,6 +32,7 @@ const KINDS: [Kind; 7] = [
     Kind { format: "mapping-name", longest: 64, pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" },
     Kind { format: "webhook-name", longest: 64, pattern: "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$" },
     Kind { format: "client-id", longest: 64, pattern: "^[A-Za-z0-9._-]{1,64}$" },
+    Kind { format: "mirror-name", longest: 64, pattern: "^[A-Za-z0-9._-]{1,64}$" },
 ];
 
 /// Sets the limits of the names in a body.
@@ -64,6 +65,7 @@ fn limit_parameter(path: &str, parameter: &mut Parameter) {
         (_, "channel") => "channel-name",
         (_, "client") => "client-id",
         (ParameterIn::Path, "name") if path.contains("/users/") => "user-name",
+        (ParameterIn::Path, "name") if path.contains("/mirrors/") => "mirror-name",
         (ParameterIn::Path, "name") => "mapping-name",
         _ => return,
     };
@@ -87,7 +89,8 @@ mod tests {
 
     use super::KINDS;
     use crate::model::{
-        AccountName, ChannelName, ClientId, ImageName, MappingName, TokenName, WebhookName,
+        AccountName, ChannelName, ClientId, ImageName, MappingName, MirrorName, TokenName,
+        WebhookName,
     };
 
     #[test]
@@ -101,6 +104,7 @@ mod tests {
             ("mapping-name", |text| text.parse::<MappingName>().is_ok()),
             ("webhook-name", |text| text.parse::<WebhookName>().is_ok()),
             ("client-id", |text| text.parse::<ClientId>().is_ok()),
+            ("mirror-name", |text| text.parse::<MirrorName>().is_ok()),
         ];
         let mut texts = vec![String::new()];
         for one in ["a", "Z", "0", ".", "_", "-", "@", ":", " ", "ä"] {

@@ -11,6 +11,7 @@ use crate::api::certificate_mappings::NewMapping;
 use crate::api::channels::{ChannelWords, NewChannel};
 use crate::api::conventions::documented_routes::Routes;
 use crate::api::images::{ChangedImage, NewImage};
+use crate::api::mirrors::NewMirror;
 use crate::api::pins::NewPin;
 use crate::api::reports::NewReport;
 use crate::api::revisions::RevisionWords;
@@ -42,13 +43,14 @@ fn every_example_of_a_body_that_callers_send_is_accepted() {
         serde_json::from_value::<T>(example.clone()).map(drop)
     }
     type Accept = fn(&Value) -> Result<(), serde_json::Error>;
-    let bodies: [(&str, Accept); 18] = [
+    let bodies: [(&str, Accept); 19] = [
         ("CertificateMappingToCreate", accept::<NewMapping>),
         ("ChangedImage", accept::<ChangedImage>),
         ("ChangedUser", accept::<ChangedUser>),
         ("ChannelToCreate", accept::<NewChannel>),
         ("ChannelWords", accept::<ChannelWords>),
         ("ImageToCreate", accept::<NewImage>),
+        ("MirrorReport", accept::<NewMirror>),
         ("PinToCreate", accept::<NewPin>),
         ("PromotionToCreate", accept::<NewPromotion>),
         ("Question", accept::<Question>),

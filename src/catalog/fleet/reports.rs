@@ -14,6 +14,7 @@ use chrono::{DateTime, TimeDelta};
 use serde_json::json;
 use tokio::sync::oneshot;
 
+use super::error_text::clean;
 use super::halt::Affected;
 use super::recorder::Key;
 use super::waiting_reports::{Prepared, Report, Waiting, Written};
@@ -34,9 +35,6 @@ const BATCH: usize = 500;
 /// The time after a client's last end before a failure of the client is told again. Otherwise a client that reports
 /// successes and failures in turn would fill the record of events.
 const TOLD_AGAIN_AFTER: TimeDelta = TimeDelta::minutes(10);
-
-/// The number of characters that are kept of an error.
-const LONGEST_ERROR: usize = 1000;
 
 impl Catalog {
     /// Records a report. When this returns, it is durable.
@@ -289,13 +287,6 @@ fn failed(report: &Report) -> News<'static> {
         },
         data: json!({"client": client, "error": error}),
     }
-}
-
-/// Returns an error message without control characters, which would disturb tables and logs, up to its longest length.
-fn clean(error: &str) -> String {
-    let printable = |c: char| if c.is_control() { ' ' } else { c };
-    let text: String = error.chars().map(printable).take(LONGEST_ERROR).collect();
-    text.trim().to_owned()
 }
 
 fn unavailable(reason: &str) -> StorageError {

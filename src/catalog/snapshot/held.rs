@@ -4,10 +4,13 @@
 //! signed, so they get the document that was. The files that it names stay meanwhile (`publication::inventory`). If one
 //! of them is gone, because it was revoked or taken back, the new document is shown at once, whoever can read it.
 
-use super::picture::{Snapshot, TreeEntry, WrittenDocument};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::picture::{ChannelOffer, Snapshot, TreeEntry, WrittenDocument};
 use crate::catalog::manifest::{File, Image, Manifest};
 use crate::model::publication::in_folder;
-use crate::model::{ChannelName, Digest, ImageName};
+use crate::model::{ChannelName, Digest, FolderDocument, ImageName};
 
 impl Snapshot {
     /// Returns a document as readers get it: the one that was signed, while the new one waits.
@@ -17,6 +20,26 @@ impl Snapshot {
         }
         let path = written.document.path_in(folder).to_ascii_lowercase();
         self.held.get(&path).unwrap_or(written)
+    }
+
+    /// Returns the sequence of each channel's manifest as readers get it, by the channel's key.
+    pub fn shown_sequences(&self) -> HashMap<String, i64> {
+        let shown = |(key, offer): (&String, &Arc<ChannelOffer>)| {
+            (key.clone(), self.shown_sequence(offer).unwrap_or(offer.channel.sequence))
+        };
+        self.channels.iter().map(shown).collect()
+    }
+
+    /// Returns the sequence of a manifest that stays as it was signed.
+    fn shown_sequence(&self, offer: &ChannelOffer) -> Option<i64> {
+        if self.held.is_empty() {
+            return None;
+        }
+        let of_manifest = |written: &&WrittenDocument| written.document == FolderDocument::Manifest;
+        let manifest = offer.documents.iter().find(of_manifest)?;
+        let path = manifest.document.path_in(&offer.channel.folder).to_ascii_lowercase();
+        let held: Manifest = serde_json::from_slice(&self.held.get(&path)?.content).ok()?;
+        Some(held.sequence)
     }
 
     /// Reports whether what a channel offers of an image is signed. It always is, a moment later, unless the keys are

@@ -12,6 +12,7 @@ use super::deliveries::delivery_columns;
 use super::events::event_columns;
 use super::fleet_lists::client_record_columns;
 use super::images::image_columns;
+use super::mirrors::mirror_columns;
 use super::promotions::promotion_columns;
 use super::publications::publication_columns;
 use super::revisions::revision_columns;
@@ -22,7 +23,7 @@ use super::webhooks::webhook_columns;
 use crate::storage::{CONNECTIONS, Db};
 
 /// The list of each table, and the columns that its statements use and its record does not have.
-const LISTS: [(&str, &str, &[&str]); 15] = [
+const LISTS: [(&str, &str, &[&str]); 16] = [
     ("account", account_columns!(account), &["name_key"]),
     ("api_token", api_token_columns!(api_token), &["name_key"]),
     ("audit", audit_columns!(audit), &[]),
@@ -37,6 +38,7 @@ const LISTS: [(&str, &str, &[&str]); 15] = [
     ("delivery", delivery_columns!(delivery), &[]),
     ("event", event_columns!(event), &[]),
     ("image", image_columns!(image), &["name_key", "next_revision", "changed_in"]),
+    ("mirror", mirror_columns!(mirror), &["name_key"]),
     ("promotion", promotion_columns!(promotion), &["number"]),
     ("publication", publication_columns!(publication), &[]),
     ("revision", revision_columns!(revision), &[]),

@@ -40,6 +40,8 @@ pub enum Given {
     Requested,
     /// A client on record, which asked about the image.
     Checked,
+    /// A mirror on record.
+    Mirror,
     Webhook,
     /// A webhook, and an event that is to be sent to it.
     Delivery,
@@ -258,6 +260,10 @@ fn of_channels() -> Vec<Operation> {
         all("GET /api/v1/clients/{client}", READERS, Given::Checked),
         all("POST /api/v1/clients/{client}/reports", EVERYONE, Given::Promoted).sends(Body::Report),
         all("DELETE /api/v1/clients/{client}", ADMINS, Given::Checked),
+        all("GET /api/v1/mirrors", READERS, Given::Mirror),
+        all("PUT /api/v1/mirrors/{name}", EVERYONE, Given::Nothing)
+            .sends(Body::Fixed(json!({"kind": "copy", "channels": [], "bytes": 0}))),
+        all("DELETE /api/v1/mirrors/{name}", ADMINS, Given::Mirror),
         all("GET /api/v1/publications", READERS, Given::Promoted),
         all("POST /api/v1/publications/reconcile", ADMINS, Given::Nothing),
         all("POST /api/v1/gc", ADMINS, Given::Nothing),

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::{
     Machine, newest_root, promote_next, tree_over_http, trust_command, version, wait_until_signed,
 };
@@ -170,7 +172,7 @@ async fn a_file_that_is_too_old_is_refused_and_a_consistent_one_taken() {
     promote_next(&depot, 3).await;
     sign_what_waits(&depot, "good").await;
     let test = "/api/v1/images/win7-office/channels/test";
-    depot.admin().put(test).json(&serde_json::json!({"revision": 3})).await.expecting(200);
+    depot.admin().put(test).json(&json!({"revision": 3})).await.expecting(200);
     std::fs::copy(path(&depot, "good"), path(&depot, "twice")).expect("a copy");
     let taken = trust(&depot, "import @good --output json").await.successful().last_line();
     assert_eq!(taken["pending"], true, "{taken}");
@@ -189,6 +191,36 @@ async fn a_file_that_is_too_old_is_refused_and_a_consistent_one_taken() {
     wait_until_signed(&depot, "test/win7-office_3.ckm").await;
     machine.pull(&tree).await.successful();
     assert_refused(&trust(&depot, "pending --out @none").await, 6, "nothing waits");
+}
+
+/// A mirror that has all that there is to fetch, and is then told to fetch more.
+#[tokio::test]
+async fn a_mirror_is_not_behind_what_nobody_has_signed_yet() {
+    let depot = with_keys_elsewhere().await;
+    let admin = depot.admin();
+    let tell = async || {
+        let had = depot.anonymous().get_tree("channel.json").await.expecting(200).json();
+        let held = json!([{"channel": "production", "sequence": had["sequence"]}]);
+        let told = json!({"kind": "copy", "channels": held, "bytes": 0});
+        let answer = admin.put("/api/v1/mirrors/berlin").json(&told).await;
+        assert!([200, 201].contains(&answer.status), "{}", answer.text());
+        had["sequence"].as_i64().expect("a sequence")
+    };
+    let is_current = async || {
+        let seen = admin.get("/api/v1/mirrors").await.expecting(200).items();
+        seen[0]["channels"][0]["is_current"] == true
+    };
+    let signed = tell().await;
+    assert!(is_current().await);
+    promote_next(&depot, 2).await;
+    sign_what_waits(&depot, "request").await;
+    assert!(is_current().await, "the new document is not shown yet");
+    assert_eq!(tell().await, signed);
+    trust(&depot, "import @request").await.successful();
+    wait_until_signed(&depot, "win7-office_2.ckm").await;
+    assert!(!is_current().await);
+    assert!(tell().await > signed);
+    assert!(is_current().await);
 }
 
 /// Otherwise whoever carries a file could have the server sign another root.

@@ -205,6 +205,8 @@ refusals! {
         "There is no channel of this name.";
     ClientNotFound: NOT_FOUND, "client_not_found", GiveUp, catalog Error::ClientNotFound,
         "There is no client of this id on record, or it asked only about images that the caller may not know of.";
+    MirrorNotFound: NOT_FOUND, "mirror_not_found", GiveUp, catalog Error::MirrorNotFound,
+        "There is no mirror of this name on record.";
     UserNotFound: NOT_FOUND, "user_not_found", GiveUp, catalog Error::AccountNotFound,
         "There is no user of this name.";
     WebhookNotFound: NOT_FOUND, "webhook_not_found", GiveUp, catalog Error::WebhookNotFound,
