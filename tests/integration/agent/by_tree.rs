@@ -57,7 +57,7 @@ impl Copied {
 
 /// Lets all machines check once. Returns those on revision 2.
 async fn round(machines: &[Machine]) -> BTreeSet<&str> {
-    let rounds = stream::iter(machines).map(|machine| machine.round());
+    let rounds = stream::iter(machines).map(Machine::round);
     rounds.buffer_unordered(AT_ONCE).collect::<Vec<_>>().await;
     let on_two = machines.iter().filter(|machine| machine.in_use() == Some(2));
     on_two.map(|machine| machine.name.as_str()).collect()
