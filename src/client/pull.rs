@@ -115,7 +115,7 @@ async fn plan(args: &Args) -> Result<(Connection, FetchPlan), Failure> {
     let mut tree = SignedTree::open(&args.server, address, root).await?;
     let offer = offer(&mut tree, &args.choice.channel, &args.choice.image).await?;
     let plan = FetchPlan::of_tree(&tree, offer)?;
-    Ok((tree.connection, plan))
+    Ok((tree.into_connection(), plan))
 }
 
 /// Fetches all files of the plan one after the other, the index last.

@@ -124,7 +124,7 @@ async fn read_document(tree: &mut SignedTree, path: &str) -> Result<Found, Failu
 }
 
 async fn read_file(tree: &SignedTree, path: &str, target: &Target) -> Result<Found, Failure> {
-    let connection = &tree.connection;
+    let connection = tree.connection();
     let stalled = || {
         let message = format!("{} sent nothing for too long", connection.server());
         Failure::new(Exit::Unreachable, message)
