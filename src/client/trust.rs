@@ -6,7 +6,6 @@
 
 pub mod channel;
 pub mod check;
-#[cfg_attr(not(test), expect(dead_code, reason = "the mirror is to use it"))]
 pub mod copy;
 pub mod source;
 mod state;
