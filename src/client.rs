@@ -3,7 +3,7 @@
 //!
 //! Reading order: [`push`], [`pull`] and [`prestage`] are the commands, each written from top to bottom, and [`verify`]
 //! checks a kit that [`prestage`] made, wherever it was copied to, or a tree by its signed metadata (`trust`). [`agent`]
-//! pulls by itself. [`simulate`] is a fleet of clients that loads a server. [`offline`] has the keys that are kept away
+//! pulls by itself, and [`mirror`] keeps a copy of a tree. [`simulate`] is a fleet of clients that loads a server. [`offline`] has the keys that are kept away
 //! from every server. [`daily`] has the commands that move no bytes, one file for each noun. [`connection`] reaches the
 //! server (address and [`credentials`], [`retry`]). A command that cannot be done ends in a [`Failure`], which knows its
 //! [`Exit`] code. [`progress`], [`output`] and [`table`] are what the user or the script sees.
@@ -27,6 +27,7 @@ mod files_below;
 pub mod folder;
 mod interrupt;
 mod locked_file;
+pub mod mirror;
 pub mod nearest;
 pub mod new_password;
 pub mod offline;

@@ -41,6 +41,8 @@ enum Command {
     Pull(client::pull::Args),
     /// Keep images up to date on this machine: check, fetch, change and report
     Agent(client::agent::Args),
+    /// Keep a copy of channels at another site, for any web server to serve
+    Mirror(client::mirror::Args),
     /// Lay out the first image of client computers, with the scripts that set it up there
     Prestage(client::prestage::Args),
     /// Check a pre-staging kit for missing, changed, writable or added files
@@ -86,6 +88,7 @@ impl CommandLine {
             Command::Push(args) => client::push::run(args).await,
             Command::Pull(args) => client::pull::run(args).await,
             Command::Agent(args) => Box::pin(client::agent::run(args)).await,
+            Command::Mirror(args) => Box::pin(client::mirror::run(args)).await,
             Command::Prestage(args) => client::prestage::run(args).await,
             Command::Verify(args) => client::verify::run(args).await,
             Command::Simulate(args) => client::simulate::run(args).await,

@@ -18,7 +18,7 @@ pub mod metadata;
 pub mod moment;
 pub mod role;
 #[cfg(test)]
-mod test_depot;
+pub(crate) mod test_depot;
 pub mod walk;
 
 pub use key::{KeyId, KeyPair, PublicKey};

@@ -12,7 +12,7 @@
 mod assembly;
 mod attempt;
 mod by_chunks;
-mod by_delta;
+pub(super) mod by_delta;
 pub(super) mod cheapest;
 pub(super) mod download;
 pub(super) mod fetch_plan;

@@ -31,9 +31,12 @@ pub fn lives() -> Lives {
 
 impl TestDepot {
     pub fn new() -> Self {
+        Self::at(Moment::from_seconds(START))
+    }
+
+    pub fn at(now: Moment) -> Self {
         let keys: Vec<KeyPair> = (0..4).map(|_| KeyPair::generate().unwrap()).collect();
         let public = |index: usize| keys[index].public().clone();
-        let now = Moment::from_seconds(START);
         let root = Root::first(
             &RootKeys {
                 root: public(0),

@@ -35,6 +35,8 @@ pub struct Walk {
     versions: BTreeMap<String, Meta>,
     delegations: Option<Delegations>,
     bins: BTreeMap<RoleName, BTreeMap<String, Target>>,
+    /// The end of the shortest life of what was taken after the root.
+    soonest: Option<Moment>,
 }
 
 impl Walk {
@@ -53,6 +55,7 @@ impl Walk {
             versions: BTreeMap::new(),
             delegations: None,
             bins: BTreeMap::new(),
+            soonest: None,
         })
     }
 
@@ -68,6 +71,12 @@ impl Walk {
     /// Returns the versions that were seen, to be given to the next walk.
     pub const fn seen(&self) -> &Seen {
         &self.seen
+    }
+
+    /// Returns the time from which something of what was taken is not believed any more.
+    pub fn expires(&self) -> Moment {
+        let root = self.root.header.expires;
+        self.soonest.map_or(root, |soonest| soonest.min(root))
     }
 
     /// Returns the name of the next root. If there is no such file, this root is the newest.
@@ -193,7 +202,7 @@ impl Walk {
         Some(FileName::Versioned(role, meta.version))
     }
 
-    fn targets_of(&self, role: RoleName, bytes: &[u8]) -> Result<Targets, Refusal> {
+    fn targets_of(&mut self, role: RoleName, bytes: &[u8]) -> Result<Targets, Refusal> {
         let meta = self.versions.get(&role.in_snapshot()).ok_or(Refusal::OutOfOrder)?;
         let file = role.file(meta.version).to_string();
         let targets: Targets = self.named(role, &file, bytes, meta)?;
@@ -243,9 +252,13 @@ impl Walk {
         content(file, &envelope)
     }
 
-    fn fresh(&self, file: &str, metadata: &impl Metadata) -> Result<(), Refusal> {
+    fn fresh(&mut self, file: &str, metadata: &impl Metadata) -> Result<(), Refusal> {
         let at = metadata.header().expires;
-        if at <= self.now { Err(Refusal::Expired { file: file.to_owned(), at }) } else { Ok(()) }
+        if at <= self.now {
+            return Err(Refusal::Expired { file: file.to_owned(), at });
+        }
+        self.soonest = Some(self.soonest.map_or(at, |soonest| soonest.min(at)));
+        Ok(())
     }
 }
 

@@ -51,7 +51,7 @@ async fn the_client_has_the_commands_that_work_over_http_alone() {
         .take_while(|line| line.starts_with("  "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    let transfers = ["push", "pull", "agent", "prestage", "verify", "simulate", "delta"];
+    let transfers = ["push", "pull", "agent", "mirror", "prestage", "verify", "simulate", "delta"];
     let daily = [
         "image", "revision", "channel", "promote", "rollback", "withdraw", "approve", "pin",
         "rollout", "check", "client", "history", "upload", "status",

@@ -69,6 +69,22 @@ async fn the_agent_s_unit_is_sound_and_hardened() {
     is_hardened(&file, "20").await;
 }
 
+#[tokio::test]
+async fn the_mirror_s_unit_is_sound_and_hardened() {
+    let place = tempfile::tempdir().expect("a folder");
+    let file = place.path().join("imagedepot-mirror.service");
+    let unit = deployed("imagedepot-mirror.service").replace("/usr/bin/imagedepot", program());
+    // What it offers in comments is sound, too.
+    let with_all = unit
+        .replace("\n#LoadCredential=", "\nLoadCredential=")
+        .replace("\n#Environment=", "\nEnvironment=");
+    assert_ne!(unit, with_all, "the unit shows how secrets are handed in");
+    for text in [with_all, unit] {
+        is_sound(&file, &text).await;
+    }
+    is_hardened(&file, "20").await;
+}
+
 async fn is_sound(file: &Path, unit: &str) {
     std::fs::write(file, unit).expect("write the unit");
     let mut verify = Command::new("systemd-analyze");

@@ -37,6 +37,7 @@ const COMMANDS: &[(On, &str, i32)] = &[
     (Server, "pull win7-office --to NEW", 0),
     (Server, "agent win7-office --once --to NEW", 0),
     (Itself, "agent status --to NEW", 0),
+    (Itself, "mirror production --once --to NEW --trust NEW", 8),
     (Server, "prestage win7-office --to NEW", 0),
     (Server, "simulate --image win7-office --clients 5 --period 1s --duration 1s", 0),
     (Itself, "verify NEW", 8),
@@ -156,7 +157,7 @@ fn new_folder(line: &str, scratch: &Path) -> PathBuf {
 }
 
 fn on_data(mut command: Command, line: &str, data: &Path) -> Command {
-    if !["agent", "completion", "delta", "demo", "man", "openapi", "verify"]
+    if !["agent", "completion", "delta", "demo", "man", "mirror", "openapi", "verify"]
         .contains(&line.split(' ').next().expect("a command"))
     {
         command.arg("--data").arg(data);

@@ -2,7 +2,7 @@
 //!
 //! One binary (one link step, one harness); one file a subject:
 //! - what the product is for: [`life_of_an_image`], [`promotion`], [`publication`],
-//!   [`update_check`], [`fleet`], [`mirrors`], [`bits_downloads`], [`large_files`], [`trust`], [`prestage`],
+//!   [`update_check`], [`fleet`], [`mirror`], [`mirrors`], [`bits_downloads`], [`large_files`], [`trust`], [`prestage`],
 //!   [`prestage_on_windows`];
 //! - how files arrive in pieces: [`uploads`], [`upload_rights`], [`tus`], [`tus_refusals`],
 //!   [`tus_clients`], [`resumable`], [`resumable_refusals`], [`bits_upload`];
@@ -82,6 +82,7 @@ mod life_of_an_image;
 mod listeners;
 mod log_ins;
 mod mapped_certificates;
+mod mirror;
 mod mirrors;
 mod moving_in;
 #[cfg(feature = "negotiate")]

@@ -60,7 +60,7 @@ impl Link {
     pub const fn connection(&self) -> &Connection {
         match &self.peer {
             Peer::Server(connection, _) => connection,
-            Peer::Tree(place) => &place.connection,
+            Peer::Tree(place) => place.connection(),
         }
     }
 

@@ -31,7 +31,7 @@ pub async fn fetch(
     folder: &Path,
     bar: &ProgressBar,
 ) -> Result<Attempt, Failure> {
-    let name = format!("{}{}{}", file.name, SCRATCH, delta.from);
+    let name = name_of_delta(&file.name, delta.from);
     let planned = PlannedFile::whole(
         file.role.clone(),
         name.clone(),
@@ -65,6 +65,11 @@ pub async fn fetch(
         }
         Ok(Some(reason)) => Ok(Attempt::InVain { reason, fetched }),
     }
+}
+
+/// Returns the name under which a delta to a file is kept while it is needed.
+pub fn name_of_delta(file: &str, from: u64) -> String {
+    format!("{file}{SCRATCH}{from}")
 }
 
 /// Removes deltas to a file that is complete. What cannot be removed does no harm.

@@ -31,27 +31,34 @@ pub(super) struct State {
 }
 
 impl State {
-    /// Opens the record in a folder, or in the user's own.
-    pub(super) async fn open(trusted_root: &[u8], place: Option<&Path>) -> Result<Self, Failure> {
-        let users = || folder(&|name| std::env::var_os(name)).map(|folder| folder.join("trust"));
-        let folder = place.map(Path::to_owned).or_else(users).ok_or_else(|| {
+    pub(super) async fn open(trusted_root: &[u8]) -> Result<Self, Failure> {
+        Self::open_in(&Self::usual_folder()?, trusted_root).await
+    }
+
+    /// Returns the folder of this user's records.
+    pub(super) fn usual_folder() -> Result<PathBuf, Failure> {
+        let folder = folder(&|name| std::env::var_os(name)).ok_or_else(|| {
             let needs = "what was seen of a signed tree has to be kept";
             Failure::usage(format!("{needs}: set IMAGEDEPOT_STATE_DIR, XDG_STATE_HOME or HOME"))
         })?;
+        Ok(folder.join("trust"))
+    }
+
+    pub(super) async fn open_in(folder: &Path, trusted_root: &[u8]) -> Result<Self, Failure> {
         let key = Digest::of(trusted_root).to_hex();
         let until = tokio::time::Instant::now() + PATIENCE;
         loop {
-            match Place::open(&folder, &key) {
+            match Place::open(folder, &key) {
                 Ok(Some(place)) => return Ok(Self { place }),
                 Ok(None) if tokio::time::Instant::now() < until => {
                     tokio::time::sleep(ASK_AGAIN).await;
                 }
                 Ok(None) => {
-                    let path = PathBuf::from(&folder).join(key);
+                    let path = folder.join(key);
                     let message = format!("another command holds {}", path.display());
                     return Err(Failure::new(Exit::Conflict, message));
                 }
-                Err(error) => return Err(Failure::local("write", &folder, &error)),
+                Err(error) => return Err(Failure::local("write", folder, &error)),
             }
         }
     }
