@@ -20,6 +20,7 @@ mod prestaged;
 mod record;
 mod round;
 mod settings;
+mod settings_file;
 mod status;
 
 use std::path::PathBuf;
@@ -32,7 +33,7 @@ use self::kept_image::KeptImage;
 use self::link::{Link, TreeAddress};
 use self::round::Outcome;
 use self::settings::{Image, PERIOD, Settings};
-use super::bandwidth::{Bandwidth, Line};
+use super::bandwidth::{Bandwidth, Line, LineArgs};
 use super::credentials::ServerArgs;
 use super::error::Failure;
 use super::exit_code::{EXIT_CODES, Exit};
@@ -94,6 +95,9 @@ pub struct Args {
     /// Sentences for people or JSON for scripts: one object for each round of an image
     #[arg(long, value_enum, default_value_t)]
     output: Output,
+
+    #[command(flatten)]
+    line: LineArgs,
 
     #[command(flatten)]
     server: ServerArgs,
@@ -248,11 +252,12 @@ fn settings(args: &Args, server: &mut ServerArgs) -> Result<Settings, Failure> {
     let (client, group) = (args.client.clone(), args.group.clone());
     match (&args.place.config, &args.place.to) {
         (Some(file), None) if args.images.is_empty() && args.channel.is_none() => {
-            let mut settings = Settings::read(file, server)?;
+            let mut settings = settings_file::read(file, server)?;
             settings.client = client.or(settings.client);
             settings.group = group.or(settings.group);
             settings.tree = args.tree.clone().or(settings.tree);
             settings.trust = args.trust.clone().or(settings.trust);
+            settings.bandwidth = args.line.clone().or(settings.bandwidth);
             settings.check().map_err(Failure::usage)?;
             Ok(settings)
         }
@@ -267,7 +272,7 @@ fn settings(args: &Args, server: &mut ServerArgs) -> Result<Settings, Failure> {
                 client,
                 group,
                 period: PERIOD,
-                bandwidth: Bandwidth::default(),
+                bandwidth: args.line.clone().or(Bandwidth::default()),
                 images: args.images.iter().map(image).collect(),
             };
             settings.check().map_err(Failure::usage)?;

@@ -1,41 +1,24 @@
-//! What fetching may take of this machine's line: a rate, a share of the line, the hours of the week.
+//! The limits of what fetching takes of this machine's line: a rate, a share of the line, the hours of the week.
 //!
 //! All transfers of a [`Connection`](super::connection::Connection) share one [`Line`]. It counts the bytes that have come
 //! and lets the reader wait; the network's own flow control slows the sender down then. The calls of the API are small and
 //! are not counted.
 
+mod args;
 mod hours;
+mod limits;
 mod pace;
 
-use std::num::NonZeroU64;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Instant, SystemTime};
 
+pub use self::args::{LineArgs, rate};
 pub use self::hours::Hours;
+pub use self::limits::Bandwidth;
+pub use self::pace::LineShare;
 use self::pace::Pace;
 use super::error::Failure;
 use super::exit_code::Exit;
-
-/// A share of the line, in percent from 1 to 99.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct LineShare(u8);
-
-impl LineShare {
-    /// Returns none for 0 and for 100 and more.
-    pub fn percent(percent: u64) -> Option<Self> {
-        u8::try_from(percent).ok().filter(|percent| (1..100).contains(percent)).map(Self)
-    }
-}
-
-/// The limits.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Bandwidth {
-    /// The most bytes in a second.
-    pub rate: Option<NonZeroU64>,
-    pub share: Option<LineShare>,
-    /// The hours in which bytes are fetched; at any time if there are none.
-    pub hours: Vec<Hours>,
-}
 
 /// The code of the failure that ends a transfer when the hours are over.
 const OUTSIDE_HOURS: &str = "outside_hours";

@@ -37,7 +37,7 @@ pub struct Depot {
     pub progress: Progress,
 }
 
-/// What the machine has of an image.
+/// The revision that the machine has of an image.
 #[derive(Debug, Clone, Copy)]
 pub struct Current {
     pub revision: Option<u64>,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::layout::Layout;
 use super::record::{Record, path_in};
-use super::settings::Settings;
+use super::settings_file;
 use crate::client::cell;
 use crate::client::credentials::ServerArgs;
 use crate::client::error::Failure;
@@ -46,7 +46,7 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let folders = match (&args.to, &args.config) {
         (Some(folder), _) => folders_in(folder)?,
         (None, Some(file)) => {
-            let images = Settings::read(file, &mut ServerArgs::default())?.images;
+            let images = settings_file::read(file, &mut ServerArgs::default())?.images;
             images.into_iter().map(|image| image.folder).collect()
         }
         (None, None) => return Err(Failure::usage("name the folder of the images: --to DIR")),

@@ -1,5 +1,6 @@
 //! Hours of the week by the clock on the wall of this machine, or of a zone that is named.
 
+use std::str::FromStr;
 use std::time::SystemTime;
 
 use jiff::Timestamp;
@@ -23,6 +24,28 @@ pub struct Hours {
 
 fn every_day() -> Vec<Weekday> {
     Weekday::ALL.to_vec()
+}
+
+/// Reads hours such as `20:00-06:00`, after the days on which they begin: `sat,sun 20:00-06:00`.
+impl FromStr for Hours {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (days, hours) = text.trim().rsplit_once(' ').unwrap_or(("", text.trim()));
+        let wrong = || "hours are written as 20:00-06:00, or sat,sun 20:00-06:00".to_owned();
+        let (from, to) = hours.split_once('-').ok_or_else(wrong)?;
+        let time = |text: &str| text.parse::<TimeOfDay>().map_err(|_| wrong());
+        let day = |name: &str| {
+            let name = name.trim().to_ascii_lowercase();
+            let found = serde_json::from_value(serde_json::Value::String(name));
+            found.map_err(|_| wrong())
+        };
+        let days = match days {
+            "" => every_day(),
+            days => days.split(',').map(day).collect::<Result<_, _>>()?,
+        };
+        Ok(Self { days, from: time(from)?, to: time(to)?, zone: None })
+    }
 }
 
 impl Hours {
@@ -71,6 +94,17 @@ mod tests {
         let open = |time: &str| hours.is_open(time.parse().unwrap());
         assert!(!open("2026-12-05T16:29:59Z") && open("2026-12-05T16:30:00Z"));
         assert!(open("2026-12-05T23:29:59Z") && !open("2026-12-05T23:30:00Z"));
+    }
+
+    #[test]
+    fn hours_on_a_command_line_are_those_of_a_file() {
+        let read = |text: &str| text.parse::<Hours>();
+        let in_file = hours("days = [\"sat\", \"sun\"]\nfrom = \"20:00\"\nto = \"06:00\"");
+        assert_eq!(read("sat,sun 20:00-06:00"), Ok(in_file));
+        assert_eq!(read("20:00-06:00"), Ok(hours("from = \"20:00\"\nto = \"06:00\"")));
+        for text in ["", "20:00", "20-06", "night 20:00-06:00", "20:00-24:00", ", 20:00-06:00"] {
+            assert!(read(text).is_err(), "{text}");
+        }
     }
 
     #[test]

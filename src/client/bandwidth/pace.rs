@@ -7,8 +7,6 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use super::LineShare;
-
 /// The time for which the line is measured, and until it is measured again.
 const MEASURED: Duration = Duration::from_secs(3);
 const MEASURED_AGAIN: Duration = Duration::from_mins(10);
@@ -21,6 +19,17 @@ const SHORTEST_WAIT: Duration = Duration::from_millis(20);
 
 /// The time that a reader which took less before may catch up.
 const CATCH_UP: Duration = Duration::from_millis(250);
+
+/// A share of the line, in percent from 1 to 99.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LineShare(u8);
+
+impl LineShare {
+    /// Returns none for 0 and for 100 and more.
+    pub fn percent(percent: u64) -> Option<Self> {
+        u8::try_from(percent).ok().filter(|percent| (1..100).contains(percent)).map(Self)
+    }
+}
 
 /// The pace of all transfers together.
 #[derive(Debug, Default)]

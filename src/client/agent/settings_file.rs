@@ -1,17 +1,15 @@
-//! The file of an agent's settings. Its names are part of the interface.
+//! The file of an agent's settings (TOML). Its names are part of the interface.
 
 use std::io::Read as _;
-use std::num::NonZeroU64;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bytesize::ByteSize;
 use serde::Deserialize;
 
-use super::{IfItFails, Image, KEPT, PERIOD, Settings};
-use crate::client::agent::command::RunAfter;
-use crate::client::bandwidth::{Bandwidth, Hours, LineShare};
+use super::command::RunAfter;
+use super::settings::{IfItFails, Image, KEPT, PERIOD, Settings};
+use crate::client::bandwidth::{self, Bandwidth, Hours, LineShare};
 use crate::client::credentials::ServerArgs;
 use crate::client::error::Failure;
 use crate::file_system;
@@ -91,7 +89,9 @@ pub fn read(path: &Path, server: &mut ServerArgs) -> Result<Settings, Failure> {
     let wrong = |why: &dyn std::fmt::Display| Failure::usage(format!("{}: {why}", path.display()));
     let text = text(path)?;
     let file: File = toml::from_str(&text).map_err(|error| wrong(&error))?;
-    file.settings(server).map_err(|why| wrong(&why))
+    let settings = file.settings(server).map_err(|why| wrong(&why))?;
+    settings.check().map_err(|why| wrong(&why))?;
+    Ok(settings)
 }
 
 fn text(path: &Path) -> Result<String, Failure> {
@@ -142,10 +142,7 @@ impl File {
 
 impl BandwidthTable {
     fn bandwidth(self) -> Result<Bandwidth, String> {
-        let rate = |text: String| {
-            let size: ByteSize = text.parse().map_err(|error| format!("rate: {error}"))?;
-            NonZeroU64::new(size.as_u64()).ok_or_else(|| "rate must be above 0".to_owned())
-        };
+        let rate = |text: String| bandwidth::rate(&text).map_err(|error| format!("rate: {error}"));
         let share = |percent| {
             LineShare::percent(percent).ok_or_else(|| "share must be 1 to 99 percent".to_owned())
         };
@@ -198,4 +195,89 @@ fn duration(
     }
     let shown = humantime::format_duration;
     Err(format!("{name} must be from {} to {}", shown(shortest), shown(longest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    fn settings_of(text: &str) -> Result<(Settings, ServerArgs), Failure> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let mut server = ServerArgs::default();
+        Ok((read(file.path(), &mut server)?, server))
+    }
+
+    #[test]
+    fn a_file_names_the_server_and_the_images() {
+        let (settings, server) = settings_of(
+            "server = \"https://depot.example\"\nto = \"/var/lib/images\"\ngroup = \"pilot\"\n\
+             [[image]]\nname = \"win7-office\"\nrun_after = [\"/usr/local/bin/switch\", \"now\"]\n\
+             run_time_limit = \"90s\"\nif_it_fails = \"go_back\"\n[[image]]\nname = \"linux\"\nchannel = \"test\"\n",
+        )
+        .unwrap();
+        assert_eq!(server.server.as_deref(), Some("https://depot.example"));
+        let [office, linux] = settings.images.as_slice() else { panic!("{settings:?}") };
+        assert_eq!((office.channel.as_str(), office.keep), ("production", 1));
+        assert_eq!(office.if_it_fails, IfItFails::GoBack);
+        let words = ["/usr/local/bin/switch", "now"].map(str::to_owned).to_vec();
+        assert_eq!(office.run_after, RunAfter::new(words, Duration::from_secs(90)));
+        assert_eq!((linux.channel.as_str(), &linux.run_after), ("test", &None));
+    }
+
+    #[test]
+    fn a_file_limits_what_is_taken_of_the_line() {
+        let (settings, _) = settings_of(
+            "to = \"/i\"\ntree = \"http://mirror/MEDVImages\"\ntrust = \"/etc/root.json\"\ncheck_every = \"5min\"\n\
+             [bandwidth]\nrate = \"2 MB\"\nshare = 30\nhours = [{ days = [\"sat\"], from = \"20:00\", to = \"06:00\" }]\n\
+             [[image]]\nname = \"linux\"\nfolder = \"/srv/linux\"\n[[image]]\nname = \"win7\"\n",
+        )
+        .unwrap();
+        let limits = settings.bandwidth;
+        assert_eq!(limits.rate.map(std::num::NonZeroU64::get), Some(2_000_000));
+        assert_eq!((limits.share, limits.hours.len()), (LineShare::percent(30), 1));
+        assert_eq!(settings.period, Duration::from_mins(5));
+        let folders: Vec<_> = settings.images.iter().map(|image| image.folder.as_path()).collect();
+        assert_eq!(folders, [Path::new("/srv/linux"), Path::new("/i/win7")]);
+    }
+
+    #[test]
+    fn a_file_that_others_may_write_is_refused() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "to = \"/i\"\n[[image]]\nname = \"a\"\n").unwrap();
+        std::fs::set_permissions(file.path(), std::fs::Permissions::from_mode(0o666)).unwrap();
+        let refused = read(file.path(), &mut ServerArgs::default()).unwrap_err();
+        assert!(refused.to_string().contains("chmod go-w"), "{refused}");
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused_by_name() {
+        for (text, said) in [
+            ("to = \"/i\"\n", "names no image"),
+            ("to = \"/i\"\n[[image]]\nname = \"a\"\n[[image]]\nname = \"A\"\n", "twice"),
+            ("to = \"/i\"\n[[image]]\nname = \"..\"\n", "name"),
+            ("to = \"/i\"\nbandwith = 1\n", "bandwith"),
+            ("tree = \"http://t/\"\nto = \"/i\"\n[[image]]\nname = \"a\"\n", "root of trust"),
+            (
+                "[[image]]\nname = \"a\"\nfolder = \"/i\"\n[[image]]\nname = \"b\"\nfolder = \"/i\"\n",
+                "/i",
+            ),
+            ("to = \"/i\"\n[bandwidth]\nshare = 100\n", "1 to 99"),
+            ("to = \"/i\"\n[bandwidth]\nrate = \"fast\"\n", "rate"),
+            ("to = \"/i\"\ncheck_every = \"1s\"\n", "check_every"),
+            ("to = \"/i\"\n[bandwidth]\nhours = [{ from = \"1:00\", to = \"05:00\" }]\n", "HH:MM"),
+            (
+                "to = \"/i\"\n[bandwidth]\nhours = [{ from = \"01:00\", to = \"05:00\", zone = \"X/Y\" }]\n",
+                "hours",
+            ),
+            ("to = \"/i\"\n[[image]]\nname = \"a\"\nrun_time_limit = \"soon\"\n", "run_time_limit"),
+            ("[[image]]\nname = \"a\"\n", "folder"),
+        ] {
+            let refused = settings_of(text).unwrap_err();
+            assert_eq!(refused.exit(), crate::client::Exit::Usage);
+            assert!(refused.to_string().contains(said), "{refused}");
+        }
+    }
 }
