@@ -29,6 +29,7 @@ use self::record::Held;
 use self::rules::Rules;
 use self::served::Served;
 use self::told::{Kind, Told};
+use super::bandwidth::{Bandwidth, Line, LineArgs, is_outside_hours};
 use super::credentials::ServerArgs;
 use super::error::Failure;
 use super::exit_code::{EXIT_CODES, Exit};
@@ -89,6 +90,9 @@ pub struct Args {
     output: Output,
 
     #[command(flatten)]
+    line: LineArgs,
+
+    #[command(flatten)]
     server: ServerArgs,
 }
 
@@ -103,7 +107,10 @@ async fn follow(args: Args) -> Result<(), Failure> {
     let told = Told::new(Kind::Copy, args.name.as_ref(), &args.server)?;
     let served = Served::at(&args.to);
     let incoming = served.incoming();
-    let metadata = MetadataCopy::open(&args.server, &address, &args.trust, &args.to, &incoming)?;
+    let mut metadata =
+        MetadataCopy::open(&args.server, &address, &args.trust, &args.to, &incoming)?;
+    let line = Line::new(args.line.clone().or(Bandwidth::default()));
+    metadata.source.connection = metadata.source.connection.on_line(line);
     let held = Held::take(&args.to)?;
     served.make_incoming()?;
     let rules = Rules { channels: args.channels, keep: args.keep, grace: args.grace };
@@ -142,6 +149,13 @@ async fn look(
             if news || always {
                 told.tell().await;
                 say(copying, told, &outcome, started.elapsed(), output)?;
+            }
+            Ok(())
+        }
+        // It goes on in the next hours, and looks until then for what was revoked.
+        Err(failure) if is_outside_hours(&failure) && !always => {
+            if told.change(|state| state.error = None) {
+                told.tell().await;
             }
             Ok(())
         }

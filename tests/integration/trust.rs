@@ -92,7 +92,7 @@ impl Machine {
 }
 
 /// A command with its arguments, to be moved out of a chain of calls.
-trait Take {
+pub trait Take {
     fn take(&mut self) -> Command;
 }
 
