@@ -16,6 +16,7 @@ mod fetching;
 mod kept_image;
 mod layout;
 mod link;
+mod ours;
 mod prestaged;
 mod record;
 mod round;
@@ -24,6 +25,7 @@ mod settings_file;
 mod status;
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
@@ -32,7 +34,7 @@ use self::depot::Depot;
 use self::kept_image::KeptImage;
 use self::link::{Link, TreeAddress};
 use self::round::Outcome;
-use self::settings::{Image, PERIOD, Settings};
+use self::settings::{Image, PERIOD, Settings, TRUST_STATE};
 use super::bandwidth::{Bandwidth, Line, LineArgs};
 use super::credentials::ServerArgs;
 use super::error::Failure;
@@ -46,9 +48,6 @@ use crate::model::{ChannelName, ClientGroup, ClientId, ImageName};
 /// The time after which a check that failed is repeated, doubled for each failure up to the longest.
 const FIRST_REPEAT: Duration = Duration::from_mins(1);
 const LONGEST_REPEAT: Duration = Duration::from_mins(15);
-
-/// The record of what was seen of a signed tree, in the first image's folder.
-const TRUST_STATE: &str = ".trust";
 
 /// Keep images up to date on this machine: check, fetch, change and report
 #[derive(Debug, Clone, clap::Args)]
@@ -140,58 +139,67 @@ async fn keep_up_to_date(args: Args) -> Result<(), Failure> {
         group: settings.group,
         period: settings.period,
         line: Line::new(settings.bandwidth),
+        reading: Arc::default(),
         progress: Progress::for_output(output),
     };
-    let images = settings.images.into_iter().map(KeptImage::open);
-    let mut images = images.collect::<Result<Vec<_>, _>>()?;
     if once {
-        return one_round(&mut images, &depot, output).await;
+        let images = settings.images.into_iter().map(KeptImage::open);
+        return one_round(&mut images.collect::<Result<Vec<_>, _>>()?, &depot, output).await;
     }
-    let kept = images.into_iter().map(|image| keep_one(image, depot.clone(), output));
+    let kept = settings.images.into_iter().map(|image| keep_one(image, depot.clone(), output));
     futures_util::future::try_join_all(kept).await.map(drop)
 }
 
 /// Opens the way to the depot. With a root of trust and no tree, what the server offers has to be signed in its own tree.
 fn link(settings: &Settings, server: &ServerArgs) -> Result<Link, Failure> {
-    let state = settings.images.first().map(|image| image.folder.join(TRUST_STATE));
-    let address = |url: String| match (&settings.trust, state.clone()) {
-        (Some(root), Some(state)) => Some(TreeAddress { url, root: root.clone(), state }),
-        _ => None,
-    };
-    if let Some(tree) = settings.tree.clone().and_then(address) {
-        return Link::to_tree(server, tree);
-    }
+    let state = settings.trust_state.clone();
+    let root = settings.trust.clone();
+    let address = |url: String| root.map(|root| TreeAddress { url, root, state });
     let depot = server.address(&|name| std::env::var_os(name))?;
-    Link::to_server(server, address(format!("{depot}MEDVImages/")))
+    let url = settings.tree.clone().unwrap_or_else(|| format!("{depot}MEDVImages/"));
+    match (&settings.tree, address(url)) {
+        (Some(_), Some(tree)) => Link::to_tree(server, tree),
+        (_, tree) => Link::to_server(server, tree),
+    }
 }
 
 /// Keeps one image up to date for ever. Fails only if nobody can be told of anything any more.
 async fn keep_one(
-    mut image: KeptImage,
+    settings: Image,
     mut depot: Depot,
     output: Output,
 ) -> Result<std::convert::Infallible, Failure> {
+    let name = settings.name.clone();
+    // The disk of the images may come later than the agent.
+    let mut image = loop {
+        match KeptImage::open(settings.clone()) {
+            Ok(image) => break image,
+            Err(failure) => tell(name.as_str(), &failure, output)?,
+        }
+        tokio::time::sleep(FIRST_REPEAT).await;
+    };
     let mut away = 0;
     loop {
         if let Err(failure) = depot.link.renew() {
-            tell(image.name(), &failure, output)?;
+            tell(name.as_str(), &failure, output)?;
         }
         let wait = match image.round(&depot).await {
             Ok(outcome) => {
-                say(image.name(), &outcome, output)?;
+                say(name.as_str(), &outcome, output)?;
                 if let Some(error) = &outcome.failed {
-                    tell(image.name(), &Failure::new(Exit::Other, error.clone()), output)?;
+                    tell(name.as_str(), &Failure::new(Exit::Other, error.clone()), output)?;
                 }
                 away = 0;
-                Some(outcome.wait)
+                outcome.wait
             }
             Err(failure) => {
-                tell(image.name(), &failure, output)?;
+                tell(name.as_str(), &failure, output)?;
                 away = if failure.exit() == Exit::Unreachable { away + 1 } else { 0 };
-                None
+                let asked = failure.retry_after().unwrap_or_default();
+                pause(depot.period.min(LONGEST_REPEAT), away).max(asked)
             }
         };
-        tokio::time::sleep(pause(wait.unwrap_or(depot.period), away)).await;
+        tokio::time::sleep(wait).await;
     }
 }
 
@@ -236,15 +244,16 @@ fn tell(image: &str, failure: &Failure, output: Output) -> Result<(), Failure> {
 
 /// Tells of a round. A quiet one is worth a line only for scripts.
 fn say(image: &str, outcome: &Outcome, output: Output) -> Result<(), Failure> {
-    let Outcome { revision, is_new, answer, waits_for_hours, .. } = outcome;
-    if output == Output::Text && !is_new && !waits_for_hours {
+    let Outcome { revision, is_new, answer, waits_for, .. } = outcome;
+    if output == Output::Text && !is_new && waits_for.is_none() {
         return Ok(());
     }
     let number = revision.map_or_else(|| "none".to_owned(), |number| number.to_string());
-    let waits = if *waits_for_hours { ", waits for the hours for fetching" } else { "" };
+    let waits =
+        waits_for.as_ref().map(|reason| format!(", waits for {reason}")).unwrap_or_default();
     let sentence = format!("{image}: revision {number} is in use ({answer}{waits})");
     let document = json!({"image": image, "revision": revision, "changed": is_new,
-        "answer": answer, "waits_for_hours": waits_for_hours});
+        "answer": answer, "waits_for": waits_for});
     output.result(&sentence, &document)
 }
 
@@ -273,11 +282,15 @@ fn settings(args: &Args, server: &mut ServerArgs) -> Result<Settings, Failure> {
                 group,
                 period: PERIOD,
                 bandwidth: args.line.clone().or(Bandwidth::default()),
+                trust_state: folder.join(TRUST_STATE),
                 images: args.images.iter().map(image).collect(),
             };
             settings.check().map_err(Failure::usage)?;
             Ok(settings)
         }
+        (Some(_), _) => Err(Failure::usage(
+            "with --config, images, channels and folders are in the file: leave out NAME, --channel and --to",
+        )),
         _ => Err(Failure::usage(
             "name the images and their folder (NAME --to DIR), or a file that does (--config FILE)",
         )),

@@ -21,14 +21,19 @@ const LONGEST_PROBLEM: usize = 64 * 1024;
 /// The longest wait for more of a problem document. The status is known by then; its explanation is not worth more.
 const PROBLEM_STALL: Duration = Duration::from_secs(5);
 
+/// The code of a failure for want of room on a local disk.
+const NO_ROOM: &str = "no_room";
+
 /// A command that could not be done.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct Failure {
     exit: Exit,
     message: String,
-    /// The server's stable code for its refusal.
+    /// The server's stable code for its refusal, or ours for what the program itself tells apart.
     code: Option<String>,
+    /// The time after which the server wants to be asked again.
+    retry_after: Option<Duration>,
 }
 
 /// The fields of a problem document (RFC 9457) that the client reads.
@@ -43,7 +48,7 @@ struct Problem {
 
 impl Failure {
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { exit, message: message.into(), code: None }
+        Self { exit, message: message.into(), code: None, retry_after: None }
     }
 
     pub fn usage(message: impl Into<String>) -> Self {
@@ -52,7 +57,31 @@ impl Failure {
 
     /// Reports a failure with a local file or folder; `action` is a verb as in "cannot read".
     pub fn local(action: &str, path: &Path, error: &io::Error) -> Self {
-        Self::new(Exit::Storage, format!("cannot {action} {}: {error}", path.display()))
+        let failure =
+            Self::new(Exit::Storage, format!("cannot {action} {}: {error}", path.display()));
+        let is_full =
+            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+        if is_full { failure.with_code(NO_ROOM) } else { failure }
+    }
+
+    /// Reports that a local disk is too small.
+    pub fn no_room(message: String) -> Self {
+        Self::new(Exit::Storage, message).with_code(NO_ROOM)
+    }
+
+    /// Reports whether a local disk is too small, and nothing else is wrong.
+    pub fn is_no_room(&self) -> bool {
+        self.code.as_deref() == Some(NO_ROOM)
+    }
+
+    /// Adds the time after which the server wants to be asked again.
+    #[must_use]
+    pub fn until(self, retry_after: Duration) -> Self {
+        Self { retry_after: Some(retry_after), ..self }
+    }
+
+    pub const fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     /// Reports that a task of this program ended without a result. This can only be a defect of the program.

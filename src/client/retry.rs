@@ -102,7 +102,7 @@ impl Attempts {
             Again::AfterPause => shortened_at_random(self.pause()),
             Again::After(asked) if asked > LONGEST_OBEYED => {
                 let hint = format!("the server asks to try again in {} s", asked.as_secs());
-                return Err(setback.failure.with_hint(&hint));
+                return Err(setback.failure.with_hint(&hint).until(asked));
             }
             Again::After(asked) => asked,
         };

@@ -3,6 +3,7 @@
 mod copies;
 mod following;
 mod killed;
+mod through_others;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 use super::command::Told;
 use super::kept_image::KeptImage;
 use super::prestaged::Store;
-use super::record::{Change, Refused, Report, Run, Status};
+use super::record::{Change, Prestaged, Refused, Report, Run, Status};
 use super::settings::IfItFails;
 use crate::client::error::Failure;
 use crate::client::exit_code::Exit;
+use crate::client::pull::download::blocking;
 use crate::client::pull::update_check::{Action, Answer, REVOKED};
 
 /// The number of times that a command is run which is cut off each time, perhaps because it restarts the machine.
@@ -28,7 +29,7 @@ impl KeptImage {
         bytes: u64,
         took: Duration,
     ) -> Result<(), Failure> {
-        self.is_new_change = true;
+        let before = self.held.record.clone();
         self.held.record.refused = None;
         self.held.record.wrong_bytes = None;
         self.held.record.change = Some(Change {
@@ -40,7 +41,13 @@ impl KeptImage {
             seconds: took.as_secs(),
             run: Run::NotStarted,
         });
-        self.held.keep()
+        // A change that is not on stable storage is none: the next round asks again.
+        let kept = self.held.keep();
+        match &kept {
+            Ok(()) => self.is_new_change = true,
+            Err(_) => self.held.record = before,
+        }
+        kept
     }
 
     /// Does what is left of a change whose files are all here. Returns how its command failed.
@@ -55,15 +62,17 @@ impl KeptImage {
         self.is_new_change = false;
         if change.run == Run::NotStarted {
             self.layout.switch_to(change.to)?;
-            self.prestage()?;
         }
-        let error = self.run_command(&change).await?;
+        let not_prestaged = self.prestage().await.err().map(|failure| failure.to_string());
+        let error = self.run_command(&change).await?.or(not_prestaged);
         let status = if error.is_some() { Status::Failed } else { Status::Applied };
         match &error {
             None => self.held.record.last_failure = None,
             Some(error) => {
                 self.note_failure(change.to, error);
                 self.go_back_if_asked(&change)?;
+                // The round after this one tells if that is not possible.
+                let _told_later = self.prestage().await;
             }
         }
         if self.layout.current() == Some(change.to) {
@@ -80,19 +89,37 @@ impl KeptImage {
 
     /// Lays the revision in use into the MED-V client's store, if there is one, and removes what lay there before. The
     /// record names the files first, so that none is forgotten there.
-    fn prestage(&mut self) -> Result<(), Failure> {
-        let Some(store) = self.settings.prestage_to.as_deref().map(Store::in_folder) else {
-            return Ok(());
+    pub(super) async fn prestage(&mut self) -> Result<(), Failure> {
+        let before = self.held.record.prestaged.clone();
+        let wanted = match (&self.settings.prestage_to, self.layout.current()) {
+            (None, _) => Prestaged::default(),
+            (Some(_), None) => return Ok(()),
+            (Some(folder), Some(revision)) => {
+                Prestaged { folder: folder.clone(), names: self.layout.files_of(revision)? }
+            }
         };
-        let Some(revision) = self.layout.current() else { return Ok(()) };
-        let names = self.layout.files_of(revision)?;
-        let mut before = std::mem::take(&mut self.held.record.prestaged);
-        before.retain(|name| !names.contains(name));
-        self.held.record.prestaged = [before.as_slice(), &names].concat();
-        self.held.keep()?;
-        store.lay(&self.layout.folder_of(revision), &names)?;
-        store.remove(&before)?;
-        self.held.record.prestaged = names;
+        let is_elsewhere = before.folder != wanted.folder;
+        let mut old = before.names.clone();
+        old.retain(|name| is_elsewhere || !wanted.names.contains(name));
+        if is_elsewhere && !old.is_empty() {
+            Store::in_folder(&before.folder).remove(&old)?;
+            old.clear();
+        }
+        let names = [old.as_slice(), &wanted.names].concat();
+        self.note_prestaged(Prestaged { folder: wanted.folder.clone(), names })?;
+        if let Some(revision) = self.layout.current().filter(|_| !wanted.names.is_empty()) {
+            let (from, to) = (self.layout.folder_of(revision), wanted.clone());
+            blocking(move || Store::in_folder(&to.folder).lay(&from, &to.names)).await?;
+            Store::in_folder(&wanted.folder).remove(&old)?;
+        }
+        self.note_prestaged(wanted)
+    }
+
+    fn note_prestaged(&mut self, prestaged: Prestaged) -> Result<(), Failure> {
+        if self.held.record.prestaged == prestaged {
+            return Ok(());
+        }
+        self.held.record.prestaged = prestaged;
         self.held.keep()
     }
 
@@ -109,7 +136,7 @@ impl KeptImage {
             Run::Started { attempt } => attempt + 1,
         };
         let Some(command) = self.settings.run_after.clone() else { return Ok(None) };
-        let lock = self.run_lock(command.time_limit()).await?;
+        let lock = self.run_lock(attempt, command.time_limit()).await?;
         self.note_run(Run::Started { attempt })?;
         let told = Told {
             image: self.settings.name.as_str().to_owned(),
@@ -125,19 +152,19 @@ impl KeptImage {
         Ok(error)
     }
 
-    /// Waits until no command runs that an agent has left running which was killed.
-    async fn run_lock(&self, patience: Duration) -> Result<File, Failure> {
+    /// Returns the lock that a command holds while it runs. An attempt that was cut off may have left its command running:
+    /// it is waited for, but no longer than its own time limit.
+    async fn run_lock(&self, attempt: u32, patience: Duration) -> Result<File, Failure> {
         let until = Instant::now() + patience;
-        loop {
+        while attempt > 1 && Instant::now() < until {
             if let Some(lock) = self.layout.take_run_lock()? {
                 return Ok(lock);
             }
-            if Instant::now() >= until {
-                let words = "the command of an earlier attempt is still running";
-                return Err(Failure::new(Exit::Conflict, words));
-            }
             tokio::time::sleep(LOOK).await;
         }
+        self.layout.new_run_lock()?.ok_or_else(|| {
+            Failure::new(Exit::Conflict, "another command of this image was started just now")
+        })
     }
 
     fn note_run(&mut self, run: Run) -> Result<(), Failure> {
@@ -153,7 +180,6 @@ impl KeptImage {
         let before = change.from.filter(|revision| leads_back && self.layout.has(*revision));
         if let (IfItFails::GoBack, Some(before)) = (self.settings.if_it_fails, before) {
             self.layout.switch_to(before)?;
-            self.prestage()?;
             self.held.record.refused = Some(Refused { revision: change.to, epoch: change.epoch });
         }
         Ok(())

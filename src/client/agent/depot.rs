@@ -4,9 +4,12 @@
 //! its signed tree as well.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use chrono::{DateTime, Utc};
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
 
 use super::by_tree::{Question, Verdict, Wanted, decide, without_entry};
 use super::link::{Link, Peer};
@@ -19,9 +22,9 @@ use crate::client::pull::cheapest::Place;
 use crate::client::pull::download::{ExistingFiles, is_complete};
 use crate::client::pull::fetch_plan::FetchPlan;
 use crate::client::pull::pull;
-use crate::client::pull::update_check::{Answer, Asked, ask};
+use crate::client::pull::update_check::{Answer, Asked, REVOKED, ask};
 use crate::client::trust::channel::{Image, manifest, offer_of};
-use crate::client::trust::tree::SignedTree;
+use crate::client::trust::tree::{SignedTree, TreePlace};
 use crate::model::{ChannelName, ClientGroup, ClientId};
 use crate::rollout::slot::seconds_until_slot;
 
@@ -34,6 +37,8 @@ pub struct Depot {
     /// The time between two looks at a tree. A server says itself when it is to be asked again.
     pub period: Duration,
     pub line: Line,
+    /// Held by whoever reads the signed metadata.
+    pub reading: Arc<Mutex<()>>,
     pub progress: Progress,
 }
 
@@ -60,16 +65,23 @@ impl Depot {
                 let asked = Asked { image, channel: channel.as_str(), client, group };
                 let answer = ask(connection, asked, current.revision).await?;
                 if let (Some(place), Some(plan)) = (signed, &answer.target) {
-                    must_be_signed(&mut place.read().await?, plan).await?;
+                    let mut tree = self.read(place).await?;
+                    must_be_signed(&mut tree, plan, image, channel).await?;
                 }
                 Ok(answer)
             }
             Peer::Tree(place) => {
-                let mut tree = place.read().await?;
+                let mut tree = self.read(place).await?;
                 let entry = manifest(&mut tree, channel).await?.image(image);
                 self.answer_of(&mut tree, channel, entry, current).await
             }
         }
+    }
+
+    /// Reads the tree's metadata, one image after the other: they share the record of what was seen.
+    async fn read(&self, place: &TreePlace) -> Result<SignedTree, Failure> {
+        let _turn = self.reading.lock().await;
+        place.read().await
     }
 
     async fn answer_of(
@@ -96,7 +108,9 @@ impl Depot {
         };
         let Verdict { action, reason, wanted } =
             decide(&image, image.rollout()?.as_ref(), question);
-        let is_urgent = image.mandatory || image.deadline.is_some_and(|deadline| deadline <= now);
+        let is_urgent = image.mandatory
+            || image.deadline.is_some_and(|deadline| deadline <= now)
+            || reason == REVOKED;
         let epoch = image.epoch;
         let files = match (wanted, image.previous) {
             (None, _) => None,
@@ -165,16 +179,34 @@ impl Depot {
     }
 }
 
-/// Compares what a server offers with what was signed of the same files.
-async fn must_be_signed(tree: &mut SignedTree, plan: &FetchPlan) -> Result<(), Failure> {
+/// Compares what a server offers with what was signed of the same files: their bytes, and that they are this revision of
+/// this image in this channel.
+async fn must_be_signed(
+    tree: &mut SignedTree,
+    plan: &FetchPlan,
+    image: &str,
+    channel: &ChannelName,
+) -> Result<(), Failure> {
     for file in &plan.files {
+        let said = [
+            ("image", json!(image.to_ascii_lowercase())),
+            ("revision", json!(plan.revision)),
+            ("role", json!(file.role)),
+            ("channel", json!(channel.key())),
+        ];
         let path = tree.path_of(&file.url);
         let target = match &path {
             Some(path) => tree.target(path).await?,
             None => None,
         };
         let is_signed = target.is_some_and(|target| {
-            target.length == file.size && target.digest() == Some(file.digest)
+            let custom = target.custom.clone().unwrap_or_default();
+            let is = |(name, said): &(&str, Value)| match custom[*name].as_str() {
+                Some(text) => json!(text.to_ascii_lowercase()) == *said,
+                None => custom[*name] == *said,
+            };
+            (target.length, target.digest()) == (file.size, Some(file.digest))
+                && said.iter().all(is)
         });
         if !is_signed {
             let words = format!("{} is not what was signed by the depot that is trusted", file.url);

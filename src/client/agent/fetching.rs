@@ -55,25 +55,24 @@ impl KeptImage {
         self.held.record.wrong_bytes = Some(WrongBytes { revision, epoch, times, not_before });
     }
 
-    /// Fetches a revision. If the disk is too small, older revisions that are only kept make room.
+    /// Fetches a revision. If the disk is too small, older revisions that are only kept make room, one after the other.
     async fn bring_here_or_make_room(
         &self,
         depot: &Depot,
         plan: &FetchPlan,
         is_urgent: bool,
     ) -> Result<u64, Failure> {
-        match self.bring_here(depot, plan, is_urgent).await {
-            Err(failure) if failure.exit() == Exit::Storage => {
-                let in_use = self.layout.current();
-                let is_only_kept = |number: &u64| Some(*number) != in_use;
-                if !self.layout.revisions().iter().any(is_only_kept) {
-                    return Err(failure);
-                }
-                depot.note(&format!("{failure}; older revisions that are not in use make room"));
-                self.layout.keep_only(&in_use.into_iter().collect::<Vec<_>>())?;
-                self.bring_here(depot, plan, is_urgent).await
-            }
-            brought => brought,
+        loop {
+            let failure = match self.bring_here(depot, plan, is_urgent).await {
+                Err(failure) if failure.is_no_room() => failure,
+                brought => return brought,
+            };
+            let (in_use, all) = (self.layout.current(), self.layout.revisions());
+            let is_only_kept = |number: &&u64| Some(**number) != in_use;
+            let Some(oldest) = all.iter().rfind(is_only_kept) else { return Err(failure) };
+            depot.note(&format!("{failure}; revision {oldest}, which is not in use, makes room"));
+            let kept: Vec<_> = all.iter().copied().filter(|number| number != oldest).collect();
+            self.layout.keep_only(&kept)?;
         }
     }
 
@@ -106,7 +105,8 @@ impl KeptImage {
                 self.layout.revisions().into_iter().filter(|other| *other != revision).collect();
             self.layout.keep_only(&kept)?;
         }
-        self.layout.install(revision)?;
+        let names: Vec<_> = plan.files.iter().map(|file| file.name.as_str()).collect();
+        self.layout.install(revision, &names)?;
         Ok(fetched)
     }
 }

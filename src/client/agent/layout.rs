@@ -11,6 +11,7 @@ use std::os::unix::fs::{
 };
 use std::path::{Path, PathBuf};
 
+use super::ours::folder_must_be_ours;
 use crate::client::error::Failure;
 use crate::client::locked_file;
 
@@ -20,12 +21,6 @@ const LEAVING: &str = ".leaving";
 const RUN_LOCK: &str = ".run.lock";
 /// The new link, before it takes the place of the old one.
 const NEXT: &str = ".next";
-
-/// The permissions of others to write: of the group and of all.
-const WRITABLE_BY_OTHERS: u32 = 0o022;
-const WRITABLE_BY_ALL: u32 = 0o002;
-/// In such a folder, nobody renames what belongs to somebody else.
-const STICKY: u32 = 0o1000;
 
 /// The folder of one image.
 #[derive(Debug)]
@@ -40,11 +35,8 @@ impl Layout {
         let mut builder = DirBuilder::new();
         builder.recursive(true).mode(0o755);
         builder.create(root).map_err(|error| Failure::local("create", root, &error))?;
-        let root = fs::canonicalize(root).map_err(|error| Failure::local("read", root, &error))?;
-        for (height, place) in root.ancestors().enumerate() {
-            must_be_ours(place, height)?;
-        }
-        Ok(Self { root })
+        folder_must_be_ours(root)?;
+        Ok(Self { root: root.to_owned() })
     }
 
     /// Returns the folder of an image that is only looked at.
@@ -58,6 +50,21 @@ impl Layout {
 
     /// Opens the file that a command holds locked for as long as it and what it started run. Returns none if it is held.
     pub fn take_run_lock(&self) -> Result<Option<File>, Failure> {
+        self.open_run_lock()
+    }
+
+    /// Opens such a file that nobody holds. What an earlier command has started may go on holding the one before.
+    pub fn new_run_lock(&self) -> Result<Option<File>, Failure> {
+        let path = self.root.join(RUN_LOCK);
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Failure::local("remove", &path, &error))
+            }
+            _ => self.open_run_lock(),
+        }
+    }
+
+    fn open_run_lock(&self) -> Result<Option<File>, Failure> {
         let path = self.root.join(RUN_LOCK);
         let mut options = File::options();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
@@ -102,11 +109,40 @@ impl Layout {
         Ok(names.map(str::to_owned).collect())
     }
 
-    /// Gives the fetched files of a revision their place. They are on stable storage before.
-    pub fn install(&self, revision: u64) -> Result<(), Failure> {
+    /// Removes what was fetched and is not wanted any more.
+    pub fn clear_incoming(&self) -> Result<(), Failure> {
+        for folder in [self.root.join(INCOMING), self.root.join(LEAVING)] {
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(Failure::local("remove", &folder, &error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the revision that is being fetched, and the bytes that are here of it.
+    pub fn arriving(&self) -> Option<(u64, u64)> {
+        let all = entries(&self.root.join(INCOMING)).ok()?;
+        let folder = all.first()?;
+        let revision = number(folder.file_name()?.to_str()?)?;
+        let sizes = entries(folder).ok()?.into_iter().filter_map(|path| fs::metadata(path).ok());
+        Some((revision, sizes.map(|about| about.blocks() * 512).sum()))
+    }
+
+    /// Gives the fetched files of a revision their place, and no others. They are on stable storage before.
+    pub fn install(&self, revision: u64, names: &[&str]) -> Result<(), Failure> {
         let (incoming, folder) = (self.incoming(revision)?, self.folder_of(revision));
+        let is_of_revision = |path: &Path| {
+            path.file_name().is_some_and(|name| names.iter().any(|wanted| name == *wanted))
+        };
         let install = || {
             for path in entries(&incoming)? {
+                if !is_of_revision(&path) {
+                    fs::remove_file(&path)?;
+                    continue;
+                }
                 let file = File::open(path)?;
                 // Whoever uses the image must not change it: its digest is what was verified.
                 file.set_permissions(Permissions::from_mode(0o444))?;
@@ -164,25 +200,6 @@ impl Layout {
     }
 }
 
-/// Checks a folder on the way to the image's: `height` is 0 for that one and 1 for the one that it is in.
-fn must_be_ours(folder: &Path, height: usize) -> Result<(), Failure> {
-    let about = fs::metadata(folder).map_err(|error| Failure::local("read", folder, &error))?;
-    let us = rustix::process::geteuid().as_raw();
-    let (shown, mode) = (folder.display(), about.permissions().mode());
-    let is_open = match height {
-        0 | 1 => mode & WRITABLE_BY_OTHERS != 0 && (height == 0 || mode & STICKY == 0),
-        _ => mode & WRITABLE_BY_ALL != 0 && mode & STICKY == 0,
-    };
-    if is_open {
-        let words = format!("{shown} may be written by others; run `chmod go-w {shown}`");
-        return Err(Failure::usage(words));
-    }
-    if about.uid() != us && about.uid() != 0 {
-        return Err(Failure::usage(format!("{shown} belongs to another user")));
-    }
-    Ok(())
-}
-
 fn number(name: &str) -> Option<u64> {
     let number: u64 = name.parse().ok()?;
     (number.to_string() == name && number > 0).then_some(number)
@@ -205,8 +222,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::open(&folder.path().join("win7")).unwrap();
         for revision in revisions {
-            fs::write(layout.incoming(*revision).unwrap().join("win7.ckm"), "bytes").unwrap();
-            layout.install(*revision).unwrap();
+            let incoming = layout.incoming(*revision).unwrap();
+            fs::write(incoming.join("win7.ckm"), "bytes").unwrap();
+            fs::write(incoming.join("other.ckm"), "from before the names were changed").unwrap();
+            layout.install(*revision, &["win7.ckm"]).unwrap();
+            assert_eq!(layout.files_of(*revision).unwrap(), ["win7.ckm"]);
         }
         (folder, layout)
     }
@@ -260,10 +280,10 @@ mod tests {
             fs::set_permissions(place, fs::Permissions::from_mode(0o755)).unwrap();
             refused.is_some_and(|refused| refused.contains("chmod go-w"))
         };
-        for place in [image.as_path(), &images] {
+        for place in [image.as_path(), &images, folder.path()] {
             assert!(refused_with(place, 0o777) && refused_with(place, 0o775), "{place:?}");
         }
-        assert!(refused_with(folder.path(), 0o777));
+        assert!(refused_with(&image, 0o1777));
         assert!(!refused_with(folder.path(), 0o1777) && !refused_with(folder.path(), 0o755));
     }
 
@@ -272,6 +292,7 @@ mod tests {
         let (_folder, layout) = with(&[]);
         let held = layout.take_run_lock().unwrap();
         assert!(held.is_some() && layout.take_run_lock().unwrap().is_none());
+        assert!(layout.new_run_lock().unwrap().is_some(), "a new command is kept waiting");
         drop(held);
         assert!(layout.take_run_lock().unwrap().is_some());
     }

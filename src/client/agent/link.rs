@@ -7,6 +7,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
+use super::ours::file_must_be_ours;
 use crate::client::connection::Connection;
 use crate::client::credentials::ServerArgs;
 use crate::client::error::Failure;
@@ -44,14 +45,14 @@ type Stamp = (u64, u64, i64, i64);
 
 impl Link {
     pub fn to_server(server: &ServerArgs, tree: Option<TreeAddress>) -> Result<Self, Failure> {
-        let files = stamps(server);
+        let files = stamps(server, tree.as_ref());
         let signed = tree.as_ref().map(|tree| tree.open(server)).transpose()?.map(Box::new);
         let peer = Peer::Server(Connection::open(server)?, signed);
         Ok(Self { peer, server: server.clone(), tree, files })
     }
 
     pub fn to_tree(server: &ServerArgs, tree: TreeAddress) -> Result<Self, Failure> {
-        let files = stamps(server);
+        let files = stamps(server, Some(&tree));
         let peer = Peer::Tree(tree.open(server)?);
         Ok(Self { peer, server: server.clone(), tree: Some(tree), files })
     }
@@ -66,7 +67,7 @@ impl Link {
 
     /// Opens the connection again if a file that it was opened with has changed.
     pub fn renew(&mut self) -> Result<(), Failure> {
-        if self.files == stamps(&self.server) {
+        if self.files == stamps(&self.server, self.tree.as_ref()) {
             return Ok(());
         }
         *self = match (&self.peer, self.tree.clone()) {
@@ -79,15 +80,17 @@ impl Link {
 
 impl TreeAddress {
     fn open(&self, server: &ServerArgs) -> Result<TreePlace, Failure> {
+        file_must_be_ours(&self.root)?;
         Ok(TreePlace::new(server, &self.url, &self.root)?.with_state_in(self.state.clone()))
     }
 }
 
-fn stamps(server: &ServerArgs) -> Vec<Option<Stamp>> {
+fn stamps(server: &ServerArgs, tree: Option<&TreeAddress>) -> Vec<Option<Stamp>> {
     let environment = |name: &str| std::env::var_os(name);
     let stamp = |path: PathBuf| {
         let about = fs::metadata(path).ok()?;
         Some((about.ino(), about.size(), about.mtime(), about.mtime_nsec()))
     };
-    server.files(&environment).into_iter().map(stamp).collect()
+    let root = tree.map(|tree| tree.root.clone());
+    server.files(&environment).into_iter().chain(root).map(stamp).collect()
 }

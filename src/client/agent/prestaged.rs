@@ -3,12 +3,14 @@
 //! The files are hard links to those of the revision, or copies where the store is on another disk. The index comes last
 //! and goes first, so that an index never lies there without its image. Access rights are the store's own.
 
-use std::fs::{self, DirBuilder, File, Permissions};
+use std::fs::{self, DirBuilder, File};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use super::ours::folder_must_be_ours;
 use crate::client::error::Failure;
+use crate::file_system;
 use crate::prestage::{IMAGES, PRESTAGED, sums};
 
 /// The end of the name of a file that is not complete yet. No image is called so.
@@ -25,33 +27,39 @@ impl Store {
         Self { folder: folder.join(IMAGES).join(PRESTAGED) }
     }
 
-    /// Lays the files of a revision into the store. Those that are there already stay untouched.
+    /// Lays the files of a revision into the store. Those that are there already stay untouched. Blocks.
     pub fn lay(&self, revision: &Path, names: &[String]) -> Result<(), Failure> {
-        let lay = || {
-            DirBuilder::new().recursive(true).mode(0o755).create(&self.folder)?;
-            for name in in_order(names) {
-                self.lay_one(&revision.join(name), name)?;
-            }
-            File::open(&self.folder)?.sync_all()
-        };
-        lay().map_err(|error| Failure::local("write", &self.folder, &error))
+        let mut builder = DirBuilder::new();
+        let made = builder.recursive(true).mode(0o755).create(&self.folder);
+        made.map_err(|error| Failure::local("create", &self.folder, &error))?;
+        folder_must_be_ours(&self.folder)?;
+        for name in in_order(names) {
+            self.lay_one(&revision.join(name), name)?;
+        }
+        let synced = File::open(&self.folder).and_then(|folder| folder.sync_all());
+        synced.map_err(|error| Failure::local("write", &self.folder, &error))
     }
 
-    fn lay_one(&self, from: &Path, name: &str) -> io::Result<()> {
+    fn lay_one(&self, from: &Path, name: &str) -> Result<(), Failure> {
         let (place, unfinished) =
             (self.folder.join(name), self.folder.join(format!("{name}{UNFINISHED}")));
-        if is_same(from, &place)? {
-            return Ok(());
-        }
-        remove_if_there(&unfinished)?;
-        if fs::hard_link(from, &unfinished).is_err() {
-            fs::copy(from, &unfinished)?;
-            fs::set_permissions(&unfinished, Permissions::from_mode(0o444))?;
-            File::open(&unfinished)?.sync_all()?;
-        }
-        fs::rename(&unfinished, &place)?;
-        // Renaming a link onto another one of the same file leaves both.
-        remove_if_there(&unfinished)
+        let lay = || -> io::Result<()> {
+            if is_same(from, &place)? {
+                return Ok(());
+            }
+            remove_if_there(&unfinished)?;
+            if fs::hard_link(from, &unfinished).is_err() {
+                copy(from, &unfinished)?;
+            }
+            fs::rename(&unfinished, &place)?;
+            // Renaming a link onto another one of the same file leaves both.
+            remove_if_there(&unfinished)
+        };
+        lay().map_err(|error| {
+            // What is here of a copy takes room that somebody else may need.
+            let _kept = remove_if_there(&unfinished);
+            Failure::local("write", &place, &error)
+        })
     }
 
     /// Removes files that the agent has laid there before.
@@ -64,6 +72,20 @@ impl Store {
     }
 }
 
+/// Copies a file to another disk, with its date, which says that the copy is one of it.
+fn copy(from: &Path, to: &Path) -> io::Result<()> {
+    let mut source = file_system::open(from)?;
+    let about = source.metadata()?;
+    let mut copied = File::options().write(true).create_new(true).mode(0o444).open(to)?;
+    let room = rustix::fs::fstatvfs(&copied)?;
+    if about.len() > room.f_bavail.saturating_mul(room.f_frsize) {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    io::copy(&mut source, &mut copied)?;
+    copied.set_modified(about.modified()?)?;
+    copied.sync_all()
+}
+
 /// Returns the names with indexes last.
 fn in_order(names: &[String]) -> Vec<&String> {
     let mut names: Vec<_> = names.iter().collect();
@@ -71,7 +93,7 @@ fn in_order(names: &[String]) -> Vec<&String> {
     names
 }
 
-/// Reports whether the store has the file: a link to it, or a copy of its size that was made after it.
+/// Reports whether the store has the file: a link to it, or a copy with its size and date.
 fn is_same(from: &Path, place: &Path) -> io::Result<bool> {
     use std::os::unix::fs::MetadataExt as _;
     let from = fs::metadata(from)?;
@@ -80,7 +102,8 @@ fn is_same(from: &Path, place: &Path) -> io::Result<bool> {
         there => there?,
     };
     let is_link = (from.dev(), from.ino()) == (there.dev(), there.ino());
-    Ok(is_link || (there.is_file() && there.len() == from.len() && there.mtime() >= from.mtime()))
+    let is_copy = there.is_file() && there.len() == from.len();
+    Ok(is_link || (is_copy && there.modified()? == from.modified()?))
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

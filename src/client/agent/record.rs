@@ -4,11 +4,13 @@
 //! Whoever holds it is the only agent of this folder.
 
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use serde::{Deserialize, Serialize};
 
 use crate::client::error::Failure;
 use crate::client::exit_code::Exit;
+use crate::client::output::complain;
 use crate::client::state_file::Place;
 
 const NAME: &str = ".agent";
@@ -25,8 +27,12 @@ pub struct Record {
     pub epoch: Option<u64>,
     /// A revision whose bytes were wrong when they had come.
     pub wrong_bytes: Option<WrongBytes>,
-    /// The names of the files that lie in a MED-V client's store.
-    pub prestaged: Vec<String>,
+    /// The files that lie in a MED-V client's store.
+    pub prestaged: Prestaged,
+    /// The reason why something that the depot offers is not here yet.
+    pub waits_for: Option<String>,
+    /// The reason why the depot did not take the first report that waits.
+    pub report_refused: Option<String>,
     /// The last failure, until a change succeeds.
     pub last_failure: Option<LastFailure>,
     /// The change that is under way: from before `current` is swapped until everything after it is done.
@@ -58,6 +64,14 @@ pub struct LastCheck {
     pub error: Option<String>,
 }
 
+/// Files in a MED-V client's store.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Prestaged {
+    pub folder: PathBuf,
+    pub names: Vec<String>,
+}
+
 /// A revision whose bytes were wrong, so often, and the time before which it is not fetched again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WrongBytes {
@@ -76,7 +90,8 @@ pub struct LastFailure {
 }
 
 /// A change from one revision to another, whose files are all here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Change {
     pub from: Option<u64>,
     pub to: u64,
@@ -145,7 +160,10 @@ impl Held {
                 let words = format!("another agent keeps {} up to date", folder.display());
                 Failure::new(Exit::Conflict, words)
             })?;
-        let mut record = place.read::<Record>().unwrap_or_default();
+        let mut record = match place.read::<Record>() {
+            Some(record) => record,
+            None => set_aside(folder)?,
+        };
         if record.channel != channel {
             record.refused = None;
             record.epoch = None;
@@ -160,6 +178,23 @@ impl Held {
         let written = self.place.write(&self.record);
         written.map_err(|error| Failure::local("write", self.place.path(), &error))
     }
+}
+
+/// Begins a new record. One that cannot be read, perhaps of a newer version, is kept under another name: it may say that
+/// a command was cut off.
+fn set_aside(folder: &Path) -> Result<Record, Failure> {
+    let (path, aside) = (path_in(folder), folder.join(format!("{NAME}.unreadable.json")));
+    match fs::rename(&path, &aside) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(Failure::local("rename", &path, &error)),
+        Ok(()) => {
+            let shown = aside.display();
+            complain(&format!(
+                "imagedepot: the record of an image cannot be read; it is {shown} now"
+            ));
+        }
+    }
+    Ok(Record::default())
 }
 
 /// Returns the path of an image's record.

@@ -20,9 +20,9 @@ pub struct Outcome {
     pub is_new: bool,
     /// The answer of the depot, for people: `update newer_revision`.
     pub answer: String,
-    /// True if something is to be fetched in the hours for it.
-    pub waits_for_hours: bool,
-    /// The way in which the command failed.
+    /// The reason why what the depot offers is not in use yet.
+    pub waits_for: Option<String>,
+    /// The way in which the command, or the MED-V client's store, failed.
     pub failed: Option<String>,
     /// The time until this client's slot.
     pub wait: Duration,
@@ -34,12 +34,17 @@ impl KeptImage {
         let before = self.layout.current();
         let mut failed = self.finish_change().await?;
         self.send_reports(depot).await?;
+        if let Err(failure) = self.prestage().await {
+            failed = failed.or_else(|| Some(failure.to_string()));
+        }
         let mut answer = self.check(depot).await?;
-        let mut waits_for_hours = false;
+        let mut waits_for = self.left_alone(&answer);
         if let Some(plan) = self.wanted(&answer) {
             let begun = Instant::now();
             match self.bring_here_or_tell(depot, plan, &answer).await {
-                Err(failure) if is_outside_hours(&failure) => waits_for_hours = true,
+                Err(failure) if is_outside_hours(&failure) => {
+                    waits_for = Some("the hours for fetching".to_owned());
+                }
                 Err(failure) => return Err(failure),
                 Ok(bytes) => {
                     // Fetching may take days: what is wanted now counts, in this window, of this rollout.
@@ -52,13 +57,16 @@ impl KeptImage {
                     answer = again;
                 }
             }
+        } else {
+            self.layout.clear_incoming()?;
         }
+        self.note_waiting(waits_for.clone())?;
         let revision = self.layout.current();
         Ok(Outcome {
             revision,
             is_new: revision != before,
             answer: words(&answer),
-            waits_for_hours,
+            waits_for,
             failed,
             wait: answer.check_after(),
         })

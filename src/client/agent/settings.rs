@@ -11,6 +11,9 @@ use crate::model::{ChannelName, ClientGroup, ClientId, ImageName};
 /// The number of revisions that are kept beside the one in use.
 pub const KEPT: usize = 1;
 
+/// The name of the record of what was seen of a signed tree, in the folder of all images.
+pub const TRUST_STATE: &str = ".trust";
+
 /// The time between two looks at a tree, as a server's slots have it.
 pub const PERIOD: Duration = Duration::from_mins(15);
 
@@ -25,11 +28,13 @@ pub struct Settings {
     pub group: Option<ClientGroup>,
     pub period: Duration,
     pub bandwidth: Bandwidth,
+    /// The folder of the record of what was seen of a signed tree.
+    pub trust_state: PathBuf,
     pub images: Vec<Image>,
 }
 
 /// An image to keep up to date.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Image {
     pub name: ImageName,
     pub channel: ChannelName,
@@ -83,7 +88,8 @@ impl Settings {
         if let Some(name) = repeated(names) {
             return Err(format!("the image {name} is there twice"));
         }
-        let folders = self.images.iter().map(|image| image.folder.display().to_string());
+        let folder = |image: &Image| image.folder.components().collect::<PathBuf>();
+        let folders = self.images.iter().map(|image| folder(image).display().to_string());
         match repeated(folders) {
             Some(folder) => Err(format!("two images have the folder {folder}")),
             None => Ok(()),

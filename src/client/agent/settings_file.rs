@@ -1,14 +1,14 @@
 //! The file of an agent's settings (TOML). Its names are part of the interface.
 
 use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 
 use super::command::RunAfter;
-use super::settings::{IfItFails, Image, KEPT, PERIOD, Settings};
+use super::ours::file_must_be_ours;
+use super::settings::{IfItFails, Image, KEPT, PERIOD, Settings, TRUST_STATE};
 use crate::client::bandwidth::{self, Bandwidth, Hours, LineShare};
 use crate::client::credentials::ServerArgs;
 use crate::client::error::Failure;
@@ -17,9 +17,6 @@ use crate::model::{ChannelName, ClientGroup, ClientId, ImageName};
 
 /// The largest accepted file, in bytes.
 const LARGEST: u64 = 1 << 20;
-
-/// The permissions of others to write. Who may write the file says what is run on this machine.
-const WRITABLE_BY_OTHERS: u32 = 0o022;
 
 /// The time limit of a command, if none is set, and the longest one.
 const TIME_LIMIT: Duration = Duration::from_mins(10);
@@ -97,16 +94,8 @@ pub fn read(path: &Path, server: &mut ServerArgs) -> Result<Settings, Failure> {
 fn text(path: &Path) -> Result<String, Failure> {
     let failed = |error| Failure::local("read", path, &error);
     let file = file_system::open_named(path).map_err(failed)?;
-    let about = file.metadata().map_err(failed)?;
-    let shown = path.display();
-    if about.permissions().mode() & WRITABLE_BY_OTHERS != 0 {
-        let words = format!("others may write {shown}, which says what is run here");
-        return Err(Failure::usage(words).with_hint(&format!("run `chmod go-w {shown}`")));
-    }
-    let us = rustix::process::geteuid().as_raw();
-    if about.uid() != us && about.uid() != 0 {
-        return Err(Failure::usage(format!("{shown} belongs to another user")));
-    }
+    // Who may write it says what is run on this machine.
+    file_must_be_ours(path)?;
     let mut text = String::new();
     file.take(LARGEST).read_to_string(&mut text).map_err(failed)?;
     Ok(text)
@@ -125,7 +114,10 @@ impl File {
         server.ca = server.ca.take().or(self.ca);
         let folder = self.to.as_deref();
         let images = self.image.into_iter().map(|image| image.image(folder));
+        let images = images.collect::<Result<Vec<_>, _>>()?;
+        let first = images.first().map(|image| image.folder.as_path());
         Ok(Settings {
+            trust_state: folder.or(first).unwrap_or(Path::new(".")).join(TRUST_STATE),
             tree: self.tree,
             trust: self.trust,
             client: self.client,
@@ -135,7 +127,7 @@ impl File {
                 Some(text) => duration("check_every", text, SHORTEST_PERIOD, LONGEST_PERIOD)?,
             },
             bandwidth: self.bandwidth.bandwidth()?,
-            images: images.collect::<Result<_, _>>()?,
+            images,
         })
     }
 }

@@ -25,7 +25,7 @@ pub struct Args {
     to: Option<PathBuf>,
 
     /// Settings of the agent, which name the folder
-    #[arg(id = "config", long, value_name = "FILE")]
+    #[arg(id = "config", long, value_name = "FILE", conflicts_with = "to")]
     config: Option<PathBuf>,
 
     /// A table for people or JSON for scripts
@@ -70,9 +70,14 @@ fn images_of(folders: Vec<PathBuf>) -> Result<Vec<Value>, Failure> {
         let record = path_in(&path);
         match fs::read(&record) {
             Ok(bytes) => {
-                let known: Record = serde_json::from_slice(&bytes)
-                    .map_err(|error| Failure::unreadable("record", error))?;
-                items.push(document(&path, &known));
+                items.push(match serde_json::from_slice::<Record>(&bytes) {
+                    Ok(known) => document(&path, &known),
+                    Err(error) => {
+                        let error = format!("{}: {error}", record.display());
+                        json!({"image": path.file_name().map(|name| name.to_string_lossy()),
+                            "told": error, "error": error})
+                    }
+                });
             }
             Err(error) if is_absent(&error) => {}
             Err(error) => return Err(Failure::local("read", &record, &error)),
@@ -87,14 +92,27 @@ fn is_absent(error: &std::io::Error) -> bool {
     matches!(error.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::NotADirectory)
 }
 
+fn doing(layout: &Layout, record: &Record) -> String {
+    if let Some(change) = &record.change {
+        return format!("changing to revision {}", change.to);
+    }
+    if let Some(why) = &record.waits_for {
+        return format!("waits for {why}");
+    }
+    if let Some((revision, bytes)) = layout.arriving() {
+        let bytes = indicatif::BinaryBytes(bytes);
+        return format!("fetching revision {revision}, of which {bytes} are here");
+    }
+    match (record.reports.first(), &record.report_refused) {
+        (Some(_), Some(why)) => format!("has a report to send: {why}"),
+        (Some(_), None) => "has a report to send".to_owned(),
+        (None, _) => "nothing".to_owned(),
+    }
+}
+
 fn document(folder: &Path, record: &Record) -> Value {
     let layout = Layout::at(folder);
-    let doing = match (&record.change, record.reports.first(), &record.refused) {
-        (Some(change), ..) => format!("changing to revision {}", change.to),
-        (None, Some(_), _) => "has a report to send".to_owned(),
-        (None, None, Some(refused)) => format!("went back from revision {}", refused.revision),
-        (None, None, None) => "nothing".to_owned(),
-    };
+    let doing = doing(&layout, record);
     let check = record.last_check.as_ref();
     let error = check.and_then(|check| check.error.clone());
     json!({

@@ -38,7 +38,8 @@ impl LineArgs {
 
 /// Reads a rate in bytes in a second, such as `2 MB`.
 pub fn rate(text: &str) -> Result<NonZeroU64, String> {
-    let size: ByteSize = text.parse()?;
+    let wrong = |_| "it is bytes in a second, such as 2 MB".to_owned();
+    let size: ByteSize = text.trim().trim_end_matches("/s").parse().map_err(wrong)?;
     NonZeroU64::new(size.as_u64()).ok_or_else(|| "it must be above 0".to_owned())
 }
 
@@ -54,7 +55,7 @@ mod tests {
     #[test]
     fn a_rate_is_in_units_of_bytes() {
         for (text, bytes) in
-            [("2MB", 2_000_000), ("1 MiB", 1 << 20), ("512", 512), ("1.5 kB", 1500)]
+            [("2MB", 2_000_000), ("1 MiB", 1 << 20), ("512", 512), ("1.5 kB/s", 1500)]
         {
             assert_eq!(rate(text).map(NonZeroU64::get), Ok(bytes), "{text}");
         }

@@ -11,6 +11,9 @@ use std::time::{Duration, Instant};
 const MEASURED: Duration = Duration::from_secs(3);
 const MEASURED_AGAIN: Duration = Duration::from_mins(10);
 
+/// The time without any byte after which a measurement begins anew.
+const PAUSE: Duration = Duration::from_secs(2);
+
 /// More than the system keeps for readers that wait (6 MiB for a connection by default).
 const KEPT_BY_SYSTEM: u64 = 8 << 20;
 
@@ -44,8 +47,8 @@ pub struct Pace {
 struct Share {
     percent: u64,
     measuring: Option<Measuring>,
-    /// The rate that the share allows, and when it was found.
-    found: Option<(NonZeroU64, Instant)>,
+    /// The bytes in a second that the line gives, and when that was found.
+    found: Option<(u64, Instant)>,
 }
 
 /// A measurement of the line that is under way.
@@ -53,7 +56,13 @@ struct Share {
 struct Measuring {
     /// The bytes that are left out, because they may have come before.
     skipped: u64,
-    since: Option<Instant>,
+    begun: Option<Begun>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Begun {
+    since: Instant,
+    last: Instant,
     bytes: u64,
 }
 
@@ -61,7 +70,7 @@ impl Pace {
     pub fn new(rate: Option<NonZeroU64>, share: Option<LineShare>) -> Self {
         let share = share.map(|LineShare(percent)| Share {
             percent: u64::from(percent),
-            measuring: Some(Measuring { skipped: 0, since: None, bytes: 0 }),
+            measuring: Some(Measuring { skipped: 0, begun: None }),
             found: None,
         });
         Self { rate, share, due: None }
@@ -88,15 +97,17 @@ impl Share {
     fn rate(&mut self, bytes: u64, now: Instant) -> Option<NonZeroU64> {
         if let Some(measuring) = &mut self.measuring {
             let line = measuring.add(bytes, now)?;
-            let rate = NonZeroU64::new(line * self.percent / 100).unwrap_or(NonZeroU64::MIN);
-            self.found = Some((rate, now));
+            self.found = Some((line, now));
             self.measuring = None;
         }
-        let (rate, at) = self.found?;
+        let (line, at) = self.found?;
         if now.duration_since(at) >= MEASURED_AGAIN {
-            self.measuring = Some(Measuring { skipped: KEPT_BY_SYSTEM, since: None, bytes: 0 });
+            // No more than what may have come while the reader waited, on a slow line less.
+            let skipped = KEPT_BY_SYSTEM.min(line.saturating_mul(MEASURED.as_secs()));
+            self.measuring = Some(Measuring { skipped, begun: None });
         }
-        Some(rate)
+        let rate = u128::from(line) * u128::from(self.percent) / 100;
+        NonZeroU64::new(u64::try_from(rate).unwrap_or(u64::MAX)).or(Some(NonZeroU64::MIN))
     }
 }
 
@@ -107,13 +118,17 @@ impl Measuring {
             self.skipped = self.skipped.saturating_sub(bytes);
             return None;
         }
-        // The bytes that came first came before the clock.
-        let since = *self.since.get_or_insert(now);
-        let took = now.duration_since(since);
-        if took > Duration::ZERO {
-            self.bytes += bytes;
-        }
-        let rate = u128::from(self.bytes) * 1000 / took.as_millis().max(1);
+        let Some(begun) =
+            self.begun.as_mut().filter(|begun| now.duration_since(begun.last) < PAUSE)
+        else {
+            // The bytes that came first came before the clock. A pause between two transfers says nothing of the line.
+            self.begun = Some(Begun { since: now, last: now, bytes: 0 });
+            return None;
+        };
+        begun.last = now;
+        begun.bytes += bytes;
+        let took = now.duration_since(begun.since);
+        let rate = u128::from(begun.bytes) * 1000 / took.as_millis().max(1);
         (took >= MEASURED).then(|| u64::try_from(rate).unwrap_or(u64::MAX))
     }
 }
@@ -152,6 +167,13 @@ mod tests {
         let now = now + Duration::from_secs(4);
         let rate = taken(&mut pace, now, 10_000_000, 60);
         assert!((2_400_000..=2_600_000).contains(&rate), "{rate}");
+        // Small transfers between long pauses are no slow line.
+        let mut few = Pace::new(None, LineShare::percent(50));
+        for hour in 0..5 {
+            let now = now + Duration::from_hours(hour);
+            assert_eq!(few.received(16384, now), None);
+            assert_eq!(few.received(16384, now + Duration::from_millis(1)), None);
+        }
         // Half of the line is taken by others now.
         let now = now + Duration::from_secs(700);
         taken(&mut pace, now, 5_000_000, 30);

@@ -217,9 +217,13 @@ async fn range_of(
     let mut bytes = BytesMut::new();
     let length = usize::try_from(range.end - range.start).unwrap_or(usize::MAX);
     loop {
+        let before = bytes.len();
         let outcome = go_on(connection, url, &range, size, &mut bytes).await?;
         if bytes.len() == length {
             return Ok(bytes.freeze());
+        }
+        if bytes.len() > before {
+            attempts.renew();
         }
         let short = || Setback::passing(Failure::new(Exit::Unreachable, "the connection ended"));
         let setback = outcome.err().unwrap_or_else(short);

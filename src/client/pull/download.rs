@@ -279,7 +279,7 @@ pub(super) fn stalled(connection: &Connection) -> Setback {
     Setback::passing(Failure::new(Exit::Unreachable, message))
 }
 
-pub(super) async fn blocking<T: Send + 'static>(
+pub async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
 ) -> Result<T, Failure> {
     spawn_blocking(work).await.map_err(|error| Failure::lost_task(&error))?

@@ -227,7 +227,7 @@ fn check_disk_space(file: &File, folder: &Path, path: &Path, needed: u64) -> Res
     let message = format!(
         "not enough disk space: {needed} bytes are still missing, and {folder} has {free} bytes free"
     );
-    Err(Failure::new(Exit::Storage, message))
+    Err(Failure::no_room(message))
 }
 
 /// Opens the file and locks it. The system releases the lock even if the process is killed.

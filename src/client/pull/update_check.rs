@@ -1,7 +1,8 @@
 //! Asks the update check, and reads its answer as a plan of what to fetch.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use super::super::connection::Connection;
@@ -12,7 +13,7 @@ use crate::model::ClientId;
 
 /// The bounds of the time between two checks, whatever an answer says.
 const SHORTEST_WAIT: Duration = Duration::from_secs(30);
-const LONGEST_WAIT: Duration = Duration::from_hours(1);
+const LONGEST_WAIT: Duration = Duration::from_hours(24);
 
 /// A question to the update check.
 #[derive(Debug, Clone, Copy)]
@@ -22,9 +23,6 @@ pub struct Asked<'a> {
     pub client: Option<&'a ClientId>,
     pub group: Option<&'a str>,
 }
-
-/// The reason of an answer to which windows and shares do not matter any more.
-const DEADLINE_PASSED: &str = "deadline_passed";
 
 /// The reason of an answer that wants a client to leave a revoked revision.
 pub const REVOKED: &str = "revision_revoked";
@@ -61,7 +59,7 @@ pub struct Answer {
     /// Changes whenever the assignment does.
     pub epoch: u64,
     pub check_after_seconds: u64,
-    /// Set if the target must not wait: it is mandatory, or its deadline has passed.
+    /// Set if the target must not wait: it is mandatory, its deadline has passed, or what is here was revoked.
     pub is_urgent: bool,
     /// The revision to have; none if there is nothing to have now.
     pub target: Option<FetchPlan>,
@@ -91,6 +89,8 @@ struct Check {
     check_after_seconds: u64,
     #[serde(default)]
     mandatory: bool,
+    #[serde(default)]
+    deadline: Option<DateTime<Utc>>,
     target: Option<CheckTarget>,
 }
 
@@ -164,7 +164,10 @@ pub async fn ask(
         question.query_pairs_mut().append_pair("group", group);
     }
     let check: Check = connection.get(question).await?;
-    let is_urgent = check.mandatory || check.reason == DEADLINE_PASSED;
+    let now = DateTime::<Utc>::from(SystemTime::now());
+    let is_urgent = check.mandatory
+        || check.deadline.is_some_and(|deadline| deadline <= now)
+        || check.reason == REVOKED;
     let target = check.target.map(|target| target.planned(connection, check.image)).transpose()?;
     Ok(Answer {
         action: check.action,

@@ -1,5 +1,7 @@
 //! The command after a change: run once for each revision, with what it has to know, and its failure told.
 
+use std::time::{Duration, Instant};
+
 use super::{Machine, depot};
 use crate::harness::command::run;
 use crate::harness::{Database, eventually};
@@ -85,4 +87,27 @@ async fn a_command_that_outlives_its_agent_is_not_run_beside_itself() {
     let _killed = agent.wait();
     machine.round().await;
     assert_eq!(runs(), "begin 1\nend 1\nbegin 2\nend 2\n");
+}
+
+#[tokio::test]
+async fn what_a_command_leaves_running_keeps_no_later_command_waiting() {
+    let depot = depot(Database::Sqlite, 2).await;
+    let admin = depot.admin();
+    let log = depot.scratch().join("runs");
+    // Its child keeps the standard input that it inherits, as a program's children do.
+    let script = depot.scratch().join("command.py");
+    let text = format!(
+        "import os, subprocess\nopen('{}', 'a').write(os.environ['IMAGEDEPOT_REVISION'] + '\\n')\n\
+         subprocess.Popen(['sleep', '20'], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)\n",
+        log.display()
+    );
+    std::fs::write(&script, text).expect("a script");
+    let command = format!("run_after = [\"python3\", \"{}\"]", script.display());
+    let machine = Machine::with_settings(&depot, "pc-1", &command);
+    machine.round().await;
+    admin.promote("win7-office", "production", 2).await.expecting(200);
+    let begun = Instant::now();
+    machine.round().await;
+    assert!(begun.elapsed() < Duration::from_secs(15), "it waited for the first one's child");
+    assert_eq!(std::fs::read_to_string(&log).expect("the runs"), "1\n2\n");
 }

@@ -36,7 +36,7 @@ async fn outside_of_its_hours_an_agent_fetches_only_what_must_not_wait() {
     };
     let machine = Machine::new(&depot, "pc-1").settings(&depot, &hours(3, 5), "");
     let told = machine.round().await;
-    assert_eq!(told["waits_for_hours"], true, "{told}");
+    assert_eq!(told["waits_for"], "the hours for fetching", "{told}");
     assert_eq!((machine.in_use(), &told["answer"]), (None, &json!("update first_install")));
 
     let path = assignment_path("win7-office", "production");
@@ -45,7 +45,7 @@ async fn outside_of_its_hours_an_agent_fetches_only_what_must_not_wait() {
     assert_eq!(machine.in_use(), Some(2));
 
     admin.promote("win7-office", "production", 1).await.expecting(200);
-    assert_eq!(machine.round().await["waits_for_hours"], true);
+    assert_eq!(machine.round().await["waits_for"], "the hours for fetching");
     let machine = machine.settings(&depot, &hours(-1, 2), "");
     machine.round().await;
     assert_eq!(machine.in_use(), Some(1));

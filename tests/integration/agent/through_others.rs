@@ -11,6 +11,7 @@ use crate::harness::authority::{Authority, Valid};
 use crate::harness::command::{Finished, run};
 use crate::harness::depot::ADMIN_PASSWORD;
 use crate::harness::server::free_port;
+use crate::harness::static_site::StaticSite;
 use crate::harness::{Database, Depot, Person};
 use crate::shared_caches::Cache;
 use crate::trust::wait_until_signed;
@@ -98,6 +99,46 @@ async fn what_the_trusted_depot_has_not_signed_is_not_taken() {
     assert_eq!((code, machine.in_use()), (7, None), "{stdout}");
     machine.round_with(&["--trust", &roots[0]]).await;
     assert_eq!(machine.in_use(), Some(1));
+}
+
+/// A proxy that answers update checks itself, and hands on everything else.
+async fn lying_proxy(depot: &Depot, answer: &str) -> StaticSite {
+    let site = StaticSite::with(&format!(
+        "location = /api/v1/update-check {{ try_files /answer.json =404; default_type application/json; }}
+         location / {{ proxy_pass {}; }}
+",
+        depot.server.url()
+    ))
+    .await;
+    site.write("answer.json", answer.as_bytes());
+    site
+}
+
+#[tokio::test]
+async fn a_signed_file_of_another_image_or_revision_is_not_taken_for_it() {
+    let depot = depot(Database::Sqlite, 2).await;
+    let admin = depot.admin();
+    admin.promote("win7-office", "test", 2).await.expecting(200);
+    wait_until_signed(&depot, "test/win7-office_2.ckm.index").await;
+    let root = depot.scratch().join("root.json");
+    let newest = depot.anonymous().get("/api/v1/trust/root.json").await.expecting(200);
+    std::fs::write(&root, newest.body).expect("the root");
+    let root = root.display().to_string();
+    let question = "/api/v1/update-check?image=win7-office&channel=test&client=pc-1";
+    let honest = admin.get(question).await.expecting(200).json();
+    // The other channel's revision; the same bytes as a higher revision.
+    let mut higher = honest.clone();
+    higher["target"]["revision"] = json!(77);
+    let lies = [(honest, "production"), (higher, "test")];
+    for (number, (answer, channel)) in lies.into_iter().enumerate() {
+        let proxy = lying_proxy(&depot, &answer.to_string()).await;
+        let machine =
+            Machine::at(&depot, &format!("pc-{number}"), proxy.url("").trim_end_matches('/'));
+        let arguments = ["--trust", root.as_str(), "--channel", channel];
+        let said = run(machine.once(&arguments)).await;
+        assert_eq!((said.code, machine.in_use()), (7, None), "{}", said.stdout);
+        assert!(said.stderr.contains("is not what was signed"), "{}", said.stderr);
+    }
 }
 
 #[tokio::test]

@@ -18,12 +18,17 @@ pub struct StaticSite {
 
 impl StaticSite {
     pub async fn start() -> Self {
+        Self::with("").await
+    }
+
+    /// A site with more settings of its server, such as a proxy that changes one answer.
+    pub async fn with(more: &str) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         std::fs::create_dir(folder.path().join("site")).expect("a folder");
         let port = free_port();
         let root = folder.path().join("site");
         let server = format!(
-            "    server {{\n        listen 127.0.0.1:{port};\n        root {};\n    }}",
+            "    server {{\n        listen 127.0.0.1:{port};\n        root {};\n{more}    }}",
             root.display()
         );
         let settings = nginx::settings(folder.path(), &server);
