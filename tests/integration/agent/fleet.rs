@@ -1,10 +1,12 @@
 //! The whole loop: a test channel, steps with groups, failures that halt, and the way back.
 
+use std::path::Path;
+
 use serde_json::json;
 
 use super::{Machine, depot};
 use crate::harness::actions::{assignment_path, ckm};
-use crate::harness::command::run;
+use crate::harness::command::{imagedepot, run};
 use crate::harness::folder::files_below;
 use crate::harness::{Database, Person};
 
@@ -81,4 +83,60 @@ async fn the_revision_in_use_lies_in_a_medv_client_s_store_as_well() {
         assert_eq!(there, [named.clone(), format!("{named}.index")]);
         assert!(std::fs::read(prestaged.join(named)).expect("the image") == ckm(revision));
     }
+}
+
+#[tokio::test]
+async fn a_store_that_is_named_later_or_emptied_is_filled_and_one_that_cannot_be_written_stops_nothing()
+ {
+    let depot = depot(Database::Sqlite, 2).await;
+    let admin = depot.admin();
+    let machine = Machine::with_settings(&depot, "pc-1", "");
+    machine.round().await;
+    let store = depot.scratch().join("client");
+    let named = |store: &Path| format!("prestage_to = \"{}\"", store.display());
+    let machine = machine.settings(&depot, "", &named(&store));
+    let image = store.join("MED-V Images/PrestagedImages/win7-office_1.ckm");
+    for _ in 0..2 {
+        machine.round().await;
+        assert!(std::fs::read(&image).expect("the image") == ckm(1));
+        std::fs::remove_file(&image).expect("empty the store");
+    }
+    // In another place it leaves the first one.
+    let other = depot.scratch().join("other");
+    let machine = machine.settings(&depot, "", &named(&other));
+    machine.round().await;
+    assert!(files_below(&store).is_empty());
+    assert_eq!(files_below(&other).len(), 2);
+
+    let file = depot.scratch().join("a-file");
+    std::fs::write(&file, "no folder").expect("a file");
+    let machine = machine.settings(&depot, "", &named(&file));
+    admin.promote("win7-office", "production", 2).await.expecting(200);
+    let said = run(machine.once(&[])).await;
+    assert_eq!((said.code, machine.in_use()), (1, Some(2)), "{}", said.stdout);
+    machine.has_reported(&admin, "failed", 2).await;
+    admin.roll_back("win7-office", "production").await.expecting(200);
+    run(machine.once(&[])).await;
+    assert_eq!(machine.in_use(), Some(1));
+}
+
+#[tokio::test]
+async fn the_status_says_why_an_offer_is_not_taken() {
+    let depot = depot(Database::Sqlite, 2).await;
+    let admin = depot.admin();
+    let failing =
+        "run_after = [\"sh\", \"-c\", 'test $IMAGEDEPOT_REVISION != 2']\nif_it_fails = \"go_back\"";
+    let machine = Machine::with_settings(&depot, "pc-1", failing);
+    machine.round().await;
+    admin.promote("win7-office", "production", 2).await.expecting(200);
+    assert_eq!(run(machine.once(&[])).await.code, 1);
+    let told = machine.round().await;
+    assert_eq!((machine.in_use(), &told["answer"]), (Some(1), &json!("update newer_revision")));
+    let mut status = imagedepot(["agent", "status", "--output", "json", "--to"]);
+    status.arg(&machine.folder);
+    let status = run(status).await.successful().last_line();
+    let image = &status["items"][0];
+    let doing = "waits for another assignment: the command of revision 2 failed here";
+    assert_eq!(image["doing"], doing, "{status}");
+    assert_eq!(image["last_failure"]["revision"], 2, "{status}");
 }
