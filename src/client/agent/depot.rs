@@ -72,8 +72,9 @@ impl Depot {
             }
             Peer::Tree(place) => {
                 let mut tree = self.read(place).await?;
-                let entry = manifest(&mut tree, channel).await?.image(image);
-                self.answer_of(&mut tree, channel, entry, current).await
+                let manifest = manifest(&mut tree, channel).await?;
+                let folder = manifest.folder.clone();
+                self.answer_of(&mut tree, &folder, manifest.image(image), current).await
             }
         }
     }
@@ -87,7 +88,7 @@ impl Depot {
     async fn answer_of(
         &self,
         tree: &mut SignedTree,
-        channel: &ChannelName,
+        folder: &str,
         entry: Option<Image>,
         current: Current,
     ) -> Result<Answer, Failure> {
@@ -120,7 +121,7 @@ impl Depot {
         let target = match files {
             None => None,
             Some((revision, files)) => {
-                let offer = offer_of(tree, channel, image.image, revision, files).await?;
+                let offer = offer_of(tree, folder, image.image, revision, files).await?;
                 Some(FetchPlan::of_tree(tree, offer)?)
             }
         };

@@ -8,15 +8,21 @@ use super::tree::SignedTree;
 use crate::client::error::Failure;
 use crate::client::exit_code::Exit;
 use crate::model::{ChannelName, Digest, Rollout};
-use crate::trust::Refusal;
+use crate::trust::{Refusal, Target};
 
-/// The channel that publishes at the tree's root.
+/// The name of a channel's manifest.
+const NAME: &str = "channel.json";
+
+/// The channel that publishes at the tree's root, if nobody has said otherwise.
 const PRODUCTION: &str = "production";
 
 /// A channel's manifest, as far as it is needed.
 #[derive(Debug, Deserialize)]
 pub struct Manifest {
     channel: String,
+    /// The folder below the tree's root, as the first part of a path; empty for the root.
+    #[serde(skip)]
+    pub folder: String,
     pub images: Vec<Image>,
 }
 
@@ -132,6 +138,7 @@ pub async fn offer(tree: &mut SignedTree, channel: &str, image: &str) -> Result<
     let name: ChannelName =
         channel.parse().map_err(|error| Failure::usage(format!("--channel {channel}: {error}")))?;
     let manifest = manifest(tree, &name).await?;
+    let folder = manifest.folder.clone();
     let nothing = || {
         let message = format!("the channel {channel} offers no revision of {image}");
         Failure::new(Exit::NotFound, message)
@@ -142,43 +149,66 @@ pub async fn offer(tree: &mut SignedTree, channel: &str, image: &str) -> Result<
         (Some(_), Some(previous)) => (previous.revision, previous.files),
         (Some(_), None) => return Err(nothing()),
     };
-    offer_of(tree, &name, found.image, revision, files).await
+    offer_of(tree, &folder, found.image, revision, files).await
 }
 
-/// Returns the manifest of a channel, verified.
+/// Returns the manifest of a channel, verified. Its folder usually has the channel's name; if it has another one, the list
+/// of all that is signed says which.
 pub async fn manifest(tree: &mut SignedTree, channel: &ChannelName) -> Result<Manifest, Failure> {
-    let path = format!("{}channel.json", folder_of(channel));
-    let bytes = tree.document(&path).await?.ok_or_else(|| {
+    let usual = if channel.as_str().eq_ignore_ascii_case(PRODUCTION) {
+        String::new()
+    } else {
+        format!("{channel}/")
+    };
+    let in_usual = tree.document(&format!("{usual}{NAME}")).await?;
+    let (folder, bytes) = match in_usual {
+        Some(bytes) => (usual, Some(bytes)),
+        None => match folder_of(tree, channel).await? {
+            Some(folder) => (folder.clone(), tree.document(&format!("{folder}{NAME}")).await?),
+            None => (usual, None),
+        },
+    };
+    let bytes = bytes.ok_or_else(|| {
         Failure::new(Exit::NotFound, format!("the tree has no folder of the channel {channel}"))
     })?;
-    let manifest: Manifest = serde_json::from_slice(&bytes)
-        .map_err(|error| Failure::unreadable("channel.json", error))?;
+    let manifest: Manifest =
+        serde_json::from_slice(&bytes).map_err(|error| Failure::unreadable(NAME, error))?;
     if !manifest.channel.eq_ignore_ascii_case(channel.as_str()) {
-        let message = format!("{path} is of the channel {}, not of {channel}", manifest.channel);
+        let other = &manifest.channel;
+        let message = format!("{folder}{NAME} is of the channel {other}, not of {channel}");
         return Err(Failure::new(Exit::NotFound, message));
     }
-    Ok(manifest)
+    Ok(Manifest { folder, ..manifest })
 }
 
-/// Returns a revision of a manifest, each of whose files is signed as the manifest has it.
-pub async fn offer_of(
+/// Finds the folder of a channel among all that is signed.
+async fn folder_of(
     tree: &mut SignedTree,
     channel: &ChannelName,
+) -> Result<Option<String>, Failure> {
+    let is_of_channel = |target: &Target| {
+        let named = target.custom.as_ref().and_then(|custom| custom["channel"].as_str());
+        named.is_some_and(|named| named.eq_ignore_ascii_case(channel.as_str()))
+    };
+    let found = tree.all().await?.into_iter().find_map(|(path, target)| {
+        path.strip_suffix(NAME).filter(|_| is_of_channel(&target)).map(str::to_owned)
+    });
+    Ok(found.filter(|folder| folder.is_empty() || folder.ends_with('/')))
+}
+
+/// Returns a revision of a manifest, each of whose files is signed as the manifest has it. `folder` is the manifest's.
+pub async fn offer_of(
+    tree: &mut SignedTree,
+    folder: &str,
     image: String,
     revision: u64,
     files: Vec<File>,
 ) -> Result<Offer, Failure> {
-    let folder = folder_of(channel);
     let mut signed = Vec::new();
     for file in files {
-        signed.push(listed(tree, &folder, file).await?);
+        signed.push(listed(tree, folder, file).await?);
     }
     Ok(Offer { image, revision, files: signed })
-}
-
-/// Returns the folder of a channel below the tree's root, as the first part of a path.
-fn folder_of(channel: &ChannelName) -> String {
-    if channel.as_str() == PRODUCTION { String::new() } else { format!("{channel}/") }
 }
 
 /// Compares what the manifest says of a file with what was signed of the file itself.

@@ -155,6 +155,22 @@ async fn a_copy_s_withdrawal_holds_and_a_revocation_moves() {
 }
 
 #[tokio::test]
+async fn a_channel_is_found_in_whatever_folder_and_case() {
+    let copied = Copied::start(2).await;
+    let admin = copied.depot.admin();
+    let early = json!({"name": "Early", "folder": "early-birds"});
+    admin.post("/api/v1/channels").json(&early).await.expecting(201);
+    admin.promote("win7-office", "Early", 2).await.expecting(200);
+    wait_until_signed(&copied.depot, "early-birds/win7-office_2.ckm.index").await;
+    copied.copy().await;
+    for (channel, revision) in [("early", 2), ("PRODUCTION", 1)] {
+        let machine = copied.machine(&format!("site-{channel}"));
+        machine.round_with(&["--channel", channel]).await;
+        assert_eq!(machine.in_use(), Some(revision), "{channel}");
+    }
+}
+
+#[tokio::test]
 async fn an_agent_goes_on_by_itself() {
     let copied = Copied::start(3).await;
     let admin = copied.depot.admin();
