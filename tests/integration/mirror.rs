@@ -3,6 +3,7 @@
 mod copies;
 mod following;
 mod killed;
+mod on_demand;
 
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
