@@ -95,6 +95,22 @@ impl Connection {
         Self { line, ..self.clone() }
     }
 
+    /// Opens a tree for questions of others, who show their own credentials: neither those of the user nor the
+    /// certificate of this machine go there.
+    pub fn as_nobody(args: &ServerArgs, tree: &Url) -> Result<Self, Failure> {
+        let mut files = args.tls_files(&|name: &str| std::env::var_os(name))?;
+        files.client = None;
+        Ok(Self {
+            http: http_client(tree, &files)?,
+            server: tree.clone(),
+            credentials: Credentials::Anonymous,
+            calls: Patience::CALL,
+            transfers: Patience::TRANSFER,
+            stall: STALL,
+            line: Line::default(),
+        })
+    }
+
     /// Returns a copy that gives API calls the patience of transfers too, for calls that hours of work depend on.
     #[must_use]
     pub fn patient(&self) -> Self {

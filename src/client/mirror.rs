@@ -1,4 +1,5 @@
-//! `imagedepot mirror`: keeps a copy of channels at another site, for any web server to serve.
+//! `imagedepot mirror`: keeps a copy of channels at another site, for any web server to serve; or is such a server itself,
+//! which fetches what it is asked for (`on_demand`).
 //!
 //! Each look (`copying`) reads the tree's signed metadata, fetches what is missing (`fetching`) of what the documents of
 //! the channels name (`manifest`), and removes what nothing names any more (`leaving`), by the user's `rules`. `served`
@@ -11,6 +12,7 @@ mod copying;
 mod fetching;
 mod leaving;
 mod manifest;
+mod on_demand;
 mod pace;
 mod record;
 mod rules;
@@ -24,6 +26,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use self::copying::{Copying, Outcome};
+use self::on_demand::{OnDemandArgs, Tree};
 use self::pace::pause;
 use self::record::Held;
 use self::rules::Rules;
@@ -47,10 +50,15 @@ const TREE: &str = "MEDVImages/";
 #[command(after_help = EXIT_CODES)]
 pub struct Args {
     /// Names of the channels
-    #[arg(value_name = "CHANNEL", required = true)]
+    #[arg(
+        value_name = "CHANNEL",
+        required_unless_present = "on_demand",
+        conflicts_with = "on_demand"
+    )]
     channels: Vec<ChannelName>,
 
-    /// Folder of the copy, which is a tree of its own: DIR/channel.json and the files of production, DIR/test and so on
+    /// Folder of the copy, which is a tree of its own: DIR/channel.json and the files of production, DIR/test and so on.
+    /// On demand, a folder of this mirror's own
     #[arg(long, value_name = "DIR", value_parser = folder())]
     to: PathBuf,
 
@@ -63,7 +71,7 @@ pub struct Args {
     tree: Option<String>,
 
     /// Look once and end
-    #[arg(long)]
+    #[arg(long, conflicts_with = "on_demand")]
     once: bool,
 
     /// Time between two looks
@@ -71,11 +79,11 @@ pub struct Args {
     look_every: Duration,
 
     /// Time for which a file stays that is not offered any more; indexes and revoked revisions leave at once
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "24h")]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "24h", conflicts_with = "on_demand")]
     grace: Duration,
 
     /// Number of earlier revisions of an image that stay, as far as the depot keeps them, too
-    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(long, value_name = "N", default_value_t = 1, conflicts_with = "on_demand")]
     keep: usize,
 
     #[arg(
@@ -93,6 +101,9 @@ pub struct Args {
     line: LineArgs,
 
     #[command(flatten)]
+    on_demand: OnDemandArgs,
+
+    #[command(flatten)]
     server: ServerArgs,
 }
 
@@ -104,7 +115,20 @@ pub async fn run(args: Args) -> Result<(), Failure> {
 
 async fn follow(args: Args) -> Result<(), Failure> {
     let address = tree_address(&args)?;
-    let told = Told::new(Kind::Copy, args.name.as_ref(), &args.server)?;
+    let kind = if args.on_demand.on_demand { Kind::OnDemand } else { Kind::Copy };
+    let told = Told::new(kind, args.name.as_ref(), &args.server)?;
+    if kind == Kind::OnDemand {
+        let Args { server, trust, to, .. } = &args;
+        if args.line.has_hours() {
+            let words =
+                "--hours is for copies: whoever asks a mirror on demand waits for an answer";
+            return Err(Failure::usage(words));
+        }
+        let line = Line::new(args.line.clone().or(Bandwidth::default()));
+        let tree = Tree { server, address: &address, root: trust, folder: to, line };
+        return on_demand::run(args.on_demand.clone(), tree, args.look_every, told, args.output)
+            .await;
+    }
     let served = Served::at(&args.to);
     let incoming = served.incoming();
     let mut metadata =

@@ -3,6 +3,7 @@
 mod copies;
 mod following;
 mod killed;
+mod on_demand;
 mod through_others;
 
 use std::path::PathBuf;

@@ -26,6 +26,10 @@ pub struct LineArgs {
 }
 
 impl LineArgs {
+    pub const fn has_hours(&self) -> bool {
+        !self.hours.is_empty()
+    }
+
     /// Returns the limits: those of the command line, else those of a file.
     pub fn or(self, file: Bandwidth) -> Bandwidth {
         Bandwidth {

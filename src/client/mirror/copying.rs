@@ -16,7 +16,8 @@ use crate::client::error::Failure;
 use crate::client::exit_code::Exit;
 use crate::client::progress::Progress;
 use crate::client::pull::download::Fetched;
-use crate::client::trust::copy::{MetadataCopy, Picture, path_of, write_durably};
+use crate::client::trust::copy::{MetadataCopy, path_of, write_durably};
+use crate::client::trust::picture::{Need, Picture};
 use crate::client::trust::source::largest;
 use crate::model::ChannelName;
 use crate::trust::Target;
@@ -46,7 +47,7 @@ pub struct Outcome {
 impl Copying {
     /// Looks once, and does what is to be done.
     pub async fn look(&mut self, told: &Told) -> Result<Outcome, Failure> {
-        let wanted = |path: &str, target: &Target| is_wanted(&self.rules.channels, path, target);
+        let wanted = |path: &str, target: &Target| need(&self.rules.channels, path, target);
         let seen = self.metadata.look(self.picture.as_ref(), wanted).await?;
         let mut outcome = Outcome::default();
         if let Some(picture) = seen {
@@ -65,7 +66,7 @@ impl Copying {
         if let Some(picture) = &self.picture {
             return Some(picture.expires());
         }
-        let wanted = |path: &str, target: &Target| is_wanted(&self.rules.channels, path, target);
+        let wanted = |path: &str, target: &Target| need(&self.rules.channels, path, target);
         let loaded = self.metadata.load(wanted).await.ok()?;
         Some(loaded.expires())
     }
@@ -194,9 +195,9 @@ impl Copying {
     }
 }
 
-/// Reports whether a target is the document of one of the channels.
-fn is_wanted(channels: &[ChannelName], path: &str, target: &Target) -> bool {
-    manifest::channel_of(path, target).is_some_and(|name| {
-        channels.iter().any(|channel| channel.as_str().eq_ignore_ascii_case(name))
-    })
+/// Says whether a target is the document of one of the channels, which belongs to the copy.
+fn need(channels: &[ChannelName], path: &str, target: &Target) -> Option<Need> {
+    let name = manifest::channel_of(path, target)?;
+    let is_wanted = channels.iter().any(|channel| channel.as_str().eq_ignore_ascii_case(name));
+    is_wanted.then_some(Need::Must)
 }

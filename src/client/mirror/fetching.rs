@@ -17,7 +17,9 @@ use crate::client::pull::by_delta::name_of_delta;
 use crate::client::pull::cheapest::{self, Place};
 use crate::client::pull::download::{ExistingFiles, Fetched, is_complete};
 use crate::client::pull::fetch_plan::{PlannedDelta, PlannedFile};
+use crate::client::trust::copy::DOCUMENTS;
 use crate::client::trust::source::Source;
+use crate::trust::role::FOLDER;
 
 /// The role of a file that comes last of its image.
 const INDEX: &str = "index";
@@ -53,10 +55,8 @@ impl Fetching<'_> {
                 folder == its_folder && name.starts_with(its_name)
             })
         };
-        let is_metadata = |folder: &str| folder == crate::trust::role::FOLDER;
-        self.served.clear_incoming(|folder, name| {
-            is_metadata(folder) || name == super::manifest::NAME || begins(folder, name)
-        })?;
+        let is_metadata = |folder: &str| [FOLDER, DOCUMENTS].contains(&folder);
+        self.served.clear_incoming(|folder, name| is_metadata(folder) || begins(folder, name))?;
         let arrived: u64 =
             files(channels).map(|(_, file)| self.served.arrived(&file.path).min(file.size)).sum();
         self.served.must_have_room(missing.saturating_sub(arrived))

@@ -13,7 +13,8 @@ use super::record::{Held, Made, OfRevision};
 use super::rules::Rules;
 use super::served::Served;
 use crate::client::error::Failure;
-use crate::client::trust::copy::{Picture, path_of};
+use crate::client::trust::copy::path_of;
+use crate::client::trust::picture::Picture;
 use crate::client::trust::source::Source;
 use crate::trust::role::{FOLDER, FileName};
 

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::client::error::Failure;
 use crate::client::exit_code::Exit;
-use crate::client::trust::copy::Picture;
+use crate::client::trust::picture::Picture;
 use crate::model::Digest;
 use crate::trust::role::FOLDER;
 use crate::trust::{Refusal, Target};

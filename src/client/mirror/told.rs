@@ -34,7 +34,6 @@ pub struct State {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     Copy,
-    #[expect(dead_code, reason = "a mirror on demand is to come")]
     OnDemand,
 }
 

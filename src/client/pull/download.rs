@@ -1,6 +1,8 @@
 //! Fetches one file over as many connections as it takes, verifies it, and only then gives it its name.
 
+use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 
 use indicatif::ProgressBar;
 use reqwest::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderMap, IF_RANGE, RANGE};
@@ -38,6 +40,26 @@ pub enum ExistingFiles {
     TrustNote,
     /// Its bytes, which are read again.
     Reread,
+}
+
+/// Somebody who reads a file while it arrives.
+pub trait Onlooker: Send + Sync + fmt::Debug {
+    /// The file is arriving, with these headers.
+    fn answered(&self, headers: &HeaderMap);
+    /// So many bytes can be read from the unfinished file.
+    fn written(&self, length: u64);
+    /// The bytes that could be read so far are not part of the file any more.
+    fn begun_anew(&self);
+}
+
+/// The onlooker of a file that nobody reads before it is whole.
+#[derive(Debug)]
+struct Nobody;
+
+impl Onlooker for Nobody {
+    fn answered(&self, _: &HeaderMap) {}
+    fn written(&self, _: u64) {}
+    fn begun_anew(&self) {}
 }
 
 fn is_there(
@@ -93,13 +115,25 @@ pub async fn fetch_whole(
     folder: &Path,
     bar: &ProgressBar,
 ) -> Result<Fetched, Failure> {
+    fetch_before(Arc::new(Nobody), connection, file, folder, bar).await
+}
+
+/// Fetches the whole file before the eyes of an onlooker, who must not take it for whole until this has ended.
+pub async fn fetch_before(
+    onlooker: Arc<dyn Onlooker>,
+    connection: &Connection,
+    file: &PlannedFile,
+    folder: &Path,
+    bar: &ProgressBar,
+) -> Result<Fetched, Failure> {
     let (size, digest) = (file.size, file.digest);
     let (place, name) = (folder.to_owned(), file.name.clone());
     let mut partial = blocking(move || Partial::open(&place, &name, size)).await?;
     bar.set_message("");
 
     let sum = Fetched { fetched: 0, reused: partial.length() };
-    let mut download = Download { connection, file, bar, sum };
+    onlooker.written(partial.length());
+    let mut download = Download { connection, file, bar, sum, onlooker };
     loop {
         partial = download.complete(partial).await?;
         if partial.digest() == digest {
@@ -121,6 +155,7 @@ pub async fn fetch_whole(
         // The bytes left by an earlier pull may be damaged, for example by a power failure.
         tracing::warn!(name = file.name, "the unfinished file was damaged, starting again");
         partial.restart(None)?;
+        download.onlooker.begun_anew();
         download.sum.reused = 0;
     }
 }
@@ -131,6 +166,7 @@ struct Download<'a> {
     file: &'a PlannedFile,
     bar: &'a ProgressBar,
     sum: Fetched,
+    onlooker: Arc<dyn Onlooker>,
 }
 
 impl Download<'_> {
@@ -179,6 +215,7 @@ impl Download<'_> {
             StatusCode::OK => {
                 must_have_the_size(&response, file)?;
                 partial.restart(strong_etag(response.headers()))?;
+                self.onlooker.begun_anew();
                 self.sum.reused = 0;
                 bar.set_position(0);
             }
@@ -187,6 +224,7 @@ impl Download<'_> {
                 if partial.length() > 0 =>
             {
                 partial.restart(None)?;
+                self.onlooker.begun_anew();
                 self.sum.reused = 0;
                 let message = "the server could not resume the download";
                 let setback = Setback::passing(Failure::new(Exit::Unreachable, message));
@@ -194,6 +232,7 @@ impl Download<'_> {
             }
             _ => return Ok((partial, Err(Setback::answered(response).await))),
         }
+        self.onlooker.answered(response.headers());
         self.receive(response, partial).await
     }
 
@@ -207,8 +246,9 @@ impl Download<'_> {
         let size = file.size;
         let mut missing = size - partial.length();
         let (sender, pieces) = mpsc::channel(PIECES_AHEAD);
+        let onlooker = Arc::clone(&self.onlooker);
         let writer = spawn_blocking(move || {
-            let written = partial.append(pieces);
+            let written = partial.append(pieces, |length| onlooker.written(length));
             (partial, written)
         });
         let outcome = loop {

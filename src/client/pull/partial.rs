@@ -77,14 +77,25 @@ impl Partial {
         Ok(())
     }
 
-    /// Appends the received pieces until the sender is gone.
-    pub fn append(&mut self, mut pieces: mpsc::Receiver<Bytes>) -> Result<(), Failure> {
+    /// Appends the received pieces until the sender is gone. Says how many bytes can be read from the file, whenever
+    /// that many more have come or no more are there for now.
+    pub fn append(
+        &mut self,
+        mut pieces: mpsc::Receiver<Bytes>,
+        written: impl Fn(u64),
+    ) -> Result<(), Failure> {
         let mut writer = BufWriter::with_capacity(BUFFER, &self.file);
+        let mut told = self.length;
         let mut write = || {
             while let Some(piece) = pieces.blocking_recv() {
                 writer.write_all(&piece)?;
                 self.hasher.update(&piece);
                 self.length += piece.len() as u64;
+                if pieces.is_empty() || self.length - told >= BUFFER as u64 {
+                    writer.flush()?;
+                    told = self.length;
+                    written(told);
+                }
             }
             writer.flush()
         };

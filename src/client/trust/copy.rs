@@ -14,6 +14,7 @@ use std::time::Duration;
 use futures_util::stream::{self, StreamExt as _};
 use tokio::time::Instant;
 
+use super::picture::{Need, Picture};
 use super::source::{ASK_AGAIN, Source, Trouble, is_as_signed, largest, now, trusted_root};
 use super::state::State;
 use crate::client::credentials::ServerArgs;
@@ -22,61 +23,17 @@ use crate::client::exit_code::Exit;
 use crate::file_system;
 use crate::trust::role::{FOLDER, FileName, RoleName};
 use crate::trust::walk::{MOST_ROOTS, Seen};
-use crate::trust::{Moment, Refusal, Target, Walk};
+use crate::trust::{Refusal, Target, Walk};
 
 /// The time for which a tree is asked again that was changing while it was read. Longer than that of a reader: nobody
 /// waits, and the depot signs within two seconds of a change.
 const CHANGING: Duration = Duration::from_secs(4);
 
+/// The folder of documents that were fetched.
+pub const DOCUMENTS: &str = ".documents";
+
 /// The number of bins that are fetched at once.
 const AT_ONCE: usize = 8;
-
-/// The files of a tree's metadata at one moment. They are on the disk, verified.
-#[derive(Debug)]
-pub struct Picture {
-    walk: Walk,
-    /// The files that belong together, the roots among them.
-    files: Vec<FileName>,
-    timestamp: Vec<u8>,
-    documents: BTreeMap<String, Vec<u8>>,
-}
-
-impl Picture {
-    /// Returns what was signed of a file; none if the depot does not offer it.
-    pub fn target(&self, path: &str) -> Option<&Target> {
-        self.walk.target(path)
-    }
-
-    /// Returns everything that was signed.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a mirror on demand is to come"))]
-    pub fn targets(&self) -> impl Iterator<Item = (String, Target)> {
-        RoleName::bins().flat_map(|bin| self.walk.targets_of_bin(bin))
-    }
-
-    /// Returns the documents that were asked for, by their paths below the tree's root.
-    pub const fn documents(&self) -> &BTreeMap<String, Vec<u8>> {
-        &self.documents
-    }
-
-    /// Returns the files that have a version in their names.
-    pub fn files(&self) -> &[FileName] {
-        &self.files
-    }
-
-    pub fn timestamp(&self) -> &[u8] {
-        &self.timestamp
-    }
-
-    /// Returns the time from which nobody believes these files any more.
-    pub fn expires(&self) -> Moment {
-        self.walk.expires()
-    }
-
-    /// Reports whether the files are believed now.
-    pub fn is_fresh(&self) -> bool {
-        now() < self.expires()
-    }
-}
 
 /// A tree, and the folders of the copy of its metadata.
 #[derive(Debug)]
@@ -116,7 +73,7 @@ impl MetadataCopy {
     pub async fn look(
         &self,
         known: Option<&Picture>,
-        wanted: impl Fn(&str, &Target) -> bool,
+        wanted: impl Fn(&str, &Target) -> Option<Need>,
     ) -> Result<Option<Picture>, Failure> {
         let until = Instant::now() + CHANGING;
         loop {
@@ -130,7 +87,10 @@ impl MetadataCopy {
     }
 
     /// Returns the picture that the folder has, without asking anybody.
-    pub async fn load(&self, wanted: impl Fn(&str, &Target) -> bool) -> Result<Picture, Failure> {
+    pub async fn load(
+        &self,
+        wanted: impl Fn(&str, &Target) -> Option<Need>,
+    ) -> Result<Picture, Failure> {
         let picture = self.walk(Origin::Folder, None, &wanted).await?;
         picture.ok_or_else(|| Failure::new(Exit::NotFound, "there is no copy of the metadata yet"))
     }
@@ -139,7 +99,7 @@ impl MetadataCopy {
         &self,
         origin: Origin,
         known: Option<&Picture>,
-        wanted: &impl Fn(&str, &Target) -> bool,
+        wanted: &impl Fn(&str, &Target) -> Option<Need>,
     ) -> Result<Option<Picture>, Trouble> {
         let look = Look { copy: self, origin };
         let (mut walk, mut files, timestamp) = {
@@ -176,10 +136,38 @@ impl MetadataCopy {
             .or_else(|_| file_system::read(&self.served.join(path), limit))
     }
 
+    /// Reads a document as it was signed. Those that were fetched are called by their digests: one that is replaced
+    /// stays until the metadata is that names the new one.
+    fn document(&self, path: &str, target: &Target) -> Option<Vec<u8>> {
+        let places = [self.fetched(&kept_document(target)), self.served.join(path)];
+        let read = places.iter().filter_map(|place| file_system::read(place, target.length).ok());
+        read.into_iter().find(|bytes| is_as_signed(bytes, target))
+    }
+
+    /// Removes the documents that were fetched and do not belong to the picture.
+    pub fn forget_documents_but(&self, picture: &Picture) {
+        let kept: Vec<_> = picture
+            .documents
+            .keys()
+            .filter_map(|path| Some(self.fetched(&kept_document(picture.target(path)?))))
+            .collect();
+        for entry in fs::read_dir(self.fetched(DOCUMENTS)).into_iter().flatten().flatten() {
+            if !kept.contains(&entry.path()) {
+                // What cannot be removed does no harm.
+                let _left = fs::remove_file(entry.path());
+            }
+        }
+    }
+
     fn keep(&self, path: &str, bytes: &[u8]) -> Result<(), Failure> {
         let place = self.fetched(path);
         write_durably(&place, bytes).map_err(|error| Failure::local("write", &place, &error))
     }
+}
+
+/// Returns the path of a document that was fetched, below the folder of what was.
+fn kept_document(target: &Target) -> String {
+    format!("{DOCUMENTS}/{}", target.hashes.sha256)
 }
 
 /// Returns the path of a file of the metadata below the tree's root.
@@ -297,27 +285,36 @@ impl Look<'_> {
     async fn documents(
         &self,
         walk: &Walk,
-        wanted: &impl Fn(&str, &Target) -> bool,
+        wanted: &impl Fn(&str, &Target) -> Option<Need>,
     ) -> Result<BTreeMap<String, Vec<u8>>, Trouble> {
         let mut documents = BTreeMap::new();
         let all = RoleName::bins().flat_map(|bin| walk.targets_of_bin(bin));
-        for (path, target) in all.filter(|(path, target)| wanted(path, target)) {
-            let there = self.copy.read(&path, target.length).ok();
-            let bytes = match there.filter(|bytes| is_as_signed(bytes, &target)) {
+        for (path, target) in all {
+            let Some(need) = wanted(&path, &target) else { continue };
+            let bytes = match self.copy.document(&path, &target) {
                 Some(bytes) => bytes,
-                None if self.origin == Origin::Folder => {
-                    let words = format!("there is no copy of {path}");
-                    return Err(Failure::new(Exit::NotFound, words).into());
-                }
-                None => {
-                    let bytes = self.copy.source.document(&path, &target).await?;
-                    self.copy.keep(&path, &bytes)?;
-                    bytes
-                }
+                None => match self.fetch_document(&path, &target).await {
+                    Ok(bytes) => bytes,
+                    Err(Trouble::Failed(failure))
+                        if need == Need::IfThere && failure.exit() == Exit::NotFound =>
+                    {
+                        continue;
+                    }
+                    Err(trouble) => return Err(trouble),
+                },
             };
             documents.insert(path, bytes);
         }
         Ok(documents)
+    }
+
+    async fn fetch_document(&self, path: &str, target: &Target) -> Result<Vec<u8>, Trouble> {
+        if self.origin == Origin::Folder {
+            return Err(Failure::new(Exit::NotFound, format!("there is no copy of {path}")).into());
+        }
+        let bytes = self.copy.source.document(path, target).await?;
+        self.copy.keep(&kept_document(target), &bytes)?;
+        Ok(bytes)
     }
 
     fn in_folder(&self, file: FileName) -> Option<Vec<u8>> {

@@ -39,6 +39,11 @@ impl Source {
         Ok(Self { connection, base })
     }
 
+    /// Returns the address of the tree's root, with a slash at its end.
+    pub const fn base(&self) -> &Url {
+        &self.base
+    }
+
     /// Returns the address of a file by its path below the tree's root.
     pub fn url(&self, path: &str) -> Result<Url, Failure> {
         self.base.join(path).map_err(|error| Failure::unreadable("address of a file", error))

@@ -77,8 +77,8 @@ impl Upstream {
     }
 }
 
-fn documents(path: &str, _: &Target) -> bool {
-    path.ends_with("channel.json")
+fn documents(path: &str, _: &Target) -> Option<Need> {
+    path.ends_with("channel.json").then_some(Need::Must)
 }
 
 fn bins(asked: &[String]) -> usize {
@@ -158,4 +158,16 @@ async fn all_roots_that_were_followed_belong_to_the_copy() {
     };
     assert_eq!(roots(&first), ["1.root.json"]);
     assert_eq!(roots(&second), ["1.root.json", "2.root.json"]);
+}
+
+#[tokio::test]
+async fn a_document_that_the_tree_lacks_is_missed_only_by_those_who_need_it() {
+    let upstream = Upstream::start().await;
+    let copy = upstream.copy();
+    upstream.files.lock().unwrap().remove("channel.json");
+    let failed = copy.look(None, documents).await.unwrap_err();
+    assert_eq!(failed.exit(), Exit::NotFound);
+    let if_there = |path: &str, target: &Target| documents(path, target).map(|_| Need::IfThere);
+    let picture = copy.look(None, if_there).await.unwrap().unwrap();
+    assert!(picture.documents().is_empty() && picture.target("channel.json").is_some());
 }
