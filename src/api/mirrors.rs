@@ -189,7 +189,8 @@ pub async fn list(
 /// Tell what a mirror has
 ///
 /// Records what the mirror has, in place of what it told before. The response is sent when that is durable. A channel
-/// that does not exist is recorded, too, because it may have been deleted. Mirrors tell this about once a minute.
+/// that does not exist is recorded, too, because it may have been deleted. Mirrors tell this after
+/// each change, and every ten minutes.
 #[utoipa::path(tag = "mirrors", operation_id = "put_mirror", request_body = NewMirror,
     params(("name" = String, Path, description = "The mirror's name")),
     responses((status = 200, description = "The mirror, which was known", body = MirrorBody),

@@ -140,6 +140,9 @@ async fn follow(args: Args) -> Result<(), Failure> {
     let rules = Rules { channels: args.channels, keep: args.keep, grace: args.grace };
     let progress = Progress::for_output(args.output);
     let mut copying = Copying { metadata, served, held, rules, progress, picture: None };
+    if let Err(failure) = copying.finish_publication().await {
+        complain(&format!("imagedepot: what was begun is not put in force: {failure}"));
+    }
     if args.once {
         return look(&mut copying, &told, args.output, true).await;
     }

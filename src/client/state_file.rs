@@ -61,8 +61,9 @@ impl Place {
         let mut options = OpenOptions::new();
         let mut file =
             options.write(true).create(true).truncate(true).mode(OWNER_ONLY).open(&new)?;
-        serde_json::to_writer_pretty(&mut file, record)?;
-        file.write_all(b"\n")?;
+        let mut bytes = serde_json::to_vec_pretty(record)?;
+        bytes.push(b'\n');
+        file.write_all(&bytes)?;
         file.sync_all()?;
         fs::rename(&new, &self.record)?;
         File::open(self.record.parent().unwrap_or(Path::new(".")))?.sync_all()

@@ -76,6 +76,8 @@ impl Catalog {
         }
         let mut questions = Part::ALL.map(|part| Question { part, pending: JoinSet::new() });
         loop {
+            // It takes no time, and the checks of a database that is silent do.
+            self.keep_snapshot_found();
             let asked = questions.iter_mut().map(|question| question.ask(self));
             let found = join_all(asked).await;
             if let Some(what) = self.keep_what_was_found(found) {
@@ -83,6 +85,18 @@ impl Catalog {
             }
             tokio::time::sleep(EVERY).await;
         }
+    }
+
+    /// Keeps what is found of the snapshot alone.
+    fn keep_snapshot_found(&self) {
+        let now = self.clock.now();
+        let mut states = self.parts().to_vec();
+        for state in states.iter_mut().filter(|state| state.part == Part::Snapshot) {
+            let found = self.snapshot_found();
+            state.trouble = trouble_of(state.part, found, state.trouble.take(), now);
+            show(state.part, state.trouble.as_ref());
+        }
+        self.shared.parts.states.store(states.into());
     }
 
     /// Keeps the states of the parts. Returns a sentence about a disk that has become low on space.

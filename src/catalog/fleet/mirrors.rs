@@ -1,8 +1,8 @@
 //! The record of mirrors: what each copy of channels at another site has, beside what the channels have now.
 //!
-//! Mirrors tell it again every minute, and nobody looks after them. So nothing is refused because of a change here: a
-//! channel that does not exist, or no longer, is recorded like any other. For the same reason the record needs no audit,
-//! and it has a limit, beyond which the mirror goes that was silent for the longest time.
+//! Mirrors tell it again every ten minutes, and nobody looks after them. So nothing is refused because of a change here:
+//! a channel that does not exist, or no longer, is recorded like any other. For the same reason the record needs no
+//! audit, and it has a limit, beyond which the mirror goes that was silent for the longest time.
 
 use std::collections::{HashMap, HashSet};
 

@@ -64,15 +64,19 @@ impl KeptImage {
             self.layout.switch_to(change.to)?;
         }
         let not_prestaged = self.prestage().await.err().map(|failure| failure.to_string());
-        let error = self.run_command(&change).await?.or(not_prestaged);
+        let of_command = self.run_command(&change).await?;
+        let leads_back = of_command.is_some();
+        let error = of_command.or(not_prestaged);
         let status = if error.is_some() { Status::Failed } else { Status::Applied };
         match &error {
             None => self.held.record.last_failure = None,
             Some(error) => {
                 self.note_failure(change.to, error);
-                self.go_back_if_asked(&change)?;
-                // The round after this one tells if that is not possible.
-                let _told_later = self.prestage().await;
+                if leads_back {
+                    self.go_back_if_asked(&change)?;
+                    // The round after this one tells if that is not possible.
+                    let _told_later = self.prestage().await;
+                }
             }
         }
         if self.layout.current() == Some(change.to) {

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
@@ -27,6 +27,10 @@ use crate::client::trust::channel::{Image, manifest, offer_of};
 use crate::client::trust::tree::{SignedTree, TreePlace};
 use crate::model::{ChannelName, ClientGroup, ClientId};
 use crate::rollout::slot::seconds_until_slot;
+
+/// The time within which a depot signs what it offers, and until it is looked at again.
+const SIGNED_WITHIN: Duration = Duration::from_secs(4);
+const ASK_AGAIN: Duration = Duration::from_millis(500);
 
 /// A depot, and this machine as it is known there.
 #[derive(Debug, Clone)]
@@ -65,8 +69,7 @@ impl Depot {
                 let asked = Asked { image, channel: channel.as_str(), client, group };
                 let answer = ask(connection, asked, current.revision).await?;
                 if let (Some(place), Some(plan)) = (signed, &answer.target) {
-                    let mut tree = self.read(place).await?;
-                    must_be_signed(&mut tree, plan, image, channel).await?;
+                    self.must_be_signed(place, plan, image, channel).await?;
                 }
                 Ok(answer)
             }
@@ -75,6 +78,26 @@ impl Depot {
                 let manifest = manifest(&mut tree, channel).await?;
                 let folder = manifest.folder.clone();
                 self.answer_of(&mut tree, &folder, manifest.image(image), current).await
+            }
+        }
+    }
+
+    /// Makes sure that what a server offers is signed. It offers a new revision a moment before that.
+    async fn must_be_signed(
+        &self,
+        place: &TreePlace,
+        plan: &FetchPlan,
+        image: &str,
+        channel: &ChannelName,
+    ) -> Result<(), Failure> {
+        let until = Instant::now() + SIGNED_WITHIN;
+        loop {
+            let mut tree = self.read(place).await?;
+            match must_be_signed(&mut tree, plan, image, channel).await {
+                Err(failure) if failure.exit() == Exit::Verification && Instant::now() < until => {
+                    tokio::time::sleep(ASK_AGAIN).await;
+                }
+                signed => return signed,
             }
         }
     }

@@ -10,6 +10,10 @@ use super::depot::Depot;
 use super::kept_image::{KeptImage, words};
 use crate::client::bandwidth::is_outside_hours;
 use crate::client::error::Failure;
+use crate::client::pull::update_check::Action;
+
+/// The reason of an answer after which nothing is fetched any more.
+const WITHDRAWN: &str = "withdrawn";
 
 /// The outcome of a round.
 #[derive(Debug)]
@@ -41,6 +45,7 @@ impl KeptImage {
         let mut waits_for = self.left_alone(&answer);
         if let Some(plan) = self.wanted(&answer) {
             let begun = Instant::now();
+            self.note_waiting(None)?;
             match self.bring_here_or_tell(depot, plan, &answer).await {
                 Err(failure) if is_outside_hours(&failure) => {
                     waits_for = Some("the hours for fetching".to_owned());
@@ -57,7 +62,8 @@ impl KeptImage {
                     answer = again;
                 }
             }
-        } else {
+        } else if answer.action == Action::None || answer.reason == WITHDRAWN {
+            // While it is merely held, or waits, it may be gone on with.
             self.layout.clear_incoming()?;
         }
         self.note_waiting(waits_for.clone())?;

@@ -50,14 +50,17 @@ impl Copying {
         let wanted = |path: &str, target: &Target| need(&self.rules.channels, path, target);
         let seen = self.metadata.look(self.picture.as_ref(), wanted).await?;
         let mut outcome = Outcome::default();
-        if let Some(picture) = seen {
-            self.take(picture, told, &mut outcome).await?;
-        }
+        let taken = match seen {
+            Some(picture) => self.take(picture, told, &mut outcome).await,
+            None => Ok(()),
+        };
         let connection = &self.metadata.source;
         let gone = leaving::gone_upstream(connection, &self.held).await;
         outcome.removed += leaving::remove_due(&mut self.held, &self.served, &self.rules, &gone)?;
         outcome.changed |= outcome.removed > 0;
         told.change(|state| state.bytes = self.bytes());
+        // What is to leave does not wait for what cannot come, perhaps for want of room.
+        taken?;
         Ok(outcome)
     }
 
@@ -96,6 +99,7 @@ impl Copying {
             // What was revoked does not wait for what comes, which may take hours.
             outcome.removed += leaving::remove_revoked(&mut self.held, &self.served, &named)?;
             fetching.make_room(&channels, missing)?;
+            self.metadata.source.connection.line.must_be_open()?;
         }
         outcome.fetched = fetching.fetch(&channels, &mut self.held).await?;
         self.publish(&picture)?;
@@ -149,12 +153,34 @@ impl Copying {
         let is_root = |file: &&FileName| matches!(file, FileName::Versioned(RoleName::Root, _));
         let (roots, others): (Vec<&FileName>, Vec<_>) = picture.files().iter().partition(is_root);
         self.place_metadata(&others)?;
+        // From here on, readers who verify need what follows. If this is cut off, the next start finishes it.
+        let timestamp = path_of(FileName::Timestamp);
+        let begun = self.metadata.fetched(&timestamp);
+        write_durably(&begun, picture.timestamp())
+            .map_err(|error| Failure::local("write", &begun, &error))?;
+        let mut notes = vec![(timestamp.clone(), Made::of_bytes(picture.timestamp()))];
+        for (path, bytes) in picture.documents() {
+            self.must_be_free(path)?;
+            notes.push((path.clone(), Made::of_bytes(bytes)));
+        }
+        self.must_be_free(&timestamp)?;
+        self.held.note(notes)?;
         for (path, bytes) in picture.documents() {
             self.place_bytes(path, bytes)?;
         }
         // Readers follow a new root at once, and with it the timestamp has to be the one that its keys have signed.
         self.place_metadata(&roots)?;
-        self.place_bytes(&path_of(FileName::Timestamp), picture.timestamp())
+        self.place_bytes(&timestamp, picture.timestamp())
+    }
+
+    /// Puts in force what an earlier mirror has begun to, which was killed meanwhile. Its files are all here.
+    pub async fn finish_publication(&mut self) -> Result<(), Failure> {
+        if !self.metadata.fetched(&path_of(FileName::Timestamp)).exists() {
+            return Ok(());
+        }
+        let wanted = |path: &str, target: &Target| need(&self.rules.channels, path, target);
+        let picture = self.metadata.load(wanted).await?;
+        self.publish(&picture)
     }
 
     /// Gives files of the metadata their names, unless they have them.
@@ -181,11 +207,9 @@ impl Copying {
         if std::fs::read(&place).is_ok_and(|there| there == bytes) {
             return Ok(());
         }
-        self.must_be_free(path)?;
         let incoming = self.served.incoming().join(path);
         write_durably(&incoming, bytes)
             .map_err(|error| Failure::local("write", &incoming, &error))?;
-        self.held.note(vec![(path.to_owned(), Made::of_bytes(bytes))])?;
         self.served.place(&[path])
     }
 

@@ -6,7 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use reqwest::{Method, StatusCode};
+use futures_util::stream::{self, StreamExt as _};
+use reqwest::StatusCode;
 
 use super::manifest::{Channel, NAME};
 use super::record::{Held, Made, OfRevision};
@@ -23,6 +24,9 @@ const METADATA_GRACE: Duration = Duration::from_hours(1);
 
 /// The time limit of a question about a file that is leaving.
 const LIMIT: Duration = Duration::from_secs(10);
+
+/// The number of such questions at once.
+const AT_ONCE: usize = 16;
 
 /// The names that a picture has, and what was revoked.
 #[derive(Debug)]
@@ -132,16 +136,18 @@ pub fn remove_due(
 /// Asks upstream for the files that are leaving. A revoked revision is gone there, and does not wait for the end of the
 /// grace, also if no document says so any more.
 pub async fn gone_upstream(source: &Source, held: &Held) -> BTreeSet<String> {
-    let mut gone = BTreeSet::new();
     let leaving = held.record.files.iter().filter(|(_, made)| made.unnamed_since.is_some());
-    for (path, _) in leaving.filter(|(_, made)| made.of.is_some()) {
-        let Ok(url) = source.url(path) else { continue };
-        let request = source.connection.request(Method::HEAD, url).timeout(LIMIT);
-        match request.send().await {
-            Ok(answer) if answer.status() == StatusCode::GONE => drop(gone.insert(path.clone())),
-            Ok(_) => {}
-            // It is asked again at the next look.
-            Err(_) => break,
+    let leaving = leaving.filter(|(_, made)| made.of.is_some()).map(|(path, _)| path.clone());
+    let asked = leaving.map(|path| async move {
+        let status = source.status(&path, LIMIT).await;
+        status.map(|status| (path, status))
+    });
+    let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
+    let mut gone = BTreeSet::new();
+    // When nobody answers, they are asked again at the next look.
+    while let Some(Ok((path, status))) = answers.next().await {
+        if status == StatusCode::GONE {
+            gone.insert(path);
         }
     }
     gone

@@ -128,7 +128,7 @@ pub async fn run(
 
     let source = || Source::open(server, address);
     let access = Access::new(Connection::as_nobody(server, source()?.base())?);
-    let library = Library::new(source()?, store);
+    let library = Library::new(metadata.source.clone(), store);
     let mut looks = Looks { metadata, record, picture: None, replaced: BTreeMap::new() };
     let moment = begin(&mut looks).await;
     let site = Arc::new(Site::new(source()?, library, access, folder.to_owned(), moment));
@@ -165,14 +165,11 @@ async fn look_again_and_again(
         let told = Arc::clone(&told);
         async move { told.tell_again_and_again().await }
     });
-    let mut failed = 0;
     loop {
         let looked = looks.look(&site, &told).await;
         let (bytes, missing) = site.library.bytes();
         told.change(|state| (state.bytes, state.bytes_missing) = (bytes, missing));
         let error = looked.as_ref().err().map(ToString::to_string);
-        let is_away = |failure: &Failure| failure.exit() == Exit::Unreachable;
-        failed = if looked.as_ref().is_err_and(is_away) { failed + 1 } else { 0 };
         if let Some(words) = &error {
             complain(&format!("imagedepot: {words}; the mirror goes on with what it has"));
         }
@@ -184,7 +181,8 @@ async fn look_again_and_again(
         {
             complain(&format!("imagedepot: {failure}; the certificate before is used"));
         }
-        tokio::time::sleep(pause(look_every, failed)).await;
+        // Also while the depot is away: what is revoked meanwhile is to go soon after the line is back.
+        tokio::time::sleep(pause(look_every, 0)).await;
     }
 }
 

@@ -103,8 +103,12 @@ impl MetadataCopy {
     ) -> Result<Option<Picture>, Trouble> {
         let look = Look { copy: self, origin };
         let (mut walk, mut files, timestamp) = {
-            let state = State::open_in(&self.state, &self.trusted_root).await?;
-            let (mut walk, roots) = look.roots(&state).await?;
+            // What the folder has was believed when it came. Others may have seen newer states since.
+            let state = match origin {
+                Origin::Upstream => Some(State::open_in(&self.state, &self.trusted_root).await?),
+                Origin::Folder => None,
+            };
+            let (mut walk, roots) = look.roots(state.as_ref()).await?;
             let timestamp = look.timestamp().await?;
             let is_known = |known: &&Picture| {
                 known.timestamp == timestamp && known.walk.root_version() == walk.root_version()
@@ -117,7 +121,7 @@ impl MetadataCopy {
             look.take(&mut walk, snapshot, Walk::add_snapshot).await?;
             let targets = walk.targets_file().ok_or(Refusal::OutOfOrder)?;
             look.take(&mut walk, targets, Walk::add_targets).await?;
-            state.keep(&walk)?;
+            state.map_or(Ok(()), |state| state.keep(&walk))?;
             (walk, [roots, vec![targets, snapshot]].concat(), timestamp)
         };
         files.extend(look.bins(&mut walk).await?);
@@ -192,10 +196,13 @@ struct Look<'a> {
 impl Look<'_> {
     /// Follows the roots, from the trusted one on, and begins the walk at the newest. The files of all of them belong to
     /// the copy: its readers begin where they may.
-    async fn roots(&self, state: &State) -> Result<(Walk, Vec<FileName>), Trouble> {
+    async fn roots(&self, state: Option<&State>) -> Result<(Walk, Vec<FileName>), Trouble> {
         let trusted = &self.copy.trusted_root;
         let mut chain = Walk::new(trusted, Seen::default(), now())?;
-        let mut walk = state.begin(trusted, now())?;
+        let mut walk = match state {
+            Some(state) => state.begin(trusted, now())?,
+            None => Walk::new(trusted, Seen::default(), now())?,
+        };
         let first = FileName::Versioned(RoleName::Root, chain.root_version());
         self.keep_if_missing(first, trusted)?;
         let mut files = vec![first];

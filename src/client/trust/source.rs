@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
+use reqwest::header::CACHE_CONTROL;
+use reqwest::{Method, StatusCode};
 use url::Url;
 
 use crate::client::connection::Connection;
@@ -55,6 +57,17 @@ impl Source {
         let path = url.path().strip_prefix(self.base.path())?;
         let path = percent_encoding::percent_decode_str(path).decode_utf8().ok()?;
         Some(path.into_owned())
+    }
+
+    /// Asks what the server answers for a file now, past any cache on the way: it may have a file for a day that is gone.
+    pub async fn status(&self, path: &str, limit: Duration) -> Result<StatusCode, Failure> {
+        let mut url = self.url(path)?;
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        url.set_query(Some(&format!("asked={}", now.as_secs())));
+        let request = self.connection.request(Method::HEAD, url).header(CACHE_CONTROL, "no-cache");
+        let answer = request.timeout(limit).send().await;
+        let answer = answer.map_err(|error| Failure::line(self.connection.server(), &error))?;
+        Ok(answer.status())
     }
 
     /// Fetches a file of the metadata.

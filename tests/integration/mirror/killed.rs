@@ -84,9 +84,11 @@ async fn readers_of_a_killed_mirror_s_copy_find_every_file_that_they_are_told_of
         admin.promote("win7", "production", revision).await.expecting(200);
         wait_until_signed(&depot, &format!("win7_{revision}.vhdx")).await;
         let before = sent_bytes(&admin).await;
-        for _ in 0..kills / updates {
+        for number in 0..kills / updates {
             let command = office.mirror(&["--once", "production"]);
-            killed += u64::from(!kill_after(command, sample::random_below(500)).await);
+            // The first one falls into a look in any case.
+            let latest = if number == 0 { 60 } else { 500 };
+            killed += u64::from(!kill_after(command, sample::random_below(latest)).await);
         }
         office.look(&["production"]).await;
         sent += sent_bytes(&admin).await - before;
@@ -94,7 +96,7 @@ async fn readers_of_a_killed_mirror_s_copy_find_every_file_that_they_are_told_of
         office.machine.verify(&office.tree()).await.successful();
     }
     let rounds = reader.end().await;
-    assert!(rounds > 0 && killed > 0, "{rounds} readings and {killed} kills");
+    assert!(rounds > 0 && killed >= updates, "{rounds} readings and {killed} kills");
     let limit = updates * SIZE as u64 + killed * AGAIN + updates * (1 << 20);
     assert!(sent <= limit, "{sent} bytes were sent for {killed} kills; {limit} are allowed");
 }

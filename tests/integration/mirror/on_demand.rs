@@ -343,6 +343,18 @@ async fn a_killed_mirror_goes_on_with_what_it_has() {
 }
 
 #[tokio::test]
+async fn a_mirror_takes_no_more_of_the_line_than_its_rate() {
+    let bytes = sample::bytes(1, 1 << 20);
+    let depot = depot_of_one(&bytes, "50 MB").await;
+    let site = Site::start(&depot, &["--rate", "500kB"]).await;
+    let begun = std::time::Instant::now();
+    let read = site.visitor().get("/MEDVImages/win7_1.vhdx").await.expecting(200);
+    assert!(read.body[..] == bytes[..]);
+    // A quarter of a second's bytes come at once.
+    assert!(begun.elapsed() >= Duration::from_millis(1700), "{:?}", begun.elapsed());
+}
+
+#[tokio::test]
 async fn what_was_used_longest_ago_makes_room() {
     let depot = Depot::start(Database::Sqlite).await;
     let content = |number: u64| sample::bytes(number, 300_000);
@@ -425,14 +437,14 @@ async fn who_may_not_read_at_the_depot_may_not_read_here() {
 
 #[tokio::test]
 async fn metadata_is_not_served_past_its_expiry() {
-    let mut depot = Depot::on(Database::Sqlite).setting("trust", "timestamp", "6s").start().await;
+    let mut depot = Depot::on(Database::Sqlite).setting("trust", "timestamp", "15s").start().await;
     promote_next(&depot, "production", 1).await;
     let site = Site::start(&depot, &[]).await;
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    tokio::time::sleep(Duration::from_secs(16)).await;
     // It was renewed meanwhile.
-    site.visitor().get("/MEDVImages/channel.json").await.expecting(200);
+    site.answers().await;
     depot.server.kill();
-    tokio::time::sleep(Duration::from_secs(7)).await;
+    tokio::time::sleep(Duration::from_secs(16)).await;
     for path in ["channel.json", "tuf/timestamp.json", "win7-office_1.ckm"] {
         let refused = site.visitor().get(&format!("/MEDVImages/{path}")).await;
         assert_eq!(refused.problem(504), "tree_not_renewed", "{path}");

@@ -48,7 +48,7 @@ impl Access {
 
     /// Makes sure that a caller may read an address of the tree.
     pub async fn must_read(&self, caller: Caller<'_>, url: &Url) -> Result<(), Problem> {
-        let header = caller.headers.get(AUTHORIZATION);
+        let header = caller.headers.get(AUTHORIZATION).filter(|header| is_passed_on(header));
         let secret = header.map_or(&b""[..], HeaderValue::as_bytes);
         let key = (Digest::of(secret), url.to_string());
         let granted = self.granted().get(&key).copied();
@@ -68,6 +68,10 @@ impl Access {
             Ok(answer) if answer.status().is_success() => {
                 self.grant(key);
                 Ok(())
+            }
+            // That somebody has to wait says nothing of what was granted before.
+            Ok(answer) if answer.status() == StatusCode::TOO_MANY_REQUESTS => {
+                Err(refused(answer.status(), answer.headers()))
             }
             Ok(answer) if !answer.status().is_server_error() => {
                 self.granted().remove(&key);
@@ -97,6 +101,14 @@ impl Access {
     }
 }
 
+/// Reports whether credentials, or a challenge, are of a kind that goes through a mirror.
+fn is_passed_on(header: &HeaderValue) -> bool {
+    let scheme = header.to_str().ok().and_then(|text| text.split(' ').next());
+    scheme.is_some_and(|scheme| {
+        scheme.eq_ignore_ascii_case("basic") || scheme.eq_ignore_ascii_case("bearer")
+    })
+}
+
 fn refused(status: StatusCode, headers: &HeaderMap) -> Problem {
     let problem = match status {
         StatusCode::UNAUTHORIZED => {
@@ -113,5 +125,6 @@ fn refused(status: StatusCode, headers: &HeaderMap) -> Problem {
     let passed = [WWW_AUTHENTICATE, RETRY_AFTER].into_iter();
     passed
         .flat_map(|name| headers.get_all(&name).iter().map(move |value| (name.clone(), value)))
+        .filter(|(name, value)| *name != WWW_AUTHENTICATE || is_passed_on(value))
         .fold(problem, |problem, (name, value)| problem.with(name, value.clone()))
 }

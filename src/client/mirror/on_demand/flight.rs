@@ -1,12 +1,14 @@
 //! A file that is being fetched, once for however many ask for it, and read while it arrives.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use hyper::HeaderMap;
 use tokio::sync::watch;
 
 use super::about::About;
 use super::problem::Problem;
+use super::store::InUse;
 use crate::client::pull::download::Onlooker;
 
 /// The state of a fetch.
@@ -25,13 +27,36 @@ pub struct Progress {
 #[derive(Debug)]
 pub struct Flight {
     pub size: u64,
+    /// Kept by those who read the file, also after it has arrived.
+    pub readers: InUse,
+    has_turn: AtomicBool,
     progress: watch::Sender<Progress>,
 }
 
 impl Flight {
     pub fn new(size: u64, about: Option<About>) -> Arc<Self> {
         let progress = Progress { about, ..Progress::default() };
-        Arc::new(Self { size, progress: watch::Sender::new(progress) })
+        let progress = watch::Sender::new(progress);
+        Arc::new(Self {
+            size,
+            readers: InUse::default(),
+            has_turn: AtomicBool::new(false),
+            progress,
+        })
+    }
+
+    /// Notes that its turn has come.
+    pub fn take_turn(&self) {
+        self.has_turn.store(true, Ordering::Relaxed);
+    }
+
+    pub fn has_turn(&self) -> bool {
+        self.has_turn.load(Ordering::Relaxed)
+    }
+
+    /// Reports whether nobody waits for it.
+    pub fn is_unwatched(&self) -> bool {
+        self.progress.receiver_count() == 0
     }
 
     pub fn watch(&self) -> watch::Receiver<Progress> {

@@ -9,12 +9,12 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use reqwest::{Method, StatusCode};
 use tokio::sync::{Semaphore, watch};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, spawn_blocking};
 
 use super::about::About;
 use super::flight::{Flight, Progress, begun};
 use super::problem::Problem;
-use super::store::{InUse, Store};
+use super::store::{InUse, Store, write_about};
 use crate::client::error::Failure;
 use crate::client::output::complain;
 use crate::client::pull::download::{ExistingFiles, fetch_before, is_complete};
@@ -53,6 +53,8 @@ pub struct Opened {
 pub struct Library {
     source: Source,
     turns: Semaphore,
+    /// Held by whoever makes sure that a file is what it was: once is enough.
+    checking: tokio::sync::Mutex<()>,
     holdings: Mutex<Holdings>,
 }
 
@@ -65,7 +67,12 @@ struct Holdings {
 impl Library {
     pub fn new(source: Source, store: Store) -> Arc<Self> {
         let holdings = Mutex::new(Holdings { store, flights: HashMap::new() });
-        Arc::new(Self { source, turns: Semaphore::new(AT_ONCE), holdings })
+        Arc::new(Self {
+            source,
+            turns: Semaphore::new(AT_ONCE),
+            checking: tokio::sync::Mutex::default(),
+            holdings,
+        })
     }
 
     fn holdings(&self) -> MutexGuard<'_, Holdings> {
@@ -74,16 +81,21 @@ impl Library {
 
     /// Opens a file to be read from `from` on. If it is not here, it is fetched; then this waits for the first byte.
     pub async fn open(self: &Arc<Self>, wanted: &Wanted, from: u64) -> Result<Opened, Problem> {
-        if let Some(opened) = self.find(wanted).await? {
-            return Ok(opened);
-        }
-        let flight = self.flight(wanted);
-        let mut watched = flight.watch();
+        let (flight, mut watched) = loop {
+            if let Some(opened) = self.find(wanted).await? {
+                return Ok(opened);
+            }
+            // It may have arrived since.
+            if let Some(flight) = self.flight(wanted) {
+                break flight;
+            }
+        };
         let now = begun(&mut watched, wanted.size, from).await?;
         let file = self.arriving(wanted.digest).map_err(|error| not_readable(&error))?;
         let arriving = now.end.is_none().then_some((watched, now.beginning));
         let about = now.about.unwrap_or_default();
-        Ok(Opened { file: Arc::new(file), about, arriving, readers: None })
+        let readers = Some(InUse::clone(&flight.readers));
+        Ok(Opened { file: Arc::new(file), about, arriving, readers })
     }
 
     /// Opens a file that is here. The first time, it is made sure that it is what it was.
@@ -91,74 +103,115 @@ impl Library {
         let found = self.holdings().store.find(wanted.digest, wanted.size);
         let Some(found) = found else { return Ok(None) };
         if !found.is_checked {
-            let folder = self.holdings().store.folder().to_owned();
-            let planned = self.planned(wanted).map_err(|failure| Problem::from(&failure))?;
-            let (note, bar) = (ExistingFiles::TrustNote, ProgressBar::hidden());
-            let is_right = is_complete(&planned, &folder, note, &bar).await;
-            if !is_right.map_err(|failure| Problem::from(&failure))? {
-                complain(&format!(
-                    "imagedepot: {} was damaged here, and is fetched again",
-                    wanted.path
-                ));
-                self.holdings().store.remove(wanted.digest);
-                return Ok(None);
+            // One who asks makes sure for all.
+            let _turn = self.checking.lock().await;
+            let again = self.holdings().store.find(wanted.digest, wanted.size);
+            match again {
+                None => return Ok(None),
+                Some(again) if again.is_checked => {}
+                Some(_) if self.is_what_it_was(wanted).await? => {
+                    self.holdings().store.has_checked(wanted.digest);
+                }
+                Some(_) => {
+                    complain(&format!(
+                        "imagedepot: {} was damaged here, and is fetched again",
+                        wanted.path
+                    ));
+                    self.holdings().store.remove(wanted.digest);
+                    return Ok(None);
+                }
             }
-            self.holdings().store.has_checked(wanted.digest);
         }
         let (file, about, readers) = (found.file, found.about, Some(found.readers));
         Ok(Some(Opened { file, about, arriving: None, readers }))
     }
 
-    /// Returns the fetch of a file, which begins now if there is none. It goes on whoever leaves.
-    fn flight(self: &Arc<Self>, wanted: &Wanted) -> Arc<Flight> {
+    async fn is_what_it_was(&self, wanted: &Wanted) -> Result<bool, Problem> {
+        let refused = |failure: Failure| Problem::from(&failure);
+        let folder = self.holdings().store.folder().to_owned();
+        let planned = self.planned(wanted).map_err(refused)?;
+        let (note, bar) = (ExistingFiles::TrustNote, ProgressBar::hidden());
+        is_complete(&planned, &folder, note, &bar).await.map_err(refused)
+    }
+
+    /// Returns the fetch of a file, watched, which begins now if there is none; none if the file is here. It goes on
+    /// whoever leaves.
+    fn flight(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+    ) -> Option<(Arc<Flight>, watch::Receiver<Progress>)> {
         let mut holdings = self.holdings();
         let digest = wanted.digest;
+        if holdings.store.has(digest, wanted.size) {
+            return None;
+        }
         if let Some((flight, _)) =
             holdings.flights.get(&digest).filter(|(flight, _)| !flight.has_ended())
         {
-            return Arc::clone(flight);
+            return Some((Arc::clone(flight), flight.watch()));
         }
         let flight = Flight::new(wanted.size, None);
+        let watched = flight.watch();
         let (library, wanted, flying) = (Arc::clone(self), wanted.clone(), Arc::clone(&flight));
         let task = tokio::spawn(async move { library.fly(wanted, flying).await });
         holdings.flights.insert(digest, (Arc::clone(&flight), task.abort_handle()));
-        flight
+        Some((flight, watched))
     }
 
     async fn fly(self: Arc<Self>, wanted: Wanted, flight: Arc<Flight>) {
         let fetched = self.fetch(&wanted, &flight).await;
+        let about = flight.about().unwrap_or_default();
+        if fetched.is_ok() {
+            let (place, written) =
+                (self.holdings().store.path_of_about(wanted.digest), about.clone());
+            // Without it, upstream is asked again after a restart.
+            let _unnoted = spawn_blocking(move || write_about(&place, &written)).await;
+        }
         let mut holdings = self.holdings();
         if holdings.flights.get(&wanted.digest).is_some_and(|(own, _)| Arc::ptr_eq(own, &flight)) {
             holdings.flights.remove(&wanted.digest);
         }
         match fetched {
             Ok(()) => {
-                holdings.store.add(wanted.digest, wanted.size, flight.about().unwrap_or_default());
+                let readers = InUse::clone(&flight.readers);
+                holdings.store.add(wanted.digest, wanted.size, about, readers);
                 flight.end(Ok(()));
             }
-            Err(failure) => {
-                complain(&format!("imagedepot: {}: {failure}", wanted.path));
-                flight.end(Err(Problem::from(&failure)));
+            Err(problem) => {
+                complain(&format!("imagedepot: {}: {problem}", wanted.path));
+                flight.end(Err(problem));
             }
         }
     }
 
-    async fn fetch(&self, wanted: &Wanted, flight: &Arc<Flight>) -> Result<(), Failure> {
+    async fn fetch(&self, wanted: &Wanted, flight: &Arc<Flight>) -> Result<(), Problem> {
         let _turn = self.turns.acquire().await;
+        if flight.is_unwatched() {
+            return Err(Problem::nobody_waits());
+        }
+        // Nothing makes room for a file that cannot be had.
+        self.about(wanted).await?;
+        flight.take_turn();
+        let refused = |failure: Failure| Problem::from(&failure);
         let folder = {
             let mut holdings = self.holdings();
-            let others = holdings.flights.iter().filter(|(digest, _)| **digest != wanted.digest);
+            let others = holdings
+                .flights
+                .iter()
+                .filter(|(digest, (other, _))| **digest != wanted.digest && other.has_turn());
             let (coming, missing) = others.fold((0, 0), |(coming, missing), (_, (other, _))| {
                 (coming + other.size, missing + other.missing())
             });
-            holdings.store.make_room(wanted.digest, wanted.size, coming, missing)?;
+            let made = holdings.store.make_room(wanted.digest, wanted.size, coming, missing);
+            made.map_err(refused)?;
             holdings.store.folder().to_owned()
         };
-        let planned = self.planned(wanted)?;
+        let planned = self.planned(wanted).map_err(refused)?;
         let onlooker = Arc::clone(flight);
         let connection = &self.source.connection;
-        fetch_before(onlooker, connection, &planned, &folder, &ProgressBar::hidden()).await?;
-        Ok(())
+        let bar = ProgressBar::hidden();
+        let fetched = fetch_before(onlooker, connection, &planned, &folder, &bar).await;
+        fetched.map(drop).map_err(refused)
     }
 
     /// Opens a file that is arriving, or has just arrived.

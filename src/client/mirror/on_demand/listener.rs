@@ -1,9 +1,10 @@
 //! The server: connections, with or without TLS, each with its limits.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -26,6 +27,9 @@ use crate::client::tls_files::ClientFiles;
 
 /// The most connections at a time. Others wait until one of them ends.
 const CONNECTIONS: usize = 1024;
+
+/// The most connections of one address, so that one machine does not take the places of all.
+const OF_ONE_ADDRESS: usize = 256;
 
 /// The time for a TLS handshake.
 const HANDSHAKE: Duration = Duration::from_secs(15);
@@ -85,6 +89,41 @@ fn settings(files: &ClientFiles) -> Result<Arc<ServerConfig>, Failure> {
     Ok(Arc::new(settings))
 }
 
+/// The number of connections of each address.
+type Addresses = Arc<Mutex<HashMap<IpAddr, usize>>>;
+
+/// One connection of an address, counted while it lasts.
+struct Held {
+    addresses: Addresses,
+    address: IpAddr,
+}
+
+impl Held {
+    /// Counts one more, or returns none if the address has too many.
+    fn one_more(addresses: &Addresses, address: IpAddr) -> Option<Self> {
+        let mut counts = addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = counts.entry(address).or_default();
+        if *count >= OF_ONE_ADDRESS {
+            return None;
+        }
+        *count += 1;
+        drop(counts);
+        Some(Self { addresses: Arc::clone(addresses), address })
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let mut counts = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = counts.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                counts.remove(&self.address);
+            }
+        }
+    }
+}
+
 /// Listens on an address.
 pub async fn listen(address: SocketAddr) -> Result<TcpListener, Failure> {
     TcpListener::bind(address).await.map_err(|error| {
@@ -100,6 +139,7 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let (places, graceful) = (Arc::new(Semaphore::new(CONNECTIONS)), GracefulShutdown::new());
+    let addresses = Addresses::default();
     tokio::pin!(stop);
     loop {
         let accepted = async {
@@ -115,10 +155,11 @@ pub async fn serve(
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
+        let Some(held) = Held::one_more(&addresses, peer.ip()) else { continue };
         let (certificate, site) = (certificate.clone(), Arc::clone(&site));
         let watcher = graceful.watcher();
         tokio::spawn(async move {
-            let _place = place;
+            let _place = (place, held);
             begin(stream, certificate, site, peer.ip(), watcher).await;
         });
     }

@@ -5,7 +5,8 @@ use std::fs;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use reqwest::{Method, StatusCode};
+use futures_util::stream::{self, StreamExt as _};
+use reqwest::StatusCode;
 
 use super::left::{Left, Record, now};
 use super::moment::Moment;
@@ -25,6 +26,9 @@ const METADATA_GRACE: Duration = Duration::from_hours(1);
 
 /// The time limit of a question about a file that has left.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// The number of such questions at once.
+const AT_ONCE: usize = 16;
 
 /// The mirror's side that looks.
 #[derive(Debug)]
@@ -60,7 +64,7 @@ impl Looks {
 
     /// Takes a new picture: notes what has left, and makes the picture the one that is found after a restart.
     fn take(&mut self, picture: Arc<Picture>) -> Result<(), Failure> {
-        if let Some(before) = self.picture.take() {
+        if let Some(before) = self.picture.clone() {
             let at = Instant::now();
             let old = before.files().iter().filter(|file| !picture.files().contains(file));
             self.replaced.extend(old.map(|file| (*file, at)));
@@ -105,22 +109,30 @@ impl Looks {
     /// Asks upstream for what has left and was still there. Returns true if some of it is gone by now; its bytes are
     /// deleted.
     async fn ask_for_left(&mut self, site: &Site) -> Result<bool, Failure> {
-        let mut gone = BTreeMap::new();
         let asked = self.record.left().iter().filter(|(_, left)| left.status.is_none());
-        for (path, _) in asked {
-            let url = site.source.url(path)?;
-            let request = site.source.connection.request(Method::HEAD, url).timeout(LIMIT);
-            match request.send().await.map(|answer| answer.status()) {
-                Ok(status @ (StatusCode::NOT_FOUND | StatusCode::GONE)) => {
-                    gone.insert(path.clone(), status.as_u16());
-                }
-                Ok(_) => {}
-                // It goes on with what it has, and asks again at the next look.
-                Err(_) => break,
+        let asked: Vec<String> = asked.map(|(path, _)| path.clone()).collect();
+        let asked = asked.into_iter().map(|path| async move {
+            let status = site.source.status(&path, LIMIT).await;
+            status.map(|status| (path, status))
+        });
+        let mut answers = stream::iter(asked).buffer_unordered(AT_ONCE);
+        let mut gone = BTreeMap::new();
+        // When nobody answers, it goes on with what it has, and asks again at the next look.
+        while let Some(Ok((path, status))) = answers.next().await {
+            if matches!(status, StatusCode::NOT_FOUND | StatusCode::GONE) {
+                gone.insert(path, status.as_u16());
             }
         }
         if gone.is_empty() {
             return Ok(false);
+        }
+        // Before it is recorded: what is recorded is not asked for again.
+        let needed = self.needed_without(&gone);
+        for (path, status) in &gone {
+            let left = self.record.left().get(path);
+            if let Some(left) = left.filter(|left| !needed.contains(&left.digest)) {
+                site.library.remove(left.digest, &Problem::gone(*status));
+            }
         }
         self.record.change(|record| {
             for (path, status) in &gone {
@@ -129,22 +141,16 @@ impl Looks {
                 }
             }
         })?;
-        let needed = self.needed();
-        for (path, status) in &gone {
-            let left = self.record.left().get(path);
-            if let Some(left) = left.filter(|left| !needed.contains(&left.digest)) {
-                site.library.remove(left.digest, &Problem::gone(*status));
-            }
-        }
         Ok(true)
     }
 
-    /// Returns the digests of the files that are still offered.
-    fn needed(&self) -> BTreeSet<Digest> {
+    /// Returns the digests of the files that are still offered when these are gone.
+    fn needed_without(&self, gone: &BTreeMap<String, u16>) -> BTreeSet<Digest> {
         let targets = self.picture.iter().flat_map(|picture| picture.targets());
         let targets = targets.filter_map(|(_, target)| target.digest());
-        let left = self.record.left().values().filter(|left| left.status.is_none());
-        targets.chain(left.map(|left| left.digest)).collect()
+        let left = self.record.left().iter();
+        let left = left.filter(|(path, left)| left.status.is_none() && !gone.contains_key(*path));
+        targets.chain(left.map(|(_, left)| left.digest)).collect()
     }
 
     fn remove_replaced(&mut self) {

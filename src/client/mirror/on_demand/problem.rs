@@ -36,6 +36,12 @@ impl Problem {
         }
     }
 
+    /// A fetch whose turn came when nobody waited for it any more.
+    pub fn nobody_waits() -> Self {
+        let words = "Nobody waited for the file any more.";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "nobody_waits", words)
+    }
+
     /// Nobody believes the metadata that the mirror has.
     pub fn not_fresh(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::GATEWAY_TIMEOUT, "tree_not_renewed", detail)
@@ -75,6 +81,12 @@ fn id() -> String {
     // Without randomness, all answers have one name.
     let _none = getrandom::fill(&mut bytes);
     hex::encode(bytes)
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.detail)
+    }
 }
 
 impl From<&Failure> for Problem {

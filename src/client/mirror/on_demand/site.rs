@@ -10,7 +10,9 @@ use super::access::{Access, Caller};
 use super::library::Library;
 use super::moment::Moment;
 use super::problem::Problem;
+use crate::client::mirror::manifest::is_plain;
 use crate::client::trust::source::Source;
+use crate::trust::role::{FOLDER, FileName};
 
 /// A mirror.
 #[derive(Debug)]
@@ -24,6 +26,15 @@ pub struct Site {
     pub folder: PathBuf,
     /// The moment; or the reason why there is none.
     moment: RwLock<Result<Arc<Moment>, String>>,
+}
+
+/// Reports whether a path may be one of a file or of metadata, letter by letter.
+fn is_of_tree(path: &str) -> bool {
+    let in_metadata =
+        path.split_once('/').filter(|(folder, _)| folder.eq_ignore_ascii_case(FOLDER));
+    is_plain(path)
+        || in_metadata
+            .is_some_and(|(_, name)| name.to_ascii_lowercase().parse::<FileName>().is_ok())
 }
 
 impl Site {
@@ -70,8 +81,9 @@ impl Site {
         let caller = Caller { headers, address };
         let url = |path: &str| self.source.url(path).map_err(|failure| Problem::from(&failure));
         match self.access.must_read(caller, &url(document)?).await {
-            // Who may read some images may not read the document that names all.
-            Err(problem) if problem.is_forbidden() && document != path => {
+            // Who may read some images may not read the document that names all. Another path than one of the tree's is
+            // never made an address: it could lead elsewhere, with the caller's credentials.
+            Err(problem) if problem.is_forbidden() && document != path && is_of_tree(path) => {
                 self.access.must_read(caller, &url(path)?).await?;
             }
             other => other?,

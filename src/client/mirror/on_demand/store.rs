@@ -13,7 +13,6 @@ use std::time::{Duration, SystemTime};
 
 use super::about::About;
 use crate::client::error::Failure;
-use crate::client::exit_code::Exit;
 use crate::client::mirror::served::room;
 use crate::client::trust::copy::write_durably;
 use crate::file_system;
@@ -21,6 +20,9 @@ use crate::model::Digest;
 
 /// The time after which a use is noted on the disk again.
 const NOTED_EVERY: Duration = Duration::from_hours(1);
+
+/// The room that is left on the disk, for metadata and for others.
+const RESERVE: u64 = 256 << 20;
 
 /// The bounds of what a mirror keeps.
 #[derive(Debug, Clone, Copy)]
@@ -102,7 +104,7 @@ impl Store {
         self.folder.join(format!("{}.partial", digest.to_hex()))
     }
 
-    fn path_of_about(&self, digest: Digest) -> PathBuf {
+    pub fn path_of_about(&self, digest: Digest) -> PathBuf {
         self.folder.join(format!("{}.about", digest.to_hex()))
     }
 
@@ -143,14 +145,16 @@ impl Store {
         }
     }
 
-    /// Takes a file that was fetched and verified, and is in the folder.
-    pub fn add(&mut self, digest: Digest, size: u64, about: About) {
-        let written = serde_json::to_vec(&about).map_err(io::Error::other);
-        // Without it, its date of change is not known after a restart.
-        let _unnoted = written.and_then(|bytes| write_durably(&self.path_of_about(digest), &bytes));
+    /// Reports whether a file is here, or was when it was last looked at.
+    pub fn has(&self, digest: Digest, size: u64) -> bool {
+        self.files.get(&digest).is_some_and(|kept| kept.size == size)
+    }
+
+    /// Takes a file that was fetched and verified, and is in the folder. Those who have read it while it arrived may read
+    /// on.
+    pub fn add(&mut self, digest: Digest, size: u64, about: About, readers: InUse) {
         let now = SystemTime::now();
-        let kept =
-            Kept { size, used: now, noted: now, is_checked: true, about, readers: Arc::default() };
+        let kept = Kept { size, used: now, noted: now, is_checked: true, about, readers };
         self.files.insert(digest, kept);
     }
 
@@ -171,6 +175,7 @@ impl Store {
     }
 
     /// Makes room for a file that is to come, beside others that are `coming` and of which so many bytes are `missing`.
+    /// Nothing is removed for a file that does not fit anyway.
     pub fn make_room(
         &mut self,
         digest: Digest,
@@ -178,30 +183,32 @@ impl Store {
         coming: u64,
         missing: u64,
     ) -> Result<(), Failure> {
-        let no_room = |words: String| Err(Failure::new(Exit::Storage, words));
-        if let Some(most) = self.limits.most_bytes {
-            while self.bytes().saturating_add(coming).saturating_add(size) > most {
-                if !self.remove_longest_unused() {
-                    return no_room(format!(
-                        "the mirror may keep {most} bytes, and {size} more do not fit beside what is in use"
-                    ));
-                }
-            }
+        let idle: u64 =
+            self.files.values().filter(|kept| kept.is_idle()).map(|kept| kept.size).sum();
+        let planned = self.bytes().saturating_add(coming).saturating_add(size);
+        let over = self.limits.most_bytes.map_or(0, |most| planned.saturating_sub(most));
+        if over > idle {
+            let most = self.limits.most_bytes.unwrap_or_default();
+            return Err(Failure::no_room(format!(
+                "the mirror may keep {most} bytes, and {size} more do not fit beside what is in use"
+            )));
         }
         let there = fs::metadata(self.path_of_partial(digest)).map_or(0, |about| about.len());
-        let needed = size.saturating_sub(there).saturating_add(missing);
-        loop {
-            let free = room(&self.folder)?;
-            if free >= needed {
-                return Ok(());
-            }
-            if !self.remove_longest_unused() {
-                let folder = self.folder.display();
-                return no_room(format!(
-                    "not enough disk space: {needed} bytes are missing, and {folder} has {free} bytes free"
-                ));
-            }
+        let needed = size.saturating_sub(there).saturating_add(missing).saturating_add(RESERVE);
+        let free = room(&self.folder)?;
+        let lacking = needed.saturating_sub(free);
+        if lacking > idle {
+            let folder = self.folder.display();
+            return Err(Failure::no_room(format!(
+                "not enough disk space: {needed} bytes are needed, and {folder} has {free} bytes free"
+            )));
         }
+        let (mut freed, wanted) = (0, over.max(lacking));
+        while freed < wanted {
+            let Some(size) = self.remove_longest_unused() else { break };
+            freed += size;
+        }
+        Ok(())
     }
 
     /// Removes what nobody has used for too long, and unfinished files likewise, except those that are `coming`.
@@ -226,17 +233,21 @@ impl Store {
             }
         }
         if let Some(most) = self.limits.most_bytes {
-            while self.bytes() > most && self.remove_longest_unused() {}
+            while self.bytes() > most && self.remove_longest_unused().is_some() {}
         }
+        // The next look needs room for its metadata.
+        while room(&self.folder).is_ok_and(|free| free < RESERVE / 2)
+            && self.remove_longest_unused().is_some()
+        {}
     }
 
-    /// Removes the file that nobody has used for the longest time. Returns false if there is none.
-    fn remove_longest_unused(&mut self) -> bool {
+    /// Removes the file that nobody has used for the longest time. Returns its size; none if there is none.
+    fn remove_longest_unused(&mut self) -> Option<u64> {
         let idle = self.files.iter().filter(|(_, kept)| kept.is_idle());
-        let Some((digest, _)) = idle.min_by_key(|(_, kept)| kept.used) else { return false };
-        let digest = *digest;
+        let (digest, size) =
+            idle.min_by_key(|(_, kept)| kept.used).map(|(digest, kept)| (*digest, kept.size))?;
         self.remove(digest);
-        true
+        Some(size)
     }
 }
 
@@ -244,6 +255,12 @@ impl Kept {
     fn is_idle(&self) -> bool {
         Arc::strong_count(&self.readers) == 1
     }
+}
+
+/// Writes the headers of a file beside it. Without them, its date of change is not known after a restart. Blocks.
+pub fn write_about(path: &Path, about: &About) -> io::Result<()> {
+    let written = serde_json::to_vec(about).map_err(io::Error::other)?;
+    write_durably(path, &written)
 }
 
 /// Returns the digest whose hexadecimal form a name is.
@@ -265,7 +282,7 @@ mod tests {
         for (age, content) in files.iter().enumerate() {
             let digest = Digest::of(content.as_bytes());
             fs::write(store.path(digest), content).unwrap();
-            store.add(digest, content.len() as u64, About::default());
+            store.add(digest, content.len() as u64, About::default(), Arc::default());
             let kept = store.files.get_mut(&digest).unwrap();
             kept.used = SystemTime::now() - 40 * Duration::from_mins(u64::try_from(age).unwrap());
         }
@@ -281,6 +298,7 @@ mod tests {
         let (_folder, mut store) = store(Some(10), &["new", "older", "old"]);
         let other = Digest::of(b"other");
         assert!(store.make_room(other, 11, 0, 0).is_err(), "more than there may be");
+        assert_eq!(store.files.len(), 3, "nothing leaves for a file that does not fit");
         let (_folder, mut store) = self::store(Some(12), &["new", "older", "old"]);
         let reading = store.find(Digest::of(b"old"), 3).unwrap();
         store.files.get_mut(&Digest::of(b"old")).unwrap().used = SystemTime::UNIX_EPOCH;
