@@ -27,11 +27,7 @@ impl Certified {
         let authority = Authority::new(folder.path(), "authority");
         let list = authority.revoke(&[], Valid::Long);
         let port = free_port();
-        let mut settings = format!(
-            "[[listener]]\naddress = \"127.0.0.1:{port}\"\n{}client_certificates = \"required\"\nclient_ca = \"{}\"\n",
-            authority.server("server").as_settings(),
-            authority.file().display(),
-        );
+        let mut settings = authority.listener_for_its_clients(port);
         if crl {
             writeln!(settings, "crl = [\"{}\"]", list.display()).expect("write to a string");
         }

@@ -8,7 +8,6 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::client::error::Failure;
-use crate::client::exit_code::Exit;
 
 const INCOMING: &str = ".incoming";
 
@@ -123,7 +122,7 @@ impl Served {
         let words = format!(
             "not enough disk space: {needed} bytes are still missing, and {folder} has {free} bytes free"
         );
-        Err(Failure::new(Exit::Storage, words))
+        Err(Failure::no_room(words))
     }
 }
 

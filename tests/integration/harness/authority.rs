@@ -70,6 +70,15 @@ impl Authority {
         self.issue(name, &names, ExtendedKeyUsagePurpose::ServerAuth, valid)
     }
 
+    /// The settings of a listener that lets in nobody without a certificate of this authority.
+    pub fn listener_for_its_clients(&self, port: u16) -> String {
+        format!(
+            "[[listener]]\naddress = \"127.0.0.1:{port}\"\n{}client_certificates = \"required\"\nclient_ca = \"{}\"\n",
+            self.server("server").as_settings(),
+            self.file().display(),
+        )
+    }
+
     pub fn client(&self, name: &str, valid: Valid) -> Certificate {
         self.issue(name, &[], ExtendedKeyUsagePurpose::ClientAuth, valid)
     }

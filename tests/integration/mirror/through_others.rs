@@ -46,11 +46,7 @@ async fn a_mirror_shows_its_certificate() {
     let folder = tempfile::tempdir().expect("a folder");
     let authority = Authority::new(folder.path(), "authority");
     let port = free_port();
-    let settings = format!(
-        "[[listener]]\naddress = \"127.0.0.1:{port}\"\n{}client_certificates = \"required\"\nclient_ca = \"{}\"\n",
-        authority.server("server").as_settings(),
-        authority.file().display(),
-    );
+    let settings = authority.listener_for_its_clients(port);
     let depot = Depot::on(Database::Sqlite).settings_file(&settings).start().await;
     promote_next(&depot, "production", 1).await;
     let office = Office::new(&depot, "office").await;

@@ -100,7 +100,9 @@ impl From<&Failure> for Problem {
                     404
                 });
             }
-            Exit::Storage => (StatusCode::INSUFFICIENT_STORAGE, "no_room"),
+            Exit::Storage if failure.is_no_room() => (StatusCode::INSUFFICIENT_STORAGE, "no_room"),
+            // This machine's disk is the trouble, not the depot.
+            Exit::Storage => (StatusCode::INTERNAL_SERVER_ERROR, "not_readable"),
             Exit::Unreachable => (StatusCode::GATEWAY_TIMEOUT, "depot_away"),
             _ => (StatusCode::BAD_GATEWAY, "bad_upstream"),
         };
